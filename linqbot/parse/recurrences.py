@@ -136,26 +136,13 @@ class _Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class _DaysAndTimes:
-    weekdays: frozenset[int]
-    times: tuple[time, ...]
-    where: tzinfo
+class _Earliest:
+    """The moments of several rules."""
+
+    rules: tuple[_Rule, ...]
 
     def after(self, at: datetime) -> datetime:
-        # A time in a gap moves to a later moment, so a time of the day before may still be to come.
-        day = at.astimezone(self.where).date() - timedelta(days=1)
-        found: datetime | None = None
-        for _ in range(10):
-            if day.weekday() in self.weekdays:
-                moments = (instant(datetime.combine(day, each), self.where).astimezone(UTC) for each in self.times)
-                later = [moment for moment in moments if moment > at]
-                if later and (found is None or min(later) < found):
-                    found = min(later)
-                elif found is not None:
-                    break
-            day += timedelta(days=1)
-        assert found is not None, "every week has each weekday"
-        return found
+        return min(rule.after(at) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +186,7 @@ def _interval(text: str, where: tzinfo) -> _Interval | None:
     return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time
 
 
-def _days_and_times(text: str, where: tzinfo) -> _DaysAndTimes:
+def _days_and_times(text: str, where: tzinfo) -> _Rule:
     found = list(_in_order(text))
     days = [each for each in found if not isinstance(each, time)]
     times = [
@@ -212,8 +199,10 @@ def _days_and_times(text: str, where: tzinfo) -> _DaysAndTimes:
     # Several groups are clear only in pairs of days and times that all have the same days or the same times.
     if days and not (len(days) == len(times) and 1 in (len(set(days)), len(set(times)))):
         raise ValueError(sentences().unclear_rhythm)
-    weekdays = frozenset[int]().union(*days) or frozenset(range(7))
-    return _DaysAndTimes(weekdays, tuple(sorted(frozenset[time]().union(*times))), where)
+    on = ",".join(str(day + 1) for day in sorted(frozenset[int]().union(*days))) or "*"  # to cron, Sunday is 0 and 7
+    return _Earliest(
+        tuple(_Cron(f"{at.minute} {at.hour} * * {on}", where) for at in sorted(frozenset[time]().union(*times)))
+    )
 
 
 def _in_order(text: str) -> Iterator[time | frozenset[int]]:
