@@ -7,11 +7,11 @@ they show twice counts once. Intervals are real time, so a change of the clocks 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from linqbot.language.spoken import sentences, speaking
 from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day, zone
@@ -23,10 +23,8 @@ _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+",
 _RANGE = re.compile(rf"\b({'|'.join(WEEKDAYS)})\s*(?:-|to|\u2013)\s*({'|'.join(WEEKDAYS)})\b")
 
 
-class _Rule(Protocol):
-    def after(self, at: datetime) -> datetime:
-        """Return the first moment after `at`. Both are in UTC: Python compares times of one zone by their wall time."""
-        ...
+_Rule: TypeAlias = Callable[[datetime], datetime]
+"""Returns the first moment after another one. Both are in UTC: Python compares times of one zone by their wall time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Recurrence:
         """
         if at.tzinfo is None:
             raise ValueError("This time has no time zone. Give one: datetime.now(UTC).")
-        return self._rule.after(at.astimezone(UTC)).astimezone(zone(self.timezone))
+        return self._rule(at.astimezone(UTC)).astimezone(zone(self.timezone))
 
     def after(self, at: datetime) -> Iterator[datetime]:
         """Yield the moments after `at`, in order and without an end."""
@@ -85,7 +83,7 @@ def _recurrence(text: str, timezone: str) -> Recurrence:
     where = zone(timezone)
     plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
     if _CRON.fullmatch(plain):
-        return Recurrence(text, timezone, _Cron.parsed(plain, where))
+        return Recurrence(text, timezone, _cron(plain, where))
     plain = re.sub(r"\b([ap])\. ?m\b\.?", r"\1m", plain)  # before "a" is taken for the article of "once a day"
     plain = re.sub(r"\b(?:every|each|once|an?|on)\b", " ", plain)
     plain = re.sub(r"\bhourly\b", "hour", re.sub(r"\s+", " ", plain).strip())
@@ -123,57 +121,26 @@ def _last(rhythm: Recurrence, known: datetime, end: datetime) -> datetime:
     return last
 
 
-@dataclass(frozen=True, slots=True)
-class _Interval:
-    """Moments in equal distances of real time, counted from midnight at the start of Monday 1 January 2001."""
+def _cron(spec: str, where: tzinfo) -> _Rule:
+    """Return the moments of a cron expression, as Debian's cron runs them. Raises ValueError if it is none."""
+    from cronsim import CronSim, CronSimError
 
-    seconds: int
-    start: datetime
-
-    def after(self, at: datetime) -> datetime:
-        passed = at - self.start
-        return self.start + (passed // timedelta(seconds=self.seconds) + 1) * timedelta(seconds=self.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Earliest:
-    """The moments of several rules."""
-
-    rules: tuple[_Rule, ...]
-
-    def after(self, at: datetime) -> datetime:
-        return min(rule.after(at) for rule in self.rules)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cron:
-    """The moments of a cron expression, as Debian's cron runs them."""
-
-    spec: str
-    where: tzinfo
-
-    @classmethod
-    def parsed(cls, spec: str, where: tzinfo) -> _Cron:
-        from cronsim import CronSimError
-
-        rule = cls(spec, where)
-        try:
-            rule.after(datetime(2024, 1, 1, tzinfo=UTC))
-        except CronSimError as error:
-            raise ValueError(f"{spec!r} is not a cron expression: {error}.") from error
-        return rule
-
-    def after(self, at: datetime) -> datetime:
-        from cronsim import CronSim
-
-        for moment in CronSim(self.spec, at.astimezone(self.where)):
+    def after(at: datetime) -> datetime:
+        for moment in CronSim(spec, at.astimezone(where)):
             # Times in a gap all become the moment after it; and cronsim forgets which of two equal hours `at` is in.
             if (found := moment.astimezone(UTC)) > at:
                 return found
-        raise ValueError(f"The cron expression {self.spec!r} has no time in the next 50 years.")
+        raise ValueError(f"The cron expression {spec!r} has no time in the next 50 years.")
+
+    try:
+        after(datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"{spec!r} is not a cron expression: {error}.") from error
+    return after
 
 
-def _interval(text: str, where: tzinfo) -> _Interval | None:
+def _interval(text: str, where: tzinfo) -> _Rule | None:
+    """Return moments in equal distances of real time; None if the text is no length of time."""
     try:
         length = duration(f"1 {text}" if re.match(r"(?!half|quarter)[a-z]", text) and " " not in text else text)
     except ValueError:
@@ -183,7 +150,8 @@ def _interval(text: str, where: tzinfo) -> _Interval | None:
         raise ValueError(sentences().rhythm)
     if seconds % _DAY_S == 0:
         raise ValueError(sentences().rhythm_time)
-    return _Interval(int(seconds), instant(datetime(2001, 1, 1), where).astimezone(UTC))  # noqa: DTZ001 - wall time
+    start = instant(datetime(2001, 1, 1), where).astimezone(UTC)  # noqa: DTZ001 - wall time; it is a Monday
+    return lambda at: start + ((at - start) // length + 1) * length
 
 
 def _days_and_times(text: str, where: tzinfo) -> _Rule:
@@ -200,9 +168,8 @@ def _days_and_times(text: str, where: tzinfo) -> _Rule:
     if days and not (len(days) == len(times) and 1 in (len(set(days)), len(set(times)))):
         raise ValueError(sentences().unclear_rhythm)
     on = ",".join(str(day + 1) for day in sorted(frozenset[int]().union(*days))) or "*"  # to cron, Sunday is 0 and 7
-    return _Earliest(
-        tuple(_Cron(f"{at.minute} {at.hour} * * {on}", where) for at in sorted(frozenset[time]().union(*times)))
-    )
+    rules = [_cron(f"{at.minute} {at.hour} * * {on}", where) for at in frozenset[time]().union(*times)]
+    return lambda at: min(rule(at) for rule in rules)
 
 
 def _in_order(text: str) -> Iterator[time | frozenset[int]]:

@@ -180,17 +180,6 @@ def test_each_wall_time_is_due_once(place: tuple[str, datetime], times: list[tim
     assert next(due) > start + timedelta(days=3)
 
 
-@settings(max_examples=60, deadline=None)
-@given(starts(), st.integers(0, 23), st.sampled_from([0, 1, 30, 59]))
-def test_a_cron_expression_for_a_time_of_day_is_due_once_a_day_too(
-    place: tuple[str, datetime], hour: int, minute: int
-) -> None:
-    zone, start = place
-    due = recurrence(f"{minute} {hour} * * *", timezone=zone).after(start)
-    wanted = expected([time(hour, minute)], set(range(7)), zone, start, days=3)
-    assert [at.astimezone(UTC) for at in islice(due, len(wanted))] == wanted
-
-
 @settings(max_examples=100, deadline=None)
 @given(starts(), st.integers(1, 100_000).filter(lambda seconds: seconds % 86_400))
 def test_an_interval_is_real_time(place: tuple[str, datetime], seconds: int) -> None:
