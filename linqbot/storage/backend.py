@@ -302,12 +302,13 @@ class Storage(ABC):
         first = await self._read(lambda db: upkeep.fact(db, "first_active_at"))
         return None if first is None else float(first)
 
-    @abstractmethod
     async def last_activity(self) -> float | None:
         """Return the Unix time at which the newest webhook was accepted, whatever its outcome; None if none was.
 
         After a crash the time may be up to a minute too early, never too late.
         """
+        stored = await self._read(upkeep.last_activity)
+        return max(filter(None, (stored, self._memory.active_at)), default=None)
 
     async def depth(self) -> int:
         """Return the number of deliveries that are stored and not finished."""

@@ -462,7 +462,7 @@ class StorageMemory(ABC):
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
         self.timers = Earliest()
         self.broadcasts = Earliest()
-        self.active_at: float | None = None  # see `Storage.last_activity`
+        self.active_at: float | None = None  # when the newest webhook was accepted by this process
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
         # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
@@ -475,14 +475,11 @@ class StorageMemory(ABC):
     def release(self, leases: Iterable[Lease]) -> object:
         """Forget leases that have no holder any more."""
 
-    def note_activity(self, *times: float | None) -> None:
-        self.active_at = max(filter(None, (self.active_at, *times)), default=None)
-
     def follow(self, changes: Changes) -> None:
         if changes.has_news:
             self.changed.set()
         if changes.received_at is not None:
-            self.note_activity(changes.received_at)
+            self.active_at = max(changes.received_at, self.active_at or 0.0)
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
         self.has_own_entries |= changes.own_entries

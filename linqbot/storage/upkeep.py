@@ -319,6 +319,14 @@ async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: fl
     tx.changes.noted_at = at
 
 
+async def last_activity(db: Readable) -> float | None:
+    """Return when the newest webhook was accepted, as far as it is stored; None if none was."""
+    sql = """SELECT max(at) FROM (SELECT CAST(value AS double precision) AS at FROM meta WHERE key = 'active_at'
+                                  UNION ALL SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%') AS known"""
+    newest: float | None = await db.value(sql)
+    return newest
+
+
 async def refusal(db: Readable) -> str | None:
     """Return the reason why the storage cannot be used, as sentences; None if no copy into it was interrupted."""
     mark = await fact(db, COPYING)

@@ -88,8 +88,6 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
-    received_at = await tx.value("SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')")
-    memory.active_at = max(filter(None, (memory.active_at, memory.noted_at, received_at)), default=None)
     memory.timers.has_changed = memory.broadcasts.has_changed = True
 
 

@@ -173,12 +173,6 @@ class PostgresStorage(Storage):
                  FROM seen WHERE id = ANY($1)"""
         return dict(await self._read(lambda db: db.fetch(sql, list(keys))))
 
-    async def last_activity(self) -> float | None:
-        sql = """SELECT greatest((SELECT value::float8 FROM meta WHERE key = 'active_at'),
-                                 (SELECT max(received_at) FROM delivery WHERE starts_with(id, 'w.')))"""
-        newest = await self._read(lambda db: db.value(sql))
-        return max(filter(None, (newest, self._memory.active_at)), default=None)
-
     # Timers
 
     async def fire(self, now: float, *, limit: int = 500) -> int:

@@ -87,9 +87,6 @@ class SQLiteMethods(Storage):
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
         return await self._read(lambda db: lanes.seen(db, keys))
 
-    async def last_activity(self) -> float | None:
-        return self._memory.active_at
-
 
 class SQLiteStorage(SQLiteMethods):
     """Inbox, journal, state and timers in one SQLite file.

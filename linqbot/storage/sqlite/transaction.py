@@ -69,7 +69,6 @@ class Index(StorageMemory):
         rows: Iterable[tuple[int, str, float, int, bool]],
         *,
         last_seq: int,
-        received_at: float | None,
         noted_at: float,
         conversations: Iterable[ConversationSummary] = (),
     ) -> None:
@@ -78,7 +77,6 @@ class Index(StorageMemory):
         self.recent = Recent()
         self.next_seq = max(self.next_seq, last_seq + 1)
         self.noted_at = noted_at
-        self.note_activity(noted_at, received_at)
         self.conversations = OpenConversations(conversations)
         self.timers.has_changed = self.broadcasts.has_changed = True
 

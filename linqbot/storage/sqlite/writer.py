@@ -114,7 +114,6 @@ class Writer(OpQueue):
     def load_index(self) -> None:
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
-        (received_at,) = self._db.execute("SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%'").fetchone()
         noted_at = float(drive(upkeep.fact(reader, "active_at")) or 0.0)
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
@@ -124,9 +123,7 @@ class Writer(OpQueue):
         self._index.is_off_the_record = file.is_off_the_record(self._db)
         if self._index.is_off_the_record:
             file.overwrite_freed(self._db)
-        self._index.reload(
-            self._db.execute(rows), last_seq=last, received_at=received_at, noted_at=noted_at, conversations=found
-        )
+        self._index.reload(self._db.execute(rows), last_seq=last, noted_at=noted_at, conversations=found)
 
 
 class SQLiteWriter(Writer):
