@@ -192,16 +192,6 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: P
     assert MARKER not in bytes_of(path)
 
 
-async def test_the_handle_of_a_forgotten_recipient_is_in_no_file(path: Path) -> None:
-    new = NewBroadcast("july", "+12025550100", 20, b"[]", NOON)
-    people = [f"+1415555{n:04}" for n in range(300)]
-    async with SQLiteStorage(path) as storage:
-        await storage.start_broadcast(new, people)
-        assert (await storage.forget(people[142])).rows["recipient"] == 1
-        assert people[142].encode() not in bytes_of(path)
-        assert people[143].encode() in bytes_of(path)
-
-
 async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
