@@ -9,6 +9,7 @@ The table of the commands is `linqbot/cli/table.py`.
 from __future__ import annotations
 
 import asyncio
+import getpass
 import inspect
 import os
 import signal
@@ -24,6 +25,7 @@ import click
 
 from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table, require_bot
 from linqbot.cli.storage_option import chosen_storage, dev_option, hint, open_configured_storage, storage_option
+from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 
@@ -100,11 +102,6 @@ class Confirm:
 
 def operator(who: str | None, reason: str | None) -> By:
     """Return the operator who runs a command; without a name, that of the settings, or the user of the operating system."""
-    # Imported here: few commands need it.
-    import getpass
-
-    from linqbot.settings import from_env
-
     who = who or from_env().operator
     if not who:
         try:

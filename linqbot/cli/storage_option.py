@@ -14,16 +14,15 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from linqbot.errors import ConfigError
+from linqbot.settings import from_env
+from linqbot.storage.backend import Storage
+from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
-
-if TYPE_CHECKING:
-    from linqbot.storage.backend import Storage
-
 
 storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
 dev_option = click.option("--dev", is_flag=True, help="The storage of the linqbot dev that runs in this folder.")
@@ -46,10 +45,6 @@ async def open_configured_storage(url: str | None) -> AsyncIterator[Storage]:
     Args:
         url: The value of `--storage`; None leaves the setting as it is.
     """
-    # Imported here, so that shell completion and --help do not wait for the settings and the storage to be imported.
-    from linqbot.settings import from_env
-    from linqbot.storage.open import path_of
-
     settings = from_env(storage=url)
     if settings.storage.startswith("memory:"):
         raise ConfigError(

@@ -24,6 +24,7 @@ import click
 
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import ConfigError
+from linqbot.settings import Settings, variable
 
 PLACES: Final = {
     "env.example": ".env.example",
@@ -111,9 +112,6 @@ def _write_settings_file(folder: Path) -> str:
 
     It is not a template, so that its settings are always those of this version.
     """
-    # Imported here: the settings import the folders that they configure, which `linqbot new --help` does not need.
-    from linqbot.settings import Settings, variable
-
     lines = [
         "# Settings of linqbot serve. The values in comments are the defaults. An environment variable, named in brackets,",
         "# overrides a setting. The token and the webhook secret belong in the environment, not here: .env.example",
