@@ -7,6 +7,7 @@ from typing import Annotated
 
 import click
 
+from linqbot.cli.commands.replay_diff import Comparison, compare
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, StorageUrl
 from linqbot.cli.output import bot_files
@@ -64,9 +65,6 @@ async def replay(
         return Result({"replayed": count}, f"{deliveries(count)} queued again.")
     if (new := against or file) is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
-    # Imported here: --live needs no bot and no client.
-    from linqbot.cli.commands.replay_diff import Comparison, compare
-
     comparison = Comparison(new, file if against else None, selection, handler, limit, reads=reads)
     return await compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
 
