@@ -19,9 +19,8 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.failure import DeployDiffers, of, print_failure
-from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, StorageUrl, print_result
+from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, print_result
 from linqbot.cli.output import bot_files, printable, progress_bar
-from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.lane import lane_of_chat
@@ -30,12 +29,13 @@ from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compar
 from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.settings import Settings, from_env
 from linqbot.storage.acts import By
+from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
 
 
 async def replay(
     file: Annotated[str | None, Arg("[FILE]", complete=bot_files, required=False)],
-    storage: StorageUrl,
+    storage: Storage,
     confirm: Confirm,
     as_json: Json,
     by: By,
@@ -84,19 +84,18 @@ async def replay(
     return await compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
 
 
-async def _live(url: str | None, selection: Selection, confirm: Confirm, by: By) -> int:
-    async with open_configured_storage(url) as inbox:
-        chosen = await inbox.replayable(selection)
-        problem = "cannot be replayed: it is still waiting, or is not kept. See: linqbot waiting list."
-        refuse_missing(selection.ids or (), chosen, problem)
-        if not chosen:
-            raise StorageError(
-                "No stored delivery matches. Handled deliveries are kept only with history on. Dead letters are always kept: "
-                "linqbot waiting list --dead"
-            )
-        confirm(f"Handle {deliveries(len(chosen))} again, for real? People get answers again")
-        warn_of_old_code()
-        return await put_back(partial(inbox.replay_live, by=by), chosen, "Queueing")
+async def _live(storage: Storage, selection: Selection, confirm: Confirm, by: By) -> int:
+    chosen = await storage.replayable(selection)
+    problem = "cannot be replayed: it is still waiting, or is not kept. See: linqbot waiting list."
+    refuse_missing(selection.ids or (), chosen, problem)
+    if not chosen:
+        raise StorageError(
+            "No stored delivery matches. Handled deliveries are kept only with history on. Dead letters are always kept: "
+            "linqbot waiting list --dead"
+        )
+    confirm(f"Handle {deliveries(len(chosen))} again, for real? People get answers again")
+    warn_of_old_code()
+    return await put_back(partial(storage.replay_live, by=by), chosen, "Queueing")
 
 
 _NOTHING = (
@@ -119,17 +118,17 @@ class Comparison:
 
 
 async def compare(
-    comparison: Comparison, storage: str | None, *, with_texts: bool, allow_different: bool, as_json: bool
+    comparison: Comparison, storage: Storage, *, with_texts: bool, allow_different: bool, as_json: bool
 ) -> Result:
     """Run a dry deploy, and return its report."""
-    settings = from_env(storage=storage)
+    settings = from_env(storage=click.get_current_context().params["storage"])
     logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
         settings.required_key(", so Linq cannot be asked", "Set it, or leave out --reads.")
     for file in filter(None, (comparison.new, comparison.present)):
         require_file(file)
     with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
-        report = await _report(comparison, settings)
+        report = await _report(comparison, storage, settings)
     why = _why_it_fails(report, comparison.new, allow_different=allow_different)
     result = Result(
         _as_json(comparison, report, with_texts=with_texts),
@@ -146,11 +145,8 @@ async def compare(
     return result
 
 
-async def _report(comparison: Comparison, settings: Settings) -> Report:
-    async with (
-        open_configured_storage(settings.storage) as storage,
-        Client(settings.api_key or "dry-run", base_url=settings.base_url) as client,
-    ):
+async def _report(comparison: Comparison, storage: Storage, settings: Settings) -> Report:
+    async with Client(settings.api_key or "dry-run", base_url=settings.base_url) as client:
         with progress_bar("Looking for conversations") as looked:
             chosen = await chosen_turns(storage, comparison.selection, limit=comparison.limit, looked=looked)
         missing = sorted(set(comparison.selection.ids or ()) - set(await storage.replayable(comparison.selection)))

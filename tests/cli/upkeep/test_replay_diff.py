@@ -148,10 +148,10 @@ def test_the_report_as_json(folder: Path) -> None:
 
 
 def test_a_wrong_call_ends_with_2(folder: Path) -> None:
+    handled("hello")
     assert "Give the FILE" in replay("--diff", code=2).output
     assert "compares nothing" in replay("--against", "new_bot.py", "--live", code=2).output
     assert "There is no file other.py" in replay("--against", "other.py", code=2).output
-    handled("hello")
     assert "No handler menus took or takes" in replay("--against", "new_bot.py", "--handler", "menus", code=2).output
 
 
