@@ -46,6 +46,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import (
     CompletedStreamedResponse,
+    Model,
     ModelRequestContext,
     ModelRequestParameters,
     StreamedResponse,
@@ -196,22 +197,24 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
         requests.name, requests.model = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name
         requests.is_said = False
-        response: ModelResponse = await handler(_recording(request_context))
+        response: ModelResponse = await handler(request_context)
         return response
 
     async def before_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
-        """Record the model also if a hook has chosen another one."""
-        return _recording(request_context)
+        """Leave the model as it is, which the base class would replace: see `get_wrapper_model`."""
+        return request_context
 
     async def prepare_model_request(
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
-        """Record the model also if a hook has chosen another one for a further attempt."""
-        # Behind the hooks, pydantic-ai joins messages of the run and of its history.
+        """Note the messages. Behind the hooks, pydantic-ai joins those of the run and of its history."""
         _requests.get().given = request_context.messages
-        return _recording(request_context)
+        return request_context
+
+    def get_wrapper_model(self, model: Model) -> Model:
+        return _RecordingModel(model)
 
     async def wrap_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
@@ -303,16 +306,6 @@ class ServerTools(AbstractToolset[Any]):
         return said["text"]
 
 
-def _recording(request: ModelRequestContext) -> ModelRequestContext:
-    """Return a request with a model that records its responses."""
-    model = request.model
-    while isinstance(model, WrapperModel) and not isinstance(model, _RecordingModel):
-        model = model.wrapped
-    if not isinstance(model, _RecordingModel):
-        request.model = _RecordingModel(request.model)
-    return request
-
-
 class _RecordingModel(WrapperModel):
     """Records what a model answers. The hooks of the agent around it run again in each run of the turn.
 
@@ -367,19 +360,6 @@ class _RecordingModel(WrapperModel):
         """Give the whole response to an agent that listens to its own events."""
         response = await self.request(messages, model_settings, model_request_parameters)
         yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
-
-    async def compact_messages(
-        self, request_context: ModelRequestContext, *, instructions: str | None = None
-    ) -> ModelResponse:
-        async def compact() -> object:
-            request = replace(request_context, model=self.wrapped)
-            response = await self.wrapped.compact_messages(request, instructions=instructions)
-            return _fitted(JSON_CODEC.dump(ModelResponse, response))
-
-        step = await _requests.get().settings.entries.step(f"{AGENT}__model.compact_messages", compact)
-        record_durable_unit(executed=step.is_made)
-        found: ModelResponse = JSON_CODEC.load(ModelResponse, step.result)
-        return found
 
 
 async def _written(stream: StreamedResponse, write: Callable[[str], None]) -> None:

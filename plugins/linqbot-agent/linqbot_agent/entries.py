@@ -81,30 +81,23 @@ class Entries:
         self.steps.append([])
         self.said.append([])
 
-    def next_step(self, name: str) -> str:
-        """Return the name under which the next step of this kind is recorded."""
-        place = self._place(name)
-        return f"{place}#{self._counts[place]}"
-
-    def _place(self, name: str) -> str:
-        return f"{_step.get((self._name, ''))[0]}/{name}"
-
-    def _begun(self, name: str) -> str:
-        step = self.next_step(name)
-        self._counts[self._place(name)] += 1
-        return step
+    def begin(self, name: str) -> str:
+        """Begin the next step of a kind. Return the name under which it is recorded."""
+        place = f"{_step.get((self._name, ''))[0]}/{name}"
+        number = self._counts[place]
+        self._counts[place] += 1
+        return f"{place}#{number}"
 
     async def model_step(
         self,
-        name: str,
+        step: str,
         source: Callable[[Draft], Awaitable[object]],
         *,
         say: Callable[[Any], str] | None = None,
         stream: Callable[..., Awaitable[object]] | None = None,
         tally: Tally[Any] | None = None,
     ) -> ModelStep[Any]:
-        """Return the response of a model, from the record or made now; see `Context.model_step`."""
-        step = self._begun(name)
+        """Return the response of a model for a step that has begun; see `Context.model_step`."""
         with self._making():
             made = await self._ctx.model_step(step, source, say=say, stream=stream, tally=tally)
         if say is not None:
@@ -127,7 +120,7 @@ class Entries:
             is_recorded: False makes the step in each run of the handler, once.
             tally: See `Context.once`.
         """
-        step = self._begun(name)
+        step = self.begin(name)
         is_made = False
 
         async def make_it(key: str) -> object:

@@ -91,6 +91,8 @@ class Requests:
         self.model = ""
         self.is_said = False
         self.error: Exception | None = None
+        self._failed = ("", "")  # the kind and the name of the last step that has failed
+        self._cut: Exception | None = None  # the error that has ended a response that was being said
         self.deferred: TurnDeferred | None = None
 
     async def response(
@@ -114,8 +116,10 @@ class Requests:
         Raises:
             TurnDeferred: the provider has cut a response that was being said.
         """
+        if self._cut is not None:
+            raise self._cut
         settings, turn = self.settings, self.settings.turn
-        step = settings.entries.next_step(name)
+        step = await self._begun(name)
         place = f"{settings.event.event_id}/{step}"
         self.refusals.begin(step)
 
@@ -127,24 +131,13 @@ class Requests:
                 lines.take(visible(piece))
 
             async with turn.account.reserving(place, for_s=settings.timeout_s):
-                response = None
-                while response is None:
-                    try:
-                        async with asyncio.timeout(settings.timeout_s):
-                            response = await request(draft.said, write)
-                    except Exception as error:
-                        self.error = error
-                        # What was said cannot be taken back: the next run goes on behind it.
-                        if draft.has_text or not await self.refusals.ask_again(
-                            self.given, error, is_refusal=_is_refusal(error)
-                        ):
-                            raise
+                response = await self._answered(request, draft, write)
             lines.end()
             return with_cut_texts(response)
 
         try:
             found = await settings.entries.model_step(
-                name,
+                step,
                 made,
                 say=None if text is None else lambda response: changed(visible(text(response)), change),
                 stream=settings.speech.stream,
@@ -153,10 +146,49 @@ class Requests:
         except TurnDeferred as deferred:
             self.deferred = deferred
             raise
+        except Exception as error:
+            if error is self.error:
+                self._failed = (name, step)
+            raise
         self.is_said = text is not None
         if found.is_made:
             turn.count(found.response)
         return found
+
+    async def _begun(self, name: str) -> str:
+        """Return the name of the step of a request: of its next attempt, if the agent lets another model try after a failure.
+
+        A later run must not begin with the first model again, which may be back, and answer in other words.
+        """
+        ctx, entries, (failed, step) = self.settings.ctx, self.settings.entries, self._failed
+        if failed == name:
+            await ctx.once(f"{step}/failed", lambda _: True, kind=bool, retry=True, restartable=True)
+            self._failed = ("", "")
+        step = entries.begin(name)
+        while ctx.recall(f"{step}/failed", kind=bool):
+            step = entries.begin(name)
+        return step
+
+    async def _answered(
+        self,
+        request: Callable[[str, Callable[[str], None]], Awaitable[Any]],
+        draft: Draft,
+        write: Callable[[str], None],
+    ) -> Any:
+        """Make a request, and if the provider refuses it, make it again with less."""
+        while True:
+            try:
+                async with asyncio.timeout(self.settings.timeout_s):
+                    return await request(draft.said, write)
+            except Exception as error:
+                self.error = error
+                if not draft.has_text and await self.refusals.ask_again(
+                    self.given, error, is_refusal=_is_refusal(error)
+                ):
+                    continue
+                # What was said cannot be taken back, so no other model may answer in its place.
+                self._cut = error if draft.said or draft.has_text else None
+                raise
 
 
 def is_model_away(error: Exception) -> bool:

@@ -6,10 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from linqbot_agent import LinqAgent, run
+from linqbot_agent import LinqAgent, idempotency_key, run
 from pydantic_ai import Agent
+from pydantic_ai.capabilities import ModelFallback
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
-from scripted_agents import Script, bot_with, calls, says, tool
+from scripted_agents import BotClock, Script, bot_with, calls, says, streamed, tool
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, Failure, MessageReceived
@@ -67,6 +68,28 @@ async def test_a_deferred_message_is_answered_when_the_model_is_back() -> None:
         assert await phone.errors() == []
     assert len(script.requests) == 2 + len(failures)
     assert booked == [1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_another_model_has_answered_is_not_asked_again_when_the_first_one_is_back(stream: bool) -> None:
+    clock, keys = BotClock(), list[str]()
+    first, second = Script(AWAY, says("Booked.")), Script(calls(tool("book", "c1")))
+    fallback = ModelFallback(streamed(second, clock))
+    agent: Agent[None, str] = Agent(streamed(first, clock), capabilities=[fallback])
+
+    @agent.tool_plain
+    def book() -> None:
+        keys.append(idempotency_key())
+        if len(keys) == 1:
+            raise ConnectionError
+
+    async with talking(clock.of(bot_with(agent, stream=stream))) as phone:
+        await phone.text("A table, please")
+        assert len(await phone.errors()) == 1
+        await phone.advance(60)
+        assert await phone.replies() == ["Booked."]
+    assert (len(keys), len(set(keys))) == (2, 1)
+    assert [len(each.requests) for each in (first, second)] == [2, 1]
 
 
 async def test_what_the_provider_refuses_is_not_deferred() -> None:
