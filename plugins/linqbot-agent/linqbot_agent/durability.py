@@ -342,7 +342,6 @@ class _RecordingModel(WrapperModel):
         step = await requests.response(
             requests.name, ask, text=text, change=change, price=partial(price_of_response, settings)
         )
-        requests.refusals.accepted(requests.given)
         record_durable_unit(executed=step.is_made)
         found: ModelResponse = JSON_CODEC.load(ModelResponse, step.response)
         before = [TextPart(f"{step.said}{_PARAGRAPH}")] if step.said else []

@@ -177,7 +177,6 @@ class Loop:
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.
             raise RuntimeError(str(deferred)) from deferred
-        requests.refusals.accepted(self._past.messages)
         found = step.response
         is_silent = not visible(f"{step.said}{framework.text(found)}").strip()
         if is_silent and framework.is_cut(found) and not framework.calls_tool(found):

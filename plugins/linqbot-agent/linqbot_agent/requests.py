@@ -150,6 +150,7 @@ class Requests:
             if error is self.error:
                 self._failed = (name, step)
             raise
+        self.refusals.accepted(self.given)
         self.is_said = text is not None
         if found.is_made:
             turn.count(found.response)
