@@ -322,7 +322,7 @@ class _RecordingModel(WrapperModel):
         requests, change = _requests.get(), None
         settings = requests.settings
         if settings.stream and settings.turn.options.known_links:
-            change = partial(without_invented, shown=shown_to_model(messages, settings.run_id))
+            change = partial(without_invented, shown=shown_to_model(requests.given, settings.run_id))
 
         async def ask(said: str, write: Callable[[str], None]) -> object:
             given = messages
