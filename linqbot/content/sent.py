@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from linqbot.client.call import ApiResponse
@@ -33,7 +34,7 @@ class UnreadMessage:
         return read_sent(self.response, self.chat_id).message
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Sent:
     """The result of a reply or a send.
 
@@ -54,15 +55,10 @@ class Sent:
     _client: Client | None = None
     # What was sent, for each message; None for a poll or a voice memo. Linq's answer may lack the parts.
     _contents: tuple[MessageContent | None, ...] = ()
-    _read: tuple[SentMessage, ...] | None = field(default=None, init=False)
 
-    @property
+    @cached_property
     def messages(self) -> tuple[SentMessage, ...]:
-        if self._read is None:
-            read = tuple(each if isinstance(each, SentMessage) else each.read() for each in self._accepted)
-            object.__setattr__(self, "_read", read)
-            return read
-        return self._read
+        return tuple(each if isinstance(each, SentMessage) else each.read() for each in self._accepted)
 
     def __repr__(self) -> str:
         try:
