@@ -31,7 +31,7 @@ from linqbot.content.message_split import (
     steps,
     without_effect,
 )
-from linqbot.content.sent import OPTED_OUT, Sent, UnreadMessage
+from linqbot.content.sent import OPTED_OUT, Accepted, Sent, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused, Withheld
@@ -112,8 +112,7 @@ class ChatSender:
 
     async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
         """Send messages with the turn's client, which has the label of the send, until one is refused."""
-        sent: list[UnreadMessage] = []
-        contents: list[MessageContent] = []
+        sent: list[Accepted] = []
         degraded: list[str] = []
         for message in messages:
             if self.typing is not None:
@@ -131,14 +130,13 @@ class ChatSender:
             except (Refused, LinqApiError) as error:
                 if (status := stopped_by(error, self.logger())) is None:
                     raise
-                return Sent(tuple(sent), status, tuple(degraded), client, tuple(contents))
+                return Sent(tuple(sent), status, tuple(degraded), client)
             if self.typing is not None:
                 self.typing.sent()
             parts = message.parts or ()
             self.note_sent(self.chat_id, text_of(parts), files_of(parts))
-            sent.append(accepted)
-            contents.append(message)
-        return Sent(tuple(sent), "accepted", tuple(degraded), client, tuple(contents))
+            sent.append((accepted, message))
+        return Sent(tuple(sent), "accepted", tuple(degraded), client)
 
     async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
         return UnreadMessage(self.chat_id, await client.run(send_call(self.chat_id, message)))
@@ -273,7 +271,7 @@ class ContentSender:
         client = with_standing_refusal(self.client)
         made = await client.chats.polls.create(self.chat.chat_id, poll={"options": options})
         message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.chat.service)
-        return Sent((message,), _client=self.client, _contents=(None,))
+        return Sent(((message, None),), _client=self.client)
 
     async def _memo(self, memo: VoiceMemoDraft) -> Sent:
         part = await self.uploads.part(memo.audio)
@@ -285,7 +283,7 @@ class ContentSender:
         if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
             return Sent(())
         message = SentMessage(id=said.id, created_at=said.created_at, delivery_status=said.status, service=said.service)
-        return Sent((message,), _client=self.client, _contents=(None,))
+        return Sent(((message, None),), _client=self.client)
 
     async def _location(self) -> Sent:
         try:

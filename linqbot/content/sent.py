@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from linqbot.client.call import ApiResponse
 from linqbot.client.resources.chats import read_sent
@@ -34,6 +34,10 @@ class UnreadMessage:
         return read_sent(self.response, self.chat_id).message
 
 
+Accepted: TypeAlias = tuple[SentMessage | UnreadMessage, MessageContent | None]
+"""A message, and what was sent: Linq's answer may lack the parts. None for a poll or a voice memo."""
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Sent:
     """The result of a reply or a send.
@@ -49,16 +53,14 @@ class Sent:
             answer itself was sent in a plainer form.
     """
 
-    _accepted: tuple[SentMessage | UnreadMessage, ...]
+    _accepted: tuple[Accepted, ...]
     status: str = "accepted"
     degraded: tuple[str, ...] = ()
     _client: Client | None = None
-    # What was sent, for each message; None for a poll or a voice memo. Linq's answer may lack the parts.
-    _contents: tuple[MessageContent | None, ...] = ()
 
     @cached_property
     def messages(self) -> tuple[SentMessage, ...]:
-        return tuple(each if isinstance(each, SentMessage) else each.read() for each in self._accepted)
+        return tuple(each if isinstance(each, SentMessage) else each.read() for each, _ in self._accepted)
 
     def __repr__(self) -> str:
         try:
@@ -88,9 +90,9 @@ class Sent:
         """
         if not self.messages:
             return False
-        content = self._contents[message] if message < len(self._contents) else None
+        content = self._accepted[message][1] if message < len(self._accepted) else None
         index = None if content is None else first_text(content)
-        if message >= len(self.messages) or index is None:
+        if index is None:
             raise BotError(
                 f"sent.edit(message={message}): there is no message with a text. {len(self.messages)} were sent."
             )
@@ -126,7 +128,6 @@ class Sent:
             status=later.status,
             degraded=tuple(dict.fromkeys(self.degraded + later.degraded)),
             _client=self._client or later._client,
-            _contents=self._contents + later._contents,
         )
 
     def _client_for(self, name: str) -> Client:

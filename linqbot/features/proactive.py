@@ -11,7 +11,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.content.sending import stopped_by
-from linqbot.content.sent import Sent
+from linqbot.content.sent import Accepted, Sent
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
@@ -25,7 +25,7 @@ from linqbot.features.broadcasts import (
 )
 from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
-from linqbot.linq.types.message import MessageContent, SentMessage, text_of
+from linqbot.linq.types.message import MessageContent, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
 from linqbot.options import check_handle
 from linqbot.storage.broadcasts import NewBroadcast
@@ -133,8 +133,7 @@ class BotContext:
         self, messages: Iterable[MessageContent], client: Client, chat_id: str, sender: str, to: str
     ) -> Sent:
         """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused."""
-        status = "accepted"
-        sent, contents = list[SentMessage](), list[MessageContent]()
+        status, sent = "accepted", list[Accepted]()
         for message in messages:
             try:
                 chat_id, accepted = await send_to(client, chat_id, sender, to, message)
@@ -145,7 +144,7 @@ class BotContext:
                     status = stopped
                     continue  # each message waits by itself
                 if stopped is not None:
-                    return Sent(tuple(sent), stopped, _client=client, _contents=tuple(contents))
+                    return Sent(tuple(sent), stopped, _client=client)
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
                 may_be_first = not chat_id and not isinstance(error, Refused) and error.status == 400
                 broken = first_message(message.to_json_object()) if may_be_first else None
@@ -155,9 +154,8 @@ class BotContext:
             if chat_id:
                 parts = message.parts or ()
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
-            sent.append(accepted)
-            contents.append(message)
-        return Sent(tuple(sent), status, _client=client, _contents=tuple(contents))
+            sent.append((accepted, message))
+        return Sent(tuple(sent), status, _client=client)
 
     def _sending(self, key: str | None, purpose: Purpose | None) -> Client:
         client = self._client if key is None else self._client.named(key)

@@ -53,7 +53,7 @@ async def test_the_messages_of_a_send_are_those_that_linq_accepted() -> None:
 
 
 def test_a_send_whose_answer_cannot_be_read_has_a_repr() -> None:
-    sent = Sent((UnreadMessage("c", ApiResponse(202, {"message": "odd"})),))
+    sent = Sent(((UnreadMessage("c", ApiResponse(202, {"message": "odd"})), None),))
     assert repr(sent) == "Sent(messages=<unreadable>, status='accepted', degraded=())"
 
 
@@ -73,7 +73,7 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
         await phone.quiet()
     assert edited == [False]
     with pytest.raises(BotError, match="outside of a handler"):
-        await Sent((phone.messages[0].message,)).delete()
+        await Sent(((phone.messages[0].message, None),)).delete()
 
 
 async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() -> None:
