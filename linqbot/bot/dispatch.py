@@ -21,7 +21,6 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.bot.filters import Fit, TextFilter, covers, name_of, takes_muted
 from linqbot.bot.handlers import (
-    DeadLetterRoute,
     ErrorHandler,
     Route,
     call_in_thread,
@@ -110,29 +109,24 @@ class Dispatcher:
         self._plugins = plugins = plugins or Plugins()
         # The `__qualname__`s of the functions that middleware gets to await.
         self._after_middleware: set[str] = set()
-        self._compiled = [(route, self._wrapped(route, around)) for route, around in bot.walk()]
+        self._compiled = [self._prepared(route, around) for route, around in bot.walk()]
         _refuse_unreachable(self._compiled)
         self._routers: list[Router] = [bot]
         self._add_routers(plugins)
-        self.schedules = tuple(route.schedule for route, _ in self._compiled if route.schedule is not None)
+        self.schedules = tuple(route.schedule for route in self._compiled if route.schedule is not None)
         if self.schedules:
             from linqbot.features.schedules import check_names
 
             check_names(self.schedules)
-        self._routes: dict[type[Event], list[tuple[Route, Next]]] = {}
-        self._named = {route.name: (route, handle) for route, handle in reversed(self._compiled)}
-        self._gather_s = {
-            route.name: _gather_s(route, around)
-            for route, around in bot.walk()
-            if issubclass(MessageReceived, route.event)
-        }
-        self.overlaps: bool = any(route.overlap != "queue" for route, _ in self._compiled)
-        self.gathers = bool(bot.gather_s) or any(self._gather_s.values())
+        self._routes: dict[type[Event], list[Route]] = {}
+        self._named = {route.name: route for route in reversed(self._compiled)}
+        self.overlaps: bool = any(route.overlap != "queue" for route in self._compiled)
+        self.gathers = bool(bot.gather_s) or any(route.gather_s for route in self._compiled)
         self.has_languages, self.on_trouble = bot.languages is not None, bot.on_trouble
         self.has_notices: bool = self.on_trouble is not None or any(
             each.dead_letter_handlers for each in self._every_router()
         )
-        self._side_routes = [route for route, _ in self._compiled if route.during_ask]
+        self._side_routes = [route for route in self._compiled if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
         self._entry = self._around(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
@@ -164,18 +158,18 @@ class Dispatcher:
     @property
     def longest_s(self) -> float:
         """The longest time limit of all handlers, in seconds."""
-        return max([self.deadline_s, *(route.deadline_s or 0.0 for route, _ in self._compiled)])
+        return max([self.deadline_s, *(route.deadline_s or 0.0 for route in self._compiled)])
 
     @property
     def handled(self) -> frozenset[type[Event]]:
         """The event classes that the bot needs: those that handlers take, plugins' included, and typing for bursts."""
         typing = [EVENT_TYPES[name] for name in _TYPING] if self.gathers else []
-        return frozenset([*(route.event for route, _ in self._compiled), *typing])
+        return frozenset([*(route.event for route in self._compiled), *typing])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
         found = self._named.get(name)
-        return None if found is None else found[0].handler
+        return None if found is None else found.handler
 
     def language_named(self, code: str | None) -> Language:
         """Return a question's language with the bot's own sentences; None is English. Raises BotError for an unknown one."""
@@ -188,7 +182,7 @@ class Dispatcher:
     def is_name_of_several(self, name: str) -> bool:
         """Return True if several functions are registered under this name, such as those that a factory makes."""
         first = self.handler_named(name)
-        return any(route.name == name and route.handler != first for route, _ in self._compiled)
+        return any(route.name == name and route.handler != first for route in self._compiled)
 
     def allows(self, event: Event) -> bool:
         """Return True if the bot's `allow` admits the person of an event. Raises ChoiceFailed if `allow` raised an error."""
@@ -224,12 +218,12 @@ class Dispatcher:
         """
         if not _may_join(message):
             return 0.0
-        route, default = self._route_of(message), self._bot.gather_s or 0.0
-        return default if route is None else self._gather_s.get(route.name, default)
+        route = self._route_of(message)
+        return self._bot.gather_s or 0.0 if route is None else route.gather_s
 
     def _route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
-        routes = (route for route, _ in self._routes_for(MessageReceived))
+        routes = self._routes_for(MessageReceived)
         try:
             return _chosen(lambda: next((route for route in routes if route.fits(message)), None))
         except ChoiceFailed:
@@ -323,13 +317,13 @@ class Dispatcher:
             return False
         assert isinstance(event, MessageReceived)
         texts = (
-            each for route, _ in self._routes_for(type(event)) for each in route.filters if isinstance(each, TextFilter)
+            each for route in self._routes_for(type(event)) for each in route.filters if isinstance(each, TextFilter)
         )
         return not any(is_one_of(event.text, [word.casefold() for word in each.words]) for each in texts)
 
     def has_route_for(self, event: Event) -> bool:
         """Return True if the filters of a handler take an event."""
-        return any(route.fits(event) for route, _ in self._routes_for(type(event)))
+        return any(route.fits(event) for route in self._routes_for(type(event)))
 
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
@@ -351,7 +345,7 @@ class Dispatcher:
         route = self._dead_letter_handler(type(event))
         if route is None or self._reason_to_ignore(event) is not None:
             return
-        ctx.note_handler(route.name, None, 1, route.at)
+        ctx.note_handler(route)
         running_turn.set(ctx)
         try:
             with ctx.deadline:
@@ -360,43 +354,48 @@ class Dispatcher:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
 
-    def _dead_letter_handler(self, kind: type[Event]) -> DeadLetterRoute | None:
+    def _dead_letter_handler(self, kind: type[Event]) -> Route | None:
         routes = (route for router in self._every_router() for route in router.dead_letter_handlers)
         return next((route for route in routes if issubclass(kind, route.event)), None)
 
     async def _route(self, event: Event, ctx: Context) -> None:
         assert isinstance(ctx, TurnContext)
-        if ctx.resumption is not None:
-            await self._resume(event, ctx, ctx.resumption)
-            return
+        resumption = ctx.resumption
         is_asked = ctx.side is not None and not ctx.side.takes_any_handler
-        if (reason := self._reason_to_ignore(event, is_side=is_asked)) is not None:
+        if resumption is None:
+            reason = self._reason_to_ignore(event, is_side=is_asked)
+        else:
+            # A timeout or a payment names no person, and the handler of the question must learn of it.
+            reason = None if event.actor is None or self._allows(event) else handlers.NOT_ALLOWED
+        if reason is not None:
             self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
-            self._report(event, ctx, reason=reason)
+            self._pass_over(event, ctx, reason)
             return
-        if ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event)):
+        if resumption is None and (ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event))):
             await self._take_keyword(event, ctx)
             return
         now = self._clock.now()
         sent_at = _sent_at(event, now)
         if self._is_loop(event, sent_at, now):
-            self._report(event, ctx, reason=handlers.LOOP)
+            self._pass_over(event, ctx, handlers.LOOP)
+            return
+        if resumption is not None:
+            route = self._named[resumption.handler]
+            await self._handle(event, ctx, route, route.fits(resumption.root))
             return
         is_late = self._is_late(event, ctx, sent_at, now)
         chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
         if chosen is not None:
-            route, handle, fit = chosen
-            self._report(event, ctx, chosen=route, is_late=is_late)
-            await self._handle(event, ctx, route, handle, fit)
+            await self._handle(event, ctx, *chosen)
             if ctx.side is not None:
                 await ctx.side.ask_again(ctx)
             return
         if event.muted:
-            self._report(event, ctx, reason=handlers.MUTED)
+            self._pass_over(event, ctx, handlers.MUTED)
             return
         if is_late and ctx.rerun is not None:
             ctx.is_outdated = not self._is_late(event, ctx, sent_at, ctx.rerun.delivery.received_at)
-        self._report(event, ctx, is_late=is_late)
+        self._pass_over(event, ctx, handlers.reason(self._routes_for(type(event)), is_late=is_late))
         self._log_unhandled(event)
 
     async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
@@ -414,13 +413,13 @@ class Dispatcher:
 
     async def _choose(
         self, event: Event, ctx: TurnContext, *, is_late: bool, is_asked: bool
-    ) -> tuple[Route, Next, Fit] | None:
+    ) -> tuple[Route, Fit] | None:
         """Return the first route whose filters and `when` take an event, and the fit of the filters; None if none does.
 
         `is_asked`: only handlers with `during_ask=True` may take it.
         """
         ctx.tried = tried = list[Tried]()
-        for place, (route, handle) in enumerate(self._routes_for(type(event))):
+        for place, route in enumerate(self._routes_for(type(event))):
             before = len(tried)
             if is_late and not route.late:
                 tried.append(route.misses(handlers.LATE))
@@ -431,7 +430,7 @@ class Dispatcher:
             elif fit := route.fits(event, tried):
                 if route.when is None or await self._agrees(route, place, event, ctx):
                     del tried[before:]
-                    return route, handle, fit
+                    return route, fit
                 tried.append(route.misses("when"))
         return None
 
@@ -439,7 +438,7 @@ class Dispatcher:
         """Ask the `when` of a handler, once per event: a classifier that changes its mind would end a turn halfway."""
         when = route.when
         assert when is not None
-        ctx.note_handler(route.name, None, route.attempts, route.at)
+        ctx.note_handler(route)
 
         async def ask() -> bool:
             return bool(await when(event, ctx))
@@ -449,9 +448,13 @@ class Dispatcher:
             ctx.handler = None
         return agrees
 
-    async def _handle(self, event: Event, ctx: TurnContext, route: Route, handle: Next, fit: Fit) -> None:
-        ctx.note_handler(route.name, fit if isinstance(fit, re.Match) else None, route.attempts, route.at)
-        if isinstance(event, MessageReceived):
+    async def _handle(self, event: Event, ctx: TurnContext, route: Route, fit: Fit) -> None:
+        assert route.handle is not None
+        if (routed := self._plugins.routed) is not None:
+            routed(event, route.name, route.at, tuple(ctx.tried), None)
+        ctx.note_handler(route, fit)
+        # A person who opts out does not want to hear of the bot: no typing dots, and no read receipt.
+        if isinstance(event, MessageReceived) and not route.opt_out:
             if self._bot.typing:
                 ctx.show_typing_when_slow()
             if self._bot.read and (ctx.rerun is None or not ctx.rerun.attempts):
@@ -463,68 +466,29 @@ class Dispatcher:
         # A question may be answered by something else than a message, such as a tapback, or by nothing in time.
         if ctx.overlap is not None and (isinstance(event, MessageReceived) or ctx.resumption is not None):
             ctx.overlap.begin(route.name, route.overlap)
-        await handle(event, ctx)
+        await route.handle(event, ctx)
         ctx.check_state()
 
     async def _take_keyword(self, event: Event, ctx: TurnContext) -> None:
         """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""
         if not ctx.is_opt_out:
-            self._report(event, ctx, reason=handlers.KEYWORD)
+            self._pass_over(event, ctx, handlers.KEYWORD)
             await self._speaking(_answer_keyword)(event, ctx)
-            return
-        for route, handle in self._compiled:
-            if route.opt_out:
-                self._report(event, ctx, chosen=route)
-                # Without a read receipt and typing dots: the person does not want to hear of the bot.
-                ctx.note_handler(route.name, None, route.attempts, route.at)
-                await handle(event, ctx)
-                ctx.check_state()
-                return
-        self._report(event, ctx, reason=handlers.OPTED_OUT)
+        elif (route := next((each for each in self._compiled if each.opt_out), None)) is not None:
+            await self._handle(event, ctx, route, fit=True)
+        else:
+            self._pass_over(event, ctx, handlers.OPTED_OUT)
 
-    async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
-        """Run the handler of an open question again, after an event that answers or ends the question."""
-        # A timeout or a payment names no person, and the handler must learn of it.
-        if event.actor is not None and not self._allows(event):
-            self._log_once("ignored: sender", "event.ignored", event, reason=handlers.NOT_ALLOWED)
-            self._report(event, ctx, reason=handlers.NOT_ALLOWED)
-            return
-        now = self._clock.now()
-        if self._is_loop(event, _sent_at(event, now), now):
-            self._report(event, ctx, reason=handlers.LOOP)
-            return
-        route, handle = self._named[resumption.handler]
-        self._report(event, ctx, chosen=route)
-        await self._handle(event, ctx, route, handle, route.fits(resumption.root))
-
-    def _report(
-        self,
-        event: Event,
-        ctx: TurnContext,
-        *,
-        chosen: Route | None = None,
-        reason: str | None = None,
-        is_late: bool = False,
-    ) -> None:
-        """Note why no handler takes an event, or which route is `chosen`, and notify the plugins that observe routing.
-
-        `reason`: why no route was tried.
-        """
-        name, at = (None, None) if chosen is None else (chosen.name, chosen.at)
-        if chosen is None:
-            routes = (route for route, _ in self._routes_for(type(event)))
-            ctx.passed_over = reason = reason or handlers.reason(routes, is_late=is_late)
+    def _pass_over(self, event: Event, ctx: TurnContext, reason: str) -> None:
+        """Note why no handler takes an event, and notify the plugins that observe routing."""
+        ctx.passed_over = reason
         if (routed := self._plugins.routed) is not None:
-            routed(event, name, at, tuple(ctx.tried), reason)
+            routed(event, None, None, tuple(ctx.tried), reason)
 
-    def _routes_for(self, kind: type[Event]) -> list[tuple[Route, Next]]:
+    def _routes_for(self, kind: type[Event]) -> list[Route]:
         routes = self._routes.get(kind)
         if routes is None:
-            routes = [
-                (route, handle)
-                for route, handle in self._compiled
-                if issubclass(kind, route.event) and not route.opt_out
-            ]
+            routes = [route for route in self._compiled if issubclass(kind, route.event) and not route.opt_out]
             self._routes[kind] = routes
         return routes
 
@@ -599,7 +563,7 @@ class Dispatcher:
         if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)
             return
-        if tried := [route.name for route, _ in self._routes_for(type(event))]:
+        if tried := [route.name for route in self._routes_for(type(event))]:
             self._log_once(f"unmatched: {event.type}", "event.unmatched", event, tried=tried)
             return
         kind = type(event)
@@ -618,7 +582,8 @@ class Dispatcher:
             self._logged.add(what)
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
-    def _wrapped(self, route: Route, around: Sequence[Router]) -> Next:
+    def _prepared(self, route: Route, around: Sequence[Router]) -> Route:
+        """Return a route with what the bot and the routers around it say about it. The first one is the bot."""
         is_async = inspect.iscoroutinefunction(route.handler)
 
         async def handle(event: Event, ctx: Context) -> None:
@@ -637,8 +602,9 @@ class Dispatcher:
             finally:
                 ctx.leave_handler()
 
-        # The first router of `around` is the bot, whose middleware wraps the routing and is not repeated here.
-        return self._speaking(self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware]))
+        # The bot's own middleware wraps the routing, and is not repeated here.
+        inner = self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
+        return route._replace(handle=self._speaking(inner), gather_s=_gather_s(route, around))
 
     def _speaking(self, handle: Next) -> Next:
         """Return a function of an event that runs in the language of the event's person: `Bot(language=…)`."""
@@ -658,13 +624,13 @@ class Dispatcher:
         A router is left out if one of its handlers can never run, or keeps another handler from running, or if its
         middleware fails. The error names its plugin.
         """
-        first: list[tuple[Route, Next]] = []
+        first: list[Route] = []
         before: list[Router] = []
         for impl, router in from_plugins.routers(plugins, self._bot):
             is_first = impl.rank == 0
             try:
                 # Treated like a router that the bot includes: its middleware wraps its handlers.
-                added = [(route, self._wrapped(route, (self._bot, *around))) for route, around in router.walk()]
+                added = [self._prepared(route, (self._bot, *around)) for route, around in router.walk()]
                 _refuse_unreachable(
                     [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
                 )
@@ -711,14 +677,14 @@ def _may_join(message: MessageReceived) -> bool:
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:
     """Return how long messages that fit a route wait for further ones. The innermost router that says it decides."""
-    if not route.gather:
+    if not route.gather or not issubclass(MessageReceived, route.event):
         return 0.0
     return next((router.gather_s for router in reversed(around) if router.gather_s is not None), 0.0)
 
 
-def _refuse_unreachable(routes: Sequence[tuple[Route, Next]]) -> None:
+def _refuse_unreachable(routes: Sequence[Route]) -> None:
     before: list[Route] = []
-    for route, _ in routes:
+    for route in routes:
         if route.opt_out:
             continue
         if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:

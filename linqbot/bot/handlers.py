@@ -57,20 +57,12 @@ ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
 DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]
 
 
-class DeadLetterRoute(NamedTuple):
-    """A registered `on_dead_letter` handler, with the class of the events that it takes, its name and its place."""
-
-    event: type[Event]
-    handler: DeadLetterHandler[Any]
-    name: str
-    at: str | None
-
-
 class Route(NamedTuple):
     """A registered handler, with its event class, its filters and its limits.
 
     Attributes:
         event: The class of events that the handler takes, subclasses included.
+        handler: The function as its author wrote it; that of `on_dead_letter` takes the failure first.
         name: The handler's `module:qualname`.
         late, during_ask, when: See `Router.on`.
         attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
@@ -79,11 +71,13 @@ class Route(NamedTuple):
         overlap: What happens with messages of the same person that come while the handler runs.
         gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
+        handle: The handler in the middleware of its routers. A Dispatcher makes it.
+        gather_s: Seconds that a message which fits the handler waits for further ones. A Dispatcher finds it.
     """
 
     event: type[Event]
     filters: tuple[Callable[[Any], Fit], ...]
-    handler: Handler[Any, Any]
+    handler: Callable[..., Any]
     name: str
     late: bool = False
     attempts: int | None = None
@@ -95,6 +89,8 @@ class Route(NamedTuple):
     overlap: OverlapMode = "queue"
     opt_out: bool = False
     when: When[Any] | None = None
+    handle: Handler[Any, Awaitable[None]] | None = None
+    gather_s: float = 0.0
 
     def fits(self, event: Event, tried: list[Tried] | None = None) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.

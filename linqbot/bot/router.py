@@ -15,7 +15,6 @@ from linqbot.bot.event_decorators import EventDecorators
 from linqbot.bot.filters import Filter, Predicate, check_filters, exact
 from linqbot.bot.handlers import (
     DeadLetterHandler,
-    DeadLetterRoute,
     Decorator,
     ErrorHandler,
     Handler,
@@ -77,7 +76,7 @@ class Router(EventDecorators):
         self._entries: list[Route | Router] = []
         self.added_middleware: list[Middleware] = []
         self.error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
-        self.dead_letter_handlers: list[DeadLetterRoute] = []
+        self.dead_letter_handlers: list[Route] = []
         self.resources: list[Resource[Any]] = []
         self.start_handlers: list[LifecycleHandler] = []
         self.stop_handlers: list[LifecycleHandler] = []
@@ -413,7 +412,7 @@ class Router(EventDecorators):
 
     def _add_dead_letter_handler(self, event: type[Event], handler: Any) -> Any:
         name = check_of_three(handler, "@bot.on_dead_letter", "failure")
-        self.dead_letter_handlers.append(DeadLetterRoute(event, handler, name, place_of_function(handler)))
+        self.dead_letter_handlers.append(Route(event, (), handler, name, attempts=1, at=place_of_function(handler)))
         return handler
 
     def on_start(self, handler: L, /) -> L:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from linqbot.bot.context import Context
+from linqbot.bot.filters import Fit
+from linqbot.bot.handlers import Route
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.hookspecs import Tried
@@ -23,8 +25,7 @@ class TurnContext(Context):
     Attributes:
         rerun: The lease of the turn, if an earlier run of it has begun; None in a first run. A replay is handled as if it
             were new, so its first run is one.
-        chosen: The handler with `during_ask=True` that takes the event: its route, its function in its middleware, and the
-            fit of its filters.
+        chosen: The handler with `during_ask=True` that takes the event: its route, and the fit of its filters.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
         passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
@@ -34,7 +35,7 @@ class TurnContext(Context):
     """
 
     rerun: Lease | None = None
-    chosen: tuple[Any, Any, Any] | None = None
+    chosen: tuple[Route, Fit] | None = None
     is_answer = False
     is_outdated = False
     passed_over: str | None = None
@@ -47,12 +48,10 @@ class TurnContext(Context):
         """True if the person of the chat opts out by the event."""
         return self._record.opted_out_chat is not None
 
-    def note_handler(self, handler: str, match: re.Match[str] | None, attempts: int | None, at: str | None) -> None:
-        """Note the handler that was chosen for the event, and the match of its filter."""
-        self.handler = handler
-        self.handler_at = at
-        self._match = match
-        self.attempts = attempts
+    def note_handler(self, route: Route, fit: Fit = True) -> None:
+        """Note the handler that was chosen for the event, and the fit of its filters."""
+        self.handler, self.handler_at, self.attempts = route.name, route.at, route.attempts
+        self._match = fit if isinstance(fit, re.Match) else None
 
     def enter_handler(self) -> None:
         self.is_handling = self.has_begun = True
