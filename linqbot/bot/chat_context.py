@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, over
 from linqbot.client.call import File
 from linqbot.client.client import Client
 from linqbot.content.drafts import media
-from linqbot.content.sent import OPTED_OUT
+from linqbot.content.sending import stopped_by
 from linqbot.content.uploads import Uploads
-from linqbot.errors import BotError, CallSkipped, LinqApiError, Refused
+from linqbot.errors import BotError, LinqApiError, Refused
 from linqbot.linq.types.chat import Handle
 from linqbot.nearest import no_attribute, suggestion
 
@@ -193,14 +193,9 @@ class ChatContext:
     async def _make(self, change: Awaitable[object]) -> None:
         try:
             await change
-        except Refused as error:
-            self._log.info("change.refused", plugin=error.plugin, reason=str(error))
-        except CallSkipped:
-            pass
-        except LinqApiError as error:
-            if error.code != OPTED_OUT:
+        except (Refused, LinqApiError) as error:
+            if stopped_by(error, self._log) is None:
                 raise
-            self._log.info("change.opted_out")
 
     async def _has(self, handle: str) -> bool:
         return any(each.handle.casefold() == handle.casefold() for each in await self.people())
