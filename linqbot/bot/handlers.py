@@ -225,7 +225,7 @@ def check(handler: Any, event: type[Event]) -> str:
     return name
 
 
-def check_overlap(handler: Any, name: str, overlap: str) -> None:
+def check_overlap(handler: Any, overlap: str) -> None:
     """Check the `overlap` of a handler when it is registered.
 
     Raises BotError for an unknown mode, and for a handler that is a plain `def`: it can neither be cancelled nor await.
@@ -234,32 +234,20 @@ def check_overlap(handler: Any, name: str, overlap: str) -> None:
     if overlap not in known:
         raise BotError(f"overlap={overlap!r} is not known. {suggestion(str(overlap), known)}")
     if overlap != "queue" and not inspect.iscoroutinefunction(handler):
-        raise BotError(f"overlap={overlap!r} needs an async def: {name} is a plain def, which cannot be interrupted.")
-
-
-def check_when(when: Any) -> None:
-    """Raise BotError if the `when=` of a handler is not an `async def` of two arguments."""
-    if when is None:
-        return
-    if not inspect.iscoroutinefunction(when) or _positional(when) != 2:
         raise BotError(
-            f"when={getattr(when, '__qualname__', when)!r} is not a predicate. Write: async def predicate(event, ctx) -> "
-            "bool. A plain function of the event alone is a filter: give it without when=."
+            f"overlap={overlap!r} needs an async def: {handler_name(handler)} is a plain def, which cannot be interrupted."
         )
 
 
-def check_of_three(handler: Any, decorator: str, first: str) -> str:
-    """Check an error handler or a dead-letter handler when it is registered, and return its name, `module:qualname`.
+def check_async(function: Any, use: str, *arguments: str) -> str:
+    """Check a function when it is registered, and return its name, `module:qualname`.
 
-    Raises BotError if it is not an `async def` of three arguments.
+    Raises BotError if it is not an `async def` that takes these arguments.
     """
-    name = handler_name(handler)
-    if not inspect.iscoroutinefunction(handler) or _positional(handler) != 3:
-        function = name.rpartition(":")[2].rpartition(".")[2]
-        raise BotError(
-            f"{name} does not fit {decorator}: it must be an async def of three arguments. "
-            f"Write: async def {function}({first}, event, ctx)"
-        )
+    name = handler_name(function)
+    if not inspect.iscoroutinefunction(function) or not takes(function, len(arguments)):
+        function_name = name.rpartition(":")[2].rpartition(".")[2]
+        raise BotError(f"{name} does not fit {use}. Write: async def {function_name}({', '.join(arguments)})")
     return name
 
 

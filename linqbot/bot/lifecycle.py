@@ -146,16 +146,6 @@ async def _logged(closing: Awaitable[Any], event: str, **facts: str) -> None:
         log.error(event, **facts, error=type(error).__name__, at=place_of(error))
 
 
-def check_lifecycle_handler(handler: Any, decorator: str) -> None:
-    """Raise BotError if a function of a decorator is not an `async def` of one argument."""
-    if not (inspect.iscoroutinefunction(handler) and takes(handler, 1)):
-        function = getattr(handler, "__name__", "function")
-        raise BotError(
-            f"{handler_name(handler)} does not fit {decorator}: it must be an async def of one argument. "
-            f"Write: async def {function}(running: Running) -> None"
-        )
-
-
 def check_resource(open_: Any) -> None:
     """Raise BotError if the function of a resource is not an `async def` with a `yield`, of no argument or one."""
     if not (inspect.isasyncgenfunction(open_) and (takes(open_, 0) or takes(open_, 1))):

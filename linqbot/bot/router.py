@@ -22,15 +22,14 @@ from linqbot.bot.handlers import (
     Route,
     When,
     check,
+    check_async,
     check_middleware,
-    check_of_three,
     check_overlap,
-    check_when,
     error_class,
     event_class,
     is_handler,
 )
-from linqbot.bot.lifecycle import LifecycleHandler, Resource, check_lifecycle_handler, check_resource
+from linqbot.bot.lifecycle import LifecycleHandler, Resource, check_resource
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function
 from linqbot.hookspecs import Running
@@ -131,29 +130,15 @@ class Router(EventDecorators):
         """
         event_class(event, "@bot.on")
         check_limits(attempts, deadline_s)
-        check_when(when)
+        if when is not None:
+            check_async(when, "when=", "event", "ctx")
         check_filters(filters, event)
 
         def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:
-            name = check(handler, event)
-            check_overlap(handler, name, overlap)
-            self._entries.append(
-                Route(
-                    event,
-                    filters,
-                    handler,
-                    name,
-                    late,
-                    attempts,
-                    deadline_s,
-                    place_of_function(handler),
-                    during_ask=during_ask,
-                    gather=gather,
-                    overlap=overlap,
-                    when=when,
-                )
-            )
-            return handler
+            check_overlap(handler, overlap)
+            limits = {"attempts": attempts, "deadline_s": deadline_s}
+            how = {"late": late, "during_ask": during_ask, "gather": gather, "overlap": overlap, "when": when}
+            return self._add(event, handler, *filters, **limits, **how)
 
         return register
 
@@ -268,11 +253,7 @@ class Router(EventDecorators):
             path = check(handler, ScheduleDue)
             schedule = Schedule.checked(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
             is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")
-            at = place_of_function(handler)
-            self._entries.append(
-                Route(ScheduleDue, (is_its,), handler, path, False, attempts, deadline_s, at, schedule)
-            )
-            return handler
+            return self._add(ScheduleDue, handler, is_its, attempts=attempts, deadline_s=deadline_s, schedule=schedule)
 
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
@@ -339,11 +320,7 @@ class Router(EventDecorators):
         Example:
             `@bot.on_opt_out` above `async def record(message: MessageReceived, ctx: Context) -> None: …`
         """
-        name = check(handler, MessageReceived)
-        self._entries.append(
-            Route(MessageReceived, (), handler, name, late=True, at=place_of_function(handler), opt_out=True)
-        )
-        return handler
+        return self._add(MessageReceived, handler, late=True, opt_out=True)
 
     @overload
     def on_error(
@@ -378,7 +355,7 @@ class Router(EventDecorators):
         return lambda handler: self._add_error_handler(error, handler)
 
     def _add_error_handler(self, error: type[Exception], handler: Any) -> Any:
-        check_of_three(handler, "@bot.on_error", "error")
+        check_async(handler, "@bot.on_error", "error", "event", "ctx")
         self.error_handlers.append((error, handler))
         return handler
 
@@ -411,7 +388,7 @@ class Router(EventDecorators):
         return lambda handler: self._add_dead_letter_handler(event, handler)
 
     def _add_dead_letter_handler(self, event: type[Event], handler: Any) -> Any:
-        name = check_of_three(handler, "@bot.on_dead_letter", "failure")
+        name = check_async(handler, "@bot.on_dead_letter", "failure", "event", "ctx")
         self.dead_letter_handlers.append(Route(event, (), handler, name, attempts=1, at=place_of_function(handler)))
         return handler
 
@@ -429,7 +406,7 @@ class Router(EventDecorators):
         Example:
             `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
         """
-        check_lifecycle_handler(handler, "@bot.on_start")
+        check_async(handler, "@bot.on_start", "running")
         self.start_handlers.append(handler)
         return handler
 
@@ -446,7 +423,7 @@ class Router(EventDecorators):
         Example:
             `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
         """
-        check_lifecycle_handler(handler, "@bot.on_stop")
+        check_async(handler, "@bot.on_stop", "running")
         self.stop_handlers.append(handler)
         return handler
 
@@ -525,6 +502,14 @@ class Router(EventDecorators):
                     yield route, (self, *around)
             else:
                 yield entry, (self,)
+
+    def _add(
+        self, event: type[E], handler: Handler[E, Returned], *filters: Predicate[E], **how: Any
+    ) -> Handler[E, Returned]:
+        """Add a checked handler, with the attributes of its `Route` in `how`."""
+        name = check(handler, event)
+        self._entries.append(Route(event, filters, handler, name, at=place_of_function(handler), **how))
+        return handler
 
     def _register(
         self, event: type[Event], given: tuple[Any, ...], named: Callable[..., Filter[Any]] = exact, **how: Any

@@ -57,7 +57,10 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (partial(new().on_message, one), r"one takes 1 argument; .* is called with two.* a filter is a plain def"),
     (lambda: new().on_message(overlap=True)(greet), r"overlap=True is not known\. There are: queue, restart, steer"),
     (lambda: new().on_message(overlap="restart")(plain), "needs an async def: .*plain is a plain def"),
-    *((partial(new().on_message, when=given), "is not a predicate") for given in (one, lambda message, ctx: True)),
+    *(
+        (partial(new().on_message, when=given), r"does not fit when=.*\(event, ctx\)")
+        for given in (one, lambda message, ctx: True)
+    ),
     (lambda: new().on_reaction("lov"), "Did you mean 'love'"),
     (lambda: new().on("message.received"), "event class such as MessageReceived"),
     (lambda: new().on("message.recieved"), re.escape(f"type is 'message.received': {IMPORT_RECEIVED}") + "$"),
@@ -87,7 +90,7 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: new().on_error(sorry), r"sorry does not fit @bot.on_error.*\(error, event, ctx\)"),
     *(
-        (partial(decorate, greet), r"greet does not fit @bot.on_st.*: .*async def of one")
+        (partial(decorate, greet), r"greet does not fit @bot.on_st.*: async def greet\(running\)")
         for decorate in (new().on_start, new().on_stop)
     ),
     (lambda: new().use("timed"), r"^'timed' does not fit @bot.use.*\ndef middleware\(next_\)"),
