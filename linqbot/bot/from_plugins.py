@@ -14,7 +14,7 @@ from linqbot.bot.router import Middleware, Next, Router
 from linqbot.errors import BotError, LinqbotError
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.event import Event
-from linqbot.plugins.guard import Guard, plain_functions
+from linqbot.plugins.guard import guarded, plain_functions
 from linqbot.plugins.registry import Impl, Plugin, Plugins, describe
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
 
     try:
         # LinqbotErrors are not the plugin's fault: its middleware may send, and Linq may refuse the send.
-        return Guard(
+        return guarded(
             plugins, plugin, INBOUND, wrap, handle, written="next(event, ctx)", passing=LinqbotError, ended=ended
         )
     except BaseException as error:

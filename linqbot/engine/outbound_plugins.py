@@ -13,7 +13,7 @@ from inspect import isawaitable
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
-from linqbot.plugins.guard import Guard, plain_functions
+from linqbot.plugins.guard import guarded, plain_functions
 from linqbot.plugins.registry import Plugins, WrongUse
 
 OUTBOUND = "outbound middleware"
@@ -37,7 +37,7 @@ class Outbound:
         The returned function raises Refused if a plugin vetoes a call, and NoVerdict if a required plugin fails.
         """
         for plugin, wrap in reversed(self._around):
-            run = Guard(
+            run = guarded(
                 self.plugins,
                 plugin,
                 OUTBOUND,

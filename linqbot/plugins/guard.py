@@ -60,8 +60,24 @@ _pass: ContextVar[_Pass] = ContextVar("linqbot_pass")
 _running: ContextVar[frozenset[str]] = ContextVar("linqbot_running_middleware", default=frozenset())
 
 
-class Guard:
-    """One plugin's middleware around some code. Call the guard with the arguments of that code.
+def guarded(
+    plugins: Plugins,
+    plugin: Plugin,
+    kind: str,
+    wrap: Callable[[Any], Wrapped],
+    wrapped: Wrapped,
+    *,
+    written: str,
+    checked: Callable[[Any], Any] = lambda result: result,
+    passing: type[BaseException] = TurnDeferred,
+    ended: Callable[..., None] = lambda *_: None,
+    is_reentrant: bool = True,
+) -> Wrapped:
+    """Return some code inside one plugin's middleware. If the plugin is off or fails, only the code runs.
+
+    The returned function takes the arguments of the code. It raises Refused if the plugin refuses the call, whose code does
+    not run; NoVerdict if the plugin fails and is required, so nothing was done; and the errors of the code, those in
+    `passing`, and TurnDeferred. Other errors of the plugin are logged.
 
     Args:
         kind: Kind of middleware, for the log.
@@ -75,81 +91,42 @@ class Guard:
     Raises:
         Exception: `wrap` raised. This is an error of the plugin too.
     """
+    middleware = wrap(_noted(wrapped, written))
 
-    __slots__ = (
-        "_checked", "_ended", "_is_reentrant", "_kind", "_middleware", "_passing", "_plugin", "_plugins", "_wrapped",
-        "_written",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        plugins: Plugins,
-        plugin: Plugin,
-        kind: str,
-        wrap: Callable[[Any], Wrapped],
-        wrapped: Wrapped,
-        *,
-        written: str,
-        checked: Callable[[Any], Any] = lambda result: result,
-        passing: type[BaseException] = TurnDeferred,
-        ended: Callable[..., None] = lambda *_: None,
-        is_reentrant: bool = True,
-    ) -> None:
-        self._plugins = plugins
-        self._plugin = plugin
-        self._kind = kind
-        self._written = written
-        self._wrapped = wrapped
-        self._checked = checked
-        self._passing = passing
-        self._ended = ended
-        self._is_reentrant = is_reentrant
-        # No method of the guard: middleware that holds its guard would be a reference cycle, one for each call.
-        self._middleware = wrap(_noted(wrapped, written))
-
-    async def __call__(self, *given: Any) -> Any:
-        """Run the middleware around the wrapped code; or only the wrapped code, if the plugin is off or fails.
-
-        Raises:
-            Refused: the plugin refused the call, whose code does not run.
-            NoVerdict: the plugin failed and is required; nothing was done.
-            Exception: an error of the wrapped code, one in `passing`, or TurnDeferred. Other errors of the plugin are
-                logged.
-        """
-        plugin, outer = self._plugin, _running.get()
-        if not plugin.is_on or (not self._is_reentrant and plugin.name in outer):
-            return await self._wrapped(*given)
+    async def run_guarded(*given: Any) -> Any:
+        outer = _running.get()
+        if not plugin.is_on or (not is_reentrant and plugin.name in outer):
+            return await wrapped(*given)
         run = _Pass(outer=outer)
         tokens = _pass.set(run), _running.set(outer | {plugin.name})
         task = RunningTask()
         try:
-            returned = await self._middleware(*given)
-            run.refuse_forgotten(self._written)
-            result = self._checked(returned)
+            returned = await middleware(*given)
+            run.refuse_forgotten(written)
+            result = checked(returned)
         except Refused as error:
             error.plugin = error.plugin or plugin.name
-            self._plugins.note_success(plugin)
+            plugins.note_success(plugin)
             raise
         except BaseException as error:
-            if run.error is not None or isinstance(error, (self._passing, TurnDeferred)):
+            if run.error is not None or isinstance(error, (passing, TurnDeferred)):
                 raise  # the wrapped code's error, or what the middleware made of it
             if task.is_ended_by(error):
                 raise
-            self._blame(error, is_needed=run.result is _NOTHING)
+            why = plugins.note_failure(plugin, kind, error)
+            if plugin.required and run.result is _NOTHING:
+                raise NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was done.") from error
         else:
-            self._plugins.note_success(plugin)
+            plugins.note_success(plugin)
             if not run.has_begun:
-                self._ended(*given)
+                ended(*given)
             return result
         finally:
             _pass.reset(tokens[0])
             _running.reset(tokens[1])
-        return await self._wrapped(*given) if run.result is _NOTHING else run.result
+        return await wrapped(*given) if run.result is _NOTHING else run.result
 
-    def _blame(self, error: BaseException, *, is_needed: bool) -> None:
-        why = self._plugins.note_failure(self._plugin, self._kind, error)
-        if is_needed and self._plugin.required:
-            raise NoVerdict(f"The required plugin {self._plugin.name} failed: {why}. Nothing was done.") from error
+    return run_guarded
 
 
 def _noted(wrapped: Wrapped, written: str) -> Wrapped:
