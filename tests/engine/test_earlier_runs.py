@@ -13,13 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENCE_S
 
-from linqbot.bot.context import Context
+from linqbot import BotError, Context, MessageReceived
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.slots import digest
-from linqbot.errors import BotError
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.journal import JournalEntry
 
 pytestmark = pytest.mark.anyio

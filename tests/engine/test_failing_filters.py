@@ -17,13 +17,10 @@ from engine_turns import run_worker
 from fakes import CHAT, NOW, PERSON, Linq, delivery, handle, poll_made, poll_vote, settled, text_body
 from patience import PATIENCE_S, until
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, Event, MessageReceived, hookimpl
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import TurnReport, hookimpl
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
+from linqbot.hookspecs import TurnReport
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio

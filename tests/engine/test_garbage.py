@@ -12,14 +12,10 @@ from engine_turns import run_worker
 from fakes import NOW, Linq, delivery, settled, text_body
 from reference_cycles import counting_cycles
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, Event, MessageReceived, hookimpl
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 pytestmark = pytest.mark.anyio

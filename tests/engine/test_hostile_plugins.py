@@ -11,14 +11,11 @@ import pytest
 from engine_turns import TurnByTurn
 from fakes import CHAT, NOW, settled
 
-from linqbot.bot.context import Context
+from linqbot import BotError, Context, Event, LinqApiError, MessageReceived, hookimpl
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.errors import BotError, ConfigError, LinqApiError
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
+from linqbot.errors import ConfigError
+from linqbot.events import Delivery
 
 pytestmark = pytest.mark.anyio
 

@@ -14,12 +14,10 @@ from engine_turns import TurnByTurn, send_of
 from fakes import CHAT, Linq, settled
 from simulated_crash import Crashable, crash
 
-from linqbot.bot.context import Context
+from linqbot import Context, LinqApiError, MessageReceived, Refused, hookimpl
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.errors import ConfigError, LinqApiError, NoVerdict, Refused
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.message import MessageReceived
+from linqbot.errors import ConfigError, NoVerdict
 from linqbot.plugins.loading import load
 
 pytestmark = pytest.mark.anyio

@@ -14,11 +14,9 @@ import structlog
 from asking_talk import Talk
 from fakes import CHAT
 
-from linqbot.bot.context import Context
+from linqbot import BotError, Context, LinqApiError, LinqUnavailable, MessageReceived, RateLimited
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
-from linqbot.errors import BotError, LinqApiError, LinqUnavailable, RateLimited
-from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -19,16 +19,14 @@ from one_handler import bot_of
 from patience import PATIENCE_S
 from simulated_crash import Life, begun, crash
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, LinqApiError, LinqUnavailable, MessageReceived, RateLimited
 from linqbot.client.call import ApiResponse, Call
 from linqbot.content.sending import with_standing_refusal
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import journal_key
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
+from linqbot.errors import StorageUnavailable
+from linqbot.events import Delivery
 from linqbot.storage.inbox import Lease
 from linqbot.testing import HandlerFailed, talking
 

@@ -12,14 +12,12 @@ from fakes import NOW, Linq, delivery, settled, text_body
 from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine.worker import AlarmClock, Worker
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.features.bursts import Bursts
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit, Lease, Retry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer

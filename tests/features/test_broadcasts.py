@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import BotError, Refused
+from linqbot import Bot, BotError, Broadcast, BroadcastDone, Context, MessageReceived, Refused, hookimpl
+from linqbot.events import Delivery
 from linqbot.features.broadcasts import broadcast_send, give_up_person
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood
-from linqbot.linq.events.proactive import BroadcastDone
-from linqbot.linq.types.proactive import Broadcast
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from linqbot import Bot, Context, MessageReceived
-from linqbot.engine.failure import Failure
+from linqbot import Bot, Context, Event, Failure, MessageReceived
 from linqbot.engine.parts import ALL, Turn
 from linqbot.events import ParticipantAdded
 from linqbot.features.catalog import PARTS
-from linqbot.linq.events.event import Event
 from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
 

@@ -9,14 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from linqbot.client.client import Client
+from linqbot import Client, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.events import Delivery
 from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage

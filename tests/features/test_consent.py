@@ -9,8 +9,8 @@ import pytest
 from one_handler import bot_of, says
 from pydantic import BaseModel
 
-from linqbot import Bot, Broadcast, Context, Manners, MessageReceived, Running
-from linqbot.errors import AskCancelled, StorageUnavailable
+from linqbot import AskCancelled, Bot, Broadcast, Context, Manners, MessageReceived, Running
+from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import ConsentState
 from linqbot.testing import Phone, killed_between_calls, talking

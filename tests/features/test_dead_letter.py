@@ -10,14 +10,9 @@ from fakes import NOW, PERSON, delivery, tapback, text_body
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
-from linqbot.bot.context import Context
-from linqbot.bot.router import Router
+from linqbot import Context, Event, Failure, LinqApiError, MessageReceived, ReactionAdded, Router
 from linqbot.client.call import Call
-from linqbot.engine.failure import Failure
-from linqbot.errors import LinqApiError
 from linqbot.features import notices
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.storage.inbox import DeadLetter, Lease
 
 pytestmark = pytest.mark.anyio

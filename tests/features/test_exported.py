@@ -10,8 +10,7 @@ import pytest
 from postgres_server import empty_storage_url
 from pydantic import BaseModel, Field
 
-from linqbot import Bot, Context, Manners, MessageReceived, Posted
-from linqbot.hookspecs import Running
+from linqbot import Bot, Context, Manners, MessageReceived, Posted, Running
 from linqbot.storage.backend import Storage
 from linqbot.testing import Phone, talking
 

@@ -10,9 +10,8 @@ from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, delivery, envelope, handle, text_body
 from sqlite_connections import bytes_of
 
-from linqbot.bot.context import Context
+from linqbot import Context, MessageReceived
 from linqbot.engine.parts import origin_of
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 
 pytestmark = pytest.mark.anyio

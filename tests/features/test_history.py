@@ -9,12 +9,10 @@ import pytest
 from fakes import CHAT, PERSON, Linq, message
 from one_handler import bot_of
 
-from linqbot import Bot, Context, History, MessageReceived, ReactionAdded
+from linqbot import Bot, BotError, Context, Event, History, MessageReceived, ReactionAdded
 from linqbot.client.call import ApiResponse
 from linqbot.engine.turn_journal import SentInTurn
-from linqbot.errors import BotError
 from linqbot.features.history import HistoryReader
-from linqbot.linq.events.event import Event
 from linqbot.testing import talking
 
 pytestmark = pytest.mark.anyio

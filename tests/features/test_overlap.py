@@ -12,8 +12,7 @@ from one_handler import bot_of, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
 
-from linqbot import Bot, Context, MessageEdited, MessageReceived
-from linqbot.errors import AskTimeout
+from linqbot import AskTimeout, Bot, Context, MessageEdited, MessageReceived
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 

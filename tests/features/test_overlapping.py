@@ -12,13 +12,11 @@ from fakes import NOW, Linq, delivery, text_body
 from one_handler import says
 from patience import PATIENCE_S
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
+from linqbot.events import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 

@@ -12,8 +12,7 @@ from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, ReactionAdded, Scheduled, regex
 from linqbot.events import ReactionRemoved
-from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.testing.stage.record import HandlerFailed
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,8 @@ import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import BotError, LinqApiError, RuleBroken
+from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken
 from linqbot.features.later import due_at
-from linqbot.linq.events.message import MessageReceived
 from linqbot.options import GRACE_S
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.storage import SQLiteStorage

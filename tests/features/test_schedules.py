@@ -15,14 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_crash import crash
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, ScheduleDue
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.features.schedules import start_schedules
-from linqbot.linq.events.proactive import ScheduleDue
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import PARKED_S, Timer

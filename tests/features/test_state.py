@@ -21,14 +21,13 @@ from pydantic import BaseModel
 from simulated_crash import Crashable, crash
 from structlog.testing import capture_logs
 
-from linqbot.bot.context import Context
+from linqbot import Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage

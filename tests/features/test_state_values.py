@@ -10,14 +10,10 @@ from fakes import delivery, envelope, message
 from one_handler import bot_of
 from pydantic import BaseModel, Field, computed_field
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, Event, MessageReceived, StateUnreadable
 from linqbot.clock import MovableClock
-from linqbot.errors import BotError, StateUnreadable
+from linqbot.events import Delivery
 from linqbot.features.state import MAX_BYTES, TurnState
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -14,11 +14,8 @@ from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, text_body
 from simulated_crash import Life, begun, crash
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, LinqUnavailable, MessageReceived
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import BotError, LinqUnavailable
-from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 from patience import PATIENCE_S
 
-from linqbot.bot.bot import Bot
-from linqbot.client.client import Client
+from linqbot import Bot, Client
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app as create_emulator_app

@@ -11,12 +11,10 @@ from engine_turns import turns_of
 from fakes import CHAT, delivery, text_body
 from simulated_crash import Life
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.turn import Turns
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
+from linqbot.events import Delivery
 
 
 def asking(*question: Any, **options: Any) -> Any:

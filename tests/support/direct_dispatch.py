@@ -6,6 +6,7 @@ from functools import partial
 
 from fakes import NOW, Linq, delivery, text_body
 
+from linqbot import Event
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
@@ -14,7 +15,6 @@ from linqbot.engine.parts import TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.linq.events.event import Event
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 

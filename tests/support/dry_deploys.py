@@ -12,8 +12,8 @@ from typing import Any
 from asking_talk import Talk
 from fakes import delivery, text_body
 
-from linqbot.bot.bot import Bot
-from linqbot.linq.events.delivery import Delivery
+from linqbot import Bot
+from linqbot.events import Delivery
 from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
 from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load

@@ -11,7 +11,7 @@ from fakes import CHAT, NOW, Linq, delivery, text_body
 from one_handler import bot_of
 from patience import PATIENCE_S
 
-from linqbot.bot.bot import Bot
+from linqbot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import Call, prepare
 from linqbot.clock import Clock, MovableClock

@@ -11,10 +11,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from linqbot import Client, MessageReceived
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.client import Client
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
+from linqbot.events import Delivery
 from linqbot.linq.events.parse import parse
 
 LINE = "+12052535597"

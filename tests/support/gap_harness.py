@@ -12,12 +12,10 @@ from fakes import settled
 from patience import PATIENCE_S
 from starlette.applications import Starlette
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
-from linqbot.linq.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
 from linqbot.storage.backend import Storage

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.linq.events.message import MessageReceived
+from linqbot import Bot, Context, MessageReceived
 
 OF_HANDLER = ("attempts", "deadline_s", "during_ask", "gather", "late", "overlap", "when")
 

@@ -17,10 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated_crash import begun, crash
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import AskCancelled, AskTimeout
-from linqbot.linq.events.message import MessageReceived
+from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -15,15 +15,20 @@ from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_made, poll_v
 from pydantic import BaseModel
 from simulated_crash import crash
 
-from linqbot.bot.context import Context
-from linqbot.bot.filters import regex
+from linqbot import (
+    AskCancelled,
+    BotError,
+    Context,
+    Event,
+    LinqApiError,
+    MediaPart,
+    MessageReceived,
+    ReactionAdded,
+    regex,
+)
 from linqbot.engine.failure import RetryPolicy
-from linqbot.errors import AskCancelled, BotError, LinqApiError, StorageUnavailable
-from linqbot.linq.events.account import ContactCardReceived
-from linqbot.linq.events.chat import TypingStarted
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.types.message import MediaPart
+from linqbot.errors import StorageUnavailable
+from linqbot.events import ContactCardReceived, TypingStarted
 from linqbot.storage.mutes import FOREVER, Mute
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,8 @@ from asking_talk import Talk
 from fakes import PERSON
 from pydantic import BaseModel
 
-from linqbot.bot.context import Context
-from linqbot.errors import AskTimeout, StorageError
-from linqbot.linq.events.message import MessageReceived
+from linqbot import AskTimeout, Context, MessageReceived
+from linqbot.errors import StorageError
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.state import StateWrite
 

@@ -16,12 +16,10 @@ from fakes import NOW, text_body
 from one_handler import says
 from structlog.testing import capture_logs
 
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
-from linqbot.errors import AskCancelled
 from linqbot.features.asking.admission import log_unresumable, unresumable
-from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

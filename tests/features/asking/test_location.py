@@ -8,11 +8,9 @@ import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope
 
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, AskTimeout, Context, LinqApiError, MessageReceived
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.features.asking.waits import look_again_after_s
-from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,7 @@ from fakes import text_body
 from pydantic import BaseModel
 from simulated_crash import crash
 
-from linqbot.bot.context import Context
-from linqbot.errors import Ambiguous
-from linqbot.linq.events.message import MessageReceived
+from linqbot import Ambiguous, Context, MessageReceived
 
 pytestmark = pytest.mark.anyio
 

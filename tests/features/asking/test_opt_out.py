@@ -11,14 +11,10 @@ from fakes import CHAT, LINE, PERSON, handle, message, text_body
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, Bot, Context, Event, MessageReceived
 from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
-from linqbot.errors import AskCancelled
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,7 @@ import pytest
 from gap_harness import Harness
 from patience import PATIENCE_S
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import AskTimeout
-from linqbot.linq.events.message import MessageReceived
+from linqbot import AskTimeout, Bot, Context, MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -9,13 +9,10 @@ from asking_talk import Talk
 from fakes import CHAT, envelope, payment_request, text_body
 from simulated_crash import crash
 
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, BotError, Context, Declined, Expired, LinqApiError, MessageReceived, Paid, RateLimited
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, BotError, LinqApiError, RateLimited
-from linqbot.features.asking.question import Declined, Expired, Paid
+from linqbot.events import PaymentSucceeded
 from linqbot.features.asking.waits import PaymentWait
-from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.payment import PaymentSucceeded
 
 pytestmark = pytest.mark.anyio
 

@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.features.asking.question import Paid
-from linqbot.linq.events.account import ContactCardReceived
-from linqbot.linq.events.chat import LocationSharingStarted
-from linqbot.linq.events.message import MessageReceived
+from linqbot import Bot, Context, MessageReceived, Paid
+from linqbot.events import ContactCardReceived, LocationSharingStarted
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking
 

@@ -11,12 +11,7 @@ from asking_talk import Talk
 from one_handler import bot_of
 from pydantic import BaseModel
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import BotError
-from linqbot.features.state import Tally
-from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.proactive import ScheduleDue
+from linqbot import Bot, BotError, Context, MessageReceived, ScheduleDue, Tally
 from linqbot.storage.state import StateWrite
 from linqbot.testing import Phone, killed_between_calls, talking
 

@@ -8,9 +8,8 @@ import pytest
 from asking_talk import Talk
 from fakes import NOW
 
-from linqbot.bot.context import Context
+from linqbot import Context, MessageReceived
 from linqbot.features.asking.answers import MOST_TIMES
-from linqbot.linq.events.message import MessageReceived
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,7 @@ from asking_talk import Talk
 from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
-from linqbot.bot.context import Context
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
+from linqbot import Context, Event, MessageReceived
 
 pytestmark = pytest.mark.anyio
 

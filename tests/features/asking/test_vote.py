@@ -8,12 +8,9 @@ import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, envelope, handle, poll_made, poll_vote
 
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, BotError, Context, MessageReceived, VoteResult
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled, BotError
-from linqbot.features.asking.question import VoteResult
-from linqbot.linq.events.chat import ParticipantRemoved
-from linqbot.linq.events.message import MessageReceived
+from linqbot.events import ParticipantRemoved
 
 pytestmark = pytest.mark.anyio
 

@@ -11,11 +11,9 @@ from pydantic import BaseModel
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
-from linqbot.bot.context import Context
-from linqbot.bot.router import Next, Router
+from linqbot import Context, Event, MessageReceived, Router
+from linqbot.bot.router import Next
 from linqbot.client.call import Call
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.anyio
