@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -91,6 +92,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and "To run this test" in str(report.longrepr) and not marked:
         report.outcome, report.longrepr = "failed", f"{item.nodeid} needs a program. Mark it with @pytest.mark.tools."
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Mark each test that is a coroutine function, so that anyio runs it. This is called before anyio looks for the mark."""
+    if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(obj):
+        pytest.mark.anyio(obj)
 
 
 def pytest_collectstart() -> None:

@@ -71,7 +71,6 @@ async def watched(bot: crash.Served, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.anyio
 async def test_a_broadcast_that_is_killed_at_its_80th_person_reaches_all_others_once(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         await bot.up(http, "/readyz")

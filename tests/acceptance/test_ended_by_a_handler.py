@@ -84,7 +84,6 @@ MOST_ENDS = 4
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.anyio
 async def test_a_message_whose_handler_ends_the_process_becomes_a_dead_letter(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, len(WAYS) + 1)

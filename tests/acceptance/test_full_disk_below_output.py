@@ -39,7 +39,6 @@ def test_a_command_whose_output_cannot_be_written_says_so(command: tuple[str, ..
     assert (ran.returncode, ran.stderr) == (1, "The output cannot be written: No space left on device.\n")
 
 
-@pytest.mark.anyio
 async def test_a_bot_whose_log_cannot_be_written_goes_on(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", **NO_LINQ)

@@ -291,7 +291,6 @@ LOGS = [("info", "json"), ("debug", "console")]
 
 
 @pytest.mark.process
-@pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "style"), LOGS)
 async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: str, style: str) -> None:
@@ -401,7 +400,6 @@ def _say(url: str, raw: bytes) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.anyio
 async def test_an_error_that_no_code_can_catch_is_logged_without_its_message(tmp_path: Path) -> None:
     async with scene(tmp_path, LINQBOT_LOG_FORMAT="json") as on:
         for text in ("leave a task", "start a thread", "leave an object"):
@@ -452,7 +450,6 @@ def a_linq_that_quotes() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.anyio
 async def test_text_quoted_in_linqs_errors_is_not_printed(tmp_path: Path) -> None:
     with a_linq_that_quotes() as linq:
         async with scene(tmp_path, LINQ_API_V3_BASE_URL=linq, LINQBOT_LOG_LEVEL="debug") as on:

@@ -25,7 +25,6 @@ from patience import PATIENCE_S
 from served_bot import post
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.process,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="there no file that is open can be deleted or moved"),

@@ -22,7 +22,7 @@ from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
 from served_bot import post
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 BOT = """
 import asyncio

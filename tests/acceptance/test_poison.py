@@ -47,7 +47,6 @@ MOST_DEATHS = 20
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.anyio
 async def test_a_poison_message_is_dead_lettered_and_the_others_are_answered(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
         chats = await crash.chats(http, emulator.url, CHATS)

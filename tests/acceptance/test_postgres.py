@@ -14,7 +14,7 @@ from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url, start
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 RESTARTS = 2
 

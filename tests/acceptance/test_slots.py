@@ -22,7 +22,7 @@ from pydantic_core import from_json
 
 from linqbot.storage.open import open_storage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SLOTS, PEOPLE = int(os.environ.get("SLOTS", "6")), 11
 BOT = """

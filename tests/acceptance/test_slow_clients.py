@@ -26,7 +26,6 @@ from patience import PATIENCE_S
 from served_bot import message, post, serving
 
 pytestmark = [
-    pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc and sets limits with prlimit"),
     pytest.mark.process,

@@ -13,7 +13,7 @@ from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import empty_storage_url
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 BOT = """
 import asyncio

@@ -10,8 +10,6 @@ from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.engine.call_lookup import find
 from linqbot.storage.journal import JournalEntry
 
-pytestmark = pytest.mark.anyio
-
 ID = "550e8400-e29b-41d4-a716-446655440000"
 MEMO = prepare("chats.send_voicememo", path={"chat_id": ID}, body={"attachment_id": ID})
 OPTIONS = prepare("messages.poll.add_options", path={"message_id": ID}, body={"options": [{"text": "Friday"}]})

@@ -20,8 +20,6 @@ from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.slots import digest
 from linqbot.storage.journal import JournalEntry
 
-pytestmark = pytest.mark.anyio
-
 Handle = Callable[[Context, int], Awaitable[None]]
 
 

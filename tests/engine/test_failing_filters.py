@@ -23,8 +23,6 @@ from linqbot.clock import MovableClock
 from linqbot.hookspecs import TurnReport
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-pytestmark = pytest.mark.anyio
-
 OTHER_CHAT = "4d99d589-8d03-5753-96bd-addff71de8c3"
 
 

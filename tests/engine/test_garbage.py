@@ -18,8 +18,6 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-pytestmark = pytest.mark.anyio
-
 TURNS = 20
 
 

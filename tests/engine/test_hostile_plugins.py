@@ -17,8 +17,6 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.errors import ConfigError
 from linqbot.events import Delivery
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(autouse=True)
 def signals_as_in_a_server() -> Iterator[None]:

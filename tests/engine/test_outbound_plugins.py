@@ -20,8 +20,6 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import ConfigError, NoVerdict
 from linqbot.plugins.loading import load
 
-pytestmark = pytest.mark.anyio
-
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 Ask = Callable[[Call, Run], Awaitable[Any]]
 

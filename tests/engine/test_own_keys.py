@@ -8,8 +8,6 @@ from one_handler import bot_of
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 def announcing() -> Bot:
     """Return a bot that announces a table once, however often people ask, and answers each message."""

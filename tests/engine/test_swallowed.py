@@ -18,8 +18,6 @@ from linqbot import BotError, Context, LinqApiError, LinqUnavailable, MessageRec
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
 
-pytestmark = pytest.mark.anyio
-
 AWAY = [RateLimited("slow down", status=429, retry_after_s=120), LinqUnavailable("away", status=503)]
 REFUSED = LinqApiError("no", status=403, code=2005)
 

@@ -30,7 +30,6 @@ from linqbot.events import Delivery
 from linqbot.storage.inbox import Lease
 from linqbot.testing import HandlerFailed, talking
 
-pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from one_handler import bot_of
 
 from linqbot import Context, MessageReceived
 from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.testing import Phone, talking
-
-pytestmark = pytest.mark.anyio
 
 ANN, SECRET = "+14155550142", "my secret"
 

@@ -23,8 +23,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
 
-pytestmark = pytest.mark.anyio
-
 
 @contextlib.asynccontextmanager
 async def working(

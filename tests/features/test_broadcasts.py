@@ -16,8 +16,6 @@ from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 PEOPLE = [f"+1415555{n:04}" for n in range(200, 206)]
 TEXT = "The menu of July is out."
 Act = Callable[[Context], Awaitable[Any]]

@@ -14,8 +14,6 @@ from linqbot.features.catalog import PARTS
 from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 FRIEND, OWNER = "+14155550199", "+14155550198"
 
 

@@ -20,8 +20,6 @@ from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-pytestmark = pytest.mark.anyio
-
 LINE, OTHER_LINE, ANN, BOB = "+12025550100", "+12025550101", "+14155550142", "+14155550143"
 HOUR = 3600.0
 

@@ -15,8 +15,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.consents import ConsentState
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 ANN, BOB = "+14155550142", "+14155550143"
 HELP = "You are writing to an automatic service. STOP ends its messages, START begins them again."
 AGAIN = "You get our messages again. STOP ends them."

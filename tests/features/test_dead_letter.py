@@ -15,8 +15,6 @@ from linqbot.client.call import Call
 from linqbot.features import notices
 from linqbot.storage.inbox import DeadLetter, Lease
 
-pytestmark = pytest.mark.anyio
-
 
 async def failing(message: MessageReceived, ctx: Context) -> None:
     raise ValueError("the kitchen is closed")

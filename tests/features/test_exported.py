@@ -14,8 +14,6 @@ from linqbot import Bot, Context, Manners, MessageReceived, Posted, Running
 from linqbot.storage.backend import Storage
 from linqbot.testing import Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 ANN, OWNER = "+14155550142", "+14155550198"
 
 

@@ -14,8 +14,6 @@ from linqbot import Context, MessageReceived
 from linqbot.engine.parts import origin_of
 from linqbot.linq.events.parse import parse
 
-pytestmark = pytest.mark.anyio
-
 WORDS = "meet me at nine"
 BOB = "+14155550187"
 GROUP = "00000000-0000-4000-9000-000000000001"

@@ -13,8 +13,6 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 
 class Guest(BaseModel):
     name: str = Field(description="What is your name?", min_length=2)

@@ -19,8 +19,6 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.storage.inbox import Lease
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[Harness]:

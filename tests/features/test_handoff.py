@@ -8,8 +8,6 @@ from one_handler import bot_of
 from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
 SAID = "Dana answers you here."
 BACK = "You are talking to the bot again."

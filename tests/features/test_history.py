@@ -15,8 +15,6 @@ from linqbot.engine.turn_journal import SentInTurn
 from linqbot.features.history import HistoryReader
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Seen:
     """A bot that keeps the history of each turn."""

@@ -12,8 +12,6 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.events import Event, ReactionAdded
 from linqbot.testing import Bubble, Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 BOB, EVE = "+14155550143", "+14155550144"
 
 

@@ -403,7 +403,6 @@ def talkative(answers: Answers) -> Bot:
     return bot
 
 
-@pytest.mark.anyio
 async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
     async with talking(talkative(fixed("Saved."))) as phone:
         for n in range(10):
@@ -417,7 +416,6 @@ async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
         assert await phone.replies() == ["Saved."] * 3
 
 
-@pytest.mark.anyio
 async def test_a_tapback_is_a_reply_too() -> None:
     async def love(message: MessageReceived, ctx: Context) -> None:
         await ctx.react("love")
@@ -430,7 +428,6 @@ async def test_a_tapback_is_a_reply_too() -> None:
         assert [bubble.tapbacks for bubble in said] == [["love"]] * 4 + [[]]
 
 
-@pytest.mark.anyio
 async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
     runs = itertools.count(1)
 
@@ -452,7 +449,6 @@ async def test_a_handler_that_fails_is_run_again_and_is_no_loop() -> None:
         assert done[3:] == [last.id]
 
 
-@pytest.mark.anyio
 async def test_the_same_words_of_several_people_of_a_group_are_no_loop() -> None:
     heard = set[str]()
 

@@ -14,8 +14,6 @@ from linqbot import Bot, Context, Manners, MessageReceived, ScheduleDue, link
 from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 ANN, BOB, CHIARA, MAIL = "+14155550142", "+14155550143", "+393123456789", "dan@example.com"
 LINE = "+12025550100"
 JULY, URL = "The menu of July is out.", "https://example.com"

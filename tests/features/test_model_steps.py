@@ -12,8 +12,6 @@ from linqbot import Bot, Context, Draft, MessageReceived, ModelStep, Running, ho
 from linqbot.clock import Clock
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 PARAGRAPHS = ["A table is free at 8.", "It is booked for two.", "The weather is fine.", "Enjoy your meal!"]
 
 

@@ -14,8 +14,6 @@ from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Post
 from linqbot.events import MessageSent
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 
 class Parcel(BaseModel):
     number: int

@@ -10,8 +10,6 @@ from linqbot import Bot, Context, Failure, MessageReceived
 from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 DAY_S = 86_400.0
 
 

@@ -16,8 +16,6 @@ from linqbot.events import TypingEvent
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 MOMENT = "One moment, please."
 SECRET = "the password of the database is swordfish"
 

@@ -16,8 +16,6 @@ from linqbot import AskTimeout, Bot, Context, MessageEdited, MessageReceived
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Work:
     """Slow work of a handler, which the test lets end."""

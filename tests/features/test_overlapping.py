@@ -20,8 +20,6 @@ from linqbot.events import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-pytestmark = pytest.mark.anyio
-
 Handler = Callable[[MessageReceived, Context], Awaitable[None]]
 
 

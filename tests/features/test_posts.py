@@ -10,8 +10,6 @@ from pydantic import BaseModel
 from linqbot import Bot, BotError, Context, MessageReceived, Posted, Running
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.usefixtures("phone_for")
-
 ANN = "+14155550142"
 
 

@@ -14,8 +14,6 @@ from linqbot import Bot, Context, MessageReceived, ReactionAdded, Scheduled, reg
 from linqbot.events import ReactionRemoved
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 DAY_S = 86_400.0
 THURSDAY = datetime(2026, 11, 19, 7, tzinfo=UTC)
 

@@ -19,8 +19,6 @@ from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_send_goes_out_when_it_is_due_and_not_before(talk: Talk) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:

@@ -25,8 +25,6 @@ from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import PARKED_S, Timer
 
-pytestmark = pytest.mark.anyio
-
 MONDAY = datetime(2026, 11, 23, 8, tzinfo=UTC).timestamp()
 DAY_S = 86_400.0
 Handle = Callable[[ScheduleDue, Context], Awaitable[None]]

@@ -34,7 +34,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 
-pytestmark = pytest.mark.anyio
 Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
 
 

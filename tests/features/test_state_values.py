@@ -20,8 +20,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 from linqbot.testing import HandlerFailed, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Guest(BaseModel):
     visits: int = 0

@@ -17,7 +17,6 @@ from simulated_crash import Life, begun, crash
 from linqbot import Bot, BotError, Context, LinqUnavailable, MessageReceived
 from linqbot.client.call import ApiResponse, Call
 
-pytestmark = pytest.mark.anyio
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 
 SCRIPT = (

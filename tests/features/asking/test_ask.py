@@ -31,8 +31,6 @@ from linqbot.errors import StorageUnavailable
 from linqbot.events import ContactCardReceived, TypingStarted
 from linqbot.storage.mutes import FOREVER, Mute
 
-pytestmark = pytest.mark.anyio
-
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("Welcome!")

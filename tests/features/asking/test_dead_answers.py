@@ -15,8 +15,6 @@ from linqbot.errors import StorageError
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.state import StateWrite
 
-pytestmark = pytest.mark.anyio
-
 
 class Guest(BaseModel):
     visits: int = 0

@@ -21,8 +21,6 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.features.asking.admission import log_unresumable, unresumable
 
-pytestmark = pytest.mark.anyio
-
 _versions = itertools.count()
 
 

@@ -12,8 +12,6 @@ from linqbot import AskCancelled, AskTimeout, Context, LinqApiError, MessageRece
 from linqbot.client.call import ApiResponse
 from linqbot.features.asking.waits import look_again_after_s
 
-pytestmark = pytest.mark.anyio
-
 
 async def near(message: MessageReceived, ctx: Context) -> None:
     if message.text != "near":

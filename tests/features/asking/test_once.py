@@ -12,8 +12,6 @@ from simulated_crash import crash
 
 from linqbot import Ambiguous, Context, MessageReceived
 
-pytestmark = pytest.mark.anyio
-
 
 class Order(BaseModel):
     id: int

@@ -17,8 +17,6 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 OTHER_CHAT = "3c99d589-8d03-5753-96bd-addff71de8c3"
 
 

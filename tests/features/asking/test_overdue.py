@@ -12,8 +12,6 @@ from patience import PATIENCE_S
 
 from linqbot import AskTimeout, Bot, Context, MessageReceived
 
-pytestmark = pytest.mark.anyio
-
 BOB = "+14155550143"
 
 

@@ -14,8 +14,6 @@ from linqbot.client.call import ApiResponse
 from linqbot.events import PaymentSucceeded
 from linqbot.features.asking.waits import PaymentWait
 
-pytestmark = pytest.mark.anyio
-
 
 async def soup(message: MessageReceived, ctx: Context) -> None:
     if message.text != "soup":

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from linqbot import Bot, Context, MessageReceived, Paid
 from linqbot.events import ContactCardReceived, LocationSharingStarted
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking
-
-pytestmark = pytest.mark.anyio
 
 
 async def asks(message: MessageReceived, ctx: Context) -> None:

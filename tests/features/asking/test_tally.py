@@ -15,8 +15,6 @@ from linqbot import Bot, BotError, Context, MessageReceived, ScheduleDue, Tally
 from linqbot.storage.state import StateWrite
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Spent(BaseModel):
     cents: int = 0

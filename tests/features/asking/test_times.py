@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from asking_talk import Talk
 from fakes import NOW
 
 from linqbot import Context, MessageReceived
 from linqbot.features.asking.answers import MOST_TIMES
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_before_an_answered_question_it_is_the_time_of_then(talk: Talk) -> None:

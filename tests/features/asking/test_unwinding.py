@@ -6,14 +6,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from asking_talk import Talk
 from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot import Context, Event, MessageReceived
-
-pytestmark = pytest.mark.anyio
 
 
 class Form(BaseModel):

@@ -12,8 +12,6 @@ from linqbot import AskCancelled, BotError, Context, MessageReceived, VoteResult
 from linqbot.client.call import ApiResponse
 from linqbot.events import ParticipantRemoved
 
-pytestmark = pytest.mark.anyio
-
 BOB, EVE = "+15550001111", "Eve@example.com"
 
 

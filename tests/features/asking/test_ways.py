@@ -16,9 +16,6 @@ from linqbot.bot.router import Next
 from linqbot.client.call import Call
 from linqbot.storage.state import StateWrite
 
-pytestmark = pytest.mark.anyio
-
-
 # Another way
 
 
