@@ -48,8 +48,7 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
 async def test_a_direct_chat_is_found_by_what_is_left_after_its_deliveries_are_gone(
     talk: Talk, handler: Any, table: str
 ) -> None:
-    talk.deploy(handler)
-    await talk.say(WORDS)
+    await talk.to(handler, WORDS)
     assert on_disk(talk, CHAT) == [CHAT]
     forgotten = await talk.storage.forget(PERSON)
     assert (forgotten.rows[table], forgotten.chats) == (1, (CHAT,))

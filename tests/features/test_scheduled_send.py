@@ -27,8 +27,7 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(talk: Talk) -> None
         due = [datetime.fromtimestamp(NOW + s, UTC) for s in (10, 20)]
         assert [entry.due for entry in await ctx.scheduled()] == due
 
-    talk.deploy(remind)
-    await talk.say("hello")
+    await talk.to(remind, "hello")
     await talk.pass_time(9)
     assert talk.said == []
     await talk.pass_time(1)
@@ -84,8 +83,7 @@ async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("in grace", after_s=60, grace_s=3600)
 
-    talk.deploy(remind)
-    await talk.say("hello")
+    await talk.to(remind, "hello")
     talk.clock.advance(60)
     if is_due_before:
         assert await talk.storage.fire(talk.clock.now()) == 1
@@ -104,8 +102,7 @@ async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_l
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("later", after_s=5)
 
-    talk.deploy(remind)
-    await talk.say("hello")
+    await talk.to(remind, "hello")
     talk.linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
     await talk.pass_time(10)
     assert await talk.storage.dead_letters() == []
@@ -188,8 +185,7 @@ async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk
             except (BotError, RuleBroken) as error:
                 said.append(str(error))
 
-    talk.deploy(remind)
-    await talk.say("hello")
+    await talk.to(remind, "hello")
     assert [text for (_, problem), text in zip(rows, said, strict=True) if problem not in text] == []
     assert await talk.storage.scheduled() == []
 

@@ -60,6 +60,11 @@ class Talk(Life):
         for text in texts:
             await self.receive(text_body(text, **changes))
 
+    async def to(self, handler: Any, *texts: str, **settings: Any) -> None:
+        """Let a handler of messages run from now on, and say the texts to it."""
+        self.deploy(handler, **settings)
+        await self.say(*texts)
+
     async def error_of(self, *texts: str) -> str:
         """Say the texts to a bot that gives up at its first failure, and return the error that it gave up with."""
         self.attempts = 1

@@ -42,8 +42,7 @@ async def greet(message: MessageReceived, ctx: Context) -> None:
 
 
 async def test_an_answer_that_was_accepted_before_the_timeout_wins_whenever_it_is_handled(talk: Talk) -> None:
-    talk.deploy(greet)
-    await talk.say("hi")
+    await talk.to(greet, "hi")
     await talk.put(text_body("Ada"))
     await talk.restart()
     talk.clock.advance(90_000)
@@ -59,8 +58,7 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
         seen.append(ctx.after_ask)
         await ctx.ask("Your name?", timeout_s=60, key="name")
 
-    talk.deploy(ask)
-    await talk.say("hi")
+    await talk.to(ask, "hi")
     await talk.pass_time(61)
     await talk.say("Ada", "and now an answer", "and another message")
     # "hi" and its timeout, "Ada" and the answer to its own question, and the last message.
@@ -84,8 +82,7 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
         await ctx.ask("And why?")
         await ctx.reply("Thanks.")
 
-    talk.deploy(count)
-    await talk.say("hi", "many", "very many", "because")
+    await talk.to(count, "hi", "many", "very many", "because")
     assert talk.said == ["How many?", "Please answer with a whole number.", "invalid", "And why?", "Thanks."]
 
 
@@ -151,8 +148,7 @@ async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
         photo = await ctx.ask("A photo, please.", kind=MediaPart)
         await ctx.reply(photo.filename or "?")
 
-    talk.deploy(look)
-    await talk.say("hi", "no")
+    await talk.to(look, "hi", "no")
     media = {"type": "media", "filename": "cat.jpg", "mime_type": "image/jpeg", "url": "https://x.test/1"}
     await talk.receive(text_body(parts=[media]))
     assert talk.said == ["A photo, please.", "Please answer with a photo or a file.", "cat.jpg"]
@@ -203,8 +199,7 @@ async def test_a_swallowed_suspension_and_a_task_group_still_suspend(talk: Talk)
             await ctx.ask("Two?")
         await ctx.reply("Done.")
 
-    talk.deploy(swallowing)
-    await talk.say("hi", "1", "2")
+    await talk.to(swallowing, "hi", "1", "2")
     assert talk.said[0] == "One?"
     assert sorted(talk.said[1:3]) == ["In a task.", "Two?"]
     assert talk.said[3:] == ["Done."]
@@ -221,8 +216,7 @@ async def test_past_sends_return_their_messages_and_other_calls_their_answers(ta
         await ctx.ask("Two?")
         ids.append((await ctx.reply("Three")).id)
 
-    talk.deploy(look)
-    await talk.say("hi", "2")
+    await talk.to(look, "hi", "2")
     assert ids[0] == ids[1]
     assert len(set(ids)) == 2
     assert talk.linq.names().count("messages.add_reaction") == 1
@@ -284,8 +278,7 @@ async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(ta
     async def order(message: MessageReceived, ctx: Context) -> None:
         await ctx.once("order", work)
 
-    talk.deploy(order)
-    await talk.say("once")
+    await talk.to(order, "once")
     (letter,) = await talk.storage.dead_letters()
     assert "The step 'order' was made, but its result of type object" in letter.error
     await talk.storage.retry([letter.delivery.id])
@@ -301,8 +294,7 @@ async def test_an_answer_waits_for_a_storage_that_cannot_be_read(talk: Talk, mon
     async def unreadable(conversation_id: str) -> Any:
         raise StorageUnavailable("locked")
 
-    talk.deploy(greet)
-    await talk.say("hi")
+    await talk.to(greet, "hi")
     with monkeypatch.context() as patch:
         patch.setattr(talk.storage, "conversation", unreadable)
         await talk.say("Ada")
@@ -317,8 +309,7 @@ async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk
         await ctx.ask("Your name?")
         await crash()
 
-    talk.deploy(dies)
-    await talk.say("hi")
+    await talk.to(dies, "hi")
     await talk.put(text_body("Ada"))
     for _ in range(RetryPolicy().crashes):
         assert await talk.crashable.run(talk.run())
@@ -532,8 +523,7 @@ async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk
 
 
 async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
-    talk.deploy(asking("When?"))
-    await talk.say("book")
+    await talk.to(asking("When?"), "book")
     await talk.storage.mute(Mute(CHAT, FOREVER))
     await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
     await talk.run()

@@ -84,8 +84,7 @@ async def test_a_message_that_an_operator_puts_back_is_no_answer(talk: Talk, how
         seen.append(message.text)
 
     talk.attempts = 1
-    talk.deploy(note)
-    await talk.say("early", "ask")
+    await talk.to(note, "early", "ask")
     broken.clear()
     (letter,) = await talk.storage.dead_letters()
     await (talk.storage.retry if how == "retry" else talk.storage.replay_live)([letter.delivery.id])
@@ -112,8 +111,7 @@ async def test_an_end_that_cannot_be_stored_leaves_no_question_open(
         guest.visits += 1
 
     talk.attempts = 1
-    talk.deploy(visit)
-    await talk.say("hi")
+    await talk.to(visit, "hi")
     undo = failing_end(talk, monkeypatch, how)
     await talk.say("Ada")
     assert talk.open_questions() == ["failed"]

@@ -35,14 +35,15 @@ def form(code: str) -> Any:
 
 
 async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(talk: Talk) -> None:
-    talk.deploy(
-        form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)")
+    await talk.to(
+        form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)"),
+        "hi",
+        "Ada",
     )
-    await talk.say("hi", "Ada")
-    talk.deploy(
-        form("b = await ctx.ask('City?', key='town')\na = await ctx.ask('Who?', key='name')\nawait ctx.reply(a + b)")
+    await talk.to(
+        form("b = await ctx.ask('City?', key='town')\na = await ctx.ask('Who?', key='name')\nawait ctx.reply(a + b)"),
+        "Paris",
     )
-    await talk.say("Paris")
     assert talk.said == ["Name?", "Town?", "AdaParis"]
 
 
@@ -52,8 +53,7 @@ FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
 
 @pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "timed out"])
 async def test_a_vote_is_no_answer_in_words_under_the_same_key(talk: Talk, *, is_answered: bool) -> None:
-    talk.deploy(form(f"await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"))
-    await talk.say("hi")
+    await talk.to(form(f"await ctx.vote({FOOD}, 'Lunch?', key='lunch', until=1)"), "hi")
     talk.deploy(form("a = await ctx.ask('What do you eat?', key='lunch')\nawait ctx.reply(a)"))
     await (talk.say("Pizza") if is_answered else talk.pass_time(86_400))
     assert talk.said[-1] == "What do you eat?"
@@ -72,16 +72,17 @@ async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchan
         second = await ctx.ask(f"Run {next(runs)}: town?")
         await ctx.reply(f"{first} {second}")
 
-    talk.deploy(ask)
-    await talk.say("hi", "Ada", "Paris")
+    await talk.to(ask, "hi", "Ada", "Paris")
     assert talk.said == ["Run 0: name?", "Run 2: town?", "Ada Paris"]
 
 
 async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> None:
-    talk.deploy(form("a = await ctx.ask('Age?')\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
-    await talk.say("hi", "old")
-    talk.deploy(form("a = await ctx.ask('Age?', kind=int)\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"))
-    await talk.say("Paris")
+    await talk.to(
+        form("a = await ctx.ask('Age?')\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"), "hi", "old"
+    )
+    await talk.to(
+        form("a = await ctx.ask('Age?', kind=int)\nb = await ctx.ask('Town?')\nawait ctx.reply(f'{a} {b}')"), "Paris"
+    )
     assert talk.said == ["Age?", "Town?", "Age?"]
     await talk.restart()
     await talk.say("42")
@@ -142,18 +143,15 @@ async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
         statuses.append((await ctx.reply("New")).status)
 
     second.__qualname__ = first.__qualname__
-    talk.deploy(first)
-    await talk.say("hi")
-    talk.deploy(second)
-    await talk.say("2")
+    await talk.to(first, "hi")
+    await talk.to(second, "2")
     assert talk.said == ["One", "Two?", "New"]
     assert statuses == ["accepted", "skipped", "skipped", "accepted"]
     assert "messages.add_reaction" not in talk.linq.names()
 
 
 async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinary_one(talk: Talk) -> None:
-    talk.deploy(form("await ctx.ask('Name?')"))
-    await talk.say("hi")
+    await talk.to(form("await ctx.ask('Name?')"), "hi")
     bot = talk.deploy(says("Echo {}"))
     dispatcher = Dispatcher(bot, talk.clock)
     assert await unresumable(talk.storage, dispatcher) == {"bot:form": 1}
@@ -184,15 +182,13 @@ async def ask_in_new_release(talk: Talk) -> tuple[Any, Any]:
     new = form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=600))")
     talk.shared_since = talk.clock.now()
     talk.clock.advance(5)
-    talk.deploy(new)
-    await talk.say("hi")
+    await talk.to(new, "hi")
     return new, says("Echo {}")
 
 
 async def test_an_answer_to_a_question_of_the_new_release_is_left_to_a_process_that_serves_it(talk: Talk) -> None:
     new, old = await ask_in_new_release(talk)
-    talk.deploy(old)
-    await talk.say("Ada")
+    await talk.to(old, "Ada")
     assert talk.said == ["Name?"]
     talk.deploy(new)
     await talk.pass_time(1)
@@ -212,8 +208,7 @@ async def test_the_timeout_of_a_question_of_the_new_release_is_left_to_it_too(ta
 
 async def test_a_question_of_a_release_that_was_withdrawn_is_abandoned_after_a_minute(talk: Talk) -> None:
     _, old = await ask_in_new_release(talk)
-    talk.deploy(old)
-    await talk.say("Ada")
+    await talk.to(old, "Ada")
     await talk.pass_time(50)
     assert talk.said == ["Name?"]
     await talk.pass_time(10)
@@ -225,8 +220,7 @@ async def test_a_question_that_was_asked_before_the_process_began_is_abandoned_a
     _, old = await ask_in_new_release(talk)
     talk.clock.advance(1)
     talk.shared_since = talk.clock.now()
-    talk.deploy(old)
-    await talk.say("Ada")
+    await talk.to(old, "Ada")
     assert talk.said == ["Name?", "Echo Ada"]
 
 
@@ -235,8 +229,7 @@ async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an
     talk: Talk, stored: str
 ) -> None:
     handler = form("await ctx.reply('Hello ' + await ctx.ask('Name?'))")
-    talk.deploy(handler)
-    await talk.say("hi")
+    await talk.to(handler, "hi")
     store_question(talk, stored)
     with capture_logs() as logs:
         await talk.say("Ada")
@@ -263,8 +256,7 @@ def served(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Talk:
 
 
 async def test_the_operator_sees_questions_and_answers_one(served: Talk) -> None:
-    served.deploy(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"))
-    await served.say("hi", "many")
+    await served.to(form("a = await ctx.ask('How many?', kind=int)\nawait ctx.reply(f'Got {a + 1}.')"), "hi", "many")
     (row,) = await cli("waiting", "list", "--questions")
     assert row["question"] == "How many?"
     assert (row["handler"], row["status"], row["invalid_answers"]) == ("bot:form", "waiting", 1)
@@ -277,10 +269,9 @@ async def test_the_operator_sees_questions_and_answers_one(served: Talk) -> None
 
 
 async def test_the_operator_ends_a_question(served: Talk) -> None:
-    served.deploy(
-        form("try:\n    await ctx.ask('Name?')\nexcept AskCancelled as error:\n    await ctx.reply(error.reason)")
+    await served.to(
+        form("try:\n    await ctx.ask('Name?')\nexcept AskCancelled as error:\n    await ctx.reply(error.reason)"), "hi"
     )
-    await served.say("hi")
     (row,) = await cli("waiting", "list", "--questions")
     await cli("waiting", "cancel", row["id"])
     await served.run()
@@ -290,8 +281,7 @@ async def test_the_operator_ends_a_question(served: Talk) -> None:
 
 
 async def test_an_answer_of_the_operator_that_comes_after_the_persons_is_nothing(served: Talk) -> None:
-    served.deploy(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"))
-    await served.say("hi")
+    await served.to(form("a = await ctx.ask('One?')\nb = await ctx.ask('Two?')\nawait ctx.reply(a + b)"), "hi")
     (row,) = await cli("waiting", "list", "--questions")
     await served.put(text_body("person"))
     await cli("waiting", "answer", row["id"], "operator")

@@ -52,8 +52,7 @@ def asked(talk: Talk) -> int:
 
 
 async def test_a_phone_that_is_not_located_yet_is_looked_up_again(talk: Talk) -> None:
-    talk.deploy(near)
-    await talk.say("near")
+    await talk.to(near, "near")
     locates(talk, times=2)
     await share(talk)
     assert talk.open_questions() == ["waiting"]
@@ -67,8 +66,7 @@ async def test_a_phone_that_is_not_located_yet_is_looked_up_again(talk: Talk) ->
 
 
 async def test_a_phone_that_is_never_located_ends_with_the_timeout(talk: Talk) -> None:
-    talk.deploy(near)
-    await talk.say("near")
+    await talk.to(near, "near")
     locates(talk, times=100)
     await share(talk)
     for _ in range(60):
@@ -100,8 +98,7 @@ async def test_a_person_who_shares_already_is_not_asked(talk: Talk) -> None:
 async def test_a_location_may_come_without_its_chat_and_from_the_address_of_an_apple_id(
     talk: Talk, changes: dict[str, Any]
 ) -> None:
-    talk.deploy(near)
-    await talk.say("near")
+    await talk.to(near, "near")
     locates(talk, at(48.85, 2.35, handle=changes.get("by", PERSON)))
     await share(talk, **changes)
     assert talk.said[1:] == ["You are at 48.85 2.35."]
@@ -126,8 +123,7 @@ async def test_a_refusal_of_linqs_ends_the_wait(talk: Talk, error: tuple[int, in
 
 
 async def test_a_second_request_takes_the_place_of_the_first(talk: Talk) -> None:
-    talk.deploy(near)
-    await talk.say("near", "near")
+    await talk.to(near, "near", "near")
     locates(talk, at(48.85, 2.35))
     await share(talk)
     assert talk.said == ["Where are you?", "Where are you?", "You are at 48.85 2.35."]

@@ -49,8 +49,7 @@ async def test_a_step_is_done_once_and_its_result_is_the_same_in_every_run(talk:
         if len(results) == 2:
             raise ValueError("after the answer")
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.restart()
     await talk.say("yes")
     await talk.pass_time(2)
@@ -113,8 +112,7 @@ async def test_a_step_that_raises_was_not_done_and_is_called_again(talk: Talk) -
     async def order(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Order {(await ctx.once('order', shop.create))['id']}")
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.pass_time(2)
     assert shop.keys == [shop.keys[0]] * 2
     assert talk.said == ["Order 2"]
@@ -138,8 +136,7 @@ async def test_a_result_that_a_changed_type_does_not_take_names_step_and_field_a
         await ctx.ask("Where to?")
         await ctx.reply(f"{made}")
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     kinds.append(Changed)
     await talk.say("Paris")
     (dead,) = await talk.storage.dead_letters()
@@ -178,8 +175,7 @@ async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -
         await ctx.once("look", look, retry=True)
         await ctx.reply("Found.")
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.pass_time(2)
     assert talk.said == ["Hello!", "I look, run 1.", "Found.", "Found."]
 
@@ -206,8 +202,7 @@ async def test_a_call_with_the_key_of_a_call_in_a_recorded_step_is_made(place: s
         if runs == 2:
             raise ConnectionError
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.pass_time(10)
     assert talk.said == ["One moment", "One moment!", "Done", "Done!"]
 
@@ -232,8 +227,7 @@ async def test_what_a_recorded_step_has_scheduled_is_sent_once(talk: Talk) -> No
         await ctx.ask("Sure?")
         await ctx.reply("Done.")
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.pass_time(2)
     await talk.restart()
     await talk.pass_time(3600)

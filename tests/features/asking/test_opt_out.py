@@ -149,8 +149,7 @@ async def test_scheduled_sends_of_the_chat_are_cancelled_and_those_of_others_sta
         await ctx.send_later("Once.", after_s=60)
         await ctx.send_later("Daily.", every="day 09:00", timezone="UTC")
 
-    talk.deploy(remind)
-    await talk.say("hi")
+    await talk.to(remind, "hi")
     await talk.say("hi", chat=OTHER_CHAT, sender="+15550001111")
     assert len(await talk.storage.scheduled()) == 4
     with capture_logs() as logs:
@@ -200,8 +199,7 @@ async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_re
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Hourly.", every="hour", timezone="UTC")
 
-    talk.deploy(remind)
-    await talk.say("hi")
+    await talk.to(remind, "hi")
     await talk.put(text_body("STOP"))
     talk.clock.advance(3600)
     await talk.storage.fire(talk.clock.now())
@@ -275,8 +273,7 @@ async def test_a_bot_without_message_handlers_cancels_too(talk: Talk) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Once.", after_s=60)
 
-    talk.deploy(remind)
-    await talk.say("hi")
+    await talk.to(remind, "hi")
     talk.deploy()
     await talk.put(text_body("no handler takes this"))
     await talk.receive(text_body("STOP"))

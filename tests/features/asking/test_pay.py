@@ -69,8 +69,7 @@ async def end(talk: Talk, kind: str, request_id: str | None = None) -> None:
 
 
 async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
-    talk.deploy(soup)
-    await talk.say("soup")
+    await talk.to(soup, "soup")
     (request,) = requests(talk)
     (card,) = cards(talk)
     assert card == {
@@ -105,8 +104,7 @@ async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
     ],
 )
 async def test_a_request_that_was_not_paid_is_closed(talk: Talk, kind: str | None, text: str, is_closed: bool) -> None:
-    talk.deploy(soup)
-    await talk.say("soup")
+    await talk.to(soup, "soup")
     await (talk.pass_time(3600) if kind is None else end(talk, kind))
     assert said(talk) == ["Good choice.", text]
     assert talk.linq.names()[3:] == ["payment_requests.cancel"] * is_closed + ["chats.messages.send"]
@@ -118,8 +116,7 @@ async def test_a_request_that_was_not_paid_is_closed(talk: Talk, kind: str | Non
 
 @pytest.mark.parametrize("way", ["timeout", "declined", "cancel"])
 async def test_a_request_that_was_paid_just_before_it_was_closed_counts_as_paid(talk: Talk, way: str) -> None:
-    talk.deploy(soup)
-    await talk.say("soup")
+    await talk.to(soup, "soup")
     (request,) = requests(talk)
     talk.linq.will_answer("payment_requests.cancel", LinqApiError("paid", status=409, code=1005))
     answer = payment_request(request, {}, status="succeeded")
@@ -140,8 +137,7 @@ async def test_a_request_that_was_paid_just_before_it_was_closed_counts_as_paid(
 async def test_other_messages_are_handled_as_usual_and_a_cancel_word_closes_the_request(
     talk: Talk, word: str, end: list[str]
 ) -> None:
-    talk.deploy(soup)
-    await talk.say("soup", "what is in it?")
+    await talk.to(soup, "soup", "what is in it?")
     assert talk.open_questions() == ["waiting"]
     await talk.say(word)
     assert said(talk) == ["Good choice.", "Routed: what is in it?", *end]
@@ -156,8 +152,7 @@ async def test_several_payments_and_a_question_may_be_open_at_once(talk: Talk) -
             return
         await ctx.send(f"{message.text}: {bool(await ctx.pay(500, message.text))}")
 
-    talk.deploy(shop)
-    await talk.say("tea", "cake", "name")
+    await talk.to(shop, "tea", "cake", "name")
     assert talk.open_questions() == ["waiting"] * 3
     tea, cake = requests(talk)
     await end(talk, "succeeded", cake)
@@ -175,8 +170,7 @@ async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) ->
         street = await ctx.ask("Street?")
         await ctx.send(street)
 
-    talk.deploy(shop)
-    await talk.say("tea")
+    await talk.to(shop, "tea")
     await end(talk, "succeeded")
     await talk.restart()
     await talk.say("Main St")

@@ -41,8 +41,7 @@ async def test_a_step_of_a_turn_that_is_given_up_counts_once(talk: Talk) -> None
         (await ctx.state.person(Spent)).is_noted = True
         raise ValueError
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     for _ in range(3):
         await talk.pass_time(100)
     assert len(await talk.storage.dead_letters()) == 1
@@ -77,8 +76,7 @@ async def test_the_handler_sees_what_was_counted_and_may_change_the_value_itself
         seen.append(value.cents)
         value.is_noted = True
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     assert seen == [0, 15]
     assert await spent(talk) == Spent(cents=15, is_noted=True)
 
@@ -100,8 +98,7 @@ async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lo
         calls.append(value.cents)
         add(value, cents)
 
-    talk.deploy(order)
-    await talk.say("hi")
+    await talk.to(order, "hi")
     await talk.pass_time(2)
     assert calls == [100]  # not again in the second run
     assert await spent(talk) == Spent(cents=105, is_noted=True)

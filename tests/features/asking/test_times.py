@@ -21,8 +21,7 @@ async def test_before_an_answered_question_it_is_the_time_of_then(talk: Talk) ->
 
     start = datetime.fromtimestamp(NOW, UTC)
     then, a_day_later, at_last = (f"{start + timedelta(days=days):%d.%m.}" for days in (1, 0.9, 1.8))
-    talk.deploy(book)
-    await talk.say("table")
+    await talk.to(book, "table")
     await talk.pass_time(0.9 * 86_400)
     await talk.say("Ada")
     assert talk.said[-1] == f"Ada, on {then}?"
@@ -42,8 +41,7 @@ async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None
         read.append(times)
         await ctx.ask("Ready?")
 
-    talk.deploy(wait)
-    await talk.say("hi")
+    await talk.to(wait, "hi")
     await talk.pass_time(3600)
     await talk.say("yes")
     first, again = read

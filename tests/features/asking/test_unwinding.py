@@ -45,8 +45,7 @@ async def two_questions(message: MessageReceived, ctx: Context) -> None:
 
 
 async def test_a_finally_changes_state_once_when_the_handler_ends(talk: Talk) -> None:
-    talk.deploy(two_questions)
-    await talk.say("hi")
+    await talk.to(two_questions, "hi")
     assert await stored(talk) == Form(is_open=True, words=["begun"])
     await talk.restart()
     await talk.say("1")
@@ -82,8 +81,7 @@ async def test_each_scope_shows_the_values_at_the_question(talk: Talk) -> None:
         async with counted(ctx), lock(ctx):
             await ctx.ask("Name?")
 
-    talk.deploy(ask)
-    await talk.say("hi")
+    await talk.to(ask, "hi")
     assert await stored(talk, scope=f"chat:{CHAT}") == Form(is_open=True)
     assert await stored(talk, Menu, "bot") is None
     assert await stored(talk) is None
@@ -97,8 +95,7 @@ async def test_after_a_swallowed_suspension_nothing_counts(talk: Talk) -> None:
         form.ends += 1
         form.words = object()  # type: ignore[assignment]
 
-    talk.deploy(ask)
-    await talk.say("hi")
+    await talk.to(ask, "hi")
     assert await talk.storage.dead_letters() == []
     assert talk.open_questions() == ["waiting"]
     assert await stored(talk) is None
@@ -117,8 +114,7 @@ async def test_no_step_and_no_send_of_a_finally_is_made_before_the_end(talk: Tal
                 await ctx.send_later("Bye.", after_s=10)
                 await ctx.reply("Closed.")
 
-    talk.deploy(ask)
-    await talk.say("hi")
+    await talk.to(ask, "hi")
     await talk.pass_time(20)
     assert (made, talk.said) == ([], ["Name?"])
     await talk.say("Ada")

@@ -179,8 +179,7 @@ async def test_choices_and_ends_that_cannot_be_right_are_refused(talk: Talk, sub
             with subtests.test(choices=choices, until=until), pytest.raises(BotError, match=problem):
                 await ctx.vote(choices, until=until)
 
-    talk.deploy(bad)
-    await talk.say("hi")
+    await talk.to(bad, "hi")
     assert talk.said == []
 
 

@@ -36,8 +36,7 @@ class Shop:
 
 async def test_a_handler_that_takes_a_way_without_the_question_says_what_is_on_it(talk: Talk) -> None:
     shop = Shop()
-    talk.deploy(shop.order)
-    await talk.say("hi")
+    await talk.to(shop.order, "hi")
     shop.has_stock = False
     with capture_logs() as logs:
         await talk.say("Ada")
@@ -51,8 +50,7 @@ async def test_a_handler_that_takes_a_way_without_the_question_says_what_is_on_i
 @pytest.mark.parametrize("survives", [0, 1])
 async def test_a_crash_on_another_way_sends_nothing_twice(talk: Talk, survives: int) -> None:
     shop = Shop()
-    talk.deploy(shop.order)
-    await talk.say("hi")
+    await talk.to(shop.order, "hi")
     shop.has_stock = False
 
     async def crash_once(call: Call) -> None:
@@ -101,8 +99,7 @@ async def test_state_before_questions_that_are_not_asked_any_more_counts_once(
     talk: Talk, answers: list[str], stored_meanwhile: int, left: int, count: int
 ) -> None:
     counted = Counted()
-    talk.deploy(counted.handle)
-    await talk.say("hi")
+    await talk.to(counted.handle, "hi")
     if stored_meanwhile:
         value = Visits(count=stored_meanwhile).model_dump_json().encode()
         await talk.storage.write_state([StateWrite(f"person:{PERSON}", "Visits", value)])
@@ -207,8 +204,7 @@ async def test_state_that_middleware_changes_is_stored_for_each_answer_and_the_h
 
 async def test_a_crash_after_the_question_was_not_reached_counts_once(talk: Talk) -> None:
     counted = Counted()
-    talk.deploy(counted.handle)
-    await talk.say("hi")
+    await talk.to(counted.handle, "hi")
     counted.questions.clear()
     talk.linq.before = lambda call: crash()
     assert await talk.crashable.run(talk.say("Ada"))
