@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from answers import answers
 
 from linqbot import Bot, BotError, Broadcast, BroadcastDone, Context, MessageReceived, Refused, hookimpl
 from linqbot.events import Delivery
@@ -229,8 +230,7 @@ async def test_a_handler_that_asks_goes_on_with_the_broadcast_that_it_has_begun(
 
     sending = Sending(act)
     async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.next_reply()
+        await answers(phone, "go")
         await phone.advance(60)
         await phone.text("yes")
         await phone.quiet()

@@ -7,6 +7,7 @@ import base64
 from typing import Any
 
 import pytest
+from answers import answers
 from fakes import NOW, delivery, settled, text_body
 from one_handler import bot_of, says
 from structlog.testing import capture_logs
@@ -47,8 +48,7 @@ async def test_text_photos_and_a_link_are_one_message_with_all_parts_in_order() 
         await phone.text("look")
         for _ in range(3):
             await phone.media(PIXEL, "photo.png")
-        await phone.text("nice?")
-        assert await phone.next_reply() == "look | nice? (3 photos)"
+        assert await answers(phone, "nice?") == ["look | nice? (3 photos)"]
     (message,) = seen
     assert [each.text for each in message.burst] == ["look", "", "", "", "nice?"]
     assert message.id == message.burst[-1].id
@@ -65,20 +65,15 @@ async def test_the_window_begins_again_with_each_message_and_ends_two_seconds_af
         assert not seen
         assert await phone.next_reply() == "a | b | c (0 photos)"
         await phone.advance(3)
-        await phone.text("later")
-        assert await phone.next_reply() == "later (0 photos)"
+        assert await answers(phone, "later") == ["later (0 photos)"]
     assert seen[1].burst == ()
 
 
 async def test_a_message_for_a_handler_that_does_not_gather_closes_the_burst_and_is_handled_at_once() -> None:
     bot, seen = collector(gather_s=30)
     async with talking(bot) as phone:
-        await phone.text("one")
-        await phone.text("stop")
-        assert await phone.next_reply() == "one (0 photos)"
-        assert await phone.next_reply() == "stopped"
-        await phone.text("stop")
-        assert await phone.next_reply() == "stopped"
+        assert await answers(phone, "one", "stop") == ["one (0 photos)", "stopped"]
+        assert await answers(phone, "stop") == ["stopped"]
     assert len(seen) == 3
 
 
@@ -95,9 +90,7 @@ async def test_a_tapback_between_two_messages_closes_the_burst_so_that_the_order
         reply = await phone.next_reply()
         await phone.text("one")
         await phone.react(reply, "like")
-        await phone.text("two")
-        assert await phone.next_reply() == "one (0 photos)"
-        assert await phone.next_reply() == "two (0 photos)"
+        assert await answers(phone, "two") == ["one (0 photos)", "two (0 photos)"]
     assert order == ["tapback"]
 
 
@@ -117,9 +110,7 @@ async def test_an_edit_of_a_waiting_message_joins_its_burst_so_that_only_the_new
         await phone.text("please")
         await phone.edit(wrote, "at eight")
         await phone.edit(alone, "for three")  # is answered already, so it closes the burst
-        await phone.text("thanks")
-        assert await phone.next_reply() == "at eight | please (0 photos)"
-        assert await phone.next_reply() == "thanks (0 photos)"
+        assert await answers(phone, "thanks") == ["at eight | please (0 photos)", "thanks (0 photos)"]
     assert [[each.text for each in message.burst] for message in seen] == [[], ["at eight", "please"], []]
     assert edits == ["for three"]
 
@@ -143,8 +134,7 @@ async def test_an_answer_to_a_question_does_not_wait_for_more() -> None:
         await ctx.reply(f"Hi {name}")
 
     async with talking(bot_of(form, gather_s=30)) as phone:
-        await phone.text("hello")
-        assert await phone.next_reply() == "Your name?"
+        assert await answers(phone, "hello") == ["Your name?"]
         await phone.text("Ada")
         await phone.advance(2)
         assert await phone.next_reply() == "Hi Ada"
@@ -176,9 +166,7 @@ async def test_only_the_handlers_of_a_router_gather_if_only_the_router_says_it()
     bot.on_message(says("chat {}"))
 
     async with talking(bot) as phone:
-        await phone.text("order tea")
-        await phone.text("order cake")
-        assert await phone.next_reply() == "ordered 2"
+        assert await answers(phone, "order tea", "order cake") == ["ordered 2"]
         await phone.text("one")
         await phone.text("two")
         assert [await phone.next_reply(), await phone.next_reply()] == ["chat one", "chat two"]
@@ -270,8 +258,7 @@ async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
         seen.append(message)
 
     async with talking(shop) as phone:
-        await phone.text("buy")
-        await phone.replies()
+        await answers(phone, "buy")
         await phone.text("hey")
         await phone.text("what is this?")
         await phone.quiet()

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from answers import answers
 from one_handler import bot_of, says
 from pydantic import BaseModel
 
@@ -119,8 +120,7 @@ async def test_stop_counts_although_what_was_written_before_it_is_handled_later(
         assert phone.messages == ["order", "One moment.", "START", "hello", "STOP"]
         assert shop.storage is not None
         assert (await shop.storage.consent_of(ANN)).is_stopped
-        await phone.text("hello again")
-        assert await phone.replies() == ["One moment.", "hello again"]
+        assert await answers(phone, "hello again") == ["One moment.", "hello again"]
 
 
 async def test_stop_ends_a_form_and_a_broadcast_in_the_middle() -> None:
@@ -146,13 +146,11 @@ async def test_after_stop_any_message_is_answered_and_only_start_brings_promotio
         bob = phone.person(BOB)
         await bob.text("hello")
         await bob.opt_out()
-        await bob.text("hello again")
-        assert await bob.replies() == ["hello", "hello again"]
+        assert await answers(bob, "hello again") == ["hello", "hello again"]
         await phone.text("news")
         await phone.advance(60)
         assert await bob.replies() == []
-        await bob.text("START")
-        assert await bob.replies() == [AGAIN]
+        assert await answers(bob, "START") == [AGAIN]
         await phone.text("news")
         await phone.advance(60)
         assert await bob.replies() == ["News!"]
@@ -176,13 +174,9 @@ async def test_with_needs_consent_only_those_on_record_get_promotional_messages(
 async def test_help_and_start_are_answered_also_while_a_question_is_open() -> None:
     shop = Shop()
     async with talking(shop.bot, handle=ANN) as phone:
-        await phone.text("ask")
-        assert await phone.replies() == ["Which one?"]
-        await phone.text("HELP")
-        await phone.text("START")
-        assert await phone.replies() == [HELP, AGAIN]
-        await phone.text("help")
-        assert await phone.replies() == []  # the answer
+        assert await answers(phone, "ask") == ["Which one?"]
+        assert await answers(phone, "HELP", "START") == [HELP, AGAIN]
+        assert await answers(phone, "help") == []  # the answer
 
 
 async def test_a_handler_for_help_comes_first() -> None:

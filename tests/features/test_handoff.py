@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
@@ -51,10 +52,8 @@ def intro(name: str) -> str:
 async def test_the_person_and_the_owner_talk_until_the_owner_is_done() -> None:
     async with talking(desk(), handle=ANN) as phone:
         owner = phone.person(OWNER)
-        await phone.text("Hello")
-        await phone.next_reply()
-        await phone.text("human")
-        assert await phone.replies() == [SAID]
+        await answers(phone, "Hello")
+        assert await answers(phone, "human") == [SAID]
         assert await owner.replies() == [intro("Ann"), "Ann: Hello\n🤖: You said: Hello\nAnn: human"]
         await phone.text("Is Mia in?")
         assert await owner.replies() == ["Ann: Is Mia in?"]
@@ -92,11 +91,9 @@ async def test_the_time_ends_it_after_the_last_message_of_the_owner() -> None:
 async def test_a_person_is_notified_if_the_owner_cannot_be_written_to() -> None:
     async with talking(desk(), handle=ANN) as phone:
         owner = phone.person(OWNER)
-        await owner.text("Hello")
-        await owner.next_reply()
+        await answers(owner, "Hello")
         await owner.opt_out()
-        await phone.text("human")
-        assert await phone.replies() == ["Not now.", NO_ONE]
+        assert await answers(phone, "human") == ["Not now.", NO_ONE]
 
 
 async def test_a_tapback_ends_the_handoff_of_its_person() -> None:
@@ -119,15 +116,13 @@ async def test_a_text_reaches_no_one_if_it_may_be_for_another_person() -> None:
         assert (await phone.replies(), await bob.replies()) == ([SAID], [SAID])
         await bob.text("It is Bob.")
         *_, bob_wrote = await owner.replies()
-        await owner.text("Come at ten.")
-        assert await owner.replies() == [f"{WAITS}Ann, Bob."]
+        assert await answers(owner, "Come at ten.") == [f"{WAITS}Ann, Bob."]
         await owner.reply(bob_wrote, "Come at ten.")
         assert await bob.replies() == ["Dana: Come at ten."]
         await phone.advance(601)  # no one has answered Ann
         assert await phone.replies() == [NO_ONE]
         assert (await owner.replies())[-1] == "The bot answers Ann again."
-        await owner.text("At eleven, Ann?")
-        assert await owner.replies() == [f"{WAITS}Bob."]
+        assert await answers(owner, "At eleven, Ann?") == [f"{WAITS}Bob."]
         await phone.advance(601)
         await owner.text("Bob, are you here?")
         assert await bob.replies() == ["Dana: Bob, are you here?"]
@@ -143,10 +138,8 @@ async def test_a_text_reaches_no_one_if_it_may_be_for_another_person() -> None:
 async def test_a_question_waits_for_the_end_and_takes_no_text_of_the_handoff() -> None:
     async with talking(desk(), handle=ANN) as phone:
         owner = phone.person(OWNER)
-        await phone.text("book")
-        assert await phone.next_reply() == "Which day?"
-        await phone.text("human")
-        assert await phone.next_reply() == SAID
+        assert await answers(phone, "book") == ["Which day?"]
+        assert await answers(phone, "human") == [SAID]
         await phone.text("Is Mia in?")
         await phone.advance(120)  # longer than the question waits
         await owner.text("Yes.")
@@ -171,8 +164,7 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
         phone.fail_next("POST /v3/chats/", status=400, code=1005)
         await owner.text("Oui ?")
         assert (await owner.replies())[-1] == f"Ce message n’a pas pu être remis à {ANN}."
-        await owner.text("#done")
-        assert await owner.replies() == [f"Le bot répond de nouveau à {ANN}."]
+        assert await answers(owner, "#done") == [f"Le bot répond de nouveau à {ANN}."]
         assert (await phone.replies())[-1] == "À moi."
 
 
@@ -182,10 +174,8 @@ async def test_a_burst_of_the_owner_is_passed_on_message_by_message_and_may_end_
 
     async with talking(bot_of(human, "human", gather_s=2), handle=ANN) as phone:
         owner, bob = phone.person(OWNER), phone.person(BOB)
-        await phone.text("human")
-        assert await phone.replies() == [SAID]
-        await bob.text("human")
-        assert await bob.replies() == [SAID]
+        assert await answers(phone, "human") == [SAID]
+        assert await answers(bob, "human") == [SAID]
         *_, to_bob = await owner.replies()
         await owner.reply(to_bob, "Hello, Bob.")
         await owner.text("Hello, you.")
@@ -200,11 +190,9 @@ async def test_a_text_of_the_owner_is_not_passed_on_while_the_bot_asks_the_owner
         owner = phone.person(OWNER)
         await owner.text("book")
         question = await owner.next_reply()
-        await phone.text("human")
-        await phone.next_reply()
+        await answers(phone, "human")
         *_, from_ann = await owner.replies()
-        await owner.text("Friday")
-        assert await owner.replies() == [f"{WAITS}Ann."]
+        assert await answers(owner, "Friday") == [f"{WAITS}Ann."]
         await owner.reply(question, "Friday")
         assert await owner.replies() == ["Booked: Friday."]
         await owner.reply(from_ann, "Come on Friday.")
@@ -239,12 +227,10 @@ async def test_unmute_ends_a_handoff_and_a_mute_does_not() -> None:
 async def test_a_person_who_opts_out_is_written_to_no_more_and_the_owner_learns_it() -> None:
     async with talking(desk(), handle=ANN) as phone:
         owner = phone.person(OWNER)
-        await phone.text("human")
-        await phone.next_reply()
+        await answers(phone, "human")
         await phone.opt_out()
         await owner.replies()
-        await owner.text("Are you there?")
-        assert await owner.replies() == ["This could not be delivered to Ann."]
+        assert await answers(owner, "Are you there?") == ["This could not be delivered to Ann."]
         await phone.quiet()
 
 
@@ -259,8 +245,7 @@ async def test_a_handoff_that_cannot_be_is_an_error() -> None:
                 found.append(str(error))
 
     async with talking(bot_of(human, "human", groups="all"), handle=ANN) as phone:
-        await phone.text("human")
-        assert await phone.replies() == [SAID]
+        assert await answers(phone, "human") == [SAID]
         beginnings = (
             "ctx.handoff(to=…) takes the handle",
             "handoff(back_after_s=0)",

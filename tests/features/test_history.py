@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from answers import answers
 from fakes import CHAT, PERSON, Linq, message
 from one_handler import bot_of
 
@@ -38,8 +39,7 @@ async def test_both_sides_are_there_oldest_first_with_the_current_message_last()
     seen = Seen()
     async with talking(seen.bot) as phone:
         for text in ("one", "two", "three"):
-            await phone.text(text)
-            await phone.next_reply()
+            await answers(phone, text)
         assert [(entry.speaker, entry.text) for entry in seen.last] == [
             (phone.handle, "one"),
             ("me", "You said: one"),
@@ -69,8 +69,7 @@ async def test_the_limit_counts_from_the_end(limit: int) -> None:
     seen = Seen(limit=limit)
     async with talking(seen.bot) as phone:
         for n in range(8):
-            await phone.text(str(n))
-            await phone.next_reply()
+            await answers(phone, str(n))
             await phone.advance(60)
         assert len(seen.last) == min(limit, 15)
         assert seen.last[-1].text == "7"
@@ -80,8 +79,7 @@ async def test_in_groups_people_are_labelled_with_their_handles() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:
         group = phone.group("ann@example.com")
-        await group.text("hello")
-        await group.next_reply()
+        await answers(group, "hello")
         await group.by("ann@example.com").text("hi all")
         await group.next_reply()
         assert seen.last.as_text() == f"{phone.handle}: hello\nme: You said: hello\nann@example.com: hi all"
@@ -313,8 +311,7 @@ async def test_messages_for_pydantic_ai_are_its_own() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:
         for text in ("one", "two"):
-            await phone.text(text)
-            await phone.next_reply()
+            await answers(phone, text)
     messages = of_agents.ModelMessagesTypeAdapter.validate_python(seen.last.as_messages("pydantic-ai"))
     assert [part.content for each in messages for part in each.parts] == ["one", "You said: one", "two"]
     assert [each.kind for each in messages] == ["request", "response", "request"]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from answers import answers
 from one_handler import bot_of, says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
@@ -42,8 +43,7 @@ def on_trial() -> Bot:
 async def test_only_the_people_on_the_list_get_anything() -> None:
     with capture_logs() as logs:
         async with talking(on_trial(), handle=ANN) as phone:
-            await phone.text("hello")
-            assert await phone.replies() == ["Bob: refused", "Here: accepted"]
+            assert await answers(phone, "hello") == ["Bob: refused", "Here: accepted"]
             await phone.text("broadcast")
             await phone.advance(60)
             assert await phone.replies() == ["Hello all."]
@@ -123,8 +123,7 @@ async def test_promotional_messages_wait_for_the_end_of_the_quiet_hours_of_each_
 async def test_replies_and_what_was_asked_for_do_not_wait() -> None:
     async with talking(polite(), handle=ANN, start=at(8)) as phone:  # midnight in California
         bob = phone.person(BOB)
-        await phone.text("hello")
-        assert await phone.replies() == ["hello"]
+        assert await answers(phone, "hello") == ["hello"]
         await advance_to(phone, at(9) + timedelta(minutes=1))
         assert (await phone.replies(), await bob.replies()) == ([], ["Sales of yesterday."])
         await advance_to(phone, at(16) + timedelta(minutes=1))
@@ -249,5 +248,4 @@ async def test_a_line_at_risk_pauses_broadcasts_and_keeps_replies() -> None:
         await phone.text("hello")
         await phone.advance(3600)
         assert (bob.messages, chiara.messages, await phone.replies()) == ([], [], ["hello"])
-        await phone.text("how is it")
-        assert await phone.replies() == ["paused, 2 pending, 0 refused"]
+        assert await answers(phone, "how is it") == ["paused, 2 pending, 0 refused"]

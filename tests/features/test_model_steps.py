@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from answers import answers
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, Draft, MessageReceived, ModelStep, Running, hookimpl
@@ -98,8 +99,7 @@ async def test_a_provider_that_cuts_a_response_is_asked_once_to_go_on(fails_at: 
 async def test_a_step_that_is_not_said_is_recorded_only() -> None:
     model = Model(streams=False)
     async with talking(model.bot(say=None)) as phone:
-        await phone.text("Hello")
-        assert await phone.replies() == ["Bye."]
+        assert await answers(phone, "Hello") == ["Bye."]
     assert [step.is_made for step in model.steps] == [True]
 
 

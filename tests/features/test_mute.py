@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from answers import answers
 from one_handler import says
 from pydantic import BaseModel
 
@@ -56,12 +57,9 @@ async def test_only_a_handler_with_the_filter_runs_and_ends_the_mute() -> None:
     async with talking(desk(), handle=ANN) as phone:
         await phone.text("#done")  # not muted
         assert await phone.replies() == ["#done"]
-        await phone.text("person")
-        assert await phone.replies() == ["A person takes over."]
-        await phone.text("#done")
-        assert await phone.replies() == ["I am back."]
-        await phone.text("hello")
-        assert await phone.replies() == ["hello"]
+        assert await answers(phone, "person") == ["A person takes over."]
+        assert await answers(phone, "#done") == ["I am back."]
+        assert await answers(phone, "hello") == ["hello"]
 
 
 @pytest.mark.slow
@@ -111,8 +109,7 @@ async def test_a_text_that_a_person_writes_on_the_dashboard_mutes_the_bot(takes_
             ctx.log.info("sent")
 
     async with talking(bot, handle=ANN, copies=2) as phone:
-        await phone.text("hello")
-        await phone.next_reply()
+        await answers(phone, "hello")
         await by_hand(phone)
         await phone.text("and now?")
         await phone.quiet()
@@ -120,8 +117,7 @@ async def test_a_text_that_a_person_writes_on_the_dashboard_mutes_the_bot(takes_
         await phone.text("and now?")
         await phone.quiet()
         await phone.advance(2)
-        await phone.text("hello")
-        assert await phone.replies() == ["hello"]
+        assert await answers(phone, "hello") == ["hello"]
 
 
 async def test_a_text_by_hand_mutes_a_handler_that_runs_and_sends_to_the_person_from_elsewhere() -> None:
@@ -141,8 +137,7 @@ async def test_a_text_by_hand_mutes_a_handler_that_runs_and_sends_to_the_person_
         await ctx.reply(again.status)
 
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("slow")
-        assert await phone.replies() == ["One moment."]
+        assert await answers(phone, "slow") == ["One moment."]
         await phone.person(OWNER).text("write to Ann")
         assert await phone.person(OWNER).replies() == ["muted", "muted"]
         await phone.quiet()
@@ -161,8 +156,7 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
         await ctx.reply(voice_memo(b"ID3", filename="hello.mp3"))
 
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("speak")
-        await phone.replies()
+        await answers(phone, "speak")
         assert await hears(phone)
         await phone.client.chats.messages.send(
             phone.chat_id, message={"parts": [{"type": "text", "value": "From a program."}]}
@@ -203,9 +197,7 @@ async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mut
         await ctx.send(f"Parcel {post.read(Parcel).number} is on its way.")
 
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("soup")
-        await phone.text("lunch")
-        *_, choices = await phone.replies()
+        *_, choices = await answers(phone, "soup", "lunch")
         await phone.text("mute this")
         await phone.pay()
         await phone.vote(choices, "Thai")
@@ -230,8 +222,7 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
         await ctx.bot.send(f"{refused[0].handle}: {refused[0].reason}", to=OWNER, line=phone.line)
 
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("hello")
-        await phone.next_reply()
+        await answers(phone, "hello")
         await by_hand(phone)
         await phone.person(OWNER).text("news")
         await phone.advance(60)

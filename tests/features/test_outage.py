@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from answers import answers
 from engine_turns import turns_of
 from fakes import NOW, PERSON, Linq, delivery, text_body
 from one_handler import says
@@ -48,8 +49,7 @@ async def test_a_person_who_waits_hears_of_it_once_and_gets_the_answer_later() -
     kitchen = Kitchen()
     async with talking(troubled(kitchen)) as phone:
         kitchen.error = away()
-        await phone.text("soup")
-        assert await phone.next_reply() == MOMENT
+        assert await answers(phone, "soup") == [MOMENT]
         await phone.advance(120)  # deferred three more times
         assert await phone.replies() == []
         kitchen.error = None
@@ -67,8 +67,7 @@ async def test_messages_that_are_given_up_in_one_outage_are_mentioned_once_and_n
             assert MOMENT not in await phone.replies()  # it will try again
             await fail(phone)
             assert (await phone.replies() == [MOMENT]) == (dish == "soup")
-        await phone.text("hello")
-        assert await phone.replies() == ["Hello!"]
+        assert await answers(phone, "hello") == ["Hello!"]
         await phone.text("tart")
         await phone.errors()
         await fail(phone)

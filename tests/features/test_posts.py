@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from answers import answers
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, Posted, Running
@@ -117,12 +118,10 @@ async def test_a_post_does_not_wait_for_a_question_and_answers_none() -> None:
 
     bot.allow = None
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("order")
-        assert await phone.next_reply() == "Which size?"
+        assert await answers(phone, "order") == ["Which size?"]
         await phone.post("order.paid", {}, post_id="7")
         assert await phone.replies() == ["order.paid: 7"]
-        await phone.text("large")
-        assert await phone.next_reply() == "One large."
+        assert await answers(phone, "large") == ["One large."]
 
 
 async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state() -> None:
@@ -142,8 +141,7 @@ async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state()
         await phone.text("hi")
         await owner.post("visit.ended", "7", person=ANN)
         assert await phone.next_reply() == "How was it, 1 to 5?"
-        await phone.text("5")
-        assert await phone.next_reply() == "Thank you."
+        assert await answers(phone, "5") == ["Thank you."]
         assert (await phone.state(Guest)).rating == 5
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 from structlog.testing import capture_logs
 
@@ -60,16 +61,13 @@ def reminding(**changes: object) -> Bot:
 
 async def test_a_reminder_recurs_until_it_is_cancelled() -> None:
     async with talking(reminding(), start=THURSDAY) as phone:
-        await phone.text("remind me")
-        assert await phone.next_reply() == "stretch Thu 08:00"
+        assert await answers(phone, "remind me") == ["stretch Thu 08:00"]
         await phone.advance(DAY_S)
         await phone.advance(4 * DAY_S)
         assert [text for text in phone.messages if text == "stretch!"] == ["stretch!"] * 3  # Thursday, Friday, Monday
         await phone.replies()
-        await phone.text("list")
-        assert await phone.next_reply() == "stretch weekdays 09:00 Tue 08:00"
-        await phone.text("stop it")
-        assert await phone.next_reply() == "[True]"
+        assert await answers(phone, "list") == ["stretch weekdays 09:00 Tue 08:00"]
+        assert await answers(phone, "stop it") == ["[True]"]
         before = len(phone.messages)
         await phone.advance(7 * DAY_S)
         assert len(phone.messages) == before
@@ -77,8 +75,7 @@ async def test_a_reminder_recurs_until_it_is_cancelled() -> None:
 
 async def test_an_answer_names_the_reminder_that_it_is_about() -> None:
     async with talking(reminding(), start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.next_reply()
+        await answers(phone, "remind me")
         await phone.advance(2 * 3600)
         bubble = await phone.next_reply()
         assert bubble == "stretch!"
@@ -91,20 +88,17 @@ async def test_an_answer_names_the_reminder_that_it_is_about() -> None:
         assert await phone.next_reply() == "no like for stretch"
         await phone.text("hm", reply_to=answer)
         assert await phone.next_reply() == "about nothing"
-        await phone.text("hm")
-        assert await phone.next_reply() == "about nothing"
+        assert await answers(phone, "hm") == ["about nothing"]
 
 
 async def test_a_reminder_that_is_put_off_is_sent_once_more_and_keeps_its_rhythm() -> None:
     async with talking(reminding(), start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.next_reply()
+        await answers(phone, "remind me")
         await phone.advance(3600)
         bubble = await phone.next_reply()
         await phone.text("later", reply_to=bubble)
         assert await phone.next_reply() == "again at 08:30"
-        await phone.text("list")
-        assert await phone.next_reply() == "stretch None Thu 08:30; stretch weekdays 09:00 Fri 08:00"
+        assert await answers(phone, "list") == ["stretch None Thu 08:30; stretch weekdays 09:00 Fri 08:00"]
         await phone.advance(1801)
         again = await phone.next_reply()
         assert again == "stretch!"
@@ -117,8 +111,7 @@ async def test_a_reminder_that_is_put_off_is_sent_once_more_and_keeps_its_rhythm
 async def test_what_was_sent_cannot_be_moved() -> None:
     bot = reminding(every=None, timezone=None, after_s=60)
     async with talking(bot, start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.next_reply()
+        await answers(phone, "remind me")
         await phone.advance(61)
         bubble = await phone.next_reply()
         await phone.text("later", reply_to=bubble)
@@ -129,8 +122,7 @@ async def test_what_was_sent_cannot_be_moved() -> None:
 
 async def test_a_reminder_ends_when_its_chat_is_gone() -> None:
     async with talking(reminding(every="hour"), start=THURSDAY) as phone:
-        await phone.text("remind me")
-        await phone.next_reply()
+        await answers(phone, "remind me")
         del phone.emulator.state.chats[phone.chat_id]
         with pytest.raises(HandlerFailed, match="404"):
             await phone.advance(3700)
@@ -212,9 +204,7 @@ async def test_what_a_failed_handler_has_scheduled_and_moved_is_dropped_when_an_
         await ctx.reply("Sorry.")
 
     async with talking(bot, start=THURSDAY) as phone:
-        await phone.text("first")
-        await phone.text("book")
-        assert await phone.next_reply() == "Sorry."
+        assert await answers(phone, "first", "book") == ["Sorry."]
         await phone.advance(130)
         assert await phone.replies() == ["Try tomorrow."]
         await phone.advance(480)
@@ -344,8 +334,7 @@ async def test_sends_are_cancelled_by_their_tag() -> None:
         await phone.text("book 25")
         await phone.advance(10 * DAY_S)
         assert await phone.replies() == ["Booked: 28", "Booked: 25", "Tomorrow, the 25th"]
-        await phone.text("free my table")
-        assert await phone.replies() == ["False"]
+        assert await answers(phone, "free my table") == ["False"]
     async with talking(booking(), start=THURSDAY) as phone:
         await phone.text("book 28")
         await phone.text("free my table")
@@ -408,5 +397,4 @@ async def test_a_send_that_was_moved_before_a_question_may_be_gone_when_the_answ
         await phone.text("remind me")
         await phone.text("sooner")
         await phone.advance(31)
-        await phone.text("of my back")
-        assert await phone.replies() == ["Sooner. Why?", "Stretch!", "Because of my back."]
+        assert await answers(phone, "of my back") == ["Sooner. Why?", "Stretch!", "Because of my back."]

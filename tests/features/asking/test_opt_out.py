@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from answers import answers
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, handle, message, text_body
 from simulated_crash import crash
@@ -100,8 +101,7 @@ async def test_a_reaction_an_edit_and_a_deletion_are_left_out() -> None:
         made.append("recorded")
 
     async with talking(bot) as phone:
-        await phone.text("hi")
-        assert await phone.replies() == ["Hello.", "Your name?"]
+        assert await answers(phone, "hi") == ["Hello.", "Your name?"]
         await phone.text("STOP")
         await phone.quiet()
         assert await phone.dead_letters() == []
