@@ -19,6 +19,7 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from linqbot.emulator.endpoints import (
@@ -131,13 +132,10 @@ def find_endpoint(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
     raise ApiError(405, 1005, "This path does not know this method") if matches else not_found("resource")
 
 
-_ID = re.compile(r"\{(\w+)\}")
-
-
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], Endpoint]]:
     endpoints = [ENDPOINTS[name] for name in HANDLERS]
-    return [(re.compile(_ID.sub(r"(?P<\1>[^/]*)", endpoint.path)), endpoint) for endpoint in endpoints]
+    return [(compile_path(endpoint.path)[0], endpoint) for endpoint in endpoints]
 
 
 class Api:
