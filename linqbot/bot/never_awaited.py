@@ -12,7 +12,6 @@ import linecache
 import sys
 import warnings
 from collections.abc import Collection, Iterable
-from importlib import import_module
 from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any, Final, TextIO
@@ -31,14 +30,14 @@ _BEGIN: Final = "coroutine '"
 _END: Final = "' was never awaited"
 
 _WRITTEN: Final = {
-    "Context": ("ctx", "linqbot.bot.context.Context"),
-    "BotContext": ("ctx.bot", "linqbot.features.proactive.BotContext"),
-    "ChatContext": ("ctx.chat", "linqbot.bot.chat_context.ChatContext"),
-    "State": ("ctx.state", "linqbot.features.state.State"),
-    "Sent": ("sent", "linqbot.content.sent.Sent"),
-    "AskSession": ("ctx", "linqbot.bot.context.Context"),  # `ctx.ask` and its like return its coroutines
+    "Context": "ctx",
+    "BotContext": "ctx.bot",
+    "ChatContext": "ctx.chat",
+    "State": "ctx.state",
+    "Sent": "sent",
+    "AskSession": "ctx",  # `ctx.ask` and its like return its coroutines
 }
-"""The classes whose methods do something, by their names, each with what authors write for its object, and its place."""
+"""What authors write for the objects of a class."""
 
 
 def note_coroutines() -> None:
@@ -124,7 +123,7 @@ def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
     at = f"{Path(filename).name}:{lineno}" if written and is_authors(filename) else None
     owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
-    call = written or f"{_WRITTEN[owner][0] if owner in _WRITTEN else owner}.{method}".lstrip(".")
+    call = written or f"{_WRITTEN.get(owner, owner)}.{method}".lstrip(".")
     place = (filename, lineno) if is_authors(filename) else None
     return UnawaitedCoroutine(
         call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name), function=name, place=place
@@ -140,13 +139,10 @@ def _call_in(line: str, function: str) -> str | None:
 
 
 def _is_linqbots(name: str) -> bool:
+    """Return True for a method of a class of linqbot: an author may have a class of the same name."""
     owner, _, method = name.rpartition(".")
-    if owner in _WRITTEN:
-        module, _, kind = _WRITTEN[owner][1].rpartition(".")
-        return hasattr(getattr(import_module(module), kind), method)
-    return any(
-        hasattr(module, owner) for path, module in list(sys.modules.items()) if path.startswith("linqbot.client")
-    )
+    modules = [module for path, module in list(sys.modules.items()) if path.startswith("linqbot.")]
+    return any(hasattr(getattr(module, owner, None), method) for module in modules)
 
 
 def _is_in_thread() -> bool:
