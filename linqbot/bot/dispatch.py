@@ -147,7 +147,7 @@ class Dispatcher:
             background=background,
             on_sent=self._note_sent,
             clock=self._clock,
-            plugins=partial(from_plugins.Values, self._values, event),
+            plugins=self._values,
             state_store=state_store,
         )
 

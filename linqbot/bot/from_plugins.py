@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linqbot.bot.context import Context
 from linqbot.bot.router import Middleware, Next, Router
@@ -22,26 +22,28 @@ if TYPE_CHECKING:
 
 INBOUND = "inbound middleware"
 
+Makers: TypeAlias = dict[str, tuple[str, Callable[[Event, Context], Any]]]
+"""The name of the plugin and the function that makes the value, for each name of `ctx.plugins`."""
+
 
 def routers(plugins: Plugins, bot: Bot) -> list[tuple[Impl, Router]]:
     """Return the routers of all plugins, in the order of the plugins. Raises ConfigError if a required one failed."""
     return [(impl, router) for impl, added in plugins.ask("register_routers", _routers, bot=bot) for router in added]
 
 
-def values(plugins: Plugins) -> dict[str, Callable[[Event, Context], Any]]:
-    """Return the functions that make the values of `ctx.plugins`, by name. Raises ConfigError as `routers` does.
+def values(plugins: Plugins) -> Callable[[Context], Mapping[str, Any]]:
+    """Return a function that makes `ctx.plugins` for a context. Raises ConfigError as `routers` does.
 
     A name belongs to the first plugin that uses it. A second plugin with the same name is blamed, and loses its values.
     """
-    found: dict[str, Callable[[Event, Context], Any]] = {}
+    makers: Makers = {}
     for impl, given in plugins.ask("register_context", _values):
-        added = {name: partial(_made, impl.plugin.name, name, make) for name, make in given.items()}
-        if taken := found.keys() & added.keys():
+        if taken := makers.keys() & given.keys():
             problem = BotError(f"ctx.plugins[{min(taken)!r}] is another plugin's")
             plugins.blame(impl.plugin, "register_context", problem)
         else:
-            found |= added
-    return found
+            makers |= {name: (impl.plugin.name, make) for name, make in given.items()}
+    return partial(_Values, makers)
 
 
 def inbound(plugins: Plugins) -> list[Middleware]:
@@ -69,21 +71,11 @@ def _guarded(plugins: Plugins, plugin: Plugin, stopping: set[str], wrap: Middlew
         return handle
 
 
-def _made(plugin: str, name: str, make: Callable[[Event, Context], Any], event: Event, ctx: Context) -> Any:
-    """Return a value of `ctx.plugins`. An error fails the handler, which cannot go on without it, and names the plugin."""
-    try:
-        return make(event, ctx)
-    except Exception as error:
-        ctx.log.error("plugin.value_failed", plugin=plugin, why=describe(f"ctx.plugins[{name!r}]", error))
-        raise
-
-
-class Values(Mapping[str, Any]):
+class _Values(Mapping[str, Any]):
     """The mapping behind `ctx.plugins`. Each value is made at its first use."""
 
-    def __init__(self, makers: Mapping[str, Callable[[Event, Context], Any]], event: Event, ctx: Context) -> None:
+    def __init__(self, makers: Makers, ctx: Context) -> None:
         self._makers = makers
-        self._event = event
         self._ctx = ctx
         self._made: dict[str, Any] = {}
 
@@ -92,7 +84,13 @@ class Values(Mapping[str, Any]):
             if name not in self._makers:
                 known = ", ".join(self._makers) or "none, unless a plugin was disabled: see the log or /readyz"
                 raise KeyError(f"No plugin adds {name!r}. There are: {known}.")
-            self._made[name] = self._makers[name](self._event, self._ctx)
+            plugin, make = self._makers[name]
+            try:
+                self._made[name] = make(self._ctx.event, self._ctx)
+            except Exception as error:
+                # The handler cannot go on without the value.
+                self._ctx.log.error("plugin.value_failed", plugin=plugin, why=describe(f"ctx.plugins[{name!r}]", error))
+                raise
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
