@@ -133,7 +133,11 @@ REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
     (["counts"], {"allowed": ["bad"]}, r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there"),
     ([], {"required": ["gone"]}, "LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"),
     ([], {"required": ["bad"]}, "bad is required, and failed: .*does_not_exist.* does not start"),
-    ([], {"required": ["bad"], "allowed": []}, "LINQBOT_PLUGINS does not name it"),
+    (
+        [],
+        {"required": ["bad"], "allowed": []},
+        r"LINQBOT_REQUIRED_PLUGINS names the plugin bad, but LINQBOT_PLUGINS does not\.",
+    ),
     ([Counts, Counts], {}, "Two plugins"),
     ([lambda: 1], {}, "cannot be a plugin's"),
 ]

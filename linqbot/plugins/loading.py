@@ -54,7 +54,7 @@ def load(
         The plugins, sorted by name, with their observing hooks connected.
     Raises:
         ConfigError: a required plugin is missing or cannot be loaded; a name in `given` or `allowed` is not installed; a
-            name in `given` is not in `allowed`; or two plugins of the bot's code have the same name.
+            name in `given` or `required` is not in `allowed`; or two plugins of the bot's code have the same name.
     """
     given = tuple(given)
     own, named = _own(given), {name for name in given if isinstance(name, str)}
@@ -66,9 +66,10 @@ def load(
     _refuse_missing(required, "LINQBOT_REQUIRED_PLUGINS names", known)
     # A misspelt name would leave out the plugin that was meant, without a word.
     _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
-    if allowed is not None and (barred := sorted(named - own.keys() - set(allowed))):
+    if allowed is not None and (barred := sorted(wanted - own.keys() - set(allowed))):
+        who, out_of = ("The bot", "the bot") if barred[0] in named else ("LINQBOT_REQUIRED_PLUGINS", "that list")
         raise ConfigError(
-            f"The bot names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of the bot."
+            f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of {out_of}."
         )
 
     plugins = Plugins(lenient=lenient, timer=timer)
@@ -80,9 +81,10 @@ def load(
         plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
         if any(other.name == entry.name for other in plugins.every):
             plugin.status, plugin.why = "left out", "another plugin has its name"
+        elif allowed is not None and entry.name not in allowed:
+            plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
         else:
             plugin.required = entry.name in required
-            _admit(plugin, allowed)
         _add(plugins, plugin, entry.load, own=own)
     plugins.connect()
     return plugins
@@ -126,18 +128,6 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
         there = f"These are: {', '.join(sorted(known))}." if known else "No plugin is installed."
         hint = f"Did you mean {near}?" if near else f"Install it, or take the name out. {there}"
         raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
-
-
-def _admit(plugin: Plugin, allowed: Collection[str] | None) -> None:
-    """Mark the plugin as left out if it must not be loaded."""
-    if allowed is None or plugin.name in allowed:
-        return
-    plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
-    if plugin.required:
-        raise ConfigError(
-            f"The plugin {plugin.name} is required, but LINQBOT_PLUGINS does not name it. Add it there, or take it "
-            "out of LINQBOT_REQUIRED_PLUGINS."
-        )
 
 
 def _add(
