@@ -149,8 +149,7 @@ async def _logged(closing: Awaitable[Any], event: str, **facts: str) -> None:
 def check_resource(open_: Any) -> None:
     """Raise BotError if the function of a resource is not an `async def` with a `yield`, of no argument or one."""
     if not (inspect.isasyncgenfunction(open_) and (takes(open_, 0) or takes(open_, 1))):
-        function = getattr(open_, "__name__", "function")
         raise BotError(
-            f"{handler_name(open_)} does not fit @bot.resource: it must be an async def with one yield, of no argument or of one, "
-            f"the Running bot. Write: async def {function}() -> AsyncIterator[Pool]: async with make_pool() as pool: yield pool"
+            f"{handler_name(open_)} does not fit @bot.resource. Write: async def pool() -> AsyncIterator[Pool]: "
+            "async with make_pool() as pool: yield pool"
         )
