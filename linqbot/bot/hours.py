@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
@@ -34,11 +35,12 @@ _FROM_TO: Final = (" - ", " \u2013 ", " to ", " until ")
 _FROM_TO_DATES: Final = (" at ", " the ")
 """Between two dates in digits, in texts that were translated: `of 24 december the 2 january`."""
 _EXAMPLE: Final = "Write it like: mon-fri 9-18, sat 9-12 14-16, sun closed."
+_CLOSED: Final = "closed"
 _SOLD_OUT: Final = "sold out"
 _COMMANDS: Final = {
     "opening hours": ("opening hours", "hours"),
     _SOLD_OUT: (_SOLD_OUT, "fully booked"),
-    "closed": ("closed",),
+    _CLOSED: (_CLOSED,),
     "open": ("open",),
 }
 """What the owner's texts begin or end with, in English; `Words.meanings` has the words of other languages."""
@@ -57,15 +59,12 @@ class Span(NamedTuple):
     closes: int
 
     def __str__(self) -> str:
-        return f"{self.opens // 60}:{self.opens % 60:02}-{_closing(self) // 60}:{self.closes % 60:02}"
-
-
-Spans: TypeAlias = tuple[Span, ...]
-_CLOSED: Final[Spans] = ()
+        closes = self.closes if self.closes <= 1440 else self.closes - 1440
+        return f"{self.opens // 60}:{self.opens % 60:02}-{closes // 60}:{closes % 60:02}"
 
 
 class ChangedHours(BaseModel):
-    """The changes of the owner, as stored: spans such as `9:00-18:00`, or `closed`, or `sold out` for a day."""
+    """The changes of the owner, as stored: spans such as `9:00-12:00 14:00-18:00`, or `closed`, or `sold out` for a day."""
 
     week: dict[str, str] = {}
     days: dict[date, str] = {}
@@ -98,12 +97,12 @@ class Hours:
             raise BotError(f"Hours(timezone=…): {error}") from error
         self._rules, self._timezone, self._closed = week, timezone, frozenset(map(_date, closed))
         changed = changed or ChangedHours()
-        self._week: dict[int, Spans] = {}
+        # Texts as they are stored, by the number of the weekday and by date.
+        self._week = dict.fromkeys(range(7), _CLOSED)
         for rule in week:
             self._week |= _rules(rule)
-        self._week |= {WEEKDAYS[name]: _spans(text) for name, text in changed.week.items()}
-        self._days = dict.fromkeys(self._closed, _CLOSED) | {day: _spans(text) for day, text in changed.days.items()}
-        self._sold_out = frozenset(day for day, text in changed.days.items() if text == _SOLD_OUT)
+        self._week |= {WEEKDAYS[name]: text for name, text in changed.week.items()}
+        self._days = dict.fromkeys(self._closed, _CLOSED) | changed.days
 
     async def open(self, event: Event, ctx: Context) -> bool:
         """Return True if it is open now: for `when=`."""
@@ -135,7 +134,7 @@ class Hours:
 
     def is_sold_out(self, at: datetime) -> bool:
         """Return True if the owner has written `sold out` for the day of a moment, which is then closed."""
-        return _with_zone(at).astimezone(self._zone).date() in self._sold_out
+        return self._days.get(_with_zone(at).astimezone(self._zone).date()) == _SOLD_OUT
 
     def next_opening(self, at: datetime) -> datetime | None:
         """Return the first moment from `at` on at which it is open, in its time zone; None if that is over a year away.
@@ -195,12 +194,8 @@ class Hours:
 
     def __str__(self) -> str:
         """Return the hours in the language of the turn, a line for each group of equal days."""
-        week = {number: _shown(self._week.get(number, _CLOSED)) for number in range(7)}
-        days = {
-            day.toordinal(): _said(_SOLD_OUT) if day in self._sold_out else _shown(spans)
-            for day, spans in self._days.items()
-        }
-        lines = [f"{first}{last} {says}" for first, last, says in _runs(week, "–", short_weekday)]
+        days = {day.toordinal(): text for day, text in self._days.items()}
+        lines = [f"{first}{last} {says}" for first, last, says in _runs(self._week, "–", short_weekday)]
         lines += [f"{first}{last}: {says}" for first, last, says in _runs(days, " – ", _date_in_words)]
         return "\n".join(lines)
 
@@ -216,17 +211,15 @@ class Hours:
         changed.days = {day: spans for day, spans in changed.days.items() if day in self._days}  # not those long past
         if command == "opening hours":
             if rest:
-                changed.week |= {
-                    DAYS[number][:3]: _stored(spans) for number, spans in _rules(rest, guesses=True).items()
-                }
+                changed.week |= {DAYS[number][:3]: spans for number, spans in _rules(rest, guesses=True).items()}
             return
-        spans = _CLOSED
+        spans = None
         if command == "open" and (found := _SPAN.search(rest)) is not None:
             rest, spans = rest[: found.start()], _rules(rest[found.start() :], guesses=True)[0]
         days = dict.fromkeys(self._days_in(rest or "today", now), command)
         if command == "open":
-            days = {day: _stored(spans or self._week.get(day.weekday(), _CLOSED)) for day in days}
-            if "closed" in days.values():
+            days = {day: spans or self._week[day.weekday()] for day in days}
+            if _CLOSED in days.values():
                 raise BotError("It is closed on this weekday, so the text must say from when till when it is open.")
         changed.days |= days
 
@@ -255,7 +248,7 @@ class Hours:
     def _moments(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         """Yield from when until when it is open on a day, in UTC: Python compares times of one zone by their wall time."""
         midnight = datetime.combine(day, time())
-        for span in self._days.get(day, self._week.get(day.weekday(), _CLOSED)):
+        for span in _spans(self._days.get(day, self._week[day.weekday()])):
             opens, closes = (instant(midnight + timedelta(minutes=each), self._zone).astimezone(UTC) for each in span)
             if opens < closes:  # else both are in an hour that the clocks skip
                 yield opens, closes
@@ -267,29 +260,29 @@ def _with_zone(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _rules(rule: str, *, guesses: bool = False) -> dict[int, Spans]:
-    """Return the spans of each weekday that a rule names; Monday is 0. Raises BotError if it is no such rule.
+def _rules(rule: str, *, guesses: bool = False) -> dict[int, str]:
+    """Return the hours of each weekday that a rule names, as stored; Monday is 0. Raises BotError if it is no such rule.
 
     `guesses` takes `9-5` for `9-17`: for an owner, who is shown what was understood.
     """
-    found: dict[int, Spans] = {}
+    found: dict[int, list[Span]] = {}
     days: set[int] = set()
     text, end = " ".join(str(rule).casefold().split()), 0
     for match in _SPAN.finditer(text):
         named = _weekdays(rule, text[end : match.start()])
-        if named or not days or match[0] == "closed":
+        if named or not days or match[0] == _CLOSED:
             if not named and end:
                 raise BotError(f"Hours({rule!r}) does not say which days are closed. {_EXAMPLE}")
             days = named or set(range(7))
-            found |= dict.fromkeys(days, _CLOSED)
-        if match[0] != "closed":
+            found |= {day: [] for day in days}
+        if match[0] != _CLOSED:
             span = _span(rule, match, guesses=guesses)
-            found |= {day: tuple(sorted((*found[day], span))) for day in days}
+            found |= {day: sorted([*found[day], span]) for day in days}
         end = match.end()
     rest = _weekdays(rule, text[end:])
     if not found or rest:
         raise BotError(f"Hours({rule!r}) has no times of day for some of its days. {_EXAMPLE}")
-    return found
+    return {day: " ".join(map(str, spans)) or _CLOSED for day, spans in found.items()}
 
 
 def _weekdays(rule: str, text: str) -> set[int]:
@@ -324,21 +317,9 @@ def _minute(given: tuple[str | None, ...]) -> int | None:
     return hour * 60 + minute if minute < 60 and hour * 60 + minute <= 1440 else None
 
 
-def _closing(span: Span) -> int:
-    return span.closes if span.closes <= 1440 else span.closes - 1440
-
-
-def _spans(text: str) -> Spans:
-    """Return the spans of a stored text, or of an owner's. Raises BotError if it has none."""
-    return _CLOSED if text in ("closed", _SOLD_OUT) else _rules(text)[0]
-
-
-def _stored(spans: Spans) -> str:
-    return " ".join(map(str, spans)) or "closed"
-
-
-def _shown(spans: Spans) -> str:
-    return ", ".join(str(each).replace("-", "–") for each in spans) or _said("closed")
+@lru_cache
+def _spans(stored: str) -> tuple[Span, ...]:
+    return tuple(_span(stored, match, guesses=False) for match in _SPAN.finditer(stored) if match[0] != _CLOSED)
 
 
 def _date_in_words(ordinal: int) -> str:
@@ -351,14 +332,16 @@ def _runs(says: Mapping[int, str], to: str, name: Callable[[int], str]) -> Itera
     for number, text in sorted(says.items()):
         start = number if start is None else start
         if says.get(number + 1) != text:
-            yield name(start), "" if start == number else f"{to}{name(number)}", text
+            yield name(start), "" if start == number else f"{to}{name(number)}", _said(text)
             start = None
 
 
-def _said(word: str) -> str:
-    """Return the first word for closed or sold out in the language of the turn."""
+def _said(stored: str) -> str:
+    """Return the hours of a day as people read them: the spans, or the first word for it in the language of the turn."""
     words = spoken().words
-    return word if words is None else words.meanings[word].split(",")[0]
+    if stored in (_CLOSED, _SOLD_OUT):
+        return stored if words is None else words.meanings[stored].split(",")[0]
+    return stored.replace(" ", ", ").replace("-", "–")
 
 
 def _date(given: date | str) -> date:
