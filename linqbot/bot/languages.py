@@ -37,18 +37,16 @@ class Languages:
                 f"Bot(language={language!r}) takes a code such as 'fr', or a function of the event and its context."
             )
         self._choose = None if isinstance(language, str) else language
-        code = _known(language, "Bot(language=…)").code if isinstance(language, str) else ENGLISH.code
-        # A function may choose any language, so all of them are checked now.
-        self._languages = {each: language_of(each) for each in (CODES if self._choose else (code, ENGLISH.code))}
-        for each in (code, *([] if self._choose is None else CODES[1:2])):
-            _load(each)
-        self._default = code
+        self._default = _known(language, "Bot(language=…)").code if isinstance(language, str) else ENGLISH.code
+        # A function may choose any language, and all others than English need the same libraries.
+        _load(self._default if self._choose is None else CODES[1])
+        self._reworded: dict[str, Language] = {}
         self._replace(sentences)
 
     def named(self, code: str | None) -> Language:
         """Return a language of these, or another one as it is; None stands for English. Raises BotError for an unknown one."""
         known = ENGLISH if code is None else _known(code, "Bot(language=…)")
-        return self._languages.get(known.code, known)
+        return self._reworded.get(known.code, known)
 
     def middleware(self, call_next: Next) -> Next:
         """Run a handler in the language of its person. A conversation has that of the event that began it."""
@@ -62,7 +60,7 @@ class Languages:
 
     async def _of(self, event: Event, ctx: Context) -> Language:
         if self._choose is None:
-            return self._languages[self._default]
+            return self.named(self._default)
         chosen = self._choose(event, ctx)
         code = await chosen if inspect.isawaitable(chosen) else chosen
         if code is not None and not isinstance(code, str):
@@ -84,7 +82,7 @@ class Languages:
             language = self.named(_known(code, "Bot(sentences=…)").code)
             for name, text in texts.items():
                 _check(name, text)
-            self._languages[language.code] = replace(language, sentences=replace(language.sentences, **texts))
+            self._reworded[language.code] = replace(language, sentences=replace(language.sentences, **texts))
 
 
 def _known(code: str, option: str) -> Language:
