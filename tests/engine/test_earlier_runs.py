@@ -11,9 +11,10 @@ from engine_turns import TurnByTurn, send_of
 from fakes import CHAT, NOW, Linq, settled
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_handler import does
 from patience import PATIENCE_S
 
-from linqbot import BotError, Context, MessageReceived
+from linqbot import BotError, Context
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
 from linqbot.engine.earlier_runs import JournalMatcher
@@ -28,10 +29,7 @@ async def run_twice(handle: Handle) -> Linq:
     follow_tasks(asyncio.get_running_loop())
     count = iter(range(2))
 
-    async def handler(message: MessageReceived, ctx: Context) -> None:
-        await handle(ctx, next(count))
-
-    turns = TurnByTurn(handler, attempts=2, first_s=0)
+    turns = TurnByTurn(does(lambda ctx: handle(ctx, next(count))), attempts=2, first_s=0)
     await turns.text()
     await turns.run()
     assert await turns.storage.depth() == 0

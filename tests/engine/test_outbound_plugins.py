@@ -12,6 +12,7 @@ import pytest
 import structlog
 from engine_turns import TurnByTurn, send_of
 from fakes import CHAT, Linq, settled
+from one_handler import does
 from simulated_crash import Crashable, crash
 
 from linqbot import Context, LinqApiError, MessageReceived, Refused, hookimpl
@@ -152,10 +153,7 @@ async def test_gathered_sends_keep_their_order_through_slow_verdicts() -> None:
             await settled()
         return await run(call)
 
-    async def both(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.gather(ctx.send("one"), ctx.send("two"))
-
-    turns = await ran(both, plugin(wait))
+    turns = await ran(does(lambda ctx: asyncio.gather(ctx.send("one"), ctx.send("two"))), plugin(wait))
     assert turns.linq.said() == ["one", "two"]
 
 
@@ -168,10 +166,7 @@ async def test_middleware_may_change_a_call() -> None:
         parts = [{**part, "value": part["value"].upper()} for part in body["message"]["parts"]]
         return await run(replace(call, body={**body, "message": {**body["message"], "parts": parts}}))
 
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("silent")
-
-    turns = await ran(answer, plugin(louder))
+    turns = await ran(does(lambda ctx: ctx.reply("silent")), plugin(louder))
     assert turns.linq.said() == ["SILENT"]
 
 
@@ -262,10 +257,7 @@ async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed() -> None:
 
 
 async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on() -> None:
-    async def read(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mark_read()
-
-    turns = await ran(read, plugin(fail, required=True))
+    turns = await ran(does(lambda ctx: ctx.mark_read()), plugin(fail, required=True))
     assert (turns.linq.calls, await turns.storage.depth()) == ([], 0)
 
 

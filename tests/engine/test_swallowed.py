@@ -13,8 +13,9 @@ import pytest
 import structlog
 from asking_talk import Talk
 from fakes import CHAT
+from one_handler import does
 
-from linqbot import BotError, Context, LinqApiError, LinqUnavailable, MessageReceived, RateLimited
+from linqbot import BotError, Context, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.branch import follow_tasks
 from linqbot.client.call import Call
 
@@ -25,11 +26,7 @@ REFUSED = LinqApiError("no", status=403, code=2005)
 def runs(talk: Talk, handler: Callable[[Context], Awaitable[Any]]) -> None:
     """Let a handler run from now on that only looks at its context."""
     follow_tasks(asyncio.get_running_loop())  # as a worker does
-
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        await handler(ctx)
-
-    talk.deploy(handle)
+    talk.deploy(does(handler))
 
 
 def rows(talk: Talk, sql: str) -> list[Any]:

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from engine_turns import turns_of
 from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
-from one_handler import bot_of
+from one_handler import bot_of, does
 from patience import PATIENCE_S
 from simulated_crash import Life, begun, crash
 
@@ -561,9 +561,7 @@ async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harne
     async def once(message: MessageReceived, ctx: Context) -> None:
         raise ValueError
 
-    @bot.on_message(deadline_s=0.01, attempts=1)
-    async def hurried(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.Event().wait()
+    bot.on_message(deadline_s=0.01, attempts=1)(does(lambda ctx: asyncio.Event().wait()))
 
     turns = turns_of(bot, harness.linq, harness.storage, harness.clock, retry_policy=RetryPolicy(deadline_s=5000))
     assert turns.dispatcher.longest_s == 5000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import Context, MessageReceived
 from linqbot.storage.open import open_storage
@@ -24,10 +24,7 @@ async def test_a_run_is_on_record_with_its_ids_and_its_time(tmp_path: Path) -> N
     """The ways in which a turn ends are in tests/ops/test_why.py, read as an operator reads them."""
     url = f"sqlite:///{tmp_path}/bot.db"
 
-    async def mute(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mute()
-
-    async with talking(bot_of(mute), handle=ANN, storage=url) as phone:
+    async with talking(bot_of(does(lambda ctx: ctx.mute())), handle=ANN, storage=url) as phone:
         for text in ("quiet", SECRET):
             await phone.text(text)
             await phone.quiet()

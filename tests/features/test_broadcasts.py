@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from one_handler import does
 
 from linqbot import Bot, BotError, Broadcast, BroadcastDone, Context, MessageReceived, Refused, hookimpl
 from linqbot.events import Delivery
@@ -78,9 +79,7 @@ async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_repor
 
     bot, runs = Bot(), 0
 
-    @bot.on_message("go")
-    async def go(message: MessageReceived, ctx: Context) -> None:
-        await july(PEOPLE[:2])(ctx)
+    bot.on_message("go")(does(july(PEOPLE[:2])))
 
     @bot.on_broadcast_done
     async def done(broadcast: BroadcastDone, ctx: Context) -> None:

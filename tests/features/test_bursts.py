@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from answers import answers
 from fakes import NOW, delivery, settled, text_body
-from one_handler import bot_of, says
+from one_handler import bot_of, does, says
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
@@ -249,9 +249,7 @@ async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_
 async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
     shop, seen = Bot(gather_s=2), list[MessageReceived]()
 
-    @shop.on_message("buy")
-    async def buy(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(1250, "soup")
+    shop.on_message("buy")(does(lambda ctx: ctx.pay(1250, "soup")))
 
     @shop.on_message
     async def note(message: MessageReceived, ctx: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
@@ -153,9 +153,7 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
         language=lambda event, ctx: "fr" if event.actor == ANN else None, sentences={"fr": {"bot_is_back": "À moi."}}
     )
 
-    @bot.on_message("un humain")
-    async def human(message: MessageReceived, ctx: Context) -> None:
-        await ctx.handoff(to=OWNER, say="Dana vous répond ici.")
+    bot.on_message("un humain")(does(lambda ctx: ctx.handoff(to=OWNER, say="Dana vous répond ici.")))
 
     async with talking(bot, handle=ANN) as phone:
         owner = phone.person(OWNER)

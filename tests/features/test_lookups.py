@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from one_handler import does
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.emulator.model.faults import Fault
@@ -130,9 +131,7 @@ async def test_what_was_looked_up_is_the_same_when_an_answer_comes() -> None:
 async def test_what_a_burst_or_a_reaction_answers_is_the_same_when_an_answer_comes() -> None:
     bot, seen = Bot(gather_s=2, groups="all"), list[object]()
 
-    @bot.on_message("remind us")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+    bot.on_message("remind us")(does(lambda ctx: ctx.send_later("Stretch!", after_s=60, tag="stretch")))
 
     @bot.on_message
     async def snooze(message: MessageReceived, ctx: Context) -> None:

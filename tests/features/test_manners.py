@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from answers import answers
-from one_handler import bot_of, says
+from one_handler import bot_of, does, says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
@@ -23,13 +23,9 @@ JULY, URL = "The menu of July is out.", "https://example.com"
 def on_trial() -> Bot:
     bot = Bot(allow_to=[ANN], groups="all")
 
-    @bot.on_message("broadcast")
-    async def broadcast(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.broadcast([ANN, BOB], "Hello all.", name="all")
+    bot.on_message("broadcast")(does(lambda ctx: ctx.bot.broadcast([ANN, BOB], "Hello all.", name="all")))
 
-    @bot.on_message("later")
-    async def later(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("It is time.", after_s=60)
+    bot.on_message("later")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
 
     @bot.on_message
     async def tell_bob(message: MessageReceived, ctx: Context) -> None:
@@ -85,9 +81,9 @@ def polite(**options: Any) -> Bot:
         statuses.append((await ctx.bot.send("Good morning!", link(URL), to=ANN, line=LINE)).status)
         await ctx.bot.send("Sales of yesterday.", to=BOB, line=LINE, purpose="requested")
 
-    @bot.on_message("july")
-    async def july(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.broadcast([CHIARA, MAIL, ANN], "The menu of July is out.", name="july")
+    bot.on_message("july")(
+        does(lambda ctx: ctx.bot.broadcast([CHIARA, MAIL, ANN], "The menu of July is out.", name="july"))
+    )
 
     @bot.on_message("I am in Tokyo")
     async def move(message: MessageReceived, ctx: Context) -> None:
@@ -163,9 +159,7 @@ async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
     async def morning(schedule: ScheduleDue, ctx: Context) -> None:
         await ctx.bot.send("Good morning!", link(URL), to=ANN, line=LINE)
 
-    @bot.on_message("july")
-    async def july(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.broadcast([CHIARA, ANN], "The menu of July is out.", name="july")
+    bot.on_message("july")(does(lambda ctx: ctx.bot.broadcast([CHIARA, ANN], "The menu of July is out.", name="july")))
 
     async for phone in killed_between_calls(bot, scenario, handle=ANN, start=at(8, 25)):
         assert sorted(phone.messages) == sorted(["july", JULY, "Good morning!", URL]), phone.killed

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from answers import answers
-from one_handler import says
+from one_handler import does, says
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
@@ -44,9 +44,7 @@ def desk() -> Bot:
     async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
 
-    @bot.on_message("mute this", during_ask=True)
-    async def quiet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mute(for_s=600)
+    bot.on_message("mute this", during_ask=True)(does(lambda ctx: ctx.mute(for_s=600)))
 
     bot.on_message(says("{}"))
 
@@ -151,9 +149,7 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
     bot = Bot()
     bot.on_message("hello")(says("{}"))
 
-    @bot.on_message("speak")
-    async def speak(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(voice_memo(b"ID3", filename="hello.mp3"))
+    bot.on_message("speak")(does(lambda ctx: ctx.reply(voice_memo(b"ID3", filename="hello.mp3"))))
 
     async with talking(bot, handle=ANN) as phone:
         await answers(phone, "speak")
@@ -179,9 +175,7 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
 async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mute() -> None:
     bot = Bot(groups="all")
 
-    @bot.on_message("mute this")
-    async def quiet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mute(for_s=600)
+    bot.on_message("mute this")(does(lambda ctx: ctx.mute(for_s=600)))
 
     @bot.on_message("soup")
     async def soup(message: MessageReceived, ctx: Context) -> None:
@@ -212,9 +206,7 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
     bot = Bot()
     bot.on_message("hello")(says("{}"))
 
-    @bot.on_message("news")
-    async def news(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.broadcast([ANN, OWNER], "News!", name="news")
+    bot.on_message("news")(does(lambda ctx: ctx.bot.broadcast([ANN, OWNER], "News!", name="news")))
 
     @bot.on_broadcast_done
     async def done(event: BroadcastDone, ctx: Context) -> None:

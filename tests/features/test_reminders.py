@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, ReactionAdded, Scheduled, regex
@@ -151,9 +151,7 @@ def ending_all() -> tuple[Bot, asyncio.Event, asyncio.Event]:
     """Return a bot that ends all sends at "enough", an event that this has begun, and one that lets it go on."""
     bot, begun, go = Bot(), asyncio.Event(), asyncio.Event()
 
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", every="15 min", timezone="UTC")
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("Stretch!", every="15 min", timezone="UTC")))
 
     @bot.on_message("130 times")
     async def often(message: MessageReceived, ctx: Context) -> None:
@@ -187,9 +185,7 @@ async def test_a_recurring_send_that_is_due_while_its_end_is_handled_ends() -> N
 async def test_what_a_failed_handler_has_scheduled_and_moved_is_dropped_when_an_error_handler_takes_the_error() -> None:
     bot = Bot()
 
-    @bot.on_message("first")
-    async def first(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("The first.", after_s=600)
+    bot.on_message("first")(does(lambda ctx: ctx.send_later("The first.", after_s=600)))
 
     @bot.on_message
     async def book(message: MessageReceived, ctx: Context) -> None:
@@ -321,9 +317,7 @@ def booking() -> Bot:
     async def free(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(str(await ctx.cancel(tag="table")))
 
-    @bot.on_message("wrong")
-    async def wrong(message: MessageReceived, ctx: Context) -> None:
-        await ctx.cancel()
+    bot.on_message("wrong")(does(lambda ctx: ctx.cancel()))
 
     return bot
 
@@ -360,9 +354,7 @@ async def test_a_reminder_that_replaces_another_by_its_tag_is_sent_once_over_eve
 async def test_a_send_is_the_same_after_a_question_although_a_reminder_was_put_off_before_it() -> None:
     bot = Bot()
 
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", every="hour", timezone="UTC")
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("Stretch!", every="hour", timezone="UTC")))
 
     @bot.on_message
     async def later(message: MessageReceived, ctx: Context) -> None:

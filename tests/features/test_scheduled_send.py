@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW
+from one_handler import does
 
 from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken
 from linqbot.features.later import due_at
@@ -59,9 +60,7 @@ async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_hi
 async def test_a_cancellation_holds_even_if_the_handler_fails(talk: Talk) -> None:
     bot = talk.deploy()
 
-    @bot.on_message("put off")
-    async def put_off(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("later", after_s=3600)
+    bot.on_message("put off")(does(lambda ctx: ctx.send_later("later", after_s=3600)))
 
     @bot.on_message("take back", attempts=1)
     async def take_back(message: MessageReceived, ctx: Context) -> None:
@@ -80,10 +79,7 @@ async def test_a_cancellation_holds_even_if_the_handler_fails(talk: Talk) -> Non
 async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     talk: Talk, down_s: float, said: list[str], is_due_before: bool
 ) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("in grace", after_s=60, grace_s=3600)
-
-    await talk.to(remind, "hello")
+    await talk.to(does(lambda ctx: ctx.send_later("in grace", after_s=60, grace_s=3600)), "hello")
     talk.clock.advance(60)
     if is_due_before:
         assert await talk.storage.fire(talk.clock.now()) == 1
@@ -99,10 +95,7 @@ async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(
     talk: Talk,
 ) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("later", after_s=5)
-
-    await talk.to(remind, "hello")
+    await talk.to(does(lambda ctx: ctx.send_later("later", after_s=5)), "hello")
     talk.linq.will_answer("chats.messages.send", LinqApiError("opted out", status=403, code=2024))
     await talk.pass_time(10)
     assert await talk.storage.dead_letters() == []
@@ -195,9 +188,7 @@ async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> 
     """A message of the person that cannot be answered waits in front of it."""
     bot = Bot()
 
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("It is time.", after_s=60)
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
 
     @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> str:

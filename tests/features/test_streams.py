@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from engine_turns import turns_of
 from fakes import NOW, Linq, delivery, text_body
+from one_handler import does
 from simulated_crash import Life, begun, crash
 
 from linqbot import Bot, BotError, Context, LinqUnavailable, MessageReceived
@@ -209,11 +210,8 @@ async def fail_after(harness: Harness, text: str, sends: int) -> AsyncIterator[s
 async def test_a_source_that_fails_goes_on_in_the_next_run(
     harness: Harness, handle: Handle, count: int, sends: int
 ) -> None:
-    async def failing(message: MessageReceived, ctx: Context) -> None:
-        await ctx.stream(fail_after(harness, SCRIPT[:count], sends), pace="fast")
-
     turn = await harness.put()
-    assert not await harness.run(failing)
+    assert not await harness.run(does(lambda ctx: ctx.stream(fail_after(harness, SCRIPT[:count], sends), pace="fast")))
     before = harness.linq.bubbles
     assert len(before) == sends
     await harness.run_again(handle)

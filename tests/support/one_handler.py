@@ -1,8 +1,8 @@
-"""A bot with one handler of messages, and a handler that says fixed words."""
+"""A bot with one handler of messages, and handlers that say fixed words or do one thing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from linqbot import Bot, Context, MessageReceived
@@ -27,3 +27,12 @@ def says(*texts: str) -> Callable[..., Any]:
             await ctx.reply(text.replace("{}", message.text))
 
     return answer
+
+
+def does(act: Callable[[Context], Awaitable[object]]) -> Callable[..., Any]:
+    """Return a handler that does one thing for each message."""
+
+    async def do(message: MessageReceived, ctx: Context) -> None:
+        await act(ctx)
+
+    return do

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from asking_talk import Talk, asking
 from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_made, poll_vote, tapback, text_body
+from one_handler import does
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -275,10 +276,7 @@ async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(ta
         made.append(key)
         return object()
 
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        await ctx.once("order", work)
-
-    await talk.to(order, "once")
+    await talk.to(does(lambda ctx: ctx.once("order", work)), "once")
     (letter,) = await talk.storage.dead_letters()
     assert "The step 'order' was made, but its result of type object" in letter.error
     await talk.storage.retry([letter.delivery.id])
@@ -387,9 +385,7 @@ async def test_a_handler_whose_name_another_one_has_cannot_ask(talk: Talk) -> No
 async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
 
-    @bot.on_message("help", during_ask=True)
-    async def helping(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("With what?")
+    bot.on_message("help", during_ask=True)(does(lambda ctx: ctx.ask("With what?")))
 
     bot.on_message(greet)
     assert "during_ask" in await talk.error_of("hi", "help")

@@ -9,6 +9,7 @@ import pytest
 from answers import answers
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, handle, message, text_body
+from one_handler import does
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
@@ -196,10 +197,7 @@ async def test_what_is_scheduled_because_a_person_opts_out_is_not_sent_although_
 
 
 async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_recur(talk: Talk) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Hourly.", every="hour", timezone="UTC")
-
-    await talk.to(remind, "hi")
+    await talk.to(does(lambda ctx: ctx.send_later("Hourly.", every="hour", timezone="UTC")), "hi")
     await talk.put(text_body("STOP"))
     talk.clock.advance(3600)
     await talk.storage.fire(talk.clock.now())
@@ -218,9 +216,6 @@ async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(tal
     async def fails(message: MessageReceived, ctx: Context) -> None:
         raise ValueError
 
-    async def dies(message: MessageReceived, ctx: Context) -> None:
-        await crash()
-
     talk.deploy(ask).on_opt_out(fails)
     talk.attempts = 2
     await talk.say("hi", "STOP")
@@ -229,7 +224,7 @@ async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(tal
     assert talk.open_questions() == []
     assert len(await talk.storage.dead_letters()) == 1
 
-    talk.deploy(ask).on_opt_out(dies)
+    talk.deploy(ask).on_opt_out(does(lambda ctx: crash()))
     await talk.pass_time(1000)
     await talk.say("hi")
     await talk.put(text_body("STOP"))
@@ -270,10 +265,7 @@ async def test_it_holds_whatever_the_middleware_and_the_settings_keep_from_handl
 
 
 async def test_a_bot_without_message_handlers_cancels_too(talk: Talk) -> None:
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Once.", after_s=60)
-
-    await talk.to(remind, "hi")
+    await talk.to(does(lambda ctx: ctx.send_later("Once.", after_s=60)), "hi")
     talk.deploy()
     await talk.put(text_body("no handler takes this"))
     await talk.receive(text_body("STOP"))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, envelope, payment_request, text_body
+from one_handler import does
 from simulated_crash import crash
 
 from linqbot import AskCancelled, BotError, Context, Declined, Expired, LinqApiError, MessageReceived, Paid, RateLimited
@@ -190,10 +191,7 @@ async def test_where_there_is_no_card_the_request_is_a_link(talk: Talk, changes:
 
 
 async def test_a_card_that_linq_refuses_becomes_a_link(talk: Talk) -> None:
-    async def tea(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(500, "Tea")
-
-    talk.deploy(tea)
+    talk.deploy(does(lambda ctx: ctx.pay(500, "Tea")))
     talk.linq.will_answer("chats.messages.send", LinqApiError("not on iMessage", status=409, code=2018))
     await talk.say("tea")
     assert said(talk) == ["Tea: $5.00", f"https://zero.linqapp.com/pay/{requests(talk)[0]}"]
@@ -220,10 +218,7 @@ async def test_a_person_who_has_opted_out_is_not_asked_and_the_request_is_closed
     "error", [RateLimited("too many", status=429, retry_after_s=60), LinqApiError("no", status=401, code=2004)]
 )
 async def test_a_send_that_is_made_later_is_a_card_still_and_has_the_address(talk: Talk, error: LinqApiError) -> None:
-    async def tea(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(500, "Tea")
-
-    talk.deploy(tea)
+    talk.deploy(does(lambda ctx: ctx.pay(500, "Tea")))
     request = payment_request("pr_1", {})
     talk.linq.will_answer("payment_requests.create", ApiResponse(201, request))
     talk.linq.will_answer("payment_requests.retrieve", ApiResponse(200, request))
