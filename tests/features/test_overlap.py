@@ -11,30 +11,20 @@ import pytest
 from one_handler import bot_of, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
+from slow_work import Work
 
 from linqbot import AskTimeout, Bot, Context, MessageEdited, MessageReceived
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
-class Work:
-    """Slow work of a handler, which the test lets end."""
-
-    def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.end = asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.begun.set()
-        await self.end.wait()
-
-    async def overtaken(self, phone: Phone, first: str, *later: str) -> None:
-        """Write `first`, and the later texts while its handler works; then let the work end."""
-        await phone.text(first)
-        await self.begun.wait()
-        for text in later:
-            await phone.text(text)
-        self.end.set()
+async def overtaken(work: Work, phone: Phone, first: str, *later: str) -> None:
+    """Write `first`, and the later texts while its handler works; then let the work end."""
+    await phone.text(first)
+    await work.begun.wait()
+    for text in later:
+        await phone.text(text)
+    work.end.set()
 
 
 async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what_was_not_sent() -> None:
@@ -135,7 +125,7 @@ async def test_a_message_for_another_handler_interrupts_nothing() -> None:
         await ctx.reply("answer")
 
     async with talking(bot) as phone:
-        await work.overtaken(phone, "one", "help")
+        await overtaken(work, phone, "one", "help")
         assert [await phone.next_reply(), await phone.next_reply()] == ["answer", "helping"]
     assert runs == ["one"]
 
@@ -152,7 +142,7 @@ async def test_a_message_that_fits_the_handler_only_alone_interrupts_nothing() -
     bot.on_message(says("I do not understand {}."))
 
     async with talking(bot) as phone:
-        await work.overtaken(phone, "more", "more")
+        await overtaken(work, phone, "more", "more")
         assert await phone.replies() == ["one more", "one more"]
     assert runs == ["more", "more"]
 
@@ -195,7 +185,7 @@ async def test_a_turn_that_has_stored_state_with_a_call_is_not_restarted() -> No
             await work()
 
     async with talking(bot_of(answer, overlap="restart")) as phone:
-        await work.overtaken(phone, "one", "two")
+        await overtaken(work, phone, "one", "two")
         assert await phone.replies() == ["Number 1.", "Number 2."]
         assert (await phone.state(Count)).texts == ["one", "two"]
 
@@ -490,7 +480,7 @@ async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> N
         took.extend([message.text, *[each.text async for each in ctx.incoming()]])
 
     async with talking(bot_of(weather, overlap="steer", when=is_serious)) as phone:
-        await work.overtaken(phone, "weather?", "lol")
+        await overtaken(work, phone, "weather?", "lol")
         await phone.quiet()
     assert took == ["weather?"]
 
@@ -511,7 +501,7 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
         await ctx.reply(f"{' '.join(words)}: {sure}")
 
     async with talking(bot_of(order, overlap="steer")) as phone:
-        await work.overtaken(phone, "soup", "for two")
+        await overtaken(work, phone, "soup", "for two")
         question = await phone.next_reply()
         if answer == "a tapback":
             await phone.react(question, "like")
@@ -561,7 +551,7 @@ async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_ru
         await ctx.reply(" ".join(words))
 
     async with talking(bot_of(answer, overlap="steer")) as phone:
-        await work.overtaken(phone, "one", "two")
+        await overtaken(work, phone, "one", "two")
         await phone.errors()
         await phone.advance(10)
         assert await phone.next_reply() == "Which?"
@@ -610,5 +600,5 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
         await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
 
     async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
-        await work.overtaken(phone, "one", "two", "three")
+        await overtaken(work, phone, "one", "two", "three")
         assert await phone.next_reply() == "three two"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from engine_turns import run_worker
-from fakes import NOW, Linq, delivery, text_body
-from one_handler import says
+from fakes import NOW, Linq, delivery, settled, text_body
+from one_handler import bot_of, says
 from patience import PATIENCE_S
+from slow_work import Work
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import Call
@@ -20,14 +22,20 @@ from linqbot.events import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 
-Handler = Callable[[MessageReceived, Context], Awaitable[None]]
+
+class Timed(MemoryStorage):
+    """A storage with a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock(NOW, frozen=True)
+        super().__init__(clock=self.clock)
 
 
-class Losing(MemoryStorage):
+class Losing(Timed):
     """A storage that joins deliveries, and whose first answer to that is lost: it fails, or never comes."""
 
-    def __init__(self, clock: MovableClock, *, fails: bool) -> None:
-        super().__init__(clock=clock)
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
         self.fails = fails
         self.joined = asyncio.Event()
 
@@ -40,21 +48,19 @@ class Losing(MemoryStorage):
             await asyncio.Event().wait()
 
 
-class SlowEnd(MemoryStorage):
+class SlowEnd(Timed):
     """A storage that takes its time to store the end of a turn."""
 
-    def __init__(self, clock: MovableClock) -> None:
-        super().__init__(clock=clock)
-        self.ending = asyncio.Event()
-        self.go_on = asyncio.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self.ending = Work()
 
     async def finish(self, lease: Lease, commit: Commit) -> None:
-        self.ending.set()
-        await self.go_on.wait()
+        await self.ending()
         await super().finish(lease, commit)
 
 
-class LosingPutBack(MemoryStorage):
+class LosingPutBack(Timed):
     """A storage that puts deliveries back into their lane, and whose first answer to that is lost."""
 
     is_lost = False
@@ -69,12 +75,8 @@ class LosingPutBack(MemoryStorage):
         return count
 
 
-class TakenOver(MemoryStorage):
+class TakenOver(Timed):
     """A storage on which another worker takes the lane over and ends the turn, just before messages are put back into it."""
-
-    def __init__(self, clock: MovableClock) -> None:
-        super().__init__(clock=clock)
-        self.clock = clock
 
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
@@ -85,62 +87,55 @@ class TakenOver(MemoryStorage):
         return await super().put_in_order(lane, missed, lease, keep=keep)
 
 
+def one_handler(handler: Any, overlap: str = "steer") -> Bot:
+    return bot_of(handler, overlap=overlap, read=False, typing=False)
+
+
 @asynccontextmanager
-async def working(
-    bot: Bot, storage: MemoryStorage, clock: MovableClock, linq: Linq | None = None
-) -> AsyncIterator[None]:
+async def working(bot: Bot, storage: Timed, linq: Linq | None = None) -> AsyncIterator[None]:
     """Run a bot, and advance the clock, until its deliveries are handled."""
-    async with run_worker(bot, linq or Linq(), storage, clock):
+    async with run_worker(bot, linq or Linq(), storage, storage.clock):
         yield
         async with asyncio.timeout(PATIENCE_S):
             while await storage.depth():
-                clock.advance(1)
+                storage.clock.advance(1)
                 await asyncio.sleep(0)
 
 
-@asynccontextmanager
-async def steering(handler: Handler, *, fails: bool) -> AsyncIterator[Losing]:
-    """Handle a first message with a handler that takes further ones."""
-    clock = MovableClock(NOW, frozen=True)
-    bot = Bot(read=False, typing=False)
-    bot.on_message(overlap="steer")(handler)
-    async with Losing(clock, fails=fails) as storage, run_worker(bot, Linq(), storage, clock):
-        await storage.put(delivery(text_body("one")))
-        yield storage
-        async with asyncio.timeout(PATIENCE_S):
-            while await storage.depth():
-                await asyncio.sleep(0)
+async def put_two(storage: Timed, work: Work, later: str = "two") -> None:
+    """Let a message come, and a later one while work is done for the first; then let the work end."""
+    await storage.put(delivery(text_body("one")))
+    await work.begun.wait()
+    await storage.put(delivery(text_body(later)))
+    await settled(20)  # the running turn notices what has come
+    work.end.set()
 
 
 async def test_a_handler_that_ignores_a_lost_answer_runs_again_with_the_messages_that_have_joined() -> None:
-    begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
+    work, runs = Work(), list[list[str]]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
-        begun.set()
-        await go_on.wait()
+        await work()
         with suppress(StorageUnavailable):
             words += [each.text async for each in ctx.incoming()]
         runs.append(words)
 
-    async with steering(answer, fails=True) as storage:
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        go_on.set()
+    async with Losing(fails=True) as storage, working(one_handler(answer), storage):
+        await put_two(storage, work)
     assert runs == [["one"], ["one", "two"]]
 
 
 @pytest.mark.parametrize("fails", [True, False])
 async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joined(fails: bool) -> None:
-    begun, go_on, words = asyncio.Event(), asyncio.Event(), list[str]()
+    work, words = Work(), list[str]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
         async def take() -> None:
             words.extend([each.text async for each in ctx.incoming()])
 
         words.append(message.text)
-        begun.set()
-        await go_on.wait()
+        await work()
         taking = asyncio.ensure_future(take())
         await storage.joined.wait()
         taking.cancel()
@@ -150,141 +145,86 @@ async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joine
         await take()
         await take()
 
-    async with steering(answer, fails=fails) as storage:
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        go_on.set()
+    async with Losing(fails=fails) as storage, working(one_handler(answer), storage):
+        await put_two(storage, work)
     assert words == ["one", "two", "three"]
 
 
 async def test_a_message_is_handled_once_although_the_answer_to_its_return_into_the_lane_is_lost() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    begun, go_on, runs = asyncio.Event(), asyncio.Event(), list[list[str]]()
-    bot = Bot(read=False, typing=False)
+    work, runs = Work(), list[list[str]]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
         runs.append(words)
-        begun.set()
-        await go_on.wait()
+        await work()
         if len(runs) != 2:
             words += [each.text async for each in ctx.incoming()]
         if len(runs) == 1:
             raise ValueError
 
-    async with LosingPutBack(clock=clock) as storage, working(bot, storage, clock):
-        await storage.put(delivery(text_body("one")))
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        go_on.set()
+    async with LosingPutBack() as storage, working(one_handler(answer), storage):
+        await put_two(storage, work)
     # The third run does not get it at its call: it is in the lane already, for a turn of its own or for a later call.
     assert runs[:2] == [["one", "two"], ["one"]]
     assert [word for run in runs[2:] for word in run].count("two") == 1
 
 
-async def notice() -> None:
-    """Let a running turn notice what has come."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 async def test_a_call_under_way_ends_before_the_restart_and_no_further_one_begins() -> None:
-    clock, linq = MovableClock(NOW, frozen=True), Linq()
-    begun, end = asyncio.Event(), asyncio.Event()
-    bot = Bot(read=False, typing=False)
-
-    @bot.on_message(overlap="restart")
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"I read: {message.text}")
-        await ctx.reply("I am done.")
+    work, linq = Work(), Linq()
 
     async def hold(call: Call) -> None:
-        begun.set()
-        await end.wait()
+        await work()
 
     linq.before = hold
-    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock, linq):
-        await storage.put(delivery(text_body("one")))
-        await begun.wait()
-        await storage.put(delivery(text_body("two")))
-        await notice()
-        end.set()
+    bot = one_handler(says("I read: {}", "I am done."), "restart")
+    async with Timed() as storage, working(bot, storage, linq):
+        await put_two(storage, work)
     assert linq.said() == ["I read: one", "I read: one\ntwo", "I am done."]
 
 
 async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_turn_of_its_own() -> None:
-    clock, linq = MovableClock(NOW, frozen=True), Linq()
-    bot = Bot(read=False, typing=False)
-
-    bot.on_message(overlap="restart")(says("{}"))
-
-    async with SlowEnd(clock) as storage, working(bot, storage, clock, linq):
-        await storage.put(delivery(text_body("one")))
-        await storage.ending.wait()
-        await storage.put(delivery(text_body("two")))
-        await notice()
-        storage.go_on.set()
+    linq = Linq()
+    async with SlowEnd() as storage, working(one_handler(says("{}"), "restart"), storage, linq):
+        await put_two(storage, storage.ending)
     assert linq.said() == ["one", "two"]
 
 
 async def test_a_handler_that_has_asked_takes_no_message_from_its_question() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    begun, go_on, answers, taken = asyncio.Event(), asyncio.Event(), list[str](), list[str]()
-    bot = Bot(read=False, typing=False)
+    work, answers, taken = Work(), list[str](), list[str]()
 
-    @bot.on_message(overlap="steer")
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        begun.set()
-        await go_on.wait()
+        await work()
         try:
             answers.append(await ctx.ask("Which day?"))
         finally:
             taken.extend([each.text async for each in ctx.incoming()])
 
-    async with MemoryStorage(clock=clock) as storage, working(bot, storage, clock):
-        await storage.put(delivery(text_body("one")))
-        await begun.wait()
-        await storage.put(delivery(text_body("Friday")))
-        go_on.set()
+    async with Timed() as storage, working(one_handler(answer), storage):
+        await put_two(storage, work, "Friday")
     assert (answers, taken) == (["Friday"], [])
 
 
-async def handle_after_a_failed_run_has_taken(storage: MemoryStorage, clock: MovableClock) -> list[str]:
-    """Let a run take the message "two" and fail, and a corrected bot go on. Return what the corrected bot has handled."""
-    begun, go_on, failed, seen = asyncio.Event(), asyncio.Event(), asyncio.Event(), list[str]()
-    bot, corrected = Bot(read=False, typing=False), Bot(read=False, typing=False, max_age_s=None)
+@pytest.mark.parametrize(("kind", "handled"), [(Timed, ["one", "two"]), (TakenOver, ["one"])])
+async def test_what_a_failed_run_has_taken_is_handled_by_a_corrected_bot_unless_another_worker_has_handled_it(
+    kind: type[Timed], handled: list[str]
+) -> None:
+    """The corrected bot has no handler that takes messages."""
+    work, failed, seen = Work(), asyncio.Event(), list[str]()
 
-    @bot.on_message(overlap="steer")
     async def steered(message: MessageReceived, ctx: Context) -> None:
-        begun.set()
-        await go_on.wait()
+        await work()
         [each.text async for each in ctx.incoming()]
         failed.set()
         raise ValueError
 
-    @corrected.on_message
     async def queued(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.text)
 
-    async with storage:
-        async with run_worker(bot, Linq(), storage, clock) as worker:
-            await storage.put(delivery(text_body("one")))
-            await begun.wait()
-            await storage.put(delivery(text_body("two")))
-            go_on.set()
+    async with kind() as storage:
+        async with run_worker(one_handler(steered), Linq(), storage, storage.clock) as worker:
+            await put_two(storage, work)
             await failed.wait()
             await worker.stop(10)
-        async with working(corrected, storage, clock):
+        async with working(bot_of(queued, read=False, typing=False, max_age_s=None), storage):
             pass
-    return seen
-
-
-async def test_what_a_failed_run_has_taken_is_handled_although_no_handler_of_the_corrected_bot_takes_messages() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    assert await handle_after_a_failed_run_has_taken(MemoryStorage(clock=clock), clock) == ["one", "two"]
-
-
-async def test_a_turn_whose_lease_was_lost_puts_no_message_back_that_the_other_worker_has_handled() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    assert await handle_after_a_failed_run_has_taken(TakenOver(clock), clock) == ["one"]
+    assert seen == handled
