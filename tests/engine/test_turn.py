@@ -36,6 +36,8 @@ Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 class Harness(Life):
     """A bot with one handler, its storage, and a frozen clock."""
 
+    arrived: Delivery
+
     def turns(self, handle: Handle, **retry_policy: Any) -> Turns:
         bot = bot_of(handle, read=False, typing=False, groups="all")
         return turns_of(bot, self.linq, self.storage, self.clock, retry_policy=RetryPolicy(**retry_policy))
@@ -55,19 +57,28 @@ class Harness(Life):
         self.clock.advance(pause)
         return pause
 
-    async def run_and_crash(self, handle: Handle) -> None:
-        """Run a turn in which the process crashes, then restart."""
+    async def run_and_crash(self, handle: Handle, *, at_a_call: bool = False) -> None:
+        """Run a turn in which the process crashes, or crashes at the first call of the handler, then restart."""
+        if at_a_call:
+            self.linq.before = lambda _: crash()
         assert await self.crashable.run(self.run(handle))
         await self.restart()
 
 
 @pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+async def idle(tmp_path: Path) -> AsyncIterator[Harness]:
     async with begun(Harness, tmp_path) as opened:
         yield opened
 
 
-async def put(harness: Harness, text: str = "hello", **changes: Any) -> Delivery:
+@pytest.fixture
+async def harness(idle: Harness) -> Harness:
+    """A harness in whose storage a message waits."""
+    idle.arrived = await put(idle, "hello")
+    return idle
+
+
+async def put(harness: Harness, text: str, **changes: Any) -> Delivery:
     arrived = delivery(text_body(text, **changes))
     await harness.storage.put(arrived)
     return arrived
@@ -82,17 +93,17 @@ def keys(harness: Harness) -> list[str]:
     return [call.key or "" for call in harness.linq.calls if call.safety == "keyed"]
 
 
-async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(harness: Harness) -> None:
-    turns = harness.turns(three)
+async def test_a_delivery_without_a_handler_is_acked_without_being_parsed(idle: Harness) -> None:
+    turns = idle.turns(three)
     for data in ({"message_id": "m", "reaction_type": "love", "is_from_me": False}, {}):
-        await harness.storage.put(delivery(envelope("reaction.added", data)))
-        await turns.run(await harness.lease())
-    assert await harness.storage.depth() == 0
-    assert await harness.storage.dead_letters() == []
+        await idle.storage.put(delivery(envelope("reaction.added", data)))
+        await turns.run(await idle.lease())
+    assert await idle.storage.depth() == 0
+    assert await idle.storage.dead_letters() == []
 
 
 async def test_a_mistake_in_linqbot_itself_costs_a_delivery_and_not_its_chat(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
+    idle: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def mistaken(*_: Any, **__: Any) -> None:
         raise TypeError("no number")
@@ -100,21 +111,20 @@ async def test_a_mistake_in_linqbot_itself_costs_a_delivery_and_not_its_chat(
     async def fails(message: MessageReceived, ctx: Context) -> None:
         raise ValueError
 
-    await put(harness, "one")
-    await put(harness, "two")
+    await put(idle, "one")
+    await put(idle, "two")
     with monkeypatch.context() as patched:
         patched.setattr("linqbot.engine.turn.decide", mistaken)
-        await harness.run(fails)
-    (dead,) = await harness.storage.dead_letters()
+        await idle.run(fails)
+    (dead,) = await idle.storage.dead_letters()
     assert dead.error.startswith("linqbot itself failed with TypeError at ")
-    await harness.run(three)
-    assert harness.linq.said() == ["one", "two", "three"]
+    await idle.run(three)
+    assert idle.linq.said() == ["one", "two", "three"]
 
 
 async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
-    arrived = await put(harness)
     await harness.run(three)
-    assert keys(harness) == [journal_key(harness.storage.install, arrived.id, 0, str(n)) for n in range(3)]
+    assert keys(harness) == [journal_key(harness.storage.install, harness.arrived.id, 0, str(n)) for n in range(3)]
     assert len(set(keys(harness))) == 3
 
 
@@ -127,7 +137,6 @@ async def test_sends_under_one_key_and_a_key_that_looks_like_their_number_have_k
         await ctx.reply("three", key="a.1")
         await ctx.reply("four", key="a+1")
 
-    await put(harness)
     await harness.run(named)
     assert harness.linq.said() == ["one", "two", "three", "four"]
     assert len(set(keys(harness))) == 4
@@ -142,11 +151,10 @@ async def test_keys_differ_between_installations_and_fit_linqs_pattern() -> None
 
 
 async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -> None:
-    arrived = await put(harness)
     found: list[str] = []
 
     async def look(_: Call) -> None:
-        found.extend(entry.status for entry in await harness.storage.entries(arrived.id))
+        found.extend(entry.status for entry in await harness.storage.entries(harness.arrived.id))
 
     harness.linq.before = look
     await harness.run(three)
@@ -159,7 +167,6 @@ async def test_a_send_is_journalled_before_its_first_attempt(harness: Harness) -
 async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
     harness: Harness, crashes_at: int, answered: bool
 ) -> None:
-    await put(harness)
     lives = 2
 
     async def crash_before_the_answer(_: Call) -> None:
@@ -184,27 +191,22 @@ async def test_after_a_crash_a_send_is_repeated_only_under_its_own_key(
 
 
 async def test_the_stored_call_is_repeated_even_if_the_handler_words_it_differently_now(harness: Harness) -> None:
-    await put(harness)
     words = iter(["first thought", "second thought"])
 
     async def fickle(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(next(words))
 
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(fickle)
+    await harness.run_and_crash(fickle, at_a_call=True)
     await harness.run(fickle)
     assert harness.linq.said() == ["first thought"]
 
 
 async def test_a_deletion_that_was_made_before_its_answer_was_lost_is_no_error(harness: Harness) -> None:
-    await put(harness)
-
     async def tidy(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.messages.delete(CHAT)
         await ctx.reply("Deleted.")
 
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(tidy)
+    await harness.run_and_crash(tidy, at_a_call=True)
     harness.linq.will_answer("messages.delete", LinqApiError("gone", status=404, code=2002))
     await harness.run(tidy)
     assert harness.linq.said() == ["Deleted."]
@@ -228,7 +230,6 @@ AUDIO = {"parts": [{"type": "media", "mime_type": "audio/mp4"}]}
 async def test_a_call_that_may_not_be_repeated_is_looked_up(
     harness: Harness, newest: list[dict[str, Any]], status: str
 ) -> None:
-    arrived = await put(harness)
     statuses: list[str | None] = []
 
     async def memo(message: MessageReceived, ctx: Context) -> None:
@@ -236,13 +237,12 @@ async def test_a_call_that_may_not_be_repeated_is_looked_up(
         statuses.append(sent.voice_memo.status)
         await ctx.reply("and so on")
 
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(memo)
+    await harness.run_and_crash(memo, at_a_call=True)
     harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": newest, "next_cursor": None}))
     await harness.run(memo)
     assert statuses == [status]
     assert harness.linq.names() == ["chats.messages.send"]
-    on_record = await harness.storage.entries(arrived.id)
+    on_record = await harness.storage.entries(harness.arrived.id)
     assert [entry.status for entry in on_record] == ["accepted" if status == "sent" else "ambiguous", "accepted"]
 
 
@@ -257,8 +257,6 @@ def unsent() -> LinqUnavailable:
 async def test_a_call_that_linq_has_certainly_not_made_is_made_when_linq_is_back(
     harness: Harness, error: Exception, *, is_replaceable: bool
 ) -> None:
-    arrived = await put(harness)
-
     async def memo(message: MessageReceived, ctx: Context) -> None:
         client = with_standing_refusal(ctx.client) if is_replaceable else ctx.client
         await client.chats.send_voicememo(CHAT, voice_memo_url="https://x.test/a.m4a")
@@ -274,15 +272,13 @@ async def test_a_call_that_linq_has_certainly_not_made_is_made_when_linq_is_back
     harness.linq.before = None
     await harness.run(memo)
     assert harness.linq.names() == ["chats.send_voicememo"]
-    assert [entry.status for entry in await harness.storage.entries(arrived.id)] == ["accepted"]
+    assert [entry.status for entry in await harness.storage.entries(harness.arrived.id)] == ["accepted"]
 
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_send_with_a_plainer_form_is_made_when_what_linq_refused_has_healed(
     harness: Harness, status: int
 ) -> None:
-    await put(harness)
-
     async def celebrate(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("hooray", effect="confetti")
 
@@ -300,7 +296,6 @@ async def test_a_send_with_a_plainer_form_is_made_when_what_linq_refused_has_hea
 async def test_a_crash_in_the_second_attempt_of_a_call_that_was_not_made_at_first_makes_it_ambiguous(
     harness: Harness,
 ) -> None:
-    await put(harness)
     statuses: list[str | None] = []
 
     async def memo(message: MessageReceived, ctx: Context) -> None:
@@ -313,8 +308,7 @@ async def test_a_crash_in_the_second_attempt_of_a_call_that_was_not_made_at_firs
     harness.linq.before = away
     await harness.run(memo)
     harness.clock.advance(90)
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(memo)
+    await harness.run_and_crash(memo, at_a_call=True)
     harness.linq.will_answer("chats.messages.list", ApiResponse(200, {"messages": [], "next_cursor": None}))
     await harness.run(memo)
     assert statuses == ["ambiguous"]
@@ -325,7 +319,6 @@ async def failing(message: MessageReceived, ctx: Context) -> None:
 
 
 async def test_a_failing_handler_is_retried_with_back_off_and_then_dead_lettered(harness: Harness) -> None:
-    await put(harness)
     turns = harness.turns(failing, attempts=3, first_s=4)
     pauses = []
     for _ in range(2):
@@ -370,7 +363,6 @@ async def send_what_cannot_be_sent(message: MessageReceived, ctx: Context) -> No
 async def test_an_error_that_a_retry_must_raise_again_makes_a_dead_letter_at_once(
     harness: Harness, handle: Handle, refusal: LinqApiError | None, reason: str
 ) -> None:
-    await put(harness)
     if refusal is not None:
         harness.linq.will_answer("chats.messages.send", refusal)
     with structlog.testing.capture_logs() as logs:
@@ -459,7 +451,6 @@ async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_
 
 @pytest.mark.parametrize("status", [403, 404, 409])
 async def test_a_refusal_of_linq_that_may_heal_is_retried(harness: Harness, status: int) -> None:
-    await put(harness)
     harness.linq.will_answer("chats.messages.send", refused_by_linq(status))
     turns = harness.turns(three)
     await turns.run(await harness.lease())
@@ -476,7 +467,6 @@ async def test_a_group_of_errors_is_retried_unless_no_retry_can_help_any_of_them
         )
 
     retried = True
-    await put(harness)
     turns = harness.turns(several)
     await turns.run(await harness.lease())
     assert await harness.storage.dead_letters() == []
@@ -487,7 +477,6 @@ async def test_a_group_of_errors_is_retried_unless_no_retry_can_help_any_of_them
 
 
 async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
-    await put(harness)
     harness.linq.will_answer("chats.messages.send", *[LinqApiError("no", status=401, code=2004)] * 8)
     turns = harness.turns(three, attempts=1)
     for _ in range(8):
@@ -501,7 +490,6 @@ async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
 
 
 async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
-    await put(harness)
     harness.linq.will_answer(
         "chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send")
     )
@@ -512,7 +500,6 @@ async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
 
 
 async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Harness) -> None:
-    await put(harness)
     harness.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
     running = asyncio.ensure_future(harness.run(three))
     while not running.done():
@@ -529,7 +516,6 @@ async def memo(message: MessageReceived, ctx: Context) -> None:
 
 @pytest.mark.parametrize("handler", [three, memo])
 async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(harness: Harness, handler: Any) -> None:
-    await put(harness)
     calls: list[str] = []
 
     async def away(call: Call) -> None:
@@ -544,17 +530,14 @@ async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(h
 
 
 async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harness) -> None:
-    await put(harness)
-
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(three)
+    await harness.run_and_crash(three, at_a_call=True)
     harness.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
     await harness.run(three)
     assert await harness.storage.depth() == 0
     assert await harness.storage.dead_letters() == []
 
 
-async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harness) -> None:
+async def test_a_handler_may_have_its_own_attempts_and_time_limit(idle: Harness) -> None:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message("once", attempts=1)
@@ -563,18 +546,16 @@ async def test_a_handler_may_have_its_own_attempts_and_time_limit(harness: Harne
 
     bot.on_message(deadline_s=0.01, attempts=1)(does(lambda ctx: asyncio.Event().wait()))
 
-    turns = turns_of(bot, harness.linq, harness.storage, harness.clock, retry_policy=RetryPolicy(deadline_s=5000))
+    turns = turns_of(bot, idle.linq, idle.storage, idle.clock, retry_policy=RetryPolicy(deadline_s=5000))
     assert turns.dispatcher.longest_s == 5000
     for text in ("once", "anything"):
-        await put(harness, text)
-        await turns.run(await harness.lease())
-    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await harness.storage.dead_letters()]
+        await put(idle, text)
+        await turns.run(await idle.lease())
+    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await idle.storage.dead_letters()]
     assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
 
 
 async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness: Harness) -> None:
-    await put(harness)
-
     async def chatty(message: MessageReceived, ctx: Context) -> None:
         for n in range(70):
             await ctx.send(str(n))
@@ -590,32 +571,26 @@ async def test_sends_above_the_rate_limit_wait_without_occupying_a_slot(harness:
     assert deferred == 2
 
 
-async def test_a_reply_to_the_bot_in_a_group_is_recognized(harness: Harness) -> None:
+async def test_a_reply_to_the_bot_in_a_group_is_recognized(idle: Harness) -> None:
     seen: list[bool] = []
 
     async def note(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.replies_to_me)
         await ctx.reply("mine")
 
-    await put(harness, is_group=True)
-    await harness.run(note)
-    await put(harness, is_group=True, reply_to={"message_id": "sent-1", "part_index": 0})
-    await harness.run(note)
-    await put(harness, is_group=True, reply_to={"message_id": "10000000-0000-4000-8000-00000000ffff"})
-    await harness.run(note)
-    await put(harness, is_group=True, reply_to={"message_id": "no id of Linq's"})
-    await harness.run(note)
+    await put(idle, "hello", is_group=True)
+    await idle.run(note)
+    for answered in ("sent-1", "10000000-0000-4000-8000-00000000ffff", "no id of Linq's"):
+        await put(idle, "hello", is_group=True, reply_to={"message_id": answered, "part_index": 0})
+        await idle.run(note)
     assert seen == [False, True, False, False]
     # The journal knew the first message, so Linq was asked only for the second; the last one has no id to ask for.
-    assert [call.name for call in harness.linq.calls].count("messages.retrieve") == 1
+    assert [call.name for call in idle.linq.calls].count("messages.retrieve") == 1
 
 
 async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harness: Harness) -> None:
-    arrived = await put(harness)
-
-    harness.linq.before = lambda _: crash()
-    await harness.run_and_crash(three)
-    (lost,) = await harness.storage.entries(arrived.id)
+    await harness.run_and_crash(three, at_a_call=True)
+    (lost,) = await harness.storage.entries(harness.arrived.id)
     assert lost.status == "attempting"
     outbound = {
         "id": "made",
@@ -632,7 +607,7 @@ async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harne
     turns = harness.turns(three)
     await turns.run(receipt)
     await turns.run(await harness.lease())
-    (settled,) = await harness.storage.entries(arrived.id)
+    (settled,) = await harness.storage.entries(harness.arrived.id)
     assert (settled.status, settled.message_id, settled.delivery) == ("accepted", "made", "delivered")
     await turns.run(first)
     assert harness.linq.said() == ["two", "three"]
@@ -641,7 +616,6 @@ async def test_receipts_are_stored_and_settle_a_send_whose_answer_was_lost(harne
 async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await put(harness)
     await harness.run(failing)
     harness.clock.advance(10)
 
@@ -658,19 +632,19 @@ async def test_a_turn_whose_journal_cannot_be_read_waits_for_the_storage(
     assert harness.linq.said() == ["one", "two", "three"]
 
 
-async def test_each_turn_is_logged_with_ids_and_places_only(harness: Harness) -> None:
+async def test_each_turn_is_logged_with_ids_and_places_only(idle: Harness) -> None:
     failures = iter([ValueError("secret text"), None])
 
     async def handle(message: MessageReceived, ctx: Context) -> None:
         if (error := next(failures)) is not None:
             raise error
 
-    arrived = await put(harness, "secret text")
-    turns = dataclasses.replace(harness.turns(handle), log_turns=True)
+    arrived = await put(idle, "secret text")
+    turns = dataclasses.replace(idle.turns(handle), log_turns=True)
     with structlog.testing.capture_logs() as logs:
-        await turns.run(await harness.lease())
-        harness.clock.advance(10)
-        await turns.run(await harness.lease())
+        await turns.run(await idle.lease())
+        idle.clock.advance(10)
+        await turns.run(await idle.lease())
     failed, acked = logs
     assert (failed["event"], failed["at"].partition(":")[0]) == ("turn.failed", "test_turn.py")
     assert acked.pop("ms") >= 0
@@ -686,12 +660,12 @@ async def test_each_turn_is_logged_with_ids_and_places_only(harness: Harness) ->
     assert "secret text" not in str(logs)
 
 
-async def test_turns_that_run_no_handler_of_a_receipt_are_not_logged(harness: Harness) -> None:
+async def test_turns_that_run_no_handler_of_a_receipt_are_not_logged(idle: Harness) -> None:
     receipt = envelope("message.delivered", {"message_id": "m", "chat_id": CHAT})
-    turns = dataclasses.replace(harness.turns(three), log_turns=True)
+    turns = dataclasses.replace(idle.turns(three), log_turns=True)
     for body in (receipt, receipt.replace(b"00000000-0000", b"00000001-0000")):
-        await harness.storage.put(delivery(body))
+        await idle.storage.put(delivery(body))
         with structlog.testing.capture_logs() as logs:
-            await turns.run(await harness.lease())
+            await turns.run(await idle.lease())
         assert [entry for entry in logs if entry["log_level"] == "info"] == []
-    assert await harness.storage.depth() == 0
+    assert await idle.storage.depth() == 0
