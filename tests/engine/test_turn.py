@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from engine_turns import turns_of
-from fakes import CHAT, LINE, delivery, envelope, handle, settled, text_body
+from fakes import CHAT, LINE, delivery, envelope, handle, text_body
 from one_handler import bot_of, does
 from patience import PATIENCE_S
 from simulated_crash import Life, begun, crash
@@ -497,17 +497,6 @@ async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
         await harness.run(three)
     (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
     assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
-
-
-async def test_a_short_outage_of_linq_is_waited_for_within_the_turn(harness: Harness) -> None:
-    harness.linq.will_answer("chats.messages.send", LinqUnavailable("away"), LinqUnavailable("away"))
-    running = asyncio.ensure_future(harness.run(three))
-    while not running.done():
-        await settled(1)
-        harness.clock.advance(0.25)
-    await running
-    assert harness.linq.said() == ["one", "one", "one", "two", "three"]
-    assert len(set(keys(harness))) == 3
 
 
 async def memo(message: MessageReceived, ctx: Context) -> None:

@@ -100,21 +100,6 @@ async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness)
     assert await harness.handled() == []
 
 
-async def test_missed_messages_younger_than_an_hour_are_answered_in_order(harness: Harness) -> None:
-    await heard(harness, harness.text("before"), "before")
-    harness.clock.advance(HOUR)
-    harness.text("old")
-    harness.clock.advance(40 * 60)
-    for text in ("a", "b", "c"):
-        harness.clock.advance(1)
-        harness.text(text)
-    harness.clock.advance(30 * 60)
-    await harness.start()
-    # Linq has given up on the first message, and retries the others, which are duplicates.
-    assert await harness.handled() == [("old", True), ("a", False), ("b", False), ("c", False)]
-    assert harness.lost == 1
-
-
 async def test_a_missed_message_is_history_if_a_later_one_was_handled(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)

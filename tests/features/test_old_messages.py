@@ -56,6 +56,15 @@ def fresh() -> Kitchen:
     return Kitchen(has_late=False)
 
 
+async def closed(kitchen: Kitchen, phone: Phone, *, late_s: float = 0.0) -> None:
+    """Let an order come while the kitchen is closed, which then opens after three days."""
+    kitchen.is_open = False
+    await phone.text("soup", late_s=late_s)
+    assert len(await phone.errors()) == 1
+    await phone.advance(3 * DAY_S)
+    kitchen.is_open = True
+
+
 async def put_back(phone: Phone, url: str) -> None:
     """Put all dead letters back as `linqbot waiting retry` does, and start the bot again, which finds them at once."""
     ids = [letter.delivery.id for letter in await phone.dead_letters()]
@@ -92,11 +101,7 @@ async def test_an_operator_who_puts_an_old_dead_letter_back_has_it_handled_by_th
 ) -> None:
     url = f"sqlite:///{tmp_path / 'bot.db'}"
     async with talking(kitchen.bot, storage=url) as phone:
-        kitchen.is_open = False
-        await phone.text("soup", late_s=late_s)
-        assert len(await phone.errors()) == 1
-        await phone.advance(3 * DAY_S)
-        kitchen.is_open = True
+        await closed(kitchen, phone, late_s=late_s)
         await put_back(phone, url)
         assert await phone.replies() == ["soup is off." if late_s else "soup!"]
 
@@ -106,11 +111,7 @@ async def test_an_old_dead_letter_that_is_put_back_waits_for_linq_as_long_as_it_
 ) -> None:
     url = f"sqlite:///{tmp_path / 'bot.db'}"
     async with talking(kitchen.bot, storage=url) as phone:
-        kitchen.is_open = False
-        await phone.text("soup")
-        assert len(await phone.errors()) == 1
-        await phone.advance(3 * DAY_S)
-        kitchen.is_open = True
+        await closed(kitchen, phone)
         phone.fail_next("chats.messages.send", status=429, retry_after_s=600)
         await put_back(phone, url)
         assert (await phone.replies(), await phone.waiting()) == ([], 1)

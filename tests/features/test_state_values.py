@@ -193,18 +193,15 @@ async def test_aliases_and_computed_fields_survive(storage: MemoryStorage) -> No
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_model_with_a_field_without_a_default_is_refused_at_the_call(storage: MemoryStorage) -> None:
+async def test_a_model_with_a_field_without_a_default_and_what_is_no_model_are_refused(storage: MemoryStorage) -> None:
     class Strict(BaseModel):
         name: str
 
-    with pytest.raises(BotError, match=r"Strict\.name has no default"):
-        await TurnState(message(), storage).person(Strict)
-
-
-@pytest.mark.parametrize("wrong", [dict, {"visits": 0}, Guest()])
-async def test_something_else_than_a_model_is_refused(wrong: Any, storage: MemoryStorage) -> None:
-    with pytest.raises(BotError, match="takes a pydantic model"):
-        await TurnState(message(), storage).person(wrong)
+    no_model = "takes a pydantic model"
+    rows: list[tuple[Any, str]] = [(dict, no_model), ({"visits": 0}, no_model), (Guest(), no_model)]
+    for wrong, why in [(Strict, r"Strict\.name has no default"), *rows]:
+        with pytest.raises(BotError, match=why):
+            await TurnState(message(), storage).person(wrong)
 
 
 async def test_two_models_of_one_name_are_refused(storage: MemoryStorage) -> None:
