@@ -61,16 +61,18 @@ def origin(body: bytes) -> dict[str, object] | None:
     return None if found is None else dict(json.loads(found))
 
 
-def test_the_origin_of_a_turn_is_its_sender_and_never_a_line_of_ours() -> None:
-    assert origin(text_body()) == {"handles": [PERSON], "chat_id": CHAT, "is_group": False}
-    assert origin(text_body(is_group=True)) == {"handles": [PERSON], "chat_id": CHAT, "is_group": True}
-    assert origin(text_body(sender=LINE, direction="outbound")) is None
-
-
-def test_the_origin_of_a_turn_includes_the_participant_and_the_handle_of_a_new_direct_chat() -> None:
+def test_the_origin_of_a_turn_is_who_wrote_or_came_and_never_a_line_of_ours() -> None:
+    direct = {"handles": [PERSON], "chat_id": CHAT, "is_group": False}
+    group = direct | {"is_group": True}
     added = {"chat_id": CHAT, "participant": handle(PERSON)}
-    assert origin(envelope("participant.added", added)) == {"handles": [PERSON], "chat_id": CHAT, "is_group": True}
-    assert origin(envelope("participant.added", {"chat_id": CHAT, "participant": handle(LINE, is_me=True)})) is None
     chat = {"id": CHAT, "is_group": False, "handles": [handle(PERSON), handle(LINE, is_me=True)]}
-    assert origin(envelope("chat.created", chat)) == {"handles": [PERSON], "chat_id": CHAT, "is_group": False}
-    assert origin(envelope("chat.created", chat | {"is_group": True})) is None
+    rows = [
+        (text_body(), direct),
+        (text_body(is_group=True), group),
+        (text_body(sender=LINE, direction="outbound"), None),
+        (envelope("participant.added", added), group),
+        (envelope("participant.added", added | {"participant": handle(LINE, is_me=True)}), None),
+        (envelope("chat.created", chat), direct),
+        (envelope("chat.created", chat | {"is_group": True}), None),
+    ]
+    assert [origin(body) for body, _ in rows] == [found for _, found in rows]

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from one_handler import bot_of, does
+from one_handler import bot_of, does, says
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Context, MessageReceived
 from linqbot.features.loops import PAUSE_S, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 
@@ -392,19 +392,8 @@ def test_a_person_whose_messages_are_all_different_is_never_silenced(
     assert chat.unanswered == []
 
 
-def talkative(answers: Answers) -> Bot:
-    bot = Bot()
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        reply = answers(message.text)
-        await ctx.reply(*([reply] if isinstance(reply, str) else reply))
-
-    return bot
-
-
 async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
-    async with talking(talkative(fixed("Saved."))) as phone:
+    async with talking(bot_of(says("Saved."))) as phone:
         for n in range(10):
             await phone.media(b"x" * (n + 1), "photo.png", text="receipt")
             assert await phone.next_reply() == "Saved."

@@ -11,7 +11,7 @@ from fakes import delivery, envelope, message
 from one_handler import bot_of
 from pydantic import BaseModel, Field, computed_field
 
-from linqbot import Bot, BotError, Context, Event, MessageReceived, StateUnreadable
+from linqbot import Bot, BotError, Context, Event, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
 from linqbot.features.state import MAX_BYTES, TurnState
@@ -157,20 +157,6 @@ async def test_fields_that_the_model_does_not_have_are_kept(storage: MemoryStora
     assert (await storage.load("bot"))["Guest"] == (
         b'{"visits":8,"name":"","wishes":[],"added_by_a_newer_release":[1,2]}'
     )
-
-
-async def test_a_value_that_cannot_be_read_names_the_field_and_is_kept(storage: MemoryStorage) -> None:
-    value = b'{"visits": "Ann said many", "wishes": {"+14155550142": 1}}'
-    state = await stored(storage, value)
-    with pytest.raises(StateUnreadable) as raised:
-        await state.bot(Guest)
-    assert "visits: Input should be a valid integer" in str(raised.value)
-    assert "wishes: Input should be a valid array" in str(raised.value)
-    assert "Ann" not in str(raised.value)
-    assert "+1415" not in str(raised.value)
-    assert raised.value.__cause__ is None
-    assert await end(state, storage) == []
-    assert (await storage.load("bot"))["Guest"] == value
 
 
 async def test_aliases_and_computed_fields_survive(storage: MemoryStorage) -> None:

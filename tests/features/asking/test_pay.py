@@ -190,13 +190,6 @@ async def test_where_there_is_no_card_the_request_is_a_link(talk: Talk, changes:
     assert cards(talk) == []
 
 
-async def test_a_card_that_linq_refuses_becomes_a_link(talk: Talk) -> None:
-    talk.deploy(does(lambda ctx: ctx.pay(500, "Tea")))
-    talk.linq.will_answer("chats.messages.send", LinqApiError("not on iMessage", status=409, code=2018))
-    await talk.say("tea")
-    assert said(talk) == ["Tea: $5.00", f"https://zero.linqapp.com/pay/{requests(talk)[0]}"]
-
-
 async def test_a_person_who_has_opted_out_is_not_asked_and_the_request_is_closed(talk: Talk) -> None:
     reasons = []
 
