@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 from engine_turns import turns_of
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from one_handler import bot_of
 from patience import PATIENCE_S
 from pydantic import BaseModel
-from simulated_crash import Crashable, crash
+from simulated_crash import Life, begun, crash
 from structlog.testing import capture_logs
 
 from linqbot import Context, MessageReceived
@@ -154,23 +153,17 @@ async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.Mo
 CRASHES = ["none", "none", "in the handler", "before finish", "after finish"]
 
 
-class Run:
+class Run(Life):
     """A bot whose process may crash: every message adds one, and says its text once."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.clock = MovableClock(NOW, frozen=True)
-        self.linq = Linq()
-        self.folder = folder
-        self.path = folder / "bot.db"
-        self.kind = kind
-        self.storage = self.make()
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack, *, where: str) -> None:
+        super().__init__(folder, stack)
+        self.where = where
         self.crash_at = "none"
         self.fails = False
-        self.restarts = 0
-        self._crashable = Crashable()
 
-    def make(self) -> Any:
-        made = SQLiteStorage(self.path, clock=self.clock) if self.kind == "sqlite" else MemoryStorage(clock=self.clock)
+    async def open(self) -> None:
+        made = SQLiteStorage(self.path, clock=self.clock) if self.where == "sqlite" else MemoryStorage(clock=self.clock)
         store = made.finish
 
         async def crashing(lease: Lease, commit: Commit) -> None:
@@ -181,7 +174,7 @@ class Run:
                 await crash()
 
         made.finish = crashing  # type: ignore[method-assign]
-        return made
+        self.storage = await self._stack.enter_async_context(made)  # type: ignore[arg-type]
 
     async def handle(self, message: MessageReceived, ctx: Context) -> None:
         value = await ctx.state.bot(Total)
@@ -206,28 +199,18 @@ class Run:
         async def every() -> None:
             await asyncio.gather(*(running.run(lease) for lease in leases))
 
-        if await self._crashable.run(every()):
+        if await self.crashable.run(every()):
             await self.restart()
         # Retries are due, and so are the suspects of a crash.
         self.clock.advance(400)
 
     async def restart(self) -> None:
         self.crash_at = "none"
-        self.restarts += 1
-        await self._crashable.clear() if self.kind == "memory" else None
-        if self.kind == "memory":
+        if self.where == "sqlite":
+            await super().restart()
+        else:
+            await self.crashable.clear()
             await self.storage.__aexit__(None, None, None)
-            return
-        folder = self.folder / f"after-{self.restarts}"
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            shutil.copy(f"{self.path}{suffix}", folder / f"bot.db{suffix}")
-        old, self.path = self.storage, folder / "bot.db"
-        self.storage = self.make()
-        await self.storage.__aenter__()
-        await self._crashable.clear()
-        with contextlib.suppress(Exception):
-            await old.__aexit__(None, None, None)
 
 
 @pytest.mark.slow
@@ -241,32 +224,30 @@ def test_no_update_is_lost_or_doubled(
     tmp_path_factory: pytest.TempPathFactory, kind: str, chats: list[int], steps: list[tuple[int, str, bool]]
 ) -> None:
     async def check(folder: Path) -> None:
-        run = Run(kind, folder)
-        await run.storage.__aenter__()
-        for n, chat in enumerate(chats):
-            body = text_body(str(n), chat=chat_id(chat), sender=f"+1415555010{chat % 2}")
-            await run.storage.put(delivery(body))
-        crashes = failures = 0
-        for limit, crash_at, fails in steps:
-            # A third crash or a fifth failure of one turn makes it a dead letter, as it should. In memory, the crash of a
-            # handler is its cancellation, which counts as a failure too.
-            crashes, failures = crashes + (crash_at != "none"), failures + fails
-            is_bearable = failures + crashes <= 4
-            await run.step(limit, crash_at if crashes <= 2 and is_bearable else "none", fails=fails and is_bearable)
-        for _ in range(60):
-            if not await run.storage.depth():
-                break
-            await run.step(4, "none", fails=False)
-        assert await run.storage.depth() == 0
-        assert await run.storage.dead_letters() == []
-        value = await total(run.storage)
-        texts = [str(n) for n in range(len(chats))]
-        assert (value.count, sorted(value.texts)) == (len(chats), sorted(texts))
-        people = [await run.storage.load(f"person:+1415555010{n}") for n in range(2)]
-        assert sum(Total.model_validate_json(each["Total"]).count for each in people if each) == len(chats)
-        said = {call.key: call.body for call in run.linq.calls if call.key}
-        assert len(said) == len(chats)
-        await run.storage.__aexit__(None, None, None)
+        async with begun(Run, folder, where=kind) as run:
+            for n, chat in enumerate(chats):
+                body = text_body(str(n), chat=chat_id(chat), sender=f"+1415555010{chat % 2}")
+                await run.storage.put(delivery(body))
+            crashes = failures = 0
+            for limit, crash_at, fails in steps:
+                # A third crash or a fifth failure of one turn makes it a dead letter, as it should. In memory, the crash of a
+                # handler is its cancellation, which counts as a failure too.
+                crashes, failures = crashes + (crash_at != "none"), failures + fails
+                is_bearable = failures + crashes <= 4
+                await run.step(limit, crash_at if crashes <= 2 and is_bearable else "none", fails=fails and is_bearable)
+            for _ in range(60):
+                if not await run.storage.depth():
+                    break
+                await run.step(4, "none", fails=False)
+            assert await run.storage.depth() == 0
+            assert await run.storage.dead_letters() == []
+            value = await total(run.storage)
+            texts = [str(n) for n in range(len(chats))]
+            assert (value.count, sorted(value.texts)) == (len(chats), sorted(texts))
+            people = [await run.storage.load(f"person:+1415555010{n}") for n in range(2)]
+            assert sum(Total.model_validate_json(each["Total"]).count for each in people if each) == len(chats)
+            said = {call.key: call.body for call in run.linq.calls if call.key}
+            assert len(said) == len(chats)
 
     with tempfile.TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         asyncio.run(check(Path(folder)))
