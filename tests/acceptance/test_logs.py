@@ -27,7 +27,7 @@ import pytest
 from asgi_client import signed
 from click.testing import CliRunner
 from crash import Served, running
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
 
 from linqbot.cli.main import main
@@ -209,9 +209,7 @@ class Scene:
 
     async def until(self, is_so: Callable[[str], bool]) -> None:
         """Wait until the bot logs some words, which prove that a path was taken."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not is_so(self.log()):
-                await asyncio.sleep(0.05)
+        await until(lambda: is_so(self.log()), every_s=0.05)
 
     def log(self) -> str:
         return (self.folder / "bot.log").read_text()
@@ -301,9 +299,7 @@ async def test_no_path_prints_a_marker_or_breaks_a_line(tmp_path: Path, level: s
         await _knock_wrongly(on)
         await _be_away(on)
         assert await on.receive(f"{MARKS['text']} block", chat=str(uuid.uuid4())) == 200
-        async with asyncio.timeout(PATIENCE_S):
-            while not (tmp_path / "blocks").exists():  # so that the stop releases the turn
-                await asyncio.sleep(0.02)
+        await until((tmp_path / "blocks").exists, every_s=0.02)  # so that the stop releases the turn
     output = on.log()
     said_nothing(output)
     said_nothing((tmp_path / "emulator.log").read_text())

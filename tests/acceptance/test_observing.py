@@ -18,7 +18,7 @@ import crash
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from prometheus_client.parser import text_string_to_metric_families
 from served_bot import post
 
@@ -76,10 +76,8 @@ class Collector:
         ]
 
     async def until(self, count: int, chat: str, name: str) -> list[Seen]:
-        async with asyncio.timeout(PATIENCE_S):
-            while len(found := self.of(chat, name)) < count:
-                await asyncio.sleep(0.02)
-        return found
+        await until(lambda: len(self.of(chat, name)) >= count, every_s=0.02)
+        return self.of(chat, name)
 
 
 def _values(attributes: Any) -> dict[str, Any]:

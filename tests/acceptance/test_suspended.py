@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import crash
 import crash_fleet
 import httpx
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
 from postgres_server import empty_storage_url
 
@@ -45,10 +44,8 @@ async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over
     begun = tmp_path / "begun"
 
     async def runs(count: int) -> list[str]:
-        async with asyncio.timeout(PATIENCE_S):
-            while not begun.exists() or len(pids := begun.read_text().split()) < count:
-                await asyncio.sleep(0.02)
-        return pids
+        await until(lambda: begun.exists() and len(begun.read_text().split()) >= count, every_s=0.02)
+        return begun.read_text().split()
 
     async with (
         crash.running(emulator),
@@ -71,9 +68,7 @@ async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over
             assert pid not in others
         (tmp_path / "go").touch()
         await crash.settled(http, processes[0].url)
-        async with asyncio.timeout(PATIENCE_S):
-            while "turn.lease_lost" not in owner.log():
-                await asyncio.sleep(0.02)
+        await until(lambda: "turn.lease_lost" in owner.log(), every_s=0.02)
         said = await crash.replies(http, emulator.url)
     assert [each[0] for each in (said[first], said[second])] == ["0", "0"]
     assert sorted(each[1] for each in (said[first], said[second])) == sorted(f"by {each}" for each in others)

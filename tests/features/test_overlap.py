@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import pytest
 from one_handler import bot_of, says
-from patience import PATIENCE_S
+from patience import until
 from pydantic import BaseModel
 from slow_work import Work
 
@@ -244,18 +245,17 @@ async def test_someone_who_keeps_writing_gets_an_answer_after_three_restarts() -
         await running[-1]()
         await ctx.reply(f"{len(message.burst) or 1} messages")
 
+    def runs_are_begun(count: int) -> bool:
+        return len(running) == count and running[-1].begun.is_set()
+
     async with talking(bot_of(answer, overlap="restart")) as phone:
         for number in range(5):
             await phone.text(str(number))
-            async with asyncio.timeout(PATIENCE_S):
-                while len(running) < min(number + 1, 4) or not running[-1].begun.is_set():
-                    await asyncio.sleep(0)
+            await until(partial(runs_are_begun, min(number + 1, 4)))
         assert runs == [1, 2, 3, 4]
         running[-1].end.set()
         assert await phone.next_reply() == "4 messages"
-        async with asyncio.timeout(PATIENCE_S):
-            while len(running) < 5:
-                await asyncio.sleep(0)
+        await until(lambda: len(running) == 5)
         running[-1].end.set()
         assert await phone.next_reply() == "1 messages"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from fakes import NOW, PERSON, delivery, text_body
-from released_storage import CHATS, FRIEND, Guest, door, served, until, write
+from patience import until
+from released_storage import CHATS, FRIEND, Guest, door, served, write
 
 from linqbot.clock import MovableClock
 from linqbot.ops.stored_contents import check, migrate

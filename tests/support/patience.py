@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 
 PATIENCE_S = 180.0
 
 
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait for a fact that other tasks, threads or processes bring about."""
+async def until(is_so: Callable[[], object], *, every_s: float = 0.001) -> None:
+    """Wait for a fact that other tasks, threads or processes bring about. What is asked may be a coroutine."""
     async with asyncio.timeout(PATIENCE_S):
-        while not is_so():
-            await asyncio.sleep(0.001)
+        while not (await found if inspect.isawaitable(found := is_so()) else found):
+            await asyncio.sleep(every_s)

@@ -14,16 +14,15 @@ import gzip
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 from fakes import LINE, NOW, PERSON, delivery, text_body
-from patience import PATIENCE_S
+from patience import until
 from pydantic import BaseModel
 
 from linqbot import Bot, Client, Context, MessageReceived
@@ -131,12 +130,6 @@ async def served(path: Path, clock: MovableClock) -> AsyncIterator[tuple[SQLiteS
     app = create_app(bot, client=client, storage=storage, secrets=secrets, clock=clock, order_wait_s=0)
     async with running(app):
         yield storage, linq
-
-
-async def until(is_so: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await is_so():
-            await asyncio.sleep(0.01)
 
 
 async def write(path: Path) -> None:
