@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
@@ -54,9 +55,7 @@ async def test_a_charge_that_the_customer_approved_is_collected_by_the_same_call
         statuses.append((payment.id, payment.status))
 
     async with talking(bot_of(charge)) as phone:
-        await phone.text("connect me")
-        await phone.quiet()
-        await phone.text("again")
-        await phone.quiet()
+        await answers(phone, "connect me")
+        await answers(phone, "again")
         assert len(phone.emulator.state.payments) == 1
     assert statuses[0] == statuses[1]

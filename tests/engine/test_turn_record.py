@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from answers import answers
 from one_handler import bot_of, does
 
 from linqbot import Context, MessageReceived
@@ -26,8 +27,7 @@ async def test_a_run_is_on_record_with_its_ids_and_its_time(tmp_path: Path) -> N
 
     async with talking(bot_of(does(lambda ctx: ctx.mute())), handle=ANN, storage=url) as phone:
         for text in ("quiet", SECRET):
-            await phone.text(text)
-            await phone.quiet()
+            await answers(phone, text)
         found = [each for each in await outcomes(url, phone) if each.type == "message.received"]
     assert [(each.outcome, each.why) for each in found] == [
         ("handled", None),
@@ -44,8 +44,7 @@ async def test_a_send_that_the_manners_withheld_is_on_record_as_theirs(tmp_path:
         await ctx.bot.send(SECRET, to="+14155550143")
 
     async with talking(bot_of(tell, allow_to=[ANN]), handle=ANN, storage=url) as phone:
-        await phone.text("hello")
-        await phone.quiet()
+        await answers(phone, "hello")
         (found,) = [each for each in await outcomes(url, phone) if each.type == "message.received"]
     (call,) = json.loads(found.calls or "[]")
     assert call == {

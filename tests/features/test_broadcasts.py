@@ -55,8 +55,7 @@ def got(phone: Phone, people: list[str] = PEOPLE) -> list[int]:
 async def test_it_returns_at_once_and_then_reaches_one_person_after_the_other() -> None:
     sending = Sending(july())
     async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.quiet()
+        await answers(phone, "go")
         (broadcast,) = sending.results
         assert (broadcast.name, broadcast.people, broadcast.pending, broadcast.sent) == ("july", 6, 6, 0)
         assert got(phone) == [1, 0, 0, 0, 0, 0]
@@ -142,8 +141,7 @@ async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing
         assert got(phone) == [0, 0, 1, 1, 1, 1]
         (done,) = sending.done
         assert (done.people, done.sent, done.opted_out, done.refused, done.failed) == (7, 4, 1, 2, 0)
-        await phone.text("report")
-        await phone.quiet()
+        await answers(phone, "report")
     assert [handle for handle, _ in found] == [PEOPLE[1], "not a handle"]
     assert "2026" in (found[0][1] or "")
     assert "R8" in (found[1][1] or "")
@@ -208,16 +206,14 @@ async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pyte
 
     sending = Sending(attempt)
     async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.quiet()
+        await answers(phone, "go")
         assert sending.results == [None]
 
 
 async def test_a_broadcast_may_come_from_another_line_of_the_account() -> None:
     sending = Sending(july(PEOPLE[:1], line="+12025550101"))
     async with talking(sending.bot) as phone:
-        await phone.text("go")
-        await phone.quiet()
+        await answers(phone, "go")
         assert [(done.line, done.sent) for done in sending.done] == [("+12025550101", 1)]
 
 
@@ -288,8 +284,7 @@ async def test_a_plugin_vetoes_a_broadcast_before_it_is_stored() -> None:
         await phone.advance(60)
         assert got(phone) == [0] * 6
         assert found == [None]
-        await phone.text("go")
-        await phone.quiet()
+        await answers(phone, "go")
     # A veto does not disable the plugin.
     assert plugin.checked == [("july", 6)] * 2
 

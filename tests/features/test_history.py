@@ -120,8 +120,7 @@ async def test_messages_of_this_turn_follow_the_current_one_and_linq_is_asked_on
         found.append((await ctx.history(2)).as_text())
 
     async with talking(bot_of(talk)) as phone:
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
         assert found == ["them: hi", "them: hi\nme: one\nme: two", "me: two\nme: three"]
         assert len([call for call in phone.calls if call.name == "chats.messages.list"]) == 1
 
@@ -161,11 +160,9 @@ async def test_a_message_of_ours_that_could_not_be_sent_is_left_out() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:
         phone.fail_next_message()
-        await phone.text("one")
-        await phone.quiet()
+        await answers(phone, "one")
         await phone.advance(60)
-        await phone.text("two")
-        await phone.quiet()
+        await answers(phone, "two")
         assert seen.last.as_text() == "them: one\nthem: two"
 
 
@@ -230,8 +227,7 @@ async def test_each_part_of_a_conversation_sees_what_was_said_before_its_answer_
 
     async with talking(bot_of(form)) as phone:
         for text in ("hi", "Ada", "large", "3"):
-            await phone.text(text)
-            await phone.quiet()
+            await answers(phone, text)
     first = "them: hi"
     second = f"{first}\nme: Welcome!\nme: Name?\nthem: Ada"
     assert set(found[1]) == {first}
@@ -273,8 +269,7 @@ async def test_a_send_of_an_earlier_run_whose_answer_was_lost_is_not_taken_for_a
 async def test_the_repr_of_an_entry_shows_no_text_and_no_handle() -> None:
     seen = Seen()
     async with talking(seen.bot) as phone:
-        await phone.text("a secret")
-        await phone.quiet()
+        await answers(phone, "a secret")
     assert repr(seen.last) == "History(1 messages)"
     assert "secret" not in repr(seen.last[0])
     assert phone.handle not in repr(seen.last[0])

@@ -296,8 +296,7 @@ async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_
             made.append(None if reminder is None else f"{reminder.due.astimezone(UTC):%Y-%m-%dT%H:%M}")
 
     async with talking(bot_of(remind), start=THURSDAY) as phone:
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
     assert made == [due for *_, due in rows]
 
 

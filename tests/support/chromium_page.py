@@ -61,8 +61,6 @@ _WITHOUT_BLUR = """{
     document.adoptedStyleSheets = [sheet];
 }"""
 """Without a GPU, Chromium blurs what is behind a bar with a processor, again in each frame. No test looks at that."""
-_EMPTY = "<!doctype html><link rel=icon href='data:,'>"
-"""Without an icon, Chromium would ask the server for one."""
 AXE = Path(__file__).parents[1] / "page" / "node_modules" / "axe-core" / "axe.min.js"
 _VIOLATIONS = """async (options) => (await axe.run(document, { resultTypes: ["violations"], ...options })).violations.map(
     ({ id, nodes }) => [id, ...nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)])"""
