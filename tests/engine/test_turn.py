@@ -450,10 +450,15 @@ async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_
 
 
 @pytest.mark.parametrize("status", [403, 404, 409])
-async def test_a_refusal_of_linq_that_may_heal_is_retried(harness: Harness, status: int) -> None:
+async def test_a_refusal_of_linq_that_may_heal_is_logged_with_linqs_numbers_and_retried(
+    harness: Harness, status: int
+) -> None:
     harness.linq.will_answer("chats.messages.send", refused_by_linq(status))
     turns = harness.turns(three)
-    await turns.run(await harness.lease())
+    with structlog.testing.capture_logs() as logs:
+        await turns.run(await harness.lease())
+    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
+    assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", status, 1005)
     harness.clock.advance(2)
     await turns.run(await harness.lease())
     assert harness.linq.said()[-3:] == ["one", "two", "three"]
@@ -487,16 +492,6 @@ async def test_a_wrong_api_key_loses_no_message(harness: Harness) -> None:
     await turns.run(await harness.lease())
     assert harness.linq.said()[-3:] == ["one", "two", "three"]
     assert await harness.storage.dead_letters() == []
-
-
-async def test_the_log_of_a_refusal_has_linqs_numbers(harness: Harness) -> None:
-    harness.linq.will_answer(
-        "chats.messages.send", LinqApiError("no", status=403, code=2026, call="chats.messages.send")
-    )
-    with structlog.testing.capture_logs() as logs:
-        await harness.run(three)
-    (failed,) = [entry for entry in logs if entry["event"] == "turn.failed"]
-    assert (failed["call"], failed["status"], failed["code"]) == ("chats.messages.send", 403, 2026)
 
 
 async def memo(message: MessageReceived, ctx: Context) -> None:
