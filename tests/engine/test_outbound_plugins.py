@@ -256,16 +256,13 @@ async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed() -> None:
     assert turns.status() == "active"
 
 
-async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_the_turn_goes_on() -> None:
-    turns = await ran(does(lambda ctx: ctx.mark_read()), plugin(fail, required=True))
-    assert (turns.linq.calls, await turns.storage.depth()) == ([], 0)
-
-
-async def test_if_a_required_plugin_fails_a_read_defers_the_turn() -> None:
+async def test_if_a_required_plugin_fails_a_hint_is_left_out_and_a_read_defers_the_turn() -> None:
     async def look(message: MessageReceived, ctx: Context) -> None:
         with contextlib.suppress(Exception):
             await ctx.client.messages.retrieve("35179424-9c87-5f09-a3f3-60d07a9171ab")
 
+    turns = await ran(does(lambda ctx: ctx.mark_read()), plugin(fail, required=True))
+    assert (turns.linq.calls, await turns.storage.depth()) == ([], 0)
     turns = await ran(look, plugin(fail, required=True))
     assert [each.state for each in await turns.storage.waiting()] == ["deferred"]
 

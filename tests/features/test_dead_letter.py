@@ -127,21 +127,15 @@ async def test_people_whom_the_bot_ignores_hear_nothing(talk: Talk, failures: li
     assert talk.said == []
 
 
-async def test_forgetting_a_person_forgets_the_waiting_apology(talk: Talk, failures: list[Failure]) -> None:
-    await talk.put(text_body("soup"))
-    await talk.turn()
-    assert await talk.storage.next_timer() is not None
-    await talk.storage.forget(PERSON)
-    assert await talk.storage.next_timer() is None
-
-
 async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
     for zero_retention in (True, False):
         lease = Lease(delivery(text_body("soup", zero_retention=zero_retention)), 1)
         assert notices.dead_letter_timer(lease, DeadLetter("why"), NOW).is_off_the_record == zero_retention
 
 
-async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat(talk: Talk, failures: list[Failure]) -> None:
+async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat_and_is_forgotten_with_the_person(
+    talk: Talk, failures: list[Failure]
+) -> None:
     listed: list[int] = []
 
     @talk.bot.use
@@ -158,3 +152,5 @@ async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat(talk: Talk, fa
     assert await talk.storage.next_timer() is not None
     await talk.turn()
     assert listed == [0, 0]
+    await talk.storage.forget(PERSON)
+    assert await talk.storage.next_timer() is None
