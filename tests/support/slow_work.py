@@ -6,7 +6,7 @@ import asyncio
 
 
 class Work:
-    """What a handler awaits: it tells the test that it has begun, and goes on when the test sets `end`."""
+    """Awaited by a handler: sets `begun`, and goes on when the test sets `end`."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
