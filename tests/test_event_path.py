@@ -15,8 +15,6 @@ from app_with_emulator import ANN, LINE, RunningApp, run_app
 from linqbot import Bot, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
 from linqbot.emulator.acts.conversation import Edit, React, Write
 
-pytestmark = pytest.mark.anyio
-
 BOB = "+14155550143"
 
 

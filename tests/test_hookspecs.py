@@ -18,8 +18,6 @@ from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
 
-pytestmark = pytest.mark.anyio
-
 HOOKS: dict[str, Callable[..., Any]] = {
     name: function
     for name, function in vars(hookspecs).items()

@@ -30,7 +30,6 @@ def message() -> MessageReceived:
     return event
 
 
-@pytest.mark.anyio
 async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> None:
     ctx = context_of(Dispatcher(Bot(), SystemClock()), message(), Linq())
     rows: list[tuple[Callable[[], Any], str, str]] = [

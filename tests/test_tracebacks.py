@@ -16,8 +16,6 @@ from linqbot.bot.context import Context
 from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, talking
 
-pytestmark = pytest.mark.anyio
-
 
 async def misspelt_effect(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("hi", effect="confeti")  # type: ignore[arg-type]

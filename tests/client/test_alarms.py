@@ -54,7 +54,6 @@ def test_an_alarm_that_fails_is_reported_and_the_others_are_called(loop: Any) ->
     assert [type(each["exception"]) for each in loop.reported] == [ZeroDivisionError]
 
 
-@pytest.mark.anyio
 async def test_a_time_limit_cancels_its_block_and_raises_timeout_error() -> None:
     with pytest.raises(TimeoutError), TimeLimit(Alarms(), 0.01):
         await asyncio.Event().wait()
@@ -63,7 +62,6 @@ async def test_a_time_limit_cancels_its_block_and_raises_timeout_error() -> None
     assert task.cancelling() == 0
 
 
-@pytest.mark.anyio
 async def test_a_cancellation_from_outside_stays_one() -> None:
     async def limited() -> None:
         with TimeLimit(Alarms(), 60):

@@ -27,7 +27,7 @@ from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, TextPart
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
 
 
 LINE, ANN = "+12052535597", "+12052532136"

@@ -18,7 +18,7 @@ from linqbot.client.resources.resource import Page
 from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.linq.endpoints import ENDPOINTS
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
 
 SENT = "69a37c7d-af4f-4b5e-af42-e28e98ce873a"
 SENDS = {

@@ -20,8 +20,6 @@ from linqbot.client.client import Client
 from linqbot.client.http.pool import Pool
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
-pytestmark = pytest.mark.anyio
-
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
 LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": "ab12"}
 GONE = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})

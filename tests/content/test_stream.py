@@ -20,8 +20,6 @@ from linqbot.errors import BotError, StreamStalled
 from linqbot.linq.text.markdown import markdown
 from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
 
-pytestmark = pytest.mark.anyio
-
 STEP_S = 0.05
 
 

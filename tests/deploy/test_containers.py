@@ -83,7 +83,6 @@ def test_copied_files_exist_and_are_not_ignored() -> None:
 
 
 @pytest.mark.process
-@pytest.mark.anyio
 async def test_the_health_check_tells_a_bot_that_serves_from_one_that_does_not(tmp_path: Path) -> None:
     check, port = json.loads(step("HEALTHCHECK").partition(" CMD ")[2]), free_port()
     # The health check must not use the proxy for outgoing requests.

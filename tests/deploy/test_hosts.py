@@ -80,7 +80,6 @@ HOSTS = {
 }
 
 
-@pytest.mark.anyio
 @pytest.mark.process
 @pytest.mark.slow
 async def test_a_bot_starts_answers_and_stops_as_the_files_of_each_host_say(

@@ -22,7 +22,7 @@ from patience import PATIENCE_S
 from served_bot import message, post
 from socket_activation import with_listening_socket
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: application/json\r\n".encode()
 SLOW = [b"", HEAD, HEAD[:20], HEAD + b"content-length: 900\r\n\r\n" + b"{" * 400]

@@ -162,7 +162,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.anyio
 async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_path: Path) -> None:
     pytest.importorskip("pty", reason="This system has no pseudo terminals.")
     made = typed(tmp_path, "new", "my-bot")

@@ -106,7 +106,6 @@ async def _handled(bot: Served, http: httpx.AsyncClient) -> list[str]:
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.anyio
 async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state(tmp_path: Path) -> None:
     (tmp_path / "blocked").touch()
     async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
@@ -127,7 +126,6 @@ async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state
 
 
 @pytest.mark.slow
-@pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="a deleted file is found again in /proc")
 @pytest.mark.process
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])

@@ -22,7 +22,7 @@ from h2.events import ResponseReceived
 from patience import PATIENCE_S
 from served_bot import message, post
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 MIB = 1 << 20
 

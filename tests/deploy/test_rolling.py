@@ -26,7 +26,7 @@ from ports import free_port
 from postgres_server import empty_storage_url
 from served_bot import message, post
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 ROUNDS = int(os.environ.get("TEST_ROLLING_ROUNDS", "1"))
 CHATS = 8

@@ -22,7 +22,6 @@ PAGE = (DEPLOY.parent / "docs" / "lines.md").read_text()
 OTHER_SECRET = "whsec_HyAdHhscGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE="
 
 
-@pytest.mark.anyio
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.tools

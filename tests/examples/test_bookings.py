@@ -18,8 +18,6 @@ from linqbot import Bot
 from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OWNER = "+14155550199"
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from linqbot import Bot
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_it_repeats_each_message(example: Callable[[str], Bot]) -> None:

@@ -13,8 +13,6 @@ from linqbot import Bot
 from linqbot.linq.types.message import EffectName, TextPart
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_party_shows_typing_and_ends_with_confetti(
     example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch

@@ -9,8 +9,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 BOB, EVE, DAN = "+14155550143", "+14155550144", "+14155550145"
 
 

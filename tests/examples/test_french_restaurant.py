@@ -10,8 +10,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 TUESDAY = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from linqbot import Bot
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 BOB = "+14155550143"
 

@@ -9,8 +9,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 WHOLE = [
     "Your name?",
     "Your e-mail address?",

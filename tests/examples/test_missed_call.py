@@ -10,8 +10,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 MISSED = 'Sorry that we missed your call! Write your question, or "call me".'
 FRIDAY = datetime(2026, 11, 20, 9, tzinfo=UTC)
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pytest
-
 from linqbot import Bot
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY_S = 86_400.0

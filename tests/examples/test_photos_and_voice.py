@@ -12,8 +12,6 @@ import structlog
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 FIRST = "I have 1 photos and 0 voice memos. Write 'done' to send them."
 BOTH = "I have 1 photos and 1 voice memos. Write 'done' to send them."

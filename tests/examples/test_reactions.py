@@ -9,8 +9,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize(
     ("tapback", "reply", "effect"),

@@ -10,8 +10,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 TUESDAY = datetime(2030, 1, 1, 7, tzinfo=UTC)  # 8:00 in Paris
 HOUR, DAY = 3600, 86400
 

@@ -10,8 +10,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 TUESDAY = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HOUR, DAY = 3600, 86400
 REMINDER = "Tomorrow is your table for {}. If you cannot come, write: free my table"

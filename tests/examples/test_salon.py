@@ -11,8 +11,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 WEDNESDAY = datetime(2026, 11, 25, 9, tzinfo=UTC)
 OWNER, DAY = "+14155550199", 86_400
 

@@ -12,8 +12,6 @@ from linqbot import Bot
 from linqbot.linq.types.message import AppPart
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def bot(example: Callable[[str], Bot]) -> Bot:

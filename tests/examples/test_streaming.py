@@ -12,8 +12,6 @@ from linqbot import Bot, TextPart
 from linqbot.linq.types.message import utf16_slice
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 ANSWER = [
     "Good question! Sourdough needs three things: flour, water and time.",
     "1. Mix equal parts of flour and water.\n2. Wait for a day. Bake it. Feed it again.\n3. Bake it when it doubles.",

@@ -14,8 +14,6 @@ import pytest
 from linqbot import Bot
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 ROOT = Path(__file__).parent.parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 RESTAURANT = ROOT / "examples" / "restaurant"

@@ -15,8 +15,6 @@ from linqbot.language import sentences, speaking, written
 from linqbot.parse import translation
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 FRENCH, GERMAN, ENGLISH = "+33612345678", "+4915123456789", "+14155550142"
 
 

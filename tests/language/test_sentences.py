@@ -24,8 +24,6 @@ from linqbot.language.wording import MEANINGS, Words
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 ROOT = Path(__file__).parents[2]
 FRIDAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = [each.name for each in fields(Sentences)]

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 from fakes import delivery, envelope, text_body
 
 import linqbot
@@ -19,8 +18,6 @@ from linqbot import Bot, Client, Context, MessageReceived
 from linqbot.content.sent import Sent
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 PACKAGE = Path(linqbot.__file__).parent
 # A commit serves several turns, and the worker's loop passes as often as it is woken: both vary.

@@ -227,7 +227,6 @@ def bot_of(code: str) -> Bot:
     return bot
 
 
-@pytest.mark.anyio
 async def test_the_bot_in_the_readme_takes_an_order() -> None:
     first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert first is not None
@@ -240,7 +239,6 @@ async def test_the_bot_in_the_readme_takes_an_order() -> None:
         assert (reply, reply.effect) == ("One M is on its way.", "confetti")
 
 
-@pytest.mark.anyio
 async def test_each_bot_of_coming_from_asks_once_and_knows_after_a_restart_what_it_has_asked(
     subtests: pytest.Subtests,
 ) -> None:

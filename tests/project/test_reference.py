@@ -34,7 +34,7 @@ from linqbot.settings import Settings, variable
 DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
 
 
 def loaded(path: Path) -> ModuleType:

@@ -28,8 +28,6 @@ from linqbot.client.http.http11 import (
     TransportError,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -27,8 +27,6 @@ from linqbot.client.http.http11 import ConnectFailed, Request, RequestHeaders, R
 from linqbot.client.http.pool import Pool
 from linqbot.errors import ConfigError
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -14,8 +14,6 @@ from linqbot.client.http.http11 import MAX_CONTENT_BYTES, MalformedResponse, Req
 from linqbot.client.http.httpx_adapter import HttpxAdapter
 from linqbot.errors import LinqUnavailable
 
-pytestmark = pytest.mark.anyio
-
 LINQ = Origin("https", "api.linqapp.com", 443)
 
 

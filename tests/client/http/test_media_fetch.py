@@ -26,8 +26,6 @@ from linqbot.errors import LinqbotError
 from linqbot.linq.types.content import Fetched
 from linqbot.linq.types.message import MediaPart
 
-pytestmark = pytest.mark.anyio
-
 PUBLIC = "93.184.216.34"
 SIGNED = "/attachments/photo.jpg?signature=do-not-quote"
 

@@ -18,8 +18,6 @@ from patience import PATIENCE_S
 from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -21,8 +21,6 @@ from linqbot.client.http.addresses import PORTS
 from linqbot.errors import LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.linq.types.content import content_type_of
 
-pytestmark = pytest.mark.anyio
-
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
 
