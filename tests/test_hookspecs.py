@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import hookspecs
@@ -76,8 +77,7 @@ def hi(**how: Any) -> Bot:
 async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:
-        await phone.text("Ann")
-        assert await phone.next_reply() == "hi Ann"
+        assert await answers(phone, "Ann") == ["hi Ann"]
     of_message = [
         name
         for name, facts in every.calls

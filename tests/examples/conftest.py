@@ -28,3 +28,10 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Bot]]:
     yield load
     for module in loaded:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def bot(example: Callable[[str], Bot], request: pytest.FixtureRequest) -> Bot:
+    """The bot of the example for which the test's file is named, in a file or in a folder with a `bot.py`."""
+    name = request.path.stem.removeprefix("test_")
+    return example(f"{name}/bot" if (EXAMPLES / name).is_dir() else name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from answers import answers
 from starlette.applications import Starlette
 
 from linqbot import Bot
@@ -20,11 +20,6 @@ from linqbot.testing import Phone, killed_between_calls, talking
 
 WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OWNER = "+14155550199"
-
-
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("bookings")
 
 
 async def books(guest: Phone, name: str, time: str) -> str:
@@ -51,8 +46,7 @@ async def test_one_of_the_guests_who_want_a_slot_at_once_gets_it(bot: Bot) -> No
         assert len(again) == len(guests) - 1
         assert not any("10:00" in text for text in again)
         owner = phone.person(OWNER)
-        await owner.text("list friday")
-        listed = str(await owner.next_reply()).splitlines()
+        listed = (await answers(owner, "list friday"))[-1].splitlines()
         assert [line[:10] for line in listed[1:]] == ["10:00 Ann,"]
 
 
@@ -71,8 +65,7 @@ async def test_the_owner_reads_moves_and_cancels_and_the_guest_is_informed(bot: 
             ("move friday 10:00 to saturday 9:00", f"Saturday 28 November\n09:00 Ann Lee, {guest.handle}"),
             ("cancel friday 11:00", "Friday 27 November\nNo bookings."),
         ]:
-            await owner.text(text)
-            assert await owner.next_reply() == answer, text
+            assert await answers(owner, text) == [answer], text
         assert await guest.replies() == [
             "Ann Lee, your booking on Friday 27 November at 10:00 is now on Saturday 28 November at 09:00."
         ]
@@ -88,8 +81,7 @@ async def test_a_day_that_the_owner_closes_meanwhile_is_not_booked(bot: Bot) -> 
             await guest.text(text)
         await guest.quiet()
         await guest.person(OWNER).text("closed friday")
-        await guest.text("10:00")
-        assert [str(each) for each in await guest.replies()][-2:] == [
+        assert (await answers(guest, "10:00"))[-2:] == [
             "That is not free any more.",
             "That day is full, or we are closed. Write 'book' to try another.",
         ]
@@ -97,9 +89,8 @@ async def test_a_day_that_the_owner_closes_meanwhile_is_not_booked(bot: Bot) -> 
 
 async def test_no_guest_reads_or_changes_the_bookings(bot: Bot) -> None:
     async with talking(bot, start=WEDNESDAY) as guest:
-        for text in ("list friday", "move friday 10:00 to friday 11:00", "cancel friday 11:00", "closed friday"):
-            await guest.text(text)
-        assert await guest.replies() == []
+        moves = ("list friday", "move friday 10:00 to friday 11:00", "cancel friday 11:00", "closed friday")
+        assert await answers(guest, *moves) == []
 
 
 async def moved(phone: Phone) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
@@ -24,41 +23,35 @@ def poll_of(group: Phone) -> Bubble:
     return next(message for message in reversed(group.messages) if message.from_bot and not message.parts)
 
 
-async def test_it_knows_who_is_here_and_is_silent_otherwise(example: Callable[[str], Bot]) -> None:
-    async with talking(example("facilitator")) as ann:
+async def test_it_knows_who_is_here_and_is_silent_otherwise(bot: Bot) -> None:
+    async with talking(bot) as ann:
         group = await introduced(ann)
         assert [await group.next_tapback() for _ in range(2)] == ["like", "like"]
-        await group.text("shall we eat?")
-        await group.text("who is here?")
-        assert await group.replies() == ["Here are +1…0144, Ann, Bob"]
+        assert await answers(group, "shall we eat?", "who is here?") == ["Here are +1…0144, Ann, Bob"]
         await group.bring(DAN)
         assert await group.replies() == ["Welcome! What is your name? Write: I am …"]
         await group.remove(ann.line)
         await group.bring(ann.line)
         assert (await group.next_reply()).startswith("Hello! Write")
-        await ann.text("hello")
-        assert await ann.replies() == []
+        assert await answers(ann, "hello") == []
 
 
-async def test_a_vote_names_the_voters_and_the_group(example: Callable[[str], Bot]) -> None:
-    async with talking(example("facilitator")) as ann:
+async def test_a_vote_names_the_voters_and_the_group(bot: Bot) -> None:
+    async with talking(bot) as ann:
         group = await introduced(ann)
         await group.text("summary")
         assert (await group.next_reply()).startswith("Nothing is decided yet.")
-        await group.text("vote: Thai, Pizza")
-        assert await group.next_reply() == "Please vote:"
-        await group.next_reply()
+        assert await answers(group, "vote: Thai, Pizza") == ["Please vote:", ""]  # the second is the poll
         await group.vote(poll_of(group), "Thai")
         await group.by(BOB).vote(poll_of(group), "Thai")
         await group.by(EVE).vote(poll_of(group), "Pizza")
         assert await group.replies() == ["Thai: Ann, Bob\nPizza: +1…0144"]
         assert group.chat.display_name == "Thai"
-        await group.text("summary")
-        assert await group.replies() == ["Decided: Thai"]
+        assert await answers(group, "summary") == ["Decided: Thai"]
 
 
 @pytest.mark.slow
-async def test_a_crash_at_any_point_asks_and_counts_once(example: Callable[[str], Bot]) -> None:
+async def test_a_crash_at_any_point_asks_and_counts_once(bot: Bot) -> None:
     groups: list[Phone] = []
 
     async def scenario(ann: Phone) -> None:
@@ -68,7 +61,7 @@ async def test_a_crash_at_any_point_asks_and_counts_once(example: Callable[[str]
         for phone in (group, group.by(BOB)):
             await phone.vote(poll_of(group), "Thai")
 
-    async for _ in killed_between_calls(example("facilitator"), scenario, copies=3):
+    async for _ in killed_between_calls(bot, scenario, copies=3):
         said = [message for message in groups[-1].messages if message.from_bot and message.parts]
         assert said == ["Please vote:", "Thai: +1…0142, +1…0143\nPizza: -"]
         assert groups[-1].chat.display_name == "Thai"

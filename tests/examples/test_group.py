@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import talking
@@ -10,11 +10,10 @@ from linqbot.testing import talking
 BOB = "+14155550143"
 
 
-async def test_it_counts_the_people_when_asked(example: Callable[[str], Bot]) -> None:
-    async with talking(example("group")) as ann:
+async def test_it_counts_the_people_when_asked(bot: Bot) -> None:
+    async with talking(bot) as ann:
         group = ann.group(BOB, "+14155550144")
-        await group.text("who is in?")
-        assert await group.replies() == []
+        assert await answers(group, "who is in?") == []
         asked = await group.text("@bot, who is in?", mention=True)
         reply = await group.next_reply()
         assert reply == "3 people are here. Raise a hand with a 👍."
@@ -24,15 +23,14 @@ async def test_it_counts_the_people_when_asked(example: Callable[[str], Bot]) ->
         assert (await group.next_reply()).startswith("2 people")
 
 
-async def test_it_likes_a_message_that_only_mentions_it(example: Callable[[str], Bot]) -> None:
-    async with talking(example("group")) as ann:
+async def test_it_likes_a_message_that_only_mentions_it(bot: Bot) -> None:
+    async with talking(bot) as ann:
         group = ann.group(BOB)
         await group.text("nice @bot", mention=True)
         assert await group.next_tapback() == "like"
         assert await group.next_reply() == "You called? Ask me who is in."
 
 
-async def test_in_a_direct_chat_it_asks_to_be_added_to_a_group(example: Callable[[str], Bot]) -> None:
-    async with talking(example("group")) as ann:
-        await ann.text("hello")
-        assert await ann.next_reply() == "I am more fun in a group. Add me to one."
+async def test_in_a_direct_chat_it_asks_to_be_added_to_a_group(bot: Bot) -> None:
+    async with talking(bot) as ann:
+        assert await answers(ann, "hello") == ["I am more fun in a group. Add me to one."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
@@ -17,11 +18,6 @@ WHOLE = [
     "A table for 4, Ada. Book it?",
     "Booked. See you soon, Ada!",
 ]
-
-
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("intake_form")
 
 
 @pytest.fixture
@@ -88,21 +84,16 @@ async def test_a_known_guest_is_not_asked_for_the_name_again(bot: Bot, code: Cal
 
 async def test_wrong_answers_may_be_given_again_but_only_two_wrong_codes(bot: Bot) -> None:
     async with talking(bot) as phone:
-        for text in ("table", "Ada", "at home"):
-            await phone.text(text)
-        assert (await phone.replies())[-1] == "Please write an e-mail address, such as ada@example.com."
-        for text in ("ada@example.com", "old", "older", "oldest"):
-            await phone.text(text)
-        assert await phone.replies() == [
+        *_, unclear = await answers(phone, "table", "Ada", "at home")
+        assert unclear == "Please write an e-mail address, such as ada@example.com."
+        assert await answers(phone, "ada@example.com", "old", "older", "oldest") == [
             "I have mailed you a code. Which one?",
             "That is not the code. Please look again.",
             "That is not the code. Please look again.",
             "Another time, then.",
         ]
-        await phone.text("table")
-        assert await phone.next_reply() == "Your e-mail address?"
-        await phone.text("never mind")
-        assert await phone.next_reply() == "Another time, then."
+        assert await answers(phone, "table") == ["Your e-mail address?"]
+        assert await answers(phone, "never mind") == ["Another time, then."]
 
 
 async def test_a_thumb_down_books_nothing(bot: Bot, code: Callable[[], str]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -18,20 +18,17 @@ async def call(phone: Phone) -> None:
     await phone.event("call.no_answer", {"from": phone.handle, "to": phone.line})
 
 
-async def test_a_missed_call_is_answered_and_the_person_is_called_back(example: Callable[[str], Bot]) -> None:
-    async with talking(example("missed_call"), start=FRIDAY) as phone:
+async def test_a_missed_call_is_answered_and_the_person_is_called_back(bot: Bot) -> None:
+    async with talking(bot, start=FRIDAY) as phone:
         await call(phone)
         assert await phone.next_reply() == MISSED
-        await phone.text("Call me")
-        assert await phone.next_reply() == "When shall we call you?"
-        await phone.text("monday 15:30")
-        assert await phone.next_reply() == "We will call you on Monday at 15:30."
-        await phone.text("Do you have soup?")
-        assert await phone.next_reply() == "Thank you. A person will answer you soon."
+        assert await answers(phone, "Call me") == ["When shall we call you?"]
+        assert await answers(phone, "monday 15:30") == ["We will call you on Monday at 15:30."]
+        assert await answers(phone, "Do you have soup?") == ["Thank you. A person will answer you soon."]
 
 
-async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(example: Callable[[str], Bot]) -> None:
-    async with talking(example("missed_call")) as phone:
+async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(bot: Bot) -> None:
+    async with talking(bot) as phone:
         await phone.event("call.no_answer", {"from": phone.line, "to": phone.handle})
         await phone.event("call.no_answer", {"id": "1"})
         await phone.quiet()
@@ -40,6 +37,6 @@ async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(example: C
             await phone.event("call.not_answered", {})
 
 
-async def test_a_crash_at_any_point_sends_it_once(example: Callable[[str], Bot]) -> None:
-    async for phone in killed_between_calls(example("missed_call"), call, copies=3):
+async def test_a_crash_at_any_point_sends_it_once(bot: Bot) -> None:
+    async for phone in killed_between_calls(bot, call, copies=3):
         assert phone.messages == [MISSED]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
+
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import talking
@@ -12,17 +13,14 @@ SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY_S = 86_400.0
 
 
-async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(example: Callable[[str], Bot]) -> None:
-    async with talking(example("newsletter"), start=SUNDAY) as ann:
+async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(bot: Bot) -> None:
+    async with talking(bot, start=SUNDAY) as ann:
         bob, cleo, editor = (ann.person(handle) for handle in ("+14155550143", "+14155550144", "+14155550199"))
         for reader in (ann, bob, cleo):
-            await reader.text("news on")
-            assert await reader.next_reply() == "You get the news on Mondays."
-        await bob.text("News off")
-        assert await bob.next_reply() == "You get no more news."
+            assert await answers(reader, "news on") == ["You get the news on Mondays."]
+        assert await answers(bob, "News off") == ["You get no more news."]
         await cleo.opt_out()
-        await editor.text("The menu of July is out.")
-        assert await editor.next_reply() == "That will be sent on Monday at 9."
+        assert await answers(editor, "The menu of July is out.") == ["That will be sent on Monday at 9."]
         await ann.advance(DAY_S)
         assert await ann.replies() == ["The menu of July is out."]
         assert await bob.replies() == []
@@ -31,7 +29,6 @@ async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(
         assert await ann.replies() == await editor.replies() == []
 
 
-async def test_others_are_told_how_to_subscribe(example: Callable[[str], Bot]) -> None:
-    async with talking(example("newsletter"), start=SUNDAY) as ann:
-        await ann.text("hello")
-        assert await ann.next_reply() == 'Write "news on" to get the news on Mondays.'
+async def test_others_are_told_how_to_subscribe(bot: Bot) -> None:
+    async with talking(bot, start=SUNDAY) as ann:
+        assert await answers(ann, "hello") == ['Write "news on" to get the news on Mondays.']

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -18,8 +18,7 @@ BOTH = "I have 1 photos and 1 voice memos. Write 'done' to send them."
 
 
 @pytest.fixture
-def bot(example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bot:
-    bot = example("photos_and_voice")
+def bot(bot: Bot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bot:
     (tmp_path / "shelf").mkdir()
     monkeypatch.setattr(sys.modules["photos_and_voice"], "SHELF", tmp_path / "shelf")
     return bot
@@ -57,8 +56,7 @@ async def test_a_file_that_is_gone_is_logged_and_asked_for_again(bot: Bot) -> No
 
 async def test_sms_reads_what_the_memo_says(bot: Bot) -> None:
     async with talking(bot, service="SMS") as phone:
-        await phone.text("done")
-        assert await phone.replies() == ["We have your order:", "Ding, dong!"]
+        assert await answers(phone, "done") == ["We have your order:", "Ding, dong!"]
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from linqbot import Bot
@@ -18,10 +16,8 @@ from linqbot.testing import talking
         ("question", "What should I have said?", None),
     ],
 )
-async def test_a_tapback_is_answered(
-    tapback: str, reply: str, effect: str | None, example: Callable[[str], Bot]
-) -> None:
-    async with talking(example("reactions")) as phone:
+async def test_a_tapback_is_answered(tapback: str, reply: str, effect: str | None, bot: Bot) -> None:
+    async with talking(bot) as phone:
         said = await phone.text("hi")
         assert await phone.next_tapback() == "laugh"
         asks = await phone.next_reply()
@@ -33,8 +29,8 @@ async def test_a_tapback_is_answered(
         assert answer.thread == (asks.id if tapback == "question" else None)
 
 
-async def test_an_edit_is_noticed_and_other_tapbacks_are_not_answered(example: Callable[[str], Bot]) -> None:
-    async with talking(example("reactions")) as phone:
+async def test_an_edit_is_noticed_and_other_tapbacks_are_not_answered(bot: Bot) -> None:
+    async with talking(bot) as phone:
         said = await phone.text("helo")
         (asks,) = await phone.replies()
         await phone.edit(said, "hello")

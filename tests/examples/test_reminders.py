@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
 TUESDAY = datetime(2030, 1, 1, 7, tzinfo=UTC)  # 8:00 in Paris
 HOUR, DAY = 3600, 86400
-
-
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("reminders")
 
 
 def said(phone: Phone) -> list[str]:
@@ -28,9 +23,7 @@ async def a_day_of_reminders(phone: Phone) -> None:
     await phone.text("remind me at noon to eat")
     await phone.text("remind me in 30 min to call Bob")
     await phone.quiet()
-    await phone.text("cancel call Bob")
-    await phone.text("list")
-    assert (await phone.replies())[-1] == "Tuesday 09:00: stretch\nTuesday 12:00: eat"
+    assert (await answers(phone, "cancel call Bob", "list"))[-1] == "Tuesday 09:00: stretch\nTuesday 12:00: eat"
     await phone.advance(HOUR)
     await phone.reply(phone.messages[-1], "20 min")  # 9:00
     await phone.advance(HOUR)  # The snoozed one comes at 9:20.
@@ -84,9 +77,8 @@ async def test_each_reminder_comes_once_wherever_the_bot_is_killed(bot: Bot) -> 
 
 async def test_what_it_does_not_understand_it_says(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        for text in ("hello", "list", "cancel stretch", "remind me soon to eat", "remind me every moon to howl"):
-            await phone.text(text)
-        assert await phone.replies() == [
+        unclear = ("cancel stretch", "remind me soon to eat", "remind me every moon to howl")
+        assert await answers(phone, "hello", "list", *unclear) == [
             "Write: remind me tomorrow at 9:00 to stretch. Or: list, cancel stretch",
             "You have no reminders.",
             "You have no reminder to stretch.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -15,57 +15,35 @@ HOUR, DAY = 3600, 86400
 REMINDER = "Tomorrow is your table for {}. If you cannot come, write: free my table"
 
 
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("restaurant/bot")
-
-
 async def test_a_guest_who_is_asked_may_look_at_the_menu_and_then_answer(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("A table for 12, please")
-        await phone.text("menu")
-        assert (await phone.replies())[-1] == "A table for 12. When? For example: Saturday 19:30"
-        await phone.text("next month")
-        assert (
-            await phone.next_reply()
-            == "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
-        )
-        await phone.text("next tuesday 19:30")
-        assert await phone.next_reply() == "What is your name?"
-        await phone.text("Dana")
-        assert await phone.next_reply() == "Dana, your table for 12 on Tuesday 08 January at 19:30 is booked."
+        *_, again = await answers(phone, "A table for 12, please", "menu")
+        assert again == "A table for 12. When? For example: Saturday 19:30"
+        (unclear,) = await answers(phone, "next month")
+        assert unclear == "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
+        assert await answers(phone, "next tuesday 19:30") == ["What is your name?"]
+        assert await answers(phone, "Dana") == ["Dana, your table for 12 on Tuesday 08 January at 19:30 is booked."]
 
 
 async def test_the_time_stays_the_same_if_the_name_comes_after_midnight(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 4")
-        await phone.text("wednesday 19:30")
-        assert (await phone.replies())[-1] == "What is your name?"
+        assert (await answers(phone, "a table for 4", "wednesday 19:30"))[-1] == "What is your name?"
         await phone.advance(DAY - HOUR)
-        await phone.text("Dana")
-        assert await phone.next_reply() == "Dana, your table for 4 on Wednesday 02 January at 19:30 is booked."
+        assert await answers(phone, "Dana") == ["Dana, your table for 4 on Wednesday 02 January at 19:30 is booked."]
 
 
 async def test_a_guest_who_ends_a_question_keeps_the_earlier_table(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 4")
-        await phone.text("Friday 19:30")
-        await phone.text("Dana")
-        await phone.text("a table for 5")
-        await phone.text("Never mind")
-        assert (await phone.replies())[-1] == "I have booked nothing. Another time!"
+        *_, end = await answers(phone, "a table for 4", "Friday 19:30", "Dana", "a table for 5", "Never mind")
+        assert end == "I have booked nothing. Another time!"
         await phone.advance(7 * DAY)
         assert await phone.replies() == [REMINDER.format(4)]
 
 
 async def test_a_second_booking_replaces_the_reminder_of_the_first(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY) as phone:
-        await phone.text("a table for 4")
-        await phone.text("Friday 19:30")
-        await phone.text("Dana")
-        await phone.text("a table for 5")
-        await phone.text("Saturday 19:30")
-        assert len(await phone.replies()) == 5
+        said = await answers(phone, "a table for 4", "Friday 19:30", "Dana", "a table for 5", "Saturday 19:30")
+        assert len(said) == 5
         await phone.advance(7 * DAY)
         assert await phone.replies() == [REMINDER.format(5)]
 
@@ -75,16 +53,14 @@ async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -
         bob = ann.person("+14155550143")
         group = ann.group(bob, "cat@example.com")
         await group.text("@bot, a table for us", mention=True)
-        await group.text("Friday 19:30")
-        assert (await group.replies())[-1] == "What is your name?"
-        await group.text("Ann")
-        assert await group.next_reply() == "Ann, your table for 3 on Friday 04 January at 19:30 is booked."
+        assert (await answers(group, "Friday 19:30"))[-1] == "What is your name?"
+        assert await answers(group, "Ann") == ["Ann, your table for 3 on Friday 04 January at 19:30 is booked."]
         await group.by(bob).text("@bot, a table for 2", mention=True)
         await group.by(bob).text("Sunday 19:30", reply_to=await group.next_reply())
         await group.by(bob).text("Bob", reply_to=await group.next_reply())
         assert await group.next_reply() == "Bob, your table for 2 on Sunday 06 January at 19:30 is booked."
-        await ann.text("free my table")  # in the direct chat
-        assert await ann.next_reply() == "Your table is free again. Another time!"
+        # In the direct chat:
+        assert await answers(ann, "free my table") == ["Your table is free again. Another time!"]
         await ann.advance(7 * DAY)
         assert await group.replies() == [REMINDER.format(2)]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -15,17 +15,11 @@ WEDNESDAY = datetime(2026, 11, 25, 9, tzinfo=UTC)
 OWNER, DAY = "+14155550199", 86_400
 
 
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("salon")
-
-
 async def talk(phone: Phone, *lines: str) -> None:
     """Let a person write each line before a `|`, and check that the answer begins with what follows."""
     for line in lines:
         text, _, answer = line.partition("|")
-        await phone.text(text)
-        assert [str(each) for each in await phone.replies()][-1].startswith(answer), line
+        assert (await answers(phone, text))[-1].startswith(answer), line
 
 
 async def test_an_appointment_in_english(bot: Bot) -> None:
@@ -95,9 +89,8 @@ async def test_the_owner_closes_a_day_and_guests_read_it_in_their_language(bot: 
 
 async def test_a_person_answers_also_in_the_middle_of_a_question(bot: Bot) -> None:
     async with talking(bot, start=WEDNESDAY) as phone:
-        await phone.text("book")
-        await phone.text("I want to talk to a person")
-        assert [str(each) for each in await phone.replies()][-1] == "One moment, Dana answers you here."
+        *_, wait = await answers(phone, "book", "I want to talk to a person")
+        assert wait == "One moment, Dana answers you here."
         owner = phone.person(OWNER)
         assert "I want to talk to a person" in str((await owner.replies())[-1])
         await phone.text("Is Mia in today?")

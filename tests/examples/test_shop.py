@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.linq.types.message import AppPart
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
-
-
-@pytest.fixture
-def bot(example: Callable[[str], Bot]) -> Bot:
-    return example("shop")
 
 
 def kitchen() -> Any:
@@ -75,8 +70,7 @@ async def test_an_order_is_made_once_wherever_the_bot_is_killed(bot: Bot) -> Non
 
 async def test_who_does_not_pay_gets_nothing(bot: Bot) -> None:
     async with talking(bot) as phone:
-        await phone.text("what is there?")
-        assert await phone.next_reply() == "We have:\nsoup $8.00\ntrout $21.00\napple tart $7.00"
+        assert await answers(phone, "what is there?") == ["We have:\nsoup $8.00\ntrout $21.00\napple tart $7.00"]
 
         await phone.text("Apple tart")
         assert card(await phone.next_reply()) == ("1 apple tart", "$7.00")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from answers import answers
 
 from linqbot import Bot, TextPart
 from linqbot.linq.types.message import utf16_slice
@@ -21,18 +21,16 @@ ANSWER = [
 
 
 @pytest.fixture
-def bot(example: Callable[[str], Bot], monkeypatch: pytest.MonkeyPatch) -> Bot:
+def bot(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> Bot:
     async def sleep(seconds: float) -> None: ...
 
-    bot = example("streaming")
     monkeypatch.setattr(sys.modules["streaming"], "asyncio", SimpleNamespace(sleep=sleep))
     return bot
 
 
 async def test_the_answer_comes_in_messages_with_styles_and_a_card(bot: Bot) -> None:
     async with talking(bot) as phone:
-        await phone.text("How do I make sourdough?")
-        replies = await phone.replies()
+        replies = await answers(phone, "How do I make sourdough?")
         assert replies == ANSWER
         styles = {
             (str(each.style), utf16_slice(part.value, *each.range))

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from answers import answers
 from one_handler import bot_of, says
 from pydantic import BaseModel
 
@@ -38,11 +39,8 @@ async def test_each_person_is_understood_in_the_language_that_a_function_chooses
         bot = bot_of(ask_how_many, language=of_number)
         with subtests.test(handle=handle):
             async with talking(bot, handle=handle, service="SMS") as phone:
-                await phone.text("hi")
-                await phone.text(unclear)
-                assert refusal in (await phone.replies())[-1]
-                await phone.text(answer)
-                assert await phone.next_reply() == said
+                assert refusal in (await answers(phone, "hi", unclear))[-1]
+                assert await answers(phone, answer) == [said]
 
 
 async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
@@ -73,9 +71,7 @@ async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
             "!",
             "30 True",
         ]
-        await phone.text("hi")
-        await phone.text("?")
-        assert "Merci de choisir parmi : fr, de." in await phone.replies()
+        assert "Merci de choisir parmi : fr, de." in await answers(phone, "hi", "?")
 
 
 async def test_an_answer_is_understood_in_the_language_of_its_question_after_a_deploy_too(
@@ -99,12 +95,9 @@ async def test_an_answer_is_understood_in_the_language_of_its_question_after_a_d
 
             with subtests.test(asked=asked, deployed=deployed, said=said):
                 async with talking(bots[0]) as phone:
-                    await phone.text("hi")
-                    await phone.text(answer)
-                    assert (await phone.replies())[-1] == "!"
+                    assert (await answers(phone, "hi", answer))[-1] == "!"
                     await phone.restart(bot=bots[1])
-                    await phone.text(said)
-                    assert await phone.next_reply() == f"30 {is_yes}"
+                    assert await answers(phone, said) == [f"30 {is_yes}"]
 
 
 async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_question() -> None:
@@ -119,8 +112,7 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
 
     async with talking(bot) as phone:
         group = phone.group(FRENCH)
-        await group.text("go")
-        assert await group.next_reply() == "?"
+        assert await answers(group, "go") == ["?"]
         await group.by(FRENCH).text("je ne sais pas")
         assert await group.next_reply() == "other"
         await group.by(FRENCH).text("d'accord", reply_to=(group.messages)[1])
@@ -145,9 +137,7 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
 
         with subtests.test(language=code, text=text):
             async with talking(bot) as phone:
-                await phone.text("hi")
-                await phone.text(text)
-                await phone.quiet()
+                await answers(phone, "hi", text)
             assert got == [value]
 
 
@@ -156,9 +146,7 @@ async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:
         await ctx.reply(await ctx.ask("?", choices=["赤", "青"]))
 
     async with talking(bot_of(ask, language="ja"), service="SMS") as phone:
-        await phone.text("hi")
-        await phone.text("２")
-        assert (await phone.replies())[-1] == "青"
+        assert (await answers(phone, "hi", "２"))[-1] == "青"
 
 
 async def test_an_error_handler_speaks_the_language_of_the_person() -> None:
@@ -193,9 +181,7 @@ async def test_an_author_replaces_sentences_by_name() -> None:
             await ctx.ask("?", yes="like")
 
         async with talking(bot) as phone:
-            await phone.text("hi")
-            await phone.text("hm")
-            assert (await phone.replies())[-1] == "Oui ? Non ?"
+            assert (await answers(phone, "hi", "hm"))[-1] == "Oui ? Non ?"
 
 
 def test_an_option_that_cannot_be_right_is_refused_when_the_bot_is_made(subtests: pytest.Subtests) -> None:

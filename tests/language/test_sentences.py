@@ -13,6 +13,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 from pydantic import Field, HttpUrl
 
@@ -214,8 +215,7 @@ async def test_a_french_bot_says_no_sentence_in_english(french: Bot, subtests: p
             said.extend(replies)
             with subtests.test(sentence=name):
                 assert any(re.fullmatch(pattern(getattr(in_french, name)), each) for each in replies), replies
-            await phone.text("Laissez tomber")
-            assert str((await phone.replies())[-1]) == "Fin : word"
+            assert str((await answers(phone, "Laissez tomber"))[-1]) == "Fin : word"
 
         for name, (_, answer) in KINDS.items():
             await refused(name, answer, name)
