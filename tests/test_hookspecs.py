@@ -10,12 +10,8 @@ import pytest
 from answers import answers
 from one_handler import bot_of
 
-from linqbot import hookspecs
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import LinqApiError
+from linqbot import Bot, Context, LinqApiError, MessageReceived, hookspecs
 from linqbot.hookspecs import TurnReport, hookimpl
-from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
 

@@ -24,8 +24,8 @@ import pytest
 from client.raw_server import Nowhere
 
 import linqbot
+from linqbot import MessageReceived, contains, exact, markdown, mentions_bot, replies_to_bot
 from linqbot import parse as parsers
-from linqbot.bot.filters import contains, exact, mentions_bot, replies_to_bot
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection
@@ -38,10 +38,8 @@ from linqbot.features.loops import gist_of_message
 from linqbot.language import CODES
 from linqbot.linq import rules
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.linq.signatures import Secret, verify
-from linqbot.linq.text.markdown import markdown
 from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse

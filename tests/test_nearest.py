@@ -11,14 +11,11 @@ import pytest
 from direct_dispatch import context_of
 from fakes import Linq, delivery, text_body
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.router import Router
 from linqbot.clock import SystemClock
 from linqbot.features.state import TurnState
 from linqbot.linq.events.event import OF_CONTEXT
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.data import Data
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -50,11 +47,7 @@ async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) 
             "reply",
             "MessageReceived has no attribute reply. The context has it, which is the second argument of the handler.",
         ),
-        (
-            lambda: ctx,
-            "replay",
-            "Context has no attribute replay. Did you mean reply?",
-        ),
+        (lambda: ctx, "replay", "Context has no attribute replay. Did you mean reply?"),
         (
             lambda: ctx,
             "text",

@@ -86,13 +86,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(subtests: pytest.S
 
 
 def test_variables_of_linq_that_are_no_settings_may_belong_to_other_programs(subtests: pytest.Subtests) -> None:
-    rows = [
-        "LINQ_API_V2_API_KEY",
-        "LINQ_WEBHOOK_SECRET_OLD",
-        "LINQ_API_V3_TIMEOUT",
-        "LINQ_WEBHOOK_URL",
-        "LINQ_PHONE",
-    ]
+    rows = ["LINQ_API_V2_API_KEY", "LINQ_WEBHOOK_SECRET_OLD", "LINQ_API_V3_TIMEOUT", "LINQ_WEBHOOK_URL", "LINQ_PHONE"]
     for name in rows:
         with subtests.test(name=name):
             assert from_env({name: "x"}) == Settings()

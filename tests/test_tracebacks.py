@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 from one_handler import bot_of
 
-from linqbot import tracebacks
-from linqbot.bot.context import Context
-from linqbot.linq.events.message import MessageReceived
+from linqbot import Context, MessageReceived, tracebacks
 from linqbot.testing import HandlerFailed, talking
 
 

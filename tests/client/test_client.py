@@ -19,13 +19,12 @@ from client.calls import CALLS, CONTENT, KEY, Exchange, Scene, emulated
 from client.http11_peers import CHAT, SENT, Script, answer, client_over
 from linq import AsyncLinqAPIV3
 
+from linqbot import Client, Effect, MessageContent, TextDecoration, TextPart
 from linqbot.client.call import ApiResponse, Call, Run, prepare
-from linqbot.client.client import Client
 from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.resource import ApiResource, Listing
 from linqbot.errors import ConfigError, LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.linq.types.message import Effect, MessageContent, TextDecoration, TextPart
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
 

@@ -12,10 +12,9 @@ import pytest
 from client.calls import CALLS, Exchange, Scene
 from client.http11_peers import CHAT, Script, answer, client_over
 
+from linqbot import Client, LinqApiError, LinqUnavailable
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.client import Client
 from linqbot.client.resources.resource import Page
-from linqbot.errors import LinqApiError, LinqUnavailable
 from linqbot.linq.endpoints import ENDPOINTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")

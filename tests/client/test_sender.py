@@ -15,10 +15,9 @@ import pytest
 from client.http11_peers import CHAT, KEY, SENT, Script, Waits, answer, client_at, client_over, plain, served
 from pydantic_core import from_json
 
+from linqbot import Client, LinqApiError, LinqUnavailable, RateLimited
 from linqbot.client.call import prepare
-from linqbot.client.client import Client
 from linqbot.client.http.pool import Pool
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
 LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": "ab12"}

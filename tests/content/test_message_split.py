@@ -8,20 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linqbot import BotError, link, markdown
 from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
-from linqbot.errors import BotError
 from linqbot.linq import rules
-from linqbot.linq.text.markdown import markdown
-from linqbot.linq.text.styled import link
-from linqbot.linq.types.message import (
-    Effect,
-    LinkPart,
-    MediaPart,
-    MessageContent,
-    ReplyTo,
-    TextPart,
-    utf16_slice,
-)
+from linqbot.linq.types.message import Effect, LinkPart, MediaPart, MessageContent, ReplyTo, TextPart, utf16_slice
 
 PHOTO = MediaPart(url="https://x.test/a.png")
 LINK = LinkPart(value="https://x.test")

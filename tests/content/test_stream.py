@@ -11,14 +11,11 @@ import pytest
 import structlog
 from fakes import CHAT, NOW, Linq, settled
 
+from linqbot import BotError, LinkPart, MessageContent, ReplyTo, Sent, StreamStalled, TextPart, markdown
 from linqbot.clock import MovableClock
 from linqbot.content.message_split import MAX_TEXT_UNITS
-from linqbot.content.sent import Sent
 from linqbot.content.streaming import PaceName, Stream, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
-from linqbot.errors import BotError, StreamStalled
-from linqbot.linq.text.markdown import markdown
-from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
 
 STEP_S = 0.05
 

@@ -15,13 +15,10 @@ from fakes import delivery, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linqbot.errors import LinqbotError
+from linqbot import Event, LinqbotError, MessageReceived, UnknownEvent
+from linqbot.events import Delivery, PollReceived
 from linqbot.linq.events.account import CallEvent
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.event import Event, UnknownEvent
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, EventNotUnderstood, parse
-from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.types.message import UnknownPart
 
 DIRECT = "3c99d589-8d03-5753-96bd-addff71de8c2"

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from answers import answers
 
-from linqbot import Bot
-from linqbot.linq.types.message import AppPart
+from linqbot import AppPart, Bot
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
 

@@ -14,8 +14,7 @@ import httpx
 from fakes import delivery, envelope, text_body
 
 import linqbot
-from linqbot import Bot, Client, Context, MessageReceived
-from linqbot.content.sent import Sent
+from linqbot import Bot, Client, Context, MessageReceived, Sent
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

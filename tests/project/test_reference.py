@@ -19,9 +19,8 @@ import pytest
 
 import linqbot.events
 import linqbot.testing
-from linqbot import hookspecs
+from linqbot import Client, hookspecs
 from linqbot.cli.table import COMMANDS
-from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app

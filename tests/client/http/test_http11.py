@@ -7,11 +7,7 @@ import re
 import pytest
 
 from linqbot.client.http.addresses import Origin
-from linqbot.client.http.http11 import (
-    Request,
-    RequestHeaders,
-    ResponseHeaders,
-)
+from linqbot.client.http.http11 import Request, RequestHeaders, ResponseHeaders
 
 LINQ = Origin("https", "api.linqapp.com", 443)
 

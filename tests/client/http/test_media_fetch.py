@@ -19,12 +19,10 @@ from client.http.test_media_addresses import CLOSED, REFUSED
 from client.raw_server import Peer, Raw, certified, running, said
 from patience import PATIENCE_S
 
+from linqbot import Fetched, LinqbotError, MediaPart
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
-from linqbot.errors import LinqbotError
-from linqbot.linq.types.content import Fetched
-from linqbot.linq.types.message import MediaPart
 
 PUBLIC = "93.184.216.34"
 SIGNED = "/attachments/photo.jpg?signature=do-not-quote"
