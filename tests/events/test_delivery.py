@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from events.payloads import example
 
 from linqbot.linq.events.delivery import Delivery, decode
 
@@ -15,7 +16,7 @@ def named(body: bytes, webhook_id: str = "msg_1", **options: Any) -> Delivery:
     return Delivery.from_webhook(body, webhook_id=webhook_id, received_at=7.5, **options)
 
 
-def test_a_delivery_keeps_its_bytes_and_is_named_by_its_event(example: Any) -> None:
+def test_a_delivery_keeps_its_bytes_and_is_named_by_its_event() -> None:
     payload = example("message.received")
     body = json.dumps(payload, indent=3).encode()
     delivery = named(body)
@@ -27,14 +28,14 @@ def test_a_delivery_keeps_its_bytes_and_is_named_by_its_event(example: Any) -> N
     assert delivery.message_key == "m.35179424-9c87-5f09-a3f3-60d07a9171ab"
 
 
-def test_both_versions_of_a_message_have_one_key(example: Any) -> None:
+def test_both_versions_of_a_message_have_one_key() -> None:
     old, new = (named(json.dumps(example(f"message.received{v}")).encode()) for v in ("", ".v2025-01-01"))
     assert old.message_key == new.message_key
     assert old.id != new.id
 
 
 @pytest.mark.parametrize("name", ["message.sent", "message.delivered", "reaction.added", "message.edited"])
-def test_only_received_messages_have_a_message_key(name: str, example: Any) -> None:
+def test_only_received_messages_have_a_message_key(name: str) -> None:
     assert named(json.dumps(example(name)).encode()).message_key is None
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from events.payloads import delivered, example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.linq.events.delivery import event_id_of
 from linqbot.linq.events.lane import (
     LONGEST_TOKEN,
     chat_of_lane,
@@ -22,7 +21,6 @@ from linqbot.linq.events.lane import (
 )
 from linqbot.linq.events.parse import EVENT_TYPES
 
-EXAMPLES = Path(__file__).parent.parent / "data" / "events"
 OF_LANE = {
     "c:3c99d589-8d03-5753-96bd-addff71de8c2": """
         message.received message.received.v2025-01-01 message.edited reaction.added reaction.removed
@@ -70,8 +68,7 @@ LANES = {name: found for found, names in OF_LANE.items() for name in names.split
 def test_every_documented_event_has_its_lane(subtests: pytest.Subtests) -> None:
     for name, expected in LANES.items():
         with subtests.test(name=name):
-            body = (EXAMPLES / f"{name}.json").read_bytes()
-            assert Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0).lane == expected
+            assert delivered(example(name)).lane == expected
 
 
 def test_the_table_above_names_every_type_that_has_an_example() -> None:
@@ -157,8 +154,7 @@ DATA = st.recursive(ODD, lambda inner: st.lists(inner, max_size=3) | st.dictiona
 @settings(max_examples=300, deadline=None)
 @given(event_type=TYPES, data=DATA, event_id=ODD)
 def test_a_lane_is_always_short_and_printable(event_type: str, data: Any, event_id: Any) -> None:
-    body = json.dumps({"event_type": event_type, "event_id": event_id, "data": data}).encode()
-    delivery = Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0)
+    delivery = delivered({"event_type": event_type, "event_id": event_id, "data": data})
     for made in (delivery.lane, delivery.id, lane(event_type, data, event_id_of(delivery.id))):
         assert made.isprintable()
         assert 2 < len(made) <= 300

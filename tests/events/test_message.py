@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from events.payloads import example, received, understood
 
 from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
 from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
@@ -14,7 +15,7 @@ OTHER = "+14155550187"
 
 
 @pytest.mark.parametrize("event_type", ["message.sent", "message.received", "message.delivered", "message.read"])
-def test_both_versions_mean_the_same(event_type: str, example: Any, understood: Any) -> None:
+def test_both_versions_mean_the_same(event_type: str) -> None:
     payload = example(f"{event_type}.v2025-01-01")
     payload["trace_id"] = example(event_type)["trace_id"]
     old, new = understood(payload), understood(example(event_type))
@@ -28,15 +29,14 @@ def test_both_versions_mean_the_same(event_type: str, example: Any, understood: 
 
 @pytest.mark.parametrize("label", ["2025-01-01", "2026-02-03", "2099-01-01", None, 7])
 @pytest.mark.parametrize("name", ["message.received", "message.received.v2025-01-01"])
-def test_the_shape_decides_and_not_the_label(name: str, label: Any, example: Any, understood: Any) -> None:
+def test_the_shape_decides_and_not_the_label(name: str, label: Any) -> None:
     payload = {**example(name), "webhook_version": label}
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert event.text == "Thanks! Here is the receipt"
     assert (event.line, event.chat.owner_handle.handle if event.chat.owner_handle else None) == (LINE, LINE)
 
 
-def test_an_old_receipt_may_name_its_message_only_outside(example: Any, understood: Any) -> None:
+def test_an_old_receipt_may_name_its_message_only_outside() -> None:
     payload = example("message.delivered.v2025-01-01")
     del payload["data"]["message"]
     event = understood(payload)
@@ -45,16 +45,15 @@ def test_an_old_receipt_may_name_its_message_only_outside(example: Any, understo
     assert event.delivered_at is not None
 
 
-def test_an_old_message_of_a_group_may_name_only_numbers(example: Any, understood: Any) -> None:
+def test_an_old_message_of_a_group_may_name_only_numbers() -> None:
     payload = example("message.received.v2025-01-01")
     payload["data"] |= {"from_handle": None, "recipient_handle": None, "is_group": True}
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert (event.sender.handle, event.actor, event.line) == ("+14155550142", "+14155550142", LINE)
     assert (event.is_group, event.chat.is_group) == (True, True)
 
 
-def test_a_message_offers_its_text_files_and_links(example: Any, understood: Any) -> None:
+def test_a_message_offers_its_text_files_and_links() -> None:
     event = understood(example("message.received"))
     assert [type(part) for part in event.parts] == [TextPart, MediaPart]
     assert ([file.filename for file in event.media], event.links) == (["receipt.jpg"], ())
@@ -68,15 +67,14 @@ def in_group(payload: dict[str, Any], *parts: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood: Any) -> None:
+def test_mentions_of_all_parts_count_in_the_whole_text() -> None:
     first = {"type": "text", "value": "🎂 for @Sam", "mentions": [{"handle": OTHER, "is_me": False, "range": [7, 11]}]}
     second = {
         "type": "text",
         "value": "🎉🎉 @Linq come",
         "mentions": [{"handle": LINE, "is_me": True, "range": [5, 10]}],
     }
-    event = understood(in_group(example("message.received.group"), first, {"type": "media", "url": "u"}, second))
-    assert isinstance(event, MessageReceived)
+    event = received(in_group(example("message.received.group"), first, {"type": "media", "url": "u"}, second))
     named = [utf16_slice(event.text, *mention.range) for mention in event.mentions if mention.range]
     assert named == ["@Sam", "@Linq"]
     assert [mention.is_me for mention in event.mentions] == [False, True]
@@ -85,17 +83,15 @@ def test_mentions_of_all_parts_count_in_the_whole_text(example: Any, understood:
 
 
 @pytest.mark.parametrize(("handle", "is_me"), [(LINE, True), (OTHER, False)])
-def test_a_mention_in_the_old_form_counts(handle: str, is_me: bool, example: Any, understood: Any) -> None:
+def test_a_mention_in_the_old_form_counts(handle: str, is_me: bool) -> None:
     part = {"type": "text", "value": "😀 @Linq hi", "mention": handle, "mention_range": [3, 8]}
-    event = understood(in_group(example("message.received.group"), part))
-    assert isinstance(event, MessageReceived)
+    event = received(in_group(example("message.received.group"), part))
     assert [(m.handle, m.is_me, m.range) for m in event.mentions] == [(handle, is_me, (3, 8))]
     assert event.text_to_me == ("😀 hi" if is_me else "😀 @Linq hi")
 
 
-def test_a_mention_in_both_forms_counts_once(example: Any, understood: Any) -> None:
-    event = understood(example("message.received.group"))
-    assert isinstance(event, MessageReceived)
+def test_a_mention_in_both_forms_counts_once() -> None:
+    event = received(example("message.received.group"))
     assert len(event.mentions) == 1
     assert event.text_to_me == "can you help?"
 
@@ -113,9 +109,7 @@ def test_a_mention_in_both_forms_counts_once(example: Any, understood: Any) -> N
         ("no name", [], "no name"),
     ],
 )
-def test_the_text_to_me_lacks_only_my_name(
-    text: str, ranges: list[Any], left: str, example: Any, understood: Any
-) -> None:
+def test_the_text_to_me_lacks_only_my_name(text: str, ranges: list[Any], left: str) -> None:
     mentions = [{"handle": LINE, "is_me": True, "range": span} for span in ranges]
     event = understood(
         in_group(example("message.received.group"), {"type": "text", "value": text, "mentions": mentions})
@@ -124,17 +118,16 @@ def test_the_text_to_me_lacks_only_my_name(
     assert event.text_to_me == left
 
 
-def test_in_a_group_only_a_mention_or_a_reply_addresses_me(example: Any, understood: Any) -> None:
+def test_in_a_group_only_a_mention_or_a_reply_addresses_me() -> None:
     plain = in_group(example("message.received.group"), {"type": "text", "value": "hi all"})
-    event = understood(plain)
-    assert isinstance(event, MessageReceived)
+    event = received(plain)
     assert not event.is_addressed
     assert event.model_copy(update={"replies_to_me": True}).is_addressed
     assert understood(example("message.received.group")).is_addressed
     assert understood(example("message.received")).is_addressed
 
 
-def test_an_edit_may_come_from_them(example: Any, understood: Any) -> None:
+def test_an_edit_may_come_from_them() -> None:
     payload = example("message.edited")
     payload["data"] |= {"direction": "inbound", "sender_handle": {"handle": OTHER}}
     payload["data"]["part"] = {"index": 2, "text": "new", "language": "en"}

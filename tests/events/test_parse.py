@@ -7,10 +7,10 @@ import itertools
 import json
 import traceback
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
+from events.payloads import EXAMPLES, delivered, example, received, understood
 from fakes import delivery, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,12 +27,7 @@ LINE = "+12052535597"
 DANA = "+14155550142"
 OTHER = "+14155550187"
 
-FILES = sorted((Path(__file__).parent.parent / "data" / "events").glob("*.json"))
-
-
-def delivered(payload: Any) -> Delivery:
-    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return Delivery.from_webhook(body, webhook_id="msg_1", received_at=1.0)
+FILES = sorted(EXAMPLES.glob("*.json"))
 
 
 def leftovers(value: Any) -> list[str]:
@@ -109,7 +104,7 @@ VIEWS: list[tuple[str, tuple[object, ...]]] = [
 ]
 
 
-def test_every_event_answers_the_same_questions(example: Any, subtests: pytest.Subtests) -> None:
+def test_every_event_answers_the_same_questions(subtests: pytest.Subtests) -> None:
     for name, view in VIEWS:
         with subtests.test(name=name):
             one = parse(delivered(example(name)))
@@ -122,7 +117,7 @@ def at(value: Any, place: str) -> Any:
     return value
 
 
-def test_what_linq_calls_otherwise_has_its_value_under_our_name(example: Any, understood: Any) -> None:
+def test_what_linq_calls_otherwise_has_its_value_under_our_name() -> None:
     for name, place, value in (
         ("environment.deleted", "done_by.email", "riley@partner.example"),
         ("chat.created", "chat.handles.1.handle", DANA),
@@ -139,7 +134,7 @@ def test_what_linq_calls_otherwise_has_its_value_under_our_name(example: Any, un
 
 
 @pytest.mark.parametrize("handle", [DANA, {"handle": DANA, "is_me": False}], ids=["string", "object"])
-def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any, example: Any, understood: Any) -> None:
+def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any) -> None:
     payload = example("poll.received")
     payload["data"]["poll"]["options"][0]["voters"] = [{"handle": handle, "voted_at": "2026-11-05T17:31:00.120Z"}]
     received = understood(payload)
@@ -149,7 +144,7 @@ def test_a_voter_is_read_from_a_string_and_from_a_handle_object(handle: Any, exa
 
 
 @pytest.mark.parametrize("event_type", [t for t in EVENT_TYPES if t.startswith("call.")])
-def test_call_events_keep_their_data_as_it_comes(event_type: str, understood: Any) -> None:
+def test_call_events_keep_their_data_as_it_comes(event_type: str) -> None:
     data = {"chat_id": DIRECT, "duration": 3, "from": {"x": [1]}}
     event = understood({"event_type": event_type, "event_id": "e", "data": data})
     assert isinstance(event, CallEvent)
@@ -159,7 +154,7 @@ def test_call_events_keep_their_data_as_it_comes(event_type: str, understood: An
     assert understood({"event_type": event_type, "event_id": "e", "data": None}).data == {}
 
 
-def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it(understood: Any) -> None:
+def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it() -> None:
     envelope = {"event_type": "message.translated", "event_id": "e-1", "api_version": "v4", "region": "eu"}
     payload = {**envelope, "data": {"chat": {"id": "c-1"}}}
     event = understood(payload)
@@ -183,7 +178,7 @@ def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it(understood
         (b'{"event_type": {"a": 1}, "event_id": [], "created_at": "soon", "data": {"chat": 1}}', {"chat": 1}),
     ],
 )
-def test_an_authentic_body_without_meaning_is_an_unknown_event(body: bytes, data: Any, understood: Any) -> None:
+def test_an_authentic_body_without_meaning_is_an_unknown_event(body: bytes, data: Any) -> None:
     event = understood(body)
     assert type(event) is UnknownEvent
     assert event.type == ""
@@ -192,42 +187,37 @@ def test_an_authentic_body_without_meaning_is_an_unknown_event(body: bytes, data
     assert event.event_id == "msg_1"
 
 
-def test_unknown_keys_survive_at_every_depth(example: Any, understood: Any) -> None:
+def test_unknown_keys_survive_at_every_depth() -> None:
     payload = example("message.received")
     payload["region"] = "eu"
     payload["data"]["mood"] = "good"
     payload["data"]["chat"]["pinned"] = True
     payload["data"]["sender_handle"]["nickname"] = "D"
     payload["data"]["parts"][0]["language"] = "en"
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert event.model_extra == {"region": "eu", "mood": "good"}
     assert event.chat.model_extra == {"pinned": True}
     assert event.sender.model_extra == {"nickname": "D"}
     assert event.parts[0].model_extra == {"language": "en"}
 
 
-def test_the_envelope_cannot_be_overwritten_by_data_nor_data_by_a_new_envelope_key(
-    example: Any, understood: Any
-) -> None:
+def test_the_envelope_cannot_be_overwritten_by_data_nor_data_by_a_new_envelope_key() -> None:
     payload = example("message.received")
     payload["id"] = "envelope"
     payload["data"]["event_id"] = payload["data"]["event_type"] = payload["data"]["trace_id"] = "data"
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert event.id == payload["data"]["id"]
     assert event.event_id == payload["event_id"]
     assert event.type == "message.received"
     assert event.trace_id == payload["trace_id"]
 
 
-def test_unknown_values_of_fixed_lists_survive(example: Any, understood: Any) -> None:
+def test_unknown_values_of_fixed_lists_survive() -> None:
     payload = example("message.received")
     payload["data"]["service"] = "WhatsApp"
     payload["data"]["effect"] = {"type": "hologram", "name": "dragon"}
     payload["data"]["chat"]["health_status"]["status"] = "RADIANT"
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert event.service == "WhatsApp"
     assert event.effect is not None
     assert event.effect.type == "hologram"
@@ -246,11 +236,10 @@ def test_unknown_values_of_fixed_lists_survive(example: Any, understood: Any) ->
         {},
     ],
 )
-def test_a_part_of_tomorrow_is_kept_as_it_is(part: dict[str, Any], example: Any, understood: Any) -> None:
+def test_a_part_of_tomorrow_is_kept_as_it_is(part: dict[str, Any]) -> None:
     payload = example("message.received.link")
     payload["data"]["parts"].insert(0, part)
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert isinstance(event.parts[0], UnknownPart)
     assert event.parts[0].to_json_object().items() <= {"type": "", **part}.items()
     assert event.parts[0].model_extra == {key: value for key, value in part.items() if key != "type"}
@@ -260,7 +249,7 @@ def test_a_part_of_tomorrow_is_kept_as_it_is(part: dict[str, Any], example: Any,
 
 
 @pytest.mark.parametrize("gone", [None, "absent"])
-def test_a_message_needs_only_its_ids(gone: str | None, example: Any, understood: Any) -> None:
+def test_a_message_needs_only_its_ids(gone: str | None) -> None:
     payload = example("message.received")
     for key in payload["data"].keys() - {"id", "chat", "direction"}:
         payload["data"][key] = None
@@ -271,8 +260,7 @@ def test_a_message_needs_only_its_ids(gone: str | None, example: Any, understood
     if gone:
         payload = {key: value for key, value in payload.items() if value is not None}
         payload["data"] = {"id": payload["data"]["id"], "chat": {"id": DIRECT}}
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert (event.chat_id, event.actor, event.line, event.sender.handle) == (DIRECT, None, None, "")
     assert (event.is_own, event.zero_retention, event.dropped_fields) == (False, False, ())
     assert (event.parts, event.text) == ((), "")
@@ -312,19 +300,18 @@ def test_no_single_wrong_value_loses_an_event_unless_it_names_it() -> None:
     assert lost == []
 
 
-def test_what_does_not_fit_is_left_out_and_named(example: Any, understood: Any) -> None:
+def test_what_does_not_fit_is_left_out_and_named() -> None:
     payload = example("message.received")
     wrong = {"effect": "confetti", "sent_at": "yesterday", "reply_to": {"part_index": "first"}}
     payload["data"] |= {**wrong, "read_at": None}
     payload["data"]["parts"] = ["hello", payload["data"]["parts"][0], 7]
-    event = understood(payload)
-    assert isinstance(event, MessageReceived)
+    event = received(payload)
     assert event.dropped_fields == ("effect", "parts", "reply_to", "sent_at")
     assert (event.effect, event.sent_at, event.reply_to) == (None, None, None)
     assert event.text == "Thanks! Here is the receipt"
 
 
-def test_a_flood_of_wrong_values_is_given_up_at_once(example: Any) -> None:
+def test_a_flood_of_wrong_values_is_given_up_at_once() -> None:
     payload = example("message.received")
     payload["data"]["parts"] = [0] * 2000
     with pytest.raises(EventNotUnderstood) as caught:
@@ -332,7 +319,7 @@ def test_a_flood_of_wrong_values_is_given_up_at_once(example: Any) -> None:
     assert caught.value.fields == ("parts",)
 
 
-def test_lenient_validation_does_not_change_the_decoded_body(example: Any) -> None:
+def test_lenient_validation_does_not_change_the_decoded_body() -> None:
     payload = example("message.received")
     payload["data"]["sender_handle"]["joined_at"] = "long ago"
     delivery = delivered(payload)
@@ -351,9 +338,7 @@ def test_lenient_validation_does_not_change_the_decoded_body(example: Any) -> No
         ({"chat": {"id": []}}, ("chat", "chat_id")),
     ],
 )
-def test_a_message_without_its_ids_is_not_understood(
-    change: dict[str, Any], fields: tuple[str, ...], example: Any
-) -> None:
+def test_a_message_without_its_ids_is_not_understood(change: dict[str, Any], fields: tuple[str, ...]) -> None:
     payload = example("message.received")
     payload["data"] |= change
     with pytest.raises(EventNotUnderstood) as caught:
@@ -365,12 +350,12 @@ def test_a_message_without_its_ids_is_not_understood(
 
 
 @pytest.mark.parametrize("data", [[], "text", 7, True])
-def test_data_that_is_no_object_is_not_understood(data: Any, understood: Any) -> None:
+def test_data_that_is_no_object_is_not_understood(data: Any) -> None:
     with pytest.raises(EventNotUnderstood):
         understood({"event_type": "reaction.added", "event_id": "e", "data": data})
 
 
-def test_errors_and_printed_events_show_no_text_and_no_handle(example: Any, understood: Any) -> None:
+def test_errors_and_printed_events_show_no_text_and_no_handle() -> None:
     payload = example("message.received")
     event = understood(payload)
     for shown in (repr(event), str(event), f"{event!r}"):
@@ -384,14 +369,14 @@ def test_errors_and_printed_events_show_no_text_and_no_handle(example: Any, unde
     assert "a secret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_only_a_stored_delivery_is_decoded_again(example: Any) -> None:
+def test_only_a_stored_delivery_is_decoded_again() -> None:
     fresh = delivered(example("message.received"))
     stored = Delivery(fresh.id, fresh.lane, fresh.type, fresh.body, fresh.received_at)
     bodiless = Delivery(fresh.id, fresh.lane, fresh.type, b"", fresh.received_at, decoded=fresh.decoded)
     assert parse(stored) == parse(bodiless) == parse(fresh)
 
 
-def test_an_event_of_old_names_only_a_number(example: Any, understood: Any) -> None:
+def test_an_event_of_old_names_only_a_number() -> None:
     payload = example("reaction.added")
     del payload["data"]["from_handle"]
     event = understood(payload)
@@ -417,7 +402,7 @@ def test_an_event_of_old_names_only_a_number(example: Any, understood: Any) -> N
         ("chat.typing_indicator.started", {"actor_handle": {"handle": LINE, "is_me": True}}),
     ],
 )
-def test_own_echoes_are_known_as_such(name: str, change: dict[str, Any], example: Any, understood: Any) -> None:
+def test_own_echoes_are_known_as_such(name: str, change: dict[str, Any]) -> None:
     payload = example(name)
     payload["data"] |= change
     event = understood(payload)
@@ -425,7 +410,7 @@ def test_own_echoes_are_known_as_such(name: str, change: dict[str, Any], example
     assert event.echoes
 
 
-def test_receipts_are_own_and_no_echoes(example: Any, understood: Any) -> None:
+def test_receipts_are_own_and_no_echoes() -> None:
     messages = (f"message.{state}" for state in ("sent", "delivered", "read", "failed"))
     for name in (*messages, "poll.delivered", "poll.failed"):
         event = understood(example(name))
