@@ -15,7 +15,6 @@ LINK = {"type": "link", "value": "https://example.com"}
 CLIP = {"type": "app_clip", "value": "https://example.com/clip"}
 IDENTITY = {"team_id": "ABCDE12345", "bundle_id": "com.example.app", "name": "App"}
 CARD = {"type": "imessage_app", "app": IDENTITY, "layout": {"caption": "Hi"}}
-EXPERIENCE = {"name": "link", "action": "open", "params": {}}
 
 
 def send(*parts: Any, **more: Any) -> Broken | None:
@@ -24,10 +23,6 @@ def send(*parts: Any, **more: Any) -> Broken | None:
 
 def text(value: str = "Hello", **more: Any) -> Broken | None:
     return send({"type": "text", "value": value, **more})
-
-
-def app(**more: Any) -> Broken | None:
-    return send({**CARD, **more})
 
 
 def body(endpoint: str, **fields: Any) -> Broken | None:

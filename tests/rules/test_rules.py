@@ -11,24 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from rules.asking import (
-    ANN,
-    CARD,
-    CDN,
-    CLIP,
-    EXPERIENCE,
-    ID,
-    IDENTITY,
-    LINE,
-    LINK,
-    MAIL,
-    MEDIA,
-    TEXT,
-    app,
-    body,
-    broke,
-    send,
-)
+from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send
 
 from linqbot.linq.rules import Broken, check, first_message
 from linqbot.linq.types.content import CONTENT_TYPES
@@ -56,6 +39,10 @@ def by(endpoint: str, name: str) -> Ask:
 def of(endpoint: str, **good: Any) -> Ask:
     """Ask about the fields of a request, which replace or complete the good ones."""
     return lambda fields: body(endpoint, **{**good, **fields})
+
+
+def app(**more: Any) -> Broken | None:
+    return send({**CARD, **more})
 
 
 def parts(given: Sequence[Any]) -> Broken | None:
@@ -108,6 +95,7 @@ def both(to: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
 
 
 message = by("chats.messages.send", "message")
+EXPERIENCE = {"name": "link", "action": "open", "params": {}}
 PEOPLE = [f"+1205253{n:04}" for n in range(32)]
 UPLOAD = {"type": "media", "attachment_id": ID}
 HOSTED = [{"type": "media", "url": CDN}, {"type": "media", "url": "https://s3.example.com/x?X-Amz-Signature=abc"}]
