@@ -9,9 +9,9 @@ import ssl
 import threading
 import traceback
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import pytest
 import trustme
@@ -37,13 +37,21 @@ ANSWERS = [
 """What a hostile name server may answer."""
 
 
-class Server(Raw):
-    """A server with scripted bytes per path; a float in a script is a pause, which ends when the client disconnects."""
+Answers: TypeAlias = dict[str, bytes | list[bytes | float]]
+"""Scripted bytes for each path. A float is a pause, which ends when the client disconnects."""
 
-    def __init__(self, answers: dict[str, bytes | list[bytes | float]]) -> None:
+
+class Server(Raw):
+    """A server with scripted answers. It records the requests."""
+
+    def __init__(self, answers: Answers) -> None:
         super().__init__(self.respond)
         self.answers = answers
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def respond(self, peer: Peer) -> None:
         head, _ = await peer.request()
@@ -70,10 +78,8 @@ def to(location: str, status: int = 302) -> bytes:
     return said(b"", f"{status} Moved", f"Location: {location}")
 
 
-@asynccontextmanager
-async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    async with running(server, tls):
-        yield f"http://127.0.0.1:{server.port}"
+def serving(answers: Answers, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[Server]:
+    return running(Server(answers), tls)
 
 
 async def by_name(name: str) -> Sequence[str]:
@@ -93,8 +99,7 @@ async def anywhere(_: str) -> Sequence[str]:
 @pytest.fixture
 async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """A server on the local machine at the port of https. A test fails if a client connects."""
-    server = Server({})
-    async with serving(server):
+    async with serving({}) as server:
         monkeypatch.setitem(PORTS, "https", server.port)
         yield server
     await asyncio.sleep(0)
@@ -157,26 +162,23 @@ async def test_a_redirect_out_of_the_web_is_refused(subtests: pytest.Subtests) -
     rows: list[str] = ["file:///etc/passwd", "ftp://cdn.example/x", "data:,x", "//", "http:///x", "https://a:b@c/"]
     for location in rows:
         with subtests.test(location=location):
-            own = Server({"/x": to(location)})
-            async with serving(own) as origin:
+            async with serving({"/x": to(location)}) as own:
                 with pytest.raises(FetchRefused, match="redirects"):
-                    await Fetcher(origin).fetch(f"{origin}/x")
+                    await Fetcher(own.url).fetch(f"{own.url}/x")
 
 
 async def test_redirects_within_our_own_origin_are_followed_five_times_and_no_further() -> None:
-    steps: dict[str, bytes | list[bytes | float]] = {
-        f"/{n}": to(f"{n + 1}", status) for n, status in enumerate((301, 302, 303, 307, 308))
-    }
-    own = Server(steps | {"/5": ok(b"here"), "/round": to("/round"), "/lost": b"HTTP/1.1 302 F\r\n\r\n"})
-    async with serving(own) as origin:
-        fetcher = Fetcher(origin)
-        assert (await fetcher.fetch(f"{origin}/0")).content == b"here"
+    answers: Answers = {"/5": ok(b"here"), "/round": to("/round"), "/lost": b"HTTP/1.1 302 F\r\n\r\n"}
+    answers |= {f"/{n}": to(f"{n + 1}", status) for n, status in enumerate((301, 302, 303, 307, 308))}
+    async with serving(answers) as own:
+        fetcher = Fetcher(own.url)
+        assert (await fetcher.fetch(f"{own.url}/0")).content == b"here"
         own.requests.clear()
         with pytest.raises(FetchRefused, match="more than 5 times"):
-            await fetcher.fetch(f"{origin}/round")
+            await fetcher.fetch(f"{own.url}/round")
         assert len(own.requests) == 6
         with pytest.raises(FetchFailed, match="without a Location"):
-            await fetcher.fetch(f"{origin}/lost")
+            await fetcher.fetch(f"{own.url}/lost")
 
 
 # The client's own origin, such as the emulator's
@@ -193,9 +195,9 @@ async def test_a_fetch_that_is_cancelled_while_its_file_is_opened_leaves_no_file
         return real_open(path, mode)
 
     monkeypatch.setattr(Path, "open", slowly)
-    async with serving(Server({"/attachments/photo.jpg": ok(b"photo")})) as origin:
-        fetcher = Fetcher(f"{origin}/api/partner")
-        fetching = asyncio.create_task(fetcher.fetch_to(origin + SIGNED, tmp_path / "photo"))
+    async with serving({"/attachments/photo.jpg": ok(b"photo")}) as own:
+        fetcher = Fetcher(f"{own.url}/api/partner")
+        fetching = asyncio.create_task(fetcher.fetch_to(own.url + SIGNED, tmp_path / "photo"))
         await asyncio.to_thread(opens.wait, 5)
         fetching.cancel()
         await asyncio.sleep(0)
@@ -206,10 +208,9 @@ async def test_a_fetch_that_is_cancelled_while_its_file_is_opened_leaves_no_file
 
 
 async def test_media_of_our_own_origin_is_fetched_although_it_is_local_and_plain_http(tmp_path: Path) -> None:
-    own = Server({"/attachments/photo.jpg": ok(b"\xff\xd8photo", "Content-Type: Image/JPEG; q=1")})
-    async with serving(own) as origin:
-        fetcher = Fetcher(f"{origin}/api/partner")
-        part = MediaPart(url=origin + SIGNED, filename="IMG 1.jpg", mime_type="image/jpeg")
+    async with serving({"/attachments/photo.jpg": ok(b"\xff\xd8photo", "Content-Type: Image/JPEG; q=1")}) as own:
+        fetcher = Fetcher(f"{own.url}/api/partner")
+        part = MediaPart(url=own.url + SIGNED, filename="IMG 1.jpg", mime_type="image/jpeg")
         assert await fetcher.fetch(part) == Fetched(b"\xff\xd8photo", "image/jpeg", "IMG 1.jpg")
         by_name = await fetcher.fetch(f"http://localhost:{own.port}{SIGNED}")
         assert (by_name.content, by_name.filename) == (b"\xff\xd8photo", None)
@@ -244,9 +245,8 @@ async def test_a_filename_is_a_bare_name(subtests: pytest.Subtests) -> None:
     ]
     for disposition, filename in rows:
         with subtests.test(disposition=disposition):
-            own = Server({"/x": ok(b"", f"Content-Disposition: {disposition}")})
-            async with serving(own) as origin:
-                assert (await Fetcher(origin).fetch(f"{origin}/x")).filename == filename
+            async with serving({"/x": ok(b"", f"Content-Disposition: {disposition}")}) as own:
+                assert (await Fetcher(own.url).fetch(f"{own.url}/x")).filename == filename
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -266,22 +266,20 @@ MEGABYTE = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
 async def test_a_file_that_is_too_large_is_given_up_while_it_comes(
     tmp_path: Path, answer: bytes | list[bytes | float]
 ) -> None:
-    own = Server({"/x": answer})
-    async with serving(own) as origin:
+    async with serving({"/x": answer}) as own:
         with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
-            await Fetcher(origin).fetch(f"{origin}/x", max_bytes=2_000_000)
+            await Fetcher(own.url).fetch(f"{own.url}/x", max_bytes=2_000_000)
         with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
-            await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", max_bytes=2_000_000)
+            await Fetcher(own.url).fetch_to(f"{own.url}/x", tmp_path / "x", max_bytes=2_000_000)
     assert files_in(tmp_path) == []
 
 
 async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
-    bomb = gzip.compress(bytes(32 << 20))
-    own = Server({"/x": ok(bomb, "Content-Encoding: gzip"), "/y": ok(b"plain", "Content-Encoding: identity")})
-    async with serving(own) as origin:
+    bomb = ok(gzip.compress(bytes(32 << 20)), "Content-Encoding: gzip")
+    async with serving({"/x": bomb, "/y": ok(b"plain", "Content-Encoding: identity")}) as own:
         with pytest.raises(FetchRefused, match="compressed"):
-            await Fetcher(origin).fetch(f"{origin}/x")
-        assert (await Fetcher(origin).fetch(f"{origin}/y")).content == b"plain"
+            await Fetcher(own.url).fetch(f"{own.url}/x")
+        assert (await Fetcher(own.url).fetch(f"{own.url}/y")).content == b"plain"
 
 
 @pytest.mark.parametrize(
@@ -290,12 +288,11 @@ async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
     ids=["silent", "half a head", "half a body", "half its chunks"],
 )
 async def test_a_server_that_takes_its_time_is_left(tmp_path: Path, answer: list[bytes | float]) -> None:
-    own = Server({"/x": answer})
-    async with serving(own) as origin:
+    async with serving({"/x": answer}) as own:
         with pytest.raises(FetchFailed, match=r"too slow: no complete response within 0\.1 s"):
-            await Fetcher(origin).fetch(f"{origin}/x", timeout_s=0.1)
+            await Fetcher(own.url).fetch(f"{own.url}/x", timeout_s=0.1)
         with pytest.raises(FetchFailed, match="too slow"):
-            await Fetcher(origin).fetch_to(f"{origin}/x", tmp_path / "x", timeout_s=0.1)
+            await Fetcher(own.url).fetch_to(f"{own.url}/x", tmp_path / "x", timeout_s=0.1)
     assert files_in(tmp_path) == []
 
 
@@ -306,10 +303,9 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
 
     with pytest.raises(FetchFailed, match="too slow"):
         await Fetcher("https://api.example", resolve=slow).fetch("https://cdn.example/x", timeout_s=0.05)
-    own = Server({"/x": [to("/y")], "/y": [to("/x"), 0.01]})
-    async with serving(own) as origin:
+    async with serving({"/x": [to("/y")], "/y": [to("/x"), 0.01]}) as own:
         with pytest.raises(FetchRefused, match="more than 5 times"):
-            await Fetcher(origin).fetch(f"{origin}/x", timeout_s=5)
+            await Fetcher(own.url).fetch(f"{own.url}/x", timeout_s=5)
 
 
 async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(subtests: pytest.Subtests) -> None:
@@ -326,13 +322,12 @@ async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url
     ]
     for answer, says, status in rows:
         with subtests.test(answer=answer[:60], says=says):
-            own = Server({"/attachments/photo.jpg": answer})
-            async with serving(own) as origin:
+            async with serving({"/attachments/photo.jpg": answer}) as own:
                 with pytest.raises(FetchFailed, match=says) as failed:
-                    await Fetcher(origin).fetch(origin + SIGNED)
+                    await Fetcher(own.url).fetch(own.url + SIGNED)
             assert failed.value.status == status
             shown = "".join(traceback.format_exception(failed.value))
-            assert origin in str(failed.value)
+            assert own.url in str(failed.value)
             assert "photo" not in shown
             assert "do-not-quote" not in shown
 
@@ -369,11 +364,11 @@ class Pauses(list[int]):
 )
 async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(tmp_path: Path, failure: bytes) -> None:
     pauses = Pauses()
-    async with serving(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as origin:
-        fetched = await Fetcher(origin, max_retries=2, pause=pauses).fetch(f"{origin}/x")
+    async with running(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as own:
+        fetched = await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x")
         assert (fetched.content, fetched.mime_type, pauses) == (b"whole", "image/png", [0, 1])
-    async with serving(Recovering(failure, ok(b"whole"))) as origin:
-        saved = await Fetcher(origin, max_retries=2, pause=pauses).fetch_to(f"{origin}/x", tmp_path / "x")
+    async with running(Recovering(failure, ok(b"whole"))) as own:
+        saved = await Fetcher(own.url, max_retries=2, pause=pauses).fetch_to(f"{own.url}/x", tmp_path / "x")
         assert (saved.size_bytes, saved.path.read_bytes()) == (5, b"whole")
     assert files_in(tmp_path) == ["x"]
 
@@ -394,10 +389,9 @@ async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_woul
     answer: bytes, times: int
 ) -> None:
     pauses = Pauses()
-    own = Server({"/x": answer})
-    async with serving(own) as origin:
+    async with serving({"/x": answer}) as own:
         with pytest.raises((FetchFailed, FetchRefused)):
-            await Fetcher(origin, max_retries=2, pause=pauses).fetch(f"{origin}/x", max_bytes=10)
+            await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x", max_bytes=10)
     assert (len(own.peers), len(pauses)) == (times, times - 1)
 
 
@@ -422,8 +416,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 @pytest.fixture
 async def cdn(monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext) -> AsyncIterator[Server]:
     """A server that counts as public: in these tests, 127.0.0.1 counts as a public address."""
-    server = Server({})
-    async with serving(server, tls):
+    async with serving({}, tls) as server:
         monkeypatch.setitem(PORTS, "https", server.port)
         monkeypatch.setattr(guarded, "is_public", lambda address: address == "127.0.0.1")
         yield server
@@ -455,8 +448,7 @@ async def test_each_stop_of_a_redirect_is_looked_up_and_checked_as_the_first(cdn
 
 
 async def test_a_stranger_cannot_send_us_to_our_own_origin(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    canary = Server({"/emulator/state": ok(b"secret")})
-    async with serving(canary):
+    async with serving({"/emulator/state": ok(b"secret")}) as canary:
         own = f"https://localhost:{canary.port}"
         cdn.answers["/x"] = to(f"{own}/emulator/state")
         fetcher = Fetcher(own, resolve=by_name)
@@ -466,8 +458,8 @@ async def test_a_stranger_cannot_send_us_to_our_own_origin(cdn: Server, monkeypa
 
 
 async def test_a_stranger_to_whom_our_own_origin_sent_us_cannot_send_us_back(cdn: Server, tls: ssl.SSLContext) -> None:
-    own = Server({"/photo": to("https://cdn.example/photo"), "/emulator/state": ok(b"secret")})
-    async with serving(own, tls):
+    answers: Answers = {"/photo": to("https://cdn.example/photo"), "/emulator/state": ok(b"secret")}
+    async with serving(answers, tls) as own:
         origin = f"https://files.example:{own.port}"
         fetcher = Fetcher(origin, resolve=by_name)
         cdn.answers["/photo"] = ok(b"photo")
@@ -479,10 +471,9 @@ async def test_a_stranger_to_whom_our_own_origin_sent_us_cannot_send_us_back(cdn
 
 
 async def test_the_environments_proxy_is_not_asked(cdn: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = Server({})
-    async with serving(proxy) as address:
+    async with serving({}) as proxy:
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.setenv(name, address)
+            monkeypatch.setenv(name, proxy.url)
         cdn.answers["/x"] = ok(b"x")
         fetcher = Fetcher("https://api.example", resolve=by_name)
         assert (await fetcher.fetch("https://cdn.example/x")).content == b"x"

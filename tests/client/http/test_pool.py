@@ -17,6 +17,7 @@ from patience import PATIENCE_S
 
 from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
+from linqbot.client.http.pool import Pool
 
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
@@ -50,6 +51,15 @@ class Held:
         target, peer = await asyncio.wait_for(self.came.get(), PATIENCE_S)
         await peer.say(said(str(peer.number).encode()))
         return target
+
+
+async def two_idle(held: Held, server: Raw, pool: Pool) -> tuple[int, int]:
+    """Leave two connections idle. Return the number of the one that was used earlier, and of the one used last."""
+    both = {asyncio.create_task(pool.send(get(server))) for _ in range(2)}
+    await held.answer()
+    (earlier,), (pending,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    await held.answer()
+    return int(earlier.result().content), int((await pending).content)
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -86,16 +96,12 @@ def connections_in_memory() -> int:
 async def test_the_connection_used_last_is_used_first() -> None:
     held = Held()
     async with raw(held.play) as server, pooled(server) as pool:
-        both = {asyncio.create_task(pool.send(get(server))) for _ in range(2)}
-        await held.answer()
-        (earlier,), (pending,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        await held.answer()
-        used_last = (await pending).content
-        assert used_last != earlier.result().content
+        earlier, last = await two_idle(held, server, pool)
+        assert earlier != last
         for _ in range(3):
             task = asyncio.create_task(pool.send(get(server)))
             await held.answer()
-            assert (await task).content == used_last
+            assert int((await task).content) == last
         assert len(server.peers) == 2
 
 
@@ -131,11 +137,7 @@ async def test_a_request_that_must_not_be_repeated_gets_a_new_connection_which_i
 async def test_a_new_connection_takes_the_place_of_the_longest_idle_one_when_all_are_taken() -> None:
     held = Held()
     async with raw(held.play) as server, pooled(server, max_connections=2) as pool:
-        both = {asyncio.create_task(pool.send(get(server))) for _ in range(2)}
-        await held.answer()
-        (earlier,), (pending,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        await held.answer()
-        oldest, newest = int(earlier.result().content), int((await pending).content)
+        oldest, newest = await two_idle(held, server, pool)
         task = asyncio.create_task(pool.send(get(server, needs_new_connection=True)))
         await held.answer()
         assert (await task).content == b"2"
