@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 from asgi_client import PATH
 from crash import Served
 from deploy.proxies import PROXIES, Proxy
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from served_bot import serving
 
 BOT = """
@@ -52,9 +51,7 @@ class Behind:
     async def handled(self, count: int) -> Counter[str]:
         """Wait until `count` messages reached the handler. Return their first words."""
         file = self._folder / "handled"
-        with anyio.fail_after(30):
-            while not file.exists() or len(file.read_text().split()) < count:
-                await anyio.sleep(0.05)
+        await until(lambda: file.exists() and len(file.read_text().split()) >= count, every_s=0.05)
         return Counter(file.read_text().split())
 
     def logged(self, event: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import anyio
 import httpx
 import pytest
 from click.testing import CliRunner
-from crash import SECRET
+from crash import SECRET, Served, running
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S
 from ports import free_port
@@ -206,36 +206,17 @@ async def test_the_image_of_a_new_bot_builds_and_serves_all_of_its_files(tmp_pat
     }
     environ = image.environ | secrets | {"LINQBOT_PORT": str(port), "LINQBOT_HOST": "127.0.0.1"}
     entry, *arguments = image.command["entrypoint"] + image.command["cmd"]
-    bot = await anyio.open_process(
-        [str(root / "opt" / "linqbot" / "bin" / entry), *arguments],
-        cwd=image.path(image.folder),
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
-            with anyio.fail_after(60):
-                while True:
-                    try:
-                        if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                            break
-                    except httpx.TransportError:
-                        assert bot.returncode is None, await bot.stdout.receive() if bot.stdout else ""
-                    await anyio.sleep(0.05)
-        check = [str(root / "opt" / "linqbot" / "bin" / "python"), *image.command["check"][1:]]
+    programs = root / "opt" / "linqbot" / "bin"
+    bot = Served(Path(image.path(image.folder)), "bot", port)
+    bot.command, bot.environ = [str(programs / entry), *arguments], environ
+    async with running(bot), httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
+        await bot.up(http, "/readyz")
+        check = [str(programs / "python"), *image.command["check"][1:]]
         assert (await anyio.run_process(check, env=environ, check=False)).returncode == 0
-        bot.send_signal(signal.SIGTERM)
-        assert await bot.wait() == 0
-        assert bot.stdout is not None
-        said = b"".join([chunk async for chunk in bot.stdout]).decode()
-        # linqbot.toml was read: nothing below a warning is logged.
-        assert "linqbot serves bot.py" in said
-        assert "bot.started" not in said
-    finally:
-        if bot.returncode is None:
-            bot.kill()
-        await bot.aclose()
+        assert await bot.kill(signal.SIGTERM) == 0
+    # linqbot.toml was read: nothing below a warning is logged.
+    assert "linqbot serves bot.py" in bot.log()
+    assert "bot.started" not in bot.log()
     assert (root / "data" / "linqbot.db").is_file()
     assert image.environ["LINQ_WEBHOOK_SECRET_FILE"] == f"{root}/data/.linqbot/webhook-secret"
 

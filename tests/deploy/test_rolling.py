@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 import pytest
 from asgi_client import PATH
-from crash import Served, fleet
+from crash import Served, fleet, settled
 from deploy.proxies import GET, PROXIES, Proxy
 from deploy.tools import DEPLOY, tool
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
 from postgres_server import empty_storage_url
 from served_bot import message, post
@@ -92,12 +92,9 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing_behind_either_p
                 assert await process.kill(signal.SIGTERM) == 0
                 await process.start()
                 await process.up(http, "/readyz")
-            while sum(map(len, said.values())) <= 100:
-                await asyncio.sleep(0.1)
+            await until(lambda: sum(map(len, said.values())) > 100, every_s=0.1)
             stop.set()
-        async with asyncio.timeout(PATIENCE_S):
-            while (await http.get(processes[0].url + "/readyz")).json()["waiting"]:
-                await asyncio.sleep(0.05)
+        await settled(http, processes[0].url)
     handled: dict[str, list[str]] = defaultdict(list)
     for line in (tmp_path / "handled").read_text().splitlines():
         chat, text = line.split()

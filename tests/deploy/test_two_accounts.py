@@ -6,13 +6,12 @@ import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import anyio
 import httpx
 import pytest
 from crash import SECRET
 from deploy.behind import BOT
 from deploy.tools import DEPLOY, tool
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
 from served_bot import message, post, serving
 
@@ -53,9 +52,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
                 body = message(f"{signer}-to-{name}")
                 answer = await post(linq_side, f"{proxy.url}/{name}", body, secret=secret)
                 assert answer.status_code == (200 if signer == name else 401), (name, signer)
-        with anyio.fail_after(30):
-            while any(not (tmp_path / name / "handled").exists() for name in accounts):
-                await anyio.sleep(0.05)
+        await until(lambda: all((tmp_path / name / "handled").exists() for name in accounts), every_s=0.05)
     for name in accounts:
         assert (tmp_path / name / "handled").read_text() == f"{name}-to-{name}\n"
         assert (tmp_path / name / "linqbot.db").exists()

@@ -10,7 +10,7 @@ import pytest
 from client.raw_server import LOOPS, Nowhere, Peer, Play, always, get, once, pooled, raw, said
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 from linqbot.client.http import connection as connections
 from linqbot.client.http.addresses import Origin
@@ -95,9 +95,7 @@ async def test_a_streamed_answer_waits_at_the_server_until_it_is_read_and_may_be
         request = get(server)
         answer = await connection.stream(request, request.head())
         assert (answer.status, answer.headers["x-a"]) == (200, "b")
-        async with asyncio.timeout(PATIENCE_S):
-            while connection.transport.is_reading():
-                await asyncio.sleep(0)
+        await until(lambda: not connection.transport.is_reading())
         assert written < count
         sizes = [len(chunk) async for chunk in answer.chunks]
         await connection.lost

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 from client.raw_server import LOOPS, Peer, Play, Raw, always, certified, field, once, raw, said, whole
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 from linqbot.client.http.addresses import Origin, target
 from linqbot.client.http.connector import Connector, Proxy, environment_proxy, trust
@@ -140,8 +140,7 @@ async def test_calls_that_run_out_of_time_within_tls_disturb_no_other(authority:
             assert answer.content == b"/patient"
         await whole(server, pool, 4)
         await pool.aclose()
-        while server.open:
-            await asyncio.sleep(0)
+        await until(lambda: not server.open)
 
 
 async def test_which_authorities_are_trusted_is_the_environments_to_say(

@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said, whole
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
@@ -232,8 +232,7 @@ async def test_a_reused_connection_without_a_response_is_marked_and_closes_the_o
         await asyncio.gather(*[pool.send(get(server)) for _ in range(3)])
         request = get(server)
         task = asyncio.create_task(pool.send(request))
-        while not request.is_sent:
-            await asyncio.sleep(0)
+        await until(lambda: request.is_sent)
         leave.set()
         with pytest.raises(ServerDisconnectedError) as caught:
             await task
