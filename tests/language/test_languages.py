@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from asking_talk import asking
 from one_handler import bot_of, says
 from pydantic import BaseModel
 
@@ -27,6 +28,12 @@ def of_number(event: Any, ctx: Context) -> str | None:
 async def ask_how_many(message: MessageReceived, ctx: Context) -> None:
     people = await ctx.ask("?", kind=parse.number)
     await ctx.reply(f"{ctx.language}: {people}")
+
+
+async def ask_twice(message: MessageReceived, ctx: Context) -> None:
+    people = await ctx.ask("?", kind=parse.number, key="people")
+    agrees = await ctx.ask("!", yes="like", key="agrees")
+    await ctx.reply(f"{people} {agrees}")
 
 
 async def test_each_person_is_understood_in_the_language_that_a_function_chooses(subtests: pytest.Subtests) -> None:
@@ -65,7 +72,7 @@ async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
         for text in ("hi", "fr", "beaucoup", "trente", "d'accord"):
             await phone.text(text)
             await phone.quiet()
-        assert [str(each) for each in await phone.replies()][1:] == [
+        assert (await phone.replies())[1:] == [
             "?",
             "Merci de donner un seul nombre entier, par exemple 2 ou douze.",
             "!",
@@ -84,19 +91,10 @@ async def test_an_answer_is_understood_in_the_language_of_its_question_after_a_d
     ]
     for asked, deployed, answer, yes, no in rows:
         for said, is_yes in ((yes, True), (no, False)):
-            bots = [Bot(language=each) for each in (asked, deployed)]
-            for bot in bots:
-
-                @bot.on_message
-                async def ask(message: MessageReceived, ctx: Context) -> None:
-                    people = await ctx.ask("?", kind=parse.number, key="people")
-                    agrees = await ctx.ask("!", yes="like", key="agrees")
-                    await ctx.reply(f"{people} {agrees}")
-
             with subtests.test(asked=asked, deployed=deployed, said=said):
-                async with talking(bots[0]) as phone:
+                async with talking(bot_of(ask_twice, language=asked)) as phone:
                     assert (await answers(phone, "hi", answer))[-1] == "!"
-                    await phone.restart(bot=bots[1])
+                    await phone.restart(bot=bot_of(ask_twice, language=deployed))
                     assert await answers(phone, said) == [f"30 {is_yes}"]
 
 
@@ -116,7 +114,7 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
         await group.by(FRENCH).text("je ne sais pas")
         assert await group.next_reply() == "other"
         await group.by(FRENCH).text("d'accord", reply_to=(group.messages)[1])
-        assert "True" in [str(each) for each in await group.replies()]
+        assert "True" in await group.replies()
 
 
 async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest.Subtests) -> None:
@@ -129,23 +127,13 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
         ("en", float, "2.5", 2.5),
     ]
     for code, kind, text, value in rows:
-        bot, got = Bot(language=code), list[object]()
-
-        @bot.on_message
-        async def ask(message: MessageReceived, ctx: Context, kind: type = kind, got: list[object] = got) -> None:
-            got.append(await ctx.ask("?", kind=kind))
-
         with subtests.test(language=code, text=text):
-            async with talking(bot) as phone:
-                await answers(phone, "hi", text)
-            assert got == [value]
+            async with talking(bot_of(asking("?", kind=kind), language=code)) as phone:
+                assert await answers(phone, "hi", text) == ["?", str(value)]
 
 
 async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(await ctx.ask("?", choices=["赤", "青"]))
-
-    async with talking(bot_of(ask, language="ja"), service="SMS") as phone:
+    async with talking(bot_of(asking("?", choices=["赤", "青"]), language="ja"), service="SMS") as phone:
         assert (await answers(phone, "hi", "２"))[-1] == "青"
 
 
@@ -166,21 +154,14 @@ async def test_an_error_handler_speaks_the_language_of_the_person() -> None:
 
 
 async def test_an_author_replaces_sentences_by_name() -> None:
-    bots = [
-        Bot(language="fr", sentences={"yes_or_no": "Oui ? Non ?"}),
-        Bot(sentences={"yes_or_no": "Oui ? Non ?"}),
-        Bot(
-            language=lambda event, ctx: "fr",
-            sentences={"fr": {"yes_or_no": "Oui ? Non ?"}, "en": {"number": "A number!"}},
-        ),
+    own = {"yes_or_no": "Oui ? Non ?"}
+    rows: list[dict[str, Any]] = [
+        {"language": "fr", "sentences": own},
+        {"sentences": own},
+        {"language": lambda event, ctx: "fr", "sentences": {"fr": own, "en": {"number": "A number!"}}},
     ]
-    for bot in bots:
-
-        @bot.on_message
-        async def ask(message: MessageReceived, ctx: Context) -> None:
-            await ctx.ask("?", yes="like")
-
-        async with talking(bot) as phone:
+    for options in rows:
+        async with talking(bot_of(asking("?", yes="like"), **options)) as phone:
             assert (await answers(phone, "hi", "hm"))[-1] == "Oui ? Non ?"
 
 
@@ -219,10 +200,7 @@ def test_a_missing_library_is_named_when_the_bot_is_made(monkeypatch: pytest.Mon
 
 
 async def test_a_function_that_returns_no_language_fails_the_turn_with_the_reason() -> None:
-    async def never(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("never")
-
-    async with talking(bot_of(never, language=lambda event, ctx: "klingon")) as phone:
+    async with talking(bot_of(says("never"), language=lambda event, ctx: "klingon")) as phone:
         await phone.text("hi")
         assert any("does not speak 'klingon'" in str(error) for error in await phone.errors())
         assert await phone.replies() == []

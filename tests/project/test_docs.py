@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+from answers import answers
 from docs_console import Terminal, steps
 from project.test_reference import anchors, built
 
@@ -211,9 +212,8 @@ def test_every_argument_of_a_bot_is_explained() -> None:
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
-    first = re.search(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert first is not None
-    assert [line.split("#")[0].strip() for line in first[1].splitlines()] == [
+    first, *_ = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == [
         "pip install uv && uv run linqbot dev examples/echo.py",
         "pip install uv && uv run --all-packages pytest",
     ]
@@ -228,14 +228,10 @@ def bot_of(code: str) -> Bot:
 
 
 async def test_the_bot_in_the_readme_takes_an_order() -> None:
-    first = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert first is not None
-    async with talking(bot_of(first[1])) as phone:
-        await phone.text("order")
-        assert await phone.next_reply() == "Which size?"
-        await phone.next_reply()  # the sizes, as a poll
-        await phone.text("M")
-        reply = await phone.next_reply()
+    first, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    async with talking(bot_of(first)) as phone:
+        assert await answers(phone, "order") == ["Which size?", ""]  # the second is a poll of the sizes
+        (reply,) = await answers(phone, "M")
         assert (reply, reply.effect) == ("One M is on its way.", "confetti")
 
 
@@ -246,18 +242,16 @@ async def test_each_bot_of_coming_from_asks_once_and_knows_after_a_restart_what_
     for name, code in (("plain", plain), ("eve", of_eve)):
         with subtests.test(bot=name):
             async with talking(bot_of(code), copies=3) as phone:
-                await phone.text("order")
-                question, *choices = await phone.replies()
+                question, *choices = await answers(phone, "order")
                 await phone.restart()
                 if name == "eve":
                     assert question == "May I order (size S)? 👍 or yes, 👎 or no"
-                    await phone.text("yes")
-                    assert await phone.replies() == ['{"order":"One S is on its way."}']  # as the test model says it
+                    assert await answers(phone, "yes") == [
+                        '{"order":"One S is on its way."}'
+                    ]  # as the test model says it
                 else:
                     assert (question, len(choices)) == ("Which size?", 1)
-                    await phone.text("XL")
-                    await phone.text("M")
-                    assert await phone.replies() == [
+                    assert await answers(phone, "XL", "M") == [
                         "Please answer with one of these: S, M, L.",
                         "One M is on its way.",
                     ]
