@@ -9,22 +9,15 @@ from typing import Any
 
 import pytest
 from direct_dispatch import context_of
-from fakes import Linq, delivery, text_body
+from fakes import Linq, message
 
-from linqbot import Bot, Context, MessageReceived, Router
+from linqbot import Bot, Context, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
 from linqbot.features.state import TurnState
 from linqbot.linq.events.event import OF_CONTEXT
-from linqbot.linq.events.parse import parse
 from linqbot.linq.types.data import Data
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-
-def message() -> MessageReceived:
-    event = parse(delivery(text_body("hi")))
-    assert isinstance(event, MessageReceived)
-    return event
 
 
 async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) -> None:

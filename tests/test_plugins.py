@@ -327,7 +327,7 @@ def test_an_observer_that_is_slow_sometimes_stays() -> None:
 # The carrier
 
 
-def carrying(name: str, carrier: dict[Any, Any]) -> Any:
+def carrying(name: str, given: dict[Any, Any]) -> Any:
     class Carries:
         def __init__(self) -> None:
             self.name = name
@@ -341,7 +341,6 @@ def carrying(name: str, carrier: dict[Any, Any]) -> Any:
         def taken(self, carrier: dict[str, str]) -> None:
             self.got.append(carrier)
 
-    given = carrier
     return Carries()
 
 

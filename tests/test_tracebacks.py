@@ -38,8 +38,7 @@ def in_a_thread(message: MessageReceived, ctx: Context) -> str:
 async def error_of(handler: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, *, full: bool) -> BaseException:
     """Run a handler on a phone, and return the error that a failed wait shows as its cause."""
     monkeypatch.setenv(tracebacks.FULL, "1" if full else "")
-    bot = bot_of(handler)
-    async with talking(bot) as phone:
+    async with talking(bot_of(handler)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed) as failed:
             await phone.next_reply()

@@ -19,6 +19,11 @@ import linqbot.testing
 PACKAGES = [linqbot, linqbot.events, linqbot.testing]
 
 
+def printed(code: str) -> str:
+    """Return what code prints in a new process."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_lists_exactly_the_names_that_it_offers(package: ModuleType) -> None:
     tree = ast.parse(Path(str(package.__file__)).read_text())
@@ -40,11 +45,8 @@ def test_a_package_lists_exactly_the_names_that_it_offers(package: ModuleType) -
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_has_no_other_public_name_than_those_it_lists(package: ModuleType) -> None:
     # In a new process: here, the submodules that other tests have imported are names of the package too.
-    code = (
-        f"import {package.__name__} as package; print(set(dir(package)) - vars(package).keys() == set(package.__all__))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "True"
+    others = "set(dir(package)) - vars(package).keys()"
+    assert printed(f"import {package.__name__} as package; print({others} == set(package.__all__))") == "True"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -97,8 +99,5 @@ def test_the_places_that_errors_name_exist() -> None:
 
 @pytest.mark.process
 def test_importing_linqbot_imports_nothing_else() -> None:
-    code = (
-        "import linqbot, sys; print(sorted(m for m in sys.modules if m.startswith(('pydantic', 'httpx', 'linqbot.'))))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "['linqbot.lazy_exports']"
+    loaded = "sorted(name for name in sys.modules if name.startswith(('pydantic', 'httpx', 'linqbot.')))"
+    assert printed(f"import linqbot, sys; print({loaded})") == "['linqbot.lazy_exports']"

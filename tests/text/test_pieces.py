@@ -20,6 +20,15 @@ def cut(chunks: list[str], *, is_markdown: bool = True) -> list[Piece]:
     return [piece for chunk in chunks for piece in cutter.feed(chunk)] + cutter.close()
 
 
+def in_chunks(source: str, dice: random.Random, *, most: int) -> list[str]:
+    """Return a text in chunks of random sizes."""
+    chunks, at = list[str](), 0
+    while at < len(source):
+        chunks.append(source[at : at + dice.randint(1, most)])
+        at += len(chunks[-1])
+    return chunks
+
+
 def texts(source: str, *, is_markdown: bool = True) -> list[tuple[str, str]]:
     return [(piece.gap, piece.text.text) for piece in cut(list(source), is_markdown=is_markdown)]
 
@@ -84,11 +93,7 @@ CHUNKS = [
 
 @given(st.lists(st.sampled_from(CHUNKS), max_size=40).map("".join), st.randoms(use_true_random=False), st.booleans())
 def test_the_pieces_do_not_depend_on_the_chunks(source: str, dice: random.Random, is_markdown: bool) -> None:
-    chunks, at = [], 0
-    while at < len(source):
-        size = dice.randint(1, 6)
-        chunks.append(source[at : at + size])
-        at += size
+    chunks = in_chunks(source, dice, most=6)
     assert cut(chunks, is_markdown=is_markdown) == cut([source], is_markdown=is_markdown)
 
 
@@ -138,12 +143,7 @@ def test_no_piece_has_half_a_mark_or_is_lost() -> None:
     dice = random.Random(0)
     for _ in range(1000):
         source = some_markdown(dice)
-        chunks, at = [], 0
-        while at < len(source):
-            size = dice.randint(1, 12)
-            chunks.append(source[at : at + size])
-            at += size
-        pieces = cut(chunks)
+        pieces = cut(in_chunks(source, dice, most=12))
         for piece in pieces:
             assert not set("*~`[]") & set(piece.text.text), source
             assert "__" not in piece.text.text
