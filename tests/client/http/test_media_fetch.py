@@ -310,9 +310,9 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
 
 async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(subtests: pytest.Subtests) -> None:
     rows: list[tuple[bytes, str, int | None]] = [
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "responded with 403.*may have expired", 403),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "responded with 404.*may have expired", 404),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", r"responded with 500\.$", 500),
+        (said(b"", "403 Forbidden"), "responded with 403.*may have expired", 403),
+        (said(b"", "404 Not Found"), "responded with 404.*may have expired", 404),
+        (said(b"", "500 Oh"), r"responded with 500\.$", 500),
         (b"HTTP/1.1 304 Same\r\n\r\n", "responded with 304", 304),
         (b"", "no complete response", None),
         (b"HELLO\r\n\r\n", "no complete response", None),
@@ -356,8 +356,8 @@ class Pauses(list[int]):
     "failure",
     [
         b"",
-        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n",
+        said(b"", "503 Slow Down"),
+        said(b"", "429 Too Many"),
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
     ],
     ids=["no answer", "503", "429", "half a body"],
@@ -376,10 +376,10 @@ async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(tmp_path:
 @pytest.mark.parametrize(
     ("answer", "times"),
     [
-        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", 3),
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 1),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 1),
-        (b"HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n", 1),
+        (said(b"", "502 Bad Gateway"), 3),
+        (said(b"", "403 Forbidden"), 1),
+        (said(b"", "404 Not Found"), 1),
+        (said(b"", "501 No"), 1),
         (ok(b"x" * 11), 1),
         (to("http://127.0.0.1:1/"), 1),
     ],

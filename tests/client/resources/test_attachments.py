@@ -44,23 +44,17 @@ async def bucket(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Asyn
         yield server
 
 
-def announced(port: int, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
-    return announced_at(f"http://127.0.0.1:{port}/put?X-Amz-Signature=a%2Bb", content, kind, **headers)
-
-
-def announced_at(url: str, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
-    required = {"Content-Type": kind, "Content-Length": str(len(content)), **headers}
-    return plain(
-        201,
-        {
-            "attachment_id": CHAT,
-            "upload_url": url,
-            "download_url": "https://cdn.linqapp.com/x",
-            "http_method": "PUT",
-            "required_headers": required,
-            "expires_at": "2026-11-05T17:45:00.120Z",
-        },
-    )
+def announced(at: int | str, content: bytes, kind: str = "image/jpeg", **headers: str) -> bytes:
+    """Return Linq's answer to an announced upload, which goes to a port of this machine or to a URL."""
+    body = {
+        "attachment_id": CHAT,
+        "upload_url": at if isinstance(at, str) else f"http://127.0.0.1:{at}/put?X-Amz-Signature=a%2Bb",
+        "download_url": "https://cdn.linqapp.com/x",
+        "http_method": "PUT",
+        "required_headers": {"Content-Type": kind, "Content-Length": str(len(content)), **headers},
+        "expires_at": "2026-11-05T17:45:00.120Z",
+    }
+    return plain(201, body)
 
 
 async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_the_key(tmp_path: Path) -> None:
@@ -89,7 +83,7 @@ async def test_an_upload_to_another_host_goes_over_tls_to_its_checked_address_an
     bucket: Server,
 ) -> None:
     async with served() as linq, client_at(linq.port) as client:
-        linq.answers = [announced_at("https://uploads.example/put?X-Amz-Signature=a%2Bb", b"abc")]
+        linq.answers = [announced("https://uploads.example/put?X-Amz-Signature=a%2Bb", b"abc")]
         await client.attachments.upload(b"abc", filename="a.jpg")
         assert (len(linq.heads), len(bucket.heads)) == (1, 1)
     assert bucket.heads[0].startswith("PUT /put?X-Amz-Signature=a%2Bb HTTP/1.1")
@@ -102,7 +96,7 @@ async def test_an_upload_to_another_host_goes_over_tls_to_its_checked_address_an
 async def test_an_upload_goes_to_no_private_address(bucket: Server, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setattr(media_fetch, "is_public", lambda _: False)
     async with served() as linq, client_at(linq.port) as client:
-        linq.answers = [announced_at(url, b"abc")]
+        linq.answers = [announced(url, b"abc")]
         with pytest.raises(LinqApiError, match="not public") as caught:
             await client.attachments.upload(b"abc", filename="a.jpg")
     assert not isinstance(caught.value, LinqUnavailable)
@@ -122,7 +116,7 @@ async def test_an_upload_to_a_host_that_has_no_address_now_is_repeated_and_then_
 
     monkeypatch.setattr(socket, "getaddrinfo", away)
     async with served() as linq, client_at(linq.port, max_retries=1) as client:
-        linq.answers = [announced_at("https://uploads.example/put", b"abc")] * 2
+        linq.answers = [announced("https://uploads.example/put", b"abc")] * 2
         with pytest.raises(LinqUnavailable, match=r"uploads\.example has no address") as caught:
             await client.attachments.upload(b"abc", filename="a.jpg")
         assert caught.value.is_unsent
