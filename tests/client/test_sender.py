@@ -21,6 +21,7 @@ from linqbot.client.http.pool import Pool
 
 CONTENT = {"parts": [{"type": "text", "value": "hello there"}]}
 LINQS = {"success": False, "error": {"code": 1005, "message": "m"}, "trace_id": "ab12"}
+BODIES: list[Any] = [LINQS, None, b"<title>Please log in</title>", []]
 GONE = answer(404, {**LINQS, "error": {"code": 2002, "message": "m"}})
 
 
@@ -46,8 +47,9 @@ async def test_a_send_is_repeated_under_one_key_until_linq_answers() -> None:
 
 async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subtests) -> None:
     rows: list[tuple[Any, type, int]] = [
-        (answer(500), LinqUnavailable, 3),
-        (answer(408), LinqUnavailable, 3),
+        *((answer(status, body), LinqUnavailable, 3) for status in (408, 500, 503) for body in BODIES),
+        *((answer(401, body), LinqApiError, 1) for body in BODIES),
+        *((answer(429, body), RateLimited, 3) for body in BODIES),
         (answer(429, {"error": {"code": 1007, "message": "m", "retry_after": 3}}), RateLimited, 3),
         (answer(429, retry_after="3600"), RateLimited, 1),
         (answer(404, LINQS), LinqApiError, 1),
@@ -68,6 +70,7 @@ async def test_after_the_last_repetition_the_error_is_ours(subtests: pytest.Subt
                     await client.chats.retrieve(CHAT)
             assert type(caught.value) is kind
             assert caught.value.call == "chats.retrieve"
+            assert isinstance(step, Exception) or caught.value.status == step.status_code
             assert (len(script.requests), len(waits.waited)) == (requests, requests - 1)
             if isinstance(step, Exception):
                 assert caught.value.status is None
