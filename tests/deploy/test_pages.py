@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from crash import Served
+from crash import Served, settled
 from deploy.tools import DEPLOY, ran
 from served_bot import message, post, serving
 
@@ -99,8 +99,7 @@ async def _restart(bot: Served, http: httpx.AsyncClient) -> None:
 
 async def _handled(bot: Served, http: httpx.AsyncClient) -> list[str]:
     """Wait until nothing waits, and return the handled texts."""
-    while (await http.get(bot.url + "/readyz")).json()["waiting"]:
-        pass
+    await settled(http, bot.url)
     return sorted((bot.folder / "handled").read_text().split())
 
 

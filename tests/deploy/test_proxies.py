@@ -79,7 +79,7 @@ async def _delivered(linq: httpx.AsyncClient, url: str, body: bytes) -> None:
     assert (answer.status_code, answer.http_version) == (200, "HTTP/2")
 
 
-async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
+async def test_a_mebibyte_passes_and_more_is_answered_503_over_http_2_too(bot: Behind) -> None:
     largest = message("x" * (MIB - len(message(""))))
     assert len(largest) == MIB
     async with bot.client() as linq:
@@ -92,9 +92,6 @@ async def test_a_mebibyte_passes_and_more_is_answered_503(bot: Behind) -> None:
         many = {f"x-{n}": "y" * 4000 for n in range(30)}
         answer = await linq.post(bot.webhook, content=message("a head"), headers=many)
         assert answer.status_code == 503
-
-
-async def test_a_length_of_more_than_a_mebibyte_is_answered_503_over_http_2_too(bot: Behind) -> None:
     for length in (MIB + 1, 3 * MIB):
         assert await anyio.to_thread.run_sync(status_before_the_body, bot.proxy, length) == 503
 
