@@ -70,7 +70,7 @@ def hi(**how: Any) -> Bot:
     return bot
 
 
-async def test_one_turn_calls_every_observing_hook_in_order() -> None:
+async def test_one_turn_calls_every_observing_hook_in_order_with_the_facts_of_the_turn() -> None:
     every = Every()
     async with talking(hi(plugins=[every])) as phone:
         assert await answers(phone, "Ann") == ["hi Ann"]
@@ -84,13 +84,6 @@ async def test_one_turn_calls_every_observing_hook_in_order() -> None:
     assert of_message[of_message.index("sent") - 3 :][:5] == ["taken", "routed", "stepped", "sent", "turn_ended"]
     for name, facts in every.calls:
         assert facts.keys() == inspect.signature(HOOKS[name]).parameters.keys(), name
-
-
-async def test_hooks_get_the_facts_of_the_turn() -> None:
-    every = Every()
-    async with talking(hi(plugins=[every])) as phone:
-        await phone.text("Ann")
-        await phone.next_reply()
     (sent,) = every.of("sent")
     assert (sent["call"].name, sent["answer"].status, sent["error"]) == ("chats.messages.send", 202, None)
     assert sent["from_journal"] is False
