@@ -12,7 +12,7 @@ from linqbot.testing import talking
 TUESDAY = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-async def test_a_guest_books_with_numbers_days_and_times_in_words(bot: Bot) -> None:
+async def test_a_guest_books_with_numbers_days_and_times_in_words_and_ends_a_question_in_french(bot: Bot) -> None:
     async with talking(bot, start=TUESDAY, service="SMS") as phone:
         assert await answers(phone, "Réserver") == ["Pour combien de personnes ?"]
         assert await answers(phone, "beaucoup") == ["Merci de donner un seul nombre entier, par exemple 2 ou douze."]
@@ -25,8 +25,4 @@ async def test_a_guest_books_with_numbers_days_and_times_in_words(bot: Bot) -> N
         assert await answers(phone, "D’accord !") == [
             "Votre table est réservée : mercredi 2 janvier 2030 à 21:00, en terrasse."
         ]
-
-
-async def test_a_guest_ends_the_question_in_french(bot: Bot) -> None:
-    async with talking(bot, start=TUESDAY) as phone:
         assert (await answers(phone, "reserver", "Laissez tomber !"))[-1] == "Je n’ai rien réservé. À une autre fois !"

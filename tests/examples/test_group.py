@@ -23,14 +23,10 @@ async def test_it_counts_the_people_when_asked(bot: Bot) -> None:
         assert (await group.next_reply()).startswith("2 people")
 
 
-async def test_it_likes_a_message_that_only_mentions_it(bot: Bot) -> None:
+async def test_it_likes_a_message_that_only_mentions_it_and_in_a_direct_chat_asks_for_a_group(bot: Bot) -> None:
     async with talking(bot) as ann:
         group = ann.group(BOB)
         await group.text("nice @bot", mention=True)
         assert await group.next_tapback() == "like"
         assert await group.next_reply() == "You called? Ask me who is in."
-
-
-async def test_in_a_direct_chat_it_asks_to_be_added_to_a_group(bot: Bot) -> None:
-    async with talking(bot) as ann:
         assert await answers(ann, "hello") == ["I am more fun in a group. Add me to one."]

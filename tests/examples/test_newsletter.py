@@ -15,6 +15,7 @@ DAY_S = 86_400.0
 
 async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(bot: Bot) -> None:
     async with talking(bot, start=SUNDAY) as ann:
+        assert await answers(ann, "hello") == ['Write "news on" to get the news on Mondays.']
         bob, cleo, editor = (ann.person(handle) for handle in ("+14155550143", "+14155550144", "+14155550199"))
         for reader in (ann, bob, cleo):
             assert await answers(reader, "news on") == ["You get the news on Mondays."]
@@ -27,8 +28,3 @@ async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(
         assert await editor.replies() == ["1 people got the news, 1 did not."]
         await ann.advance(7 * DAY_S)
         assert await ann.replies() == await editor.replies() == []
-
-
-async def test_others_are_told_how_to_subscribe(bot: Bot) -> None:
-    async with talking(bot, start=SUNDAY) as ann:
-        assert await answers(ann, "hello") == ['Write "news on" to get the news on Mondays.']
