@@ -48,10 +48,14 @@ async def test_a_second_booking_replaces_the_reminder_of_the_first(bot: Bot) -> 
         assert await phone.replies() == [REMINDER.format(5)]
 
 
-async def test_people_of_a_group_book_and_cancel_tables_of_their_own(bot: Bot) -> None:
+async def test_people_of_a_group_book_and_cancel_tables_of_their_own_and_their_hearts_are_not_answered(
+    bot: Bot,
+) -> None:
     async with talking(bot, start=TUESDAY) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob, "cat@example.com")
+        await group.by(bob).react(await group.text("let us eat out"), "love")
+        assert await group.replies() == []
         await group.text("@bot, a table for us", mention=True)
         assert (await answers(group, "Friday 19:30"))[-1] == "What is your name?"
         assert await answers(group, "Ann") == ["Ann, your table for 3 on Friday 04 January at 19:30 is booked."]
@@ -80,11 +84,3 @@ async def test_a_table_is_booked_and_reminded_of_once_wherever_the_bot_is_killed
             "Dana, your table for 4 on Friday 04 January at 19:30 is booked.",
             REMINDER.format(4),
         ]
-
-
-async def test_hearts_between_people_of_a_group_are_not_answered(bot: Bot) -> None:
-    async with talking(bot, start=TUESDAY) as ann:
-        group = ann.group("+14155550143")
-        said = await group.text("let us eat out")
-        await group.by("+14155550143").react(said, "love")
-        assert await group.replies() == []

@@ -67,7 +67,7 @@ async def test_an_order_is_made_once_wherever_the_bot_is_killed(bot: Bot) -> Non
     assert ends == ["You have order 1. Please tell the waiter, too."] * 2
 
 
-async def test_who_does_not_pay_gets_nothing(bot: Bot) -> None:
+async def test_who_does_not_pay_gets_nothing_and_may_order_again(bot: Bot) -> None:
     async with talking(bot) as phone:
         assert await answers(phone, "what is there?") == ["We have:\nsoup $8.00\ntrout $21.00\napple tart $7.00"]
 
@@ -84,13 +84,6 @@ async def test_who_does_not_pay_gets_nothing(bot: Bot) -> None:
         assert statuses(phone) == ["canceled", "canceled"]
         assert not kitchen().orders
 
-
-async def test_after_a_declined_payment_another_one_orders(bot: Bot) -> None:
-    async with talking(bot) as phone:
-        await phone.text("soup")
-        await phone.next_reply()
-        await phone.decline()
-        await phone.next_reply()
         await order_soup(phone)
         assert await phone.replies() == ["Your soup is order 1."]
         assert [*kitchen().orders.values()] == ["soup"]

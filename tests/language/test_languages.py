@@ -69,10 +69,7 @@ async def test_a_person_may_choose_the_language_in_a_conversation() -> None:
         bot_of(ask, language=lambda event, ctx: None if event.actor is None or event.is_own else chosen(event, ctx)),
         service="SMS",
     ) as phone:
-        for text in ("hi", "fr", "beaucoup", "trente", "d'accord"):
-            await phone.text(text)
-            await phone.quiet()
-        assert (await phone.replies())[1:] == [
+        assert (await answers(phone, "hi", "fr", "beaucoup", "trente", "d'accord"))[1:] == [
             "?",
             "Merci de donner un seul nombre entier, par exemple 2 ou douze.",
             "!",
