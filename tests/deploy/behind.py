@@ -62,7 +62,6 @@ class Behind:
 @asynccontextmanager
 async def behind(name: str, folder: Path) -> AsyncIterator[Behind]:
     """Serve a bot with a proxy in front of it."""
-    (folder / name).mkdir()
     async with serving(folder, code=BOT, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
         with PROXIES[name](folder / name, served.url.removeprefix("http://")) as proxy:
             yield Behind(proxy, served, folder)

@@ -58,6 +58,7 @@ _NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
     """Run nginx as on a separate machine. Only ports and paths differ from the files in `deploy/`."""
     program, port = tool("nginx", get=GET["nginx"]), free_port()
+    folder.mkdir(exist_ok=True)
     authority = trustme.CA()
     certificate = authority.issue_cert(DOMAIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
@@ -87,6 +88,7 @@ def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
 def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
     """Run Caddy with the Caddyfile of `deploy/`, to which only options are added that isolate the test's Caddy."""
     program, port = tool("caddy", get=GET["caddy"]), free_port()
+    folder.mkdir(exist_ok=True)
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
     own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {free_port()}\n"
     (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))

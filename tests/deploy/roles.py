@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -23,6 +23,14 @@ def role_of(arguments: list[str]) -> str | None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     return command.make_context(name, rest).params["role"]  # type: ignore[no-any-return]
+
+
+def is_closed(service: dict[str, Any]) -> None:
+    """Check that a container of a bot has no port and few rights, settings without a secret, and the time to stop."""
+    assert "ports" not in service
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_S
+    settings_of(service["environment"])
 
 
 def settings_of(environ: dict[str, str]) -> None:

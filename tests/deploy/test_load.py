@@ -62,7 +62,6 @@ async def test_with_systemds_socket_rolling_restarts_under_load_lose_nothing_and
     tmp_path: Path,
 ) -> None:
     tool("nginx", get=GET["nginx"])
-    (tmp_path / "nginx").mkdir()
     statuses: Counter[int] = Counter()
 
     async def note(answer: httpx.Response) -> None:

@@ -57,7 +57,6 @@ async def served(folder: Path) -> AsyncIterator[tuple[list[Proxy], list[Served]]
             proxies = []
             # Both files have one variable for the address of the bot: Caddy takes a list there, nginx a line for each address.
             for name, between in (("caddy", " "), ("nginx", "; server ")):
-                (folder / name).mkdir()
                 upstreams = between.join(process.url.removeprefix("http://") for process in processes[:2])
                 proxies.append(stack.enter_context(PROXIES[name](folder / name, upstreams)))
             async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:

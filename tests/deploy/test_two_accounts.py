@@ -37,7 +37,6 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
     (tmp_path / "caddy").mkdir()
     (tmp_path / "caddy" / "Caddyfile").write_text(shipped.replace("\thandle /webhooks", f"{routes}\thandle /webhooks"))
     monkeypatch.setattr(proxies, "DEPLOY", tmp_path)
-    (tmp_path / "run").mkdir()
     accounts = {"acme": (ports["8001"], SECRET), "zest": (ports["8002"], OTHER_SECRET)}
     async with AsyncExitStack() as stack:
         for name, (port, secret) in accounts.items():
