@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from app_with_emulator import ANN, LINE, RunningApp, run_app
+from one_handler import bot_of, says
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
 from linqbot.emulator.acts.conversation import Edit, React, Write
@@ -90,13 +91,7 @@ async def test_a_tapback_an_edit_and_a_group_reach_their_handlers(tmp_path: Path
 
 
 async def test_a_person_who_opted_out_gets_no_reply_and_nothing_is_retried(tmp_path: Path) -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("I heard you.")
-
-    async with run_app(bot, tmp_path) as app:
+    async with run_app(bot_of(says("I heard you.")), tmp_path) as app:
         chat = write(app, "STOP")["chat_id"]
         assert await replies(app, chat) == []
         assert await app.storage.dead_letters() == []

@@ -17,7 +17,7 @@ from answers import answers
 from one_handler import bot_of
 from pydantic import Field, HttpUrl
 
-from linqbot import AskCancelled, Bot, Context, MediaPart, MessageReceived, ReactionAdded, parse, poll
+from linqbot import AskCancelled, Context, MediaPart, MessageReceived, ReactionAdded, parse, poll
 from linqbot.events import ContactCardReceived, LocationSharingStarted
 from linqbot.language import CODES, ENGLISH, Sentences, speaking
 from linqbot.language.spoken import language_of
@@ -180,28 +180,22 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture
-def french() -> Bot:
-    bot = Bot(language="fr", loop_breaker=False)
-
-    @bot.on_message
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        try:
-            if message.text == "text":
-                await ctx.ask("Votre nom ?")
-            else:
-                await ctx.ask("Combien ?", kind=KINDS[message.text][0], tries=2)
-        except AskCancelled as error:
-            await ctx.reply(f"Fin : {error.reason}")
-
-    return bot
+async def ask(message: MessageReceived, ctx: Context) -> None:
+    """Ask for an answer of the kind that the message names."""
+    try:
+        if message.text == "text":
+            await ctx.ask("Votre nom ?")
+        else:
+            await ctx.ask("Combien ?", kind=KINDS[message.text][0], tries=2)
+    except AskCancelled as error:
+        await ctx.reply(f"Fin : {error.reason}")
 
 
-async def test_a_french_bot_says_no_sentence_in_english(french: Bot, subtests: pytest.Subtests) -> None:
+async def test_a_french_bot_says_no_sentence_in_english(subtests: pytest.Subtests) -> None:
     assert {*KINDS, *ELSEWHERE} == {*NAMES}
     said: list[str] = []
     in_french = language_of("fr").sentences
-    async with talking(french, start=FRIDAY) as phone:
+    async with talking(bot_of(ask, language="fr", loop_breaker=False), start=FRIDAY) as phone:
 
         async def refused(question: str, answer: str | None, name: str) -> None:
             await phone.advance(60)  # Linq limits the messages of a minute
@@ -211,11 +205,11 @@ async def test_a_french_bot_says_no_sentence_in_english(french: Bot, subtests: p
                 await phone.media(b"\xff\xd8\xff\xe0", "photo.jpg")
             else:
                 await phone.text(answer)
-            replies = [str(each) for each in await phone.replies()]
+            replies = await phone.replies()
             said.extend(replies)
             with subtests.test(sentence=name):
                 assert any(re.fullmatch(pattern(getattr(in_french, name)), each) for each in replies), replies
-            assert str((await answers(phone, "Laissez tomber"))[-1]) == "Fin : word"
+            assert (await answers(phone, "Laissez tomber"))[-1] == "Fin : word"
 
         for name, (_, answer) in KINDS.items():
             await refused(name, answer, name)
