@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from linqbot import LinqbotError
 from linqbot.cli.main import main
-from linqbot.errors import LinqbotError
 from linqbot.ops import explanations
 
 LINQBOT = Path(__file__).parent.parent.parent / "linqbot"

@@ -19,15 +19,11 @@ from one_handler import says
 from pydantic import BaseModel
 from simulated_crash import begun
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.bot.filters import contains, muted
+from linqbot import Bot, Context, LinqApiError, MessageReceived, contains, muted
 from linqbot.client.call import ApiResponse
 from linqbot.content.streaming import PaceName
-from linqbot.errors import LinqApiError
 from linqbot.features.handoff import RELAY_STEP
 from linqbot.linq.events.delivery import Joined
-from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.dry_runs.dry_deploy import loaded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection

@@ -14,10 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from simulated_crash import begun
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.errors import AskTimeout
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
+from linqbot import AskTimeout, Bot, Context, MessageReceived, ReactionAdded
 
 ANN, BOB = "+14155550142", "+15550001111"
 QUESTIONS: list[dict[str, Any]] = [

@@ -11,13 +11,8 @@ from dry_deploys import Day, texts, the_group
 from fakes import LINE, tapback, text_body
 from one_handler import says
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.bot.filters import in_direct, in_group, to_line
-from linqbot.engine.failure import Failure
-from linqbot.errors import Refused
+from linqbot import Bot, Context, Failure, MessageReceived, ReactionAdded, Refused, in_direct, in_group, to_line
 from linqbot.hookspecs import TurnReport, hookimpl
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
 
 pytestmark = pytest.mark.anyio
 

@@ -11,13 +11,9 @@ from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_ma
 from pydantic import BaseModel
 from simulated_crash import begun
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import AskCancelled, Bot, Context, Effect, MessageContent, MessageReceived, ReactionAdded, TextPart
 from linqbot.client.call import ApiResponse
-from linqbot.errors import AskCancelled
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.events.poll import PollVoteAdded
-from linqbot.linq.types.message import Effect, MessageContent, TextPart
+from linqbot.events import PollVoteAdded
 from linqbot.storage.upkeep import Selection
 
 pytestmark = pytest.mark.anyio

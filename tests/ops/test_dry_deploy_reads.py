@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import delivery, text_body
 
-from linqbot import Bot, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
-from linqbot.client.client import Client
+from linqbot import Bot, Client, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
 from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 from postgres_server import empty_storage_url
 
-from linqbot import Bot, Context, MessageReceived, Refused, Router, contains, in_group, muted
+from linqbot import Bot, Context, Event, MessageReceived, Refused, Router, contains, hookimpl, in_group, muted
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.emulator.model.faults import Fault
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.event import Event
 from linqbot.ops.why import look
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage

@@ -13,14 +13,11 @@ import click
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, Context, MessageReceived, markdown, poll
+from linqbot import Bot, Context, Event, LinkPart, MessageReceived, ReactionAdded, markdown, poll
 from linqbot.bot.router import Next
 from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import ReactionAdded
-from linqbot.linq.types.message import LinkPart
 from linqbot.ops.why import look
 from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking

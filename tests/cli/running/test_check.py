@@ -29,7 +29,7 @@ from ports import free_port
 from postgres_server import as_role, empty_storage_url, execute, server_url
 
 import linqbot.ops.doctor
-from linqbot.client.client import Client
+from linqbot import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.ops.doctor import account

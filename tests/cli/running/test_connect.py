@@ -15,14 +15,12 @@ import pytest
 from cli.practice import KEY, Practice, serve
 from click.testing import CliRunner, Result
 
-from linqbot import Bot, MessageReceived, Router
+from linqbot import Bot, Event, MessageEdited, MessageReceived, Router, UnknownEvent
 from linqbot.cli.main import main
 from linqbot.errors import ConfigError
+from linqbot.events import PollSent
 from linqbot.features.asking.arrivals import ANSWERS
-from linqbot.linq.events.event import Event, UnknownEvent
-from linqbot.linq.events.message import MessageEdited
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.linq.events.poll import PollSent
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 from linqbot.server.secret_file import SecretFile
 

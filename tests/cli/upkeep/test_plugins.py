@@ -20,7 +20,7 @@ from signed import SECRET
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples

@@ -17,14 +17,13 @@ from click.testing import CliRunner, Result
 from fakes import CHAT, PERSON, delivery, text_body
 from simulated_crash import begun
 
-from linqbot.bot.context import Context
+from linqbot import Context, MessageReceived
 from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
+from linqbot.events import Delivery
 from linqbot.features.later import timer
-from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.message import MessageReceived
 from linqbot.ops.why import without_messages
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt

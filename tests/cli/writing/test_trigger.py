@@ -15,11 +15,10 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from linqbot import Bot, Client, Context, MessageReceived
+from linqbot import Bot, Client, Context, MessageReceived, ScheduleDue
 from linqbot.cli.main import main
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.linq.events.parse import EVENT_TYPES, parse
-from linqbot.linq.events.proactive import ScheduleDue
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.memory import MemoryStorage
 
