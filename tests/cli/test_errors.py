@@ -8,11 +8,9 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from signed import SECRET
+from typed_command import run, shown
 
-from linqbot.cli.main import main
-
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
 ECHO = "from linqbot import Bot\nbot = Bot()\n"
 
@@ -21,10 +19,6 @@ ECHO = "from linqbot import Bot\nbot = Bot()\n"
 def folder(command_folder: Path) -> Path:
     (command_folder / "bot.py").write_text(ECHO)
     return command_folder
-
-
-def run(*arguments: str, **environ: str) -> Result:
-    return CliRunner().invoke(main, list(arguments), env=environ)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +34,11 @@ def run(*arguments: str, **environ: str) -> Result:
     ],
 )
 def test_serve_names_a_missing_setting_and_how_to_get_it(environ: dict[str, str], says: list[str]) -> None:
-    result = run("serve", "bot.py", **environ)
-    assert result.exit_code == 2
+    said = shown("serve", "bot.py", code=2, **environ)
     for words in says:
-        assert words in result.output
-    for secret in ("nonsense", "token-that-must-not-show", "AQIDBAUG", "many"):
-        assert secret not in result.output
-    assert "Traceback" not in result.output
+        assert words in said
+    for hidden in ("nonsense", "token-that-must-not-show", "AQIDBAUG", "many", "Traceback"):
+        assert hidden not in said
 
 
 @pytest.mark.parametrize(
@@ -80,23 +72,23 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
     for command, spec in itertools.product(["serve", "dev", "check"], [".", "./", "..", "bots", "", ":bot"]):
         with subtests.test(command=command, spec=spec):
             # The check would ask Linq.
-            result = run(command, spec, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9")
-            assert result.exit_code == (1 if command == "check" else 2)
-            path, said = Path(spec.partition(":")[0]), " ".join(result.output.split())
+            said = shown(
+                command, spec, code=1 if command == "check" else 2, **GOOD, LINQ_API_V3_BASE_URL="http://127.0.0.1:9"
+            )
+            path = Path(spec.partition(":")[0])
             fix = f"Give the path of the Python file with your bot, such as {path / 'bot.py'}."
-            assert f"{path} is a folder. {fix}" in said
+            assert f"{path} is a folder. {fix}" in " ".join(said.split())
 
 
 def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None:
     (folder / "bots").mkdir()
     (folder / "bots" / "bot.py").write_text("")
-    assert run("connect", "sync", "--dry-run").exit_code == 0
-    assert run("connect", "sync", "--dry-run", ".").exit_code == 0
+    shown("connect", "sync", "--dry-run")
+    shown("connect", "sync", "--dry-run", ".")
     assert "bots/bot.py has no Bot" in run("connect", "sync", "--dry-run", "bots").output
     (folder / "bot.py").unlink()
     for command in (["serve"], ["dev"], ["rehearse"], ["connect", "sync", "--dry-run"], ["connect", "sync"]):
-        missing = run(*command, **GOOD)
-        assert (missing.exit_code, "There is no bot.py in this folder." in missing.output) == (2, True), command
+        assert "There is no bot.py in this folder." in shown(*command, code=2, **GOOD), command
 
 
 WRONG_HANDLER = ECHO + "@bot.on_message(5)\nasync def greet(message, ctx): ...\n"
@@ -141,16 +133,15 @@ NO_BOT: list[tuple[str, str, str, int, list[str]]] = [
 def test_why_no_bot_is_found_is_explained_with_its_own_lines_only(folder: Path, subtests: pytest.Subtests) -> None:
     (folder / "shop").mkdir()
     (folder / "shop" / "__init__.py").write_text(ECHO)
-    assert run("connect", "sync", "--dry-run", "shop:bot").exit_code == 0
+    shown("connect", "sync", "--dry-run", "shop:bot")
     for file, content, spec, exit_code, says in NO_BOT:
         with subtests.test(spec=spec, content=content):
             (folder / file).write_text(content)
             for command in (["serve"], ["connect", "sync", "--dry-run"]):
-                result = run(*command, spec, **GOOD)
-                assert result.exit_code == exit_code
-                assert [words for words in says if words not in result.output] == []
+                said = shown(*command, spec, code=exit_code, **GOOD)
+                assert [words for words in says if words not in said] == []
                 for of_ours in ("nearest.py", "importlib", "click", "linqbot/ops"):
-                    assert of_ours not in result.output
+                    assert of_ours not in said
 
 
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
@@ -178,93 +169,74 @@ def test_each_mistake_in_a_file_is_named_with_the_way_to_correct_it(folder: Path
     for code, says in DO_NOT_START.items():
         (folder / "bot.py").write_text(f"{ABOVE}{code}\n")
         with subtests.test(code=code):
-            result = run("serve", "bot.py", **GOOD)
-            assert (result.exit_code, says in " ".join(result.output.split())) == (1, True), result.output
+            assert says in " ".join(shown("serve", "bot.py", code=1, **GOOD).split())
 
 
 @pytest.mark.parametrize("spec", ["bot.py", "bot_that_ends"])
 @pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", 'sys.exit("Set the shop.")'])
 def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, spec: str, ends: str) -> None:
     (folder / f"{spec.removesuffix('.py')}.py").write_text(f"{ECHO}import sys\n{ends}\n")
-    result = run("connect", "sync", "--dry-run", spec)
-    assert result.exit_code == 1
-    assert f"{spec} cannot be imported" in result.output
-    assert "line 4" in result.output
-    assert 'if __name__ == "__main__":' in result.output
+    said = shown("connect", "sync", "--dry-run", spec, code=1)
+    for words in (f"{spec} cannot be imported", "line 4", 'if __name__ == "__main__":'):
+        assert words in said
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["connect", "sync", "--dry-run"], ["check", "--only", "plugins"]],
-)
-def test_what_a_bot_prints_is_not_in_the_json(folder: Path, command: list[str]) -> None:
+def test_what_a_bot_prints_is_not_in_the_json(folder: Path) -> None:
     (folder / "bot.py").write_text(
         ECHO + "print('imported')\n@bot.on_message\nasync def greet(message, ctx): print('greeted')\n"
     )
-    result = run(*command, "bot.py", "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)
-    assert result.stderr.startswith("imported\n")
+    for command in (["connect", "sync", "--dry-run"], ["check", "--only", "plugins"]):
+        result = run(*command, "bot.py", "--json")
+        assert (result.exit_code, result.stderr.startswith("imported\n")) == (0, True), result.output
+        assert json.loads(result.stdout)
 
 
-@pytest.mark.parametrize(
-    "options", [["--dev", "--storage", "sqlite:///x.db"], ["--storage", "sqlite:///x.db", "--dev"]]
-)
-def test_two_options_that_each_name_a_storage_are_a_usage_error(options: list[str]) -> None:
-    result = run("waiting", "retry", "--all", *options)
-    assert result.exit_code == 2
-    assert "Give either --storage or --dev: each names a storage." in result.output
+def test_two_options_that_each_name_a_storage_are_a_usage_error() -> None:
+    storage = ["--storage", "sqlite:///x.db"]
+    for options in (["--dev", *storage], [*storage, "--dev"]):
+        said = shown("waiting", "retry", "--all", *options, code=2)
+        assert "Give either --storage or --dev: each names a storage." in said
 
 
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
+def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(subtests: pytest.Subtests) -> None:
+    for command, says in [
         (["person", "forget", " ", "--yes"], "HANDLE is empty."),
         (["person", "show", ""], "It is empty. Write a handle, the id of a chat, or bot."),
         (["person", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
         (["explain", ""], "There is no code"),
-    ],
-)
-def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(command: list[str], says: str) -> None:
-    result = run(*command, LINQBOT_STORAGE="sqlite:///made.db")
-    assert result.exit_code == 2
-    assert says in result.output
-    assert not Path("made.db").exists()
+    ]:
+        with subtests.test(command=command):
+            assert says in shown(*command, code=2, LINQBOT_STORAGE="sqlite:///made.db")
+            assert not Path("made.db").exists()
 
 
-def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start(folder: Path) -> None:
-    result = run("dev", "--no-bot", "--port", "0", "--state", "missing/state.json")
-    assert result.exit_code == 2
-    assert "The folder of the state missing/state.json does not exist. Create it" in result.output
+def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start() -> None:
+    said = shown("dev", "--no-bot", "--port", "0", "--state", "missing/state.json", code=2)
+    assert "The folder of the state missing/state.json does not exist. Create it" in said
 
 
-@pytest.mark.parametrize("command", [["explain", "LQB1001"], ["serve", "missing.py"], ["check"]])
-def test_no_color_in_the_environment_keeps_colors_away(command: list[str]) -> None:
-    def printed(**environ: str) -> str:
-        return CliRunner().invoke(main, command, env=GOOD | {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"} | environ, color=True).output  # fmt: skip
-
-    assert "\x1b[" in printed(NO_COLOR="")
-    assert "\x1b[" not in printed(NO_COLOR="1")
+def test_no_color_in_the_environment_keeps_colors_away() -> None:
+    for command in (["explain", "LQB1001"], ["serve", "missing.py"], ["check"]):
+        for value in ("", "1"):
+            environ = GOOD | {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9", "NO_COLOR": value}
+            assert ("\x1b[" in run(*command, color=True, **environ).output) is (value == ""), command
 
 
-@pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
-def test_an_address_of_another_machine_is_refused_with_what_to_do(host: str) -> None:
-    result = run("serve", "bot.py", **GOOD, LINQBOT_HOST=host)
-    assert result.exit_code == 2
-    assert "or a --host of this machine" in result.output
+def test_an_address_of_another_machine_is_refused_with_what_to_do() -> None:
+    for host in ("203.0.113.1", "no-such-host.invalid"):
+        assert "or a --host of this machine" in shown("serve", "bot.py", code=2, **GOOD, LINQBOT_HOST=host)
 
 
 def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> None:
-    (folder / "linqbot.toml").write_text("prot = 1\n")
-    result = run("serve", "bot.py", **GOOD)
-    assert result.exit_code == 2
-    assert "linqbot.toml sets prot, which is not a setting. Did you mean port?" in result.output
-    (folder / "linqbot.toml").write_text("port = \n")
-    result = run("serve", "bot.py", **GOOD)
-    assert "linqbot.toml cannot be read as TOML" in result.output
+    for text, says in [
+        ("prot = 1\n", "linqbot.toml sets prot, which is not a setting. Did you mean port?"),
+        ("port = \n", "linqbot.toml cannot be read as TOML"),
+    ]:
+        (folder / "linqbot.toml").write_text(text)
+        assert says in shown("serve", "bot.py", code=2, **GOOD)
 
 
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:
-    output = click.unstyle(run("serve", "--help").output)
+    output = click.unstyle(shown("serve", "--help"))
     for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):
         assert name in output

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from typed_command import data, shown
 
 from linqbot import LinqbotError
-from linqbot.cli.main import main
 from linqbot.ops import explanations
 
 LINQBOT = Path(__file__).parent.parent.parent / "linqbot"
 EVENTS = Path(__file__).parent.parent / "data" / "events"
 SIZES = {1000, 1024, 2000, 2048, 3000, 4096, 5000}
 """Numbers that look like codes and are counts."""
-
-
-def explain(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["explain", *arguments])
 
 
 def numbers() -> Iterator[int]:
@@ -98,37 +92,30 @@ def test_a_code_is_found_however_it_is_written(subtests: pytest.Subtests) -> Non
         ("409", "Linq's errors with status 409", "2014 HTTP 409"),
     ]:
         with subtests.test(asked=asked, code=code, says=says):
-            result = explain(asked)
-            assert result.exit_code == 0
-            assert result.output.startswith(code)
-            assert says in " ".join(result.output.split())
-            assert max(map(len, result.output.splitlines())) <= 80
+            output = shown("explain", asked)
+            assert output.startswith(code)
+            assert says in " ".join(output.split())
+            assert max(map(len, output.splitlines())) <= 80
 
 
-@pytest.mark.parametrize(
-    ("asked", "near"), [("LQB201", "LQB2001"), ("2042", "2024"), ("R104", "R14"), ("RateLimit", "RateLimited")]
-)
-def test_a_misspelt_code_gets_a_suggestion(asked: str, near: str) -> None:
-    result = explain(asked)
-    assert result.exit_code == 2
-    assert f"There is no code {asked}. Did you mean" in result.stderr
-    assert near in result.stderr
+def test_a_misspelt_code_gets_a_suggestion(subtests: pytest.Subtests) -> None:
+    for asked, near in ("LQB201", "LQB2001"), ("2042", "2024"), ("R104", "R14"), ("RateLimit", "RateLimited"):
+        with subtests.test(asked=asked):
+            said = shown("explain", asked, code=2)
+            assert f"There is no code {asked}. Did you mean" in said
+            assert near in said
 
 
-def test_without_a_code_it_lists_all_codes() -> None:
-    result = explain()
-    assert result.exit_code == 0
+def test_all_codes_are_listed_for_people_and_as_json_which_has_the_link_of_a_code() -> None:
+    output = shown("explain")
     for code in explanations.everything():
-        assert re.search(rf"^  {code}\b", result.output, re.MULTILINE), code
-    assert max(map(len, result.output.splitlines())) <= 80
-
-
-def test_json_has_the_link_of_a_code_and_lists_every_code() -> None:
-    assert json.loads(explain("2024", "--json").output)["link"].endswith("/2024/")
-    assert [each["code"] for each in json.loads(explain("--json").output)] == list(explanations.everything())
+        assert re.search(rf"^  {code}\b", output, re.MULTILINE), code
+    assert max(map(len, output.splitlines())) <= 80
+    assert [each["code"] for each in data("explain")] == list(explanations.everything())
+    assert data("explain", "2024")["link"].endswith("/2024/")
 
 
 def test_the_rule_of_effects_lists_their_names() -> None:
-    text = " ".join(explain("R33").output.split())
+    text = " ".join(shown("explain", "R33").split())
     assert "Screen effects: confetti, fireworks," in text
     assert "Bubble effects: slam, loud, gentle, invisible." in text

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from typed_command import shown
 
 from linqbot import Bot, Context, Draft, MessageReceived
 from linqbot.cli.dev.reporting import TurnReports
 from linqbot.cli.dev.turn_report import ObservedTurn
-from linqbot.cli.main import main
 from linqbot.hookspecs import TurnStep
 from linqbot.ops import runs
 from linqbot.ops.why import look
@@ -65,8 +64,8 @@ async def test_why_shows_each_run_with_its_steps_without_what_people_wrote(tmp_p
     )
     names = ("agent/model@ab#0", "agent/tool:book@c1#0")
     assert (first, second) == ([(each, False) for each in names], [(names[0], True), (names[1], False)])
-    shown = [[part.partition(" ms")[0].rstrip("0123456789") for part in runs.lines_of(row)] for row in case.rows]
-    assert shown == [
+    parts = [[part.partition(" ms")[0].rstrip("0123456789") for part in runs.lines_of(row)] for row in case.rows]
+    assert parts == [
         ["run 1: retry, ", "model: ", "book: failed after "],
         ["run 2: handled, ", "model: remembered", "book: "],
     ]
@@ -75,8 +74,8 @@ async def test_why_shows_each_run_with_its_steps_without_what_people_wrote(tmp_p
     assert lines[1].endswith(" ms, 7 + 2 tokens, $0.0025")
     assert lines[2].endswith(" ms: OSError")
     assert lines[3].endswith(" ms, 1 of 2 steps remembered")
-    printed = await asyncio.to_thread(CliRunner().invoke, main, ["why", bubble.id, "--storage", url, "--no-ask-linq"])
-    assert [line.strip() for line in printed.output.splitlines()[2:8]] == lines
+    printed = await asyncio.to_thread(shown, "why", bubble.id, "--storage", url, "--no-ask-linq")
+    assert [line.strip() for line in printed.splitlines()[2:8]] == lines
 
 
 async def test_the_page_shows_a_step_at_once_and_each_run_with_arguments_and_results() -> None:

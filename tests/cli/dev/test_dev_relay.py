@@ -14,10 +14,9 @@ import linq_cli
 import pytest
 from cli.practice import KEY
 from cli.running.test_connect import LINES, RECEIPTS, Account
-from click.testing import CliRunner
+from typed_command import shown
 
 from linqbot.cli.dev.relay import said_by
-from linqbot.cli.main import main
 from linqbot.features.asking.arrivals import ANSWERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the program that stands for Linq's CLI is a shell script")
@@ -91,8 +90,7 @@ def test_a_wrong_line_or_key_or_a_missing_program_ends_dev_with_what_to_do(accou
         (["--line", LINES[0]], {"LINQ_API_V3_API_KEY": ""}, 2, "LINQ_API_V3_API_KEY is not set"),
         (["--line", LINES[0], "--public-url", "https://x.test"], {}, 2, "Give one of --line, --public-url"),
     ]:
-        result = CliRunner().invoke(main, ["dev", *arguments], env=account.environ | environ)
-        assert (result.exit_code, says in " ".join(result.output.split())) == (code, True), result.output
+        assert says in " ".join(shown("dev", *arguments, code=code, **account.environ | environ).split())
         assert account.subscriptions() == []
 
 

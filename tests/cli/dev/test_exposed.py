@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from typed_command import shown
 
 from linqbot.cli.commands.dev import exposed
-from linqbot.cli.main import main
 from linqbot.server import uvicorn_server
 
 ECHO = Path(__file__).parents[3] / "examples" / "echo.py"
@@ -66,9 +65,8 @@ def test_dev_prints_an_address_for_this_machine_and_those_for_others(
 def test_a_malformed_host_is_refused(subtests: pytest.Subtests) -> None:
     for value in ["http://mybox", "mybox:4010", "*", "", "my box", "[mybox]:1"]:
         with subtests.test(value=value):
-            refused = CliRunner().invoke(main, ["dev", "--no-bot", "--allow-host", value])
-            assert refused.exit_code == 2
-            assert "Write a name or an IP address alone" in refused.output
+            said = shown("dev", "--no-bot", "--allow-host", value, code=2)
+            assert "Write a name or an IP address alone" in said
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,13 @@ import httpx
 import pytest
 import structlog
 from cli.practice import ALONE, KEY, is_ready, serve_alone
-from click.testing import CliRunner
 from emulator_control import ANN, replies, text
 from fake_api import FakeApi
 from loader import Connection
 from ports import free_port
 from signed import linq
+from typed_command import data, shown
 
-from linqbot.cli.main import main
 from linqbot.ops.bot_file import log_opt_outs
 from linqbot.ops.dry_runs.dry_deploy import loaded
 
@@ -115,17 +114,12 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
 
 
 def test_send_sends_one_message(emulator: str) -> None:
-    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
-    first = CliRunner().invoke(main, ["send", ANN, "--text", "hi", "--json"], env=environ)
-    assert first.exit_code == 0, first.output
-    assert set(json.loads(first.output)) == {"chat_id", "message_id"}
-    piped = ["send", ANN, "--from", "+12025550100", "--effect", "slam"]
-    second = CliRunner().invoke(main, piped, env=environ, input="from a pipe\n")
-    assert second.exit_code == 0, second.output
+    environ: dict[str, Any] = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
+    assert set(data("send", ANN, "--text", "hi", **environ)) == {"chat_id", "message_id"}
+    shown("send", ANN, "--from", "+12025550100", "--effect", "slam", input="from a pipe\n", **environ)
     assert replies(emulator) == ["hi", "from a pipe"]
-    refused = CliRunner().invoke(main, ["send", "555", "--text", "hi"], env=environ)
-    assert refused.exit_code == 1
-    assert "R7" in refused.output or "R8" in refused.output
+    refused = shown("send", "555", "--text", "hi", code=1, **environ)
+    assert "R7" in refused or "R8" in refused
 
 
 def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], port: int) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from patience import PATIENCE_S
+from typed_command import data, shown
 
-from linqbot.cli.main import main
 from linqbot.clock import MovableClock
 from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.ops import broadcasts
@@ -64,12 +62,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(*arguments: str, **more: Any) -> Result:
-    return CliRunner().invoke(main, ["waiting", *arguments], **more)
-
-
 def test_list_shows_the_newest_first(path: Path) -> None:
-    first, second = json.loads(run("list", "--broadcasts", "--json").output)
+    first, second = data("waiting", "list", "--broadcasts")
     assert (first["name"], second["name"]) == ("august", "july")
     assert second == {
         "name": "july",
@@ -85,59 +79,52 @@ def test_list_shows_the_newest_first(path: Path) -> None:
         "cancelled": 0,
         "pending": 4,
     }
-    table = run("list", "--broadcasts").output.splitlines()
+    table = shown("waiting", "list", "--broadcasts").splitlines()
     assert table[0].split()[:3] == ["name", "status", "line"]
     assert len(table) == 3
 
 
-def test_show_prints_the_counts_and_the_reasons(path: Path) -> None:
-    shown = run("broadcast", "july").output
-    assert "refused      2 × 403/2026: blocked\n" in shown
-    assert "pending      4\n" in shown
-    assert "cancelled" not in shown
-    assert PEOPLE[1] not in shown
-
-
-def test_show_lists_the_people_with_an_outcome(path: Path) -> None:
-    shown = json.loads(run("broadcast", "july", "--outcome", "refused", "--json").output)
-    assert shown["reasons"] == {"refused": {"403/2026: blocked": 2}, "failed": {}}
-    assert shown["recipients"][0] == {
+def test_show_prints_the_counts_the_reasons_and_the_people_with_an_outcome(path: Path) -> None:
+    said = shown("waiting", "broadcast", "july")
+    assert "refused      2 × 403/2026: blocked\n" in said
+    assert "pending      4\n" in said
+    assert "cancelled" not in said
+    assert PEOPLE[1] not in said
+    found = data("waiting", "broadcast", "july", "--outcome", "refused")
+    assert found["reasons"] == {"refused": {"403/2026: blocked": 2}, "failed": {}}
+    assert found["recipients"][0] == {
         "n": 2,
         "handle": PEOPLE[1],
         "outcome": "refused",
         "at": "2027-01-15T08:00:03.000Z",
         "reason": "403/2026: blocked",
     }
-    assert [one["n"] for one in shown["recipients"]] == [2, 4]
-    assert PEOPLE[3] in run("broadcast", "july", "--outcome", "refused").output
-    assert "No recipient is failed." in run("broadcast", "july", "--outcome", "failed").output
+    assert [one["n"] for one in found["recipients"]] == [2, 4]
+    assert PEOPLE[3] in shown("waiting", "broadcast", "july", "--outcome", "refused")
+    assert "No recipient is failed." in shown("waiting", "broadcast", "july", "--outcome", "failed")
 
 
 def test_a_paused_broadcast_can_be_resumed_and_cancelled(path: Path) -> None:
-    assert json.loads(run("broadcast", "july", "--pause", "--json").output)["status"] == "paused"
-    refused = run("broadcast", "july", "--pause")
-    assert refused.exit_code == 1
-    assert "The broadcast july is paused. Only one that is running can be changed in this way." in refused.stderr
-    assert json.loads(run("broadcast", "july", "--resume", "--json").output)["status"] == "running"
-    assert run("cancel", "july", input="n\n").exit_code != 0
-    cancelled = json.loads(run("cancel", "july", "--yes", "--json").output)
+    july = ("waiting", "broadcast", "july")
+    assert data(*july, "--pause")["status"] == "paused"
+    refused = shown(*july, "--pause", code=1)
+    assert "The broadcast july is paused. Only one that is running can be changed in this way." in refused
+    assert data(*july, "--resume")["status"] == "running"
+    shown("waiting", "cancel", "july", input="n\n", code=1)
+    cancelled = data("waiting", "cancel", "july", "--yes")
     assert (cancelled["status"], cancelled["cancelled"], cancelled["pending"]) == ("cancelled", 4, 0)
-    assert "Only one that is paused" in run("broadcast", "july", "--resume").stderr
+    assert "Only one that is paused" in shown(*july, "--resume", code=1)
+    # One that has ended is watched for no time.
+    assert data(*july, "--watch")["pending"] == 0
 
 
 def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
     for command in ([], ["--pause"], ["--resume"], ["--watch"]):
-        failed = run("broadcast", "june", *command)
-        assert failed.exit_code == 1
-        assert "There is no broadcast june. See: linqbot waiting list --broadcasts" in failed.stderr
-    unasked = run("cancel", "june", input="y\n")
-    assert "Cancel the broadcast" not in unasked.output
-    assert "No open question, scheduled send or broadcast has the id june." in unasked.stderr
-
-
-def test_watching_a_broadcast_that_has_ended_returns_at_once(path: Path) -> None:
-    run("cancel", "july", "--yes")
-    assert json.loads(run("broadcast", "july", "--watch", "--json").output)["pending"] == 0
+        said = shown("waiting", "broadcast", "june", *command, code=1)
+        assert "There is no broadcast june. See: linqbot waiting list --broadcasts" in said
+    unasked = shown("waiting", "cancel", "june", input="y\n", code=1)
+    assert "Cancel the broadcast" not in unasked
+    assert "No open question, scheduled send or broadcast has the id june." in unasked
 
 
 @pytest.mark.anyio

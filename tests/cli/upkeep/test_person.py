@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 from cli.practice import KEY
-from click.testing import CliRunner, Result
 from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
 from plugin_packages import install_plugin
 from sqlite_connections import bytes_of
+from typed_command import data, run, shown
 
-from linqbot.cli.main import main
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -56,10 +55,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(*arguments: str, **more: Any) -> Result:
-    return CliRunner().invoke(main, ["person", *arguments], **more)
-
-
 def stored(path: Path) -> list[StateRow]:
     async def read() -> list[StateRow]:
         async with SQLiteStorage(path, serving=False) as storage:
@@ -69,26 +64,23 @@ def stored(path: Path) -> list[StateRow]:
 
 
 def test_the_log_says_who_did_what_and_why(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def log() -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(CliRunner().invoke(main, ["waiting", "list", "--log", "--json"]).output)
-        return rows
-
-    run("edit", "bot", "Menu", "--value", '{"soup": 4}', "--as", "Eve", "--reason", "new menu")
+    run("person", "edit", "bot", "Menu", "--value", '{"soup": 4}', "--as", "Eve", "--reason", "new menu")
     monkeypatch.setenv("LINQBOT_OPERATOR", "Dana")
-    run("edit", "c-1", "Table", "--value", '{"seats": 5}')
+    run("person", "edit", "c-1", "Table", "--value", '{"seats": 5}')
     monkeypatch.delenv("LINQBOT_OPERATOR")
-    run("forget", ANN, "--yes", "--reason", "ticket 12")
+    run("person", "forget", ANN, "--yes", "--reason", "ticket 12")
     facts = ("who", "what", "target", "about", "reason", "counts")
-    (receipt, *others) = [tuple(row[name] for name in facts) for row in log()]
+    log = data("waiting", "list", "--log")
+    (receipt, *others) = [tuple(row[name] for name in facts) for row in log]
     assert others == [("Dana", "edit", "Table", "c-1", None, None), ("Eve", "edit", "Menu", None, "new menu", None)]
     assert receipt[:3] == (getpass.getuser(), "forget", "")
     assert receipt[4:] == ("ticket 12", {"state": 1})
-    assert ANN not in str(log())
-    (line, *_) = CliRunner().invoke(main, ["waiting", "list", "--log", "--chat", "c-1"]).output.splitlines()[1:]
+    assert ANN not in str(log)
+    (line, *_) = shown("waiting", "list", "--log", "--chat", "c-1").splitlines()[1:]
     assert re.fullmatch(r"\S+Z  Dana  edit  Table", line.strip())
-    shown = run("show", ANN).output
-    assert "Nothing is kept of this person." in shown
-    assert re.search(rf"Z  {getpass.getuser()}  forget  1 state +ticket 12$", shown, re.MULTILINE)
+    said = shown("person", "show", ANN)
+    assert "Nothing is kept of this person." in said
+    assert re.search(rf"Z  {getpass.getuser()}  forget  1 state +ticket 12$", said, re.MULTILINE)
 
 
 @pytest.fixture
@@ -110,39 +102,38 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
 
 
 def test_show_prints_what_is_stored_about_a_person_a_chat_or_the_bot(path: Path) -> None:
-    assert f'scope        person:{ANN}\nname         Guest\nvalue        {{"name": "Änn"}}\n' in run("show", ANN).output
-    named = run("show", ANN, "--name", "Guest").output
-    assert named == f'person:{ANN}  Guest\n{{\n  "name": "Änn"\n}}\n'
-    assert json.loads(run("show", "c-1", "--json").output) == [
-        {"scope": "chat:c-1", "name": "Table", "value": {"seats": 4}}
-    ]
-    assert json.loads(run("show", "bot", "--json").output)[0]["value"] == {"soup": 3}
-    assert "Nothing is kept of this person.\n" in run("show", "ann@example.com").output
-    assert run("show", "c-2").output == "No state is stored for chat:c-2.\n"
+    assert f'scope        person:{ANN}\nname         Guest\nvalue        {{"name": "Änn"}}\n' in shown(
+        "person", "show", ANN
+    )
+    assert shown("person", "show", ANN, "--name", "Guest") == f'person:{ANN}  Guest\n{{\n  "name": "Änn"\n}}\n'
+    assert data("person", "show", "c-1") == [{"scope": "chat:c-1", "name": "Table", "value": {"seats": 4}}]
+    assert data("person", "show", "bot")[0]["value"] == {"soup": 3}
+    assert "Nothing is kept of this person.\n" in shown("person", "show", "ann@example.com")
+    assert shown("person", "show", "c-2") == "No state is stored for chat:c-2.\n"
 
 
 def test_what_a_terminal_would_obey_is_escaped_as_json_does(path: Path) -> None:
     obeyed = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
-    assert run("edit", ANN, "Guest", "--value", json.dumps({"name": obeyed})).exit_code == 0
+    shown("person", "edit", ANN, "Guest", "--value", json.dumps({"name": obeyed}))
     for more in ([], ["--json"]):
-        for output in (run("show", ANN, *more).output, run("show", ANN, "--name", "Guest", *more).output):
+        for output in (shown("person", "show", ANN, *more), shown("person", "show", ANN, "--name", "Guest", *more)):
             assert all(line.isprintable() for line in output.split("\n"))
             assert r"\u202e" in output
         assert json.loads(output.removeprefix(f"person:{ANN}  Guest\n").strip())
 
 
 def test_show_of_everything_lists_names_and_only_json_has_the_values(path: Path) -> None:
-    result = run("show")
-    assert [line.split() for line in result.output.splitlines()] == [
+    said = shown("person", "show")
+    assert [line.split() for line in said.splitlines()] == [
         ["scope", "name", "bytes"],
         ["bot", "Menu", "10"],
         ["chat:c-1", "Table", "11"],
         ["chat:c-10", "Table", "11"],
         [f"person:{ANN}", "Guest", "15"],
     ]
-    assert "Änn" not in result.output
-    assert len(json.loads(run("show", "--name", "Table", "--json").output)) == 2
-    rows = json.loads(run("show", "--json").output)
+    assert "Änn" not in said
+    assert len(data("person", "show", "--name", "Table")) == 2
+    rows = data("person", "show")
     assert [(row["scope"], row["name"], row["value"]) for row in rows] == [
         (each.scope, each.name, json.loads(each.value or b"")) for each in VALUES
     ]
@@ -151,22 +142,19 @@ def test_show_of_everything_lists_names_and_only_json_has_the_values(path: Path)
 @pytest.mark.process
 def test_edit_opens_the_editor_and_stores_what_it_saves(path: Path, editor: Callable[[str], None]) -> None:
     editor("assert text == '{\\n  \"soup\": 3\\n}\\n', text\ntext = text.replace('3', '4')")
-    assert run("edit", "bot", "Menu").output == "Stored Menu of bot.\n"
+    assert shown("person", "edit", "bot", "Menu") == "Stored Menu of bot.\n"
     assert stored(path)[0] == StateRow("bot", "Menu", b'{"soup":4}')
     editor("text = text.strip()")
-    assert run("edit", "bot", "Menu").output == "Nothing was changed.\n"
+    assert shown("person", "edit", "bot", "Menu") == "Nothing was changed.\n"
 
 
 @pytest.mark.process
 def test_edit_asks_again_when_what_was_saved_is_no_json(path: Path, editor: Callable[[str], None]) -> None:
     editor("text = '{\"soup\": 5}' if text.strip() == '{' else '{'")
-    result = run("edit", "bot", "Menu", input="y\n")
-    assert "This is not JSON: line 1, column 2" in result.output
+    assert "This is not JSON: line 1, column 2" in shown("person", "edit", "bot", "Menu", input="y\n")
     assert stored(path)[0].value == b'{"soup":5}'
     editor("text = '3'")
-    result = run("edit", "bot", "Menu", input="n\n")
-    assert "This is not a JSON object" in result.output
-    assert result.exit_code == 1
+    assert "This is not a JSON object" in shown("person", "edit", "bot", "Menu", input="n\n", code=1)
     assert stored(path)[0].value == b'{"soup":5}'
 
 
@@ -176,49 +164,47 @@ def test_edit_writes_nothing_over_a_value_that_was_changed_meanwhile(path: Path,
         f"import sqlite3\ndb = sqlite3.connect({str(path)!r})\n"
         "db.execute(\"UPDATE state SET value = CAST('{}' AS BLOB) WHERE name = 'Menu'\")\ndb.commit()\ntext = '{\"a\": 1}'"
     )
-    result = run("edit", "bot", "Menu")
-    assert "[LQB4005]" in result.output
+    assert "[LQB4005]" in run("person", "edit", "bot", "Menu").output
     assert stored(path)[0].value == b"{}"
 
 
 def test_edit_of_an_unknown_name_names_the_nearest(path: Path) -> None:
-    assert "Did you mean Guest?" in run("edit", ANN, "Gest", "--value", "{}").output
-    assert "There is: Menu." in run("edit", "bot", "Zebra", "--value", "{}").output
-    assert run("edit", "bot", "Zebra", "--value", '{"a": 1}', "--create").exit_code == 0
+    assert "Did you mean Guest?" in run("person", "edit", ANN, "Gest", "--value", "{}").output
+    assert "There is: Menu." in run("person", "edit", "bot", "Zebra", "--value", "{}").output
+    shown("person", "edit", "bot", "Zebra", "--value", '{"a": 1}', "--create")
     assert stored(path)[1] == StateRow("bot", "Zebra", b'{"a":1}')
 
 
 def test_a_list_is_stored_only_where_a_list_was_stored(path: Path) -> None:
-    refused = run("edit", "bot", "Menu", "--value", "[1]")
-    assert refused.exit_code == 2
-    assert "--value: This is not a JSON object" in " ".join(refused.output.split())
+    refused = shown("person", "edit", "bot", "Menu", "--value", "[1]", code=2)
+    assert "--value: This is not a JSON object" in " ".join(refused.split())
 
     async def store_list() -> None:
         async with SQLiteStorage(path) as storage:
             await storage.write_state([StateWrite("bot", "Tables", b"[1]", expected=None)])
 
     asyncio.run(store_list())
-    assert run("edit", "bot", "Tables", "--value", "[1, 2]").exit_code == 0
+    shown("person", "edit", "bot", "Tables", "--value", "[1, 2]")
     assert [row.value for row in stored(path) if row.name == "Tables"] == [b"[1,2]"]
-    assert "a JSON list" in run("edit", "bot", "Tables", "--value", "{}").output
+    assert "a JSON list" in run("person", "edit", "bot", "Tables", "--value", "{}").output
 
 
 def test_the_ledger_of_consents_is_imported_listed_and_exported(path: Path, tmp_path: Path) -> None:
-    assert run("consent").output == "No consent is on record.\n"
+    assert shown("person", "consent") == "No consent is on record.\n"
     file = tmp_path / "list.csv"
     rows = f"person,what,at,how\n{ANN},given,2026-03-01T09:00:00+01:00,a form\nBob@example.com,stopped,2026-04-01T09:00:00Z,STOP\n"
     file.write_text(f"\ufeff{rows}", encoding="utf-8")
     for new in (2, 0):
-        assert run("consent", str(file)).output == f"{new} of 2 rows are new.\n"
-    assert ANN in run("consent").output
-    exported = run("consent", "--json").output
+        assert shown("person", "consent", str(file)) == f"{new} of 2 rows are new.\n"
+    assert ANN in shown("person", "consent")
+    exported = shown("person", "consent", "--json")
     assert json.loads(exported) == [
         {"person": ANN, "what": "given", "at": "2026-03-01T08:00:00+00:00", "how": "a form"},
         {"person": "bob@example.com", "what": "stopped", "at": "2026-04-01T09:00:00+00:00", "how": "STOP"},
     ]
-    assert [row["how"] for row in json.loads(run("consent", "--json", "--person", ANN).output)] == ["a form"]
+    assert [row["how"] for row in data("person", "consent", "--person", ANN)] == ["a form"]
     file.write_text(exported)
-    assert run("consent", str(file)).output == "0 of 2 rows are new.\n"
+    assert shown("person", "consent", str(file)) == "0 of 2 rows are new.\n"
 
 
 def test_rows_that_cannot_be_used_are_named_and_nothing_is_imported(
@@ -236,16 +222,11 @@ def test_rows_that_cannot_be_used_are_named_and_nothing_is_imported(
         with subtests.test(wrong=wrong):
             file = tmp_path / "list.csv"
             file.write_text(f"person,what,at,how\n{good}\n{wrong}\n")
-            failed = run("consent", str(file))
-            assert (failed.exit_code, "Row 2" in failed.output) == (2, True), failed.output
-    assert run("consent").output == "No consent is on record.\n"
+            assert "Row 2" in shown("person", "consent", str(file), code=2)
+    assert shown("person", "consent") == "No consent is on record.\n"
 
 
 # Shown and erased
-
-
-def forget(*arguments: str, **how: Any) -> Result:
-    return run("forget", *arguments, **how)
 
 
 def keep(chat: str = CHAT) -> None:
@@ -261,30 +242,29 @@ def keep(chat: str = CHAT) -> None:
 
 def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
     keep()
-    refused = forget(PERSON, input="n\n")
-    assert refused.exit_code == 1
-    assert f"Erase everything stored about {PERSON}?" in refused.output
+    refused = shown("person", "forget", PERSON, input="n\n", code=1)
+    assert f"Erase everything stored about {PERSON}?" in refused
     assert WORDS.encode() in bytes_of(folder / "linqbot.db")
-    done = forget(PERSON, input="y\n")
-    assert re.search(r"^dead +1$", done.output, re.MULTILINE)
-    assert WORDS not in done.output
+    done = shown("person", "forget", PERSON, input="y\n")
+    assert re.search(r"^dead +1$", done, re.MULTILINE)
+    assert WORDS not in done
     assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
 
 
 def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path) -> None:
     keep()
-    shown = run("show", PERSON).output
-    assert re.search(rf"^scope +chat:{CHAT}\nname +said\nvalue +{WORDS}$", shown, re.MULTILINE)
-    assert re.search(r"^1 in dead, 1 in state$", shown, re.MULTILINE)
-    exported = json.loads(run("show", PERSON, "--json").output)
+    said = shown("person", "show", PERSON)
+    assert re.search(rf"^scope +chat:{CHAT}\nname +said\nvalue +{WORDS}$", said, re.MULTILINE)
+    assert re.search(r"^1 in dead, 1 in state$", said, re.MULTILINE)
+    exported = data("person", "show", PERSON)
     assert (exported["person"], exported["chats"]) == (PERSON, [CHAT])
     (dead,) = exported["tables"]["dead"]
     assert dead["body"]["data"]["parts"][0]["value"] == WORDS
     assert dead["dead_lettered_at"].startswith("20")
     counts = {table: len(rows) for table, rows in exported["tables"].items() if rows}
-    erased = json.loads(forget(PERSON, "--yes", "--json").output)
+    erased = data("person", "forget", PERSON, "--yes")
     assert erased == {"rows": counts, "left": [], "chats": [CHAT], "wiped": True}
-    assert "Nothing is kept" in run("show", PERSON).output
+    assert "Nothing is kept" in shown("person", "show", PERSON)
 
 
 def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> None:
@@ -296,51 +276,50 @@ def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> Non
             await storage.purge(before=4e9)
 
     asyncio.run(purge())
-    environ = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
-    assert json.loads(forget(PERSON, "--yes", "--json", "--no-ask-linq", env=environ).output)["rows"] == {}
-    assert json.loads(forget(PERSON, "--yes", "--json", env=environ).output)["rows"] == {"state": 1}
+    environ: Any = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
+    erase = ("person", "forget", PERSON, "--yes")
+    assert data(*erase, "--no-ask-linq", **environ)["rows"] == {}
+    assert data(*erase, **environ)["rows"] == {"state": 1}
 
 
 def test_if_a_handler_takes_too_long_the_chats_that_were_found_are_named_for_the_next_time(folder: Path) -> None:
-    async def work() -> tuple[Result, Result]:
+    erase = ("person", "forget", PERSON, "--yes", "--no-ask-linq")
+
+    async def work() -> tuple[str, Any]:
         async with SQLiteStorage("linqbot.db") as server:
             await server.put(delivery(text_body(WORDS)))
             (lease,) = await server.take(1, lease_s=60)
-            first = await asyncio.to_thread(forget, PERSON, "--yes", "--wait", "0.1", "--no-ask-linq")
+            first = await asyncio.to_thread(shown, *erase, "--wait", "0.1", code=1)
             effect = JournalEntry(lease.delivery.id, 0, "0", "k", "keyed", b"{}", "accepted", NOW, chat_id=CHAT)
             await server.finish(lease, Commit(Ack(), [effect]))
-            printed = first.output.partition("linqbot person forget ")[2].splitlines()[0].split()
-            return first, await asyncio.to_thread(forget, *printed, "--yes", "--json", "--no-ask-linq")
+            printed = first.partition("linqbot ")[2].splitlines()[0].split()
+            return first, await asyncio.to_thread(data, *printed, "--yes", "--no-ask-linq")
 
     first, second = asyncio.run(work())
-    assert first.exit_code == 1
-    assert "1 delivery is being handled now" in first.output
-    assert f"linqbot person forget {PERSON} --chat={CHAT}" in first.output
-    assert second.exit_code == 0
-    assert json.loads(second.output)["rows"] == {"journal": 1}
+    assert "1 delivery is being handled now" in first
+    assert f"linqbot person forget {PERSON} --chat={CHAT}" in first
+    assert second["rows"] == {"journal": 1}
     assert CHAT.encode() not in bytes_of(folder / "linqbot.db")
 
 
 def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: Path) -> None:
     payload = json.dumps({"origin": {"handles": [PERSON]}, "calls": WORDS}).encode()
 
-    async def work() -> Result:
+    async def work() -> Any:
         async with SQLiteStorage("linqbot.db") as server:
             await server.put(delivery(text_body(WORDS)))
             await server.put(delivery(text_body(WORDS)))
             (lease,) = await server.take(1, lease_s=60)
-            command = asyncio.create_task(asyncio.to_thread(forget, PERSON, "--yes", "--json"))
+            command = asyncio.create_task(asyncio.to_thread(data, "person", "forget", PERSON, "--yes"))
             async with asyncio.timeout(PATIENCE_S):
                 while await server.depth() == 2:
                     await asyncio.sleep(0.01)
             await server.finish(lease, Commit(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))
-            result = await command
+            counts = await command
             assert await server.scheduled() == []
-            return result
+            return counts
 
-    result = asyncio.run(work())
-    assert result.exit_code == 0
-    counts = json.loads(result.output)
+    counts = asyncio.run(work())
     assert (counts["rows"]["delivery"], counts["rows"]["timer"], counts["left"]) == (1, 1, [])
     assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
 
@@ -374,14 +353,14 @@ def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, monkeypatc
     monkeypatch.syspath_prepend(folder / "site")
     keep()
     (folder / "tickets.json").write_text(json.dumps({PERSON: [{"ticket": 7}], "+1999": [{"ticket": 8}]}))
-    exported = json.loads(run("show", PERSON, "--json").output)
+    exported = data("person", "show", PERSON)
     assert exported["tables"]["desk.tickets"] == [{"ticket": 7}]
     assert exported["tables"]["desk.chats"] == [{"id": CHAT}]
-    assert re.search(r"^ticket +7$", run("show", PERSON).output, re.MULTILINE)
-    erased = json.loads(forget(PERSON, "--yes", "--json").output)["rows"]
+    assert re.search(r"^ticket +7$", shown("person", "show", PERSON), re.MULTILINE)
+    erased = data("person", "forget", PERSON, "--yes")["rows"]
     assert erased == {"dead": 1, "state": 1, "desk.tickets": 1, "desk.chats": 1}
     assert json.loads((folder / "tickets.json").read_text()) == {"+1999": [{"ticket": 8}]}
-    (newest, *_) = json.loads(run("show", "--json", PERSON).output)["receipts"][1:]
+    (newest, *_) = data("person", "show", PERSON)["receipts"][1:]
     assert (newest["what"], newest["counts"]) == ("forget", {"desk.tickets": 1, "desk.chats": 1})
 
 
@@ -391,7 +370,7 @@ def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, monke
     install_plugin(folder / "site", "gone", "import does_not_exist")
     monkeypatch.syspath_prepend(folder / "site")
     keep()
-    done = forget(PERSON, "--yes", "--json")
+    done = run("person", "forget", PERSON, "--yes", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["rows"] == {"dead": 1, "state": 1}
     assert "gone is disabled: loading it raised ModuleNotFoundError" in done.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,17 +11,18 @@ from typing import Any
 
 import pytest
 from cli.practice import Practice, serve
-from click.testing import CliRunner, Result
 from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url
+from typed_command import data, shown
 
-from linqbot.cli.main import main
 from linqbot.clock import SystemClock
 from linqbot.ops.bot_file import load_bot
 from linqbot.storage.open import open_storage
 
+REPLAY = ("replay", "--since", "2026-01-01")
+AGAINST = (*REPLAY, "--against", "new_bot.py")
 BOT = """
 from linqbot import Bot, Context, MessageReceived, contains
 
@@ -84,15 +84,9 @@ def handled(*texts: str, storage: str = "sqlite:///linqbot.db", keep_days: float
     asyncio.run(work())
 
 
-def replay(*arguments: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, ["replay", "--since", "2026-01-01", *arguments])
-    assert result.exit_code == code, result.output
-    return result
-
-
 def test_the_same_code_ends_with_0() -> None:
     handled("hello", "menu")
-    output = replay("--against", "new_bot.py").output
+    output = shown(*AGAINST)
     assert "new_bot.py ran on 2 turns on record. Nothing was sent." in output
     assert "2 same" in output
 
@@ -100,26 +94,26 @@ def test_the_same_code_ends_with_0() -> None:
 def test_other_words_end_with_1_and_show_the_texts_with_diff_only(folder: Path) -> None:
     handled("hello", "menu", "the menu")
     change(folder, "Onion", "Leek")
-    output = replay("--against", "new_bot.py", code=1).output
+    output = shown(*AGAINST, code=1)
     assert "different answer: other words in a message" in output
     assert "2 turns, in menu (new_bot.py:7)" in output
     assert "Of 3 turns, 2 differed with new_bot.py." in output
     assert "soup" not in output
-    output = replay("--against", "new_bot.py", "--diff", code=1).output
+    output = shown(*AGAINST, "--diff", code=1)
     assert "    - Onion soup.\n    + Leek soup." in output
-    replay("--against", "new_bot.py", "--allow-different")
-    replay("new_bot.py", code=1)
+    shown(*AGAINST, "--allow-different")
+    shown(*REPLAY, "new_bot.py", code=1)
 
 
 def test_a_failure_counts_even_if_differences_are_allowed(folder: Path) -> None:
     handled("menu")
     change(folder, 'await ctx.reply("Onion soup.")', 'raise LookupError("no onions")')
-    output = replay("--against", "new_bot.py", "--allow-different", code=1).output
+    output = shown(*AGAINST, "--allow-different", code=1)
     assert "new failure: LookupError at new_bot.py:9" in output
     assert "To see tracebacks" in output
     assert "no onions" not in output
     assert "turn.failed" not in output
-    output = replay("--against", "new_bot.py", "--diff", code=1).output
+    output = shown(*AGAINST, "--diff", code=1)
     assert 'raise LookupError("no onions")\n' in output
     assert "LookupError: no onions" in output
 
@@ -129,7 +123,7 @@ def test_a_failure_may_come_from_what_is_prepared_at_the_start(folder: Path) -> 
     change(folder, 'await ctx.reply("Onion soup.")', "await ctx.reply(prices['soup'])")
     start = "prices = {}\n\n\n@bot.on_start\nasync def load(running: object) -> None:\n    prices['soup'] = '8'\n\n\n"
     change(folder, '@bot.on_message(contains("menu"))', start + '@bot.on_message(contains("menu"))')
-    output = replay("--against", "new_bot.py", code=1).output
+    output = shown(*AGAINST, code=1)
     assert "new failure: KeyError" in output
     assert "Functions of @bot.on_start do not run in a dry deploy" in output
 
@@ -137,33 +131,33 @@ def test_a_failure_may_come_from_what_is_prepared_at_the_start(folder: Path) -> 
 def test_the_report_as_json(folder: Path) -> None:
     handled("hello", "menu")
     change(folder, 'contains("menu")', 'contains("dishes")')
-    report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
+    report = data(*AGAINST, "bot.py", "--diff", code=1)
     assert report["counts"] | {"same": 1, "different handler": 1} == report["counts"]
     (group,) = report["groups"]
     assert (group["kind"], group["cause"]) == ("different handler", "menu took it then, echo now")
     (changed,) = group["changes"]
     assert (changed["text_before"], changed["text_after"]) == ("Onion soup.", "You said: menu")
-    report = json.loads(replay("--against", "new_bot.py", "--json", code=1).stdout)
+    report = data(*AGAINST, code=1)
     assert "text_before" not in report["groups"][0]["changes"][0]
 
 
 def test_a_wrong_call_ends_with_2(folder: Path) -> None:
     handled("hello")
-    assert "Give the FILE" in replay("--diff", code=2).output
-    assert "compares nothing" in replay("--against", "new_bot.py", "--live", code=2).output
-    assert "There is no file other.py" in replay("--against", "other.py", code=2).output
-    assert "No handler menus took or takes" in replay("--against", "new_bot.py", "--handler", "menus", code=2).output
+    assert "Give the FILE" in shown(*REPLAY, "--diff", code=2)
+    assert "compares nothing" in shown(*AGAINST, "--live", code=2)
+    assert "There is no file other.py" in shown(*REPLAY, "--against", "other.py", code=2)
+    assert "No handler menus took or takes" in shown(*AGAINST, "--handler", "menus", code=2)
 
 
 def test_without_history_nothing_can_be_compared() -> None:
     handled("hello", keep_days=0)
-    assert "LINQBOT_KEEP_DAYS" in replay("--against", "new_bot.py", code=2).output
+    assert "LINQBOT_KEEP_DAYS" in shown(*AGAINST, code=2)
 
 
 def test_a_bot_that_cannot_be_imported_is_shown_with_its_line(folder: Path) -> None:
     handled("hello")
     (folder / "new_bot.py").write_text("import no_such_module_of_this_bot")
-    output = replay("--against", "new_bot.py", code=1).output
+    output = shown(*AGAINST, code=1)
     assert "new_bot.py cannot be imported" in output
     assert "no_such_module_of_this_bot" in output
 
@@ -171,7 +165,7 @@ def test_a_bot_that_cannot_be_imported_is_shown_with_its_line(folder: Path) -> N
 def test_nothing_that_could_be_compared_is_no_success(folder: Path) -> None:
     handled("menu")
     change(folder, 'await ctx.reply("Onion soup.")', "await ctx.client.chats.retrieve(ctx.chat_id)")
-    output = replay("--against", "new_bot.py", code=1).output
+    output = shown(*AGAINST, code=1)
     assert "could not be compared: not recorded: what chats.retrieve returned" in output
     assert "None of 1 turn could be compared" in output
 
@@ -180,7 +174,7 @@ def test_nothing_that_could_be_compared_is_no_success(folder: Path) -> None:
 def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
     handled("menu")
     (folder / "new_bot.py").write_text(STUCK)
-    command = [sys.executable, "-m", "linqbot", "replay", "--since", "2026-01-01", "--against", "new_bot.py"]
+    command = [sys.executable, "-m", "linqbot", *AGAINST]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert "new failure: TimeoutError at new_bot.py:" in done.stdout
@@ -197,9 +191,9 @@ def test_next_to_a_running_server_nothing_is_sent(
     for text in ("hello", "menu"):
         practice.text(text)
     bot.until(lambda: len(practice.replies()) == 2)
-    bot.until(lambda: json.loads(CliRunner().invoke(main, ["waiting", "list", "--deliveries", "--json"]).stdout) == [])
+    bot.until(lambda: data("waiting", "list", "--deliveries") == [])
     (practice.folder / "new_bot.py").write_text(BOT.replace("Onion", "Leek"))
-    report = json.loads(replay("bot.py", "--against", "new_bot.py", "--diff", "--json", code=1).stdout)
+    report = data(*AGAINST, "bot.py", "--diff", code=1)
     (group,) = report["groups"]
     assert [change["text_after"] for change in group["changes"]] == ["Leek soup."]
     assert len(practice.replies()) == 2
@@ -210,7 +204,5 @@ def test_a_storage_in_postgresql_is_compared_like_a_file(folder: Path) -> None:
     url = empty_storage_url("replay_diff")
     handled("hello", "menu", storage=url)
     change(folder, "Onion", "Leek")
-    report = json.loads(
-        replay("bot.py", "--against", "new_bot.py", "--chat", CHAT, "--json", "--storage", url, code=1).stdout
-    )
+    report = data(*AGAINST, "bot.py", "--chat", CHAT, "--storage", url, code=1)
     assert (report["turns"], report["counts"]["same"], report["counts"]["different answer"]) == (2, 1, 1)

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from click.testing import CliRunner, Result
 from fakes import CHAT, PERSON, delivery, text_body
 from simulated_crash import begun
+from typed_command import data, run, shown
 
 from linqbot import Context, MessageReceived
-from linqbot.cli.main import main
 from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
@@ -75,25 +74,6 @@ def folder(command_folder: Path) -> Path:
     return command_folder
 
 
-def run(*arguments: str, input: str | None = None, **environ: str) -> Result:  # noqa: A002 - click's name
-    return CliRunner().invoke(main, list(arguments), env=environ, input=input)
-
-
-def shown(*arguments: str, code: int = 0, **how: Any) -> str:
-    return _done(*arguments, code=code, **how).output
-
-
-def data(*arguments: str, **how: Any) -> Any:
-    return json.loads(_done(*arguments, "--json", code=0, **how).stdout)
-
-
-def _done(*arguments: str, code: int, **how: Any) -> Result:
-    words = arguments if arguments[0] in ("replay", "storage", "why") else ("waiting", *arguments)
-    result = run(*words, **how)
-    assert result.exit_code == code, result.output
-    return result
-
-
 @asynccontextmanager
 async def serving(**how: Any) -> AsyncIterator[SQLiteStorage]:
     async with SQLiteStorage("linqbot.db", clock=MovableClock(NOON, frozen=True), **how) as storage:
@@ -128,31 +108,30 @@ def test_list_shows_waiting_deliveries_and_why_they_wait(folder: Path) -> None:
         (said(chat="b"), Defer(4e9, "Linq is away")),
         (said(chat="c"), None),
     )
-    output = shown("list", "--deliveries")
+    output = shown("waiting", "list", "--deliveries")
     for words in (waits.id, "retrying", "deferred", "ready", "c:a", "ValueError at bot.py:7", "Linq is away", "2096-"):
         assert words in output
-    rows = data("list", "--deliveries")
+    rows = data("waiting", "list", "--deliveries")
     assert [row["state"] for row in rows] == ["retrying", "deferred", "ready"]
     assert rows[0]["received_at"] == iso_time(NOON)
-    assert [row["lane"] for row in data("list", "--deliveries", "--chat", "b")] == ["c:b"]
-    assert len(data("list", "--deliveries", "--type", "message.received", "--limit", "2")) == 2
-    assert data("list", "--deliveries", "--type", "reaction.added") == []
-    assert shown("list", "--deliveries", "--type", "reaction.added") == "No delivery waits.\n"
+    assert [row["lane"] for row in data("waiting", "list", "--deliveries", "--chat", "b")] == ["c:b"]
+    assert len(data("waiting", "list", "--deliveries", "--type", "message.received", "--limit", "2")) == 2
+    assert data("waiting", "list", "--deliveries", "--type", "reaction.added") == []
+    assert shown("waiting", "list", "--deliveries", "--type", "reaction.added") == "No delivery waits.\n"
 
 
 def test_dead_letters_are_listed_with_the_type_of_their_error_only() -> None:
     stored((said(), DeadLetter(TRACEBACK, "bot:greet", failed=True)), (said(), DeadLetter("The process died 3 times.")))
-    output = shown("list", "--dead")
+    output = shown("waiting", "list", "--dead")
     for words in ("shop.NoOrder", "bot:greet", "The process died 3 times."):
         assert words in output
     assert WORDS not in output
-    assert [row["error"] for row in data("list", "--dead")] == ["The process died 3 times.", "shop.NoOrder"]
-    assert data("list", "--dead", "--until", "2020-01-01") == []
-    assert len(data("list", "--dead", "--since", "2020-01-01T10:00:00+02:00")) == 2
+    assert [row["error"] for row in data("waiting", "list", "--dead")] == ["The process died 3 times.", "shop.NoOrder"]
+    assert data("waiting", "list", "--dead", "--until", "2020-01-01") == []
+    assert len(data("waiting", "list", "--dead", "--since", "2020-01-01T10:00:00+02:00")) == 2
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_why_prints_messages_only_with_body(as_json: list[str]) -> None:
+def test_why_prints_messages_only_with_body() -> None:
     dead = said()
     stored((dead, DeadLetter(TRACEBACK, "bot:greet", failed=True)))
 
@@ -165,28 +144,28 @@ def test_why_prints_messages_only_with_body(as_json: list[str]) -> None:
             await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
 
     asyncio.run(send())
-    output = shown("why", dead.id, *as_json)
-    for words in (dead.id, "given up", "bot.py", "line 7, in greet", "KeyError", "shop.NoOrder", "bot:greet"):
-        assert words in output
-    for words in ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1"):
-        assert words in output
-    assert WORDS not in output
-    assert WORDS in shown("why", dead.id, "--body", *as_json)
+    error = ("bot.py", "line 7, in greet", "KeyError", "shop.NoOrder")
+    calls = ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1")
+    for as_json in ([], ["--json"]):
+        output = shown("why", dead.id, *as_json)
+        for words in (dead.id, "given up", *error, "bot:greet", *calls):
+            assert words in output
+        assert WORDS not in output
+        assert WORDS in shown("why", dead.id, "--body", *as_json)
 
 
 OBEYED = "\x1b]0;owned\x07\x9b2J\x7f\u202e"
 """Characters that a terminal obeys: they rename its window, clear it, and turn the direction of text."""
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]])
-def test_why_escapes_what_a_terminal_would_obey(as_json: list[str]) -> None:
+def test_why_escapes_what_a_terminal_would_obey() -> None:
     dead = said(f"hello{OBEYED}👨\u200d👩 Ünn")
     stored((dead, DeadLetter(f"{TRACEBACK}ValueError: {OBEYED}", "bot:greet", failed=True)))
-    output = shown("why", dead.id, "--body", *as_json)
-    assert all(line.replace("\u200d", "").isprintable() for line in output.split("\n"))
-    assert "Ünn" in output
-    if as_json:
-        assert json.loads(output)["cases"][0]["error"].endswith(OBEYED)
+    for as_json in ([], ["--json"]):
+        output = shown("why", dead.id, "--body", *as_json)
+        assert all(line.replace("\u200d", "").isprintable() for line in output.split("\n"))
+        assert "Ünn" in output
+    assert json.loads(output)["cases"][0]["error"].endswith(OBEYED)
 
 
 def test_a_replay_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path) -> None:
@@ -209,7 +188,7 @@ def test_an_ambiguous_call_is_listed_with_the_delivery_to_look_at() -> None:
             await storage.settle(JournalEntry(dead.id, 0, "0", "k0", "once", call, "ambiguous", NOON, b"{}", None))
 
     asyncio.run(cut_off())
-    (row,) = data("list", "--ambiguous")
+    (row,) = data("waiting", "list", "--ambiguous")
     assert (row["id"], row["call"], row["key"]) == (dead.id, "chats.messages.send", "k0")
     assert data("why", row["id"])["cases"][0]["state"] == "dead"
 
@@ -230,19 +209,23 @@ def test_why_finds_waiting_deliveries_of_any_lane() -> None:
 def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
     letters = [said(chat=chat) for chat in "aab"]
     stored(*((each, DeadLetter("Boom")) for each in letters))
-    assert shown("retry", letters[2].id) == "1 delivery put back.\n"
-    assert data("retry", "--chat", "a") == {"retried": 2}
-    assert [row["id"] for row in data("list", "--deliveries")] == [letters[2].id, letters[0].id, letters[1].id]
-    assert shown("retry", "--all") == "0 deliveries put back.\n"
+    assert shown("waiting", "retry", letters[2].id) == "1 delivery put back.\n"
+    assert data("waiting", "retry", "--chat", "a") == {"retried": 2}
+    assert [row["id"] for row in data("waiting", "list", "--deliveries")] == [
+        letters[2].id,
+        letters[0].id,
+        letters[1].id,
+    ]
+    assert shown("waiting", "retry", "--all") == "0 deliveries put back.\n"
 
 
 def test_retry_changes_nothing_if_an_id_is_wrong() -> None:
     dead = said()
     stored((dead, DeadLetter("Boom")))
-    output = shown("retry", dead.id, "w.wrong", "w.other", code=1)
+    output = shown("waiting", "retry", dead.id, "w.wrong", "w.other", code=1)
     assert "w.other is not a dead letter" in output
-    assert len(data("list", "--dead")) == 1
-    assert "Say which" in shown("retry", code=2)
+    assert len(data("waiting", "list", "--dead")) == 1
+    assert "Say which" in shown("waiting", "retry", code=2)
 
 
 def test_a_misspelt_event_type_is_named_with_the_nearest_one() -> None:
@@ -260,26 +243,22 @@ def test_without_a_kind_the_list_counts_what_else_waits() -> None:
         async with serving() as storage:
             await storage.schedule(Timer("t", NOON, "c:b", "send", WORDS.encode(), 60.0))
 
-    assert "Nothing waits" in _empty()
+    stored()
+    assert "Nothing waits" in shown("waiting", "list")
     stored((said(chat="a"), DeadLetter("Boom")), (said(chat="a"), DeadLetter("Boom")), (said(chat="a"), None))
     asyncio.run(schedule())
-    output = shown("list")
+    output = shown("waiting", "list")
     assert "2 dead letters: linqbot waiting list --dead" in output
     assert "1 scheduled send: linqbot waiting list --scheduled" in output
     assert WORDS not in output
-    found = data("list")
+    found = data("waiting", "list")
     assert list(found) == ["deliveries", "dead", "scheduled", "questions", "broadcasts"]
     assert [len(rows) for rows in found.values()] == [1, 2, 1, 0, 0]
-    assert found["dead"] == data("list", "--dead")
-    of_chat = data("list", "--chat", "b")
+    assert found["dead"] == data("waiting", "list", "--dead")
+    of_chat = data("waiting", "list", "--chat", "b")
     assert {name: len(rows) for name, rows in of_chat.items()} == {
         "deliveries": 0, "dead": 0, "scheduled": 1, "questions": 0,
     }  # fmt: skip
-
-
-def _empty() -> str:
-    stored()
-    return shown("list")
 
 
 def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its_text() -> None:
@@ -292,16 +271,16 @@ def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its
             await storage.schedule(Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0))
 
     asyncio.run(schedule())
-    head, *rows = (line.split() for line in shown("list", "--scheduled").splitlines())
+    head, *rows = (line.split() for line in shown("waiting", "list", "--scheduled").splitlines())
     assert head == ["due", "kind", "for", "calls", "id"]
     assert [row[1:4] for row in rows[:2]] == [
         ["send", "+14155550142", "chats.messages.send"],
         ["send", "c:x", "chats.messages.send"],
     ]
     assert rows[2][1:3] == ["outage", "c:y"]
-    said, *_ = data("list", "--scheduled")
+    said, *_ = data("waiting", "list", "--scheduled")
     assert (said["people"], said["lane"], said["grace_s"]) == (["+14155550142"], "c:x", 60.0)
-    assert WORDS not in shown("list", "--scheduled", "--json")
+    assert WORDS not in shown("waiting", "list", "--scheduled", "--json")
 
 
 def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer_of_linqbot_is_not() -> None:
@@ -311,22 +290,22 @@ def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer
                 await storage.schedule(Timer(kind, 4e9, lane, kind, WORDS.encode(), 60.0))
 
     asyncio.run(schedule())
-    assert "2096-" in shown("list", "--scheduled")
-    assert WORDS not in shown("list", "--scheduled", "--json")
-    assert [row["id"] for row in data("list", "--scheduled", "--chat", "b")] == ["schedule"]
-    assert "2096-" in shown("cancel", "send", input="n\n", code=1)
-    assert data("cancel", "send", "--yes") == {"cancelled": "send"}
-    assert "a timer of the kind schedule" in shown("cancel", "schedule", "--yes", code=1)
-    assert [row["id"] for row in data("list", "--scheduled")] == ["schedule"]
+    assert "2096-" in shown("waiting", "list", "--scheduled")
+    assert WORDS not in shown("waiting", "list", "--scheduled", "--json")
+    assert [row["id"] for row in data("waiting", "list", "--scheduled", "--chat", "b")] == ["schedule"]
+    assert "2096-" in shown("waiting", "cancel", "send", input="n\n", code=1)
+    assert data("waiting", "cancel", "send", "--yes") == {"cancelled": "send"}
+    assert "a timer of the kind schedule" in shown("waiting", "cancel", "schedule", "--yes", code=1)
+    assert [row["id"] for row in data("waiting", "list", "--scheduled")] == ["schedule"]
 
 
 def test_purge_deletes_dead_letters_after_confirmation() -> None:
     stored((said(), DeadLetter("Boom")), (said(), DeadLetter("Boom")))
     assert "Aborted" in shown("storage", "purge", "--before", "2090-01-01", input="n\n", code=1)
-    assert len(data("list", "--dead")) == 2
+    assert len(data("waiting", "list", "--dead")) == 2
     assert data("storage", "purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
     assert "2 deliveries deleted." in shown("storage", "purge", "--before", "2090-01-01", input="y\n")
-    assert data("list", "--dead") == []
+    assert data("waiting", "list", "--dead") == []
 
 
 def test_a_replay_of_a_dead_letter_shows_what_the_bot_would_do_now_and_sends_nothing() -> None:
@@ -335,7 +314,11 @@ def test_a_replay_of_a_dead_letter_shows_what_the_bot_would_do_now_and_sends_not
     assert "fixed failure: given up then, no error now" in output
     assert "messages.add_reaction" in output
     assert "chats.messages.send (scheduled)" in output
-    assert (len(data("list", "--dead")), data("list", "--deliveries"), data("list", "--scheduled")) == (1, [], [])
+    assert (
+        len(data("waiting", "list", "--dead")),
+        data("waiting", "list", "--deliveries"),
+        data("waiting", "list", "--scheduled"),
+    ) == (1, [], [])
 
 
 def test_a_live_replay_is_queued_for_the_server_after_confirmation() -> None:
@@ -343,9 +326,9 @@ def test_a_live_replay_is_queued_for_the_server_after_confirmation() -> None:
     stored((handled, Ack()))
     refused = shown("replay", "--live", "--chat", CHAT, input="n\n", code=1)
     assert "Handle 1 delivery again, for real?" in refused
-    assert data("list", "--deliveries") == []
+    assert data("waiting", "list", "--deliveries") == []
     assert data("replay", "--live", "--chat", CHAT, "--yes") == {"replayed": 1}
-    assert [(row["id"], row["replay"]) for row in data("list", "--deliveries")] == [(handled.id, 1)]
+    assert [(row["id"], row["replay"]) for row in data("waiting", "list", "--deliveries")] == [(handled.id, 1)]
 
 
 def test_replay_names_the_missing_argument() -> None:
@@ -365,7 +348,7 @@ def test_a_missing_storage_is_an_error_of_one_sentence(folder: Path) -> None:
         ("sqlite:///missing.db", "There is no storage file"),
         ("missing.db", "A storage URL is written sqlite:///linqbot.db"),
     ]:
-        for arguments in (["list"], ["storage", "backup", "copy.db"]):
+        for arguments in (["waiting", "list"], ["storage", "backup", "copy.db"]):
             assert says in shown(*arguments, "--storage", url, code=2)
         assert not (folder / "missing.db").exists()
 
@@ -415,10 +398,12 @@ def test_a_payment_is_listed_and_cancelled_and_takes_no_text(folder: Path) -> No
 
     talked(folder, order)
     stored = ("--storage", "sqlite:///bot.db")
-    (row,) = data("list", "--questions", *stored)
+    (row,) = data("waiting", "list", "--questions", *stored)
     assert (row["person"], row["waits_for"], row["question"]) == (PERSON, "payment", "Tea: $5.00")
-    assert "waits for payment, which no text can stand for" in shown("answer", row["id"], "yes", *stored, code=1)
-    shown("cancel", row["id"], *stored)
+    assert "waits for payment, which no text can stand for" in shown(
+        "waiting", "answer", row["id"], "yes", *stored, code=1
+    )
+    shown("waiting", "cancel", row["id"], *stored)
 
 
 def test_the_questions_of_a_chat_are_cancelled_together(folder: Path) -> None:
@@ -435,11 +420,11 @@ def test_the_questions_of_a_chat_are_cancelled_together(folder: Path) -> None:
 
     talked(folder, begin)
     stored = ("--storage", "sqlite:///bot.db")
-    rows = data("list", "--questions", "--chat", CHAT, *stored)
+    rows = data("waiting", "list", "--questions", "--chat", CHAT, *stored)
     asked = [row["id"] for row in rows if row["waits_for"] == "answer"]
     assert (len(rows), len(asked)) == (3, 2)
-    assert data("cancel", "--chat", CHAT, "--yes", *stored) == {"cancelled": asked}
-    assert "no question" in shown("cancel", "--chat", "other", "--yes", *stored)
+    assert data("waiting", "cancel", "--chat", CHAT, "--yes", *stored) == {"cancelled": asked}
+    assert "no question" in shown("waiting", "cancel", "--chat", "other", "--yes", *stored)
     for wrong in ([], [asked[0], "--chat", CHAT]):
-        assert "Give an ID, or --chat" in shown("cancel", *wrong, "--yes", *stored, code=2)
+        assert "Give an ID, or --chat" in shown("waiting", "cancel", *wrong, "--yes", *stored, code=2)
     assert talked(folder, go_on) == ["waiting"]

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from cli.practice import Practice, serve
-from click.testing import CliRunner, Result
 from emulator_control import text
 from fakes import delivery, text_body
+from typed_command import data, run, shown
 
-from linqbot.cli.main import main
 from linqbot.ops.served_code import old_code
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -32,12 +31,6 @@ async def fail(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-def waiting(*arguments: str, **environ: str) -> Result:
-    result = CliRunner().invoke(main, ["waiting", *arguments], env=environ)
-    assert result.exit_code == 0, result.output
-    return result
-
-
 @pytest.mark.slow
 def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, command: Callable[..., Any]) -> None:
     async def give_up(count: int) -> None:
@@ -52,14 +45,13 @@ def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, co
     (practice.folder / "bot.py").write_text(FAILS)
     practice.sync()
     asyncio.run(give_up(3))
-    one, two, three = (row["id"] for row in json.loads(waiting("list", "--dead", "--json").stdout))
-    assert waiting("retry", one).stderr == ""
+    one, two, three = (row["id"] for row in data("waiting", "list", "--dead"))
+    assert shown("waiting", "retry", one) == "1 delivery put back.\n"
     bot = serve(practice, command)
-    same = waiting("retry", two)
-    assert (same.stdout, same.stderr) == ("1 delivery put back.\n", "")
+    assert shown("waiting", "retry", two) == "1 delivery put back.\n"
 
     words.write_text('EFFECT = "confetti"\n')
-    changed = waiting("retry", three, "--json")
+    changed = run("waiting", "retry", three, "--json")
     assert json.loads(changed.stdout) == {"retried": 1}
     said = " ".join(changed.stderr.split())
     assert f"Process {bot.process.pid} serves this storage with the code of 2" in said
@@ -84,22 +76,19 @@ def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bot.py").write_text(FAILS)
     (tmp_path / "words.py").write_text('EFFECT = "confeti"\n')
-    missing = CliRunner().invoke(main, ["waiting", "list", "--dead", "--dev"])
-    assert missing.exit_code == 2
-    assert "No linqbot dev runs in this folder" in missing.output
+    assert "No linqbot dev runs in this folder" in shown("waiting", "list", "--dead", "--dev", code=2)
     dev = command("dev", "bot.py", "--port", str(port), "--no-reload")
     dev.until(lambda: "Text your bot" in dev.said())
     text(f"http://127.0.0.1:{port}", "hello")
-    (row,) = dev.until(lambda: json.loads(waiting("list", "--dead", "--dev", "--json").stdout), 90)
+    (row,) = dev.until(lambda: data("waiting", "list", "--dead", "--dev"), 90)
     assert row["type"] == "message.received"
-    assert "1 delivery put back." in waiting("retry", "--dev", row["id"]).output
-    other = CliRunner().invoke(main, ["waiting", "list", "--dead"])
-    assert other.exit_code == 2
-    assert "There is no storage file" in other.output
-    assert "linqbot dev, which runs in this folder, has its own storage: add --dev." in " ".join(other.output.split())
+    assert "1 delivery put back." in shown("waiting", "retry", "--dev", row["id"])
+    other = " ".join(shown("waiting", "list", "--dead", code=2).split())
+    assert "There is no storage file" in other
+    assert "linqbot dev, which runs in this folder, has its own storage: add --dev." in other
     (tmp_path / "linqbot.db").touch()
-    empty = waiting("list", "--dead")
+    empty = run("waiting", "list", "--dead")
     assert empty.stdout == "There are no dead letters.\n"
     assert empty.stderr == "linqbot dev, which runs in this folder, has its own storage: add --dev.\n"
     assert dev.stop() == 0
-    assert waiting("list", "--dead").stderr == ""
+    assert shown("waiting", "list", "--dead") == "There are no dead letters.\n"

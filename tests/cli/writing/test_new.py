@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 import strict_mypy
-from click.testing import CliRunner, Result
+from typed_command import data, shown
 
-from linqbot.cli.main import main
 from linqbot.cli.table import COMMANDS
 from linqbot.settings import Settings, from_env
 
@@ -28,10 +27,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["new", *arguments])
-
-
 def run(folder: Path, *arguments: str) -> str:
     """Run a Python module in the new folder, and return its output."""
     done = subprocess.run(
@@ -41,12 +36,9 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.process
-@pytest.mark.slow
-def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) -> None:
-    assert make("my-bot").exit_code == 0
-    made = folder / "my-bot"
-    assert "4 passed" in run(made, "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
+def check(made: Path, *, tests: str) -> None:
+    """Let the tests, type checks and style checks of a project pass."""
+    assert tests in run(made, "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
     typed = strict_mypy.checked(made, environ=PLAIN)
     assert "Success" in typed.stdout, typed.stdout + typed.stderr
     run(made, "ruff", "check", "--isolated", "--no-cache", ".")
@@ -55,9 +47,15 @@ def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) 
 
 @pytest.mark.process
 @pytest.mark.slow
+def test_the_tests_type_checks_and_style_checks_of_a_new_bot_pass(folder: Path) -> None:
+    shown("new", "my-bot")
+    check(folder / "my-bot", tests="4 passed")
+
+
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(folder: Path) -> None:
-    result = make("--plugin", "linqbot-Quiet.hours", "--json")
-    assert result.exit_code == 0
+    shown("new", "--plugin", "linqbot-Quiet.hours", "--json")
     made = folder / "linqbot-Quiet.hours"
     project = tomllib.loads((made / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["linqbot"] == {"quiet_hours": "linqbot_quiet_hours:Plugin"}
@@ -66,19 +64,14 @@ def test_the_tests_and_type_checks_of_a_new_plugin_pass_and_linqbot_finds_it(fol
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: linqbot-quiet-hours\nVersion: 0.1.0\n")
     (installed / "entry_points.txt").write_text("[linqbot]\nquiet_hours = linqbot_quiet_hours:Plugin\n")
-    assert "2 passed" in run(made, "pytest", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
-    typed = strict_mypy.checked(made, environ=PLAIN)
-    assert "Success" in typed.stdout, typed.stdout + typed.stderr
-    run(made, "ruff", "check", "--isolated", "--no-cache", ".")
-    run(made, "ruff", "format", "--isolated", "--no-cache", "--check", "--line-length", "120", ".")
+    check(made, tests="2 passed")
     found = [row["what"] for row in json.loads(run(made, "linqbot", "check", "--only", "plugins", "--json"))]
     (what,) = [what for what in found if what.startswith("quiet_hours ")]
     assert "of linqbot-quiet-hours is active" in what
 
 
 def test_no_placeholder_is_left_and_git_and_docker_ignore_secrets(folder: Path) -> None:
-    result = make("my-bot", "--json")
-    printed = json.loads(result.stdout)
+    printed = data("new", "my-bot")
     made = folder / "my-bot"
     there = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
     assert printed["files"] == there
@@ -98,7 +91,7 @@ def test_no_placeholder_is_left_and_git_and_docker_ignore_secrets(folder: Path) 
 def test_the_settings_file_has_every_setting_that_is_not_a_secret_with_its_default(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make("my-bot")
+    shown("new", "my-bot")
     file = folder / "my-bot" / "linqbot.toml"
     text = file.read_text()
     assert tomllib.loads(text) == {}
@@ -110,17 +103,15 @@ def test_the_settings_file_has_every_setting_that_is_not_a_secret_with_its_defau
         assert (f"\n# {name} " in text) == field.repr, name
 
 
-def test_the_readme_names_existing_commands_and_files(folder: Path) -> None:
-    make("my-bot")
+def test_the_readme_names_existing_commands_and_files_and_says_how_secrets_are_read_with_uv_and_without(
+    folder: Path,
+) -> None:
+    shown("new", "my-bot")
     text = (folder / "my-bot" / "README.md").read_text()
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
     assert {"dev", "serve", "explain"} <= set(re.findall(r"\blinqbot ([a-z]+)\b", code)) <= set(COMMANDS)
     for name in re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE):
         assert (folder / "my-bot" / name).is_file(), name
-
-
-def test_the_readme_says_how_the_secrets_are_read_with_uv_and_without(folder: Path) -> None:
-    make("my-bot")
     for name in ("README.md", ".env.example"):
         text = " ".join((folder / "my-bot" / name).read_text().replace("# ", "").split())
         assert "linqbot does not read" in text
@@ -128,31 +119,29 @@ def test_the_readme_says_how_the_secrets_are_read_with_uv_and_without(folder: Pa
         assert "set -a; . ./.env; set +a" in text
 
 
-def test_it_prints_the_next_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
-    monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
-    steps = make("bots/mybot").output.splitlines()[-3:]
-    assert [step.strip() for step in steps] == ["cd bots/mybot", "uv run linqbot dev bot.py", "uv run pytest"]
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    steps = make("other").output.splitlines()[-3:]
-    assert [step.strip() for step in steps] == ["cd other", "linqbot dev bot.py", "pip install pytest && pytest"]
+def test_it_prints_the_next_commands_which_need_uv_only_where_no_environment_is_activated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def next_commands(name: str, *, uv: str | None, **environ: Any) -> list[str]:
+        monkeypatch.setattr("shutil.which", lambda _: uv)
+        return [line.strip() for line in shown("new", name, **environ).splitlines()[-3:]]
 
-
-def test_in_an_activated_environment_the_next_commands_work_without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: "/bin/uv")
-    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
-    monkeypatch.delenv("UV", raising=False)
-    assert "uv run" not in make("mybot").output
-    monkeypatch.setenv("UV", "/bin/uv")  # set by `uv run`, which activates the environment for one command only
-    assert "uv run linqbot dev bot.py" in make("other").output
+    with_uv, without = (
+        ["uv run linqbot dev bot.py", "uv run pytest"],
+        ["linqbot dev bot.py", "pip install pytest && pytest"],
+    )
+    plain, activated = {"VIRTUAL_ENV": None, "UV": None}, {"VIRTUAL_ENV": sys.prefix, "UV": None}
+    assert next_commands("bots/mybot", uv="/bin/uv", **plain) == ["cd bots/mybot", *with_uv]
+    assert next_commands("other", uv=None, **plain) == ["cd other", *without]
+    assert next_commands("third", uv="/bin/uv", **activated) == ["cd third", *without]
+    # `uv run` activates the environment for one command only.
+    assert next_commands("fourth", uv="/bin/uv", **activated | {"UV": "/bin/uv"}) == ["cd fourth", *with_uv]
 
 
 def test_it_fills_the_current_folder_if_that_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "here").mkdir()
     monkeypatch.chdir(folder / "here")
-    result = make(".")
-    assert result.exit_code == 0
-    assert "cd " not in result.output
+    assert "cd " not in shown("new", ".")
     assert 'name = "here"' in (folder / "here" / "pyproject.toml").read_text()
 
 
@@ -165,9 +154,7 @@ def test_nothing_is_overwritten(folder: Path, holds: str) -> None:
         mine.mkdir()
         (mine / (".env" if "hidden" in holds else "bot.py")).write_text("mine")
     before = sorted(folder.rglob("*"))
-    result = make("mybot")
-    assert result.exit_code == 2
-    assert "no file is overwritten" in result.output
+    assert "no file is overwritten" in shown("new", "mybot", code=2)
     assert sorted(folder.rglob("*")) == before
 
 
@@ -178,10 +165,9 @@ def test_an_unusable_name_is_refused(folder: Path, subtests: pytest.Subtests) ->
     rows += [(["--plugin", name], "is the name of a module") for name in ("json", "class", "bot")]
     for arguments, says in rows:
         with subtests.test(arguments=arguments):
-            result = make(*arguments[:-1], "--", arguments[-1])
-            assert (result.exit_code, says in result.output) == (2, True)
+            assert says in shown("new", *arguments[:-1], "--", arguments[-1], code=2)
     assert list(folder.iterdir()) == []
-    assert make("json").exit_code == 0, "a bot is no package, so it may have the name of a standard module"
+    shown("new", "json")  # a bot is no package, so it may have the name of a standard module
 
 
 @pytest.mark.parametrize(
@@ -207,7 +193,7 @@ def test_the_project_requires_the_linqbot_that_created_it(
             return origin and json.dumps(origin)
 
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: Ours())
-    make("mybot")
+    shown("new", "mybot")
     project = tomllib.loads((folder / "mybot" / "pyproject.toml").read_text())
     (asked,) = project["project"]["dependencies"]
     assert asked.startswith(wanted[0])

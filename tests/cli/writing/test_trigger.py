@@ -13,16 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import CliRunner, Result
+from signed import SECRET
+from typed_command import data, run, shown
 
 from linqbot import Bot, Client, Context, MessageReceived, ScheduleDue
-from linqbot.cli.main import main
 from linqbot.events import Delivery
 from linqbot.linq.events.parse import EVENT_TYPES, parse
 from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +28,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LINQ_WEBHOOK_SECRET", f"{SECRET}, whsec_{'A' * 32}")
     return tmp_path
-
-
-def trigger(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["trigger", *arguments])
 
 
 class Bots(HTTPServer):
@@ -94,13 +88,12 @@ def bots() -> Iterator[Bots]:
 
 
 def test_an_event_is_accepted_by_a_real_server(bots: Bots) -> None:
-    done = trigger(
-        "message.received", "--url", bots.url, "--text", "hi", "--from", "ann@example.com", "--to", "+12025550100",
+    said = shown(
+        "trigger", "message.received", "--url", bots.url, "--text", "hi", "--from", "ann@example.com", "--to", "+12025550100",
         "--chat", "c1", "--set", "data.service=SMS", "--set", "data.effect={\"name\": \"slam\"}",
     )  # fmt: skip
-    assert done.exit_code == 0, done.output
     (event,) = bots.seen
-    assert f"message.received {event['event_id']}: 200 in " in done.output
+    assert f"message.received {event['event_id']}: 200 in " in said
     data = event["data"]
     assert (data["parts"][0]["value"], data["sender_handle"]["handle"]) == ("hi", "ann@example.com")
     assert (data["chat"]["id"], data["service"], data["effect"]) == ("c1", "SMS", {"name": "slam"})
@@ -110,31 +103,26 @@ def test_every_type_can_be_sent(bots: Bots, subtests: pytest.Subtests) -> None:
     bots.fixed_status = 200
     for event_type in EVENT_TYPES:
         with subtests.test(event_type=event_type):
-            assert trigger(event_type, "--url", bots.url).exit_code == 0
+            shown("trigger", event_type, "--url", bots.url)
             assert bots.seen[-1]["event_type"] == event_type
             assert bots.headers[-1]["x-webhook-event"] == event_type
 
 
-def test_a_schedule_can_be_run_now(bots: Bots) -> None:
-    done = trigger("schedule", "report", "--url", bots.url)
-    assert done.exit_code == 0, done.output
+def test_a_schedule_can_be_run_now_and_for_any_other_name_those_of_the_bot_are_named(bots: Bots) -> None:
+    said = shown("trigger", "schedule", "report", "--url", bots.url)
     (event,) = bots.seen
-    assert f"linqbot.schedule {event['event_id']}: 200 in " in done.output
+    assert f"linqbot.schedule {event['event_id']}: 200 in " in said
     delivery = Delivery.from_webhook(json.dumps(event).encode(), webhook_id="x", received_at=1_800_000_000.0)
     due = parse(delivery)
     assert isinstance(due, ScheduleDue)
     assert (delivery.lane, due.name, due.missed) == ("s:report", "report", 0)
-
-
-def test_a_schedule_that_the_bot_does_not_have_is_refused_with_those_that_it_has(bots: Bots) -> None:
-    done = trigger("schedule", "reprot", "--url", bots.url)
-    assert done.exit_code == 1
-    assert "There is no schedule reprot. The bot has: report." in done.output
+    refused = shown("trigger", "schedule", "reprot", "--url", bots.url, code=1)
+    assert "There is no schedule reprot. The bot has: report." in refused
 
 
 def test_the_answer_is_printed_as_json(bots: Bots) -> None:
     bots.fixed_status = 200
-    answer = json.loads(trigger("message.read", "--version", "2025-01-01", "--url", bots.url, "--json").output)
+    answer = data("trigger", "message.read", "--version", "2025-01-01", "--url", bots.url)
     assert bots.seen[0]["webhook_version"] == "2025-01-01"
     assert (answer["event_id"], answer["status"], answer["error"]) == (bots.seen[0]["event_id"], 200, None)
 
@@ -149,7 +137,7 @@ def test_an_event_that_is_not_accepted_ends_with_1_and_advice(bots: Bots) -> Non
             (None, nowhere, "no answer (ConnectError)", "linqbot serve bot.py"),
         ):
             bots.fixed_status = status
-            done = trigger("message.received", "--url", url)
+            done = run("trigger", "message.received", "--url", url)
             assert (done.exit_code, f": {said} in " in done.output, advice in done.output) == (1, True, True), said
 
 
@@ -170,29 +158,21 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(subtests: pytest.Subte
     ]
     for arguments, says in rows:
         with subtests.test(arguments=arguments):
-            done = trigger(*arguments)
-            assert done.exit_code == 2
-            assert says in " ".join(done.output.split())
+            assert says in " ".join(shown("trigger", *arguments, code=2).split())
 
 
-@pytest.mark.parametrize(("secret", "says"), [("", "LINQ_WEBHOOK_SECRET is not set"), ("nonsense!", "not base64")])
-def test_without_a_valid_secret_nothing_is_sent(secret: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LINQ_WEBHOOK_SECRET", secret)
-    done = trigger("message.received")
-    assert done.exit_code == 2
-    assert says in done.output
-    assert "nonsense" not in done.output
+def test_without_a_valid_secret_nothing_is_sent() -> None:
+    for secret, says in ("", "LINQ_WEBHOOK_SECRET is not set"), ("nonsense!", "not base64"):
+        said = shown("trigger", "message.received", code=2, LINQ_WEBHOOK_SECRET=secret)
+        assert (says in said, "nonsense" in said) == (True, False), said
 
 
 def test_every_type_is_listed_with_its_class() -> None:
-    done = trigger("--list")
-    assert done.exit_code == 0
-    assert all(name in done.output for name in EVENT_TYPES)
-    rows = json.loads(trigger("--list", "--json").output)
-    assert {"type": "message.received", "class": "MessageReceived"}.items() <= rows[0].items()
+    said = shown("trigger", "--list")
+    assert all(name in said for name in EVENT_TYPES)
+    assert {"type": "message.received", "class": "MessageReceived"}.items() <= data("trigger", "--list")[0].items()
 
 
-def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(bots: Bots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LINQBOT_PORT", str(bots.server_port))
-    assert trigger("message.received").exit_code == 0
+def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(bots: Bots) -> None:
+    shown("trigger", "message.received", LINQBOT_PORT=str(bots.server_port))
     assert bots.paths == ["/webhooks/linq"]
