@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.practice import KEY, Practice
+from cli.practice import KEY, Account, Practice
 from forked import Forked, can_fork
 from patience import PATIENCE_S
 from ports import free_port
@@ -150,3 +150,15 @@ def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert KEY not in output
         assert "whsec_" not in output.replace("it begins with whsec_.", "")
         assert not any(secret.removeprefix("whsec_") in output for secret in secrets)
+
+
+@pytest.fixture
+def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    it = Account(tmp_path, emulator)
+    yield it
+    for output in it.outputs:
+        assert KEY not in output
+        assert "whsec_" not in output

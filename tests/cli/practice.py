@@ -10,15 +10,19 @@ from typing import Any
 
 import emulator_control
 import httpx
-from click.testing import CliRunner, Result
+from click.testing import Result
 from ports import free_port
 from signed import SECRET
+from typed_command import run
 
-from linqbot.cli.main import main
+from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.ops.doctor.context import Finding
 
 KEY = f"token-{secrets.token_hex(8)}"
-LINE = "+12025550100"
+LINES = ("+12025550100", "+12025550101")
+LINE = LINES[0]
+ALWAYS = {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS}
+"""The types of events that every bot subscribes to: receipts of its messages, and answers to its questions."""
 ALONE = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
 """The settings of a bot that reaches no Linq."""
 BOT = """
@@ -34,6 +38,16 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_reaction("love")
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
+"""
+ANSWERING = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, loop_breaker=False)
+
+
+@bot.on_message
+async def echo(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply(f"You said: {message.text}")
 """
 
 
@@ -63,8 +77,8 @@ class Practice:
         """The environment of a process."""
         return {name: value for name, value in self.environ.items() if value}
 
-    def run(self, *arguments: str) -> Result:
-        result = CliRunner().invoke(main, arguments, env=self.environ)
+    def run(self, *arguments: str, **how: Any) -> Result:
+        result = run(*arguments, **self.environ | how)
         self.outputs.append(result.output)
         return result
 
@@ -105,6 +119,38 @@ class Practice:
 
     def secret(self) -> str:
         return (self.folder / ".linqbot" / "webhook-secret").read_text().splitlines()[1].split()[0]
+
+
+class Account(Practice):
+    """An account on an emulator, and a folder with a bot."""
+
+    code = ANSWERING
+
+    def __init__(self, folder: Path, linq: str) -> None:
+        super().__init__(folder, linq)
+        self.secret_file = folder / ".linqbot" / "webhook-secret"
+
+    def connect(self, *arguments: str, code: int = 0, **how: Any) -> str:
+        """Run `linqbot connect`, which ends with this exit code, and return its output."""
+        result = self.run("connect", *arguments, **how)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    def create(self, url: str, *types: str) -> dict[str, Any]:
+        """Create a subscription without linqbot."""
+        return dict(self.api("POST", "/webhook-subscriptions", {"target_url": url, "subscribed_events": types}))
+
+    def fault(self, **how: Any) -> None:
+        httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
+
+    def kept(self) -> dict[str, str]:
+        """Return the stored secrets by subscription id."""
+        rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
+        return {row[1]: row[0] for row in rows}
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]
+        return found
 
 
 def problems(findings: list[Finding]) -> list[str]:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cli.practice import ALWAYS, Account
 from cli.running.broken_proxies import Crooked, proxying
-from cli.running.test_connect import RECEIPTS, Account
 from ports import free_port
 from typed_command import shown
 
-from linqbot.features.asking.arrivals import ANSWERS
-
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
-
-
-@pytest.fixture
-def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Account:
-    monkeypatch.chdir(tmp_path)
-    return Account(tmp_path, emulator)
 
 
 @pytest.fixture
@@ -46,7 +37,7 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscrip
     trying.until(lambda: account.replies() == ["You said: one"])
     (own,) = [one for one in account.subscriptions() if one["id"] != theirs["id"]]
     assert own["target_url"] == f"{tunnel.url}/webhooks/linq?version=2026-02-03"
-    assert set(own["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+    assert set(own["subscribed_events"]) == {"message.received"} | ALWAYS
 
     code = (account.folder / "bot.py").read_text()
     (account.folder / "bot.py").write_text(code + "broken(")

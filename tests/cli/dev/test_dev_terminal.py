@@ -17,12 +17,10 @@ import click
 import httpx
 import pytest
 from cli.conftest import Command
-from cli.practice import KEY, Practice, serve
+from cli.practice import ALWAYS, KEY, Practice, serve
 from emulator_control import ANN, replies, text
 from patience import PATIENCE_S
 from ports import free_port
-
-from linqbot.features.asking.arrivals import ANSWERS
 
 pty = pytest.importorskip("pty", reason="This system has no pseudo terminals.")
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -289,10 +287,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     dev = terminal()
-    file, always = (
-        tmp_path / "bot.py",
-        {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS},
-    )
+    file = tmp_path / "bot.py"
     text(dev.page, "hi")
     dev.until(lambda: replies(dev.page) == ["Hello!"])
 
@@ -305,7 +300,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
         return set(dev.state()["subscriptions"][0]["subscribed_events"])
 
     assert dev.state()["bot"]["status"] == "loaded"
-    assert delivered() == {"message.received"} | always
+    assert delivered() == {"message.received"} | ALWAYS
     target = httpx.URL(dev.state()["subscriptions"][0]["target_url"])
     assert target.port is not None
     fails(BOT + "broken(\n", 1)
@@ -327,7 +322,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     dev.until(lambda: replies(dev.page) == ["Hello!", "Welcome!"])
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
-    assert delivered() == {"message.received", "message.edited"} | always
+    assert delivered() == {"message.received", "message.edited"} | ALWAYS
     assert "in use" not in dev.screen
     assert "refused" not in dev.screen
     assert "a person who writes CANCEL opts out" in dev.screen

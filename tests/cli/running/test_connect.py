@@ -6,85 +6,20 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cli.practice import KEY, Practice, serve
-from click.testing import CliRunner, Result
+from cli.practice import ALWAYS, KEY, LINES, Account, serve
 
 from linqbot import Bot, Event, MessageEdited, MessageReceived, Router, UnknownEvent
-from linqbot.cli.main import main
 from linqbot.errors import ConfigError
 from linqbot.events import PollSent
-from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
 from linqbot.server.secret_file import SecretFile
-
-LINES = ("+12025550100", "+12025550101")
-RECEIPTS = {"message.sent", "message.delivered", "message.read", "message.failed"}
-BOT = """
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(read=False, typing=False, loop_breaker=False)
-
-
-@bot.on_message
-async def echo(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply(f"You said: {message.text}")
-"""
-
-
-class Account(Practice):
-    """An account on an emulator, and a folder with a bot."""
-
-    code = BOT
-
-    def __init__(self, folder: Path, linq: str) -> None:
-        super().__init__(folder, linq)
-        self.secret_file = folder / ".linqbot" / "webhook-secret"
-
-    def connect(self, *arguments: str, answer: str | None = None, **environ: str) -> Result:
-        result = CliRunner().invoke(main, ["connect", *arguments], env=self.environ | environ, input=answer)
-        self.outputs.append(result.output)
-        return result
-
-    def done(self, *arguments: str, **how: Any) -> str:
-        result = self.connect(*arguments, **how)
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    def create(self, url: str, *types: str) -> dict[str, Any]:
-        """Create a subscription without linqbot."""
-        return dict(self.api("POST", "/webhook-subscriptions", {"target_url": url, "subscribed_events": types}))
-
-    def fault(self, **how: Any) -> None:
-        httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
-
-    def kept(self) -> dict[str, str]:
-        """Return the stored secrets by subscription id."""
-        rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
-        return {row[1]: row[0] for row in rows}
-
-    def deliveries(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]
-        return found
-
-
-@pytest.fixture
-def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.chdir(tmp_path)
-    for name in ("LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    it = Account(tmp_path, emulator)
-    yield it
-    for output in it.outputs:
-        assert KEY not in output
-        assert "whsec_" not in output
-
 
 # --- which events, and where to ---------------------------------------------------------------------------------------
 
@@ -156,12 +91,12 @@ def test_generations_of_a_subscription_have_one_address() -> None:
 
 
 def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Account) -> None:
-    assert "Would create" in account.done("sync", "bot.py", "--url", account.url, "--dry-run")
+    assert "Would create" in account.connect("sync", "bot.py", "--url", account.url, "--dry-run")
     assert (account.subscriptions(), account.secret_file.exists()) == ([], False)
-    said = account.done("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
-    (made,) = account.subscriptions()
+    said = account.connect("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
+    made = account.subscription()
     assert made["target_url"] == account.url + "?version=2026-02-03"
-    assert set(made["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+    assert set(made["subscribed_events"]) == {"message.received"} | ALWAYS
     assert made["id"] in said
     assert "kept in .linqbot/webhook-secret" in said
     assert "Next: linqbot check bot.py" in said
@@ -171,17 +106,17 @@ def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Ac
 
 
 def test_a_second_sync_changes_nothing_and_needs_no_address(account: Account) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     before, kept = account.subscriptions(), account.secret_file.read_bytes()
-    assert "Nothing to change" in account.done("sync", "bot.py")
-    printed = json.loads(account.done("sync", "bot.py", "--url", account.url, "--json"))
+    assert "Nothing to change" in account.connect("sync", "bot.py")
+    printed = json.loads(account.connect("sync", "bot.py", "--url", account.url, "--json"))
     assert (printed["action"], printed["changes"]) == ("unchanged", {})
     assert account.subscriptions() == before
     assert account.secret_file.read_bytes() == kept
 
 
 def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: Account) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
     wrong = {
         "target_url": account.url + "?version=2025-01-01",
@@ -189,44 +124,40 @@ def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: 
         "is_active": False,
     }
     account.change(**wrong)
-    planned = account.done("sync", "bot.py", "--dry-run")
+    planned = account.connect("sync", "bot.py", "--dry-run")
     assert "Would change" in planned
-    assert account.subscriptions()[0]["subscribed_events"] == wrong["subscribed_events"]
-    said = account.done("sync", "bot.py")
+    assert account.subscription()["subscribed_events"] == wrong["subscribed_events"]
+    said = account.connect("sync", "bot.py")
     assert "-chat.created" in said
     assert "+message.failed" in said
     assert "paused       no longer" in said
     (after,) = account.subscriptions()
     assert (after["id"], after["target_url"], after["is_active"]) == (one["id"], one["target_url"], True)
-    assert set(after["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+    assert set(after["subscribed_events"]) == {"message.received"} | ALWAYS
 
 
 def test_lines_stay_restricted_until_all_lines_is_given(account: Account) -> None:
-    account.done("sync", "bot.py", "--url", account.url, "--line", LINES[0])
-    assert account.subscriptions()[0]["phone_numbers"] == [LINES[0]]
-    assert "Nothing to change" in account.done("sync", "bot.py")
-    account.done("sync", "bot.py", "--all-lines")
-    assert not account.subscriptions()[0].get("phone_numbers")
-    refused = account.connect("sync", "bot.py", "--line", "+12025550199")
-    assert refused.exit_code == 2
-    assert "is not a line of this account" in refused.output
+    account.connect("sync", "bot.py", "--url", account.url, "--line", LINES[0])
+    assert account.subscription()["phone_numbers"] == [LINES[0]]
+    assert "Nothing to change" in account.connect("sync", "bot.py")
+    account.connect("sync", "bot.py", "--all-lines")
+    assert not account.subscription().get("phone_numbers")
+    refused = account.connect("sync", "bot.py", "--line", "+12025550199", code=2)
+    assert "is not a line of this account" in refused
 
 
 def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_reported(account: Account) -> None:
     account.create(account.url, "chat.created")
-    done = account.connect("sync", "bot.py", "--url", account.url)
-    assert done.exit_code == 1
-    assert f"linqbot connect rotate --url {account.url}" in done.output
-    assert set(account.subscriptions()[0]["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+    said = account.connect("sync", "bot.py", "--url", account.url, code=1)
+    assert f"linqbot connect rotate --url {account.url}" in said
+    assert set(account.subscription()["subscribed_events"]) == {"message.received"} | ALWAYS
     with_one = account.connect("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET="QUJD")
-    assert with_one.exit_code == 0
-    assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one.output
+    assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one
 
 
 def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Account) -> None:
-    refused = account.connect("sync", "bot.py", "--url", account.url, LINQ_WEBHOOK_SECRET_FILE="/proc/self/secret")
-    assert refused.exit_code == 2
-    assert "cannot be written" in refused.output
+    environ: Any = {"LINQ_WEBHOOK_SECRET_FILE": "/proc/self/secret"}
+    assert "cannot be written" in account.connect("sync", "bot.py", "--url", account.url, code=2, **environ)
     assert account.subscriptions() == []
 
 
@@ -238,13 +169,13 @@ def test_an_interrupted_sync_is_run_again(account: Account, subtests: pytest.Sub
     ):
         with subtests.test(broken=broken):
             account.fault(on="api", **broken)
-            assert account.connect("sync", "bot.py", "--url", account.url).exit_code == 1
+            account.connect("sync", "bot.py", "--url", account.url, code=1)
             if "status" in broken:
                 assert account.subscription()["subscribed_events"] == list(PENDING)
-            account.done("sync", "bot.py", "--url", account.url)
-            assert set(account.subscription()["subscribed_events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+            account.connect("sync", "bot.py", "--url", account.url)
+            assert set(account.subscription()["subscribed_events"]) == {"message.received"} | ALWAYS
             assert list(account.kept()) == [account.subscription()["id"]]
-            account.done("remove", account.subscription()["id"], "--yes")
+            account.connect("remove", account.subscription()["id"], "--yes")
 
 
 def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subtests: pytest.Subtests) -> None:
@@ -258,34 +189,33 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subt
     ]
     for arguments, says in rows:
         with subtests.test(arguments=arguments):
-            done = account.connect(*arguments)
-            assert done.exit_code == 2
-            assert says in " ".join(done.output.split())
-            assert "Traceback" not in done.output
+            said = account.connect(*arguments, code=2)
+            assert says in " ".join(said.split())
+            assert "Traceback" not in said
 
 
 # --- list, event types, remove -----------------------------------------------------------------------------------------
 
 
 def test_a_subscription_is_listed_and_removed(account: Account) -> None:
-    assert "There are no subscriptions" in account.done("list")
-    account.done("sync", "bot.py", "--url", account.url, "--line", LINES[1])
-    (row,) = json.loads(account.done("list", "--json"))
+    assert "There are no subscriptions" in account.connect("list")
+    account.connect("sync", "bot.py", "--url", account.url, "--line", LINES[1])
+    (row,) = json.loads(account.connect("list", "--json"))
     assert (row["lines"], row["secret_kept"]) == ([LINES[1]], True)
-    assert row["id"] in account.done("list")
+    assert row["id"] in account.connect("list")
 
-    assert account.connect("remove", row["id"], answer="n\n").exit_code == 1
+    account.connect("remove", row["id"], input="n\n", code=1)
     assert len(account.subscriptions()) == 1
-    assert "and its secret" in account.done("remove", row["id"], answer="y\n")
+    assert "and its secret" in account.connect("remove", row["id"], input="y\n")
     assert account.subscriptions() == []
     assert account.kept() == {}
-    assert account.connect("remove", row["id"], "--yes").exit_code == 1
+    account.connect("remove", row["id"], "--yes", code=1)
 
 
 def test_event_types_are_printed_without_a_token(account: Account) -> None:
-    printed = json.loads(account.done("sync", "bot.py", "--dry-run", "--json", LINQ_API_V3_API_KEY=""))
+    printed = json.loads(account.connect("sync", "bot.py", "--dry-run", "--json", LINQ_API_V3_API_KEY=""))
     assert (printed["action"], printed["everything"]) == (None, False)
-    assert set(printed["events"]) == {"message.received", *RECEIPTS, *ANSWERS}
+    assert set(printed["events"]) == {"message.received"} | ALWAYS
 
 
 # --- rotate -----------------------------------------------------------------------------------------------------------
@@ -293,8 +223,8 @@ def test_event_types_are_printed_without_a_token(account: Account) -> None:
 
 @pytest.mark.slow
 def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, command: Callable[..., Any]) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
-    (old,) = account.subscriptions()
+    account.connect("sync", "bot.py", "--url", account.url)
+    old = account.subscription()
     bot = serve(account, command)
     stop, said = threading.Event(), [0]
 
@@ -308,7 +238,7 @@ def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, c
     talking.start()
     try:
         bot.until(lambda: said[0] > 20)
-        account.done("rotate", "--overlap", "1")
+        account.connect("rotate", "--overlap", "1")
         at_end = said[0]
         bot.until(lambda: said[0] > at_end + 20)
     finally:
@@ -317,7 +247,7 @@ def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, c
     bot.until(lambda: len(account.replies()) >= said[0])
     httpx.post(f"{account.linq}/emulator/flush").raise_for_status()
 
-    (new,) = account.subscriptions()
+    new = account.subscription()
     assert new["id"] != old["id"]
     assert new["subscribed_events"] == old["subscribed_events"]
     assert list(account.kept()) == [new["id"]]
@@ -333,7 +263,7 @@ def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, 
     made = account.create(account.url, "message.received")
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
     bot = serve(account, command)
-    assert "remove it" in account.done("rotate", "--url", account.url, "--overlap", "0")
+    assert "remove it" in account.connect("rotate", "--url", account.url, "--overlap", "0")
     account.text("hello")
     bot.until(lambda: account.replies() == ["You said: hello"])
     assert bot.stop() == 0
@@ -343,26 +273,23 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
     account: Account, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.ops.rotation.LEARN_S", 0.0)
-    account.done("sync", "bot.py", "--url", account.url)
-    (old,) = account.subscriptions()
-    away = account.connect("rotate", "--overlap", "0")
-    assert away.exit_code == 1
-    assert "The connection failed" in away.output
+    account.connect("sync", "bot.py", "--url", account.url)
+    old = account.subscription()
+    assert "The connection failed" in account.connect("rotate", "--overlap", "0", code=1)
 
     (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes().splitlines()[1].split()[0])
     account.environ["LINQ_WEBHOOK_SECRET_FILE"] = str(account.folder / "elsewhere")
     bot = serve(account, command)
     del account.environ["LINQ_WEBHOOK_SECRET_FILE"]
-    another = account.connect("rotate", "--overlap", "0")
-    assert another.exit_code == 1
-    assert "has another secret" in another.output
-    assert f"{old['id']} still delivers as before" in another.output
+    another = account.connect("rotate", "--overlap", "0", code=1)
+    assert "has another secret" in another
+    assert f"{old['id']} still delivers as before" in another
     account.text("hello")
     bot.until(lambda: account.replies() == ["You said: hello"])
 
     (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes())
-    account.done("rotate", "--overlap", "0")
-    (new,) = account.subscriptions()
+    account.connect("rotate", "--overlap", "0")
+    new = account.subscription()
     assert new["id"] != old["id"]
     assert bot.stop() == 0
 
@@ -371,7 +298,7 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
 def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_secret_ends(
     account: Account, command: Callable[..., Any], subtests: pytest.Subtests
 ) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     (first_secret,) = account.kept().values()
     bot = serve(account, command)
     for broken in (
@@ -381,31 +308,24 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_se
         {"match": "DELETE /v3/webhook-subscriptions", "drop": "answer", "times": 5},
     ):
         with subtests.test(broken=broken):
-            (old,) = account.subscriptions()
+            old = account.subscription()
             said = account.replies()
             account.fault(on="api", **broken)
-            first = account.connect("rotate", "--overlap", "0")
+            first = account.run("connect", "rotate", "--overlap", "0")
             httpx.delete(f"{account.linq}/emulator/faults").raise_for_status()
             account.text("in between")
             bot.until(lambda said=said: account.replies() == [*said, "You said: in between"])
             if first.exit_code:
-                account.done("rotate", "--overlap", "0", "--url", account.url)
-            (new,) = account.subscriptions()
+                account.connect("rotate", "--overlap", "0", "--url", account.url)
+            new = account.subscription()
             assert new["id"] != old["id"]
             assert new["subscribed_events"] == old["subscribed_events"]
             assert list(account.kept()) == [new["id"]]
             account.text("after")
             bot.until(lambda said=said: account.replies() == [*said, "You said: in between", "You said: after"])
     assert {a["status"] for one in account.deliveries() for a in one["attempts"]} == {200}
-    trigger = {"LINQ_WEBHOOK_SECRET": first_secret, "LINQ_WEBHOOK_SECRET_FILE": str(account.folder / "none")}
-
-    def is_refused() -> bool:
-        sent = CliRunner().invoke(
-            main, ["trigger", "message.read", "--url", account.url], env=account.environ | trigger
-        )
-        return ": 401 in" in sent.output
-
-    bot.until(is_refused)
+    ended = {"LINQ_WEBHOOK_SECRET": first_secret, "LINQ_WEBHOOK_SECRET_FILE": str(account.folder / "none")}
+    bot.until(lambda: ": 401 in" in account.run("trigger", "message.read", "--url", account.url, **ended).output)
     assert bot.stop() == 0
 
 
@@ -413,7 +333,7 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_se
 def test_a_rotation_killed_while_both_deliver_is_finished_later(
     account: Account, command: Callable[..., Any], program: Callable[..., Any]
 ) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
     rotation = program("connect", "rotate", **account.settings)
     rotation.until(lambda: "Both deliver now" in rotation.said())
@@ -423,17 +343,15 @@ def test_a_rotation_killed_while_both_deliver_is_finished_later(
     rotation.stop(signal.SIGINT)
     assert "Traceback" not in rotation.said()
     assert len(account.subscriptions()) == 2
-    account.done("rotate", "--overlap", "0")
+    account.connect("rotate", "--overlap", "0")
     assert len(account.subscriptions()) == 1
     assert bot.stop() == 0
 
 
 def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     account.create(next_generation(account.url), "message.received")
-    refused = account.connect("rotate", "--overlap", "0")
-    assert refused.exit_code == 2
-    assert "created elsewhere" in refused.output
+    assert "created elsewhere" in account.connect("rotate", "--overlap", "0", code=2)
     assert len(account.subscriptions()) == 2
 
 
@@ -441,13 +359,13 @@ def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
 def test_an_unfinished_rotation_of_another_address_does_not_count_as_done(
     account: Account, command: Callable[..., Any]
 ) -> None:
-    account.done("sync", "bot.py", "--url", account.url)
+    account.connect("sync", "bot.py", "--url", account.url)
     other = account.create("https://other.test/x", "message.read")
     secrets = SecretFile(account.secret_file)
     secrets.keep(other["signing_secret"], other["id"])
     secrets.mark_ending(other["id"])
     (old,) = [each["id"] for each in account.subscriptions() if each["id"] != other["id"]]
     bot = serve(account, command)
-    account.done("rotate", "--overlap", "0", "--url", account.url)
+    account.connect("rotate", "--overlap", "0", "--url", account.url)
     assert old not in {each["id"] for each in account.subscriptions()}
     assert bot.stop() == 0

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.practice import KEY, is_ready
-from cli.running.test_connect import Account
+from cli.practice import KEY, Account, is_ready
 from patience import PATIENCE_S
 
 MOST_LOOKS = 20
