@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import answers
 from postgres_server import empty_storage_url
 
 from linqbot import Bot, BotError, Context, MessageReceived
@@ -124,17 +125,13 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 async def test_nothing_is_sent_after_the_mute_wherever_it_comes_in_a_turn(desk: Desk) -> None:
     for after in range(4):
         phone = desk.phone.person(f"+1415555030{after}")
-        await phone.text(f"3 {after}")
-        assert await phone.replies() == ["0", "1", "2"][:after], after
-        await phone.text("2")
-        await phone.quiet()
-        assert await phone.replies() == []
+        assert await answers(phone, f"3 {after}") == ["0", "1", "2"][:after], after
+        assert await answers(phone, "2") == []
         ended = await desk.unmute(None, catch_up=after % 2 == 0)
         # What the turn had not sent stays unsent; what came meanwhile is answered only on request.
         assert await phone.replies() == (["0", "1"] if after % 2 == 0 else [])
         assert (ended.caught_up, ended.gone) == (int(after % 2 == 0), 0)
-        await phone.text("1")
-        assert await phone.replies() == ["0"]
+        assert await answers(phone, "1") == ["0"]
 
 
 @on_each_backend
@@ -146,12 +143,12 @@ async def test_messages_of_days_are_caught_up_with_in_order_once(desk: Desk) -> 
     for text in ("2", "3"):
         await desk.phone.text(text)
         await desk.phone.advance(40_000)
-        await bob.text("1")
-        assert await bob.replies() == ["0"]
+        assert await answers(bob, "1") == ["0"]
     async with desk.operator() as storage:
         found = await look(storage, desk.phone.client, ANN, now=desk.phone.now)
-    answers = [each.answer.partition(".")[0] for each in found.cases[-2:]]
-    assert answers == ["No handler took it: the bot is muted in this chat"] * 2
+    assert [each.answer.partition(".")[0] for each in found.cases[-2:]] == [
+        "No handler took it: the bot is muted in this chat"
+    ] * 2
     assert [mute.person for mute in found.mutes] == [ANN]
     assert await desk.phone.replies() == ["0"]
     assert (await desk.unmute(ANN, catch_up=True)).caught_up == 2
@@ -175,15 +172,13 @@ async def test_a_mute_between_any_two_steps_of_a_question_sends_nothing_and_lose
         if step == "asked":
             await guest.quiet()
             await desk.mute(None)
-        await guest.text("4")
-        assert await guest.replies() == said, step
+        assert await answers(guest, "4") == said, step
         await guest.text("5")
         await guest.quiet()
         await desk.unmute(None)
         assert await guest.replies() == [], step
         # A question that was asked is still open, and one that was never sent takes no message.
-        await guest.text("1")
-        assert await guest.replies() == (["For 1."] if step == "asked" else ["0"]), step
+        assert await answers(guest, "1") == (["For 1."] if step == "asked" else ["0"]), step
 
 
 @on_each_backend
@@ -206,9 +201,7 @@ async def test_a_mute_after_any_person_of_a_broadcast_sends_nothing_until_it_is_
 
 async def test_what_waits_goes_on_after_the_mute_of_all(desk: Desk) -> None:
     bob = desk.phone.person(BOB)
-    await bob.text("1")
-    await bob.quiet()
-    await bob.replies()
+    await answers(bob, "1")
     await desk.phone.text("later")
     await desk.phone.text("name")
     assert await desk.phone.next_reply() == "Your name?"
@@ -219,23 +212,18 @@ async def test_what_waits_goes_on_after_the_mute_of_all(desk: Desk) -> None:
     assert (await desk.phone.replies(), await bob.replies()) == ([], [])
     await desk.phone.advance(1801)
     assert (await desk.phone.replies(), await bob.replies()) == (["It is time."], ["July is out."])
-    await desk.phone.text("Ada")
-    assert await desk.phone.replies() == ["Ada"]  # the time of the question was over in the mute
+    assert await answers(desk.phone, "Ada") == ["Ada"]  # the time of the question was over in the mute
 
 
 async def test_a_proactive_mute_lets_the_bot_answer(desk: Desk) -> None:
     bob = desk.phone.person(BOB)
-    await bob.text("1")
-    await bob.quiet()
-    await bob.replies()
+    await answers(bob, "1")
     await desk.phone.text("later")
     await desk.mute(None, only_proactive=True)
-    await desk.phone.text("tell bob")
-    assert await desk.phone.replies() == ["muted"]
+    assert await answers(desk.phone, "tell bob") == ["muted"]
     await desk.phone.text("name")
     assert await desk.phone.next_reply() == "Your name?"
-    await desk.phone.text("Ada")
-    assert await desk.phone.replies() == ["Hello, Ada."]
+    assert await answers(desk.phone, "Ada") == ["Hello, Ada."]
     await desk.phone.advance(3600)
     assert (await desk.phone.replies(), await bob.replies()) == ([], [])
     await desk.unmute(None)
@@ -244,17 +232,12 @@ async def test_a_proactive_mute_lets_the_bot_answer(desk: Desk) -> None:
 
 async def test_the_owner_mutes_all_chats_by_a_word(desk: Desk) -> None:
     owner = desk.phone.person(OWNER)
-    await desk.phone.text("Bot off!")  # not the owner
-    assert await desk.phone.replies() == ["Bot off!"]
-    await owner.text("Bot off!")
-    assert await owner.replies() == ["The bot is silent in all chats. To end that, write: bot on"]
+    assert await answers(desk.phone, "Bot off!") == ["Bot off!"]  # not the owner
+    assert await answers(owner, "Bot off!") == ["The bot is silent in all chats. To end that, write: bot on"]
     for phone in (desk.phone, owner):
-        await phone.text("1")
-        assert await phone.replies() == []
-    await owner.text("bot on")
-    assert await owner.replies() == ["The bot answers again."]
-    await desk.phone.text("1")
-    assert await desk.phone.replies() == ["0"]
+        assert await answers(phone, "1") == []
+    assert await answers(owner, "bot on") == ["The bot answers again."]
+    assert await answers(desk.phone, "1") == ["0"]
 
 
 @pytest.mark.parametrize(
@@ -290,15 +273,13 @@ async def test_wrong_orders_say_what_to_do(desk: Desk) -> None:
 
 async def test_a_handoff_passes_nothing_on_while_all_chats_are_muted(desk: Desk) -> None:
     phone, owner = desk.phone, desk.phone.person(OWNER)
-    await phone.text("human")
-    assert await phone.replies() == ["Dana answers."]
+    assert await answers(phone, "human") == ["Dana answers."]
     await owner.text("I am here.")
     assert await phone.replies() == ["Dana: I am here."]
     await owner.replies()
     for by_word in (True, False):
         if by_word:
-            await owner.text("bot off")
-            assert await owner.replies() == ["The bot is silent in all chats. To end that, write: bot on"]
+            assert await answers(owner, "bot off") == ["The bot is silent in all chats. To end that, write: bot on"]
         else:
             await desk.mute(None)
         await phone.text("Is Mia in?")
@@ -306,8 +287,7 @@ async def test_a_handoff_passes_nothing_on_while_all_chats_are_muted(desk: Desk)
         await phone.quiet()
         assert (await phone.replies(), await owner.replies()) == ([], [])
         if by_word:
-            await owner.text("bot on")
-            assert await owner.replies() == ["The bot answers again."]
+            assert await answers(owner, "bot on") == ["The bot answers again."]
         else:
             assert (await desk.unmute("*", catch_up=True)).caught_up == 2
             assert (await phone.replies(), await owner.replies()) == (["Dana: Yes."], ["Ann: Is Mia in?"])
@@ -317,8 +297,7 @@ async def test_a_handoff_passes_nothing_on_while_all_chats_are_muted(desk: Desk)
 
 async def test_a_mute_of_the_person_ends_a_handoff_and_both_know_when_it_is_over(desk: Desk) -> None:
     phone, owner = desk.phone, desk.phone.person(OWNER)
-    await phone.text("human")
-    assert await phone.replies() == ["Dana answers."]
+    assert await answers(phone, "human") == ["Dana answers."]
     await owner.replies()
     await desk.mute(ANN)
     await phone.text("Hello?")

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 import pytest
-from one_handler import bot_of
+from answers import answers
+from one_handler import bot_of, says
 
 from linqbot import Bot, Context, Event, LinkPart, MessageReceived, ReactionAdded, markdown, poll
 from linqbot.bot.router import Next
@@ -20,7 +21,7 @@ from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.ops.why import look
 from linqbot.storage.open import open_storage
-from linqbot.testing import HandlerFailed, Phone, talking
+from linqbot.testing import HandlerFailed, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -50,11 +51,6 @@ def _simple(found: re.Match[str]) -> str:
     return "N" if found[0].isdecimal() else ""
 
 
-async def text(phone: Phone, said: str) -> None:
-    await phone.text(said)
-    await phone.quiet()
-
-
 async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answer() -> None:
     dev = Dev()
 
@@ -63,9 +59,7 @@ async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answ
         await ctx.reply("Hello!", effect="confetti")
 
     async with talking(dev.bot) as phone:
-        await phone.text("hi")
-        await phone.next_reply()
-        await phone.quiet()
+        await answers(phone, "hi")
     assert dev.lines == [f'{phone.handle} "hi" → greet N ms → "Hello!" (confetti)']
     (report,) = dev.reports
     assert report["handler"].endswith(".greet")
@@ -124,10 +118,9 @@ async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handl
     }
     async with talking(dev.bot) as phone:
         for said in ends:
-            await text(phone, said)
-        await text(phone, "what?")
-        await phone.group("+14155550188").text("hello all")
-        await phone.quiet()
+            await answers(phone, said)
+        await answers(phone, "what?")
+        await answers(phone.group("+14155550188"), "hello all")
         await phone.advance(60)
     lines = [f'{phone.handle} "{said}" → {end}' for said, end in ends.items()]
     unaddressed = "the message neither mentions the bot nor replies to it"
@@ -161,7 +154,7 @@ async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
         await returns.wait()
 
     async with talking(bot_of(hang, plugins=[TurnReports(show, lambda _: None, long_s=0)])) as phone:
-        await text(phone, "hi")
+        await answers(phone, "hi")
     line_of_wait = hang.__code__.co_firstlineno + 1
     assert [re.sub(r"\S*<locals>\.|\d+(?= ms)", _simple, each) for each in shown] == [
         f"running: hang N ms → still running at test_dev_turns.py:{line_of_wait}",
@@ -228,7 +221,7 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
 
     async with talking(dev.bot) as phone:
         for said in ("book", "help", "Ann", "many", "very many", "book", "never mind", "book"):
-            await text(phone, said)
+            await answers(phone, said)
         await phone.advance(90_000)
         await phone.quiet()
     found = [turn.for_page() for turn in dev.turns if is_shown(turn)]
@@ -375,7 +368,7 @@ async def test_a_message_to_a_bot_without_a_handler_for_messages_says_what_it_ha
     async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
     async with talking(dev.bot) as phone:
-        await text(phone, "hi")
+        await answers(phone, "hi")
     (report,) = dev.reports
     assert (report["outcome"], report["reason"]) == ("not_handled", "the bot has no handler for this event type")
     assert [note["message"] for note in report["notes"]] == [
@@ -394,8 +387,8 @@ async def test_a_turn_that_blocks_the_event_loop_shows_the_place_on_the_page_bef
             shown.extend(report for report in dev.posted if report["kind"] == "turn")
 
     async with talking(dev.bot) as phone:
-        await text(phone, "slow")
-        await text(phone, "quick")
+        await answers(phone, "slow")
+        await answers(phone, "quick")
     (running,) = shown
     assert running["outcome"] == "running"
     (note,), none = (report["notes"] for report in dev.reports)
@@ -447,7 +440,7 @@ async def test_the_page_shows_the_sentence_of_why(tmp_path: Path, subtests: pyte
             elif said == "away":
                 phone.fail_next("chats.messages.send", status=429, retry_after_s=600, times=9)
             with suppress(HandlerFailed):
-                await (phone.advance(60) if expected.startswith("It was given up") else text(phone, said))
+                await (phone.advance(60) if expected.startswith("It was given up") else answers(phone, said))
             phone.emulator.world.faults.clear()
             shown = dev.reports[-1]
             with subtests.test(said, why=expected):
@@ -470,7 +463,7 @@ async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_p
 
     async with talking(dev.bot) as phone:
         phone.fail_next("chats.messages.send", status=503, times=3)  # the client itself tries it again twice
-        await text(phone, "30")
+        await answers(phone, "30")
         await phone.advance(50)
         await phone.text("1")
         await phone.advance(20)
@@ -488,18 +481,14 @@ async def test_a_call_that_waits_for_the_rate_limit_or_a_retry_is_shown_on_the_p
 
 async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:
     dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
+    dev.bot.on_message(says("hello"))
 
     @dev.bot.on_reaction
     async def thank(reaction: ReactionAdded, ctx: Context) -> None:
         await ctx.reply("thanks")
 
     async with talking(dev.bot) as phone:
-        await phone.text("hi")
-        reply = await phone.next_reply()
+        (reply,) = await answers(phone, "hi")
         phone.emulator.do(SetOptOut(handle=phone.handle, opted_out=True))
         await phone.react(reply, "love")
         await phone.quiet()
@@ -510,13 +499,9 @@ async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:
 
 async def test_a_message_that_opts_out_is_shown_as_such() -> None:
     dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
-
+    dev.bot.on_message(says("hello"))
     async with talking(dev.bot, service="SMS") as phone:
-        await text(phone, "STOP")
+        await answers(phone, "STOP")
     assert dev.lines[-1] == f'{phone.handle} "STOP" → no handler took it: the person opted out'
     (note,) = dev.reports[-1]["notes"]
     assert "@bot.on_opt_out" in note["message"]
@@ -524,23 +509,22 @@ async def test_a_message_that_opts_out_is_shown_as_such() -> None:
 
 async def test_other_events_are_shown_by_their_type_if_they_are_handled_and_receipts_of_the_journal_are_not() -> None:
     dev = Dev()
-
-    @dev.bot.on_message
-    async def rest(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
+    dev.bot.on_message(says("hello"))
 
     @dev.bot.on_reaction("love")
     async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
     async with talking(dev.bot) as phone:
-        await phone.text("hi")
-        reply = await phone.next_reply()
+        (reply,) = await answers(phone, "hi")
         await phone.typing()
         await phone.react(reply, "love")
         await phone.read()
         await phone.quiet()
     who = phone.handle
-    assert dev.lines == [f'{who} "hi" → rest N ms → "hello"', f"{who} reaction.added love → loved N ms → sent nothing"]
+    assert dev.lines == [
+        f'{who} "hi" → answer N ms → "hello"',
+        f"{who} reaction.added love → loved N ms → sent nothing",
+    ]
     assert {report["event_type"] for report in dev.reports} == {"message.received", "reaction.added"}
 
 
@@ -558,8 +542,7 @@ async def test_the_page_gets_each_send_as_it_looks_on_each_service() -> None:
         await ctx.client.chats.messages.send(ctx.chat_id, message={"parts": [{"type": "text", "value": "Raw"}]})
 
     async with talking(dev.bot, service="SMS") as phone:
-        await phone.text("lunch")
-        await phone.quiet()
+        await answers(phone, "lunch")
         lunch_id, options_id, raw_id = [bubble.id for bubble in phone.messages if bubble is not None][-3:]
     (turn,) = [each for each in dev.turns if is_shown(each)]
     report = turn.for_page()
