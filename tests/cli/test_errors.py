@@ -115,7 +115,7 @@ NO_BOT: list[tuple[str, str, str, int, list[str]]] = [
     *(
         (
             f"shop/{name}.py",
-            f"{ECHO}{line}",
+            ECHO + line,
             f"shop.{name}:bot",
             1,
             [f"shop.{name} cannot be imported.", f'{name}.py", line 3'],

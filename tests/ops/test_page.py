@@ -276,21 +276,9 @@ async def test_ten_thousand_chats_take_few_statements_with_an_index(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chats, now = await office.fill(), office.clock.now()
+    ended = ("handled", "bot:greet", 0, 1, 0, 5.0)
     rows = [
-        (
-            f"w.{n}",
-            f"c:chat-{n % 10_000}",
-            "message.received",
-            f"m{n}",
-            now - n,
-            now - n,
-            "handled",
-            "bot:greet",
-            0,
-            1,
-            0,
-            5.0,
-        )
+        (f"w.{n}", f"c:chat-{n % 10_000}", "message.received", f"m{n}", now - n, now - n, *ended)
         for n in range(100_000)
     ]
     columns = "delivery, lane, type, message_id, received_at, ended_at, outcome, handler, replay, runs, attempts, ms"

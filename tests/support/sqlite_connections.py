@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+T = TypeVar("T")
 
 
 def bytes_of(path: Path) -> bytes:
@@ -72,3 +77,13 @@ def largest_file(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
+
+
+def in_storage(path: str | Path, act: Callable[[SQLiteStorage], Awaitable[T]], **how: Any) -> T:
+    """Open a storage, do one thing with it outside of any event loop, close it, and return the result."""
+
+    async def work() -> T:
+        async with SQLiteStorage(path, **how) as storage:
+            return await act(storage)
+
+    return asyncio.run(work())

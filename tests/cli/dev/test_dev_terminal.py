@@ -440,8 +440,5 @@ def test_ctrl_c_before_the_server_runs_ends_the_command_without_a_traceback(tmp_
         timeout=PATIENCE_S,
         check=False,
     )
-    assert (ended.returncode, "The command was aborted." in ended.stderr, "Traceback" in ended.stderr) == (
-        1,
-        True,
-        False,
-    ), ended.stderr
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False), ended.stderr
+    assert "The command was aborted." in ended.stderr

@@ -6,22 +6,21 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from patience import PATIENCE_S
+from patience import until
 from ports import free_port
+from signed import SECRET
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import bots_socket, end
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 CODE = """
 from linqbot import Bot, {event}
 
@@ -78,11 +77,9 @@ async def test_a_file_that_never_ends_loading_is_loaded_again_when_it_is_saved(t
 
         keeping = asyncio.create_task(bot.keep_up(begin, tmp_path))
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not loading.exists():
-                    await asyncio.sleep(0.05)
-                file.write_text(CODE.format(event="MessageReceived"))
-                await is_up.wait()
+            await until(loading.exists)
+            file.write_text(CODE.format(event="MessageReceived"))
+            await until(is_up.is_set)
         finally:
             keeping.cancel()
             await asyncio.wait({keeping})
@@ -136,10 +133,7 @@ def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any
     assert httpx.get(livez).is_success
     dev.process.kill()
     dev.process.wait()
-    end = time.monotonic() + PATIENCE_S
-    while is_there(livez):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    asyncio.run(until(lambda: not is_there(livez)))
 
 
 def is_there(url: str) -> bool:

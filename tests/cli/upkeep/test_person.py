@@ -18,7 +18,7 @@ from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
 from plugin_packages import install_plugin
-from sqlite_connections import bytes_of
+from sqlite_connections import bytes_of, in_storage
 from typed_command import data, run, shown
 
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -46,21 +46,12 @@ def folder(command_folder: Path) -> Path:
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "linqbot.db"
     monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{path}")
-
-    async def fill() -> None:
-        async with SQLiteStorage(path) as storage:
-            await storage.write_state(VALUES)
-
-    asyncio.run(fill())
+    in_storage(path, lambda storage: storage.write_state(VALUES))
     return path
 
 
 def stored(path: Path) -> list[StateRow]:
-    async def read() -> list[StateRow]:
-        async with SQLiteStorage(path, serving=False) as storage:
-            return await storage.state_rows()
-
-    return asyncio.run(read())
+    return in_storage(path, SQLiteStorage.state_rows, serving=False)
 
 
 def test_the_log_says_who_did_what_and_why(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,12 +169,8 @@ def test_edit_of_an_unknown_name_names_the_nearest(path: Path) -> None:
 def test_a_list_is_stored_only_where_a_list_was_stored(path: Path) -> None:
     refused = shown("person", "edit", "bot", "Menu", "--value", "[1]", code=2)
     assert "--value: This is not a JSON object" in " ".join(refused.split())
-
-    async def store_list() -> None:
-        async with SQLiteStorage(path) as storage:
-            await storage.write_state([StateWrite("bot", "Tables", b"[1]", expected=None)])
-
-    asyncio.run(store_list())
+    tables = StateWrite("bot", "Tables", b"[1]", expected=None)
+    in_storage(path, lambda storage: storage.write_state([tables]))
     shown("person", "edit", "bot", "Tables", "--value", "[1, 2]")
     assert [row.value for row in stored(path) if row.name == "Tables"] == [b"[1,2]"]
     assert "a JSON list" in run("person", "edit", "bot", "Tables", "--value", "{}").output
@@ -230,14 +217,13 @@ def test_rows_that_cannot_be_used_are_named_and_nothing_is_imported(
 
 
 def keep(chat: str = CHAT) -> None:
-    async def work() -> None:
-        async with SQLiteStorage("linqbot.db") as storage:
-            for outcome in (DeadLetter("Boom"), Ack()):
-                await storage.put(delivery(text_body(WORDS, chat=chat)))
-                (lease,) = await storage.take(1, lease_s=60)
-                await storage.finish(lease, Commit(outcome, state=[StateWrite(f"chat:{chat}", "said", WORDS.encode())]))
+    async def handle(storage: SQLiteStorage) -> None:
+        for outcome in (DeadLetter("Boom"), Ack()):
+            await storage.put(delivery(text_body(WORDS, chat=chat)))
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, Commit(outcome, state=[StateWrite(f"chat:{chat}", "said", WORDS.encode())]))
 
-    asyncio.run(work())
+    in_storage("linqbot.db", handle)
 
 
 def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
@@ -270,12 +256,7 @@ def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path)
 def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> None:
     chat = text(emulator, "hi")
     keep(chat=chat)
-
-    async def purge() -> None:
-        async with SQLiteStorage("linqbot.db", serving=False) as storage:
-            await storage.purge(before=4e9)
-
-    asyncio.run(purge())
+    in_storage("linqbot.db", lambda storage: storage.purge(before=4e9), serving=False)
     environ: Any = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
     erase = ("person", "forget", PERSON, "--yes")
     assert data(*erase, "--no-ask-linq", **environ)["rows"] == {}

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fakes import delivery, text_body
+from sqlite_connections import in_storage
 from typed_command import data, shown
 
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.storage import SQLiteStorage
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "linqbot.db"
     monkeypatch.setenv("LINQBOT_STORAGE", f"sqlite:///{path}")
-
-    async def fill() -> None:
-        async with SQLiteStorage(path) as storage:
-            await storage.put(delivery(text_body()))
-
-    asyncio.run(fill())
+    in_storage(path, lambda storage: storage.put(delivery(text_body())))
     return path
 
 

@@ -97,6 +97,15 @@ def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
     asyncio.run(work())
 
 
+def schedule(*timers: Timer) -> None:
+    async def work() -> None:
+        async with serving() as storage:
+            for each in timers:
+                await storage.schedule(each)
+
+    asyncio.run(work())
+
+
 def said(text: str = WORDS, chat: str = CHAT, **changes: Any) -> Delivery:
     return delivery(text_body(text, chat=chat, **changes))
 
@@ -239,14 +248,10 @@ def test_a_misspelt_event_type_is_named_with_the_nearest_one() -> None:
 
 
 def test_without_a_kind_the_list_counts_what_else_waits() -> None:
-    async def schedule() -> None:
-        async with serving() as storage:
-            await storage.schedule(Timer("t", NOON, "c:b", "send", WORDS.encode(), 60.0))
-
     stored()
     assert "Nothing waits" in shown("waiting", "list")
     stored((said(chat="a"), DeadLetter("Boom")), (said(chat="a"), DeadLetter("Boom")), (said(chat="a"), None))
-    asyncio.run(schedule())
+    schedule(Timer("t", NOON, "c:b", "send", WORDS.encode(), 60.0))
     output = shown("waiting", "list")
     assert "2 dead letters: linqbot waiting list --dead" in output
     assert "1 scheduled send: linqbot waiting list --scheduled" in output
@@ -262,15 +267,12 @@ def test_without_a_kind_the_list_counts_what_else_waits() -> None:
 
 
 def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its_text() -> None:
-    async def schedule() -> None:
-        call = prepare("chats.messages.send", path={"chat_id": "x"}, body={"text": WORDS})
-        origin = b'{"handles": ["+14155550142"]}'
-        async with serving() as storage:
-            await storage.schedule(timer("said", "x", [call], NOON, 60.0, origin=origin))
-            await storage.schedule(timer("plain", "x", [call], NOON + 1, 60.0))
-            await storage.schedule(Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0))
-
-    asyncio.run(schedule())
+    call = prepare("chats.messages.send", path={"chat_id": "x"}, body={"text": WORDS})
+    schedule(
+        timer("said", "x", [call], NOON, 60.0, origin=b'{"handles": ["+14155550142"]}'),
+        timer("plain", "x", [call], NOON + 1, 60.0),
+        Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0),
+    )
     head, *rows = (line.split() for line in shown("waiting", "list", "--scheduled").splitlines())
     assert head == ["due", "kind", "for", "calls", "id"]
     assert [row[1:4] for row in rows[:2]] == [
@@ -284,12 +286,9 @@ def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its
 
 
 def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer_of_linqbot_is_not() -> None:
-    async def schedule() -> None:
-        async with serving() as storage:
-            for kind, lane in (("send", "c:a"), ("schedule", "c:b")):
-                await storage.schedule(Timer(kind, 4e9, lane, kind, WORDS.encode(), 60.0))
-
-    asyncio.run(schedule())
+    schedule(
+        *(Timer(kind, 4e9, lane, kind, WORDS.encode(), 60.0) for kind, lane in (("send", "c:a"), ("schedule", "c:b")))
+    )
     assert "2096-" in shown("waiting", "list", "--scheduled")
     assert WORDS not in shown("waiting", "list", "--scheduled", "--json")
     assert [row["id"] for row in data("waiting", "list", "--scheduled", "--chat", "b")] == ["schedule"]

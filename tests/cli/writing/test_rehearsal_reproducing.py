@@ -75,6 +75,8 @@ CASES = {
 }
 """By name: the code of a wrong bot, the violation that was found, the visits, and the number of the reproduction."""
 
+PYTEST_OPTIONS = ("-p", "no:cacheprovider", "-p", "no:langsmith_plugin", "-W", "error", "-v")
+
 
 @pytest.mark.slow
 @pytest.mark.process
@@ -93,20 +95,7 @@ def test_each_fails_with_its_bot_and_passes_with_a_corrected_one(tmp_path: Path)
 def run(tests: Path) -> dict[str, str]:
     """Run tests in a pytest of their own. Return for each file "passed", or the rule that was broken."""
     ran = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:langsmith_plugin",
-            "-W",
-            "error",
-            "-v",
-            f"--junit-xml={tests}.xml",
-            str(tests),
-        ],
+        [sys.executable, "-m", "pytest", *PYTEST_OPTIONS, f"--junit-xml={tests}.xml", str(tests)],
         cwd=tests,
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
