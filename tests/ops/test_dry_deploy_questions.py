@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import CHAT, LINE, PERSON, envelope, handle, payment_request, poll_made, poll_vote, tapback, text_body
+from one_handler import does, says
 from pydantic import BaseModel
 from simulated_crash import begun
 
@@ -168,19 +169,14 @@ def deciding(menu: str = "Soup.", **question: Any) -> Bot:
         booked = await ctx.ask("Book it?", **{"yes": "like", **question})
         await ctx.reply("Booked." if booked else "Not booked.")
 
-    @bot.on_message
-    def other(message: MessageReceived, ctx: Context) -> str:
-        return f"{menu} {message.text}"
-
+    bot.on_message(says(f"{menu} {{}}"))
     return bot
 
 
 async def test_a_question_with_an_effect_is_repeated_without_it(day: Day) -> None:
     bot = day.bot = Bot(read=False, typing=False)
 
-    @bot.on_message("menu", during_ask=True)
-    def menu(message: MessageReceived, ctx: Context) -> str:
-        return "Soup."
+    bot.on_message("menu", during_ask=True)(says("Soup."))
 
     @bot.on_message
     async def ask(message: MessageReceived, ctx: Context) -> None:
@@ -247,15 +243,8 @@ async def test_a_message_that_waited_while_the_question_was_asked_belongs_to_it(
 async def test_messages_while_a_payment_is_open_are_turns_of_their_own(day: Day) -> None:
     def bot(menu: str) -> Bot:
         made = Bot(read=False, typing=False)
-
-        @made.on_message("pay")
-        async def pay(message: MessageReceived, ctx: Context) -> None:
-            await ctx.pay(1250, "2 soups", timeout_s=3600)
-
-        @made.on_message("menu")
-        def other(message: MessageReceived, ctx: Context) -> str:
-            return menu
-
+        made.on_message("pay")(does(lambda ctx: ctx.pay(1250, "2 soups", timeout_s=3600)))
+        made.on_message("menu")(says(menu))
         return made
 
     day.bot = bot("Soup.")
@@ -337,11 +326,7 @@ async def test_votes_of_a_group_belong_to_the_handler_that_waits_for_them(day: D
 async def test_a_message_that_new_code_would_take_as_an_answer_cannot_be_compared(day: Day) -> None:
     def bot(menu: str, **how: Any) -> Bot:
         made = Bot(read=False, typing=False)
-
-        @made.on_message("menu", **how)
-        def other(message: MessageReceived, ctx: Context) -> str:
-            return menu
-
+        made.on_message("menu", **how)(says(menu))
         made.on_message(booking())
         return made
 

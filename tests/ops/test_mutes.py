@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from one_handler import does
 from postgres_server import empty_storage_url
 
 from linqbot import Bot, BotError, Context, MessageReceived
@@ -39,7 +40,7 @@ async def human(message: MessageReceived, ctx: Context) -> None:
 class Desk:
     """A bot, its phone, and the operator's commands. A text such as "3 2" gets three replies, and a mute after two."""
 
-    def __init__(self, url: str) -> None:  # noqa: C901 - a handler for each kind of turn
+    def __init__(self, url: str) -> None:
         self.url = url
         self.bot = bot = Bot(max_age_s=600, owner=OWNER, mute_word="bot off")
         self.phone: Phone
@@ -51,13 +52,10 @@ class Desk:
 
         bot.on_message("human")(human)
 
-        @bot.on_message("later")
-        async def later(message: MessageReceived, ctx: Context) -> None:
-            await ctx.send_later("It is time.", after_s=60)
-
-        @bot.on_message("july")
-        async def july(message: MessageReceived, ctx: Context) -> None:
-            await ctx.bot.broadcast([ANN, BOB], "July is out.", name="july", per_minute=60)
+        bot.on_message("later")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
+        bot.on_message("july")(
+            does(lambda ctx: ctx.bot.broadcast([ANN, BOB], "July is out.", name="july", per_minute=60))
+        )
 
         @bot.on_message("table")
         async def table(message: MessageReceived, ctx: Context) -> None:

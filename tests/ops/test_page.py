@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from one_handler import says
 from patience import until
 
 from linqbot import Bot, Context, MessageReceived
@@ -35,9 +36,7 @@ PAGE, PROXY, STRANGER = "http://page", "10.0.0.9", "10.0.0.10"
 def desk() -> Bot:
     bot = Bot(typing=False, read=False)
 
-    @bot.on_message("hi")
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello!")
+    bot.on_message("hi")(says("Hello!"))
 
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:
@@ -256,14 +255,14 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
 ) -> None:
     good = {"page_password": HASHES["operator"]}
     page_server(Settings(**good))
-    for given, says in [
+    for given, message in [
         ({}, "LINQBOT_PAGE_PASSWORD is not set"),
         ({"page_password": "let me act"}, "LINQBOT_PAGE_PASSWORD is not the hash of a password"),
         (good | {"page_reader_password": "md5$a$b"}, "LINQBOT_PAGE_READER_PASSWORD is not the hash of a password"),
         ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
         (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
     ]:
-        with subtests.test(says), pytest.raises(ConfigError, match=re.escape(says)):
+        with subtests.test(message), pytest.raises(ConfigError, match=re.escape(message)):
             page_server(Settings(**given))
     monkeypatch.delitem(sys.modules, "linqbot.ops.page.app")
     monkeypatch.setitem(sys.modules, "jinja2", None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from one_handler import does, says
 from postgres_server import empty_storage_url
 
 from linqbot import Bot, Context, Event, MessageReceived, Refused, Router, contains, hookimpl, in_group, muted
@@ -63,9 +64,11 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
     @bot.on_message("maybe", when=never)
     async def maybe(message: MessageReceived, ctx: Context) -> None: ...
 
-    @bot.on_message("menu")
-    async def menu(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Soup.")
+    bot.on_message("menu")(says("Soup."))
+    bot.on_message("night")(says("Good night."))
+    bot.on_message("together", in_group)(says("Hello, all."))
+    bot.on_message("wrong")(does(lambda ctx: ctx.client.chats.retrieve("20000000-0000-4000-8000-000000000000")))
+    bot.on_message("later")(does(lambda ctx: ctx.send_later("It is time.", after_s=3600)))
 
     @bot.on_message("nothing")
     async def nothing(message: MessageReceived, ctx: Context) -> None: ...
@@ -73,10 +76,6 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
     @bot.on_message("broken")
     async def broken(message: MessageReceived, ctx: Context) -> None:
         raise KeyError(SECRET)
-
-    @bot.on_message("wrong")
-    async def wrong(message: MessageReceived, ctx: Context) -> None:
-        await ctx.client.chats.retrieve("20000000-0000-4000-8000-000000000000")
 
     @bot.on_message("clumsy")
     async def clumsy(message: MessageReceived, ctx: Context) -> None:
@@ -91,10 +90,6 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
         await ctx.mute(for_s=100 * DAY, reason="Dana answers")
         await ctx.reply("You do not see this.")
 
-    @bot.on_message("night")
-    async def night(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Good night.")
-
     @bot.on_message("night call")
     async def night_call(message: MessageReceived, ctx: Context) -> None:
         await ctx.client.chats.messages.send(ctx.chat_id, message={"parts": [{"type": "text", "value": "night"}]})
@@ -102,10 +97,6 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
     @bot.on_message("name")
     async def name(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Hello, {await ctx.ask('Your name?', timeout_s=9 * DAY)}.")
-
-    @bot.on_message("later")
-    async def later(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("It is time.", after_s=3600)
 
     @bot.on_message("once more")
     async def once_more(message: MessageReceived, ctx: Context) -> None:
@@ -121,11 +112,6 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
         await ctx.reply("Thanks.")
 
     bot.include(bursts)
-
-    @bot.on_message("together", in_group)
-    async def together(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello, all.")
-
     failures: list[int] = []
     return bot
 

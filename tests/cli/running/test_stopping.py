@@ -114,8 +114,7 @@ def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_rest
     bot = house.serve(LINQBOT_DRAIN_S="0.3")
     house.text("a")
     bot.until(lambda: house.has_begun("a"))
-    bot.process.send_signal(signal.SIGTERM)
-    assert bot.end() == 0
+    assert bot.stop() == 0
     assert house.replies() == ["begun a"]
     house.go("a")
     again = house.serve()
@@ -192,8 +191,7 @@ def test_handlers_that_never_end_do_not_keep_the_process_alive(house: House) -> 
     for number, kind in enumerate(("thread", "executor", "stubborn")):
         house.text(kind, person=f"+1415555014{number}")
         bot.until(lambda kind=kind: house.has_begun(kind))
-    bot.process.send_signal(signal.SIGINT)
-    assert bot.end() == 0
+    assert bot.stop(signal.SIGINT) == 0
     again = house.serve()
     house.text("still there", person="+14155550143")
     again.until(lambda: house.replies() == ["still there"])
