@@ -16,8 +16,6 @@ from linqbot.emulator.model.message_content import MediaPartRecord
 
 ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
 
-pytestmark = pytest.mark.anyio
-
 
 async def announce(api: Api, **more: Any) -> dict[str, Any]:
     answer = await api.post("/v3/attachments", json=ASKED | more)

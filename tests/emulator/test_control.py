@@ -14,8 +14,6 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.state import BACKLOG, Feed
 
-pytestmark = pytest.mark.anyio
-
 
 async def act(api: Api, verb: str, **body: Any) -> dict[str, Any]:
     answer = await api.post(f"/emulator/{verb}", json=body)

@@ -102,7 +102,6 @@ def test_a_run_that_was_cut_off_takes_no_later_call() -> None:
     assert (cut.sent, later.sent) == ([], ["r1"])
 
 
-@pytest.mark.anyio
 async def test_the_page_knows_which_events_have_no_test_such_as_those_of_a_charge(world: World) -> None:
     for happens in EVERYTHING:
         await happens(world)

@@ -221,7 +221,6 @@ def run_copied(tests: list[str], file: Path, folder: Path) -> dict[str, str]:
     return {name: outcome for outcome, name in outcomes}
 
 
-@pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.process
 async def test_copied_tests_pass_until_the_bot_answers_otherwise(

@@ -14,8 +14,6 @@ from linqbot.emulator.emulator import Emulator
 STRANGER = "+14155550166"
 IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}
 
-pytestmark = pytest.mark.anyio
-
 
 def shown(emulator: Emulator, chat_id: str) -> dict[str, Any]:
     """Return a chat as the page gets it."""

@@ -22,8 +22,6 @@ from linqbot.linq.signatures import sign_legacy
 
 RECEIVED = ["message.received"]
 
-pytestmark = pytest.mark.anyio
-
 
 def texts(receiver: Receiver) -> list[str]:
     return [event["data"]["parts"][0]["value"] for event in receiver.of("message.received")]

@@ -20,8 +20,6 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine import deliveries, webhook
 from linqbot.errors import ConfigError
 
-pytestmark = pytest.mark.anyio
-
 
 async def attempt_of(url: str) -> tuple[int | None, str | None]:
     """Deliver one message to `url`; return the status of the attempt, and why it failed."""

@@ -21,8 +21,6 @@ from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 
-pytestmark = pytest.mark.anyio
-
 
 async def switch_on(api: Api, **fault: Any) -> str:
     answer = await api.post("/emulator/faults", json=fault)

@@ -10,8 +10,6 @@ from emulator.conftest import LINE, PERSON, refused
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 
-pytestmark = pytest.mark.anyio
-
 
 def arriving(app: ASGIApp, address: str) -> httpx.ASGITransport:
     """Return a transport to `app` whose connections arrive at `address`, as a server reports it."""

@@ -29,8 +29,6 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.web.app import create_app
 from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
-pytestmark = pytest.mark.anyio
-
 
 @contextlib.asynccontextmanager
 async def serve(app: Any) -> AsyncIterator[str]:

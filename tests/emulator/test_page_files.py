@@ -12,9 +12,6 @@ import pytest
 from emulator.conftest import Api
 from linqbot.emulator.web.app import PAGE, PageFiles
 
-pytestmark = pytest.mark.anyio
-
-
 SCRIPT = '<script type="module" src="./app.js"></script>'
 APP = """\
 // What this page is.

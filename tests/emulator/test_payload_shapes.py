@@ -21,8 +21,6 @@ from linqbot.emulator.acts.conversation import Edit
 
 SAMPLES = Path(__file__).parent.parent / "data" / "events"
 
-pytestmark = pytest.mark.anyio
-
 # Free-form text, or lists whose content is the case's own.
 OPEN = {"target_url", "from", "to"}
 

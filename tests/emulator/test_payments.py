@@ -17,8 +17,6 @@ CHARGE = {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}
 HANDLE = f"/v3/payments/handles/{PERSON.replace('+', '%2B')}"
 AUDIT = f"/v3/phone_numbers/{LINE.replace('+', '%2B')}/reputation_audit"
 
-pytestmark = pytest.mark.anyio
-
 
 async def ask(api: Api, key: str | None = None, **fields: Any) -> httpx.Response:
     headers = {"idempotency-key": key} if key else {}

@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-import pytest
-
 from emulator.conftest import LINE, PERSON, TARGET, Receiver, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.rewinding import rewinder
-
-pytestmark = pytest.mark.anyio
 
 
 def write(emulator: Emulator, text: str) -> str:

@@ -16,8 +16,6 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.errors import ConfigError
 
-pytestmark = pytest.mark.anyio
-
 NOT_KEPT = {"subscriptions", "shares", "audits", "card_writes", "released", "received_cards", "sends"}
 """The subscriptions of the emulator's owner; and what begins again, such as rate limits."""
 

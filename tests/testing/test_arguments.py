@@ -14,8 +14,6 @@ from pydantic import BaseModel
 from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, markdown
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 Act = Callable[[Any], Awaitable[object]]
 
 

@@ -13,8 +13,6 @@ from one_handler import bot_of
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown, regex
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_two_questions_at_once_are_named_as_the_mistake() -> None:
     twice = Bot()

@@ -9,8 +9,6 @@ from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, app_
 from linqbot.testing import Phone, killed_between_calls, talking
 from linqbot.testing.bubble import Bubble
 
-pytestmark = pytest.mark.anyio
-
 APP = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}
 
 

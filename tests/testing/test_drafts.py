@@ -34,8 +34,6 @@ from linqbot.errors import Refused
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service
 
-pytestmark = pytest.mark.anyio
-
 PNG = b"\x89PNG\r\n\x1a\n"
 APP = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}
 

@@ -18,7 +18,6 @@ from linqbot.bot.router import Next
 from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
-pytestmark = pytest.mark.anyio
 FILE = "test_forgotten_await.py"
 
 

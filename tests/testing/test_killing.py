@@ -11,8 +11,6 @@ from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 PERSON, LINE = "+14155550142", "+12025550100"
 
 

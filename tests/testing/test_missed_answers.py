@@ -10,8 +10,6 @@ from linqbot import AskTimeout, Bot, Context, MessageReceived
 from linqbot.events import LocationSharingStarted, ParticipantRemoved, ReactionAdded
 from linqbot.testing import Bubble, Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 ANN, BOB, EVE = "+14155550142", "+15550001111", "+15550002222"
 ALL = ("poll", "reaction", "location", "participant")
 """Parts of the types of the events that are lost."""

@@ -13,8 +13,6 @@ from linqbot.errors import ConfigError
 from linqbot.linq.types.message import MessageContent, ReplyTo, TextPart
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 BOB = "+14155550143"
 CAT = "cat@example.com"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from one_handler import bot_of
 
 from linqbot import (
@@ -20,8 +19,6 @@ from linqbot import (
 from linqbot.content.preview import preview
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 
 def looks(preview: Preview, service: str) -> list[tuple[str, str, tuple[str, ...], str | None]]:

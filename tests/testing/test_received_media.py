@@ -12,8 +12,6 @@ from linqbot.client.http.media_fetch import FetchFailed
 from linqbot.emulator.emulator import Emulator
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 CAF = b"caff\x00\x01\x00\x00desc"
 OWNER = "+14155550199"

@@ -15,8 +15,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import BotError
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 

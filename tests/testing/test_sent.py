@@ -11,8 +11,6 @@ from linqbot.content.sent import UnreadMessage
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 GONE = "11111111-2222-4333-8444-555555555555"
 
 

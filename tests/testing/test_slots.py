@@ -18,8 +18,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import StateChanged
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
 SLOTS, CROWD = int(os.environ.get("SLOTS", "3")), int(os.environ.get("CROWD", "2"))
 BOOKED, SORRY = "Booked! See you at 10:00.", "Sorry, another guest was faster."

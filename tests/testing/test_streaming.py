@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import pytest
-
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_a_stream_before_a_question_is_not_asked_again_when_the_answer_comes() -> None:

@@ -20,8 +20,6 @@ from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
-pytestmark = pytest.mark.anyio
-
 
 def saying(text: str = "hello", *, read: bool = True) -> Bot:
     bot = Bot(read=read)

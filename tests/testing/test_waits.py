@@ -10,8 +10,6 @@ from one_handler import bot_of
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 BOB = "+15550001111"
 
 bot = Bot(groups="all", read=False, typing=False)

@@ -12,8 +12,6 @@ from linqbot.events import ReactionAdded, TypingStarted
 from linqbot.linq.events.event import Event
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing() -> None:
     asked = list[str]()

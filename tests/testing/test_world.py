@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import AccountLine, Contact, DeclaredWorld, GroupChat, killed_between_calls, talking
-
-pytestmark = pytest.mark.anyio
 
 WORLD = DeclaredWorld(
     people=[Contact("+14155550150", name="Ann"), Contact("+14155550143", name="Bob", service="SMS")],

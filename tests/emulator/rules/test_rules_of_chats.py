@@ -27,8 +27,6 @@ from linqbot.emulator.acts.conversation import React, Read
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import StickerPlacement
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_r57_only_groups_can_be_renamed(api: Api, chat: Ids) -> None:
     refused(await api.put(f"/v3/chats/{chat['chat_id']}", json={"display_name": "a"}), 409, 1006)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from emulator.conftest import CARD, HI, Api, Ids, refused, say
 
 from linqbot.emulator.emulator import Emulator
@@ -13,8 +12,6 @@ from linqbot.linq.rules import check
 LINK = {"type": "link", "value": "https://example.com"}
 MEDIA = {"type": "media", "url": "https://example.com/a.png"}
 CLIP = {"type": "app_clip", "value": "https://example.com/clip"}
-
-pytestmark = pytest.mark.anyio
 
 
 def text(value: str = "hello there", **more: Any) -> dict[str, Any]:

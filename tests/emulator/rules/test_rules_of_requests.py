@@ -8,8 +8,6 @@ from emulator.conftest import LINE, NOBODY, Api, Ids, refused, say
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_r1_a_call_without_a_token_is_refused(api: Api, subtests: pytest.Subtests) -> None:
     for header in ("", "Bearer ", "Bearer", "Basic abc", "abc"):

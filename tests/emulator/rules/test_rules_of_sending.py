@@ -26,8 +26,6 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import Line
 
-pytestmark = pytest.mark.anyio
-
 
 def message(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"message": {"parts": list(parts or (HI,)), **more}}

@@ -17,7 +17,7 @@ from linqbot.testing.ledger import Ledger
 from linqbot.testing.people import KINDS, Persona, Say, Violation, crowd, rehearse
 from linqbot.testing.people.checks import Rule
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SEEDS = (1, 2, 3)
 MESSAGES = 3

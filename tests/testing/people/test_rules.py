@@ -29,8 +29,6 @@ from linqbot.testing.people import (
     rehearse,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 def ann(*acts: Any) -> Persona:
     return Persona("Ann", acts)
