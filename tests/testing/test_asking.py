@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown, regex
@@ -114,10 +115,8 @@ async def test_a_message_that_is_late_for_one_question_may_answer_another() -> N
         await group.advance(100)
         await group.by(bob).text("who")
         assert await group.replies() == ["One?", "Who drives?"]
-        await group.text("Ann")
-        assert await group.replies() == ["Ann drives"]
-        await group.text("two")
-        assert await group.replies() == ["late for One?"]
+        assert await answers(group, "Ann") == ["Ann drives"]
+        assert await answers(group, "two") == ["late for One?"]
 
 
 async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_its_own_is_answered() -> None:
@@ -137,14 +136,11 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
     async with talking(bot) as phone:
         await phone.text("book")
         await phone.advance(61)
-        await phone.text("Ann")
-        assert await phone.replies() == ["Your name?", "You are late. Book anyway?"]
+        assert await answers(phone, "Ann") == ["Your name?", "You are late. Book anyway?"]
         await phone.text("yes")
         await phone.restart()
-        await phone.text("yes")
-        assert await phone.replies() == ["Really?", "Your name? Ann."]
-        await phone.text("thanks")
-        assert await phone.replies() == ["Write: book"]
+        assert await answers(phone, "yes") == ["Really?", "Your name? Ann."]
+        assert await answers(phone, "thanks") == ["Write: book"]
 
 
 async def replies_to(answer: str, asked: dict[str, Any]) -> Sequence[str]:
@@ -157,8 +153,7 @@ async def replies_to(answer: str, asked: dict[str, Any]) -> Sequence[str]:
             await ctx.reply("cancelled")
 
     async with talking(bot_of(ask, "ask"), service="SMS") as phone:
-        await phone.text("ask")
-        await phone.replies()
+        await answers(phone, "ask")
         await phone.text(answer)
         return await phone.replies()
 
@@ -193,8 +188,7 @@ async def test_an_address_alone_is_a_text() -> None:
         await ctx.reply(markdown(f"`{await ctx.ask('Your website?')}`"))
 
     async with talking(bot_of(ask, "ask")) as phone:
-        await phone.text("ask")
-        await phone.replies()
+        await answers(phone, "ask")
         await phone.link("https://x.example")
         assert await phone.replies() == ["https://x.example"]
 
@@ -216,18 +210,16 @@ async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
         return f"About {message.answers.tag if message.answers else None}: {message.text}"
 
     async with talking(bot) as phone:
-        answers = []
+        said = list[str]()
         for place in (None, 0, 1):  # without a thread, to the welcome, to the question
-            await phone.text("remind")
-            await phone.text("book")
-            asked = await phone.replies()
+            asked = await answers(phone, "remind", "book")
             await phone.advance(61)
             (reminder,) = await phone.replies()
             await phone.reply(reminder, "done, thanks")
-            answers += await phone.replies()
+            said += await phone.replies()
             await (phone.text("Ada") if place is None else phone.reply(asked[place], "Ada"))
-            answers += await phone.replies()
-        assert answers == ["About stretch: done, thanks", "Booked, Ada."] * 3
+            said += await phone.replies()
+        assert said == ["About stretch: done, thanks", "Booked, Ada."] * 3
 
 
 async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() -> None:
@@ -251,10 +243,11 @@ async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() ->
         return f"Other: {message.text}"
 
     async with talking(bot) as phone:
-        await phone.text("book")
-        await phone.text("a person, please")
-        await phone.text("Is Mia in?")
-        assert await phone.replies() == ["Your name?", "One moment.", "Other: Is Mia in?"]
+        assert await answers(phone, "book", "a person, please", "Is Mia in?") == [
+            "Your name?",
+            "One moment.",
+            "Other: Is Mia in?",
+        ]
         await phone.text("book")
         await phone.advance(300)  # the timeout of the first question is not that of the second
         await phone.text("a person, please")
@@ -275,8 +268,7 @@ async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_witho
 
     async with talking(bot_of(book, groups="all")) as phone:
         group = phone.group("+14155550143")
-        await group.text("book")
-        assert await group.replies() == ["Your name?"]
+        assert await answers(group, "book") == ["Your name?"]
         await group.remove(phone.line)
         await group.advance(700)
         assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])
@@ -336,8 +328,7 @@ async def test_the_bot_says_its_text_once_when_a_handler_does_not_catch_that_a_q
 
 async def test_a_question_that_could_not_be_asked_is_not_said_to_have_ended() -> None:
     async with talking(with_texts(), service="SMS") as phone:
-        await phone.text("where")
-        assert await phone.replies() == []
+        assert await answers(phone, "where") == []
 
 
 @pytest.mark.slow
@@ -376,8 +367,7 @@ async def test_a_handler_ends_the_questions_of_another_chat_which_ends_as_by_a_c
                 await desk.replies()
             await phone.advance(5)
             assert (await desk.replies(), await phone.replies()) == (["Ended."], [said])
-            await desk.text("end no chat of ours")
-            assert await desk.replies() == ["Ended."]
+            assert await answers(desk, "end no chat of ours") == ["Ended."]
             await phone.advance(61)
             assert await phone.replies() == []
 
@@ -398,8 +388,7 @@ async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_op
         await phone.text("pay")
         await phone.text("ask")
         assert (await phone.replies())[1:] == ["How many?"]
-        await phone.text("end")
-        assert await phone.replies() == ["How many?", "OK, never mind."]
+        assert await answers(phone, "end") == ["How many?", "OK, never mind."]
         await phone.pay()
         assert await phone.replies() == ["Paid."]
 
@@ -476,5 +465,4 @@ async def test_a_handler_whose_question_was_replaced_does_not_replace_the_newer_
         await phone.reply((await phone.replies())[1], "later")
         with pytest.raises(HandlerFailed, match=r"ctx\.end_questions\(\) in the handler"):
             await phone.replies()
-        await phone.text("5")
-        assert await phone.replies() == ["In how many minutes?", "again: replaced", "In 5 minutes."]
+        assert await answers(phone, "5") == ["In how many minutes?", "again: replaced", "In 5 minutes."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from pydantic import BaseModel
 
 from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, app_card
@@ -52,11 +53,9 @@ def cards(phone: Phone) -> list[tuple[str | None, str | None, str | None]]:
 
 async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> None:
     async with talking(parcels()) as phone:
-        await phone.text("On its way")
-        assert await phone.replies() == ["Nothing is ordered."]
+        assert await answers(phone, "On its way") == ["Nothing is ordered."]
         for text in ("order", "On its way", "Delivered"):
-            await phone.text(text)
-            await phone.quiet()
+            await answers(phone, text)
         assert cards(phone) == [
             ("Parcel 7", "Packed", "https://example.com/7"),
             ("Parcel 7", "On its way", "https://example.com/7"),
@@ -77,9 +76,7 @@ async def test_a_card_that_is_not_sent_yet_is_changed_once_it_is_wherever_the_bo
 
 async def test_sms_gets_texts_in_place_of_a_card() -> None:
     async with talking(parcels(), service="SMS") as phone:
-        await phone.text("order")
-        await phone.text("On its way")
-        assert await phone.replies() == [
+        assert await answers(phone, "order", "On its way") == [
             "Parcel 7\nPacked\nhttps://example.com/7",
             "Parcel 7\nOn its way\nhttps://example.com/7",
         ]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import (
@@ -72,8 +73,7 @@ async def test_files_from_everywhere_share_one_message(tmp_path: Path) -> None:
         )
 
     async with talking(bot_of(show)) as phone:
-        await phone.text("menu")
-        assert await phone.replies() == ["", "Today:"]
+        assert await answers(phone, "menu") == ["", "Today:"]
         assert said(phone) == ["|temporary.png|caf?.png", "Today:|menu.png|soup.png|times.csv|trout.jpg|yum.png"]
         assert uploads(phone) == 6
 
@@ -148,8 +148,7 @@ async def test_acts_come_in_their_order_on_imessage() -> None:
     bot = bot_of(everything)
     async with talking(bot) as phone:
         await with_card(phone)
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
         one, memo, lunch, votes, end = (bubble for bubble in phone.messages if bubble.from_bot)
         assert (one, lunch, end) == ("One", "Lunch?", "End")
         assert memo.is_voice_memo
@@ -181,8 +180,7 @@ async def test_the_first_message_has_the_thread_and_the_last_the_effect_wherever
         shown = [(bubble, bubble.thread, bubble.effect) for bubble in await phone.replies()]
         assert shown == [("", None, None), ("Vote!", asked.id, None), ("Now!", None, "confetti"), ("", None, None)]
         assert results.pop().degraded == ()
-        await phone.text("poll")
-        await phone.quiet()
+        await answers(phone, "poll")
         assert results.pop().degraded == ("effect",)
 
 
@@ -211,8 +209,7 @@ async def test_sms_gets_plainer_forms_and_sent_says_which() -> None:
 
     async with talking(bot, service="SMS") as phone:
         await with_card(phone)
-        await phone.text("hi")
-        assert await phone.replies() == ["One", "Hello!", "Lunch?", "1. Thai\n2. Pizza", "End"]
+        assert await answers(phone, "hi") == ["One", "Hello!", "Lunch?", "1. Thai\n2. Pizza", "End"]
         assert results.pop().degraded == ("voice_memo", "poll", "location_request", "effect")
 
 
@@ -223,8 +220,7 @@ async def test_an_app_card_is_text_and_a_memo_without_words_a_file_on_rcs() -> N
         results.append(sent)
 
     async with talking(bot_of(show), service="RCS") as phone:
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
         assert said(phone) == ["Parcel 7\nOn its way\nhttps://example.com/7|memo.m4a|yum.png"]
         assert results.pop().degraded == ("app_card", "voice_memo", "sticker")
 
@@ -255,8 +251,7 @@ async def test_what_linq_refuses_is_sent_in_a_plainer_form_wherever_the_bot_is_k
         # Linq refuses once. A second attempt would be accepted, and must not be made.
         phone.fail_next("chats.send_voicememo", status=400, code=1005)
         phone.fail_next("chats.polls.create", status=400, code=1005)
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
 
     async for phone in killed_between_calls(bot_of(show), talk):
         texts = [bubble for bubble in phone.messages if bubble.from_bot]
@@ -348,13 +343,11 @@ async def test_the_contact_card_is_shared_once_a_day() -> None:
         await ctx.reply("Hello!", contact_card())
 
     async with talking(bot_of(greet)) as phone:
-        await phone.text("no card yet")
-        assert await phone.replies() == ["Hello!"]
+        assert await answers(phone, "no card yet") == ["Hello!"]
         await with_card(phone)
         for pause_s, shares in ((0, 1), (60, 1), (3600, 1), (86_400, 2)):
             await phone.advance(pause_s)
-            await phone.text("hi")
-            assert await phone.replies() == ["Hello!"]
+            assert await answers(phone, "hi") == ["Hello!"]
             accepted = [call.name for call in phone.calls if call.is_accepted]
             assert accepted.count("chats.share_contact_card") == shares
 
@@ -373,13 +366,10 @@ async def test_a_contact_card_that_another_process_has_shared_holds_up_no_answer
 
     async with talking(bot) as phone:
         await with_card(phone)
-        await phone.text("your card?")
-        await phone.quiet()
+        await answers(phone, "your card?")
         await phone.restart()
-        await phone.text("hi")
-        assert await phone.replies() == ["Hello!", "How can I help?", "What is it?"]
-        await phone.text("Soup")
-        assert await phone.replies() == ["Noted: Soup"]
+        assert await answers(phone, "hi") == ["Hello!", "How can I help?", "What is it?"]
+        assert await answers(phone, "Soup") == ["Noted: Soup"]
 
 
 async def test_a_contact_card_that_a_handler_shares_holds_up_none_of_its_later_runs() -> None:
@@ -414,10 +404,8 @@ async def test_files_can_be_returned_asked_scheduled_and_sent_to_others() -> Non
         await ctx.bot.send(media(PNG, filename="other.png"), to="+14155550187")
 
     async with talking(bot) as phone:
-        await phone.text("return")
-        await phone.quiet()
-        await phone.text("ask")
-        await phone.quiet()
+        await answers(phone, "return")
+        await answers(phone, "ask")
         await phone.text("that one")
         await phone.advance(60)
         assert said(phone) == ["|returned.png", "", "Which?|asked.png", "|later.png"]
@@ -448,8 +436,7 @@ async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catch
     async with talking(bot_of(show, groups="all")) as phone:
         group = phone.group("+14155550143")
         phone.fail_next(step, status=503, times=3)
-        await group.text("logo?")
-        assert await group.replies() == []
+        assert await answers(group, "logo?") == []
         assert await group.waiting() == 1
         await group.advance(60)
         assert "I have no logo." not in await group.replies()

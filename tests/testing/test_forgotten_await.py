@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from answers import answers
 from one_handler import bot_of
 from pydantic import BaseModel
 
@@ -151,8 +152,7 @@ async def test_a_call_that_a_plain_def_returns_is_awaited() -> None:
         return ctx.reply("hello")
 
     async with talking(bot_of(greet)) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "hello"
+        assert await answers(phone, "hi") == ["hello"]
 
 
 async def test_middleware_that_awaits_nothing_is_named() -> None:
@@ -193,8 +193,7 @@ async def test_outside_of_turns_python_warns_as_before(monkeypatch: pytest.Monke
     shown: list[str] = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
     async with talking(bot_of(helper_of_two)) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "hello"
+        assert await answers(phone, "hi") == ["hello"]
         helper(None)  # type: ignore[unused-coroutine, arg-type]
     assert shown == ["coroutine 'helper' was never awaited"]
 

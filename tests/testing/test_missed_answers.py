@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from answers import answers
 
 from linqbot import AskTimeout, Bot, Context, MessageReceived
 from linqbot.events import LocationSharingStarted, ParticipantRemoved, ReactionAdded
@@ -108,8 +109,7 @@ ROWS: list[tuple[str, Answer, str]] = [
 async def asked_in(phone: Phone, text: str) -> tuple[Phone, list[Bubble]]:
     """Ask a question, and lose the webhooks of all that follows. Return the phone in its chat, and what the bot said."""
     chat = phone.group(BOB, EVE, "+15550003333") if text in ("lunch", "dinner") else phone
-    await chat.text(text)
-    asked = await chat.replies()
+    asked = await answers(chat, text)
     if text == "lunch":
         await chat.by("+15550003333").leave()  # so that a group of three stays after the next one
     await phone.advance(1)

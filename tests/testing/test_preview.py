@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import (
@@ -49,8 +50,7 @@ async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
             [(str(bubble), bubble.effect) for bubble in phone.messages[1:] if bubble] if await phone.replies() else []
         )
         sms = phone.person("+14155550177", service="SMS")
-        await sms.text("hi")
-        on_sms = await sms.replies()
+        on_sms = await answers(sms, "hi")
         uploads = [call for call in phone.calls if call.name == "attachments.create"]
         assert len(uploads) == 3  # two for iMessage, and one for SMS: a preview uploads nothing
     preview = seen[0]
@@ -85,15 +85,12 @@ async def test_linq_is_asked_once_per_person_and_doubts_are_not_kept() -> None:
     async with talking(bot_of(look), service="SMS") as phone:
         phone.fail_next("capability.check_RCS", status=503, code=4010, times=3)  # each attempt of the first question
         for _ in range(3):
-            await phone.text("hi")
-            await phone.quiet()
+            await answers(phone, "hi")
         await phone.advance(31 * 86_400)
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
         asked = [call.name for call in phone.calls if call.name.startswith("capability.")]
         blue = phone.person("+14155550178")
-        await blue.text("hi")
-        await blue.quiet()
+        await answers(blue, "hi")
     assert found[0] == Capabilities(imessage=False, rcs=None)
     assert found[-2:] == [Capabilities(imessage=False, rcs=False), Capabilities(imessage=True, rcs=True)]
     assert [one.service for one in found[-2:]] == ["SMS", "iMessage"]

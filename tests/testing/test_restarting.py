@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 from patience import PATIENCE_S
 from pydantic import BaseModel
@@ -50,10 +51,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def test_state_questions_and_scheduled_sends_survive(storage: str) -> None:
     async with talking(counting(), storage=storage, start=START) as phone:
-        await phone.text("hi")
-        await phone.text("remind me")
-        await phone.text("book")
-        assert await phone.replies() == ["Visit 1", "Your name?"]
+        assert await answers(phone, "hi", "remind me", "book") == ["Visit 1", "Your name?"]
         await phone.restart()
         await phone.text("Ada")
         assert await phone.next_reply() == "Booked, Ada."
@@ -108,8 +106,7 @@ async def test_tasks_of_the_old_run_end_with_it() -> None:
 
     tasks: list[asyncio.Task[None]] = []
     async with talking(bot_of(start, "start")) as phone:
-        await phone.text("start")
-        await phone.quiet()
+        await answers(phone, "start")
         await phone.restart()
         assert ended == tasks
         assert tasks[0].cancelled()
@@ -146,9 +143,7 @@ async def test_a_file_goes_on_in_another_test_process(tmp_path: Path) -> None:
 
 async def test_each_webhook_comes_three_times_and_is_handled_once(storage: str) -> None:
     async with talking(counting(), storage=storage, copies=3) as phone:
-        await phone.text("hi")
-        await phone.text("hi")
-        assert await phone.replies() == ["Visit 1", "Visit 2"]
+        assert await answers(phone, "hi", "hi") == ["Visit 1", "Visit 2"]
         assert (await phone.state(Visits)).count == 2
 
 

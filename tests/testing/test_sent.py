@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
@@ -40,8 +41,7 @@ async def test_the_messages_of_a_send_are_those_that_linq_accepted() -> None:
         results.append(await ctx.reply("One", MessageContent(parts=(TextPart(value="Two"),))))
 
     async with talking(bot_of(work)) as phone:
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
     (sent,) = results
     assert [bubble.message.id for bubble in phone.messages if bubble.from_bot] == [each.id for each in sent.messages]
     assert sent.messages is sent.messages
@@ -67,8 +67,7 @@ async def test_what_was_not_sent_is_not_edited_and_a_poll_cannot_be() -> None:
 
     async with talking(bot_of(work)) as phone:
         phone.fail_next("chats.messages.send", status=403, code=2024)
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
     assert edited == [False]
     with pytest.raises(BotError, match="outside of a handler"):
         await Sent(((phone.messages[0].message, None),)).delete()
@@ -85,10 +84,8 @@ async def test_a_message_that_is_deleted_is_not_edited_and_that_is_no_error() ->
         edited.append(await sent.edit(f"Done, {name}."))
 
     async with talking(bot_of(work)) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "Your name?"
-        await phone.text("Ada")
-        await phone.quiet()
+        assert await answers(phone, "hi") == ["Your name?"]
+        await answers(phone, "Ada")
     assert edited == [False, False, False]
 
 
@@ -123,9 +120,7 @@ async def test_a_message_that_linq_refuses_without_thread_and_effect_is_an_error
 
     async with talking(bot) as phone:
         phone.fail_next("chats.messages.send", status=400, code=1005, times=2)
-        await phone.text("hi")
-        await phone.quiet()
+        await answers(phone, "hi")
         phone.fail_next("chats.messages.send", status=400, code=1005)
-        await phone.text("hi")
-        assert await phone.next_reply() == "One"
+        assert await answers(phone, "hi") == ["One"]
     assert codes == [1005]

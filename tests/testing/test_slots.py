@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import pytest
+from answers import answers
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived
@@ -159,8 +160,7 @@ async def test_a_value_that_was_stored_and_then_changed_by_another_turn_is_not_w
 
     async with talking(bot) as phone:
         taken = asyncio.Event()
-        await phone.text("both")
-        assert await phone.replies() == ["10:00 is yours.", "11:00 belongs to +14155550150."]
+        assert await answers(phone, "both") == ["10:00 is yours.", "11:00 belongs to +14155550150."]
 
 
 @pytest.mark.slow

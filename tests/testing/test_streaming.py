@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from answers import answers
+
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 
@@ -24,10 +26,8 @@ async def test_a_stream_before_a_question_is_not_asked_again_when_the_answer_com
         await ctx.reply(f"{len(first)} and {len(second)}")
 
     async with talking(bot) as phone:
-        await phone.text("hi")
-        assert await phone.replies() == ["One, first.", "Two, first.", "Your name?"]
-        await phone.text("Ada")
-        assert await phone.replies() == ["One, Ada.", "Two, Ada.", "2 and 2"]
+        assert await answers(phone, "hi") == ["One, first.", "Two, first.", "Your name?"]
+        assert await answers(phone, "Ada") == ["One, Ada.", "Two, Ada.", "2 and 2"]
     assert asked == ["first", "Ada"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import Bot, Context, MessageReceived
@@ -34,22 +35,19 @@ async def lunch(message: MessageReceived, ctx: Context) -> None:
 
 
 async def pays(phone: Phone) -> None:
-    await phone.text("soup")
-    await phone.quiet()
+    await answers(phone, "soup")
     await phone.pay()
     await phone.quiet()
 
 
 async def is_declined(phone: Phone) -> None:
-    await phone.text("soup")
-    await phone.quiet()
+    await answers(phone, "soup")
     await phone.decline()
     await phone.quiet()
 
 
 async def waits_too_long(phone: Phone) -> None:
-    await phone.text("soup")
-    await phone.quiet()
+    await answers(phone, "soup")
     await phone.advance(3700)
 
 
@@ -68,8 +66,7 @@ async def test_a_payment_is_requested_once_and_ends_once(
 
 
 async def shares(phone: Phone) -> None:
-    await phone.text("near me")
-    await phone.quiet()
+    await answers(phone, "near me")
     await phone.share_location(48.85, 2.35)
     await phone.quiet()
 
@@ -79,8 +76,7 @@ async def test_a_payment_card_that_linq_refuses_is_replaced_by_one_link() -> Non
     async def asks(phone: Phone) -> None:
         # Linq refuses once. A second attempt would be accepted, and must not be made next to the link.
         phone.fail_next("chats.messages.send", status=400, code=1005)
-        await phone.text("soup")
-        await phone.quiet()
+        await answers(phone, "soup")
 
     async for phone in killed_between_calls(bot, asks):
         shown = [str(message).partition("?")[0] for message in phone.messages if message.from_bot]
@@ -120,8 +116,7 @@ async def test_choices_that_linq_takes_as_no_poll_are_shown_once(text: str, ques
     async def asks(phone: Phone) -> None:
         # Linq refuses once. A second attempt would be accepted, and must not be made next to the list.
         phone.fail_next("chats.polls.create", status=400, code=1005)
-        await phone.text(text)
-        await phone.quiet()
+        await answers(phone, text)
 
     async for phone in killed_between_calls(bot, asks):
         shown = [str(message) for message in phone.messages if message.from_bot]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 from pydantic import BaseModel
 
@@ -25,13 +26,10 @@ async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing(
 
     async with talking(bot_of(answer, in_group, when=is_question, groups="all")) as phone:
         group = phone.group("+14155550155")
-        await group.text("so nice here")
-        assert await group.replies() == []
+        assert await answers(group, "so nice here") == []
         assert not [call.name for call in phone.calls if call.name.startswith("chats.")]
-        await group.text("how many?")
-        assert await group.replies() == ["42"]
-        await phone.text("direct?")
-        assert await phone.replies() == []
+        assert await answers(group, "how many?") == ["42"]
+        assert await answers(phone, "direct?") == []
     assert asked == ["so nice here", "how many?"]
 
 
@@ -176,8 +174,7 @@ async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answe
         await ctx.reply(await ctx.ask("Your name?"))
 
     async with talking(bot) as phone:
-        await phone.text("book")
-        assert await phone.replies() == ["Your name?"]
+        assert await answers(phone, "book") == ["Your name?"]
         await phone.text("Ada")
         with pytest.raises(HandlerFailed):
             await phone.replies()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from answers import answers
+
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import AccountLine, Contact, DeclaredWorld, GroupChat, killed_between_calls, talking
 
@@ -22,23 +24,19 @@ async def test_people_and_groups_are_found_by_their_names() -> None:
     async with talking(bot, world=WORLD) as ann:
         assert (ann.handle, ann.line) == ("+14155550150", "+12025550111")
         bob, group = ann.person("Bob"), ann.group("Climbing")
-        await bob.text("hi")
-        assert await bob.next_reply() == "SMS hi"
+        assert await answers(bob, "hi") == ["SMS hi"]
         await group.by("Bob").text("who is in?")
         assert await group.next_reply() == "SMS who is in?"
         assert group.chat.display_name == "Climbing"
         assert ann.group("Bob").chat.id == group.chat.id
-        await ann.text("hello")
-        assert await ann.next_reply() == "iMessage hello"
+        assert await answers(ann, "hello") == ["iMessage hello"]
 
 
 async def test_a_handle_and_a_service_of_ones_own_come_before_the_worlds() -> None:
     async with talking(bot, world=WORLD, handle="+14155550143") as bob:
-        await bob.text("hi")
-        assert await bob.next_reply() == "SMS hi"
+        assert await answers(bob, "hi") == ["SMS hi"]
     async with talking(bot, world=WORLD, handle="dan@example.com", service="RCS") as dan:
-        await dan.text("hi")
-        assert await dan.next_reply() == "RCS hi"
+        assert await answers(dan, "hi") == ["RCS hi"]
 
 
 async def test_each_run_of_killed_between_calls_begins_with_the_world() -> None:
