@@ -44,6 +44,19 @@ def say(emulator: Emulator, text: str = "hi", *, from_: str = PERSON, to: str = 
     return cast("Ids", written)
 
 
+async def arrives(emulator: Emulator, text: str = "hi", **more: Any) -> Ids:
+    """Write a text as a person, and let its webhooks arrive."""
+    ids = say(emulator, text, **more)
+    await emulator.flush()
+    return ids
+
+
+async def passes(emulator: Emulator, seconds: float) -> None:
+    """Let time pass, and what is due then arrive."""
+    emulator.advance(seconds)
+    await emulator.flush()
+
+
 def refused(answer: httpx.Response, status: int, code: int) -> dict[str, Any]:
     """Check that an answer has Linq's error envelope, this status and code. Return the inner error."""
     body = answer.json()
@@ -100,6 +113,13 @@ class Receiver(httpx.AsyncBaseTransport):
 @pytest.fixture
 def receiver() -> Receiver:
     return Receiver()
+
+
+@pytest.fixture
+def hook(emulator: Emulator, receiver: Receiver) -> Receiver:
+    """The receiver, subscribed to what people write."""
+    emulator.subscribe(TARGET, ["message.received"])
+    return receiver
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from emulator.conftest import LINE, PERSON, Api, Ids, Receiver, refused
+from emulator.conftest import LINE, PERSON, Api, Ids, Receiver, passes, refused
 from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.declared_world import LINES
@@ -64,8 +64,7 @@ async def test_a_message_with_a_file_that_was_announced_and_not_uploaded_fails(
     image = {"attachment_id": (await announce(api))["attachment_id"]}
     text = {"type": "text", "value": "hi", "inline_stickers": [image | {"range": [0, 2]}]}
     message = await api.sent(chat, text if is_sticker else {"type": "media"} | image)
-    emulator.advance(1)
-    await emulator.flush()
+    await passes(emulator, 1)
     assert emulator.state.messages[message["id"]].status == "failed"
     (heard,) = receiver.events
     assert (heard["event_type"], heard["data"]["message_id"]) == ("message.failed", message["id"])

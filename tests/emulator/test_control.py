@@ -185,8 +185,7 @@ def parsed(chunks: list[bytes]) -> list[tuple[str, Any]]:
     return events
 
 
-async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", ["message.received"])
+async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, hook: Receiver) -> None:
     chunks: list[bytes] = []
 
     async def read() -> None:

@@ -12,7 +12,7 @@ import pytest
 from patience import PATIENCE_S
 from standardwebhooks import Webhook
 
-from emulator.conftest import FRIEND, OTHER_LINE, PERSON, Api, Ids, Receiver, refused, say
+from emulator.conftest import FRIEND, OTHER_LINE, PERSON, Api, Ids, Receiver, arrives, passes, refused, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Read
 from linqbot.emulator.emulator import Emulator
@@ -30,8 +30,7 @@ def texts(receiver: Receiver) -> list[str]:
 async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example/x?version=2026-02-03", RECEIVED)
     emulator.advance(10**6)  # the emulator's clock is far ahead; receivers compare the signature with wall time
-    say(emulator, "héllo 🎂")
-    await emulator.flush()
+    await arrives(emulator, "héllo 🎂")
     (request,) = receiver.requests
     headers = request.headers
     Webhook(subscription.secret).verify(request.content, dict(headers))
@@ -49,18 +48,15 @@ async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator,
 
 
 async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds(
-    emulator: Emulator, receiver: Receiver
+    emulator: Emulator, hook: Receiver
 ) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.answers = [503, 429, httpx.ConnectError("refused"), TimeoutError(), 200]
-    say(emulator)
-    await emulator.flush()
+    hook.answers = [503, 429, httpx.ConnectError("refused"), TimeoutError(), 200]
+    await arrives(emulator)
     for wait, tries in ((0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3), (4, 4), (8, 5), (1000, 5)):
-        emulator.advance(wait)
-        await emulator.flush()
-        assert len(receiver.requests) == tries
-    assert len({request.content for request in receiver.requests}) == 1
-    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+        await passes(emulator, wait)
+        assert len(hook.requests) == tries
+    assert len({request.content for request in hook.requests}) == 1
+    assert len({request.headers["webhook-id"] for request in hook.requests}) == 1
     (delivery,) = emulator.world.deliveries.history
     assert [attempt.status for attempt in delivery.attempts] == [503, 429, None, None, 200]
 
@@ -71,21 +67,18 @@ async def test_a_receiver_that_is_back_gets_what_it_did_not_answer_at_once_and_o
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     receiver.answers = [httpx.ConnectError("refused"), httpx.ConnectError("refused"), 503]
     for said in ("first", "second", "refused"):
-        say(emulator, said)
-        await emulator.flush()
+        await arrives(emulator, said)
     receiver.requests.clear()
     emulator.retry_unanswered(subscription)
     await emulator.flush()
     assert texts(receiver) == ["first", "second"]
     assert receiver.most_at_once == 1  # several at once would arrive in any order
-    emulator.advance(1000)
-    await emulator.flush()
+    await passes(emulator, 1000)
     assert texts(receiver) == ["first", "second", "refused"]
 
 
-async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.status = 500
+async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, hook: Receiver) -> None:
+    hook.status = 500
     start = emulator.clock.now()
     say(emulator)
     for _ in range(7200):
@@ -101,50 +94,40 @@ async def test_an_event_is_given_up_after_half_an_hour(emulator: Emulator, recei
     assert len(waits) == 14  # at once, 1, 2, 4 ... 256 s later, then every 300 s
 
 
-async def test_retry_after_is_obeyed(emulator: Emulator, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.answers = [httpx.Response(503, headers={"retry-after": "60"})]
-    say(emulator)
-    await emulator.flush()
-    emulator.advance(59)
-    await emulator.flush()
-    assert len(receiver.requests) == 1
-    emulator.advance(1)
-    await emulator.flush()
-    assert len(receiver.requests) == 2
+async def test_retry_after_is_obeyed(emulator: Emulator, hook: Receiver) -> None:
+    hook.answers = [httpx.Response(503, headers={"retry-after": "60"})]
+    await arrives(emulator)
+    await passes(emulator, 59)
+    assert len(hook.requests) == 1
+    await passes(emulator, 1)
+    assert len(hook.requests) == 2
 
 
-async def test_other_answers_are_not_retried(emulator: Emulator, receiver: Receiver, subtests: pytest.Subtests) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
+async def test_other_answers_are_not_retried(emulator: Emulator, hook: Receiver, subtests: pytest.Subtests) -> None:
     for status in (400, 401, 404, 410, 301):
         with subtests.test(status=status):
-            receiver.clear()
-            receiver.status = status
-            say(emulator)
-            await emulator.flush()
-            emulator.advance(1800)
-            await emulator.flush()
-            assert len(receiver.requests) == 1
+            hook.clear()
+            hook.status = status
+            await arrives(emulator)
+            await passes(emulator, 1800)
+            assert len(hook.requests) == 1
 
 
 async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(
-    emulator: Emulator, receiver: Receiver
+    emulator: Emulator, hook: Receiver
 ) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.answers = [200, 500]
+    hook.answers = [200, 500]
     for number in range(20):
         say(emulator, str(number))
     await emulator.flush()
-    assert texts(receiver) == [str(number) for number in range(20)]
-    emulator.advance(1)
-    await emulator.flush()
-    assert texts(receiver)[20:] == ["1"]
+    assert texts(hook) == [str(number) for number in range(20)]
+    await passes(emulator, 1)
+    assert texts(hook)[20:] == ["1"]
 
 
 async def test_one_event_has_one_id_on_all_subscriptions(emulator: Emulator, receiver: Receiver) -> None:
     secrets = {emulator.subscribe(f"https://hook.example/?n={n}", RECEIVED).secret for n in range(3)}
-    say(emulator)
-    await emulator.flush()
+    await arrives(emulator)
     assert len(receiver.requests) == len(secrets) == 3
     assert len({event["event_id"] for event in receiver.events}) == 1
 
@@ -153,8 +136,7 @@ async def test_filters_of_events_and_lines(emulator: Emulator, api: Api, receive
     hook = {"target_url": "https://hook.example", "subscribed_events": RECEIVED, "phone_numbers": [OTHER_LINE]}
     assert (await api.post("/v3/webhook-subscriptions", json=hook)).status_code == 201
     say(emulator, "one")
-    say(emulator, "two", to=OTHER_LINE)
-    await emulator.flush()
+    await arrives(emulator, "two", to=OTHER_LINE)
     assert texts(receiver) == ["two"]
 
 
@@ -164,29 +146,24 @@ async def test_a_paused_subscription_gets_nothing_not_even_retries(
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     path = f"/v3/webhook-subscriptions/{subscription.id}"
     receiver.answers = [500]
-    say(emulator, "one")
-    await emulator.flush()
+    await arrives(emulator, "one")
     await api.put(path, json={"is_active": False})
     say(emulator, "two")
-    emulator.advance(5)
-    await emulator.flush()
+    await passes(emulator, 5)
     await api.put(path, json={"is_active": True})
     say(emulator, "three")
-    emulator.advance(1800)
-    await emulator.flush()
+    await passes(emulator, 1800)
     assert texts(receiver) == ["one", "three"]
 
 
 async def test_nothing_comes_after_delete(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     receiver.status = 500
-    say(emulator)
-    await emulator.flush()
+    await arrives(emulator)
     say(emulator, "queued")
     assert (await api.delete(f"/v3/webhook-subscriptions/{subscription.id}")).status_code == 204
     say(emulator, "later")
-    emulator.advance(1800)
-    await emulator.flush()
+    await passes(emulator, 1800)
     assert texts(receiver) == ["hi"]
 
 
@@ -214,8 +191,7 @@ async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, re
     await api.put(path, json={"routing_key_header": "X-Route"})
     receiver.headers = {"x-route": "worker-7"}
     for person in (PERSON, PERSON, FRIEND):
-        say(emulator, from_=person)
-        await emulator.flush()
+        await arrives(emulator, from_=person)
     first, second, other = (request.headers for request in receiver.requests)
     assert "x-route" not in first
     assert second["x-route"] == "worker-7"
@@ -224,14 +200,12 @@ async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, re
     await api.put(path, json={"routing_key_header": None})
     await api.put(path, json={"routing_key_header": "X-Route", "routing_id_header": "X-Chat"})
     receiver.clear()
-    say(emulator)
-    await emulator.flush()
+    await arrives(emulator)
     assert "x-route" not in receiver.requests[0].headers
     assert receiver.requests[0].headers["x-chat"] == first["linq-chat-id"]
 
 
-async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
+async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator, hook: Receiver) -> None:
     emulator.world.faults.add(Fault(on="delivery", match="message.received", drop="answer"))
     say(emulator, "lost")
     emulator.world.faults.add(Fault(on="delivery", match=PERSON, duplicate=True))
@@ -241,17 +215,14 @@ async def test_lost_doubled_delayed_and_reordered_deliveries(emulator: Emulator,
     say(emulator, "next")
     emulator.world.faults.add(Fault(on="delivery", delay_ms=5000))
     say(emulator, "late")
-    say(emulator, "last")
-    await emulator.flush()
-    assert texts(receiver) == ["twice", "twice", "next", "after the next", "last"]
-    emulator.advance(5)
-    await emulator.flush()
-    assert texts(receiver)[-1] == "late"
+    await arrives(emulator, "last")
+    assert texts(hook) == ["twice", "twice", "next", "after the next", "last"]
+    await passes(emulator, 5)
+    assert texts(hook)[-1] == "late"
     emulator.world.faults.add(Fault(on="delivery", reorder=True))
     say(emulator, "nothing follows")
-    emulator.advance(2)
-    await emulator.flush()
-    assert texts(receiver)[-1] == "nothing follows"
+    await passes(emulator, 2)
+    assert texts(hook)[-1] == "nothing follows"
 
 
 async def test_a_far_jump_of_the_clock_gives_each_step_its_own_time(emulator: Emulator, api: Api, chat: Ids) -> None:
@@ -317,15 +288,12 @@ async def test_events_wait_until_the_emulator_runs(receiver: Receiver) -> None:
 
 
 async def test_a_crash_of_an_in_process_receiver_is_a_failed_attempt(
-    emulator: Emulator, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, hook: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    emulator.subscribe("https://hook.example", RECEIVED)
-    receiver.answers = [RuntimeError("boom")]
-    say(emulator, "secret words")
-    await emulator.flush()
-    emulator.advance(1)
-    await emulator.flush()
-    assert len(receiver.requests) == 2
+    hook.answers = [RuntimeError("boom")]
+    await arrives(emulator, "secret words")
+    await passes(emulator, 1)
+    assert len(hook.requests) == 2
     assert "secret words" not in caplog.text
     assert PERSON not in caplog.text
 
@@ -345,6 +313,5 @@ async def test_a_served_app_runs_the_emulator_by_itself(receiver: Receiver) -> N
     emulator.subscribe("https://hook.example", RECEIVED)
     app = create_app(emulator)
     async with app.router.lifespan_context(app), emulator:
-        say(emulator)
-        await emulator.flush()
+        await arrives(emulator)
     assert texts(receiver) == ["hi"]

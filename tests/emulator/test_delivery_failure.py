@@ -15,7 +15,7 @@ import httpx
 import pytest
 import trustme
 
-from emulator.conftest import Api, Receiver, say
+from emulator.conftest import Api, Receiver, arrives, say
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine import deliveries, webhook
 from linqbot.errors import ConfigError
@@ -83,8 +83,7 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
     answer = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     async with listening(answer) as port, Emulator() as emulator:
         emulator.subscribe(f"http://127.0.0.1:{port}", ["message.received"])
-        say(emulator)
-        await emulator.flush()
+        await arrives(emulator)
         (shown,) = emulator.snapshot()["deliveries"][0]["attempts"]
     assert shown["reason"] == (
         "The receiver answered 401 Unauthorized. It did not accept the signature: does it have this subscription's secret?"
@@ -154,8 +153,7 @@ async def test_the_log_names_each_reason_once_and_holds_no_text_and_no_answer(
         for wait_s in (1, 2, 4):
             await emulator.flush()
             emulator.advance(wait_s)
-        say(emulator, "private words")
-        await emulator.flush()
+        await arrives(emulator, "private words")
     lines = [record.getMessage() for record in caplog.records]
     line = "delivery.failed type=message.received to=https://hook.example reason='The receiver answered 500 Internal Server Error.'"
     assert lines == [line, line]
@@ -165,8 +163,7 @@ async def test_a_delivery_is_returned_as_it_was_sent_and_without_the_secret(
     emulator: Emulator, api: Api, receiver: Receiver
 ) -> None:
     subscription = emulator.subscribe("https://hook.example", ["message.received"])
-    say(emulator, "héllo")
-    await emulator.flush()
+    await arrives(emulator, "héllo")
     (request,) = receiver.requests
     answer = await api.get(f"/emulator/deliveries/{request.headers['webhook-id']}")
     (shown,) = answer.json()["deliveries"]

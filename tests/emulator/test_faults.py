@@ -236,8 +236,7 @@ class Runner:
         self.asked.append("reset")
 
 
-async def test_a_runner_is_asked_about_what_concerns_the_bot(emulator: Emulator, api: Api, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example", ["message.received"])
+async def test_a_runner_is_asked_about_what_concerns_the_bot(emulator: Emulator, api: Api, hook: Receiver) -> None:
     emulator.runner = runner = Runner(emulator)
     before = emulator.clock.now()
     written = (await api.post("/emulator/inbound", json={"from": PERSON, "to": LINE, "parts": [HI]})).json()
@@ -247,7 +246,7 @@ async def test_a_runner_is_asked_about_what_concerns_the_bot(emulator: Emulator,
     await emulator.flush()
     assert (await api.post("/emulator/run-again", json={"message_id": written["message_id"]})).status_code == 202
     await api.post("/emulator/reset", json={})
-    assert runner.asked == ["write", "move", "follow", "move", receiver.requests[0].headers["webhook-id"], "reset"]
+    assert runner.asked == ["write", "move", "follow", "move", hook.requests[0].headers["webhook-id"], "reset"]
     restarted = await api.post("/emulator/restart", json={"message_id": "m"})
     assert (restarted.status_code, restarted.json()) == (201, {"chat_id": "c", "message_id": "m"})
     assert (await api.get("/emulator/stored", params={"chat_id": "c"})).json() == {"available": True, "chat": "c"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-from emulator.conftest import LINE, PERSON, TARGET, Receiver, say
+from emulator.conftest import LINE, PERSON, Receiver, passes, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
@@ -50,34 +50,31 @@ async def test_a_moved_clock_returns(receiver: Receiver) -> None:
 
 
 async def test_what_was_not_delivered_is_delivered_again_and_the_rest_is_not(
-    emulator: Emulator, receiver: Receiver
+    emulator: Emulator, hook: Receiver
 ) -> None:
-    emulator.subscribe(TARGET, ["message.received"])
     write(emulator, "delivered")
     await emulator.flush()
-    receiver.answers = [500]
+    hook.answers = [500]
     write(emulator, "refused")
     await emulator.flush()
     rewind = back_to_now(emulator)
-    emulator.advance(5)
-    await emulator.flush()
+    await passes(emulator, 5)
     write(emulator, "later")
     await emulator.flush()
-    receiver.clear()
+    hook.clear()
     rewind()
     await emulator.flush()
-    assert [event["data"]["parts"][0]["value"] for event in receiver.events] == ["refused"]
+    assert [event["data"]["parts"][0]["value"] for event in hook.events] == ["refused"]
 
 
 async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_delivered_again(
-    emulator: Emulator, receiver: Receiver
+    emulator: Emulator, hook: Receiver
 ) -> None:
-    emulator.subscribe(TARGET, ["message.received"])
     stored_until = emulator.clock.now()
     write(emulator, "hi")
     await emulator.flush()
     rewind = rewinder(emulator, stored_until=stored_until)
     rewind()
     await emulator.flush()
-    first, again = receiver.requests
+    first, again = hook.requests
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
