@@ -35,11 +35,15 @@ url = st.sampled_from(
     ["https://e.example/a.png", "http://127.0.0.1:4010/attachments/", "x", "https://", "https://[", "data:,x"]
 )
 span = st.lists(st.integers(-1, 5), max_size=3)
+some_text = st.text(max_size=5)
+words = st.dictionaries(some_text, some_text, max_size=2)
 values: dict[str, st.SearchStrategy[Any]] = {
-    "from": handle,
-    "to": st.lists(handle, max_size=3),
-    "handle": handle,
-    "handles": st.lists(handle, max_size=3),
+    **dict.fromkeys(("from", "handle", "mention", "phone_number", "forwarding_number"), handle),
+    **dict.fromkeys(("to", "handles", "exclude_from"), st.lists(handle, max_size=3)),
+    **dict.fromkeys(("url", "voice_memo_url", "image_url", "group_chat_icon", "target_url", "return_url"), url),
+    **dict.fromkeys(("text", "display_name", "first_name", "filename", "connect_id"), some_text),
+    **dict.fromkeys(("override_optout", "is_active"), st.booleans()),
+    **dict.fromkeys(("amount", "amount_cents", "quantity", "trial_period_days"), st.integers(0, 10**12)),
     "type": st.sampled_from(
         ["text", "media", "link", "imessage_app", "app_clip", "love", "custom", "sticker", "color"]
     ),
@@ -47,53 +51,32 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "emoji": st.sampled_from(["🚀", "a", ""]),
     "custom_emoji": st.sampled_from(["🚀", ""]),
     "part_index": st.integers(-1, 3),
-    "text": st.text(max_size=5),
     "value": st.sampled_from(["hi", "", "🎂 x", "https://e.example", "STOP"]),
-    "url": url,
-    "voice_memo_url": url,
-    "image_url": url,
-    "group_chat_icon": url,
-    "display_name": st.text(max_size=5),
     "placement": st.fixed_dictionaries({}, optional={"x": anything, "y": anything, "scale": anything}),
     "layout": st.fixed_dictionaries({}, optional={"caption": st.text(max_size=3), "image_url": url}),
     "app": st.fixed_dictionaries(
         {"team_id": st.just("ABCDE12345"), "bundle_id": st.text(max_size=3)}, optional={"name": st.text(max_size=3)}
     ),
-    "mention": handle,
     "mention_range": span,
     "preferred_service": st.sampled_from(["iMessage", "SMS", "RCS", "x"]),
     "effect": st.fixed_dictionaries(
         {"name": st.sampled_from(["slam", "x"])}, optional={"type": st.sampled_from(["bubble", "screen"])}
     ),
     "idempotency_key": st.sampled_from(["k", "l", ""]),
-    "phone_number": handle,
-    "first_name": st.text(max_size=3),
-    "target_url": url,
     "subscribed_events": st.lists(st.sampled_from(["message.sent", "x.y", "chat.created"]), max_size=3),
-    "filename": st.text(max_size=5),
     "content_type": st.sampled_from(["image/png", "audio/mpeg", "x"]),
     "size_bytes": st.integers(-1, 10**9),
-    "forwarding_number": handle,
     "continuation_message": st.fixed_dictionaries({"text": st.text(max_size=3)}),
-    "exclude_from": st.lists(handle, max_size=3),
-    "override_optout": st.booleans(),
-    "is_active": st.booleans(),
     "options": st.lists(st.fixed_dictionaries({"text": st.text(max_size=3)}), max_size=4),
     "mode": st.sampled_from(["payment", "subscription"]),
     "rail": st.sampled_from(["stripe", "natural"]),
-    "amount": st.integers(49, 10**12),
-    "amount_cents": st.integers(0, 10**12),
     "price_id": st.sampled_from(["price_1", "x"]),
     "customer_id": st.sampled_from(["cus_1", "x"]),
-    "quantity": st.integers(0, 10**12),
     "trial_end": st.sampled_from(["9999-12-31T23:59:59-14:00", "2100-01-01", "x"]),
-    "trial_period_days": st.integers(0, 10**12),
     "discount": st.dictionaries(st.sampled_from(["coupon", "label", "promotion_code"]), st.text(max_size=2)),
     "merchant": st.dictionaries(st.sampled_from(["name", "url"]), st.text(max_size=2)),
-    "metadata": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
-    "return_url": url,
+    "metadata": words,
     "code": st.sampled_from(["424242", "x"]),
-    "connect_id": st.text(max_size=3),
 }
 part = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "media", "link", "imessage_app", "app_clip"])},
@@ -106,9 +89,11 @@ part = st.fixed_dictionaries(
         "attachment_id": st.just(NOBODY),
     },
 )
+about_a_message = {key: values[key] for key in ("effect", "preferred_service", "idempotency_key")}
+extras = st.fixed_dictionaries({}, optional=about_a_message)
 values["message"] = st.fixed_dictionaries(
     {"parts": st.lists(part, max_size=3)},
-    optional={key: values[key] for key in ("effect", "preferred_service", "idempotency_key")}
+    optional=about_a_message
     | {
         "reply_to": st.fixed_dictionaries({"message_id": st.just(NOBODY) | st.text(max_size=3)}),
         "experience": st.fixed_dictionaries(
@@ -159,9 +144,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "payment_providers.connect": {"return_url": "https://e.example/back"},
     "payment_handles.verify": {"code": "424242", "connect_id": "x"},
 }
-part_of_a_message = st.builds(lambda one, more: {"message": {"parts": [one], **more}}, part, st.fixed_dictionaries({}, optional={
-    key: values[key] for key in ("effect", "preferred_service", "idempotency_key")
-}))  # fmt: skip
+part_of_a_message = st.builds(lambda one, more: {"message": {"parts": [one], **more}}, part, extras)
 
 
 def calls(endpoint: Any) -> st.SearchStrategy[tuple[Any, ...]]:

@@ -160,10 +160,8 @@ async def test_the_state_shows_what_a_phone_shows(emulator: Emulator, api: Api) 
     assert chat["messages"][0]["parts"][0]["reactions"][0]["type"] == "love"
     assert chat["messages"][0]["edits"] == 0
     assert {one["event_type"] for one in state["deliveries"]} >= {"chat.created", "message.received"}
-    assert (state["calls"][-1]["path"], state["calls"][-1]["chat_id"]) == (
-        f"/v3/chats/{ids['chat_id']}",
-        ids["chat_id"],
-    )
+    call = state["calls"][-1]
+    assert (call["path"], call["chat_id"]) == (f"/v3/chats/{ids['chat_id']}", ids["chat_id"])
     (shown,) = state["observations"]
     assert shown.items() >= turn.items()
     assert shown["at"].endswith("Z")

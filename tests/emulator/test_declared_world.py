@@ -29,9 +29,8 @@ WORLD = DeclaredWorld(
 
 
 def shown(emulator: Emulator) -> list[tuple[str, str, list[str]]]:
-    return [
-        (one.name or "", one.service, [member.handle for member in one.others]) for one in emulator.state.chats.values()
-    ]
+    chats = emulator.state.chats.values()
+    return [(one.name or "", one.service, [member.handle for member in one.others]) for one in chats]
 
 
 def test_an_emulator_begins_with_the_declared_world_and_returns_to_it() -> None:

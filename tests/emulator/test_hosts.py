@@ -33,10 +33,7 @@ async def test_this_machine_and_the_address_at_which_a_connection_arrives_are_le
     ]
     others = [
         *(("127.0.0.1", host) for host in ("evil.example", "127.0.0.1.evil.example", "", "[::1", "localhost.evil")),
-        *(
-            (lan, host)
-            for host in ("evil.example", "192.168.1.6", "[fd00::1]", "192.168.1.5.evil.example", "0xc0a80105")
-        ),
+        *((lan, host) for host in ("evil.example", "192.168.1.6", "[fd00::1]", f"{lan}.evil.example", "0xc0a80105")),
     ]
     for arrived, host in let_in + others:
         with subtests.test(arrived=arrived, host=host):

@@ -40,11 +40,8 @@ async def page(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_the_files_of_the_page_are_compressed(api: Api) -> None:
-    script = await api.get("/app.js")
-    assert (script.headers["content-encoding"], script.headers["content-type"]) == (
-        "gzip",
-        "text/javascript; charset=utf-8",
-    )
+    headers = (await api.get("/app.js")).headers
+    assert (headers["content-encoding"], headers["content-type"]) == ("gzip", "text/javascript; charset=utf-8")
 
 
 async def test_a_browser_keeps_files_until_one_of_them_changes(page: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -100,16 +100,8 @@ async def test_a_state_of_another_shape_is_refused_in_one_sentence(
         {"webhook_subscriptions": [{"target_url": "https://a.example"}]},
         {"attachments": [{"filename": "a", "content_type": "b", "data_base64": "%"}]},
         {"services": {PERSON: "fax"}},
-        *(
-            seed(part)
-            for part in (
-                {"type": "text"},
-                {"type": "media"},
-                {"type": "imessage_app"},
-                {"value": "hi"},
-                {"type": "dance"},
-            )
-        ),
+        *(seed({"type": kind}) for kind in ("text", "media", "imessage_app", "dance")),
+        seed({"value": "hi"}),
     ]
     for wrong in rows:
         with subtests.test(wrong=wrong):

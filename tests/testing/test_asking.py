@@ -16,16 +16,13 @@ from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 
 async def test_two_questions_at_once_are_named_as_the_mistake() -> None:
-    twice = Bot()
-
-    @twice.on_message
     async def both(message: MessageReceived, ctx: Context) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ctx.ask("One?"))
             tasks.create_task(ctx.ask("Two?"))
 
     with pytest.raises(HandlerFailed, match=r"the first is BotError: ctx.ask\(\) was called in a task"):
-        async with talking(twice) as phone:
+        async with talking(bot_of(both)) as phone:
             await phone.text("hi")
 
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from linqbot import AppPart, Bot, BotError, Card, Context, MessageReceived, app_card
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.testing.bubble import Bubble
 
 APP = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}
 
@@ -39,16 +38,9 @@ def parcels() -> Bot:
     return bot
 
 
-def shown(bubble: Bubble) -> list[tuple[str | None, str | None, str | None]]:
-    return [
-        (part.layout.caption, part.layout.subcaption, part.url or None)
-        for part in bubble.parts
-        if isinstance(part, AppPart)
-    ]
-
-
 def cards(phone: Phone) -> list[tuple[str | None, str | None, str | None]]:
-    return [look for bubble in phone.messages for look in shown(bubble)]
+    parts = [part for bubble in phone.messages for part in bubble.parts if isinstance(part, AppPart)]
+    return [(part.layout.caption, part.layout.subcaption, part.url or None) for part in parts]
 
 
 async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> None:
@@ -67,10 +59,7 @@ async def test_a_card_changes_in_later_turns_and_keeps_what_is_not_changed() -> 
 
 @pytest.mark.slow
 async def test_a_card_that_is_not_sent_yet_is_changed_once_it_is_wherever_the_bot_is_killed() -> None:
-    async def talk(phone: Phone) -> None:
-        await phone.text("both")
-
-    async for phone in killed_between_calls(parcels(), talk):
+    async for phone in killed_between_calls(parcels(), lambda phone: phone.text("both")):
         assert cards(phone) == [("Parcel 8", "Packed", None), ("Parcel 8", "On its way", None)]
 
 

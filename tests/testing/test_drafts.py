@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import (
     Bot,
@@ -83,11 +83,7 @@ async def test_one_opened_file_is_sent_to_several_chats_at_a_time() -> None:
     opened = io.BytesIO(b"before" + content)
     opened.seek(len(b"before"))
     film = media(opened, filename="film.mp4")
-
-    async def show(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(film)
-
-    async with talking(bot_of(show)) as phone:
+    async with talking(bot_of(does(lambda ctx: ctx.reply(film)))) as phone:
         people = [phone.person(f"+1415555020{number}") for number in range(8)]
         await asyncio.gather(*(person.text("film") for person in people))
         for person in people:
@@ -96,10 +92,7 @@ async def test_one_opened_file_is_sent_to_several_chats_at_a_time() -> None:
 
 
 async def test_a_file_name_with_half_an_emoji_is_refused_at_once_as_a_text_with_one_is() -> None:
-    async def show(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(media(PNG, filename="half\ud83d.png"))
-
-    async with talking(bot_of(show)) as phone:
+    async with talking(bot_of(does(lambda ctx: ctx.reply(media(PNG, filename="half\ud83d.png"))))) as phone:
         await phone.text("menu")
         with pytest.raises(HandlerFailed, match=r"RuleBroken .* R2: .* half an emoji .* given up"):
             await phone.quiet()
@@ -113,10 +106,7 @@ async def test_a_file_is_uploaded_once_and_sent_once_wherever_the_bot_is_killed(
         await ctx.reply(logo)
         await ctx.reply("Bye")
 
-    async def ask(phone: Phone) -> None:
-        await phone.text("logo?")
-
-    async for phone in killed_between_calls(bot_of(show), ask):
+    async for phone in killed_between_calls(bot_of(show), lambda phone: phone.text("logo?")):
         assert said(phone) == ["Here:|logo.png", "|logo.png", "Bye"]
         # Once more only if the upload was cut off before it was recorded.
         was_recorded = phone.killed is None or phone.killed.endswith(("messages.send", "storage.finish"))
@@ -145,8 +135,7 @@ async def with_card(phone: Phone) -> None:
 
 
 async def test_acts_come_in_their_order_on_imessage() -> None:
-    bot = bot_of(everything)
-    async with talking(bot) as phone:
+    async with talking(bot_of(everything)) as phone:
         await with_card(phone)
         await answers(phone, "hi")
         one, memo, lunch, votes, end = (bubble for bubble in phone.messages if bubble.from_bot)
@@ -186,14 +175,13 @@ async def test_the_first_message_has_the_thread_and_the_last_the_effect_wherever
 
 @pytest.mark.slow
 async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
-    async def show(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(voice_memo(b"memo", filename="memo.m4a"), poll("Thai", "Pizza"), contact_card())
+    acts = (voice_memo(b"memo", filename="memo.m4a"), poll("Thai", "Pizza"), contact_card())
 
     async def talk(phone: Phone) -> None:
         await with_card(phone)
         await phone.text("hi")
 
-    async for phone in killed_between_calls(bot_of(show), talk, copies=3):
+    async for phone in killed_between_calls(bot_of(does(lambda ctx: ctx.reply(*acts))), talk, copies=3):
         shown = [bubble for bubble in phone.messages if bubble.from_bot]
         assert sum(bool(bubble.votes) for bubble in shown) == 1
         # Linq knows no idempotency key for these, so a call that was cut off is not made again.
@@ -205,9 +193,7 @@ async def test_acts_never_come_twice_wherever_the_bot_is_killed() -> None:
 
 
 async def test_sms_gets_plainer_forms_and_sent_says_which() -> None:
-    bot = bot_of(everything)
-
-    async with talking(bot, service="SMS") as phone:
+    async with talking(bot_of(everything), service="SMS") as phone:
         await with_card(phone)
         assert await answers(phone, "hi") == ["One", "Hello!", "Lunch?", "1. Thai\n2. Pizza", "End"]
         assert results.pop().degraded == ("voice_memo", "poll", "location_request", "effect")
@@ -339,10 +325,7 @@ async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
 
 
 async def test_the_contact_card_is_shared_once_a_day() -> None:
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello!", contact_card())
-
-    async with talking(bot_of(greet)) as phone:
+    async with talking(bot_of(does(lambda ctx: ctx.reply("Hello!", contact_card())))) as phone:
         assert await answers(phone, "no card yet") == ["Hello!"]
         await with_card(phone)
         for pause_s, shares in ((0, 1), (60, 1), (3600, 1), (86_400, 2)):

@@ -13,10 +13,8 @@ from answers import answers
 from one_handler import bot_of
 from pydantic import BaseModel
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.router import Next
-from linqbot.linq.events.message import MessageReceived
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
 FILE = "test_forgotten_await.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.linq.events.message import MessageDelivered
@@ -15,13 +15,7 @@ PERSON, LINE = "+14155550142", "+12025550100"
 
 
 def echo() -> Bot:
-    bot = Bot()
-
-    @bot.on_message
-    async def repeat(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    return bot
+    return bot_of(says("{}"))
 
 
 async def say_hi(phone: Phone) -> None:
@@ -158,11 +152,8 @@ async def test_a_bot_can_be_killed_while_it_starts() -> None:
     async def greet(event: ScheduleDue, ctx: Context) -> None:
         await ctx.bot.send(f"Good morning, day {event.due.day}!", to=PERSON, line=LINE)
 
-    async def two_days(phone: Phone) -> None:
-        await phone.advance(2 * 86400)
-
-    seen = []
-    async for phone in killed_between_calls(bot, two_days, start=datetime(2030, 1, 1, tzinfo=UTC)):
+    seen, start = [], datetime(2030, 1, 1, tzinfo=UTC)
+    async for phone in killed_between_calls(bot, lambda phone: phone.advance(2 * 86400), start=start):
         assert phone.messages == ["Good morning, day 1!", "Good morning, day 2!"]
         seen.append(phone.killed)
     assert seen[:3] == [None, "before storage.schedule", "after storage.schedule"]

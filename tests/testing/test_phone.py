@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from one_handler import bot_of
+from one_handler import bot_of, says
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.emulator.model.answers import ApiError
@@ -193,10 +193,7 @@ async def test_waits_return_the_bot_s_tapbacks_threads_and_typing() -> None:
 
 
 async def test_api_calls_can_be_looked_at() -> None:
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(echo, read=False)) as phone:
+    async with talking(bot_of(says("{}"), read=False)) as phone:
         await phone.text("hi")
         await phone.quiet()
         (call,) = phone.calls

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, MediaPart, MessageReceived, has_media
+from linqbot import BotError, Context, MediaPart, MessageReceived, has_media
 from linqbot.client.http.media_fetch import FetchFailed
 from linqbot.emulator.emulator import Emulator
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
@@ -68,19 +68,16 @@ async def test_a_file_that_is_gone_has_a_reason_and_an_expired_address_is_asked_
 
 
 async def test_a_test_can_make_files_unavailable() -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def look(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply((await message.media[0].fetch()).unavailable or "seen", cards=False)
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(look)) as phone:
         phone.fail_next("GET /attachments", status=404, times=50)
         await phone.media(b"photo", "a.jpg")
         assert "responded with 404" in await phone.next_reply()
         assert {call.status for call in phone.calls if call.path.startswith("/attachments/")} == {404}
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(look)) as phone:
         phone.drop_next("/attachments", times=3)
         await phone.media(b"photo", "a.jpg")
         assert "sent no complete response" in await phone.next_reply()

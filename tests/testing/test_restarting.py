@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
 
@@ -115,22 +115,16 @@ async def test_tasks_of_the_old_run_end_with_it() -> None:
 
 
 async def test_another_version_of_the_bot_goes_on() -> None:
-    newer = Bot()
-
-    @newer.on_message
     async def count(message: MessageReceived, ctx: Context) -> None:
-        visits = await ctx.state.person(Visits)
-        await ctx.reply(f"Before: {visits.count}")
+        await ctx.reply(f"Before: {(await ctx.state.person(Visits)).count}")
 
     async with talking(counting()) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "Visit 1"
-        await phone.restart(bot=newer)
-        await phone.text("hi")
-        assert await phone.next_reply() == "Before: 1"
-        await phone.restart()
-        await phone.text("hi")
-        assert await phone.next_reply() == "Before: 1"
+        for bot in (bot_of(count), None):
+            await phone.restart(bot=bot)
+            await phone.text("hi")
+            assert await phone.next_reply() == "Before: 1"
 
 
 async def test_a_file_goes_on_in_another_test_process(tmp_path: Path) -> None:
@@ -178,10 +172,7 @@ async def test_a_restart_in_a_busy_bot_loses_and_repeats_nothing(storage: str) -
 
 
 async def test_a_restart_ends_while_something_has_just_become_due() -> None:
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(echo)) as phone, asyncio.timeout(PATIENCE_S):
+    async with talking(bot_of(says("{}"))) as phone, asyncio.timeout(PATIENCE_S):
         for n in range(6):
             phone.drop_next("read")
             await phone.text(f"{n}")

@@ -10,7 +10,7 @@ from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
 from linqbot.client.call import ApiResponse
 from linqbot.content.sent import UnreadMessage
 from linqbot.linq.types.message import MessageContent, TextPart
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import killed_between_calls, talking
 
 GONE = "11111111-2222-4333-8444-555555555555"
 
@@ -25,10 +25,7 @@ async def test_a_message_is_edited_and_deleted_once_wherever_the_bot_is_killed()
         await oops.delete()
         await ctx.reply("Bye")
 
-    async def ask(phone: Phone) -> None:
-        await phone.text("hi")
-
-    async for phone in killed_between_calls(bot_of(work), ask):
+    async for phone in killed_between_calls(bot_of(work), lambda phone: phone.text("hi")):
         said = [bubble for bubble in phone.messages if bubble.from_bot]
         assert said == ["Done.", "Three", "Bye"]
         assert [bubble.is_edited for bubble in said] == [True, True, False]
@@ -97,10 +94,7 @@ async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_b
         lost = MessageContent(parts=(TextPart(value="Two"),), reply_to=ReplyTo(message_id=GONE))
         results.append(await ctx.reply("One", lost, "Three", effect="confetti"))
 
-    async def ask(phone: Phone) -> None:
-        await phone.text("hi")
-
-    async for phone in killed_between_calls(bot_of(answer), ask):
+    async for phone in killed_between_calls(bot_of(answer), lambda phone: phone.text("hi")):
         said = [bubble for bubble in phone.messages if bubble.from_bot]
         assert said == ["One", "Two", "Three"]
         assert [bubble.effect for bubble in said] == [None, None, "confetti"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
-from one_handler import bot_of
+from one_handler import bot_of, does, says
 from patience import PATIENCE_S
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
@@ -21,14 +21,8 @@ from linqbot.linq.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, talking
 
 
-def saying(text: str = "hello", *, read: bool = True) -> Bot:
-    bot = Bot(read=read)
-
-    @bot.on_message
-    async def say(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(text)
-
-    return bot
+def saying(**options: Any) -> Bot:
+    return bot_of(says("hello"), **options)
 
 
 async def test_a_reply_compares_with_its_text() -> None:
@@ -44,11 +38,7 @@ async def test_a_reply_compares_with_its_text() -> None:
 
 
 async def test_each_reply_comes_once_and_in_order() -> None:
-    async def many(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("one", "two")
-        await ctx.reply("three")
-
-    async with talking(bot_of(many)) as phone:
+    async with talking(bot_of(says("one", "two", "three"))) as phone:
         await phone.text("hi")
         assert await phone.next_reply() == "one"
         assert await phone.replies() == ["two", "three"]
@@ -103,11 +93,7 @@ async def test_a_failed_wait_shows_that_the_group_did_not_address_the_bot() -> N
 
 async def test_a_wait_ends_when_a_handler_waits_for_something_else_for_too_long() -> None:
     go = asyncio.Event()
-
-    async def stuck(message: MessageReceived, ctx: Context) -> None:
-        await go.wait()
-
-    async with talking(bot_of(stuck), handler_timeout_s=0.02) as phone:
+    async with talking(bot_of(does(lambda ctx: go.wait())), handler_timeout_s=0.02) as phone:
         await phone.text("hi")
         with pytest.raises(NothingCame, match=r"still at work after 0.02 s of real time"):
             await phone.next_reply()
@@ -127,33 +113,30 @@ async def test_a_process_that_stood_still_is_no_handler_that_works_for_too_long(
         assert await phone.next_reply() == "hi"
 
 
+async def broken(message: MessageReceived, ctx: Context) -> None:
+    raise KeyError("price")
+
+
 async def test_what_a_handler_raises_fails_the_test_with_its_traceback() -> None:
-    bot = Bot()
-
-    @bot.on_message
-    async def broken(message: MessageReceived, ctx: Context) -> None:
-        raise KeyError("price")
-
-    with pytest.raises(
-        HandlerFailed, match=r"KeyError in \S*broken at test_talking.py:\d+: 'price'. It runs again"
-    ) as caught:
-        async with talking(bot) as phone:
+    error = r"KeyError in \S*broken at test_talking.py:\d+: 'price'. It runs again"
+    with pytest.raises(HandlerFailed, match=error) as caught:
+        async with talking(bot_of(broken)) as phone:
             await phone.text("hi")
     cause = caught.value.__cause__
     assert isinstance(cause, KeyError)
     assert cause.__traceback__ is not None
-    async with talking(bot) as phone:
+    async with talking(bot_of(broken)) as phone:
         await phone.text("hi")
         with pytest.raises(HandlerFailed):
             await phone.next_reply()
 
 
 async def test_an_error_that_ends_with_a_question_mark_gets_no_full_stop() -> None:
-    async def broken(message: MessageReceived, ctx: Context) -> None:
+    async def asks_back(message: MessageReceived, ctx: Context) -> None:
         raise AttributeError("linqbot.parse has no date. Did you mean day?")
 
     with pytest.raises(HandlerFailed, match=r"Did you mean day\? It runs again"):
-        async with talking(bot_of(broken)) as phone:
+        async with talking(bot_of(asks_back)) as phone:
             await phone.text("hi")
 
 
@@ -220,14 +203,10 @@ async def test_an_exception_that_an_error_handler_handles_is_no_failure() -> Non
 
 
 async def test_a_broken_body_shows_the_test_s_own_error() -> None:
-    bot, never = Bot(), asyncio.Event()
-
-    @bot.on_message
-    async def stuck(message: MessageReceived, ctx: Context) -> None:
-        await never.wait()
+    never = asyncio.Event()
 
     async def talk() -> None:
-        async with talking(bot) as phone:
+        async with talking(bot_of(does(lambda ctx: never.wait()))) as phone:
             await phone.text("hi")
             raise ZeroDivisionError
 
@@ -236,14 +215,8 @@ async def test_a_broken_body_shows_the_test_s_own_error() -> None:
 
 
 async def test_a_broken_body_also_shows_what_a_handler_raised_before() -> None:
-    bot = Bot()
-
-    @bot.on_message("price")
-    async def broken(message: MessageReceived, ctx: Context) -> None:
-        raise KeyError("price")
-
     async def talk() -> None:
-        async with talking(bot) as phone:
+        async with talking(bot_of(broken)) as phone:
             await phone.text("price")
             assert await phone.waiting() == 1
             assert phone.messages == ["price", "$5"]
@@ -256,18 +229,13 @@ async def test_a_broken_body_also_shows_what_a_handler_raised_before() -> None:
 
 
 async def test_a_wait_that_fails_says_if_the_bot_wrote_in_another_chat() -> None:
-    async def here(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("here")
-
-    async with talking(bot_of(here, in_group)) as ann:
+    async with talking(bot_of(says("here"), in_group)) as ann:
         group = ann.group("+14155550143")
         await group.text("anybody?", mention=True)
         with pytest.raises(NothingCame) as caught:
             await ann.next_reply()
-        line = str(caught.value).partition("\n")[0]
-        assert line == (
-            "No reply came. The bot's last message is in another chat, with +14155550142, +14155550143: 'here'."
-        )
+        where = "The bot's last message is in another chat, with +14155550142, +14155550143: 'here'."
+        assert str(caught.value).startswith(f"No reply came. {where}\n")
         assert await group.next_reply() == "here"
         with pytest.raises(NothingCame, match=r"^No reply came\.\n"):
             await group.next_reply()
@@ -339,10 +307,8 @@ async def test_a_slow_call_is_answered_when_the_emulated_time_has_passed() -> No
 
 
 async def test_in_one_advance_linq_repeats_each_failed_delivery_at_its_time() -> None:
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"{ctx.now():%H:%M:%S}")
-
-    async with talking(bot_of(echo), start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
+    tells_time = does(lambda ctx: ctx.reply(f"{ctx.now():%H:%M:%S}"))
+    async with talking(bot_of(tells_time), start=datetime(2030, 1, 1, tzinfo=UTC)) as phone:
         phone.fail_next_delivery("message.received", times=6)
         await phone.text("hi")
         await phone.advance(600)
@@ -398,15 +364,12 @@ async def test_the_bot_learns_that_a_message_could_not_be_delivered() -> None:
 
 @pytest.mark.parametrize("version", ["2025-01-01", "2026-02-03"])
 async def test_both_payload_versions_can_be_asked_for(version: str) -> None:
-    seen = []
+    async def tell(message: MessageReceived, ctx: Context) -> str | None:
+        return message.webhook_version
 
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message.webhook_version)
-
-    async with talking(bot_of(note), version=version) as phone:
+    async with talking(bot_of(tell), version=version) as phone:
         await phone.text("hi")
-        await phone.quiet()
-    assert seen == [version]
+        assert await phone.next_reply() == version
 
 
 async def test_two_waits_at_once_each_get_their_own() -> None:
@@ -427,10 +390,7 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
             if fails:
                 raise KeyError(report.outcome)
 
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    async with talking(bot_of(echo, plugins=[Audit])) as phone:
+    async with talking(bot_of(says("{}"), plugins=[Audit])) as phone:
         assert await phone.plugins() == {"audit": "active"}
         await phone.text("hi")
         assert await phone.next_reply() == "hi"
@@ -448,18 +408,13 @@ async def test_what_is_no_bot_is_refused(given: Any, shown: str) -> None:
 async def test_a_test_prints_warnings_only_unless_its_author_has_configured_the_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bot = Bot()
-
-    @bot.on_message
     async def hello(message: MessageReceived, ctx: Context) -> None:
         ctx.log.info("said.info")
         ctx.log.warning("said.warning")
-        await ctx.reply("hello")
 
     async def printed() -> str:
-        async with talking(bot) as phone:
+        async with talking(bot_of(hello)) as phone:
             await phone.text("hi")
-            assert await phone.next_reply() == "hello"
         return capsys.readouterr().out
 
     said = await printed()

@@ -18,14 +18,12 @@ bot = Bot(groups="all", read=False, typing=False)
 
 @bot.on_message("soup")
 async def soup(message: MessageReceived, ctx: Context) -> None:
-    paid = await ctx.pay(1250, "2 soups", timeout_s=3600)
-    await ctx.send(type(paid).__name__)
+    await ctx.send(type(await ctx.pay(1250, "2 soups", timeout_s=3600)).__name__)
 
 
 @bot.on_message("near me")
 async def near_me(message: MessageReceived, ctx: Context) -> None:
-    where = await ctx.location(timeout_s=3600)
-    await ctx.send(f"{where.latitude:.1f}")
+    await ctx.send(f"{(await ctx.location(timeout_s=3600)).latitude:.1f}")
 
 
 @bot.on_message("lunch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, says
 from pydantic import BaseModel
 
 from linqbot import Bot, Context, MessageReceived, in_group
@@ -21,10 +21,7 @@ async def test_a_predicate_is_asked_after_the_filters_and_silence_shows_nothing(
         asked.append(message.text)
         return message.text.endswith("?")
 
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("42")
-
-    async with talking(bot_of(answer, in_group, when=is_question, groups="all")) as phone:
+    async with talking(bot_of(says("42"), in_group, when=is_question, groups="all")) as phone:
         group = phone.group("+14155550155")
         assert await answers(group, "so nice here") == []
         assert not [call.name for call in phone.calls if call.name.startswith("chats.")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from one_handler import bot_of, says
+from one_handler import bot_of, does, says
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived
 from linqbot.testing import killed_between_calls, talking
@@ -47,9 +47,6 @@ def rules(violations: list[Violation]) -> list[str]:
     return [one.rule for one in violations]
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
-
-
 async def test_a_bot_that_answers_everything_breaks_no_rule() -> None:
     talk = ann(Say("hi"), Say("and now?", waits=False), Say("hello??"), Correct("hey"), Tap("love"), Say("bye"))
     assert await found(echo(), talk) == []
@@ -63,18 +60,13 @@ async def test_a_message_without_an_answer_is_found_with_its_text() -> None:
 
 
 async def test_an_answer_that_comes_later_is_an_answer() -> None:
-    async def later(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Here it is.", after_s=20)
-
-    assert await found(bot_of(later), ann(Say("hi"), Say("again"))) == []
-    assert rules(await found(bot_of(later), ann(Say("hi")), patience_s=10)) == ["unanswered"]
+    later = bot_of(does(lambda ctx: ctx.send_later("Here it is.", after_s=20)))
+    assert await found(later, ann(Say("hi"), Say("again"))) == []
+    assert rules(await found(later, ann(Say("hi")), patience_s=10)) == ["unanswered"]
 
 
 async def test_a_tapback_on_the_message_is_an_answer() -> None:
-    async def like(message: MessageReceived, ctx: Context) -> None:
-        await ctx.react("like")
-
-    assert await found(bot_of(like), ann(Say("hi"), Say("thanks"))) == []
+    assert await found(bot_of(does(lambda ctx: ctx.react("like"))), ann(Say("hi"), Say("thanks"))) == []
 
 
 async def test_a_burst_that_is_joined_needs_one_answer() -> None:
@@ -97,11 +89,8 @@ async def test_a_bot_may_be_silent_where_no_answer_is_expected() -> None:
 async def test_an_answer_with_other_content_than_expected_is_found() -> None:
     assert await found(echo(), ann(Say("The Menu", contains="menu"))) == []
     (one,) = await found(echo(), ann(Say("menu", contains="soup")))
-    assert (one.rule, one.expected, one.happened) == (
-        "unanswered",
-        "an answer that contains 'soup'",
-        "'You said: menu'",
-    )
+    assert (one.rule, one.expected) == ("unanswered", "an answer that contains 'soup'")
+    assert one.happened == "'You said: menu'"
 
 
 async def test_a_question_that_is_open_is_answered_by_the_next_message() -> None:
@@ -238,11 +227,8 @@ async def test_a_function_can_choose_the_acts_and_sees_the_conversation() -> Non
         return Say(f"question {len(seen)}") if len(seen) < 3 else None
 
     assert await found(echo(), Persona("Eve", curious)) == []
-    assert seen == [
-        "",
-        "me: question 1\nbot: You said: question 1",
-        "me: question 1\nbot: You said: question 1\nme: question 2\nbot: You said: question 2",
-    ]
+    first, second = (f"me: question {number}\nbot: You said: question {number}" for number in (1, 2))
+    assert seen == ["", first, f"{first}\n{second}"]
 
 
 @pytest.mark.parametrize("fault", ["kill", "429", "500", "lost-answer", "slow", "double"])
@@ -277,10 +263,7 @@ async def test_a_person_can_talk_while_the_bot_is_killed_at_every_point() -> Non
 
 
 async def test_a_handler_that_never_ends_leaves_the_message_unanswered() -> None:
-    async def hang(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.Event().wait()
-
-    violations = list[Violation]()
+    violations, hang = list[Violation](), does(lambda ctx: asyncio.Event().wait())
     with pytest.raises(AssertionError, match="still at work"):
         async with talking(bot_of(hang, read=False, typing=False), handler_timeout_s=0.05) as phone:
             violations = await rehearse(phone, ann(Say("hi")))
@@ -303,10 +286,7 @@ async def test_people_do_what_the_bot_asks_for_and_nothing_where_it_asks_for_not
                     await ledger.do("book")
         await ctx.reply("Done.")
 
-    bot, kinds = (
-        bot_of(asks),
-        (VoteFor(1), PayRequest(), PayRequest(pays=False), Locate(), Decide(), Decide(yes=False)),
-    )
+    bot, kinds = bot_of(asks), (VoteFor(1), PayRequest(), PayRequest(pays=False), Locate(), Decide(), Decide(yes=False))
     assert await found(bot, ann(Say("hi"), *kinds[:3], *kinds[4:]), ledger=ledger) == []
     assert (results, ledger.entries) == ([], [])
     said = ("vote", "pay", "pay", "locate", "book", "book")
@@ -323,13 +303,9 @@ async def test_what_a_refused_person_or_a_persona_of_the_author_expects_to_be_do
         await ledger.do("book", text=message.text)
         await ctx.reply("Shall I book it?")
 
-    broken = await found(
-        bot_of(book), ann(Say("hi", does="pay"), Decide(yes=False), Say("ho", does="book")), ledger=ledger
-    )
-    assert [(one.rule, one.expected) for one in broken] == [
-        ("unanswered", "'pay' is done"),
-        ("unexpected", "nothing is done"),
-    ]
+    talk = ann(Say("hi", does="pay"), Decide(yes=False), Say("ho", does="book"))
+    broken = [(one.rule, one.expected) for one in await found(bot_of(book), talk, ledger=ledger)]
+    assert broken == [("unanswered", "'pay' is done"), ("unexpected", "nothing is done")]
 
 
 async def test_a_bot_that_answers_what_friends_write_to_each_other_is_found() -> None:
@@ -391,9 +367,7 @@ async def test_what_is_done_and_said_belong_together() -> None:
 
 
 async def test_an_effect_after_the_last_message_is_found_without_a_pattern_too() -> None:
-    ledger = Ledger()
-
-    bot = echo()
+    ledger, bot = Ledger(), echo()
 
     @bot.on_edit
     async def edited(event: MessageEdited, ctx: Context) -> None:
