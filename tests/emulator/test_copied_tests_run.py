@@ -6,9 +6,7 @@ is tested in `page/test_page_copies.py` and `page/test_page_saving.py`.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +16,7 @@ from typing import Any
 
 import pytest
 from app_with_emulator import RunningApp, run_app
-from patience import PATIENCE_S
+from patience import until
 
 from linqbot.cli.dev.reporting import TurnReports
 from linqbot.emulator.acts import chat_acts, conversation
@@ -30,18 +28,8 @@ LINE, ANN, BOB, CAT = "+12025550100", "+14155550142", "+14155550187", "cat@examp
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POLLS_AND_MONEY = """
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
-from linqbot.events import (
-    Event,
-    LocationSharingStarted,
-    LocationSharingStopped,
-    PaymentDeclined,
-    PaymentSucceeded,
-    PollReactionAdded,
-    PollReceived,
-    PollUpdated,
-    PollVoteAdded,
-    PollVoteRemoved,
-)
+from linqbot.events import Event, LocationSharingStarted, LocationSharingStopped, PaymentDeclined, PaymentSucceeded
+from linqbot.events import PollReactionAdded, PollReceived, PollUpdated, PollVoteAdded, PollVoteRemoved
 from linqbot.linq.events.payment import PaymentEvent
 
 bot = Bot()
@@ -168,9 +156,7 @@ class Talk:
         self.tests.append(Copier(self._emulator).of_event(event.event_id))
 
     async def _retried(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not any(one["outcome"] == "retried" for one in self._emulator.observations):
-                await asyncio.sleep(0.01)
+        await until(lambda: any(one["outcome"] == "retried" for one in self._emulator.observations))
 
     def last(self, *, of_bot: bool) -> dict[str, Any]:
         """The last message of the bot, or of a person, in any chat."""
@@ -190,13 +176,12 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(file: Path, folder: Path) -> AsyncIterator[Talk]:
-    """Run the bot of a file, which is copied into the folder of the tests."""
-    storage = folder / file.stem
+async def talk(folder: Path, name: str, code: str | None = None) -> AsyncIterator[Talk]:
+    """Run a bot, by default the example of this name, in the folder of the tests."""
+    storage, file = folder / name, folder / f"{name}.py"
     storage.mkdir()
-    if file.parent != folder:
-        shutil.copy(file, folder)
-    bot, running = load_bot(str(folder / file.name)), list[RunningApp]()
+    file.write_text(code or (EXAMPLES / file.name).read_text())
+    bot, running = load_bot(str(file)), list[RunningApp]()
 
     def post(report: dict[str, Any]) -> None:
         for app in running:  # none at the bot's start
@@ -208,10 +193,8 @@ async def talk(file: Path, folder: Path) -> AsyncIterator[Talk]:
         yield Talk(app)
 
 
-def run_copied(tests: list[str], file: Path, folder: Path) -> dict[str, str]:
-    """Run copied tests next to their bot, in one pytest. Return the outcome of each file by its name."""
-    if file.parent != folder:
-        shutil.copy(file, folder / file.name)
+def run_copied(tests: list[str], folder: Path) -> dict[str, str]:
+    """Run copied tests next to their bots, in one pytest. Return the outcome of each file by its name."""
     for number, test in enumerate(tests):
         (folder / f"test_{number}.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-q", "-n0", "-rA", "-W", "error", "--rootdir", str(folder), str(folder)]
@@ -227,29 +210,23 @@ async def test_copied_tests_pass_until_the_bot_answers_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tests = [
-        *await effects(tmp_path),
-        *await a_group(tmp_path),
-        *await tapbacks(tmp_path),
-        *await polls_and_money(tmp_path),
-        *await cards_and_members(tmp_path),
-        *await a_failing_bot(tmp_path),
-    ]
+    conversations = (effects, a_group, tapbacks, polls_and_money, cards_and_members, a_failing_bot)
+    tests = [test for conversation in conversations for test in await conversation(tmp_path)]
     otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
-    outcomes = run_copied([*tests, otherwise], tmp_path / "failing.py", tmp_path)
+    outcomes = run_copied([*tests, otherwise], tmp_path)
     assert outcomes.pop(f"test_{len(tests)}") == "FAILED"
     assert set(outcomes.values()) == {"PASSED"}, (outcomes, tests)
 
 
 async def effects(folder: Path) -> list[str]:
-    async with talk(EXAMPLES / "effects.py", folder) as person:
+    async with talk(folder, "effects") as person:
         for text in ("party", "something else", "bold"):
             await person.writes(text)
         return [*person.tests, person.whole]
 
 
 async def a_group(folder: Path) -> list[str]:
-    async with talk(EXAMPLES / "group.py", folder) as person:
+    async with talk(folder, "group") as person:
         mentions = [{"handle": LINE, "range": [0, 9]}]
         started = await person.writes(
             "@Your bot who is in?", part={"mentions": mentions}, **{"from": BOB, "group": [ANN, CAT]}
@@ -261,7 +238,7 @@ async def a_group(folder: Path) -> list[str]:
 
 
 async def tapbacks(folder: Path) -> list[str]:
-    async with talk(EXAMPLES / "reactions.py", folder) as person:
+    async with talk(folder, "reactions") as person:
         joke = await person.writes("tell me a joke")
         love = {"from": ANN, "message_id": joke["id"], "type": "love", "operation": "add"}
         await person.does(conversation.React(**love), "reaction.added")
@@ -269,18 +246,14 @@ async def tapbacks(folder: Path) -> list[str]:
 
 
 async def a_failing_bot(folder: Path) -> list[str]:
-    file = folder / "failing.py"
-    file.write_text(FAILING)
-    async with talk(file, folder) as person:
+    async with talk(folder, "failing", FAILING) as person:
         await person.fails("0")
         assert '== "ZeroDivisionError"' in person.tests[0]
         return [*person.tests, person.whole]
 
 
 async def polls_and_money(folder: Path) -> list[str]:
-    file = folder / "polls_and_money.py"
-    file.write_text(POLLS_AND_MONEY)
-    async with talk(file, folder) as person:
+    async with talk(folder, "polls_and_money", POLLS_AND_MONEY) as person:
         asked = await person.writes("lunch")
         chat: dict[str, Any] = {"from": ANN, "chat_id": asked["chat_id"]}
         vote = {"from": ANN, "message_id": asked["id"], "option_id": asked["poll"]["options"][1]["option_id"]}
@@ -303,9 +276,7 @@ async def polls_and_money(folder: Path) -> list[str]:
 
 
 async def cards_and_members(folder: Path) -> list[str]:
-    file = folder / "cards_and_members.py"
-    file.write_text(CARDS_AND_MEMBERS)
-    async with talk(file, folder) as person:
+    async with talk(folder, "cards_and_members", CARDS_AND_MEMBERS) as person:
         await person.writes("hi")
         card = {"from": ANN, "to": LINE, "first_name": "Ann", "last_name": "Lee"}
         await person.does(chat_acts.ShareCard(**card), "contact_card.received")
