@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from patience import PATIENCE_S
+from patience import until
 from standardwebhooks import Webhook
 
 from emulator.conftest import FRIEND, OTHER_LINE, PERSON, Api, Ids, Receiver, arrives, passes, refused, say
@@ -180,9 +180,7 @@ async def test_a_dead_receiver_delays_no_other_subscription(receiver: Receiver) 
         emulator.subscribe("https://alive.example", RECEIVED)
         for number in range(200):
             say(emulator, str(number), from_=f"+1415555{number:04}")
-        async with asyncio.timeout(PATIENCE_S):
-            while len(receiver.requests) < 200:
-                await asyncio.sleep(0)
+        await until(lambda: len(receiver.requests) == 200)
 
 
 async def test_affinity_headers_follow_the_chat(emulator: Emulator, api: Api, receiver: Receiver) -> None:

@@ -203,16 +203,12 @@ async def test_r69_groups_neither_mark_nor_block(emulator: Emulator, api: Api, g
     assert (await api.write(group)).status_code == 202
 
 
-async def test_r71_override_optout_lets_one_through(emulator: Emulator, api: Api, chat: Ids) -> None:
-    say(emulator, "STOP")
-    assert (await api.write(chat, override=True)).status_code == 202
-    refused(await api.write(chat), 403, 2024)
-
-
-async def test_r72_any_later_message_of_the_person_allows_messages_again(
+async def test_r71_r72_an_override_lets_one_through_and_a_later_word_all(
     emulator: Emulator, api: Api, chat: Ids
 ) -> None:
     say(emulator, "STOP")
+    assert (await api.write(chat, override=True)).status_code == 202
+    refused(await api.write(chat), 403, 2024)
     say(emulator, "hello?", to=OTHER_LINE)
     assert (await api.write(chat)).status_code == 202
     assert emulator.state.chats[chat["chat_id"]].health == "HEALTHY"
