@@ -193,12 +193,3 @@ def test_a_run_without_phones_does_not_import_what_they_need() -> None:
 def test_pytest_finds_the_plugin_by_itself() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"linqbot": "linqbot.testing.plugin"}
-
-
-def test_the_front_door_lists_what_there_is() -> None:
-    import linqbot.testing
-
-    for name in linqbot.testing.__all__:
-        assert getattr(linqbot.testing, name).__name__ == name
-    with pytest.raises(AttributeError, match=r"linqbot\.testing has no phone_book"):
-        _ = linqbot.testing.phone_book
