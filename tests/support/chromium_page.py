@@ -104,16 +104,19 @@ class Bot:
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    def hear(self, text: str, *, person: str = ME, **more: Any) -> dict[str, str]:
+    def hear(self, *parts: str | dict[str, Any], person: str = ME, **more: Any) -> dict[str, str]:
         """Write to the line as `person`; return the ids of the chat and of the message."""
-        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]} | more
+        body = {"from": person, "to": LINE, "parts": _shaped(parts)} | more
         return dict(self.call("POST", "/emulator/inbound", body))
 
     def say(self, chat_id: str, *parts: str | dict[str, Any], **more: Any) -> str:
-        shaped = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
-        return str(
-            self.call("POST", f"/v3/chats/{chat_id}/messages", {"message": {"parts": shaped} | more})["message"]["id"]
-        )
+        message = {"parts": _shaped(parts)} | more
+        return str(self.call("POST", f"/v3/chats/{chat_id}/messages", {"message": message})["message"]["id"])
+
+    def ask(self, chat_id: str, *options: str) -> None:
+        """Make a poll."""
+        poll = {"options": [{"text": option} for option in options]}
+        self.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": poll})
 
     def upload(self, filename: str, content_type: str, data: bytes) -> dict[str, str]:
         """Upload a file; return it as a media part."""
@@ -130,6 +133,10 @@ class Bot:
         """Return the last message of the only chat."""
         (chat,) = self.chats
         return dict(chat["messages"][-1])
+
+
+def _shaped(parts: tuple[str | dict[str, Any], ...]) -> list[dict[str, Any]]:
+    return [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
 
 
 class Profiles:

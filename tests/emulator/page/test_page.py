@@ -51,11 +51,7 @@ def test_markup_in_a_message_is_shown_as_text_and_never_runs(phone: Page, bot: B
     chat_id = greet(phone, bot)
     attack = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
     bot.say(chat_id, attack)
-    bot.call(
-        "POST",
-        "/emulator/inbound",
-        {"from": ME, "to": LINE, "parts": [{"type": "link", "value": "javascript:window.ran=1"}]},
-    )
+    bot.hear({"type": "link", "value": "javascript:window.ran=1"})
     bot.hear(attack, group=[FRIEND], person=FRIEND)
     expect(phone.locator(".msg.other .bubble")).to_have_text(attack)
     expect(bubble(phone, "javascript:")).to_be_visible()
@@ -71,8 +67,7 @@ def test_only_addresses_of_the_web_are_loaded_or_linked(browsing: Browsing, bot:
     kinds = ["image/png", "video/mp4", "audio/mpeg", "text/html"]
     for address in ADDRESSES:
         media = [{"type": "media", "filename": "a file", "mime_type": kind, "url": address} for kind in kinds]
-        heard = {"from": ME, "to": LINE, "parts": [{"type": "link", "value": address}, *media]}
-        ids = bot.call("POST", "/emulator/inbound", heard | {"group": [FRIEND]})
+        ids = bot.hear({"type": "link", "value": address}, *media, group=[FRIEND])
         sticker = {"from": FRIEND, "message_id": ids["message_id"], "type": "sticker", "url": address}
         bot.call("POST", "/emulator/react", sticker)
     phone = browsing.open()
@@ -195,8 +190,7 @@ def test_a_picture_is_seen_under_another_name_of_the_emulator(profiles: Profiles
     served.start()
     phones, bot = Browsing(profiles, served.url), Bot(served.url)
     try:
-        picture = {"type": "media", "filename": "dot.png", "mime_type": "image/png", "data_base64": PIXEL}
-        bot.call("POST", "/emulator/inbound", {"from": ME, "to": LINE, "parts": [picture]})
+        bot.hear({"type": "media", "filename": "dot.png", "mime_type": "image/png", "data_base64": PIXEL})
         assert bot.last()["parts"][0]["url"].startswith("http://mybox.test:")
         shown = phones.open().locator(".msg.own img.picture")
         expect(shown).to_be_visible()
@@ -278,9 +272,8 @@ def test_after_an_outage_the_page_shows_what_it_missed(profiles: Profiles) -> No
         served = Served()
         served.start()
         opened.callback(served.stop)
-        phones = opened.enter_context(
-            closing(Browsing(profiles, served.url))
-        )  # its consoles may show errors: the server is down
+        # Its consoles may show errors: the server is down.
+        phones = opened.enter_context(closing(Browsing(profiles, served.url)))
         phone = phones.open()
         expect(phone.get_by_label("Message", exact=True)).to_have_value("Hello!")
         note = phone.get_by_text("Reconnecting…")

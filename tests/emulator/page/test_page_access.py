@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from chromium_page import DESKTOP, FRIEND, LINE, ME, MOBILE, Bot, Browsing, bubble, greet, violations, write
+from chromium_page import DESKTOP, FRIEND, ME, MOBILE, Bot, Browsing, bubble, greet, violations, write
 from inspector_page import ERROR, report, subscribe
 from playwright.sync_api import Page, expect
 
@@ -23,7 +23,7 @@ def full_chat(phone: Page, bot: Bot) -> None:
     decorations = [{"range": [0, 4], "style": "bold"}, {"range": [5, 9], "animation": "shake"}]
     styled = {"type": "text", "value": "bold link https://example.com", "text_decorations": decorations}
     bot.say(chat_id, styled, effect={"type": "screen", "name": "confetti"})
-    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    bot.ask(chat_id, "Pizza", "Sushi")
     asked = bot.call("POST", "/v3/payment_requests", {"amount": 4250, "currency": "usd", "description": "Dinner"})
     bot.say(chat_id, {"type": "link", "value": asked["checkout_url"]})
     root = bot.say(chat_id, {"type": "link", "value": "https://example.com/menu"})
@@ -32,7 +32,7 @@ def full_chat(phone: Page, bot: Bot) -> None:
     bot.hear("a reply", chat_id=chat_id, reply_to=root)
     names = ("ada.vcf", "memo.mp3", "menu.pdf")
     files = [{"type": "media", "filename": name, "data_base64": "QkVHSU46VkNBUkQKRk46QWRh"} for name in names]
-    bot.call("POST", "/emulator/inbound", {"from": ME, "to": LINE, "chat_id": chat_id, "parts": files})
+    bot.hear(*files, chat_id=chat_id)
     phone.locator(".file-card").wait_for()
 
 
@@ -245,9 +245,8 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     shown = phone.get_by_role("complementary", name="Inspector")
     shown.locator("details.fold").evaluate_all("folds => { for (const fold of folds) fold.open = true; }")
     notes = [{"title": "Blocked the event loop", "message": "Await slow calls.", "file": "bot.py", "line": 3}]
-    report(
-        bot, ids, outcome="not_handled", handler=None, reason="no filter fits", tried=tried, steps=steps, notes=notes
-    )
+    not_handled = {"outcome": "not_handled", "handler": None, "reason": "no filter fits"}
+    report(bot, ids, tried=tried, steps=steps, notes=notes, **not_handled)
     shown.locator(".turn-note").wait_for()
     yield "a message without a handler, a note, and the folds"
     bot.call("POST", "/emulator/clock", {"advance_s": 1})
@@ -270,23 +269,14 @@ def inspector(phone: Page, bot: Bot) -> Iterator[str]:
     yield "nothing found"
 
 
-SESSIONS: dict[str, Session] = {
-    "inspector": inspector,
-    "controls": controls,
-    "chat": chat,
-    "attach": attaching,
-    "composer": composing,
-    "group": group,
-    "changed messages": changed_messages,
-    "chats": chats,
-}
+SESSIONS: list[Session] = [inspector, controls, chat, attaching, composing, group, changed_messages, chats]
 
 
 @pytest.mark.parametrize("session", SESSIONS)
-def test_axe_finds_nothing(browsing: Browsing, bot: Bot, axe: str, session: str) -> None:
+def test_axe_finds_nothing(browsing: Browsing, bot: Bot, axe: str, session: Session) -> None:
     # axe is a script of another origin to the page, so the page's policy is off here.
     phone = browsing.open(bypass_csp=True, viewport=MOBILE)
-    for state in SESSIONS[session](phone, bot):
+    for state in session(phone, bot):
         # The width changes what is shown and what lies behind a text, the scheme its colours.
         assert violations(phone, axe, schemes=("light",)) == [], state
         phone.set_viewport_size(DESKTOP)

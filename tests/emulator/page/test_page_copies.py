@@ -55,6 +55,13 @@ def copied(page: Page, within: Locator, label: str) -> str:
     raise AssertionError(f"{label} has copied nothing.")
 
 
+def ran(command: str, env: dict[str, str] | None = None) -> str:
+    """Run a copied command, and return what it printed."""
+    done = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.fixture
 def copying(browsing: Browsing, bot: Bot) -> Page:
     """A page that may read the clipboard."""
@@ -77,27 +84,17 @@ def test_the_copied_commands_run(copying: Page, env: dict[str, str]) -> None:
     open_rows(copying, exchange)
     webhook = exchange.locator(".trace.delivery").first
     trigger = copied(copying, webhook, "Copy as linqbot trigger")
-    assert shlex.split(trigger.replace("\\\n", ""))[:5] == [
-        "linqbot",
-        "trigger",
-        "message.received",
-        "--text",
-        "it's $me",
-    ]
+    words = shlex.split(trigger.replace("\\\n", ""))
+    assert words[:5] == ["linqbot", "trigger", "message.received", "--text", "it's $me"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    done = subprocess.run(["sh", "-c", trigger], env=env | {"PATH": path}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    ran(trigger, env=env | {"PATH": path})
     expect(copying.locator(".msg.other .bubble")).to_have_count(2)
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed (Debian: apt-get install curl), and the copied curl commands need it")
-    curl = copied(copying, webhook, "Copy as curl")
-    done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=False)
-    assert "HTTP/1.1 200" in done.stdout, done.stdout + done.stderr
+    assert "HTTP/1.1 200" in ran(copied(copying, webhook, "Copy as curl"))
     call = exchange.locator(".trace.call", has_text="/messages").first
     call.locator("summary").click()
-    curl = copied(copying, call, "Copy as curl")
-    done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, check=False)
-    assert '"message"' in done.stdout, done.stdout + done.stderr
+    assert '"message"' in ran(copied(copying, call, "Copy as curl"))
 
 
 def test_a_copied_test_has_what_came_after_the_exchange_was_opened(copying: Page, bot: Bot) -> None:

@@ -64,7 +64,7 @@ def test_the_transcript_says_who_came_and_went_and_what_was_renamed(browsing: Br
 
 def test_a_person_who_has_left_sees_a_poll_and_cannot_vote(phone: Page, bot: Bot) -> None:
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
-    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Cake"}, {"text": "Tea"}]}})
+    bot.ask(chat_id, "Cake", "Tea")
     with phone.expect_response("**/emulator/read"):  # which would be refused after the person has left
         phone.reload()
     option = phone.get_by_role("button", name="Cake")

@@ -16,14 +16,11 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 
-# --- what happened to a message ---
-
-
 def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Page, bot: Bot) -> None:
     subscribe(bot, "http://127.0.0.1:9/hook", "poll.vote.added", "poll.vote.removed")
     bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
     chat_id = greet(phone, bot)
-    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Mia"}, {"text": "Sam"}]}})
+    bot.ask(chat_id, "Mia", "Sam")
     phone.locator(".poll-option", has_text="Mia").click()
     votes = inspector_of(phone).locator(".exchange-said", has_text="poll.vote")
     expect(votes.locator(".exchange-text")).to_have_text("You voted for “Mia” in “Poll: Mia, Sam”")
@@ -122,8 +119,7 @@ def test_a_call_whose_connection_broke_says_what_was_lost(phone: Page, bot: Bot)
     for drop, _ in said.values():
         bot.call("POST", "/emulator/faults", {"on": "api", "drop": drop, "match": "chats.messages.send"})
         with contextlib.suppress(httpx.TransportError):
-            message = {"parts": [{"type": "text", "value": "I am"}]}
-            bot.http.post(f"/v3/chats/{ids['chat_id']}/messages", json={"message": message})
+            bot.say(ids["chat_id"], "I am")
     inspector = inspector_of(phone)
     inspector.get_by_role("button", name="Calls").click()
     inspector.get_by_label("Failed only").check()
@@ -141,9 +137,6 @@ def test_a_call_whose_connection_broke_says_what_was_lost(phone: Page, bot: Bot)
         expect(calls.filter(has_text=status).locator(".code.bad")).to_have_text(status)
 
 
-# --- payloads and headers ---
-
-
 def test_a_webhook_unfolds_to_payload_headers_and_signature(phone: Page, bot: Bot) -> None:
     made = subscribe(bot)
     bot.hear("what do you look like?")
@@ -154,9 +147,6 @@ def test_a_webhook_unfolds_to_payload_headers_and_signature(phone: Page, bot: Bo
     expect(headers).to_contain_text("webhook-signature")
     expect(headers).to_contain_text("v1,")
     assert made["signing_secret"] not in phone.content()
-
-
-# --- search, filters, links ---
 
 
 def test_search_and_filters_narrow_the_list(browsing: Browsing, bot: Bot) -> None:
@@ -232,9 +222,6 @@ def test_many_records_are_shown_in_pages(browsing: Browsing, bot: Bot) -> None:
         expect(exchanges).to_have_count(count)
 
 
-# --- for everybody ---
-
-
 def test_on_a_narrow_screen_the_inspector_fits_and_can_be_closed_below_the_banner(browsing: Browsing, bot: Bot) -> None:
     subscribe(bot)
     report(bot, bot.hear("x" * 300), outcome="dead_lettered", error=ERROR | {"code": "y" * 300})
@@ -246,8 +233,7 @@ def test_on_a_narrow_screen_the_inspector_fits_and_can_be_closed_below_the_banne
     exchange = inspector_of(page).locator(".exchange", has_text="xxx")
     open_rows(page, exchange)
     assert page.evaluate("document.documentElement.scrollWidth") == MOBILE["width"]
-    assert inspector_of(page).evaluate(
-        "node => [...node.querySelectorAll('*')].every(one => one.getBoundingClientRect().right <= 391)"
-    )
+    fits = "node => [...node.querySelectorAll('*')].every(one => one.getBoundingClientRect().right <= 391)"
+    assert inspector_of(page).evaluate(fits)
     page.get_by_role("button", name="Close the inspector").click()
     expect(inspector_of(page)).to_be_hidden()

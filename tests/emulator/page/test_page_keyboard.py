@@ -24,11 +24,14 @@ def press(button: Locator) -> None:
     button.press("Enter")
 
 
+def react_button(phone: Page, text: str) -> Locator:
+    row = phone.locator(".row", has=phone.locator(".bubble", has_text=text))
+    return row.get_by_role("button", name="React or reply")
+
+
 def menu_of(phone: Page, text: str) -> Locator:
     """Open the menu of a message; return its button."""
-    button = phone.locator(".row", has=phone.locator(".bubble", has_text=text)).get_by_role(
-        "button", name="React or reply"
-    )
+    button = react_button(phone, text)
     press(button)
     expect(phone.get_by_role("dialog", name="Tapback")).to_be_visible()
     return button
@@ -59,9 +62,7 @@ def test_in_the_list_the_focus_stays_on_a_chat_and_on_a_search_hit(phone: Page, 
 def test_the_focus_stays_in_a_message_when_it_changes(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     said = bot.say(chat_id, "How are you?")
-    react = phone.locator(".row", has=phone.locator(".bubble", has_text="How are you")).get_by_role(
-        "button", name="React or reply"
-    )
+    react = react_button(phone, "How are you")
     react.focus()
     bot.call("POST", f"/v3/messages/{said}/reactions", {"operation": "add", "type": "love"})
     expect(phone.locator(".tapback.love")).to_be_visible()
@@ -86,7 +87,7 @@ def test_the_focus_stays_in_the_bar_when_a_message_arrives(phone: Page, bot: Bot
 
 def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
-    made = bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    bot.ask(chat_id, "Pizza", "Sushi")
     field = phone.get_by_label("Add an option")
     field.focus()
     phone.keyboard.type("Salad")
@@ -102,7 +103,6 @@ def test_what_is_typed_into_a_poll_stays_when_somebody_votes(phone: Page, bot: B
     expect(phone.locator(".poll-option")).to_have_text(["Pizza1", "Sushi0", "Sala-d0"])
     expect(field).to_have_value("")
     expect(field).to_be_focused()
-    assert made
 
 
 # --- after an act, the focus is where the person goes on ---
@@ -175,7 +175,7 @@ def test_the_transcript_is_one_tab_stop_with_arrows_among_its_messages_and_their
     chat_id = greet(phone, bot)
     for number in range(3):
         bot.say(chat_id, f"Course {number}: https://menu.example/")
-    bot.call("POST", f"/v3/chats/{chat_id}/polls", {"poll": {"options": [{"text": "Pizza"}, {"text": "Sushi"}]}})
+    bot.ask(chat_id, "Pizza", "Sushi")
     field, messages = phone.get_by_label("Message", exact=True), phone.locator(".log > .msg")
     expect(messages).to_have_count(5)
     tools = phone.locator(".chat-bar button:visible")

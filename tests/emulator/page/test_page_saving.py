@@ -9,6 +9,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium_page import LINE, ME, MOBILE, PIXEL, Bot, Browsing, Profiles, Served, violations
@@ -22,9 +23,11 @@ def open_saving(page: Page) -> None:
     page.get_by_role("button", name="Save this conversation").locator("visible=true").click()
 
 
-def saved(page: Page, label: str, folder: Path) -> Path:
+def saved(page: Page, label: str, folder: Path, *, numbers: bool = False) -> Path:
     """Save the open conversation with a button of the sheet; return the file."""
     open_saving(page)
+    if numbers:
+        page.get_by_label("Show numbers").check()
     with page.expect_download() as download:
         page.get_by_role("button", name=label).click()
     page.keyboard.press("Escape")
@@ -80,29 +83,15 @@ def shared(profiles: Profiles, served: Served, tmp_path_factory: pytest.TempPath
     page = pages.open()
     expect(page.locator(".outcome-note", has_text="ZeroDivisionError at failing.py")).to_be_visible()
     expect(page.locator(".msg img.picture")).to_be_visible()
-    masked = saved(page, SHARED, folder)
-    masked = masked.rename(folder / "masked.html")
-    open_saving(page)
-    page.get_by_label("Show numbers").check()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=SHARED).click()
-    whole = folder / "whole.html"
-    download.value.save_as(whole)
+    masked = saved(page, SHARED, folder).rename(folder / "masked.html")
+    whole = saved(page, SHARED, folder, numbers=True)
     ids = [chat_id, *(message["id"] for message in bot.chats[0]["messages"])]
     bot.http.close()
     pages.close()
     assert pages.console_errors == []
     code = ["Traceback", ERROR["message"], "failing.py", ERROR["code"], "bot:greet"]
-    secrets = [
-        *ids,
-        made["target_url"],
-        made["signing_secret"],
-        *code,
-        "whsec_",
-        "webhook-signature",
-        "Bearer",
-        "127.0.0.1",
-    ]
+    hook = [made["target_url"], made["signing_secret"], "whsec_", "webhook-signature", "Bearer", "127.0.0.1"]
+    secrets: list[Any] = [*ids, *code, *hook]
     return Shared(masked, whole, secrets)
 
 
@@ -116,9 +105,8 @@ def test_a_shared_conversation_holds_no_secret_and_masks_handles(shared: Shared)
     assert [secret for secret in [*shared.secrets, *handles, "ann@example.com"] if secret in masked] == []
     assert [secret for secret in shared.secrets if secret in whole] == []
     assert [text for text in (ME, formatted(ME), "ann@example.com", "ZeroDivisionError") if text not in whole] == []
-    assert [
-        text for text in ("+1…0142", "a…@example.com", "ZeroDivisionError", "data:image/png") if text not in masked
-    ] == []
+    kept = ("+1…0142", "a…@example.com", "ZeroDivisionError", "data:image/png")
+    assert [text for text in kept if text not in masked] == []
 
 
 @pytest.fixture
@@ -169,9 +157,7 @@ def test_a_shared_conversation_plays_pauses_and_moves_to_any_place(opened: Page)
 def test_a_shared_conversation_is_readable_in_light_in_dark_and_on_a_phone(
     chromium: Browser, shared: Shared, axe: str
 ) -> None:
-    with chromium.new_context(
-        bypass_csp=True, reduced_motion="reduce", viewport={"width": 390, "height": 844}
-    ) as context:
+    with chromium.new_context(bypass_csp=True, reduced_motion="reduce", viewport=MOBILE) as context:
         page = context.new_page()
         page.goto(shared.masked.as_uri())
         assert violations(page, axe) == []
