@@ -198,12 +198,8 @@ def path_of(template: str, emulator: Emulator, pick: int, *, known: bool) -> str
 
 
 async def play(steps: list[Any]) -> None:
-    class Silent(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            json.loads(request.content)
-            return httpx.Response(200)
-
-    async with Emulator(clock=MovableClock(frozen=True), delivery_transport=Silent()) as emulator:
+    echo = httpx.MockTransport(lambda request: httpx.Response(200, json=json.loads(request.content)))
+    async with Emulator(clock=MovableClock(frozen=True), delivery_transport=echo) as emulator:
         emulator.subscribe("https://new.example")
         emulator.subscribe("https://old.example/?version=2025-01-01")
         say(emulator)

@@ -92,12 +92,6 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
     assert len(shown["answer"]) == webhook.ANSWER_SHOWN
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    """A certificate authority that nothing trusts."""
-    return trustme.CA()
-
-
 def server(authority: trustme.CA, *, days: int = 1) -> ssl.SSLContext:
     """Return the TLS of a server with a certificate for localhost that ends in `days`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -106,27 +100,22 @@ def server(authority: trustme.CA, *, days: int = 1) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture
-def authority_file(authority: trustme.CA, tmp_path: Path) -> str:
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    return str(tmp_path / "authority.pem")
-
-
 def answering_ok(tls: ssl.SSLContext) -> AbstractAsyncContextManager[int]:
     return listening(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", tls)
 
 
-async def test_a_certificate_that_is_not_trusted_is_named_and_a_private_one_trusted_with_ssl_cert_file(
-    authority: trustme.CA, authority_file: str, monkeypatch: pytest.MonkeyPatch
+async def test_an_unknown_certificate_is_named_and_trusted_with_ssl_cert_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    authority, file = trustme.CA(), tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(file)
     begin = "Linq would not trust the certificate of localhost: "
     async with answering_ok(server(authority)) as port:
         status, reason = await attempt_of(f"https://localhost:{port}")
         assert status is None
-        assert reason is not None
-        assert reason.startswith(f"{begin}unable to get local issuer certificate.")
-        assert "SSL_CERT_FILE" in reason
-        monkeypatch.setenv("SSL_CERT_FILE", authority_file)
+        assert (reason or "").startswith(f"{begin}unable to get local issuer certificate.")
+        assert "SSL_CERT_FILE" in (reason or "")
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
         assert await attempt_of(f"https://localhost:{port}") == (200, None)
     async with answering_ok(server(authority, days=-1)) as port:
         _, reason = await attempt_of(f"https://localhost:{port}")

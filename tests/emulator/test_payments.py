@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.conftest import LINE, OTHER_LINE, PERSON, Api, Receiver, refused, say
+from emulator.conftest import LINE, OTHER_LINE, PERSON, SEND, Api, Receiver, refused, say
 from linqbot.emulator.acts.chat_acts import Pay, SetProvider
-from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
 ASKED = {"amount": 2500, "currency": "usd"}
@@ -159,8 +158,7 @@ async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(emulator: Emula
     done = (await api.get(path)).json()
     assert (done["status"], done["phone"], done["report"]["severity"]) == ("complete", LINE, "HEALTHY")
     assert done["report"]["evidence"]["unhealthy_chats"][0]["status"] == "OPTED_OUT"
-    error = refused(await api.post(AUDIT), 429, 1007)
-    assert error["retry_after"] == 3595
+    assert refused(await api.post(AUDIT), 429, 1007)["retry_after"] == 3595
     refused(await api.get(path.replace("0100", "0101")), 404, 2001)
     refused(await api.post(AUDIT.replace("0100", "0999")), 404, 2001)
     emulator.advance(3600)
@@ -173,24 +171,21 @@ async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_th
     api: Api, emulator: Emulator
 ) -> None:
     emulator.reset({"sandbox": True})
-    message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
-    refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **message}), 403, 2008)
+    refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND}), 403, 2008)
     assert not emulator.state.chats
-    path = f"/v3/chats/{emulator.do(Write(from_=PERSON, to=LINE, parts=[{'type': 'text', 'value': 'hi'}]))['chat_id']}/messages"
+    chat = say(emulator)
     emulator.advance(86400 - emulator.clock.now() % 86400)
     for _ in range(100):
-        assert (await api.post(path, json=message)).status_code == 202
+        assert (await api.write(chat)).status_code == 202
         emulator.advance(10)
-    error = refused(await api.post(path, json=message), 429, 1007)
-    emulator.advance(error["retry_after"])
-    assert (await api.post(path, json=message)).status_code == 202
+    emulator.advance(refused(await api.write(chat), 429, 1007)["retry_after"])
+    assert (await api.write(chat)).status_code == 202
 
 
 async def test_a_released_line_loses_its_chats_and_its_messages_in_progress_still_end(
     emulator: Emulator, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    message = {"message": {"parts": [{"type": "text", "value": "hi"}]}}
-    chat_id = (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **message})).json()["chat"]["id"]
+    chat_id = (await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND})).json()["chat"]["id"]
     await api.post("/emulator/lines", json={"phone_number": LINE, "assigned": False})
     emulator.advance(10)
     refused(await api.get(f"/v3/chats/{chat_id}"), 404, 2001)

@@ -53,27 +53,18 @@ async def test_a_start_without_a_time_zone_is_refused() -> None:
             pass
 
 
-@pytest.mark.parametrize(
-    ("act", "hint"),
-    [
-        (
-            lambda phone: phone.text("hi", effect="confettii"),
-            "There is no effect 'confettii'. Did you mean 'confetti'?",
-        ),
-        (lambda phone: phone.react("m", "lovee"), "There is no tapback 'lovee'. Did you mean 'love'?"),
-        (lambda phone: phone.react("m", "sticker"), "There is no tapback 'sticker'."),
-        (lambda phone: phone.person("+14155550143", service="imessage"), "Did you mean 'iMessage'?"),
-        (
-            lambda phone: phone.drop_next(lost="reply"),
-            "There is no lost 'reply'. There are: request, answer, connection.",
-        ),
-    ],
-    ids=["effect", "tapback", "sticker", "service", "lost"],
-)
-async def test_a_misspelt_name_is_refused_with_the_nearest_one(act: Act, hint: str) -> None:
+async def test_a_misspelt_name_is_refused_with_the_nearest_one(subtests: pytest.Subtests) -> None:
+    acts: dict[str, Act] = {
+        "no effect 'confettii'. Did you mean 'confetti'?": lambda phone: phone.text("hi", effect="confettii"),
+        "no tapback 'lovee'. Did you mean 'love'?": lambda phone: phone.react("m", "lovee"),
+        "no tapback 'sticker'.": lambda phone: phone.react("m", "sticker"),
+        "Did you mean 'iMessage'?": lambda phone: phone.person("+14155550143", service="imessage"),
+        "no lost 'reply'. There are: request, answer, connection.": lambda phone: phone.drop_next(lost="reply"),
+    }
     async with talking(Bot()) as phone:
-        with pytest.raises(ValueError, match=re.escape(hint)):
-            await act(phone)
+        for hint, act in acts.items():
+            with subtests.test(hint), pytest.raises(ValueError, match=re.escape(hint)):
+                await act(phone)
         assert phone.messages == []
 
 

@@ -45,10 +45,8 @@ async def test_the_forms_of_a_preview_are_those_that_are_sent() -> None:
         assert lost == set(preview.on(message.service).degraded)
 
     async with talking(bot_of(show)) as phone:
-        await phone.text("hi")
-        on_imessage = (
-            [(str(bubble), bubble.effect) for bubble in phone.messages[1:] if bubble] if await phone.replies() else []
-        )
+        await answers(phone, "hi")
+        on_imessage = [(str(bubble), bubble.effect) for bubble in phone.messages[1:] if bubble]
         sms = phone.person("+14155550177", service="SMS")
         on_sms = await answers(sms, "hi")
         uploads = [call for call in phone.calls if call.name == "attachments.create"]

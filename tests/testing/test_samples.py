@@ -55,9 +55,7 @@ def test_every_type_has_the_shape_linq_documents(subtests: pytest.Subtests) -> N
             shape, found = keys(documented), keys(samples.event(event_type, version=version)["data"])
             if event_type == "message.received":  # without the answer to a message that does not exist
                 shape.get("message", shape)["reply_to"] = found.get("message", found)["reply_to"] = None
-            if (
-                event_type == "message.edited"
-            ):  # edited by a person in the sample: a bot needs no event about its own edit
+            if event_type == "message.edited":  # by a person in the sample: a bot needs no event about its own edit
                 shape["sender_handle"].pop("line_type")
             assert found == shape
 

@@ -326,14 +326,6 @@ async def test_r81_r82_r83_stickers_stack_and_cannot_be_removed(emulator: Emulat
     assert (picture.headers["content-type"], "🚀" in picture.text) == ("image/svg+xml", True)
 
 
-async def test_r84_only_stickers_can_be_placed(emulator: Emulator, api: Api, chat: Ids) -> None:
-    emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="love"))
-    reaction = emulator.state.messages[chat["message_id"]].reactions[0].id
-    path = f"/v3/messages/{chat['message_id']}/reactions"
-    refused(await api.patch(f"{path}/{reaction}", json={"placement": {"x": 0}}), 400, 1005)
-    refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
-
-
 async def test_r81_the_image_of_a_sticker_is_uploaded_first(api: Api, chat: Ids) -> None:
     asked = {"filename": "cat.png", "content_type": "image/png", "size_bytes": 4}
     upload = (await api.post("/v3/attachments", json=asked)).json()
@@ -346,11 +338,14 @@ async def test_r81_the_image_of_a_sticker_is_uploaded_first(api: Api, chat: Ids)
         assert (await api.post(path, json=image | place)).status_code == 202
 
 
-async def test_r84_what_a_move_of_a_sticker_leaves_out_stays(emulator: Emulator, api: Api, chat: Ids) -> None:
+async def test_r84_only_stickers_move_and_what_a_move_leaves_out_stays(emulator: Emulator, api: Api, chat: Ids) -> None:
     path = f"/v3/messages/{chat['message_id']}/reactions"
     place = {"x": 0.5, "y": -0.5, "rotation": 30}
     await api.post(path, json={"operation": "add", "type": "sticker", "emoji": "🚀", "placement": place})
-    (one,) = emulator.state.messages[chat["message_id"]].reactions
+    emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="love"))
+    one, love = emulator.state.messages[chat["message_id"]].reactions
+    refused(await api.patch(f"{path}/{love.id}", json={"placement": {"x": 0}}), 400, 1005)
+    refused(await api.patch(f"{path}/{NOBODY}", json={"placement": {"x": 0}}), 404, 2001)
     assert (await api.patch(f"{path}/{one.id}", json={"placement": {"x": 0}})).status_code == 202
     assert one.placement == StickerPlacement(x=0, y=-0.5, scale=0.5, rotation=30)
     await api.patch(f"{path}/{one.id}", json={"placement": {"scale": 9, "y": None}})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from emulator.conftest import LINE, NOBODY, Api, Ids, refused, say
+from emulator.conftest import LINE, NOBODY, SEND, Api, Ids, refused, say
 
-from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 
 
@@ -59,12 +58,11 @@ async def test_r6_a_missing_object_is_404_with_the_code_of_its_noun(api: Api, su
 
 
 async def test_r8_e_mails_are_the_same_in_any_case(api: Api) -> None:
-    message = {"parts": [{"type": "text", "value": "a"}]}
-    ids = [
-        (await api.post("/v3/chats", json={"from": LINE, "to": [to], "message": message})).json()["chat"]["id"]
+    first, second = [
+        (await api.post("/v3/chats", json={"from": LINE, "to": [to], **SEND})).json()["chat"]["id"]
         for to in ("Ana@Example.com", "ana@example.com")
     ]
-    assert ids[0] == ids[1]
+    assert first == second
 
 
 async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
@@ -86,7 +84,7 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
 
 
 async def test_r10_a_cursor_of_another_list_is_refused(emulator: Emulator, api: Api, chat: Ids) -> None:
-    emulator.do(Write(from_="+14155550143", to=LINE, parts=[{"type": "text", "value": "hi"}]))
+    say(emulator, from_="+14155550143")
     cursor = (await api.get("/v3/chats", params={"limit": "1"})).json()["next_cursor"]
     assert cursor
     for wrong in (cursor, "20", "%%%", "é", "AAAA"):
@@ -113,7 +111,7 @@ async def test_half_a_surrogate_pair_survives_the_way_in_and_out(api: Api) -> No
 
 async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(emulator: Emulator, api: Api) -> None:
     for number in range(3):
-        emulator.do(Write(from_=f"+1415555020{number}", to=LINE, parts=[{"type": "text", "value": "hi"}]))
+        say(emulator, from_=f"+1415555020{number}")
     say(emulator, group=["+14155550187"])
     params = {"phone_number": "12025550100", "per_page": "3"}
     unauthorized = await api.get("/api/partner/v2/chats", params=params)

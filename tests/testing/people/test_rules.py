@@ -126,9 +126,6 @@ async def test_a_handler_that_fails_once_breaks_no_rule() -> None:
     assert await found(bot_of(flaky), ann(Say("hi"), Say("again"))) == []
 
 
-# --- doubled, out of order --------------------------------------------------------------------------------------------
-
-
 async def test_a_message_that_is_sent_twice_is_found() -> None:
     (one,) = await found(bot_of(says("hello", "hello")), ann(Say("hi")))
     assert (one.rule, one.expected, one.happened) == ("doubled", "'hello' at most once", "twice")
@@ -160,9 +157,6 @@ async def test_answers_in_another_order_than_the_messages_are_found() -> None:
 
     (one,) = await found(bot_of(swap), ann(Say("the first one", waits=False), Say("the second one")))
     assert (one.rule, one.message) == ("order", "'the first one'")
-
-
-# --- leaks, STOP ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_text_of_another_person_is_found() -> None:
@@ -214,9 +208,6 @@ async def test_a_message_after_stop_is_found() -> None:
     (one,) = await found(bot, talk)
     assert (one.rule, one.message, one.happened) == ("opted-out", "'STOP'", "'Please stay!'")
     assert await found(echo(), talk) == []
-
-
-# --- people -----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_function_can_choose_the_acts_and_sees_the_conversation() -> None:
@@ -312,9 +303,6 @@ async def test_a_bot_that_answers_what_friends_write_to_each_other_is_found() ->
     talk = Persona("Ann", [Say("Are you coming?", expects="silence"), Say("@bot menu?", mentions=True)], in_group=True)
     assert await found(echo(), talk) == []
     assert rules(await found(echo(groups="all"), talk)) == ["unexpected"]
-
-
-# --- effects ----------------------------------------------------------------------------------------------------------
 
 
 async def booked(handler: Any, *acts: Any, ledger: Ledger) -> list[tuple[str, str]]:
