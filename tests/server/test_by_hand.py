@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.server.by_hand import is_by_hand
 
 EVENTS = Path(__file__).parents[1] / "data" / "events"

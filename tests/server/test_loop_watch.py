@@ -57,7 +57,6 @@ def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_runnin
             assert loop_watch.culprit(traceback.StackSummary.from_list(frames)) == wanted
 
 
-@pytest.mark.anyio
 async def test_a_handler_that_runs_is_recognised() -> None:
     found = list[loop_watch.Culprit | None]()
 
@@ -75,7 +74,6 @@ async def test_a_handler_that_runs_is_recognised() -> None:
     assert culprit.function.endswith("slow")
 
 
-@pytest.mark.anyio
 async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

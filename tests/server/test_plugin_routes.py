@@ -16,16 +16,12 @@ from patience import PATIENCE_S
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, Running, hookimpl
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
-from linqbot.hookspecs import Running, hookimpl
 from linqbot.server import health
 from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-pytestmark = pytest.mark.anyio
 
 
 class Listener:

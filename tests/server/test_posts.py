@@ -12,13 +12,11 @@ import pytest
 from asgi_client import SECRET, client_of, running_client, signed
 from fakes import Linq
 
-from linqbot.bot.bot import Bot
+from linqbot import Bot
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-pytestmark = pytest.mark.anyio
 
 OTHER = "whsec_AAAABAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 GOOD = {"type": "order.shipped", "data": {"number": 7}, "chat": "9e1f"}

@@ -17,12 +17,12 @@ from fakes import CHAT, Linq, settled, text_body
 from patience import PATIENCE_S
 from pydantic_core import from_json
 
-from linqbot.bot.bot import Bot
+from linqbot import Bot
 from linqbot.clock import MovableClock
 from linqbot.engine import worker
 from linqbot.errors import LaneFull, StorageBusy, StorageError, StorageUnavailable
+from linqbot.events import Delivery
 from linqbot.features.gaps import CATCH_UP_TYPE
-from linqbot.linq.events.delivery import Delivery
 from linqbot.server import webhook
 from linqbot.server.app import create_app
 from linqbot.storage.backend import Storage
@@ -30,8 +30,6 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite import storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 
 class Failing(MemoryStorage):

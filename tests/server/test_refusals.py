@@ -12,17 +12,14 @@ import structlog
 from asgi_client import PATH, SECRET, running_client, signed
 from fakes import Linq, text_body
 
-from linqbot.bot.bot import Bot
+from linqbot import Bot, hookimpl
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import hookimpl
 from linqbot.linq.signatures import sign_probe
 from linqbot.plugins.loading import load
 from linqbot.server.app import create_app
 from linqbot.server.refusals import EVERY_S, KEEP_S, LINES, BoundedLog, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-pytestmark = pytest.mark.anyio
 
 OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
 NOON = 1_800_000_000.0

@@ -16,10 +16,8 @@ from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
-from linqbot.linq.events.message import MessageReceived
 from linqbot.server.app import create_app, running
 from linqbot.server.storages import Role
 from linqbot.settings import from_env
@@ -28,8 +26,6 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.open import open_storage
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
-
-pytestmark = pytest.mark.anyio
 
 
 @contextlib.asynccontextmanager

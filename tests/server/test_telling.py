@@ -23,13 +23,12 @@ from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
+from linqbot import Bot, Client, LinqApiError, LinqUnavailable
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
+from linqbot.errors import ConfigError
+from linqbot.events import Delivery
 from linqbot.features.gaps import Gaps
-from linqbot.linq.events.delivery import Delivery
 from linqbot.server.app import create_app
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.telling import Telling, TroubleWatch
@@ -40,8 +39,6 @@ from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 MakeStorage = Callable[[], Storage]
 

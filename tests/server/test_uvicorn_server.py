@@ -873,7 +873,6 @@ def test_a_proxy_behind_a_unix_socket_can_be_trusted(loop: str, trusted: list[st
         assert seen_clients(bound, socket.socket(socket.AF_UNIX), path, trusted, loop) == [seen] * 2
 
 
-@pytest.mark.anyio
 async def test_an_answer_is_not_delayed_until_its_headers_are_acknowledged() -> None:
     delays: list[int] = []
 

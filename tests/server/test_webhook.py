@@ -24,12 +24,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, Event, UnknownEvent
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import PROBE_TYPE
-from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.signatures import sign_legacy
 from linqbot.server import uvicorn_server
 from linqbot.server.app import create_app, running
@@ -37,8 +35,6 @@ from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True, params=["ASGI", "own server"])

@@ -17,7 +17,7 @@ import pytest
 from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import Conversation

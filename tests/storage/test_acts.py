@@ -13,7 +13,7 @@ from storage.conftest import NOON, delivery, handle
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.acts import By, OperatorAct, digest_of
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -23,8 +23,6 @@ from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
-
-pytestmark = pytest.mark.anyio
 
 ANN = "+14155550142"
 DANA = By("dana", "ticket 12")

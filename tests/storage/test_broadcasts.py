@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from storage.conftest import NOON, delivery, is_woken
 
+from linqbot import Broadcast
 from linqbot.clock import MovableClock
-from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
+from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
-
-pytestmark = pytest.mark.anyio
 
 LINE = "+12025550100"
 PEOPLE = ["+14155550101", "+14155550102", "ann@example.com"]

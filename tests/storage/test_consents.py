@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from storage.conftest import NOON
 
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import Consent, ConsentState
-
-pytestmark = pytest.mark.anyio
 
 ANN = "+14155550142"
 GIVEN = Consent("k-1", ANN, NOON, "given", "a form")

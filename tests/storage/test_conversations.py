@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from storage.conftest import asked, delivery, entry, leased
 
 from linqbot.clock import MovableClock
@@ -15,8 +14,6 @@ from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 
 def listed(conversation: Conversation) -> Conversation:

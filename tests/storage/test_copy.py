@@ -17,7 +17,7 @@ from postgres_server import connected, dropped_storage_url, execute, server_url
 from storage.conftest import delivery, entry, rows_of
 
 from linqbot.errors import ConfigError, StorageError
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.acts import By
@@ -35,7 +35,7 @@ from linqbot.storage.sqlite import file
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 
 PRIVATE = json.dumps({"data": {"zero_retention": True, "text": "off the record"}}).encode()

@@ -11,8 +11,6 @@ from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
 from linqbot.storage.decisions import Decision, Verdict
 
-pytestmark = pytest.mark.anyio
-
 ANN = Decision("k-1", NOON, "refused", "reply", "Not on the list.", "w.1", "+14155550142", "+12025550100")
 GROUP = Decision("k-2", NOON, "refused", "reply", "Not on the list.", "w.2")
 

@@ -14,8 +14,6 @@ from linqbot.errors import LeaseLost
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_run(
     storage: Storage, clock: MovableClock

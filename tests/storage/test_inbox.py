@@ -16,8 +16,6 @@ from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, R
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Rearm, Timer
 
-pytestmark = pytest.mark.anyio
-
 ACK = Commit(Ack())
 
 

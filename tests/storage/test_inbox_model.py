@@ -27,7 +27,7 @@ from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageBusy
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.postgres.storage import PostgresStorage

@@ -13,14 +13,12 @@ from storage.conftest import NOON, MakeStorage, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S, DeliveryStatus, EntryStatus, Receipt
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storage: Storage) -> None:

@@ -15,8 +15,6 @@ from linqbot.storage.inbox import SEEN_KEPT_S
 from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.open import open_storage
 
-pytestmark = pytest.mark.anyio
-
 PAGE = (Path(__file__).parents[2] / "docs" / "storage.md").read_text().partition("\n## What is kept, and")[2]
 PAGE = PAGE.partition("\n## ")[0]
 ROWS = [

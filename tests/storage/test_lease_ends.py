@@ -11,8 +11,6 @@ from linqbot.clock import MovableClock
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-pytestmark = pytest.mark.anyio
-
 
 class SetClock(MovableClock):
     """A wall clock that is set to another time, and by which no time passes."""

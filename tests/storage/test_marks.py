@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from storage.conftest import asked, delivery, leased
 
 from linqbot.clock import MovableClock
@@ -13,8 +12,6 @@ from linqbot.features.catalog import marks_of
 from linqbot.linq.events.delivery import Joined
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
-
-pytestmark = pytest.mark.anyio
 
 TOOK = Joined(incoming=(({"n": 2},),))
 

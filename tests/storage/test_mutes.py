@@ -16,8 +16,6 @@ from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 
-pytestmark = pytest.mark.anyio
-
 HANDOFF = ChatHandoff("h", "1", "+14155550142", "+14155550149", "+12025550100", "Ann", "Dana", None, 60.0)
 MUTE = Mute("1", NOON + 3600, "+14155550142", "Dana takes over")
 

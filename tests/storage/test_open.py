@@ -9,13 +9,11 @@ from patience import PATIENCE_S
 from storage.conftest import entry
 
 from linqbot.errors import ConfigError, StorageError
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_sqlite_url_with_three_slashes_is_in_the_working_folder(

@@ -10,11 +10,9 @@ from storage.conftest import NOON, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease
-
-pytestmark = pytest.mark.anyio
 
 
 def sent(name: str, after_s: float, *, key: str | None = None) -> Delivery:

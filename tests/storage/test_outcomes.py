@@ -6,13 +6,11 @@ import pytest
 from storage.conftest import NOON, MakeStorage, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer
 from linqbot.storage.outcomes import OutcomeRow, Result
 from linqbot.storage.state import StateWrite
-
-pytestmark = pytest.mark.anyio
 
 ANN = "+14155550142"
 

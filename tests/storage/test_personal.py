@@ -12,7 +12,7 @@ import pytest
 from storage.conftest import NOON, MakeStorage, entry, handle, leased, rows_of
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -29,8 +29,6 @@ from linqbot.storage.personal import KEPT, Person
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Forgotten, Selection
-
-pytestmark = pytest.mark.anyio
 
 ANN, BOB, LINE = "+14155550142", "+14155550187", "+12052535597"
 ME = {"handle": LINE, "is_me": True}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from linqbot import Chat, Message
 from linqbot.client.call import Call, prepare
 from linqbot.linq.endpoints import ENDPOINTS
-from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.message import ChatCreatedResponse, Message, MessageCreated, MessageSentResponse, VoiceMemoSent
+from linqbot.linq.types.message import ChatCreatedResponse, MessageCreated, MessageSentResponse, VoiceMemoSent
 from linqbot.storage.journal import without_texts
 
 MARKER = "meet me at nine"

@@ -20,8 +20,6 @@ from linqbot.ops.stored_contents import check, migrate
 from linqbot.storage.contents import TABLES
 from linqbot.storage.upkeep import Selection
 
-pytestmark = pytest.mark.anyio
-
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "tests" / "data" / "storage").glob("*.db.gz"))
 MAKE = "Run: uv run --all-packages python tests/support/released_storage.py tests/data/storage/VERSION.db.gz"

@@ -9,7 +9,7 @@ import pytest
 from storage.conftest import NOON, leased, rows_of
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
@@ -17,8 +17,6 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
 from linqbot.storage.timers import Timer
-
-pytestmark = pytest.mark.anyio
 
 DAY_S = 24 * 3600.0
 WORDS = "what a person has said"

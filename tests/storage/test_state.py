@@ -8,12 +8,10 @@ import pytest
 from storage.conftest import delivery, handle, leased
 
 from linqbot.errors import StateConflict
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.state import StateWrite
-
-pytestmark = pytest.mark.anyio
 
 
 async def write(storage: Storage, delivery: Delivery, *writes: StateWrite) -> None:

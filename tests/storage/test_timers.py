@@ -9,12 +9,10 @@ import pytest
 from storage.conftest import NOON, delivery, entry, handle, is_woken, leased
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import OUTAGE, PARKED_S, Rearm, Timer
-
-pytestmark = pytest.mark.anyio
 
 
 def timer(name: str = "t", after_s: float = 60, lane: str = "c:1", **changes: Any) -> Timer:

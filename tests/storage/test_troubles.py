@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.upkeep import SQLiteContents
-
-pytestmark = pytest.mark.anyio
 
 
 def append(text: str | None) -> tuple[str, int]:

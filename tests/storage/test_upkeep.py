@@ -9,13 +9,11 @@ import pytest
 from storage.conftest import NOON, MakeStorage, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S
 from linqbot.storage.upkeep import Selection, Tally, Waiting
-
-pytestmark = pytest.mark.anyio
 
 DAY_S = 86_400.0
 ACK = Commit(Ack())

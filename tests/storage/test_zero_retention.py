@@ -19,7 +19,7 @@ from sqlite_connections import bytes_of, reading
 from storage.conftest import NOON, handle, leased
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
@@ -27,8 +27,6 @@ from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
 from linqbot.storage.sqlite.writer import BUSY_PAUSE_S
 from linqbot.storage.timers import Timer
-
-pytestmark = pytest.mark.anyio
 
 MARKER = b"planted-marker"
 SIZES = (100, 900, 3000, 5000, 20_000)

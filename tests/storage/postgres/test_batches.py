@@ -23,7 +23,7 @@ from linqbot.storage.postgres.lanes import following
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 ACK = Commit(Ack())
 

@@ -25,7 +25,7 @@ from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, Connection, is_away
 from linqbot.storage.postgres.storage import PostgresStorage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 T = TypeVar("T")
 ACK = Commit(Ack())

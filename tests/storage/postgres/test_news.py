@@ -18,7 +18,7 @@ from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import News
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 
 UNREADABLE = ["", "wake up", "[]", "{}", "[" * 5000, '{"by": "x", "of_tomorrow": 1}']

@@ -23,7 +23,7 @@ from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.tools]
+pytestmark = [pytest.mark.process, pytest.mark.tools]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from linqbot.features.posts import post_delivery
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.storage import PostgresStorage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 ANN = "+14155550142"
 

@@ -21,7 +21,7 @@ from storage.conftest import NOON, asked, delivery, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
 from linqbot.storage.postgres import processes
@@ -32,7 +32,7 @@ from linqbot.storage.postgres.transaction import Memory
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 ACK = Commit(Ack())
 

@@ -14,7 +14,7 @@ from storage.conftest import delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage import timers
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.postgres import migrate
@@ -22,7 +22,7 @@ from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.postgres.transaction import PostgresReader
 from linqbot.storage.state import StateWrite
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
-pytestmark = pytest.mark.anyio
-
 
 class WallClock:
     """The clock of the machine, which can be set.

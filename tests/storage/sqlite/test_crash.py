@@ -13,16 +13,12 @@ import pytest
 from storage.conftest import delivery
 
 from linqbot.clock import MovableClock
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-pytestmark = pytest.mark.anyio
-
-
 CHILD = """
 import asyncio, itertools, os, sys
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

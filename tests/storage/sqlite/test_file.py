@@ -28,8 +28,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.storage.sqlite.upkeep import check_up
 
-pytestmark = pytest.mark.anyio
-
 
 async def opened_and_closed(path: Path) -> None:
     async with SQLiteStorage(path):

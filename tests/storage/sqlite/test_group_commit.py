@@ -15,7 +15,7 @@ from storage.conftest import NOON, delivery, entry, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
@@ -28,8 +28,6 @@ from linqbot.storage.sqlite.transaction import outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back
-
-pytestmark = pytest.mark.anyio
 
 ACK = Commit(Ack())
 

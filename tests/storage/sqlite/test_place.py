@@ -25,7 +25,7 @@ from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.file import Place
 from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process]
+pytestmark = pytest.mark.process
 
 ACK = Commit(Ack())
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from storage.conftest import NOON, delivery
 
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, insert
 
 

@@ -18,7 +18,7 @@ from storage.conftest import NOON, delivery, entry, handle, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.linq.events.delivery import Delivery
+from linqbot.events import Delivery
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.personal import Found, Person, StoredRow
@@ -28,8 +28,6 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
-
-pytestmark = pytest.mark.anyio
 
 ANN = "+14155550142"
 MARKER = b"planted-marker"

@@ -15,8 +15,8 @@ from storage.conftest import NOON
 
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
+from linqbot.events import Delivery
 from linqbot.features.later import timer
-from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Outcome, Retry
 from linqbot.storage.journal import JournalEntry
