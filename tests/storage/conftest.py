@@ -78,6 +78,27 @@ async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lea
     return found
 
 
+async def taken(storage: Storage) -> list[str]:
+    """Lease what can be leased, and return the ids."""
+    return [lease.delivery.id for lease in await storage.take(100, lease_s=60)]
+
+
+async def handle_all(storage: Storage) -> list[str]:
+    """Lease and ack until nothing can be leased, and return the ids in the order in which they were leased."""
+    ids = []
+    while leases := await storage.take(10, lease_s=60):
+        for lease in leases:
+            ids.append(lease.delivery.id)
+            await storage.finish(lease, Commit(Ack()))
+    return ids
+
+
+async def passes(seconds: float, storage: Storage, clock: MovableClock) -> None:
+    """Let time pass, and store another delivery, with which rows are deleted that are kept no longer."""
+    clock.advance(seconds)
+    await storage.put(delivery("c:later"))
+
+
 async def handle(storage: Storage, *deliveries: Delivery, commit: Commit | None = None) -> None:
     """Put deliveries, each when the turn of the one before has ended: with an ack, if there is no other `commit`."""
     for each in deliveries:

@@ -6,23 +6,23 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from storage.conftest import asked, delivery, entry, leased
+from storage.conftest import asked, delivery, entry, handle, leased, passes
 
 from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
-from linqbot.storage.journal import ENTRIES_KEPT_S
+from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 
-def listed(conversation: Conversation) -> Conversation:
-    return replace(conversation, root=b"")
+async def ask(storage: Storage, asks: Conversation, *entries: JournalEntry) -> None:
+    """Let the turn of a delivery end with a question that waits."""
+    await handle(storage, delivery(name=asks.id), commit=Commit(Ack(), [*entries], conversations=[asks]))
 
 
 async def test_a_conversation_is_read_together_with_its_journal(storage: Storage) -> None:
-    lease = await leased(storage, delivery(name="w.root"))
-    await storage.finish(lease, Commit(Ack(), [entry("w.root"), entry("w.other")], conversations=[asked()]))
+    await ask(storage, asked(), entry("w.root"), entry("w.other"))
     assert await storage.conversation("w.root") == (asked(), [entry("w.root")])
     assert await storage.conversation("w.other") is None
 
@@ -31,7 +31,7 @@ async def test_one_person_has_one_conversation_in_a_chat_and_another_in_another(
     first, second = asked("w.1"), asked("w.2")
     elsewhere, other = asked("w.3", chat="2"), asked("w.4", person="*")
     for each in (first, second, elsewhere, other):
-        await storage.finish(await leased(storage, delivery(name=each.id)), Commit(Ack(), conversations=[each]))
+        await ask(storage, each)
     assert set(storage.conversations_in("1")) == {second.summary, other.summary}
     assert await storage.conversation("w.1") is None
     assert len(await storage.conversations()) == 3
@@ -52,7 +52,7 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
 
 async def test_conversations_survive_a_restart(closed_storage: Storage) -> None:
     async with closed_storage as storage:
-        await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
+        await ask(storage, asked())
     async with closed_storage as storage:
         assert storage.conversations_in("1") == (asked().summary,)
         assert await storage.conversation("w.root") == (asked(), [])
@@ -63,22 +63,17 @@ async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_e
 ) -> None:
     question = replace(entry("w.root", "ask:1"), safety="ask")
     answered = replace(question, status="accepted", answer=b'{"text":"Ada"}')
-    await storage.finish(
-        await leased(storage, delivery(name="w.root")), Commit(Ack(), [question], conversations=[asked()])
-    )
+    await ask(storage, asked(), question)
     clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), [answered], conversations=[asked()]))
-    clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.put(delivery("c:2"))
+    await handle(storage, delivery(), commit=Commit(Ack(), [answered], conversations=[asked()]))
+    await passes(2 * ENTRIES_KEPT_S, storage, clock)
     assert await storage.conversation("w.root") == (asked(), [answered])
     clock.advance(62)
-    await storage.finish((await storage.take(1, lease_s=60))[0], Commit(Ack(), ended=["w.root"]))
-    clock.advance(62)
-    await storage.put(delivery())
+    await storage.finish(await leased(storage), Commit(Ack(), ended=["w.root"]))
+    await passes(62, storage, clock)
     (left,) = await storage.entries("w.root")
     assert b"Ada" not in (left.answer or b"")
-    clock.advance(ENTRIES_KEPT_S)
-    await storage.put(delivery())
+    await passes(ENTRIES_KEPT_S, storage, clock)
     assert await storage.entries("w.root") == []
 
 
@@ -86,55 +81,45 @@ async def test_an_event_that_does_not_reach_the_handler_leaves_the_journal_of_th
     storage: Storage, clock: MovableClock
 ) -> None:
     sent = entry("w.root", status="accepted", answer=b'{"message":{"id":"msg"}}', message_id="msg")
-    await storage.finish(await leased(storage, delivery(name="w.root")), Commit(Ack(), [sent], conversations=[asked()]))
+    await ask(storage, asked(), sent)
     by_middleware = entry("w.root", "1", status="accepted", answer=b"{}", message_id="note")
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), [by_middleware]))
-    clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.put(delivery("c:2"))
+    await handle(storage, delivery(), commit=Commit(Ack(), [by_middleware]))
+    await passes(2 * ENTRIES_KEPT_S, storage, clock)
     assert await storage.conversation("w.root") == (asked(), [sent, by_middleware])
 
 
 async def test_a_timed_out_conversation_is_kept_for_a_day(storage: Storage, clock: MovableClock) -> None:
     late = replace(asked(root=b""), status="timed_out")
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[late]))
-    clock.advance(60 + ENDED_KEPT_S - 1)
-    await storage.put(delivery("c:2"))
+    await ask(storage, late)
+    await passes(60 + ENDED_KEPT_S - 1, storage, clock)
     assert storage.conversations_in("1") == (late.summary,)
-    clock.advance(62)
-    await storage.put(delivery("c:3"))
-    assert storage.conversations_in("1") == ()
-    assert await storage.conversations() == []
+    await passes(62, storage, clock)
+    assert (storage.conversations_in("1"), await storage.conversations()) == ((), [])
 
 
 async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(storage: Storage, clock: MovableClock) -> None:
-    await storage.finish(await leased(storage, delivery()), Commit(Ack(), conversations=[asked()]))
+    await ask(storage, asked())
     failed = replace(asked(), status="failed")
-    await storage.finish(
-        await leased(storage, delivery()), Commit(DeadLetter("Boom"), [entry("w.root")], conversations=[failed])
-    )
-    clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.put(delivery())
+    dead = Commit(DeadLetter("Boom"), [entry("w.root")], conversations=[failed])
+    await handle(storage, delivery(), commit=dead)
+    await passes(2 * ENTRIES_KEPT_S, storage, clock)
     assert await storage.conversation("w.root") == (failed, [entry("w.root")])
 
 
 async def test_a_forgotten_person_leaves_no_conversation(storage: Storage) -> None:
     root = b'{"sender":{"handle":"+14155550142"},"chat":{"id":"1","is_group":true}}'
-    await storage.finish(
-        await leased(storage, delivery()),
-        Commit(Ack(), [replace(entry("w.root"), safety="ask")], conversations=[asked(root=root)]),
-    )
+    await ask(storage, asked(root=root), replace(entry("w.root"), safety="ask"))
     forgotten = await storage.forget("+14155550142")
     assert (forgotten.rows["conversation"], forgotten.rows["journal"]) == (1, 1)
-    assert storage.conversations_in("1") == ()
-    assert await storage.conversations() == []
+    assert (storage.conversations_in("1"), await storage.conversations()) == ((), [])
     assert await storage.entries("w.root") == []
 
 
 async def test_a_conversation_that_another_process_ends_is_gone_here_too(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as served:
-        await served.finish(await leased(served, delivery()), Commit(Ack(), conversations=[asked(root=b'"+2"')]))
+        await ask(served, asked(root=b'"+2"'))
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
-            assert await command.conversations() == [listed(asked())]
+            assert await command.conversations() == [replace(asked(), root=b"")]
             await command.forget("+2")
         await served.put(delivery())
         assert served.conversations_in("1") == ()
@@ -143,8 +128,8 @@ async def test_a_conversation_that_another_process_ends_is_gone_here_too(path: P
 async def test_a_failed_conversation_stays_next_to_a_newer_one_with_the_same_person(storage: Storage) -> None:
     failed = replace(asked("w.old"), status="failed")
     for name, conversation in (("w.1", failed), ("w.2", asked("w.new")), ("w.3", asked("w.newer")), ("w.4", failed)):
-        await storage.finish(await leased(storage, delivery(name=name)), Commit(Ack(), conversations=[conversation]))
+        await handle(storage, delivery(name=name), commit=Commit(Ack(), conversations=[conversation]))
     assert {each.id for each in storage.conversations_in("1")} == {"w.old", "w.newer"}
     assert await storage.conversation("w.old") == (failed, [])
-    await storage.finish(await leased(storage, delivery(name="w.5")), Commit(Ack(), ended=["w.old"]))
+    await handle(storage, delivery(), commit=Commit(Ack(), ended=["w.old"]))
     assert [each.id for each in await storage.conversations()] == ["w.newer"]

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from storage.conftest import NOON, delivery, leased
+from storage.conftest import NOON, delivery, leased, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
@@ -49,7 +49,7 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
             await hold
             await storage.put(second)
     async with closed_storage as storage:
-        assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == [first.id, other.id]
+        assert await taken(storage) == [first.id, other.id]
 
 
 async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(

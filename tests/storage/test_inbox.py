@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from storage.conftest import NOON, asked, delivery, entry, is_woken, leased
+from storage.conftest import NOON, asked, delivery, entry, handle_all, is_woken, leased, passes, taken
 
 from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
@@ -21,10 +21,6 @@ ACK = Commit(Ack())
 
 async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list[Lease]:
     return await storage.take(limit, lease_s=lease_s)
-
-
-def ids(leases: list[Lease]) -> list[str]:
-    return [lease.delivery.id for lease in leases]
 
 
 async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
@@ -53,23 +49,19 @@ async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Stor
     assert await asyncio.gather(*map(storage.put, together)) == [True, False, False, False, True]
     # What was dropped has left nothing behind that would refuse another message.
     assert await storage.put(delivery("c:6", name="w.3", message_key="m.6"))
-    assert ids(await take(storage)) == ["w.1", "w.2", "w.5", "w.3"]
+    assert await taken(storage) == ["w.1", "w.2", "w.5", "w.3"]
 
 
 async def test_duplicates_are_forgotten_after_a_day(storage: Storage, clock: MovableClock) -> None:
     await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1"), limit=10), ACK)
-    clock.advance(SEEN_KEPT_S + 61)
-    await storage.put(delivery())
+    await passes(SEEN_KEPT_S + 61, storage, clock)
     assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
 
 
 async def test_concurrent_puts_are_accepted_in_the_order_in_which_they_began(storage: Storage) -> None:
     names = [f"w.{n}" for n in range(5)]
     await asyncio.gather(*(storage.put(delivery(name=name)) for name in names))
-    for name in names:
-        lease = await leased(storage, limit=10)
-        assert lease.delivery.id == name
-        await storage.finish(lease, ACK)
+    assert await handle_all(storage) == names
 
 
 async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage) -> None:
@@ -220,7 +212,7 @@ async def test_a_cancelled_put_is_stored_or_not_but_never_half(storage: Storage)
     again = [await storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(3)]
     assert await storage.depth() == 3
     assert len(again) == 3
-    assert sorted(ids(await take(storage))) == ["w.0", "w.1", "w.2"]
+    assert sorted(await taken(storage)) == ["w.0", "w.1", "w.2"]
 
 
 async def test_the_carrier_of_a_delivery_survives_a_restart(closed_storage: Storage) -> None:

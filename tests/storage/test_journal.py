@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic_core import to_json
-from storage.conftest import NOON, MakeStorage, delivery, entry, leased
+from storage.conftest import NOON, MakeStorage, delivery, entry, leased, passes
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
@@ -173,11 +173,9 @@ async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
     await storage.begin(entry("w.1", "once"))
     clock.advance(2 * ENTRIES_KEPT_S)
     await storage.finish(lease, Commit(Ack(), entries=[entry("w.1", status="accepted")]))
-    clock.advance(ENTRIES_KEPT_S - 1)
-    await storage.put(delivery())
+    await passes(ENTRIES_KEPT_S - 1, storage, clock)
     assert len(await storage.entries("w.1")) == 2
-    clock.advance(62)
-    await storage.put(delivery())
+    await passes(62, storage, clock)
     assert await storage.entries("w.1") == []
     await storage.begin(entry("w.2", key="lb.w.1.0.0"))
 
@@ -192,8 +190,7 @@ async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last
     clock.advance(ENTRIES_KEPT_S - 1)
     lease = await leased(storage, delivery("c:1", name="w.answer"))
     await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "thanks")]))
-    clock.advance(ENTRIES_KEPT_S - 1)
-    await storage.put(delivery())
+    await passes(ENTRIES_KEPT_S - 1, storage, clock)
     await storage.put(delivery())
     assert [one.slot for one in await storage.entries("w.root")] == ["question", "thanks"]
     assert await storage.entries("w.other") == []
@@ -206,11 +203,9 @@ async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
         await storage.begin(entry(name))
         lease = await leased(storage, delivery(name, name=name))
         await storage.finish(lease, Commit(outcome, entries=[entry(name, status="accepted")]))
-    clock.advance(10 * ENTRIES_KEPT_S)
+    await passes(10 * ENTRIES_KEPT_S, storage, clock)
     await storage.put(delivery())
-    await storage.put(delivery())
-    assert len(await storage.entries("w.1")) == 1
-    assert len(await storage.entries("w.2")) == 1
+    assert [len(await storage.entries(name)) for name in ("w.1", "w.2")] == [1, 1]
 
 
 async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage) -> None:
@@ -369,8 +364,7 @@ async def test_after_the_ack_neither_texts_nor_answers_are_kept(
     assert (kept.status, kept.message_id, kept.answer) == ("accepted", "msg", None)
     assert b"marker" not in kept.call
     assert await storage.has_sent("msg")
-    clock.advance(ENTRIES_KEPT_S + 61)
-    await storage.put(delivery("c:2"))
+    await passes(ENTRIES_KEPT_S + 61, storage, clock)
     assert await storage.entries("w.1") == []
 
 
@@ -381,8 +375,7 @@ async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
     await storage.settle(entry("w.1", "0", status="accepted", answer=b"{}", message_id="msg"))
     await storage.finish(lease, Commit(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
     assert [kept.answer for kept in await storage.entries("w.1")] == [None, None]
-    clock.advance(ENTRIES_KEPT_S + 61)
-    await storage.put(delivery("c:2"))
+    await passes(ENTRIES_KEPT_S + 61, storage, clock)
     assert await storage.entries("w.1") == []
 
 
@@ -393,12 +386,10 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
     lease = await leased(storage, delivery(name="w.1"))
     doubtful = entry("w.1", call=CALL, status=status)
     await storage.finish(lease, Commit(Defer(clock.now(), "away"), entries=[doubtful]))
-    clock.advance(10 * ENTRIES_KEPT_S)
-    await storage.put(delivery("c:2"))
+    await passes(10 * ENTRIES_KEPT_S, storage, clock)
     assert await storage.entries("w.1") == [doubtful]
     await storage.finish(await leased(storage), Commit(Ack()))
-    clock.advance(61)
-    await storage.put(delivery("c:3"))
+    await passes(61, storage, clock)
     (kept,) = await storage.entries("w.1")
     assert kept.status == status
     assert b"marker" not in kept.call

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from storage.conftest import NOON, entry, leased
+from storage.conftest import NOON, entry, handle_all, leased
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
@@ -25,16 +25,6 @@ async def take(storage: Storage) -> list[Lease]:
     return await storage.take(10, lease_s=60)
 
 
-async def handle_all(storage: Storage) -> list[str]:
-    """Ack all deliveries, and return their names in the order in which they were handled."""
-    names = []
-    while leases := await take(storage):
-        for lease in leases:
-            names.append(lease.delivery.id.removeprefix("w."))
-            await storage.finish(lease, Commit(Ack()))
-    return names
-
-
 async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage) -> None:
     async with closed_storage as storage:
         await storage.put(sent("c", 3))
@@ -43,17 +33,17 @@ async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_stora
     async with closed_storage as storage:
         (lease,) = await take(storage)
         await storage.put_in_order("c:1", [sent("b", 2), sent("a", 1)], lease)
-        assert await handle_all(storage) == ["c", "a", "b"]
+        assert await handle_all(storage) == ["w.c", "w.a", "w.b"]
 
 
 async def test_known_deliveries_are_not_stored_again(storage: Storage) -> None:
     await storage.put(sent("a", 1, key="m.a"))
-    assert await handle_all(storage) == ["a"]
+    assert await handle_all(storage) == ["w.a"]
     lease = await leased(storage, sent("c", 3), limit=10)
     copies = [sent("other-id", 1, key="m.a"), sent("b", 2, key="m.b"), sent("c", 3)]
     assert await storage.put_in_order("c:1", copies, lease) == 1
     assert await storage.put(sent("late copy", 2, key="m.b")) is False
-    assert await handle_all(storage) == ["b", "c"]
+    assert await handle_all(storage) == ["w.b", "w.c"]
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -67,13 +57,13 @@ async def test_an_order_under_a_lease_that_is_over_stores_nothing(
         await storage.put_in_order("c:1", [sent("a", 1)], old, keep=keep)
     assert await storage.put_in_order("c:1", [sent("b", 2)], lease, keep=True) == 1
     await storage.finish(lease, Commit(Ack()))
-    assert await handle_all(storage) == ["b"]
+    assert await handle_all(storage) == ["w.b"]
 
 
 async def test_a_message_that_is_put_at_the_same_time_is_sorted_with_the_others(storage: Storage) -> None:
     lease = await leased(storage, sent("c", 3), limit=10)
     await asyncio.gather(storage.put(sent("d", 4)), storage.put_in_order("c:1", [sent("a", 1)], lease))
-    assert await handle_all(storage) == ["a", "c", "d"]
+    assert await handle_all(storage) == ["w.a", "w.c", "w.d"]
 
 
 async def test_no_delivery_is_lost_or_handled_twice_when_a_lane_is_sorted_and_leased_at_once(storage: Storage) -> None:
@@ -81,4 +71,4 @@ async def test_no_delivery_is_lost_or_handled_twice_when_a_lane_is_sorted_and_le
     _, leases = await asyncio.gather(storage.put_in_order("c:1", [sent("a", 1)]), take(storage))
     for lease in leases:
         await storage.finish(lease, Commit(Ack()))
-    assert sorted([*(lease.delivery.id[2:] for lease in leases), *await handle_all(storage)]) == ["a", "c"]
+    assert sorted([*(lease.delivery.id for lease in leases), *await handle_all(storage)]) == ["w.a", "w.c"]

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from patience import PATIENCE_S, until
 from sqlite_connections import recorded, writing
-from storage.conftest import delivery, handle, leased
+from storage.conftest import delivery, handle, leased, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
@@ -254,7 +254,7 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
         await storage.put(delivery("c:1", name="w.1"))
     assert await storage.put(delivery("c:1", name="w.1")) is False
     await asyncio.wait_for(storage.changed(), PATIENCE_S)
-    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
+    assert await taken(storage) == ["w.1"]
 
 
 async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_of_a_turn_reached_the_lost_file(
@@ -264,7 +264,7 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
     await storage.changed()
     await finish_in_lost_file(storage, path, lease, ACK)
     await asyncio.wait_for(storage.changed(), PATIENCE_S)
-    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.2"]
+    assert await taken(storage) == ["w.2"]
 
 
 async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
@@ -299,7 +299,7 @@ async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: SQLit
         with pytest.raises(StorageUnavailable):
             await storage.take(10, lease_s=60)
     await storage.check()
-    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1", "w.2"]
+    assert await taken(storage) == ["w.1", "w.2"]
 
 
 async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
@@ -313,7 +313,7 @@ async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
         await storage.finish(await leased(storage), Commit(Retry(0.0, "Boom")))
         with writing(path), pytest.raises(StorageUnavailable):
             await storage.take(5, lease_s=60)
-        assert [lease.delivery.id for lease in await storage.take(5, lease_s=60)] == ["w.1", "w.2"]
+        assert await taken(storage) == ["w.1", "w.2"]
 
 
 @pytest.mark.parametrize("lose", [copy_in_place, remove_wal, remove_shm])
@@ -367,7 +367,7 @@ async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
     remove_wal(path)
     remove_shm(path)
     async with SQLiteStorage(path, clock=clock) as storage:
-        assert [lease.delivery.id for lease in await storage.take(100, lease_s=60)] == ["w.0"]
+        assert await taken(storage) == ["w.0"]
     assert_intact(path)
 
 
@@ -382,8 +382,7 @@ async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_ba
     assert wal(path) == before
     move_back(path)
     async with SQLiteStorage(path, clock=clock) as storage:
-        (lease,) = await storage.take(10, lease_s=60)
-        assert lease.delivery.id == "w.1"
+        assert await taken(storage) == ["w.1"]
 
 
 async def test_a_server_that_lost_its_file_does_not_touch_the_file_of_the_next_server(
@@ -477,4 +476,4 @@ async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_befor
     assert await storage.take(10, lease_s=60) == []
     with away(path), pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:1", name="w.1"))  # prefetched
-    assert [lease.delivery.id for lease in await storage.take(10, lease_s=60)] == ["w.1"]
+    assert await taken(storage) == ["w.1"]
