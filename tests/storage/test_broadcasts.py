@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from storage.conftest import NOON, delivery, is_woken
+from storage.conftest import NOON, delivery, is_woken, leased
 
 from linqbot import Broadcast
 from linqbot.clock import MovableClock
@@ -19,6 +19,8 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
 
 LINE = "+12025550100"
 PEOPLE = ["+14155550101", "+14155550102", "ann@example.com"]
+LANE = "c:11111111-1111-4111-8111-111111111111"
+WAITS = RecipientUpdate("july", 1, "pending", "quiet hours", NOON + 3600)
 
 
 def new(name: str = "july", *, line: str = LINE, per_minute: float = 20, **changes: Any) -> NewBroadcast:
@@ -38,6 +40,20 @@ async def under_way(storage: Storage) -> Lease:
     return lease
 
 
+async def first_turn(storage: Storage, people: Sequence[str] = PEOPLE, **changes: Any) -> Lease:
+    """Start a broadcast, and lease the delivery of its first person."""
+    await storage.start_broadcast(new(**changes), people)
+    await storage.advance_broadcasts(NOON)
+    return await under_way(storage)
+
+
+async def advance(storage: Storage, clock: MovableClock, after_s: float = 3) -> Lease:
+    """Make the next step when the pace allows it, and lease its delivery."""
+    clock.advance(after_s)
+    assert await storage.advance_broadcasts(clock.now()) == 1
+    return await under_way(storage)
+
+
 async def end(storage: Storage, lease: Lease, outcome: RecipientOutcome = "sent", reason: str | None = None) -> None:
     """End the turn of a delivery of a broadcast with the outcome of its person."""
     body = json.loads(lease.delivery.body)
@@ -45,11 +61,9 @@ async def end(storage: Storage, lease: Lease, outcome: RecipientOutcome = "sent"
     await storage.finish(lease, Commit(Ack(), recipients=[update]))
 
 
-async def send_all(storage: Storage, clock: MovableClock, outcomes: Sequence[RecipientOutcome]) -> None:
-    for outcome in outcomes:
-        assert await storage.advance_broadcasts(clock.now()) == 1
-        await end(storage, await under_way(storage), outcome)
-        clock.advance(3)
+async def give_up(storage: Storage, lease: Lease, n: int) -> None:
+    """Give up the delivery of a person."""
+    await storage.finish(lease, Commit(DeadLetter("no"), recipients=[RecipientUpdate("july", n, "failed", "no")]))
 
 
 async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Storage) -> None:
@@ -83,9 +97,7 @@ async def test_the_next_person_becomes_a_delivery_when_the_pace_allows_it(
         "purpose": "promotional",
         "messages": [{"parts": [{"type": "text", "value": "hi"}]}],
     }
-    clock.advance(3)
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert (await under_way(storage)).delivery.id == "i.broadcast.july.2"
+    assert (await advance(storage, clock)).delivery.id == "i.broadcast.july.2"
     assert [one.outcome for one in await storage.recipients("july")] == ["under_way", "under_way", "pending"]
 
 
@@ -99,20 +111,15 @@ async def test_a_late_step_is_made_once_and_is_not_caught_up(storage: Storage, c
 
 
 async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage: Storage, clock: MovableClock) -> None:
-    await storage.start_broadcast(new(), [*PEOPLE, "+14155550104"])
-    await storage.advance_broadcasts(clock.now())
-    await end(storage, await under_way(storage), "refused", "403/2012: no")
-    clock.advance(3)
-    await send_all(storage, clock, ["sent", "opted_out"])
-    await storage.advance_broadcasts(clock.now())
-    lease = await under_way(storage)
-    await storage.finish(lease, Commit(DeadLetter("no"), recipients=[RecipientUpdate("july", 4, "failed", "no")]))
+    await end(storage, await first_turn(storage, [*PEOPLE, "+14155550104"]), "refused", "403/2012: no")
+    await end(storage, await advance(storage, clock), "sent")
+    await end(storage, await advance(storage, clock), "opted_out")
+    await give_up(storage, await advance(storage, clock), 4)
     counts = {"people": 4, "sent": 1, "opted_out": 1, "refused": 1, "failed": 1}
     assert facts(await storage.broadcast("july")) == {"status": "running"} | counts
     assert await storage.next_broadcast() == 0.0
-    assert await storage.advance_broadcasts(clock.now()) == 1
+    ended = await advance(storage, clock, 0)
     assert facts(await storage.broadcast("july")) == {"status": "done"} | counts
-    ended = await under_way(storage)
     assert (ended.delivery.id, ended.delivery.type) == ("i.broadcast_done.july", "linqbot.broadcast_done")
     assert json.loads(ended.delivery.body)["data"] == {
         "name": "july",
@@ -132,12 +139,8 @@ async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage:
 
 
 async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: Storage, clock: MovableClock) -> None:
-    await storage.start_broadcast(new(), PEOPLE[:1])
-    await storage.advance_broadcasts(clock.now())
-    lease = await under_way(storage)
-    await storage.finish(lease, Commit(DeadLetter("no"), recipients=[RecipientUpdate("july", 1, "failed", "no")]))
-    await storage.advance_broadcasts(clock.now())
-    await storage.finish(await under_way(storage), Commit(Ack()))
+    await give_up(storage, await first_turn(storage, PEOPLE[:1]), 1)
+    await storage.finish(await advance(storage, clock), Commit(Ack()))
     assert await storage.retry(["i.broadcast.july.1"]) == 1
     await end(storage, await under_way(storage))
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 1, "sent": 1}
@@ -147,26 +150,19 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
 async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waiting(
     storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.start_broadcast(new(), PEOPLE[:2])
+    first = await first_turn(storage, PEOPLE[:2])
     await storage.start_broadcast(new("august"), PEOPLE[2:])
-    await storage.advance_broadcasts(clock.now())
-    waits = RecipientUpdate("july", 1, "pending", "quiet hours", NOON + 3600)
-    await storage.finish(await under_way(storage), Commit(Ack(), recipients=[waits]))
+    await storage.finish(first, Commit(Ack(), recipients=[WAITS]))
     for name in ("july.2", "august.1"):
-        clock.advance(3)
-        await storage.advance_broadcasts(clock.now())
-        lease = await under_way(storage)
+        lease = await advance(storage, clock)
         assert lease.delivery.id == f"i.broadcast.{name}"
         await end(storage, lease)
-    await storage.advance_broadcasts(clock.now())  # the end of the second one
-    await storage.finish(await under_way(storage), Commit(Ack()))
+    await storage.finish(await advance(storage, clock, 0), Commit(Ack()))  # the end of the second one
     assert facts(await storage.broadcast("july")) == {"status": "running", "people": 2, "sent": 1, "pending": 1}
     (waiting,) = await storage.recipients("july", outcome="pending")
     assert (waiting.n, waiting.reason) == (1, "quiet hours")
     assert await storage.next_broadcast() == pytest.approx(NOON + 3600, abs=1)
-    clock.advance(3600)
-    await storage.advance_broadcasts(clock.now())
-    lease = await under_way(storage)
+    lease = await advance(storage, clock, 3600)
     assert lease.delivery.id.startswith("i.broadcast.july.1~")
     await end(storage, lease)
     await storage.advance_broadcasts(clock.now())
@@ -176,12 +172,9 @@ async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waitin
 async def test_a_person_who_must_wait_is_not_reached_after_a_cancellation(
     storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.start_broadcast(new(), PEOPLE[:1])
-    await storage.advance_broadcasts(clock.now())
-    lease = await under_way(storage)
+    lease = await first_turn(storage, PEOPLE[:1])
     await storage.order_broadcast("july", "cancel")
-    waits = RecipientUpdate("july", 1, "pending", "quiet hours", NOON + 3600)
-    await storage.finish(lease, Commit(Ack(), recipients=[waits]))
+    await storage.finish(lease, Commit(Ack(), recipients=[WAITS]))
     await storage.advance_broadcasts(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 1, "cancelled": 1}
 
@@ -220,39 +213,32 @@ async def test_few_people_of_a_line_are_under_way_at_once(storage: Storage, cloc
 
 
 async def test_a_paused_broadcast_waits_and_lets_others_of_its_line_pass(storage: Storage, clock: MovableClock) -> None:
-    await storage.start_broadcast(new("july"), PEOPLE)
+    first = await first_turn(storage)
     await storage.start_broadcast(new("august"), PEOPLE[:1])
-    await storage.advance_broadcasts(clock.now())
     assert await storage.order_broadcast("july", "pause")
     assert not await storage.order_broadcast("july", "pause")
     assert facts(await storage.broadcast("july"))["status"] == "paused"
-    await end(storage, await under_way(storage))
-    clock.advance(3)
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    lease = await under_way(storage)
+    await end(storage, first)
+    lease = await advance(storage, clock)
     assert lease.delivery.id == "i.broadcast.august.1"
     await end(storage, lease)
-    await storage.advance_broadcasts(clock.now())
-    await storage.finish(await under_way(storage), Commit(Ack()))
+    await storage.finish(await advance(storage, clock, 0), Commit(Ack()))
     clock.advance(3)
     assert await storage.next_broadcast() is None
     while await is_woken(storage):
         pass
     assert await storage.order_broadcast("july", "resume")
     assert await is_woken(storage)
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert (await under_way(storage)).delivery.id == "i.broadcast.july.2"
+    assert (await advance(storage, clock, 0)).delivery.id == "i.broadcast.july.2"
 
 
 async def test_a_cancelled_broadcast_reaches_nobody_else_and_ends(storage: Storage, clock: MovableClock) -> None:
-    await storage.start_broadcast(new(), PEOPLE)
-    await storage.advance_broadcasts(clock.now())
+    lease = await first_turn(storage)
     assert await storage.order_broadcast("july", "cancel")
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "cancelled": 2, "pending": 1}
     assert await storage.next_broadcast() is None
-    await end(storage, await under_way(storage))
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert json.loads((await under_way(storage)).delivery.body)["data"]["was_cancelled"]
+    await end(storage, lease)
+    assert json.loads((await advance(storage, clock, 0)).delivery.body)["data"]["was_cancelled"]
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "sent": 1, "cancelled": 2}
     assert not await storage.order_broadcast("july", "resume")
     assert not await storage.order_broadcast("august", "pause")
@@ -260,16 +246,14 @@ async def test_a_cancelled_broadcast_reaches_nobody_else_and_ends(storage: Stora
 
 async def test_what_is_under_way_survives_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
     async with closed_storage as storage:
-        await storage.start_broadcast(new(), PEOPLE)
-        await storage.advance_broadcasts(clock.now())
-        await under_way(storage)
+        await first_turn(storage)
     async with closed_storage as storage:
         lease = await under_way(storage)
         assert (lease.delivery.id, lease.crashes) == ("i.broadcast.july.1", 1)
         assert await storage.next_broadcast() == NOON + 3
         await end(storage, lease)
-        clock.advance(3)
-        await send_all(storage, clock, ["sent", "sent"])
+        for _ in range(2):
+            await end(storage, await advance(storage, clock))
         assert facts(await storage.broadcast("july")) == {"status": "running", "people": 3, "sent": 3}
 
 
@@ -281,8 +265,8 @@ async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock
     assert (forgotten.rows["recipient"], forgotten.rows["delivery"], forgotten.left) == (2, 1, ())
     assert [one.handle for one in await storage.recipients("july")] == PEOPLE[:2]
     assert await storage.take(10, lease_s=60) == []
-    clock.advance(3)
-    await send_all(storage, clock, ["sent", "sent"])
+    for _ in range(2):
+        await end(storage, await advance(storage, clock))
     await storage.advance_broadcasts(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
 
@@ -290,9 +274,7 @@ async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock
 async def test_a_person_who_is_forgotten_while_under_way_gets_no_row_back(
     storage: Storage, clock: MovableClock
 ) -> None:
-    await storage.start_broadcast(new(), PEOPLE[:1])
-    await storage.advance_broadcasts(clock.now())
-    lease = await under_way(storage)
+    lease = await first_turn(storage, PEOPLE[:1])
     assert (await storage.forget(PEOPLE[0])).left == (lease.delivery.id,)
     await end(storage, lease)
     assert await storage.recipients("july") == []
@@ -306,31 +288,23 @@ async def test_a_full_inbox_does_not_hold_up_a_broadcast(storage: Storage, clock
     assert await storage.advance_broadcasts(clock.now()) == 1
 
 
-async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(
-    storage: Storage, clock: MovableClock
-) -> None:
-    await storage.start_broadcast(new(off_the_record=True), PEOPLE)
-    await storage.advance_broadcasts(clock.now())
-    assert (await under_way(storage)).delivery.is_off_the_record
+async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(storage: Storage) -> None:
+    assert (await first_turn(storage, off_the_record=True)).delivery.is_off_the_record
 
 
 async def test_the_report_waits_for_the_turn_that_began_the_broadcast(storage: Storage, clock: MovableClock) -> None:
-    chat = "11111111-1111-4111-8111-111111111111"
-    await storage.put(delivery(lane=f"c:{chat}"))
-    turn = await under_way(storage)
+    turn = await leased(storage, delivery(LANE))
     for name in ("july", "august"):
-        await storage.start_broadcast(new(name, lane=turn.delivery.lane), [])
+        await storage.start_broadcast(new(name, lane=LANE), [])
         assert await storage.advance_broadcasts(clock.now()) == 1
     assert await storage.take(10, lease_s=60) == []
     await storage.finish(turn, Commit(Ack()))
     report = await under_way(storage)
-    assert (report.delivery.id, report.delivery.lane) == ("i.broadcast_done.july", f"c:{chat}")
+    assert (report.delivery.id, report.delivery.lane) == ("i.broadcast_done.july", LANE)
 
 
 async def test_a_broadcast_forgets_the_chat_in_which_it_began(storage: Storage, clock: MovableClock) -> None:
-    chat = "11111111-1111-4111-8111-111111111111"
-    await storage.put(delivery(lane=f"c:{chat}"))
-    await storage.start_broadcast(new(lane=f"c:{chat}"), [])
-    await storage.forget("+14155550199", chats=[chat])
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert (await under_way(storage)).delivery.lane == "b:july"
+    await storage.put(delivery(LANE))
+    await storage.start_broadcast(new(lane=LANE), [])
+    await storage.forget("+14155550199", chats=[LANE.removeprefix("c:")])
+    assert (await advance(storage, clock)).delivery.lane == "b:july"
