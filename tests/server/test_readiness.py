@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from asgi_client import PATH, SECRET, running_client, signed
+from asgi_client import SECRET, posted, running_client
 from fakes import CHAT, Linq, settled, text_body
 from patience import PATIENCE_S
 from pydantic_core import from_json
@@ -72,8 +72,7 @@ class Door:
         self._http = http
 
     async def deliver(self, text: str = "hello", *, chat: str = CHAT) -> int:
-        body = text_body(text, chat=chat)
-        return (await self._http.post(PATH, content=body, headers=signed(body))).status_code
+        return await posted(self._http, text_body(text, chat=chat))
 
     async def ready(self) -> tuple[int, str | None]:
         answer = await self._http.get("/readyz")

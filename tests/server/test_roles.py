@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asgi_client import PATH, SECRET, running_client, signed
-from fakes import CHAT, Linq, delivery, text_body
+from asgi_client import SECRET, posted, running_client
+from fakes import Linq, delivery, text_body
 from gap_harness import Harness
+from one_handler import bot_of
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
@@ -28,6 +29,16 @@ from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 
+def noting_bot() -> tuple[Bot, asyncio.Queue[str]]:
+    """Return a bot that answers nothing, and the texts of the messages that it handles."""
+    handled = asyncio.Queue[str]()
+
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        handled.put_nowait(message.text)
+
+    return bot_of(note, read=False, typing=False, max_age_s=None), handled
+
+
 @contextlib.asynccontextmanager
 async def process(role: Role, url: str, bot: Bot) -> AsyncIterator[httpx.AsyncClient]:
     """Run the app of one process, and yield a client of it."""
@@ -36,43 +47,25 @@ async def process(role: Role, url: str, bot: Bot) -> AsyncIterator[httpx.AsyncCl
         yield http
 
 
-async def deliver(http: httpx.AsyncClient, text: str) -> int:
-    body = text_body(text, chat=CHAT)
-    return (await http.post(PATH, content=body, headers=signed(body))).status_code
-
-
 @pytest.mark.slow
 @pytest.mark.process
 async def test_a_receiver_stores_what_a_worker_handles() -> None:
     url = empty_storage_url("roles")
-    handled: dict[str, list[str]] = {"receive": [], "work": []}
-    came = asyncio.Event()
-
-    def bot_of(role: str) -> Bot:
-        bot = Bot(read=False, typing=False, max_age_s=None)
-
-        @bot.on_message
-        async def note(message: MessageReceived, ctx: Context) -> None:
-            handled[role].append(message.text)
-            came.set()
-
-        return bot
-
-    async with process("receive", url, bot_of("receive")) as receiver:
-        assert await deliver(receiver, "early") == 200
+    (idle, unused), (bot, handled) = noting_bot(), noting_bot()
+    async with process("receive", url, idle) as receiver:
+        assert await posted(receiver, text_body("early")) == 200
         ready = await receiver.get("/readyz")
         assert (ready.status_code, ready.json()["role"], ready.json()["waiting"]) == (200, "receive", 1)
-        async with process("work", url, bot_of("work")) as worker:
+        async with process("work", url, bot) as worker:
             async with asyncio.timeout(PATIENCE_S):
-                await came.wait()
-                came.clear()
-                assert await deliver(worker, "lost") == 503
-                assert await deliver(receiver, "later") == 200
-                await came.wait()
+                assert await handled.get() == "early"
+                assert await posted(worker, text_body("lost")) == 503
+                assert await posted(receiver, text_body("later")) == 200
+                assert await handled.get() == "later"
             ready = await worker.get("/readyz")
             assert (ready.status_code, ready.json()["role"]) == (200, "work")
             assert (await worker.get("/livez")).status_code == 200
-    assert handled == {"receive": [], "work": ["early", "later"]}
+    assert unused.empty()
 
 
 class FailsOnce(MemoryStorage):
@@ -88,17 +81,6 @@ class FailsOnce(MemoryStorage):
         return await super().take(limit, lease_s=lease_s)
 
 
-def noting_bot() -> tuple[Bot, asyncio.Event]:
-    """Return a bot that answers nothing, and an event that is set when it has handled a message."""
-    bot, handled = Bot(read=False, typing=False, max_age_s=None), asyncio.Event()
-
-    @bot.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        handled.set()
-
-    return bot, handled
-
-
 @pytest.mark.parametrize(("role", "is_shared"), [("work", True), ("all", True), ("all", False)])
 async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_refused(
     role: Role, is_shared: bool
@@ -111,7 +93,7 @@ async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_r
         while not storage.has_failed:
             await asyncio.sleep(0)
         await storage.put(delivery(text_body()))
-        await handled.wait()
+        await handled.get()
     assert ("chats.retrieve" in [call.name for call in linq.calls]) is is_shared
 
 
@@ -122,9 +104,8 @@ async def working(url: str) -> AsyncIterator[Callable[[httpx.AsyncClient, str], 
     storage = open_storage(url)
 
     async def asks(receiver: httpx.AsyncClient, text: str) -> bool:
-        handled.clear()
-        assert await deliver(receiver, text) == 200
-        await handled.wait()
+        assert await posted(receiver, text_body(text)) == 200
+        await handled.get()
         # The worker looks for work once more when a turn has ended, and that look must not find the next message.
         while await storage.depth():
             await asyncio.sleep(0.01)
@@ -150,7 +131,7 @@ async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a
         assert not await asks(http, "first")
         with monkeypatch.context() as patch:
             patch.setattr(receiving, "put", refuse)
-            assert await deliver(http, "refused") == 503
+            assert await posted(http, text_body("refused")) == 503
         assert await asks(http, "second")
 
 

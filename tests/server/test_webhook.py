@@ -17,9 +17,9 @@ import forgeries
 import httpx
 import pytest
 import structlog
-from asgi_client import PATH, SECRET, running_client, signed
+from asgi_client import PATH, SECRET, posted, running_client, signed
 from fakes import Linq, text_body
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,6 +36,8 @@ from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
+OTHER = "whsec_" + "QUJD" * 10
+
 
 @pytest.fixture(autouse=True, params=["ASGI", "own server"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,17 +50,16 @@ class House:
 
     on_own_server = False
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, storage: MemoryStorage | SQLiteStorage | None = None, **settings: Any) -> None:
         self.seen: list[Event] = []
-        self.linq = Linq()
-        self.storage: MemoryStorage | SQLiteStorage = MemoryStorage()
+        self.storage = storage or MemoryStorage()
         bot = Bot(read=False, typing=False, groups="all", max_age_s=None)
 
         @bot.on(Event, late=True)
         async def note(event: Event, ctx: Context) -> None:
             self.seen.append(event)
 
-        self.app = create_app(bot, client=self.linq.client, storage=self.storage, secrets=[SECRET], **settings)
+        self.app = create_app(bot, client=Linq().client, storage=self.storage, secrets=[SECRET], **settings)
 
     @property
     def webhook(self) -> WebhookEndpoint:
@@ -75,10 +76,11 @@ class House:
                 yield http
 
     async def handled(self) -> list[Event]:
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.storage.depth():
-                await asyncio.sleep(0)
+        await until(self.is_done)
         return self.seen
+
+    async def is_done(self) -> bool:
+        return not await self.storage.depth()
 
 
 @contextlib.asynccontextmanager
@@ -114,23 +116,23 @@ async def test_a_duplicate_is_answered_and_handled_once(house: House) -> None:
         assert {answer.status_code for answer in answers} == {200}
         assert len(await house.handled()) == 1
         # Also with another delivery id, because the id of the event decides.
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, body) == 200
         assert len(await house.handled()) == 1
 
 
-@pytest.mark.parametrize("how", ["unsigned", "tampered", "other secret", "truncated signature"])
-async def test_a_forgery_is_answered_401_and_never_stored(house: House, how: str) -> None:
+async def test_a_forgery_is_answered_401_and_never_stored(house: House, subtests: pytest.Subtests) -> None:
     body = text_body()
-    headers = {
-        "unsigned": {},
-        "tampered": signed(body),
-        "other secret": signed(body, secret="whsec_" + "QUJD" * 10),
-        "truncated signature": signed(body) | {"webhook-signature": "v1,"},
-    }[how]
-    sent = body.replace(b"hello", b"hallo") if how == "tampered" else body
+    rows: dict[str, tuple[bytes, dict[str, str]]] = {
+        "unsigned": (body, {}),
+        "tampered": (body.replace(b"hello", b"hallo"), signed(body)),
+        "other secret": (body, signed(body, secret=OTHER)),
+        "truncated signature": (body, signed(body) | {"webhook-signature": "v1,"}),
+    }
     async with house.open() as http:
-        assert (await http.post(PATH, content=sent, headers=headers)).status_code == 401
-        assert await house.storage.depth() == 0
+        for how, (sent, headers) in rows.items():
+            with subtests.test(how):
+                assert (await http.post(PATH, content=sent, headers=headers)).status_code == 401
+                assert await house.storage.depth() == 0
     assert house.seen == []
 
 
@@ -148,32 +150,23 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_
                 await http.post(PATH, content=b"forged")
                 await http.post(PATH, content=b"forged", headers=signed(b"other"))
                 await http.post(PATH, content=b"x" * ((1 << 20) + 1))
-                await http.post(PATH, content=old, headers=signed(old, at=1_000))
+                await posted(http, old, at=1_000)
             monkeypatch.setattr(house.storage, "put", full)
             for n in range(20):
-                body = text_body(str(n))
-                await http.post(PATH, content=body, headers=signed(body))
+                await posted(http, text_body(str(n)))
             house.webhook.close()
-    assert {line["client"] for line in logs if line["event"] in ("delivery.forged", "delivery.too_large")} == {
-        "127.0.0.1"
-    }
+    strange = [line for line in logs if line["event"] in ("delivery.forged", "delivery.too_large")]
+    assert {line["client"] for line in strange} == {"127.0.0.1"}
     lines = Counter(line["event"] for line in logs)
-    left_out = {
-        (line["event"], line.get("reason", "")[:13]): line["suppressed"] for line in logs if "suppressed" in line
-    }
-    assert lines == {
-        "delivery.forged": 12,
-        "delivery.too_large": 6,
-        "delivery.out_of_time": 6,
-        "delivery.refused": 6,
-    }
-    assert left_out == {
-        ("delivery.forged", "The POST has "): 15,
-        ("delivery.forged", "The signature"): 15,
-        ("delivery.too_large", ""): 15,
-        ("delivery.out_of_time", "The signature"): 15,
-        ("delivery.refused", ""): 15,
-    }
+    assert lines == {"delivery.forged": 12, "delivery.too_large": 6, "delivery.out_of_time": 6, "delivery.refused": 6}
+    counts = [line for line in logs if "suppressed" in line]
+    assert sorted((line["event"], line.get("reason", "")[:13], line["suppressed"]) for line in counts) == [
+        ("delivery.forged", "The POST has ", 15),
+        ("delivery.forged", "The signature", 15),
+        ("delivery.out_of_time", "The signature", 15),
+        ("delivery.refused", "", 15),
+        ("delivery.too_large", "", 15),
+    ]
 
 
 @pytest.mark.parametrize("off_s", [-301, 360, -86_400])  # time passes in the test, towards what lies ahead
@@ -184,10 +177,10 @@ async def test_a_genuine_delivery_out_of_time_may_come_again(house: House, off_s
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
         assert house.seen == []
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, body) == 200
         assert len(await house.handled()) == 1
         # A delivery that is stored is answered 200, even if it is replayed outside the time window.
-        assert (await http.post(PATH, content=body, headers=signed(body, at=1_000))).status_code == 200
+        assert await posted(http, body, at=1_000) == 200
         assert len(await house.handled()) == 1
 
 
@@ -238,7 +231,7 @@ async def test_a_signed_body_that_is_no_event_is_kept_as_unknown(house: House, b
         # Such a body has no event id, so the delivery is known by the id that Linq signed.
         again = signed(body, at=1_000, webhook_id="msg_1")
         assert (await http.post(PATH, content=body, headers=again)).status_code == 200
-        assert (await http.post(PATH, content=body, headers=signed(body, at=1_000))).status_code == 503
+        assert await posted(http, body, at=1_000) == 503
     assert isinstance(event, UnknownEvent)
     assert event.body == body
 
@@ -258,7 +251,7 @@ async def test_a_delivery_may_come_again_if_the_storage_fails(
             answer = await http.post(PATH, content=body, headers=signed(body, at=at))
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) > 0
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, body) == 200
         assert len(await house.handled()) == 1
 
 
@@ -311,8 +304,7 @@ async def test_middleware_put_around_the_app_sees_deliveries_too(house: House) -
 
     house.app.add_middleware(Watch)
     async with house.open() as http:
-        body = text_body()
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, text_body()) == 200
     assert paths == [PATH]
 
 
@@ -399,8 +391,7 @@ async def test_bodies_that_trickle_in_cannot_fill_the_memory(monkeypatch: pytest
             go.set()
             # Five senders closed the connection in the middle of a body, which shows no forgery.
             assert await asyncio.gather(*slow) == [[503]] * 8
-        body = text_body()
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, text_body()) == 200
 
 
 async def test_a_captured_delivery_is_run_once_however_often_it_is_replayed(
@@ -408,29 +399,13 @@ async def test_a_captured_delivery_is_run_once_however_often_it_is_replayed(
 ) -> None:
     body, start = text_body(), 1_800_000_000
     headers = signed(body, at=start)
-    seen: list[Event] = []
-    statuses: dict[float, int] = {}
     for after_restart in (False, True):
-        house = House()
-        house.storage = SQLiteStorage(tmp_path / "bot.db")
-        bot = Bot(read=False, typing=False, max_age_s=None)
-        bot.on(Event, late=True)(_noting(seen))
-        house.app = create_app(bot, client=house.linq.client, storage=house.storage, secrets=[SECRET])
+        house = House(SQLiteStorage(tmp_path / "bot.db"))
         async with house.open() as http:
             for later_s in (0, 1, 299, 301):
                 monkeypatch.setattr(SystemClock, "now", lambda _, at=start + later_s: float(at))
-                answer = await http.post(PATH, content=body, headers=headers)
-                statuses[later_s + 1000 * after_restart] = answer.status_code
-            await house.handled()
-    assert set(statuses.values()) == {200}
-    assert len(seen) == 1
-
-
-def _noting(seen: list[Event]) -> Any:
-    async def note(event: Event, ctx: Context) -> None:
-        seen.append(event)
-
-    return note
+                assert (await http.post(PATH, content=body, headers=headers)).status_code == 200
+            assert len(await house.handled()) == (0 if after_restart else 1)
 
 
 @pytest.mark.slow
@@ -445,37 +420,34 @@ async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
 
 async def test_a_secret_that_is_rotated_in_the_file_is_accepted_at_once_and_without_a_restart(tmp_path: Path) -> None:
     file = SecretFile(tmp_path / "secret")
-    other = "whsec_" + "QUJD" * 10
     house = House(secret_file=file.path)
     body = text_body("signed with the new secret")
     async with house.open() as http:
-        assert (await http.post(PATH, content=body, headers=signed(body, secret=other))).status_code == 401
-        file.keep(other, "s1")
-        for secret in (other, SECRET):
-            assert (await http.post(PATH, content=body, headers=signed(body, secret=secret))).status_code == 200
+        assert await posted(http, body, secret=OTHER) == 401
+        file.keep(OTHER, "s1")
+        for secret in (OTHER, SECRET):
+            assert await posted(http, body, secret=secret) == 200
 
 
 async def test_a_secret_that_was_removed_from_the_file_is_refused_seconds_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = SecretFile(tmp_path / "secret")
-    removed = "whsec_" + "QUJD" * 10
-    file.keep(removed, "s1")
+    file.keep(OTHER, "s1")
     house = House(secret_file=file.path)
     start = time.time()
     body = text_body()
     async with house.open() as http:
         monkeypatch.setattr(SystemClock, "now", lambda _: start)
-        for secret in (removed, SECRET):
-            assert (await http.post(PATH, content=body, headers=signed(body, secret=secret))).status_code == 200
+        for secret in (OTHER, SECRET):
+            assert await posted(http, body, secret=secret) == 200
         file.drop("s1")
         monkeypatch.setattr(SystemClock, "now", lambda _: start + REFRESH_EVERY_S)
-        assert (await http.post(PATH, content=body, headers=signed(body, secret=removed))).status_code == 401
-        assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+        assert await posted(http, body, secret=OTHER) == 401
+        assert await posted(http, body) == 200
 
 
-async def test_a_refusal_describes_the_request_that_arrived() -> None:
-    house = House()
+async def test_a_refusal_describes_the_request_that_arrived(house: House) -> None:
     async with house.open() as http:
         headers = signed(b"{}")
         changed = await http.post(PATH, content=b"{ }", headers=headers)
@@ -489,12 +461,11 @@ async def test_a_refusal_describes_the_request_that_arrived() -> None:
     )
 
 
-async def test_a_probe_from_linqbot_is_stored_and_reaches_no_handler() -> None:
-    house = House()
+async def test_a_probe_from_linqbot_is_stored_and_reaches_no_handler(house: House) -> None:
     body = json.dumps({"event_type": PROBE_TYPE, "event_id": "probe-1", "data": {}}).encode()
     async with house.open() as http:
         for _ in range(2):
-            assert (await http.post(PATH, content=body, headers=signed(body))).status_code == 200
+            assert await posted(http, body) == 200
         assert await house.handled() == []
         assert await house.storage.has_seen("i.doctor.probe-1")
         assert await house.storage.last_activity() is None, "it is no sign of life of Linq's"

@@ -30,6 +30,11 @@ def signed(
     }
 
 
+async def posted(http: httpx.AsyncClient, body: bytes, *, secret: str = SECRET, at: float | None = None) -> int:
+    """Post a webhook that was signed now, or at a Unix time. Return the status of the answer."""
+    return (await http.post(PATH, content=body, headers=signed(body, at=at, secret=secret))).status_code
+
+
 def client_of(app: Starlette) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot.test")
 
