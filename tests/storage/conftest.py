@@ -70,6 +70,11 @@ def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: by
     return Conversation(name, 0, chat, person, "bot:form", "waiting", NOON, NOON + 60, question, root=root)
 
 
+async def open_and_close(storage: Storage) -> None:
+    async with storage:
+        pass
+
+
 async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lease:
     """Put deliveries, and return the lease of the one that can be leased now."""
     for each in deliveries:

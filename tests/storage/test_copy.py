@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import connected, dropped_storage_url, execute, server_url
-from storage.conftest import delivery, entry, rows_of
+from storage.conftest import delivery, entry, open_and_close, rows_of
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events import Delivery
@@ -211,8 +211,7 @@ async def test_a_storage_whose_copy_was_interrupted_is_empty_and_cannot_be_used_
         await copy(full, target, interrupt)
     for serving in (True, False):
         with pytest.raises(ConfigError, match=r"a copy of .*full\.db, which was interrupted"):
-            async with open_storage(target, serving=serving):
-                pass
+            await open_and_close(open_storage(target, serving=serving))
     report = await check(target)
     assert "interrupted" in report.problems[0]
     assert report.digest is not None
@@ -220,8 +219,7 @@ async def test_a_storage_whose_copy_was_interrupted_is_empty_and_cannot_be_used_
     copied = await copy(full, target)
     report = await check(target)
     assert (report.problems, report.digest) == ((), copied.digest)
-    async with open_storage(target):
-        pass
+    await open_and_close(open_storage(target))
 
 
 async def test_a_storage_that_holds_rows_is_not_overwritten(full: str) -> None:
@@ -302,8 +300,7 @@ async def test_an_old_schema_is_reported_and_copied_only_after_it_is_migrated(
     full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'old.db'}"
-    async with open_storage(url):
-        pass
+    await open_and_close(open_storage(url))
     old = file.newest_schema()
     of_next_release = {**file.schemas(), old + 1: "CREATE TABLE added (n INTEGER PRIMARY KEY);"}
     monkeypatch.setattr(file, "schemas", lambda: of_next_release)

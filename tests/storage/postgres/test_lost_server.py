@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import connected, empty_storage_url, server_url, start
-from storage.conftest import delivery, leased
+from storage.conftest import delivery, leased, open_and_close
 from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
@@ -82,8 +82,7 @@ async def test_a_storage_that_is_opened_while_its_server_is_away_waits_for_it(se
         opening = asyncio.ensure_future(storage.__aenter__())
         await until(lambda: logs)
         with pytest.raises(StorageUnavailable):
-            async with PostgresStorage(url, serving=False):
-                pass
+            await open_and_close(PostgresStorage(url, serving=False))
         await asyncio.to_thread(server.start)
         await asyncio.wait_for(opening, PATIENCE_S)
     try:

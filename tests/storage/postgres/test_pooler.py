@@ -17,7 +17,7 @@ from deploy.tools import tool
 from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import delivery
+from storage.conftest import delivery, open_and_close
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.postgres.address import Address
@@ -84,8 +84,7 @@ async def test_a_pool_in_session_mode_works(folder: Path) -> None:
 async def test_a_pool_in_transaction_mode_is_refused_with_the_reason(folder: Path) -> None:
     reason = r"pool in transaction mode.*LISTEN.*session mode"
     with pooler(folder, "transaction") as url, pytest.raises(ConfigError, match=reason):
-        async with PostgresStorage(url):
-            pass
+        await open_and_close(PostgresStorage(url))
 
 
 async def test_a_pool_that_is_too_small_is_named_with_the_remedy(folder: Path) -> None:
@@ -93,8 +92,7 @@ async def test_a_pool_that_is_too_small_is_named_with_the_remedy(folder: Path) -
         pooler(folder, "session", "default_pool_size = 2\nquery_wait_timeout = 1\n") as url,
         pytest.raises(StorageUnavailable, match=r"query_wait_timeout.*raise its default_pool_size"),
     ):
-        async with PostgresStorage(url):
-            pass
+        await open_and_close(PostgresStorage(url))
 
 
 async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
@@ -108,8 +106,7 @@ async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
         ("sslmode=perhaps", "sslmode"),
     ):
         with pytest.raises(ConfigError) as error:
-            async with PostgresStorage(f"postgresql://bot@127.0.0.1:1/db?{option}"):
-                pass
+            await open_and_close(PostgresStorage(f"postgresql://bot@127.0.0.1:1/db?{option}"))
         said = str(error.value)
         if ".." in said or not said.endswith(".") or "USER@HOST" in said or names not in said:
             failed.append((option, said))
@@ -178,16 +175,14 @@ def test_several_servers_may_be_named() -> None:
 async def test_an_option_that_the_server_does_not_know_is_named() -> None:
     url = empty_storage_url("options")
     with pytest.raises(StorageUnavailable, match='unrecognized configuration parameter "keepalive"'):
-        async with PostgresStorage(f"{url}&keepalive=1"):
-            pass
+        await open_and_close(PostgresStorage(f"{url}&keepalive=1"))
 
 
 async def test_the_password_is_read_from_a_file_for_each_connection(tmp_path: Path) -> None:
     file = tmp_path / "password"
     url = empty_storage_url("secret") + f"&password_file={file}"
     with pytest.raises(ConfigError, match=r"password file .*/password .*cannot be read: No such file"):
-        async with PostgresStorage(url):
-            pass
+        await open_and_close(PostgresStorage(url))
     file.write_text("hunter2\n")
     assert "hunter2" not in repr(Address.parse(url))
     async with PostgresStorage(url) as storage:

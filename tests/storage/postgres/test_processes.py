@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import NOON, asked, delivery, leased
+from storage.conftest import NOON, asked, delivery, leased, open_and_close
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
@@ -395,8 +395,7 @@ async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
         await one.put(delivery(f"c:{n}", name=f"w.{n}"))
     for _ in range(2):
         await killed_with_leases(url, 3, tmp_path)
-        async with PostgresStorage(url, clock=clock):
-            pass  # It counts the crash.
+        await open_and_close(PostgresStorage(url, clock=clock))  # It counts the crash.
     alone = await leased(one, delivery("c:new", name="w.new"), limit=10)
     assert (alone.delivery.id, alone.crashes) == ("w.0", 0)
     assert await take(one) == []
@@ -487,8 +486,7 @@ async def test_a_commit_that_fails_next_to_a_sweep_leaves_the_lease_with_its_tur
     url: str, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 0.01)
-    async with PostgresStorage(url, clock=clock):
-        pass  # makes the tables
+    await open_and_close(PostgresStorage(url, clock=clock))  # makes the tables
     async with connected(url) as connection:
         await connection.execute(
             """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
@@ -569,8 +567,7 @@ async def test_timers_keep_their_times_whatever_clock_the_database_has(
 
 
 async def test_the_defaults_of_a_role_change_nothing(url: str) -> None:
-    async with PostgresStorage(url):
-        pass
+    await open_and_close(PostgresStorage(url))
     role = f"careful{secrets.token_hex(4)}"
     careful = as_role(url, role)
     async with connected(url) as base:

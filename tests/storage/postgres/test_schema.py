@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from patience import PATIENCE_S
 from postgres_server import as_role, connected, dropped_storage_url, empty_storage_url, execute, server_url
-from storage.conftest import delivery, entry, handle, leased
+from storage.conftest import delivery, entry, handle, leased, open_and_close
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -65,13 +65,11 @@ async def test_a_schema_that_a_release_adds_is_applied_while_processes_of_the_re
                 await storage.finish(lease, Commit(Ack()))
     monkeypatch.undo()
     with pytest.raises(StorageError, match="written by a newer linqbot"):
-        async with PostgresStorage(url):
-            pass
+        await open_and_close(PostgresStorage(url))
 
 
 async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> None:
-    async with PostgresStorage(url):
-        pass
+    await open_and_close(PostgresStorage(url))
     asked: list[tuple[str, Any]] = []
     async with connected(url) as connection:
         # With rows and their statistics: to the planner, all indexes of an empty table cost the same.
@@ -92,8 +90,7 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
 
 async def test_a_command_creates_no_schema() -> None:
     with pytest.raises(ConfigError, match="There is no storage yet"):
-        async with PostgresStorage(dropped_storage_url("missing"), serving=False):
-            pass
+        await open_and_close(PostgresStorage(dropped_storage_url("missing"), serving=False))
 
 
 async def test_an_old_pgmq_is_refused() -> None:
@@ -102,16 +99,14 @@ async def test_an_old_pgmq_is_refused() -> None:
     old = base.replace("/postgres?", "/old_pgmq?")
     execute(old, "CREATE SCHEMA pgmq; CREATE TABLE pgmq.meta (queue_name text)")
     with pytest.raises(ConfigError, match=r"pgmq older than 1\.11\.1"):
-        async with PostgresStorage(old):
-            pass
+        await open_and_close(PostgresStorage(old))
 
 
 async def test_a_user_who_may_not_create_the_schema_is_told_so() -> None:
     base = server_url()
     execute(base, "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
     with pytest.raises(ConfigError, match="Grant CREATE"):
-        async with PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"):
-            pass
+        await open_and_close(PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"))
 
 
 async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_first() -> None:
@@ -145,35 +140,29 @@ async def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
         one_by_one=True,
     )
     with pytest.raises(ConfigError, match=r"encoding LATIN1.*ENCODING 'UTF8'"):
-        async with PostgresStorage(base.replace("/postgres?", "/latin?")):
-            pass
+        await open_and_close(PostgresStorage(base.replace("/postgres?", "/latin?")))
 
 
 async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -> None:
-    async with PostgresStorage(url):
-        pass
+    await open_and_close(PostgresStorage(url))
     execute(server_url(), "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN SUPERUSER", one_by_one=True)
     execute(server_url(), "ALTER ROLE reader SET default_transaction_read_only = on")
     with pytest.raises(StorageUnavailable, match=r"read-only.*standby.*target_session_attrs=read-write"):
-        async with PostgresStorage(as_role(url, "reader")):
-            pass
+        await open_and_close(PostgresStorage(as_role(url, "reader")))
     with pytest.raises(
         StorageUnavailable, match=r"no server in the storage URL is now as its target_session_attrs says"
     ):
-        async with PostgresStorage(as_role(url, "reader") + "&target_session_attrs=read-write"):
-            pass
+        await open_and_close(PostgresStorage(as_role(url, "reader") + "&target_session_attrs=read-write"))
 
 
 async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_is_told_which() -> None:
     url = dropped_storage_url("foreign")
-    async with PostgresStorage(url):
-        pass
+    await open_and_close(PostgresStorage(url))
     execute(server_url(), "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
     with pytest.raises(
         StorageUnavailable, match=r"permission denied for schema foreign \(42501\)\. Let the owner .* USAGE"
     ):
-        async with PostgresStorage(as_role(url, "guest")):
-            pass
+        await open_and_close(PostgresStorage(as_role(url, "guest")))
 
 
 async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(

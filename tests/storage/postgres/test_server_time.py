@@ -8,7 +8,7 @@ import time
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import connected, empty_storage_url
-from storage.conftest import delivery
+from storage.conftest import delivery, open_and_close
 from structlog.testing import capture_logs
 
 from linqbot.clock import SystemClock
@@ -133,8 +133,7 @@ async def test_a_process_whose_clock_is_wrong_does_not_serve_until_it_is_right(m
             await until(lambda: storage.trouble is not None)
             assert (said in str(storage.trouble), ".." in str(storage.trouble)) == (True, False)
             with pytest.raises(ConfigError, match=f"{said} the clock of the database. Set both by NTP"):
-                async with PostgresStorage(url):
-                    pass
+                await open_and_close(PostgresStorage(url))
             async with PostgresStorage(url, serving=False) as command:
                 assert await command.depth() == 0
             ahead_s = 0.0

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from patience import PATIENCE_S
 from sqlite_connections import largest_file, writing
-from storage.conftest import delivery, entry, handle_all, leased
+from storage.conftest import delivery, entry, handle_all, leased, open_and_close, taken
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.storage import timers
@@ -29,13 +30,13 @@ from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.storage.sqlite.upkeep import check_up
 
 
-async def opened_and_closed(path: Path) -> None:
-    async with SQLiteStorage(path):
-        pass
-
-
 def names_in(folder: Path) -> set[str]:
     return {each.name for each in folder.iterdir()}
+
+
+def execute(path: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as db, db:
+        return db.execute(sql).fetchall()
 
 
 async def refusal(path: Path) -> Exception:
@@ -45,7 +46,7 @@ async def refusal(path: Path) -> Exception:
 
 
 async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(path: Path) -> None:
-    await opened_and_closed(path)
+    await open_and_close(SQLiteStorage(path))
     asked: list[str] = []
     with closing(sqlite3.connect(path)) as db:
         db.set_trace_callback(asked.append)
@@ -63,8 +64,7 @@ async def test_a_second_server_is_refused_with_the_process_that_serves(path: Pat
         error = await refusal(path)
         assert isinstance(error, ConfigError)
         assert f"process {os.getpid()}" in str(error)
-    async with SQLiteStorage(path):
-        pass
+    await open_and_close(SQLiteStorage(path))
 
 
 async def test_another_name_of_the_file_uses_the_same_lock(path: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
         child.stdout.readline()
         assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
         child.send_signal(signal.SIGKILL)
-    asyncio.run(opened_and_closed(path))
+    asyncio.run(open_and_close(SQLiteStorage(path)))
 
 
 async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> None:
@@ -118,11 +118,11 @@ async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path) 
 
 async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
-    await opened_and_closed(path)
+    await open_and_close(SQLiteStorage(path))
     with writing(path):
         error = await refusal(path)
     assert str(error) == f"Another process keeps {path} locked. Try again when it has finished."
-    await opened_and_closed(path)
+    await open_and_close(SQLiteStorage(path))
 
 
 async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
@@ -178,15 +178,13 @@ async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:
     assert names_in(path.parent) == {"bot.db", "bot.db.lock", "second.db"}
     assert "Remove the other name" in str(await refusal(path))
     second.unlink()
-    await opened_and_closed(path)
+    await open_and_close(SQLiteStorage(path))
 
 
-def test_a_newer_schema_is_refused(path: Path) -> None:
-    asyncio.run(opened_and_closed(path))
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 999")
-    db.close()
-    error = asyncio.run(refusal(path))
+async def test_a_newer_schema_is_refused(path: Path) -> None:
+    await open_and_close(SQLiteStorage(path))
+    execute(path, "PRAGMA user_version = 999")
+    error = await refusal(path)
     assert type(error) is NewerSchema
     assert "schema 999" in str(error)
     assert "Upgrade linqbot" in str(error)
@@ -204,42 +202,32 @@ def with_next_schema(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def tables(path: Path) -> set[str]:
-    with sqlite3.connect(path) as db:
-        found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    db.close()
-    return found
+    return {name for (name,) in execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def test_a_file_of_an_older_release_is_migrated_with_its_content(
+async def test_a_file_of_an_older_release_is_migrated_with_its_content(
     path: Path, with_next_schema: Callable[[str], None]
 ) -> None:
-    async def put() -> str:
-        async with SQLiteStorage(path) as storage:
-            await storage.put(delivery(name="w.1"))
-            return storage.install
-
-    async def take() -> tuple[str, str]:
-        async with SQLiteStorage(path) as storage:
-            (lease,) = await storage.take(1, lease_s=60)
-            return lease.delivery.id, storage.install
-
-    install = asyncio.run(put())
+    async with SQLiteStorage(path) as storage:
+        await storage.put(delivery(name="w.1"))
+        install = storage.install
     with_next_schema("CREATE TABLE added (a);\nALTER TABLE delivery ADD COLUMN b;\n")
-    assert asyncio.run(take()) == ("w.1", install)
-    assert asyncio.run(take()) == ("w.1", install)
+    for _ in range(2):
+        async with SQLiteStorage(path) as storage:
+            assert (await taken(storage), storage.install) == (["w.1"], install)
     assert "added" in tables(path)
 
 
-def test_a_schema_that_cannot_be_applied_leaves_the_file_as_it_was(
+async def test_a_schema_that_cannot_be_applied_leaves_the_file_as_it_was(
     path: Path, with_next_schema: Callable[[str], None]
 ) -> None:
-    asyncio.run(opened_and_closed(path))
+    await open_and_close(SQLiteStorage(path))
     before = tables(path)
     with_next_schema("CREATE TABLE added (a);\nALTER TABLE missing ADD COLUMN b;\n")
-    assert isinstance(asyncio.run(refusal(path)), StorageUnavailable)
+    assert isinstance(await refusal(path), StorageUnavailable)
     assert tables(path) == before
     with_next_schema("CREATE TABLE added (a);\n")
-    asyncio.run(opened_and_closed(path))
+    await open_and_close(SQLiteStorage(path))
     assert tables(path) == before | {"added"}
 
 
@@ -249,24 +237,17 @@ def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(path: Path) -> None
     assert path.read_bytes() == b"Dear diary, " * 100
 
 
-def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE songs (title)")
-    db.close()
-    assert "another program" in str(asyncio.run(refusal(path)))
-    with sqlite3.connect(path) as db:
-        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
-    db.close()
+async def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    execute(path, "CREATE TABLE songs (title)")
+    assert "another program" in str(await refusal(path))
+    assert execute(path, "SELECT name FROM sqlite_master") == [("songs",)]
 
 
-def test_the_error_names_a_missing_folder(tmp_path: Path) -> None:
-    error = asyncio.run(refusal(tmp_path / "missing" / "bot.db"))
+async def test_a_missing_folder_is_named_and_a_folder_is_no_file(tmp_path: Path) -> None:
+    error = await refusal(tmp_path / "missing" / "bot.db")
     assert isinstance(error, ConfigError)
     assert str(tmp_path / "missing" / "bot.db") in str(error)
-
-
-def test_a_folder_as_the_path_is_refused(tmp_path: Path) -> None:
-    assert "is a folder" in str(asyncio.run(refusal(tmp_path)))
+    assert "is a folder" in str(await refusal(tmp_path))
 
 
 async def test_only_the_owner_can_read_the_file(path: Path) -> None:
@@ -306,8 +287,7 @@ def test_a_command_creates_no_file_in_the_place_of_one_that_is_moved_away_meanwh
 
 @pytest.mark.parametrize("name", ["a?mode=ro.db", "100%.db", "#1.db", "my bot.db", "caf\u00e9.db"])
 async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
-    async with SQLiteStorage(tmp_path / name):
-        pass
+    await open_and_close(SQLiteStorage(tmp_path / name))
     assert name in names_in(tmp_path)
 
 
@@ -315,8 +295,7 @@ async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
 async def test_a_folder_that_may_not_be_written_is_named_with_what_to_do() -> None:
     says = r"Let this user write to the file and to its folder /sys, or set LINQBOT_STORAGE to a file elsewhere\.$"
     with pytest.raises(ConfigError, match=says):
-        async with SQLiteStorage("/sys/linqbot.db"):
-            pass
+        await open_and_close(SQLiteStorage("/sys/linqbot.db"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
@@ -324,7 +303,7 @@ async def test_a_new_file_without_room_next_to_it_is_refused_and_opened_once_the
     with largest_file(10_000):
         error = await refusal(path)
     assert str(error) == f"The storage file {path} cannot be opened: disk I/O error."
-    await opened_and_closed(path)
+    await open_and_close(SQLiteStorage(path))
 
 
 async def test_a_damaged_file_is_called_damaged(path: Path) -> None:
@@ -335,7 +314,6 @@ async def test_a_damaged_file_is_called_damaged(path: Path) -> None:
         damaged.seek(3 * 4096)
         damaged.write(b"\xff" * 20 * 4096)
     with pytest.raises(StorageUnavailable, match=r"is damaged: .*\. Restore a backup, as docs/storage\.md says\."):
-        async with SQLiteStorage(path):
-            pass
+        await open_and_close(SQLiteStorage(path))
     with pytest.raises(StorageUnavailable, match="is damaged"):
         check_up(path)

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from patience import PATIENCE_S, until
 from sqlite_connections import recorded, writing
-from storage.conftest import delivery, handle, leased, taken
+from storage.conftest import delivery, handle, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
@@ -416,8 +416,7 @@ async def test_methods_for_operators_are_refused_and_create_no_file(
 async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with SQLiteStorage(path, clock=clock):
-        pass
+    await open_and_close(SQLiteStorage(path, clock=clock))
     opened = file.Place.opened
 
     def late(opening: file.Place) -> None:
