@@ -65,9 +65,11 @@ def ack(*entries: JournalEntry) -> Commit:
     return Commit(Ack(), entries=list(entries), off_the_record=True)
 
 
-async def emptied(path: Path) -> None:
-    """Wait until the WAL is empty."""
+async def is_gone_after_a_minute(path: Path, clock: MovableClock) -> None:
+    """Let a minute pass, wait until the WAL is empty, and check that no disk has the text."""
+    clock.advance(TRUNCATE_AFTER_S)
     await until(lambda: not wal_size(path))
+    assert MARKER not in bytes_of(path)
 
 
 async def a_few_turns_of_the_loop() -> None:
@@ -87,9 +89,7 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
         lease = await leased(storage)
         assert lease.delivery.is_off_the_record
         await storage.finish(lease, ack())
-        clock.advance(TRUNCATE_AFTER_S)
-        await emptied(path)
-        assert MARKER not in bytes_of(path)
+        await is_gone_after_a_minute(path, clock)
 
 
 @pytest.mark.parametrize("people", [0, 3])
@@ -110,9 +110,7 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
             clock.advance(0.01)
         assert await storage.advance_broadcasts(clock.now()) == 1
         await storage.finish(await leased(storage), Commit(Ack()))
-        clock.advance(TRUNCATE_AFTER_S)
-        await emptied(path)
-        assert MARKER not in bytes_of(path)
+        await is_gone_after_a_minute(path, clock)
 
 
 async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute_later(
@@ -129,9 +127,7 @@ async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute
             await storage.changed()
         for _ in SIZES:
             await storage.finish(await leased(storage), ack())
-        clock.advance(TRUNCATE_AFTER_S)
-        await emptied(path)
-        assert MARKER not in bytes_of(path)
+        await is_gone_after_a_minute(path, clock)
 
 
 async def test_the_wal_is_emptied_once_a_minute_and_not_for_other_lines(
@@ -184,9 +180,7 @@ async def test_text_that_a_killed_process_left_is_gone_a_minute_after_the_next_s
         image = crashed(path)
     assert MARKER in bytes_of(image)
     async with SQLiteStorage(image, clock=clock):
-        clock.advance(TRUNCATE_AFTER_S)
-        await emptied(image)
-        assert MARKER not in bytes_of(image)
+        await is_gone_after_a_minute(image, clock)
 
 
 async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: MovableClock) -> None:
@@ -230,8 +224,7 @@ async def _take_turns(path: Path, steps: list[Step], keep_days: float) -> None:
         while open_turns:
             await end(7)
         if any(zero_retention for *_, zero_retention in steps):
-            clock.advance(TRUNCATE_AFTER_S)
-            await emptied(path)
+            await is_gone_after_a_minute(path, clock)
         assert MARKER not in bytes_of(path)
 
 
@@ -268,6 +261,5 @@ async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, cl
                 over.append(open_turns.pop(chance.randrange(len(open_turns))))
             await asyncio.gather(*(storage.finish(*turn) for turn in over))
         await asyncio.gather(*(storage.finish(*turn) for turn in open_turns if turn[1].off_the_record))
-        clock.advance(TRUNCATE_AFTER_S)
-        await emptied(path)
+        await is_gone_after_a_minute(path, clock)
         assert MARKER[:12] not in bytes_of(path)

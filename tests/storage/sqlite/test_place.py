@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,13 @@ def replace_by_other(path: Path) -> None:
     other.rename(path)
 
 
+async def refused(*calls: Awaitable[object]) -> None:
+    """Check that these calls of a storage whose file is lost are refused."""
+    for call in calls:
+        with pytest.raises(StorageUnavailable):
+            await call
+
+
 def remove_wal(path: Path) -> None:
     Path(f"{path}-wal").unlink()
 
@@ -129,9 +136,7 @@ async def test_no_delivery_is_accepted_that_would_be_lost_and_no_duplicate_is_an
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     with pytest.raises(StorageUnavailable, match="Nothing is stored until it is back"):
         await storage.put(delivery("c:2"))
-    for duplicate in (storage.put(delivery("c:1", name="w.1")), storage.has_seen("w.1")):
-        with pytest.raises(StorageUnavailable):
-            await duplicate
+    await refused(storage.put(delivery("c:1", name="w.1")), storage.has_seen("w.1"))
     assert str(path) in sentence(storage)
 
 
@@ -143,18 +148,14 @@ async def test_a_running_turn_can_still_read(storage: SQLiteStorage, path: Path,
 
 
 async def test_the_error_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
+    restart = "start it again, which alone uses the file that is there now"
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
-        (
-            copy_in_place,
-            "is not the file that linqbot opened",
-            "start it again, which alone uses the file that is there now",
-        ),
+        (copy_in_place, "is not the file that linqbot opened", restart),
         (move, "bot.db is gone", "Put the same file back"),
     ):
         lose(path)
-        with pytest.raises(StorageUnavailable):
-            await storage.check()
+        await refused(storage.check())
         assert what in sentence(storage)
         assert to_do in sentence(storage)
 
@@ -195,13 +196,10 @@ async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_bac
     await storage.put(delivery("c:1", name="w.1"))
     lease = await leased(storage, delivery("c:2", name="w.2"))
     with away(path):
-        with pytest.raises(StorageUnavailable):
-            await storage.put(delivery("c:3", name="w.3"))
+        await refused(storage.put(delivery("c:3", name="w.3")))
         for _ in range(2):
-            with pytest.raises(StorageUnavailable):
-                await storage.finish(lease, Commit(Retry(0.0, "Boom")))
-            with pytest.raises(StorageUnavailable):
-                await storage.take(10, lease_s=60)
+            await refused(storage.finish(lease, Commit(Retry(0.0, "Boom"))))
+            await refused(storage.take(10, lease_s=60))
     await storage.finish(lease, Commit(Retry(0.0, "Boom")))
     # The delivery was stored before the loss was noticed, so the file holds it. Linq delivers it again after the 503.
     assert await storage.put(delivery("c:3", name="w.3")) is False
@@ -216,12 +214,9 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
 ) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"))
     with away(path):
-        with pytest.raises(StorageUnavailable):
-            await storage.has_seen("w.1")
+        await refused(storage.has_seen("w.1"))
         before = wal(path)
-        for refused in (storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check()):
-            with pytest.raises(StorageUnavailable):
-                await refused
+        await refused(storage.put(delivery("c:2", name="w.2")), storage.finish(lease, ACK), storage.check())
         assert wal(path) == before
     assert await storage.put(delivery("c:2", name="w.2")) is True
     await storage.finish(lease, ACK)
@@ -294,10 +289,8 @@ async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: SQLit
     assert await storage.take(10, lease_s=60) == []
     await storage.put(delivery("c:1", name="w.1"))  # prefetched
     with away(path):
-        with pytest.raises(StorageUnavailable):
-            await storage.put(delivery("c:2", name="w.2"))
-        with pytest.raises(StorageUnavailable):
-            await storage.take(10, lease_s=60)
+        await refused(storage.put(delivery("c:2", name="w.2")))
+        await refused(storage.take(10, lease_s=60))
     await storage.check()
     assert await taken(storage) == ["w.1", "w.2"]
 
@@ -324,8 +317,7 @@ async def test_the_next_start_finds_all_accepted_deliveries(
         await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}")) for n in range(50)))
         await storage.take(3, lease_s=60)
         lose(path)
-        with pytest.raises(StorageUnavailable):
-            await storage.put(delivery())
+        await refused(storage.put(delivery()))
     async with SQLiteStorage(path, clock=clock) as storage:
         assert {lease.delivery.id for lease in await storage.take(100, lease_s=60)} >= {f"w.{n}" for n in range(50)}
     assert_intact(path)
@@ -406,10 +398,7 @@ async def test_methods_for_operators_are_refused_and_create_no_file(
 ) -> None:
     lose(path)
     before = {each.name for each in path.parent.iterdir()}
-    with pytest.raises(StorageUnavailable):
-        await storage.retry(["w.1"])
-    with pytest.raises(StorageUnavailable):
-        await storage.backup(tmp_path / "copy.db")
+    await refused(storage.retry(["w.1"]), storage.backup(tmp_path / "copy.db"))
     assert {each.name for each in path.parent.iterdir()} == before
 
 
