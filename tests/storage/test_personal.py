@@ -111,11 +111,8 @@ async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage)
 
 
 async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(storage: Storage) -> None:
-    await handle(
-        storage,
-        said("a", ANN, "group", is_group=True),
-        commit=Commit(Ack(), state=[StateWrite("chat:group", "x", b"1")]),
-    )
+    state = [StateWrite("chat:group", "x", b"1")]
+    await handle(storage, said("a", ANN, "group", is_group=True), commit=Commit(Ack(), state=state))
     await handle(storage, said("b", BOB, "group", is_group=True))
     await storage.forget(ANN)
     assert await everything(storage) == {"w.b"}
@@ -217,7 +214,7 @@ def names(handle: str, document: Any) -> bool:
     return Person(handle, set()).is_named_in(document if isinstance(document, bytes) else json.dumps(document).encode())
 
 
-def test_a_handle_matches_a_whole_value_only() -> None:
+def test_a_handle_of_a_person_matches_a_whole_value_only_in_any_case() -> None:
     assert names(ANN, {"data": {"handles": [{"handle": ANN}]}})
     assert names(ANN, b'{"from": "\\u002b14155550142"}')
     assert not names(ANN, {"text": f"call {ANN} please"})
@@ -225,13 +222,8 @@ def test_a_handle_matches_a_whole_value_only() -> None:
     assert not names(ANN, {"parts": [{"value": ANN, "filename": ANN}], "options": [{"text": ANN}], "first_name": ANN})
     assert not names(ANN, {ANN: 1})
     assert not names(ANN, b"not json " + ANN.encode())
-
-
-def test_an_email_is_found_in_any_case() -> None:
     assert names("Ann@Example.org", {"from": "ann@example.ORG"})
-
-
-def test_the_line_of_the_bot_is_never_matched() -> None:
+    # The line of the bot is no person.
     assert not names(LINE, {"chat": {"owner_handle": ME, "is_group": False, "id": "chat"}})
 
 
