@@ -22,6 +22,7 @@ from storage.conftest import NOON, asked, delivery, leased, open_and_close
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
+from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
 from linqbot.storage.postgres import processes
@@ -43,22 +44,22 @@ def url() -> str:
 
 
 @pytest.fixture
-async def one(url: str, clock: MovableClock) -> AsyncIterator[PostgresStorage]:
+async def one(url: str, clock: MovableClock) -> AsyncIterator[Storage]:
     async with PostgresStorage(url, clock=clock) as storage:
         yield storage
 
 
 @pytest.fixture
-async def two(url: str, clock: MovableClock, one: PostgresStorage) -> AsyncIterator[PostgresStorage]:
+async def two(url: str, clock: MovableClock, one: Storage) -> AsyncIterator[Storage]:
     async with PostgresStorage(url, clock=clock) as storage:
         yield storage
 
 
-async def take(storage: PostgresStorage, limit: int = 10) -> list[Lease]:
+async def take(storage: Storage, limit: int = 10) -> list[Lease]:
     return await storage.take(limit, lease_s=60)
 
 
-async def test_a_delivery_wakes_the_other_process(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_a_delivery_wakes_the_other_process(one: Storage, two: Storage) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.put(delivery(name="w.1"))
     await asyncio.wait_for(woken, PATIENCE_S)
@@ -71,8 +72,7 @@ async def test_a_delivery_wakes_the_other_process(one: PostgresStorage, two: Pos
 
 async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clock: MovableClock) -> None:
     def receipt(name: str) -> Delivery:
-        body = b'{"data":{"id":"msg"}}'
-        return Delivery(name, "r:1", "message.read", body, NOON)
+        return Delivery(name, "r:1", "message.read", b'{"data":{"id":"msg"}}', NOON)
 
     receiver, other = PostgresStorage(url, clock=clock), PostgresStorage(url, clock=clock)
     receiver.settled = ["message.sent", "message.read"]
@@ -91,7 +91,7 @@ async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clo
 
 
 async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_removes_its_head(
-    url: str, one: PostgresStorage, two: PostgresStorage
+    url: str, one: Storage, two: Storage
 ) -> None:
     wanted = {lane: [f"w.{lane}-{n}" for n in range(30)] for lane in ("c:1", "c:2", "c:3")}
     handled: dict[str, list[str]] = {lane: [] for lane in wanted}
@@ -113,7 +113,7 @@ async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_rem
         assert await contents.problems() == []
 
 
-async def test_a_process_learns_which_lanes_another_one_refused(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_a_process_learns_which_lanes_another_one_refused(one: Storage, two: Storage) -> None:
     heard = list[tuple[str | None, float | None]]()
     two.follow_gaps(lambda lane, since: heard.append((lane, since)))
     # Too many to be named mean any lane. The news of the refusals come before those of the next delivery.
@@ -130,7 +130,7 @@ async def test_a_process_learns_which_lanes_another_one_refused(one: PostgresSto
         heard.clear()
 
 
-async def test_a_process_learns_since_when_no_other_one_received(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_a_process_learns_since_when_no_other_one_received(one: Storage, two: Storage) -> None:
     heard = asyncio.Queue[tuple[str | None, float | None]]()
     two.follow_gaps(lambda lane, since: heard.put_nowait((lane, since)))
     await one.announce_gap(NOON - 2500.0)
@@ -148,7 +148,7 @@ async def test_a_process_that_connects_again_may_have_missed_what_others_refused
 
 
 async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
-    one: PostgresStorage, two: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+    one: Storage, two: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = list[str | None]()
     apply = Memory.apply
@@ -166,7 +166,7 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
 
 
 async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
-    one: PostgresStorage, two: PostgresStorage
+    one: Storage, two: Storage
 ) -> None:
     first, second = delivery(), delivery()
     await one.put(first)
@@ -179,19 +179,19 @@ async def test_what_another_process_joined_stays_joined_in_the_process_that_acce
     assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
 
 
-async def test_a_copy_that_another_process_accepted_is_a_duplicate(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_a_copy_that_another_process_accepted_is_a_duplicate(one: Storage, two: Storage) -> None:
     copies = [storage.put(delivery(name="w.1", message_key="m.1")) for storage in (one, two) * 10]
     assert (await asyncio.gather(*copies)).count(True) == 1
 
 
-async def test_a_lane_is_never_leased_by_two_processes(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_a_lane_is_never_leased_by_two_processes(one: Storage, two: Storage) -> None:
     handled: dict[str, list[str]] = {}
 
-    async def put(storage: PostgresStorage, name: str) -> None:
+    async def put(storage: Storage, name: str) -> None:
         for n in range(20):
             await storage.put(delivery(f"c:{n % 4}", name=f"w.{name}{n}"))
 
-    async def work(storage: PostgresStorage) -> None:
+    async def work(storage: Storage) -> None:
         while sum(map(len, handled.values())) < 40:
             for lease in await take(storage, 2):
                 handled.setdefault(lease.delivery.lane, []).append(lease.delivery.id)
@@ -216,9 +216,7 @@ async def waiting_transactions(connection: asyncpg.Connection[asyncpg.Record], c
             await asyncio.sleep(0.01)
 
 
-async def test_deliveries_of_a_lane_become_visible_in_their_order(
-    url: str, one: PostgresStorage, two: PostgresStorage
-) -> None:
+async def test_deliveries_of_a_lane_become_visible_in_their_order(url: str, one: Storage, two: Storage) -> None:
     async with connected(url) as stranger:
         held_up = stranger.transaction()
         await held_up.start()
@@ -235,9 +233,7 @@ async def test_deliveries_of_a_lane_become_visible_in_their_order(
     assert lease.delivery.id == "w.first"
 
 
-async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
-    one: PostgresStorage, two: PostgresStorage
-) -> None:
+async def test_two_processes_cannot_both_write_the_first_value_of_a_state(one: Storage, two: Storage) -> None:
     for lane in ("c:1", "c:2"):
         await one.put(delivery(lane))
     (first,), (second,) = await take(one, 1), await take(two, 1)
@@ -251,7 +247,7 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(
 
 
 async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
-    one: PostgresStorage, two: PostgresStorage
+    one: Storage, two: Storage
 ) -> None:
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     await one.finish(lease, Commit(Ack(), conversations=[asked()]))
@@ -265,15 +261,13 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
     await one.finish(more, ACK)
 
 
-async def test_a_conversation_of_another_process_is_found_by_its_person(
-    one: PostgresStorage, two: PostgresStorage
-) -> None:
+async def test_a_conversation_of_another_process_is_found_by_its_person(one: Storage, two: Storage) -> None:
     lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
     await one.finish(lease, Commit(Ack(), conversations=[asked()]))
     await until(lambda: two.conversations_of("+1"))
 
 
-async def test_an_earlier_timer_of_another_process_is_known(one: PostgresStorage, two: PostgresStorage) -> None:
+async def test_an_earlier_timer_of_another_process_is_known(one: Storage, two: Storage) -> None:
     await one.schedule(Timer("late", NOON + 90, "c:1", "send", b"{}", 60))
     assert await one.next_timer() == NOON + 90
     woken = asyncio.ensure_future(one.changed())
@@ -285,9 +279,7 @@ async def test_an_earlier_timer_of_another_process_is_known(one: PostgresStorage
             await one.changed()
 
 
-async def test_due_timers_fire_in_one_process_only(
-    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
-) -> None:
+async def test_due_timers_fire_in_one_process_only(one: Storage, two: Storage, clock: MovableClock) -> None:
     for n in range(10):
         await one.schedule(Timer(str(n), NOON, f"c:{n}", "send", b"{}", 60))
     fired = await asyncio.gather(*(storage.fire(clock.now()) for storage in (one, two)))
@@ -296,7 +288,7 @@ async def test_due_timers_fire_in_one_process_only(
 
 
 async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
-    url: str, one: PostgresStorage, two: PostgresStorage
+    url: str, one: Storage, two: Storage
 ) -> None:
     await one.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60.0))
     while await is_woken(two):
@@ -312,9 +304,7 @@ async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
     assert await one.next_timer() is None
 
 
-async def test_a_command_writes_beside_the_server_and_wakes_it(
-    url: str, one: PostgresStorage, clock: MovableClock
-) -> None:
+async def test_a_command_writes_beside_the_server_and_wakes_it(url: str, one: Storage, clock: MovableClock) -> None:
     async with PostgresStorage(url, clock=clock, serving=False) as command:
         woken = asyncio.ensure_future(one.changed())
         await command.put(delivery())
@@ -363,7 +353,7 @@ async def gone(url: str) -> None:
 
 
 async def test_the_next_start_counts_the_crash_of_a_killed_process(
-    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
+    url: str, one: Storage, clock: MovableClock, tmp_path: Path
 ) -> None:
     await one.put(delivery(name="w.1"))
     await killed_with_leases(url, 1, tmp_path)
@@ -389,7 +379,7 @@ async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
 
 
 async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
-    url: str, one: PostgresStorage, clock: MovableClock, tmp_path: Path
+    url: str, one: Storage, clock: MovableClock, tmp_path: Path
 ) -> None:
     for n in range(3):
         await one.put(delivery(f"c:{n}", name=f"w.{n}"))
@@ -410,7 +400,7 @@ async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
 
 
 async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
-    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
+    one: Storage, two: Storage, clock: MovableClock
 ) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1", "+2", "+3"])
@@ -424,7 +414,7 @@ async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
 
 
 async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leaves(
-    one: PostgresStorage, two: PostgresStorage, clock: MovableClock
+    one: Storage, two: Storage, clock: MovableClock
 ) -> None:
     for n in range(3):
         await one.put(delivery(name=f"w.{n}"))
@@ -445,7 +435,7 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
 
 
 async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ended_last(
-    one: PostgresStorage, two: PostgresStorage
+    one: Storage, two: Storage
 ) -> None:
     for n in range(2):
         await one.put(delivery(name=f"w.{n}"))
@@ -461,7 +451,7 @@ async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ende
     await two.finish(lease, ACK)
 
 
-async def is_woken(storage: PostgresStorage) -> bool:
+async def is_woken(storage: Storage) -> bool:
     """Tell whether a notification comes: one that was sent with the last commit arrives within milliseconds."""
     try:
         await asyncio.wait_for(storage.changed(), 0.5)
@@ -471,7 +461,7 @@ async def is_woken(storage: PostgresStorage) -> bool:
 
 
 async def test_while_there_are_suspects_processes_that_look_at_once_all_find_work(
-    url: str, one: PostgresStorage, two: PostgresStorage
+    url: str, one: Storage, two: Storage
 ) -> None:
     for n in range(40):
         await one.put(delivery(f"c:{n}"))

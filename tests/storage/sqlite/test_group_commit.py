@@ -16,6 +16,7 @@ from storage.conftest import NOON, delivery, entry, handle_all, leased, taken
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.events import Delivery
+from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
@@ -39,15 +40,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
 
 
 @pytest.fixture
-async def storage(
-    tmp_path: Path, clock: MovableClock, opened: list[sqlite3.Connection]
-) -> AsyncIterator[SQLiteStorage]:
+async def storage(tmp_path: Path, clock: MovableClock, opened: list[sqlite3.Connection]) -> AsyncIterator[Storage]:
     async with SQLiteStorage(tmp_path / "bot.db", clock=clock) as storage:
         yield storage
 
 
 @pytest.fixture
-def db(storage: SQLiteStorage, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+def db(storage: Storage, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
     """The connection through which `storage` writes."""
     (writing,) = opened
     return writing
@@ -69,7 +68,7 @@ def failing_writes(path: Path) -> Iterator[None]:
         yield
 
 
-async def test_turns_in_flight_together_share_their_commits(storage: SQLiteStorage, db: sqlite3.Connection) -> None:
+async def test_turns_in_flight_together_share_their_commits(storage: Storage, db: sqlite3.Connection) -> None:
     async def turn(n: int) -> None:
         lease = await leased(storage, delivery(f"c:{n}"))
         await storage.begin(entry(lease.delivery.id))
@@ -84,7 +83,7 @@ async def test_turns_in_flight_together_share_their_commits(storage: SQLiteStora
 
 
 async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it(
-    storage: SQLiteStorage, db: sqlite3.Connection
+    storage: Storage, db: sqlite3.Connection
 ) -> None:
     assert await storage.take(2, lease_s=60) == []
     for number in range(2):
@@ -104,7 +103,7 @@ async def test_the_file_is_opened_with_full_synchronous_commits(db: sqlite3.Conn
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_a_value_sqlite_cannot_hold_fails_alone(storage: SQLiteStorage) -> None:
+async def test_a_value_sqlite_cannot_hold_fails_alone(storage: Storage) -> None:
     names = [f"w.{n}" for n in range(10)]
     names[4] = "w.\ud800"
     outcomes = await asyncio.gather(*(storage.put(delivery(name=name)) for name in names), return_exceptions=True)
@@ -121,7 +120,7 @@ async def test_an_operation_that_fails_takes_no_place_in_the_backlog(tmp_path: P
 
 
 async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
-    storage: SQLiteStorage, db: sqlite3.Connection, clock: MovableClock
+    storage: Storage, db: sqlite3.Connection, clock: MovableClock
 ) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"))
     await storage.put(delivery("c:2", name="w.2"))
@@ -148,7 +147,7 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
 
 
 async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_works(
-    storage: SQLiteStorage, tmp_path: Path
+    storage: Storage, tmp_path: Path
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     with failing_writes(tmp_path / "bot.db"):
@@ -166,7 +165,7 @@ async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_w
 
 @pytest.mark.parametrize("step", ["begin", "write", "commit"])
 async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
-    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch, step: str
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def stumble(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
@@ -179,7 +178,7 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
 
 
 async def test_an_index_that_could_not_follow_the_disk_is_read_again(
-    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: object) -> None:
         raise RuntimeError("a bug")
@@ -195,9 +194,7 @@ async def test_an_index_that_could_not_follow_the_disk_is_read_again(
     assert await taken(storage) == ["w.2"]
 
 
-async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
-    storage: SQLiteStorage, db: sqlite3.Connection
-) -> None:
+async def test_a_take_that_finds_no_free_lane_needs_no_transaction(storage: Storage, db: sqlite3.Connection) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"), limit=10)
     with commits(db) as made:
         assert await storage.take(9, lease_s=60) == []
@@ -209,7 +206,7 @@ async def test_a_take_that_finds_no_free_lane_needs_no_transaction(
 
 @pytest.mark.parametrize("outcome", [Ack(), Retry(NOON + 100, "Boom")], ids=["ack", "retry"])
 async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
-    storage: SQLiteStorage, clock: MovableClock, outcome: Ack | Retry
+    storage: Storage, clock: MovableClock, outcome: Ack | Retry
 ) -> None:
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
@@ -225,7 +222,7 @@ async def test_a_lease_that_ran_out_is_ended_in_the_transaction_of_a_take(
     assert after == (["w.2"] if isinstance(outcome, Ack) else [])
 
 
-async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, given_up: Delivery) -> None:
+async def retried_elsewhere(storage: Storage, db: sqlite3.Connection, given_up: Delivery) -> None:
     """Make a delivery a dead letter, and put it back through another connection."""
     await storage.finish(await leased(storage, given_up, limit=10), Commit(DeadLetter("Boom")))
     await storage.changed()
@@ -239,7 +236,7 @@ async def retried_elsewhere(storage: SQLiteStorage, db: sqlite3.Connection, give
 
 
 async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transaction(
-    storage: SQLiteStorage, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await retried_elsewhere(storage, db, delivery("c:1", name="w.1"))
 
@@ -255,7 +252,7 @@ async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transac
 
 
 async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
-    storage: SQLiteStorage, db: sqlite3.Connection
+    storage: Storage, db: sqlite3.Connection
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     for name in ("w.1", "w.2"):
@@ -270,7 +267,7 @@ async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
 
 @pytest.mark.parametrize("committed_first", [False, True])
 async def test_a_cancelled_take_gives_its_leases_back_uncounted(
-    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch, committed_first: bool
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, committed_first: bool
 ) -> None:
     await storage.put(delivery())
     await storage.changed()
@@ -298,7 +295,7 @@ async def test_a_cancelled_take_gives_its_leases_back_uncounted(
     assert await storage.depth() == 0
 
 
-async def test_a_cancelled_finish_is_written_or_not_but_never_half(storage: SQLiteStorage) -> None:
+async def test_a_cancelled_finish_is_written_or_not_but_never_half(storage: Storage) -> None:
     lease = await leased(storage, delivery())
     finishing = asyncio.ensure_future(storage.finish(lease, Commit(Ack(), state=[StateWrite("bot", "a", b"1")])))
     await asyncio.sleep(0)
@@ -343,7 +340,7 @@ async def test_taking_costs_the_same_however_long_the_backlog(
         assert await steps_of_a_turn() == short
 
 
-async def test_memory_of_recent_deliveries_is_bounded(storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_of_recent_deliveries_is_bounded(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.indexes.MAX_BYTES", 1000)
     await asyncio.gather(*(storage.put(delivery(f"c:{n}", name=f"w.{n}", body=b"x" * 300)) for n in range(10)))
     leases = await storage.take(10, lease_s=60)

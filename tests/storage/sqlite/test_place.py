@@ -19,6 +19,7 @@ from storage.conftest import delivery, handle, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
@@ -45,7 +46,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
 @pytest.fixture
 async def storage(
     path: Path, clock: MovableClock, opened: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SQLiteStorage]:
+) -> AsyncIterator[Storage]:
     """A storage that checks its file only after commits, so that it does not notice a loss earlier."""
     monkeypatch.setattr(sqlite_storage, "LOOK_EVERY_S", 3600)
     async with SQLiteStorage(path, clock=clock) as storage:
@@ -121,14 +122,14 @@ def assert_intact(path: Path) -> None:
 WAYS = [remove, move, move_folder, copy_in_place, replace_by_other, remove_wal, remove_shm, replace_wal]
 
 
-def sentence(storage: SQLiteStorage) -> str:
+def sentence(storage: Storage) -> str:
     assert storage.trouble is not None
     return storage.trouble
 
 
 @pytest.mark.parametrize("lose", WAYS)
 async def test_no_delivery_is_accepted_that_would_be_lost_and_no_duplicate_is_answered(
-    storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]
+    storage: Storage, path: Path, lose: Callable[[Path], None]
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
@@ -141,13 +142,13 @@ async def test_no_delivery_is_accepted_that_would_be_lost_and_no_duplicate_is_an
 
 
 @pytest.mark.parametrize("lose", [remove, move, copy_in_place])
-async def test_a_running_turn_can_still_read(storage: SQLiteStorage, path: Path, lose: Callable[[Path], None]) -> None:
+async def test_a_running_turn_can_still_read(storage: Storage, path: Path, lose: Callable[[Path], None]) -> None:
     lose(path)
     assert await storage.entries("w.1") == []
     assert await storage.load("bot") == {}
 
 
-async def test_the_error_says_what_happened_and_what_to_do(storage: SQLiteStorage, path: Path) -> None:
+async def test_the_error_says_what_happened_and_what_to_do(storage: Storage, path: Path) -> None:
     restart = "start it again, which alone uses the file that is there now"
     for lose, what, to_do in (
         (remove_shm, "bot.db-shm is gone", "Stop linqbot with SIGTERM"),
@@ -160,7 +161,7 @@ async def test_the_error_says_what_happened_and_what_to_do(storage: SQLiteStorag
         assert to_do in sentence(storage)
 
 
-async def test_a_file_that_cannot_be_looked_at_is_lost_too(storage: SQLiteStorage, path: Path) -> None:
+async def test_a_file_that_cannot_be_looked_at_is_lost_too(storage: Storage, path: Path) -> None:
     elsewhere = path.parent.with_name("elsewhere")
     move_folder(path)
     path.parent.touch()
@@ -190,9 +191,7 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
     assert "Put the same file back" in logs[0]["error"]
 
 
-async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_back(
-    storage: SQLiteStorage, path: Path
-) -> None:
+async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_back(storage: Storage, path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lease = await leased(storage, delivery("c:2", name="w.2"))
     with away(path):
@@ -209,9 +208,7 @@ async def test_operations_refused_while_the_file_was_away_succeed_when_it_is_bac
     assert storage.trouble is None
 
 
-async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
-    storage: SQLiteStorage, path: Path
-) -> None:
+async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(storage: Storage, path: Path) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"))
     with away(path):
         await refused(storage.has_seen("w.1"))
@@ -222,7 +219,7 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(
     await storage.finish(lease, ACK)
 
 
-async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, commit: Commit) -> None:
+async def finish_in_lost_file(storage: Storage, path: Path, lease: Lease, commit: Commit) -> None:
     """End a turn while the file is away, and again when it is back."""
     with away(path), pytest.raises(StorageUnavailable):
         await storage.finish(lease, commit)
@@ -232,7 +229,7 @@ async def finish_in_lost_file(storage: SQLiteStorage, path: Path, lease: Lease, 
 
 @pytest.mark.parametrize("commit", [ACK, Commit(Retry(0.0, "Boom"))], ids=["ack", "retry"])
 async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
-    storage: SQLiteStorage, path: Path, commit: Commit
+    storage: Storage, path: Path, commit: Commit
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lease = await leased(storage, delivery("c:1", name="w.2"))
@@ -242,7 +239,7 @@ async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
 
 
 async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_lost_file(
-    storage: SQLiteStorage, path: Path
+    storage: Storage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     with away(path), pytest.raises(StorageUnavailable):
@@ -253,7 +250,7 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
 
 
 async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_of_a_turn_reached_the_lost_file(
-    storage: SQLiteStorage, path: Path
+    storage: Storage, path: Path
 ) -> None:
     lease = await leased(storage, delivery("c:1", name="w.1"), delivery("c:1", name="w.2"), limit=10)
     await storage.changed()
@@ -263,7 +260,7 @@ async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_o
 
 
 async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
-    storage: SQLiteStorage, path: Path
+    storage: Storage, path: Path
 ) -> None:
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
@@ -276,7 +273,7 @@ async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_fi
     assert (again.delivery.id, again.delivery.body) == ("w.1", b"both")
 
 
-async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage: SQLiteStorage, path: Path) -> None:
+async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage: Storage, path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     with away(path), pytest.raises(StorageUnavailable):
         await storage.take(10, lease_s=60)
@@ -285,7 +282,7 @@ async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage
     await storage.finish(lease, ACK)
 
 
-async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: SQLiteStorage, path: Path) -> None:
+async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: Storage, path: Path) -> None:
     assert await storage.take(10, lease_s=60) == []
     await storage.put(delivery("c:1", name="w.1"))  # prefetched
     with away(path):
@@ -394,7 +391,7 @@ async def test_a_server_that_lost_its_file_does_not_touch_the_file_of_the_next_s
 
 @pytest.mark.parametrize("lose", [remove, replace_by_other])
 async def test_methods_for_operators_are_refused_and_create_no_file(
-    storage: SQLiteStorage, path: Path, tmp_path: Path, lose: Callable[[Path], None]
+    storage: Storage, path: Path, tmp_path: Path, lose: Callable[[Path], None]
 ) -> None:
     lose(path)
     before = {each.name for each in path.parent.iterdir()}
@@ -447,7 +444,7 @@ async def test_on_file_systems_without_inode_numbers_only_a_missing_file_is_noti
 
 
 async def test_a_check_writes_durably_and_leaves_nothing_behind(
-    storage: SQLiteStorage, opened: list[sqlite3.Connection]
+    storage: Storage, opened: list[sqlite3.Connection]
 ) -> None:
     made: list[str] = []
     (db,) = opened
@@ -459,7 +456,7 @@ async def test_a_check_writes_durably_and_leaves_nothing_behind(
 
 
 async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
-    storage: SQLiteStorage, path: Path
+    storage: Storage, path: Path
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
     with away(path), pytest.raises(StorageUnavailable):

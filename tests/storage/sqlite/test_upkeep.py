@@ -19,6 +19,7 @@ from storage.conftest import NOON, delivery, entry, handle, leased
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events import Delivery
+from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.personal import Found, Person, StoredRow
@@ -34,7 +35,7 @@ MARKER = b"planted-marker"
 LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="there no process can limit the size of its files")
 
 
-async def dead_letter(storage: SQLiteStorage, *deliveries: Delivery) -> None:
+async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
     for each in deliveries:
         await handle(storage, each, commit=Commit(DeadLetter("Boom")))
 
