@@ -17,12 +17,19 @@ from linqbot.clock import MovableClock
 from linqbot.linq.signatures import sign_probe
 from linqbot.plugins.loading import load
 from linqbot.server.app import create_app
-from linqbot.server.refusals import EVERY_S, KEEP_S, LINES, BoundedLog, RefusalRecord, read
+from linqbot.server.refusals import EVERY_S, KEEP_S, LINES, BoundedLog, RefusalCount, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
 NOON = 1_800_000_000.0
+
+
+def refused_in(path: Path) -> tuple[RefusalCount, ...]:
+    """Return the refusals in a record that is written."""
+    found = read(path)
+    assert found is not None
+    return found.refused
 
 
 async def test_a_record_holds_counts_and_times_by_reason(tmp_path: Path) -> None:
@@ -35,9 +42,7 @@ async def test_a_record_holds_counts_and_times_by_reason(tmp_path: Path) -> None
     clock.advance(10)
     record.note("forged", "sub-1")
     await record.close()
-    found = read(path)
-    assert found is not None
-    assert [(each.reason, each.subscription_id, each.count, each.last_at - NOON) for each in found.refused] == [
+    assert [(each.reason, each.subscription_id, each.count, each.last_at - NOON) for each in refused_in(path)] == [
         ("forged", None, 1000, 0), ("busy", None, 1, 0), ("forged", "sub-1", 1, 10),
     ]  # fmt: skip
     assert path.stat().st_mode & 0o777 == 0o600
@@ -52,15 +57,11 @@ async def test_a_later_server_continues_the_record_without_what_is_old(tmp_path:
         record.note(reason)
         await record.close()
         clock.advance(KEEP_S / 2 + 1)
-    found = read(path)
-    assert found is not None
-    assert {each.reason: each.count for each in found.refused} == {"forged": 1, "busy": 1}
+    assert {each.reason: each.count for each in refused_in(path)} == {"forged": 1, "busy": 1}
     record = RefusalRecord(path, clock)
     record.open()
     await record.close()
-    again = read(path)
-    assert again is not None
-    assert [each.reason for each in again.refused] == ["busy"]
+    assert [each.reason for each in refused_in(path)] == ["busy"]
 
 
 async def test_a_folder_that_cannot_be_written_is_no_problem(tmp_path: Path) -> None:
@@ -135,9 +136,7 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
             assert await post(claimed | {named: "sub-1"}) == 401
             assert await post(claimed | {named: "made-up"}) == 401
             assert await post(signed(body)) == 200
-    found = read(path)
-    assert found is not None
-    assert {(each.reason, each.subscription_id): each.count for each in found.refused} == {
+    assert {(each.reason, each.subscription_id): each.count for each in refused_in(path)} == {
         ("forged", None): 5,
         ("forged", "sub-1"): 1,
     }

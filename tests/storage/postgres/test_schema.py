@@ -30,6 +30,17 @@ def url() -> str:
     return empty_storage_url("schema")
 
 
+def new_role(name: str, options: str = "") -> None:
+    execute(server_url(), f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN {options}", one_by_one=True)
+
+
+def new_database(name: str, options: str = "") -> str:
+    """Create a database, and return the URL of a storage in it."""
+    base = server_url()
+    execute(base, f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} {options}", one_by_one=True)
+    return base.replace("/postgres?", f"/{name}?")
+
+
 async def test_processes_that_start_at_once_create_one_schema() -> None:
     url = dropped_storage_url("fresh")
     storages = [PostgresStorage(url) for _ in range(4)]
@@ -94,32 +105,24 @@ async def test_a_command_creates_no_schema() -> None:
 
 
 async def test_an_old_pgmq_is_refused() -> None:
-    base = server_url()
-    execute(base, "DROP DATABASE IF EXISTS old_pgmq; CREATE DATABASE old_pgmq", one_by_one=True)
-    old = base.replace("/postgres?", "/old_pgmq?")
+    old = new_database("old_pgmq")
     execute(old, "CREATE SCHEMA pgmq; CREATE TABLE pgmq.meta (queue_name text)")
     with pytest.raises(ConfigError, match=r"pgmq older than 1\.11\.1"):
         await open_and_close(PostgresStorage(old))
 
 
 async def test_a_user_who_may_not_create_the_schema_is_told_so() -> None:
-    base = server_url()
-    execute(base, "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
+    new_role("guest")
     with pytest.raises(ConfigError, match="Grant CREATE"):
-        await open_and_close(PostgresStorage(base.replace("postgres:@", "guest@") + "&schema=theirs"))
+        await open_and_close(PostgresStorage(server_url().replace("postgres:@", "guest@") + "&schema=theirs"))
 
 
 async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_first() -> None:
-    base = server_url()
     page = (Path(__file__).parents[3] / "docs" / "deploy" / "postgresql.md").read_text()
     grants = [grant.replace("TO bot", "TO second") for grant in re.findall(r"`(GRANT [^`]+ TO bot)`", page)]
-    execute(base, "DROP DATABASE IF EXISTS grants; CREATE DATABASE grants", one_by_one=True)
-    shared = base.replace("/postgres?", "/grants?")
-    execute(
-        base,
-        "DROP ROLE IF EXISTS second; CREATE ROLE second LOGIN; GRANT CREATE ON DATABASE grants TO second",
-        one_by_one=True,
-    )
+    shared = new_database("grants")
+    new_role("second")
+    execute(server_url(), "GRANT CREATE ON DATABASE grants TO second")
     async with PostgresStorage(shared):
         execute(shared, "; ".join(grants))
         async with PostgresStorage(as_role(shared, "second") + "&schema=second") as storage:
@@ -128,24 +131,18 @@ async def test_the_documented_grants_for_a_second_bot_give_it_no_queue_of_the_fi
             async with connected(shared) as connection:
                 assert await connection.fetchval(readable) is False
     assert len(grants) == 2
-    execute(base, "DROP DATABASE grants WITH (FORCE); DROP ROLE second", one_by_one=True)
+    execute(server_url(), "DROP DATABASE grants WITH (FORCE); DROP ROLE second", one_by_one=True)
 
 
 async def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
-    base = server_url()
-    execute(
-        base,
-        "DROP DATABASE IF EXISTS latin; "
-        "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
-        one_by_one=True,
-    )
+    latin = new_database("latin", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     with pytest.raises(ConfigError, match=r"encoding LATIN1.*ENCODING 'UTF8'"):
-        await open_and_close(PostgresStorage(base.replace("/postgres?", "/latin?")))
+        await open_and_close(PostgresStorage(latin))
 
 
 async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -> None:
     await open_and_close(PostgresStorage(url))
-    execute(server_url(), "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN SUPERUSER", one_by_one=True)
+    new_role("reader", "SUPERUSER")
     execute(server_url(), "ALTER ROLE reader SET default_transaction_read_only = on")
     with pytest.raises(StorageUnavailable, match=r"read-only.*standby.*target_session_attrs=read-write"):
         await open_and_close(PostgresStorage(as_role(url, "reader")))
@@ -158,7 +155,7 @@ async def test_a_database_that_is_read_only_is_named_with_the_remedy(url: str) -
 async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_is_told_which() -> None:
     url = dropped_storage_url("foreign")
     await open_and_close(PostgresStorage(url))
-    execute(server_url(), "DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN", one_by_one=True)
+    new_role("guest")
     with pytest.raises(
         StorageUnavailable, match=r"permission denied for schema foreign \(42501\)\. Let the owner .* USAGE"
     ):

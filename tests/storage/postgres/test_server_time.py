@@ -37,6 +37,8 @@ class WallClock:
 
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    """The clock of the machine. No sweep compares it with the clock of the database while a test runs."""
+    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     clock = WallClock()
     monkeypatch.setattr(time, "time", clock.time)
     monkeypatch.setattr(SystemClock, "now", staticmethod(clock.time))
@@ -66,10 +68,7 @@ def test_the_steady_clock_does_not_follow_the_clock_of_the_machine(wall: WallClo
 
 @pytest.mark.process
 @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
-async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
-    wall: WallClock, monkeypatch: pytest.MonkeyPatch, step_s: float
-) -> None:
-    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
+async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(wall: WallClock, step_s: float) -> None:
     url = empty_storage_url("clocks")
     waits = f"SELECT extract(epoch FROM vt - clock_timestamp())::float8 FROM pgmq.q_{Address.parse(url).schema}"
     async with PostgresStorage(url) as opened:
@@ -90,7 +89,6 @@ async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(
 async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
     wall: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     monkeypatch.setattr(processes, "TICK_S", 0.01)
     with capture_logs() as logs:
         async with PostgresStorage(empty_storage_url("clocks")) as opened, asyncio.timeout(PATIENCE_S):
@@ -103,9 +101,8 @@ async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
 
 @pytest.mark.process
 async def test_what_another_process_stored_is_known_although_the_clock_of_this_machine_is_days_ahead(
-    wall: WallClock, monkeypatch: pytest.MonkeyPatch
+    wall: WallClock,
 ) -> None:
-    monkeypatch.setattr(processes, "SWEEP_S", 3600.0)
     url = empty_storage_url("clocks")
     async with PostgresStorage(url) as one, PostgresStorage(url) as two:
         await one.put(delivery(name="w.1"))
