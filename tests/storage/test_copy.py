@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -151,25 +152,14 @@ async def test_a_full_inbox_is_the_same_by_digest_in_postgresql_and_back_in_a_fi
     assert len({report.digest and report.digest.whole for report in reports}) == 1
 
 
-async def test_a_copy_knows_the_deliveries_and_the_messages_that_the_first_storage_had_finished(
-    full: str, tmp_path: Path
-) -> None:
-    there = f"sqlite:///{tmp_path}/there.db"
-    await copy(full, there)
-    async with open_storage(there) as storage:
-        known = ("w.1", "m.1"), ("w.1", "m.other"), ("w.other", "m.1"), ("w.2", None), ("w.other", "m.2b")
-        for name, message_key in known:
-            assert await storage.put(delivery("c:again", name=name, message_key=message_key)) is False
-        assert await storage.put(delivery("c:again", name="w.other", message_key="m.other"))
-        assert await storage.seen(["m.1", "m.2b"]) == {"m.1": True, "m.2b": False}
-
-
 async def test_a_copy_goes_on_where_the_first_storage_was(full: str) -> None:
     there = dropped_storage_url("goes_on")
     await copy(full, there)
     ends: list[object] = []
     for url in (full, there):
         async with open_storage(url, keep_days=9) as storage:
+            for name, message_key in (("w.1", "m.1"), ("w.1", "m.other"), ("w.other", "m.1"), ("w.other", "m.2b")):
+                assert await storage.put(delivery("c:again", name=name, message_key=message_key)) is False
             taken = {each.delivery.lane: each for each in await storage.take(500, lease_s=60)}
             assert "c:2" not in taken, "its retry is due in an hour"
             assert taken["c:many-3"].delivery.id == "w.many-3"
@@ -337,21 +327,18 @@ async def test_every_column_of_both_backends_is_copied(full: str, tmp_path: Path
     sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
     async with connected(there) as connection:
         rows = await connection.fetch(sql)
-    columns: dict[str, set[str]] = {}
+    columns = defaultdict[str, set[str]](set)
     for table, column in rows:
-        columns.setdefault(table, set()).add(column)
+        columns[table].add(column)
     columns["delivery"] |= columns.pop("body") | {"leased"}
     del columns["process"]
     del columns["head"]  # triggers fill it
-    assert {table: names - own for table, names in columns.items()} == {
-        table: set(names) - own for table, names in TABLES.items()
-    }
+    copied = {table: set(names) - own for table, names in TABLES.items()}
+    assert {table: names - own for table, names in columns.items()} == copied
     with closing(sqlite3.connect(tmp_path / "full.db")) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         of_file = {table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")} for table in tables}
     of_file["delivery"] |= of_file.pop("body")
     # In a copy, a message key is a row of its own.
     of_file["seen"] ^= {"delivery_id", "message_key"}
-    assert {table: names - own for table, names in of_file.items()} == {
-        table: set(names) - own for table, names in TABLES.items()
-    }
+    assert {table: names - own for table, names in of_file.items()} == copied
