@@ -14,7 +14,7 @@ import httpx
 import pytest
 from asgi_client import SECRET, posted, running_client
 from fakes import CHAT, Linq, settled, text_body
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from pydantic_core import from_json
 
 from linqbot import Bot
@@ -147,8 +147,7 @@ async def test_an_app_that_stops_does_not_wait_for_the_storage() -> None:
         storage.error = StorageUnavailable("locked")
         storage.may_end.clear()
         await door.deliver()
-        while not storage.at_once:
-            await asyncio.sleep(0.001)
+        await until(lambda: storage.at_once)
         assert await door.ready() == (503, "locked")
     assert storage.at_once == 0
 

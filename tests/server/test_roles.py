@@ -13,7 +13,7 @@ from asgi_client import SECRET, posted, running_client
 from fakes import Linq, delivery, text_body
 from gap_harness import Harness
 from one_handler import bot_of
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
@@ -90,8 +90,7 @@ async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_r
     storage.is_shared = is_shared
     app = create_app(bot, client=linq.client, storage=storage, secrets=[SECRET], role=role)
     async with running(app), asyncio.timeout(PATIENCE_S):
-        while not storage.has_failed:
-            await asyncio.sleep(0)
+        await until(lambda: storage.has_failed)
         await storage.put(delivery(text_body()))
         await handled.get()
     assert ("chats.retrieve" in [call.name for call in linq.calls]) is is_shared
