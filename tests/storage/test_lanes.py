@@ -31,20 +31,10 @@ def test_adopting_rows_keeps_leases_on_heads_that_are_still_there() -> None:
     kept, removed = lanes.lease(2, now=0, monotonic=0, until=100)
     (late,) = lanes.lease(1, now=0, monotonic=0, until=10)
     assert lanes.lease(0, now=10, monotonic=10, until=100) == []
-    adopted = lanes.adopt(
-        [
-            (1, "kept", 0.0, 0, False),
-            (3, "late", 0.0, 0, False),
-            (4, "removed", 0.0, 0, False),
-            (5, "waits", 50.0, 0, False),
-        ]
-    )
+    rows = ((1, "kept", 0.0), (3, "late", 0.0), (4, "removed", 0.0), (5, "waits", 50.0))
+    adopted = lanes.adopt([(*row, 0, False) for row in rows])
     assert adopted.depth == 4
-    assert (adopted.leased_by(kept.token), adopted.leased_by(removed.token), adopted.leased_by(late.token)) == (
-        1,
-        None,
-        3,
-    )
+    assert [adopted.leased_by(lease.token) for lease in (kept, removed, late)] == [1, None, 3]
     free = adopted.lease(10, now=11, monotonic=11, until=100)
     assert [(lease.seq, lease.overdue) for lease in free] == [(3, True), (4, False)]
     assert [lease.seq for lease in adopted.lease(10, now=50, monotonic=50, until=99)] == [5]

@@ -60,10 +60,8 @@ async def test_what_joined_and_what_was_known_has_an_outcome_too(storage: Storag
     assert not await storage.put(delivery(name="w.2b", message_key="m.2"))
     await storage.put(delivery("c:9"))  # what was known is stored after the answer, before the next operation
     found = await storage.outcomes(["1"])
-    assert [(each.delivery, each.outcome, each.message_id) for each in found] == [
-        ("w.2", "joined", "2"),
-        ("w.2b", "duplicate", "2"),
-    ]
+    said = [(each.delivery, each.outcome, each.message_id) for each in found]
+    assert said == [("w.2", "joined", "2"), ("w.2b", "duplicate", "2")]
     assert found[0].why == "w.1"
 
 

@@ -81,17 +81,10 @@ async def test_the_file_of_a_release_is_migrated_with_all_rows_and_served(file: 
             return not await storage.waiting() and len(linq.said) == 5
 
         await until(is_handled)
-        assert sorted(linq.said) == [
-            "Better now.",
-            "Booked, Dana: K-1, visit 1.",
-            "Come in.",
-            "It is time.",
-            "July is out.",
-        ]
-        assert {each.handle: each.outcome for each in await storage.recipients("july")} == {
-            PERSON: "sent",
-            FRIEND: "sent",
-        }
+        said = ["Better now.", "Booked, Dana: K-1, visit 1.", "Come in.", "It is time.", "July is out."]
+        assert sorted(linq.said) == said
+        outcomes = {each.handle: each.outcome for each in await storage.recipients("july")}
+        assert outcomes == {PERSON: "sent", FRIEND: "sent"}
         assert await storage.load(f"person:{PERSON}") == {"Guest": Guest(visits=1).model_dump_json().encode()}
         assert await storage.conversations() == []
         assert await storage.scheduled() == []

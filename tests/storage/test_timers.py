@@ -60,11 +60,8 @@ async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(storage: Stor
 async def test_a_cancellation_is_on_record_with_its_result(storage: Storage) -> None:
     await storage.schedule(timer("t", 0))
     assert [await storage.cancel("t", entry("w.1", slot)) for slot in ("c0", "c1")] == [True, False]
-    known = await storage.entries("w.1")
-    assert [(each.slot, each.status, each.answer) for each in known] == [
-        ("c0", "accepted", b"true"),
-        ("c1", "accepted", b"false"),
-    ]
+    said = [(each.slot, each.status, each.answer) for each in await storage.entries("w.1")]
+    assert said == [("c0", "accepted", b"true"), ("c1", "accepted", b"false")]
 
 
 async def test_a_turn_schedules_and_cancels_timers_when_it_ends(storage: Storage) -> None:
@@ -160,10 +157,8 @@ async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(
             await storage.schedule(each)
         await storage.fire(clock.now())
     async with closed_storage as storage:
-        assert {each.id: each.is_parked for each in await storage.recurring("schedule")} == {
-            "daily": True,
-            "weekly": False,
-        }
+        parked = {each.id: each.is_parked for each in await storage.recurring("schedule")}
+        assert parked == {"daily": True, "weekly": False}
         (stretch,) = await storage.recurring("repeat")
         assert stretch.id == "stretch"
         assert await storage.recurring("repeat", lane=stretch.lane) == [stretch]
@@ -192,11 +187,7 @@ async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends
     clock.advance(60)
     assert (await storage.schedule(replace(begun, due=clock.now())), await storage.fire(clock.now())) == (False, 0)
     assert await storage.timer("outage.1") is not None
-    await handle(
-        storage,
-        Delivery("w.1", "c:1", "message.received", b"{}", clock.now()),
-        commit=Commit(Ack(), cancelled=["outage.1", "outage.2"]),
-    )
+    await handle(storage, delivery(), commit=Commit(Ack(), cancelled=["outage.1", "outage.2"]))
     assert await storage.timer("outage.1") is None
     assert await storage.schedule(replace(begun, due=clock.now())) is True
     assert await storage.fire(clock.now()) == 1

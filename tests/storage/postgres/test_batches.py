@@ -61,6 +61,11 @@ async def storage(clock: MovableClock) -> AsyncIterator[PostgresStorage]:
         yield storage
 
 
+def accepted(lease: Lease) -> Commit:
+    """Return the end of a turn whose only call was accepted."""
+    return Commit(Ack(), entries=[entry(lease.delivery.id, status="accepted")], has_all_entries=True)
+
+
 class Followed(PostgresStorage):
     """A storage that notes when the worker waits, with nothing left to do."""
 
@@ -135,13 +140,10 @@ async def test_what_waits_in_one_lane_is_not_read_for_another() -> None:
             await asyncio.gather(*(storage.put(delivery(f"c:{n % 5}")) for n in range(20)))
             _, *others = await storage.take(10, lease_s=60)
             async with connection.transaction():
-                assert [each.lane for each in await following(PostgresReader(connection, 0.0), "c:4", 10)] == [
-                    "c:4"
-                ] * 3
-                tokens = [lease.token for lease in others]
-                await connection.fetch(
-                    "SELECT end_turns($1, $2, NULL, 0, 60)", [lease.delivery.lane for lease in others], tokens
-                )
+                found = await following(PostgresReader(connection, 0.0), "c:4", 10)
+                assert [each.lane for each in found] == ["c:4"] * 3
+                lanes, tokens = zip(*((lease.delivery.lane, lease.token) for lease in others), strict=True)
+                await connection.fetch("SELECT end_turns($1, $2, NULL, 0, 60)", lanes, tokens)
                 read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'delivery'::regclass"
                 assert await connection.fetchval(read) < 50
         finally:
@@ -171,28 +173,19 @@ async def test_deliveries_entries_ends_of_turns_and_the_next_take_are_one_statem
     *_, following = await asyncio.gather(
         busy.begin(entry("w.4"), going_on),
         busy.put(delivery("c:new", name="w.10")),
-        *(
-            busy.finish(
-                lease, Commit(Ack(), entries=[entry(lease.delivery.id, status="accepted")], has_all_entries=True)
-            )
-            for lease in ending
-        ),
+        *(busy.finish(lease, accepted(lease)) for lease in ending),
         busy.take(10, lease_s=60),
     )
     assert len(statements) == 1
     assert isinstance(following, list)
     assert [lease.delivery.id for lease in following] == ["w.5", "w.6", "w.7", "w.8", "w.10"]
-    assert [[found.status for found in await busy.entries(f"w.{n}")] for n in (0, 3, 4)] == [
-        ["accepted"],
-        ["accepted"],
-        ["attempting"],
-    ]
+    found = [[each.status for each in await busy.entries(f"w.{n}")] for n in (0, 3, 4)]
+    assert found == [["accepted"], ["accepted"], ["attempting"]]
 
 
 async def test_a_turn_ends_in_the_batch_that_begins_its_last_entry(busy: PostgresStorage) -> None:
     lease = await leased(busy, delivery(name="w.1"))
-    ended = Commit(Ack(), entries=[entry("w.1", status="accepted")], has_all_entries=True)
-    await asyncio.gather(busy.begin(entry("w.1"), lease), busy.finish(lease, ended))
+    await asyncio.gather(busy.begin(entry("w.1"), lease), busy.finish(lease, accepted(lease)))
     assert [found.status for found in await busy.entries("w.1")] == ["accepted"]
     assert await busy.depth() == 0
 

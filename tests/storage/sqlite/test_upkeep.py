@@ -36,8 +36,7 @@ LIMITED = pytest.mark.skipif(sys.platform == "win32", reason="there no process c
 
 
 async def dead_letter(storage: Storage, *deliveries: Delivery) -> None:
-    for each in deliveries:
-        await handle(storage, each, commit=Commit(DeadLetter("Boom")))
+    await handle(storage, *deliveries, commit=Commit(DeadLetter("Boom")))
 
 
 def from_ann(n: int, size: int = 100) -> Delivery:
@@ -67,7 +66,7 @@ async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_it
         assert await server.take(10, lease_s=60) == []
         await server.finish(running, Commit(Ack()))
         for name, run in (("w.dead", 0), ("w.done", 1)):
-            (lease,) = await server.take(10, lease_s=60)
+            lease = await leased(server)
             assert (lease.delivery.id, lease.replay) == (name, run)
             await server.finish(lease, Commit(Ack()))
 
@@ -242,12 +241,8 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         await storage.put(from_ann(2))
         forgotten = await storage.forget(ANN)
         assert searches[0].left == {"w.ann-1"}
-        assert (forgotten.rows["delivery"], forgotten.rows["done"], forgotten.rows["timer"], forgotten.left) == (
-            1,
-            1,
-            1,
-            (),
-        )
+        assert [forgotten.rows[table] for table in ("delivery", "done", "timer")] == [1, 1, 1]
+        assert forgotten.left == ()
         assert MARKER not in bytes_of(path)
 
 

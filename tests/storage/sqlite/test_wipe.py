@@ -131,17 +131,8 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
     delivery = replace(message(name, turn), lane=f"x:{name}")
     entries = []
     for n in range(turn.sends if turn.end != "waits" else 0):
-        entry = JournalEntry(
-            delivery.id,
-            0,
-            str(n),
-            f"key-{name}-{n}",
-            "keyed",
-            answer(turn).to_json(),
-            "attempting",
-            NOON,
-            origin=origin(turn),
-        )
+        key, said = f"key-{name}-{n}", answer(turn).to_json()
+        entry = JournalEntry(delivery.id, 0, str(n), key, "keyed", said, "attempting", NOON, origin=origin(turn))
         await storage.begin(entry)
         said = json.dumps({"chat_id": chat_of(turn), "message": {"id": f"sent-{name}-{n}"}}).encode()
         sent = {"answer": said, "message_id": f"sent-{name}-{n}", "chat_id": chat_of(turn)}
