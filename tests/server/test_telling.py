@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -349,18 +349,15 @@ async def test_a_dead_letter_of_yesterday_is_no_news(clock: MovableClock) -> Non
 async def test_processes_and_restarts_tell_one_trouble_once(make_storage: MakeStorage, clock: MovableClock) -> None:
     async with hook_served() as hook:
         telling = Telling((hook.url,))
-        async with make_storage() as one:
+        async with make_storage() as one, AsyncExitStack() as others:
             watches = [watching(telling, Linq(), one, clock)]
-            other = make_storage() if isinstance(one, PostgresStorage) else one
-            if other is not one:
-                await other.__aenter__()
+            if isinstance(one, PostgresStorage):
+                other = await others.enter_async_context(make_storage())
                 watches.append(watching(telling, Linq(), other, clock))
             await give_up(one, "w.1")
             for _ in range(3):
                 await asyncio.gather(*(each.look() for each in watches * 2))
                 clock.advance(60)
-            if other is not one:
-                await other.__aexit__(None, None, None)
             assert hook.said() == [("dead_letters", "began")]
             if isinstance(one, MemoryStorage):
                 return
@@ -372,9 +369,7 @@ async def test_processes_and_restarts_tell_one_trouble_once(make_storage: MakeSt
         assert hook.said() == [("dead_letters", "over")]
 
 
-async def test_a_target_that_refuses_is_tried_again_and_keeps_no_other_waiting(
-    clock: MovableClock,
-) -> None:
+async def test_a_target_that_refuses_is_tried_again_and_keeps_no_other_waiting(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook, hook_served() as other:
         watch = watching(Telling((hook.url, other.url)), Linq(), storage, clock)
         await give_up(storage, "w.1")
@@ -392,11 +387,7 @@ async def test_a_target_that_refuses_is_tried_again_and_keeps_no_other_waiting(
             await watch.look()
             clock.advance(60)
         assert (hook.said(), other.said()) == ([("dead_letters", "began")], [])
-        shown = repr(logs) + repr(
-            Telling(
-                (hook.url,),
-            )
-        )
+        shown = repr(logs) + repr(Telling((hook.url,)))
         assert "secret" not in shown
         assert "status 500" in shown
 
@@ -475,19 +466,11 @@ def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> Non
     assert settings.without_telling().telling() is None
     with pytest.raises(ConfigError, match="LINQBOT_SMTP_URL is not set"):
         from_env({"LINQBOT_TELL": given}).telling()
-    for wrong in (
-        "ftp://hidden",
-        "sms:hidden",
-        "sms:",
-        "mailto:hidden",
-        "mailto:a@hidden,b",
-        "mailto:<a@hidden>",
-        "hidden",
-    ):
+    neither = r"LINQBOT_TELL does not fit: an address is neither sms:\+1"
+    mails = ("mailto:hidden", "mailto:a@hidden,b", "mailto:<a@hidden>")
+    for wrong in ("ftp://hidden", "sms:hidden", "sms:", *mails, "hidden"):
         with subtests.test(wrong):
-            with pytest.raises(
-                ConfigError, match=r"LINQBOT_TELL does not fit: an address is neither sms:\+1"
-            ) as refused:
+            with pytest.raises(ConfigError, match=neither) as refused:
                 from_env({"LINQBOT_TELL": f"https://a.example/x,{wrong.replace(',', ' ')}"}).telling()
             assert "hidden" not in str(refused.value)
     with pytest.raises(ConfigError, match="LINQBOT_HEARTBEAT_URL does not fit: an address is not https") as refused:

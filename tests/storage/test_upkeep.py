@@ -130,10 +130,8 @@ async def test_a_retry_makes_the_storage_forget_no_other_delivery(storage: Stora
     for n in range(2, 5):
         await handle(storage, delivery("c:1", name=f"w.{n}", message_key=f"m.{n}"))
     assert await storage.retry(["w.1"]) == 1
-    assert await storage.seen(["w.1", "w.2", "m.2", "w.3", "w.4", "m.4", "w.5"]) == {
-        "w.1": False,
-        **dict.fromkeys(("w.2", "m.2", "w.3", "w.4", "m.4"), True),
-    }
+    done = dict.fromkeys(("w.2", "m.2", "w.3", "w.4", "m.4"), True)
+    assert await storage.seen(["w.1", *done, "w.5"]) == {"w.1": False} | done
 
 
 async def test_a_retried_delivery_is_a_known_duplicate_while_it_waits(storage: Storage, clock: MovableClock) -> None:

@@ -184,10 +184,8 @@ async def test_the_loss_and_the_return_are_noticed_while_nothing_is_written_and_
                     await until(lambda: storage.trouble is not None)
                     await asyncio.sleep(0.05)
                 await until(lambda: storage.trouble is None)
-    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
-        ("storage.lost", "error"),
-        ("storage.found", "info"),
-    ] * 2
+    noticed = [("storage.lost", "error"), ("storage.found", "info")]
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == noticed * 2
     assert "Put the same file back" in logs[0]["error"]
 
 
