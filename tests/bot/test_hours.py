@@ -8,6 +8,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import pytest
+from answers import answers
 from hypothesis import given
 from hypothesis import strategies as st
 from one_handler import says
@@ -256,8 +257,7 @@ async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
         await reply_to(owner, "sold out")
         await guest.text("hello")
         await guest.advance(18 * 3600)
-        await guest.text("hello")
-        assert await guest.replies() == ["Welcome!", "Closed.", "Welcome!"]
+        assert await answers(guest, "hello") == ["Welcome!", "Closed.", "Welcome!"]
 
 
 @pytest.mark.slow
@@ -291,8 +291,7 @@ async def test_the_owner_writes_in_the_language_of_the_bot(subtests: pytest.Subt
             async with talking(salon(language), start=WEDNESDAY) as phone:
                 owner = phone.person(OWNER)
                 for text in texts:
-                    await owner.text(text)
-                    await owner.replies()
+                    await answers(owner, text)
                 assert await stored(phone) == ChangedHours(
                     week={"sat": "9:00-14:00", "sun": "closed"},
                     days={

@@ -147,8 +147,8 @@ class Outside:
             raise Failed(529)
 
 
-def without_number(text: str) -> str:
-    return text.partition(" (")[0]
+def without_numbers(texts: Iterable[str]) -> list[str]:
+    return [text.partition(" (")[0] for text in texts]
 
 
 def bot_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.approvals import question
 from pydantic_ai import Agent, ApprovalRequired, RunContext
@@ -74,8 +75,7 @@ async def test_an_approved_call_is_remembered_with_the_message_that_led_to_it() 
         await phone.text("A table at 8")
         await phone.react(await phone.next_reply(), "like")
         await phone.replies()
-        await phone.text("When was it?")
-        assert await phone.replies() == ["At 8."]
+        assert await answers(phone, "When was it?") == ["At 8."]
     assert kinds(bookings.script.requests[-1]) == [
         "user-prompt: A table at 8",
         "tool-call: book_table",
@@ -193,8 +193,7 @@ async def test_a_tool_may_write_its_own_question() -> None:
     async with talking(bot_with(agent)) as phone:
         await phone.text("Pay my share")
         assert await phone.next_reply() == "Send $12.50?"
-        await phone.text("yes")
-        assert await phone.replies() == ["Sent."]
+        assert await answers(phone, "yes") == ["Sent."]
 
 
 def _question(call: ToolCallPart) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 import structlog
+from answers import answers
 from frameworks import Outside, bot_of
 from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.budget import USED, Period, Used
@@ -49,14 +50,11 @@ def bot(budget: Budget) -> Bot:
 async def test_a_person_is_answered_until_the_budget_of_the_day_is_used_up(budget: Budget) -> None:
     async with talking(bot(budget), start=NOON) as ann:
         for said in (["Done."], ["Done."], [NOTICE], []):
-            await ann.text("Hi")
-            assert await ann.replies() == said
+            assert await answers(ann, "Hi") == said
         bob = ann.person("+14155550143")
-        await bob.text("Hi")
-        assert await bob.replies() == ["Done."]
+        assert await answers(bob, "Hi") == ["Done."]
         await ann.advance(12 * 3600)
-        await ann.text("Hi")
-        assert await ann.replies() == ["Done."]
+        assert await answers(ann, "Hi") == ["Done."]
 
 
 async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
@@ -71,8 +69,7 @@ async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
 
     async with talking(counting, start=NOON) as phone:
         for text in ("first", "second"):
-            await phone.text(text)
-            assert await phone.replies() == ["Done."]
+            assert await answers(phone, text) == ["Done."]
     assert runs == ["first", "second"]
 
 
@@ -205,22 +202,19 @@ def test_a_budget_needs_a_limit() -> None:
 )
 async def test_a_budget_begins_again_with_its_period(per: Period, next_period_s: float, notice: str) -> None:
     async with talking(bot(Budget(requests=2, per=per)), start=NOON) as phone:
-        await phone.text("Hi")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "Hi") == ["Done."]
         await phone.advance(next_period_s - 600)
         await phone.text("Hi")
         assert notice in (await phone.next_reply())
         await phone.advance(600)
-        await phone.text("Hi")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "Hi") == ["Done."]
 
 
 async def test_a_budget_of_an_hour_begins_again_in_the_hour_that_the_clocks_show_twice() -> None:
     budget = Budget(requests=2, per="hour", timezone="Europe/Paris")
     async with talking(bot(budget), start=datetime(2026, 10, 25, 0, 10, tzinfo=UTC)) as phone:
         for _ in ("02:10 in summer", "02:10 in winter", "03:10"):
-            await phone.text("Hi")
-            assert await phone.replies() == ["Done."]
+            assert await answers(phone, "Hi") == ["Done."]
             await phone.advance(3600)
 
 
@@ -229,8 +223,7 @@ async def test_a_price_that_is_unknown_counts_nothing_and_is_logged_once() -> No
     with structlog.testing.capture_logs() as logs:
         async with talking(bot_with(agent, LinqAgent(budget=Budget(cost=0.01)))) as phone:
             for n in range(3):
-                await phone.text(f"Hi {n}")
-                assert await phone.replies() == ["Done."]
+                assert await answers(phone, f"Hi {n}") == ["Done."]
             assert (await phone.state(Used, name=USED)).cost == 0
     (warning,) = [each for each in logs if each["event"] == "agent.unknown_price"]
     assert warning["model"] == "unheard-of"
@@ -252,11 +245,9 @@ async def test_a_run_is_ended_by_its_limit_of_requests_and_the_chat_goes_on() ->
         return "again"
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Go on for ever")
-        assert [each[:5] for each in await phone.replies()] == ["Sorry"]
+        assert [each[:5] for each in await answers(phone, "Go on for ever")] == ["Sorry"]
         assert len(endless) == 50
-        await phone.text("Stop")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "Stop") == ["Done."]
 
 
 @pytest.mark.slow
@@ -273,8 +264,7 @@ async def test_a_turn_of_more_questions_than_a_run_may_make_requests_goes_on() -
 
     async with talking(bot, start=NOON) as phone:
         for n in range(51):
-            await phone.text(f"{n:02}")
-            assert await phone.replies() == [f"Done {n:02}.", "Next?"]
+            assert await answers(phone, f"{n:02}") == [f"Done {n:02}.", "Next?"]
             await phone.advance(10)  # the line sends at most 30 messages in a minute
         await phone.text("never mind")
         await phone.quiet()

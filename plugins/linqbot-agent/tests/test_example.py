@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from answers import answers
 
 from linqbot import Bot
 from linqbot.ops.bot_file import load_bot
@@ -48,9 +49,7 @@ async def test_in_a_group_the_agent_knows_who_speaks_and_is_silent_about_other_t
 ) -> None:
     async with talking(example("group_agent", monkeypatch), handle=ANN) as ann:
         group = ann.group(BOB)
-        await group.text("Who has seen the match?")
-        assert await group.replies() == []
-        await group.text("Dinner on Friday?")
-        assert await group.replies() == [f"{ANN} is coming."]
+        assert await answers(group, "Who has seen the match?") == []
+        assert await answers(group, "Dinner on Friday?") == [f"{ANN} is coming."]
         await group.by(BOB).text("@bot me too", mention=True)
         assert await group.replies() == [f"{BOB} is coming."]

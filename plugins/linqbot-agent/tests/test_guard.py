@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, RunContext
 from scripted_agents import Script, bot_with, calls, says, tool
@@ -56,8 +57,7 @@ async def test_a_tool_of_an_mcp_server_that_destroys_something_needs_approval() 
             return "erased"
 
         async with talking(bot_with(agent)) as phone:
-            await phone.text("Erase it")
-            assert await phone.replies() == [said], metadata
+            assert await answers(phone, "Erase it") == [said], metadata
 
 
 async def test_a_broadcast_of_a_tool_begins_if_the_author_lets_it() -> None:
@@ -68,8 +68,7 @@ async def test_a_broadcast_of_a_tool_begins_if_the_author_lets_it() -> None:
         return (await ctx.deps.bot.broadcast([VICTIM], "spam", name="spam")).name
 
     async with talking(bot_with(agent, LinqAgent(elsewhere=["announce"]))) as phone:
-        await phone.text("Go")
-        assert await phone.replies() == ["OK."]
+        assert await answers(phone, "Go") == ["OK."]
         await phone.advance(120)
         assert phone.person(VICTIM).messages == ["spam"]
 
@@ -81,6 +80,5 @@ async def test_an_output_function_acts_in_its_own_chat() -> None:
     script = Script(calls(tool("final_result", "c1", text="spam")))
     agent = Agent(script.model, deps_type=Context, output_type=report)
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Report")
-        assert await phone.replies() == ["refused"]
+        assert await answers(phone, "Report") == ["refused"]
         assert phone.person(VICTIM).messages == []

@@ -14,6 +14,7 @@ from itertools import cycle, repeat
 from typing import Any, Final
 
 import pytest
+from answers import answers
 from frameworks import ONE_FRAMEWORK, Call, Failed, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent
 
@@ -268,16 +269,14 @@ async def harm(row: Row, with_framework: Callable[..., Any]) -> dict[str, object
     bot = bot_of(hostile, answer, LinqAgent(known_links=True, needs_approval=["pay"], sorry=SORRY))
     async with talking(bot) as ann:
         victim = ann.person(VICTIM)
-        await victim.text("Hello")
-        await victim.replies()
+        await answers(victim, "Hello")
         hostile.victims_chat, before = victim.chat_id, ann.emulator.snapshot()["chats"]
         hostile.script = iter(row.does)
         chat = await row.by(hostile, ann)
         said = await chat.replies()
         await ann.advance(120)
         hostile.script = iter(())
-        await chat.text("And you?")
-        afterwards = await chat.replies()
+        afterwards = await answers(chat, "And you?")
         others = [each for each in ann.emulator.snapshot()["chats"] if each["id"] != chat.chat_id]
         texts = [each for each in chat.messages if each.from_bot and not each.startswith("May I")]
         found = {
@@ -340,8 +339,7 @@ async def test_no_wording_becomes_a_card(framework: Callable[..., Any], stream: 
     hostile.script = iter([says(*WORDINGS)])
     bot = bot_of(hostile, framework(hostile, stream=stream), LinqAgent(max_messages=100))
     async with talking(bot) as phone:
-        await phone.text("Which dish do you recommend?")
-        said = await phone.replies()
+        said = await answers(phone, "Which dish do you recommend?")
         assert {part.type for reply in said for part in reply.parts} == {"text"}, said
         assert "\n".join(said).casefold().count("evil.com/leak") >= len(WORDINGS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.requests import GO_ON
@@ -25,8 +26,7 @@ CHECKED = ["The menu:", "https://shop.example/menu", "Or this, [address removed]
 async def test_a_model_that_invents_an_address_is_asked_again() -> None:
     script = Script(says("See https://made-up.example/menu"), says("I do not know the address."))
     async with talking(bot_with(Agent(script.model), LinqAgent(known_links=True))) as phone:
-        await phone.text("Where is the menu?")
-        assert await phone.replies() == ["I do not know the address."]
+        assert await answers(phone, "Where is the menu?") == ["I do not know the address."]
     assert kinds(script.requests[1])[-1].count("Your answer has a web address or a phone number") == 1
 
 
@@ -40,8 +40,7 @@ async def test_the_report_of_a_failed_tool_does_not_make_an_address_known() -> N
         raise ToolFailed(f"There is nothing at {url}")
 
     async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
-        await phone.text("Where is the menu?")
-        assert await phone.replies() == ["There is no such page."]
+        assert await answers(phone, "Where is the menu?") == ["There is no such page."]
 
 
 async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
@@ -60,8 +59,7 @@ async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
     )
     agent = Agent(Script(outputs, outputs).model, output_type=list[Say | Poll])
     async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
-        await phone.text("How do I pay?")
-        assert await phone.replies() == ["Pay at [address removed]", ""]
+        assert await answers(phone, "How do I pay?") == ["Pay at [address removed]", ""]
         assert list(phone.messages[-1].votes) == ["Call [number removed]", "Wait"]
 
 
@@ -75,8 +73,7 @@ async def test_what_a_model_invents_while_it_speaks_is_cut_at_once(size: int) ->
     requests: list[list[ModelMessage]] = []
     agent = Agent(FunctionModel(stream_function=respond), instructions="The menu: https://shop.example/menu")
     async with talking(bot_with(agent, LinqAgent(known_links=True), stream=True)) as phone:
-        await phone.text("Where is the menu?")
-        assert await phone.replies() == CHECKED
+        assert await answers(phone, "Where is the menu?") == CHECKED
     assert len(requests) == 1
 
 
@@ -101,8 +98,7 @@ async def test_a_text_that_is_checked_while_it_is_said_is_said_once_wherever_the
 
 async def test_without_the_option_everything_is_said() -> None:
     async with talking(bot_with(Agent(Script(says("Call +14155550199.")).model))) as phone:
-        await phone.text("Your number?")
-        assert await phone.replies() == ["Call +14155550199."]
+        assert await answers(phone, "Your number?") == ["Call +14155550199."]
 
 
 async def test_an_address_that_the_model_was_shown_is_said() -> None:
@@ -118,10 +114,8 @@ async def test_an_address_that_the_model_was_shown_is_said() -> None:
         return {"url": "https://tool.example.com/a"}
 
     async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
-        await phone.text("I am at https://user.example.com/me")
-        first = " ".join(await phone.replies())
-        await phone.text("Again, please")
-        second = " ".join(await phone.replies())
+        first = " ".join(await answers(phone, "I am at https://user.example.com/me"))
+        second = " ".join(await answers(phone, "Again, please"))
     assert "removed" not in first + second
     assert len(script.requests) == 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
 from linqbot_agent.durability import TOO_LONG
 from linqbot_agent.run import Memory
@@ -37,8 +38,7 @@ async def test_a_long_answer_is_cut_and_the_person_learns_it() -> None:
             returned.append(await run(agent, ctx))  # noqa: B023 - runs within this round of the loop
 
         async with talking(bot) as phone:
-            await phone.text("Tell me all")
-            assert await phone.replies() == said
+            assert await answers(phone, "Tell me all") == said
         assert returned == ["\n\n".join(said)]
 
 
@@ -56,11 +56,9 @@ async def test_an_answer_of_any_length_is_said_whatever_is_remembered_of_it(
             clock = BotClock()
             agent = Agent(streamed(script, clock), tools=[look])
             async with talking(clock.of(bot_with(agent, LinqAgent(memory=memory), stream=stream))) as phone:
-                await phone.text("Tell me all")
-                said = await phone.replies()
+                said = await answers(phone, "Tell me all")
                 assert (len(said), said[-1]) == (11, MORE)
-                await phone.text("And you?")
-                assert await phone.replies() == ["Fine."]
+                assert await answers(phone, "And you?") == ["Fine."]
                 assert "Tell me all" in kinds(script.requests[-1])[0]
 
 
@@ -79,8 +77,7 @@ async def test_all_outputs_of_an_answer_count_together() -> None:
             instructions="The menu: https://example.com/menu.jpg",
         )
         async with talking(bot_with(agent, LinqAgent(max_messages=2))) as phone:
-            await phone.text("Tell me all")
-            said = await phone.replies()
+            said = await answers(phone, "Tell me all")
             assert len(said) == 3, outputs
             assert said[-1] == MORE, outputs
 
@@ -96,10 +93,8 @@ async def test_the_model_learns_what_the_person_has_read(stream: bool) -> None:
     agent = Agent(streamed(respond, clock), tools=[look])
     bot = bot_with(agent, LinqAgent(max_messages=3, memory="person"), stream=stream)
     async with talking(clock.of(bot)) as phone:
-        await phone.text("Tell me all")
-        assert await phone.replies() == [*PARAGRAPHS[:3], MORE]
-        await phone.text("Is that all?")
-        assert await phone.replies() == ["Yes."]
+        assert await answers(phone, "Tell me all") == [*PARAGRAPHS[:3], MORE]
+        assert await answers(phone, "Is that all?") == ["Yes."]
     assert (f"text: {TOO_LONG}" in kinds(requests[1])) is stream
     assert "text: " + "\n\n".join([*PARAGRAPHS[:3], MORE]) in kinds(requests[2])
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import answers
 
 pytest.importorskip("mcp", reason="The package mcp is not installed")
 
 import crash
 import uvicorn
-from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
+from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent, run
 from linqbot_agent.mcp import McpServer, with_key, without_secrets
 from mcp import MCPError
@@ -170,7 +171,7 @@ async def test_an_agent_that_is_killed_at_any_point_calls_tools_of_servers_once_
 
     async for phone in killed_between_calls(bot, scenario):
         points += 1
-        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
+        assert without_numbers(phone.messages[1:]) == PARAGRAPHS[:1], phone.killed
         assert sorted(tool for tool, _ in servers.acts) == ["charge", "reserve"], phone.killed
         # A kill between an act and its record repeats that act, with its key. The tools may run side by side.
         assert sum(servers.acts.values()) <= 4, phone.killed
@@ -188,8 +189,7 @@ async def test_a_tool_that_the_server_marks_as_destructive_needs_approval(
         await phone.text("A table for two, please")
         assert await phone.next_reply() == ASKED
         await phone.restart()
-        await phone.text(said)
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert without_numbers(await answers(phone, said)) == PARAGRAPHS
     notified = ["notify"] if said == "yes" else []
     assert sorted(tool for tool, _ in servers.acts.elements()) == ["charge", *notified, "reserve"]
 
@@ -204,8 +204,7 @@ async def test_a_call_without_an_answer_is_made_again_with_its_key_and_nothing_i
     (servers.folder / "die").touch()
     servers.shop.refuses = 1
     async with talking(bot_of(outside, framework(outside, servers=servers()), without_approval())) as phone:
-        await phone.text("A table for two, please")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert without_numbers(await answers(phone, "A table for two, please")) == PARAGRAPHS
         assert await phone.errors() == []
         assert len(servers.acts) == 3
         assert {tool: count for (tool, _), count in servers.acts.items()} == {"reserve": 2, "charge": 2, "notify": 1}
@@ -265,10 +264,7 @@ async def test_what_a_server_shows_is_known_and_its_tools_act_in_the_chat_only(f
         async with talking(bot_of(outside, offering, plugin)) as phone:
             await phone.text("The menu, please")
             menu = known if elsewhere else "[address removed]"  # a result that was refused is not shown
-            assert [without_number(each) for each in await phone.replies()] == [
-                "See [address removed] !",
-                f"Or {menu} !",
-            ]
+            assert without_numbers(await phone.replies()) == ["See [address removed] !", f"Or {menu} !"]
             assert phone.person("+14155550199").messages == ["Free soup!"] * len(elsewhere)
 
 
@@ -286,8 +282,7 @@ async def test_the_model_reads_texts() -> None:
         agent, shop = Agent(script.model), Shop(result=result)
         bot = bot_of(Outside(), partial(run, agent, servers=[McpServer("shop", shop.server())]))
         async with talking(bot) as phone:
-            await phone.text("Charge")
-            assert await phone.replies() == ["Done."]
+            assert await answers(phone, "Charge") == ["Done."]
         assert kinds(script.requests[-1])[-1] == f"tool-return: {read}"
 
 
@@ -325,8 +320,7 @@ async def test_a_server_that_is_made_for_each_message_is_refused() -> None:
     agent, shop = Agent(Script(says("Hi."), says("Hi.")).model), Shop()
     bot = bot_of(Outside(), lambda ctx: run(agent, ctx, servers=[McpServer("shop", shop.server())]), attempts=1)
     async with talking(bot) as phone:
-        await phone.text("Hi")
-        assert await phone.replies() == ["Hi."]
+        assert await answers(phone, "Hi") == ["Hi."]
         await phone.text("Hi")
         (error,) = await phone.errors()
         assert isinstance(error, BotError)
@@ -361,8 +355,7 @@ async def test_the_server_of_another_toolset_gets_the_key_of_each_call() -> None
         return await with_key(None, call_tool, "book", {"hour": 8})
 
     async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
-        await phone.text("Book")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "Book") == ["Done."]
     ((name, arguments, metadata),) = given
     assert (name, arguments, [*metadata]) == ("book", {"hour": 8}, ["idempotency-key"])
 

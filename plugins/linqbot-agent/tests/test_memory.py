@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from answers import answers
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Talk, tokens_of
@@ -59,8 +60,7 @@ async def test_the_picture_of_the_message_is_shown_with_any_memory(memory: str |
     async with talking(bot_with(Agent(script.model), LinqAgent(memory=memory, images=1))) as phone:  # type: ignore[arg-type]
         await phone.media(PNG, "one.png", text="Look")
         await phone.replies()
-        await phone.text("Thanks")
-        await phone.replies()
+        await answers(phone, "Thanks")
     assert [files_of(request) for request in script.requests] == [[PNG], []]
 
 
@@ -93,8 +93,7 @@ async def test_the_oldest_messages_are_left_out_when_there_are_too_many_tokens()
     sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for word in ("aaaa", "bbbb", "cccc"):
-            await phone.text(word * 25)
-            await phone.replies()
+            await answers(phone, word * 25)
     assert [said[:17] for said in sent[-1]] == ["user-prompt: bbbb", "text: Answer 2.", "user-prompt: cccc"]
 
 
@@ -109,8 +108,7 @@ async def test_a_summary_that_fails_leaves_the_old_messages_out() -> None:
     sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for n in range(4):
-            await phone.text(f"Text {n}.")
-            assert await phone.replies() == [f"Answer {n + 1}."]
+            assert await answers(phone, f"Text {n}.") == [f"Answer {n + 1}."]
     assert sent[-1] == ["user-prompt: Text 2.", "text: Answer 3.", "user-prompt: Text 3."]
 
 
@@ -119,8 +117,7 @@ async def test_a_summary_of_any_length_is_cut() -> None:
     sent, agent = echoing()
     async with talking(bot_with(agent, plugin)) as phone:
         for n in range(4):
-            await phone.text(f"Text {n}.")
-            assert await phone.replies() == [f"Answer {n + 1}."]
+            assert await answers(phone, f"Text {n}.") == [f"Answer {n + 1}."]
     assert sent[-1][0].startswith("user-prompt: [Summary of what was said before: They like soup.")
     assert len(sent[-1][0]) < 5000
 
@@ -167,8 +164,7 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
 
     async with talking(bot_with(agent, plugin), storage=url) as phone:
         for n in range(5):
-            await phone.text(f"My secret {n}")
-            await phone.replies()
+            await answers(phone, f"My secret {n}")
         handle = phone.handle
     found = await command("person", "show", handle, "--json", "--storage", url)
     assert found.exit_code == 0, found.output
@@ -201,12 +197,10 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
             messages[0]["parts"][0]["part_kind"] = "of-a-later-release"
 
     async with talking(answering(bot, agent)) as phone:
-        await phone.text("A table")
-        assert await phone.replies() == ["Booked."]
+        assert await answers(phone, "A table") == ["Booked."]
         await phone.text("update")
         with capture_logs() as logs:
-            await phone.text("hi")
-            assert await phone.replies() == ["Hello again."]
+            assert await answers(phone, "hi") == ["Hello again."]
     assert [each["left_out"] for each in logs if each["event"] == "agent.memory_unreadable"] == [1]
     assert "tool-return: number 17" not in kinds(script.requests[-1])
 
@@ -218,9 +212,7 @@ async def test_what_a_person_said_is_kept_when_the_results_of_tools_are_too_long
         return "x" * 200_000
 
     async with talking(bot_with(Agent(script.model, tools=[fetch]), LinqAgent(memory="person"))) as phone:
-        await phone.text("Read it twice")
-        assert await phone.replies() == ["Read."]
-        await phone.text("What was it?")
-        assert await phone.replies() == ["A page."]
+        assert await answers(phone, "Read it twice") == ["Read."]
+        assert await answers(phone, "What was it?") == ["A page."]
     shown = kinds(script.requests[-1])
     assert shown == ["user-prompt: Read it twice", "text: Read.", "user-prompt: What was it?"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import Media, Poll, Say, Silence, Tapback
 from pydantic_ai import Agent, ModelResponse
 from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
@@ -26,8 +27,7 @@ async def test_an_agent_answers_with_a_tapback_and_no_words() -> None:
         thanks = await phone.text("Thanks!")
         tapback = await phone.next_tapback()
         assert (tapback, tapback.on) == ("love", thanks)
-        await phone.text("Really!")
-        assert await phone.replies() == ["You are welcome."]
+        assert await answers(phone, "Really!") == ["You are welcome."]
 
 
 @pytest.mark.parametrize("output", [Silence(), None, [], "  "])
@@ -126,8 +126,7 @@ async def test_an_output_function_sends_a_file_at_an_address_of_its_own_and_none
 
     script = Script(calls(tool("final_result", "c1", place=evil)), calls(tool("final_result", "c2", place="sea")))
     async with talking(bot_with(Agent(script.model, output_type=photo))) as phone:
-        await phone.text("Show me the room")
-        (reply,) = await phone.replies()
+        (reply,) = await answers(phone, "Show me the room")
         assert [part.url for part in reply.media] == [PHOTO]
 
 
@@ -140,8 +139,7 @@ async def test_an_address_that_a_tool_returned_can_be_sent() -> None:
         return {"url": PHOTO}
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Show me the room")
-        (photo,) = await phone.replies()
+        (photo,) = await answers(phone, "Show me the room")
         assert [part.url for part in photo.media] == [PHOTO]
 
 
@@ -153,8 +151,7 @@ async def test_what_cannot_be_sent_is_left_out_and_the_rest_is_said() -> None:
     async with talking(bot_with(agent)) as phone:
         phone.fail_next("messages.add_reaction", status=400, code=1005)
         phone.fail_next("chats.messages.send", status=400, code=1005)
-        await phone.text("Hi")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "Hi") == ["Done."]
         assert await phone.errors() == []
 
 
@@ -178,7 +175,6 @@ async def test_in_a_group_only_the_first_message_is_the_threaded_reply() -> None
     agent: Agent[None, Any] = Agent(script.model, output_type=list[Say])
     async with talking(bot_with(agent)) as phone:
         group = phone.group("+14155550143")
-        await group.text("Hi")
-        one, two = await group.replies()
+        one, two = await answers(group, "Hi")
         assert one.thread is not None
         assert two.thread is None

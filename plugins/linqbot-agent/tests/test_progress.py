@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -67,8 +68,7 @@ async def test_after_five_seconds_of_silence_a_run_says_so_once() -> None:
         (Slow(20, speaks=True), ["I look into the book."]),
     ):
         async with talking(slow.bot) as phone:
-            await phone.text("A table?")
-            assert await phone.replies() == [*said, "A table is free."]
+            assert await answers(phone, "A table?") == [*said, "A table is free."]
 
 
 async def test_no_progress_is_said_directly_before_a_text_that_already_comes() -> None:
@@ -80,8 +80,7 @@ async def test_no_progress_is_said_directly_before_a_text_that_already_comes() -
             await clock.wait(1)
 
     async with talking(clock.of(bot_with(Agent(FunctionModel(stream_function=writes)), stream=True))) as phone:
-        await phone.text("What is good?")
-        (said,) = await phone.replies()
+        (said,) = await answers(phone, "What is good?")
         assert said.startswith("Our very very")
 
 
@@ -95,8 +94,7 @@ async def test_the_wait_begins_again_with_an_approval() -> None:
     async with talking(Slow(8, approval=True).bot) as phone:
         await phone.text("A table?")
         assert await phone.next_reply() == "May I look? 👍 or yes, 👎 or no"
-        await phone.text("yes")
-        assert await phone.replies() == ["One moment …", "A table is free."]
+        assert await answers(phone, "yes") == ["One moment …", "A table is free."]
 
 
 async def test_an_answer_on_record_is_said_without_progress() -> None:
@@ -113,6 +111,5 @@ async def test_an_answer_on_record_is_said_without_progress() -> None:
 async def test_a_progress_that_linq_refuses_does_not_cost_the_answer() -> None:
     async with talking(Slow(20).bot) as phone:
         phone.fail_next("chats.messages.send", status=400, code=1005)
-        await phone.text("A table?")
-        assert await phone.replies() == ["A table is free."]
+        assert await answers(phone, "A table?") == ["A table is free."]
         assert await phone.errors() == []

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.plugin import SORRY
 from pydantic_ai import Agent
@@ -117,10 +118,8 @@ async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its
             raise ModelHTTPError(400, "m", "in the middle")
 
     async with talking(bot_with(Agent(FunctionModel(stream_function=write)), stream=True)) as phone:
-        await phone.text("First")
-        assert await phone.replies() == ["One."]
-        await phone.text("Second")
-        assert await phone.replies() == ["One.", "Two."]
+        assert await answers(phone, "First") == ["One."]
+        assert await answers(phone, "Second") == ["One.", "Two."]
     assert len(requests) == 3
 
 

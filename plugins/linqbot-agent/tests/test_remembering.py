@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Talk
 from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries, ToolWork
@@ -35,10 +36,8 @@ def booking(*later: str) -> tuple[Script, Agent[None, str]]:
 async def test_the_model_sees_what_was_delivered_and_what_its_tools_did() -> None:
     script, agent = booking("Your number is 17.")
     async with talking(bot_with(agent)) as phone:
-        await phone.text("A table at 8")
-        await phone.replies()
-        await phone.text("My number?")
-        assert await phone.replies() == ["Your number is 17."]
+        await answers(phone, "A table at 8")
+        assert await answers(phone, "My number?") == ["Your number is 17."]
     assert kinds(script.requests[-1]) == [
         "user-prompt: A table at 8",
         "tool-call: book",
@@ -61,8 +60,7 @@ async def test_the_model_sees_messages_of_other_handlers_tapbacks_and_edits() ->
         asked = await phone.text("menu")
         await phone.react(await phone.next_reply(), "love")
         await phone.edit(asked, "the menu please")
-        await phone.text("I take the trout")
-        assert await phone.replies() == ["Fine."]
+        assert await answers(phone, "I take the trout") == ["Fine."]
     assert kinds(script.requests[0]) == [
         "user-prompt: the menu please [edited]",
         "text: Soup or trout.",
@@ -80,8 +78,7 @@ async def test_the_model_sees_the_messages_of_a_burst_once() -> None:
         await phone.next_reply()
         await phone.media(b"\x89PNG\r\n\x1a\n", "dog.png")
         await phone.text("What is this?")
-        await phone.text("A dog?")
-        assert await phone.replies() == ["Fine."]
+        assert await answers(phone, "A dog?") == ["Fine."]
     said = kinds(script.requests[-1])
     assert said[:2] == ["user-prompt: Hello", "text: Welcome."]
     assert said[-1] == "user-prompt: What is this?\nA dog? [dog.png]"
@@ -94,8 +91,7 @@ async def test_in_a_group_the_model_knows_who_speaks_and_tools_work_for_one_pers
     async with talking(bot_with(agent)) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob)
-        await group.text("A table at 8")
-        await group.replies()
+        await answers(group, "A table at 8")
         await group.by(bob).text("Thanks")
         await group.replies()
         assert kinds(script.requests[-1]) == [
@@ -104,8 +100,7 @@ async def test_in_a_group_the_model_knows_who_speaks_and_tools_work_for_one_pers
             "text: See you!",
             f"user-prompt: {bob.handle}: Thanks",
         ]
-        await group.text("And the number?")
-        await group.replies()
+        await answers(group, "And the number?")
     assert "tool-return: number 17 at 8" in kinds(script.requests[-1])
 
 
@@ -130,8 +125,7 @@ async def test_the_system_prompt_stays_when_there_is_a_history() -> None:
     script = Script(says("One."), says("Two."))
     async with talking(bot_with(Agent(script.model, system_prompt="You are a cook."))) as phone:
         for _ in range(2):
-            await phone.text("Hi")
-            await phone.replies()
+            await answers(phone, "Hi")
     for request in script.requests:
         assert [
             part.content for message in request for part in message.parts if isinstance(part, SystemPromptPart)
@@ -141,8 +135,7 @@ async def test_the_system_prompt_stays_when_there_is_a_history() -> None:
 async def test_a_prompt_of_the_handler_comes_after_the_message() -> None:
     script = Script(says("Short."))
     async with talking(bot_with(Agent(script.model), prompt="Answer in one word.")) as phone:
-        await phone.text("Hello")
-        await phone.replies()
+        await answers(phone, "Hello")
     assert kinds(script.requests[0]) == ["user-prompt: Hello", "user-prompt: Answer in one word."]
 
 
@@ -163,8 +156,7 @@ async def test_without_a_memory_nothing_is_shown_or_kept(plugin: LinqAgent) -> N
     script, agent = booking("Hello.")
     async with talking(bot_with(agent, plugin)) as phone:
         for text in ("A table at 8", "Hi"):
-            await phone.text(text)
-            await phone.replies()
+            await answers(phone, text)
         assert await kept(phone) == []
     assert kinds(script.requests[-1]) == ["user-prompt: Hi"]
 
@@ -176,8 +168,7 @@ async def test_nothing_is_kept_of_a_line_with_zero_retention(memory: Memory) -> 
     async with talking(bot_with(agent, plugin)) as phone:
         phone.emulator.state.lines[phone.line].zero_retention = True
         for text in ("A table at 8", "Hi", "Hello", "Well?", "Bye"):
-            await phone.text(text)
-            await phone.replies()
+            await answers(phone, text)
         assert await kept(phone) == []
     assert not [said for said in kinds(script.requests[-1]) if "Booked" in said or "17" in said]
 
@@ -208,6 +199,5 @@ async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> No
         return "x" * 200_000
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Read it")
-        assert await phone.replies() == ["Read."]
+        assert await answers(phone, "Read it") == ["Read."]
         assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()

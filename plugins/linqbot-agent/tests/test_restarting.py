@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from answers import answers
 from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent
@@ -74,8 +75,7 @@ async def test_a_newer_message_interrupts_the_model_which_is_asked_again_with_bo
     async with talking(listener.bot) as phone:
         await phone.text("A table")
         await listener.begun.wait()
-        await phone.text("for two")
-        assert await phone.replies() == ["Heard: A table\nfor two"]
+        assert await answers(phone, "for two") == ["Heard: A table\nfor two"]
     assert len(listener.requests) == 2
 
 
@@ -103,8 +103,7 @@ async def test_an_edit_of_an_answered_message_is_answered_if_the_bot_has_a_handl
         await phone.next_reply()
         await phone.edit(wrote, "A table for three [sic]")
         assert await phone.replies() == ["For three, then."]
-        await phone.text("Thanks")
-        await phone.replies()
+        await answers(phone, "Thanks")
     assert kinds(script.requests[1]) == [
         "user-prompt: A table for three (sic) [edited]",
         "text: For two.",
@@ -118,8 +117,7 @@ async def test_the_new_run_knows_what_was_delivered_of_the_old_one() -> None:
         await phone.text("A table")
         assert await phone.next_reply() == "I look for a table."
         await listener.begun.wait()
-        await phone.text("for two")
-        assert await phone.replies() == ["For two, then."]
+        assert await answers(phone, "for two") == ["For two, then."]
     assert listener.requests[1][:2] == ["user-prompt: [You are shown a part of the chat.]", "text: I look for a table."]
     assert listener.requests[1][-1] == (
         "user-prompt: A table\nfor two\n\n[The last message interrupted your answer. The person has already read:\n"
@@ -176,8 +174,7 @@ async def test_requests_of_an_interrupted_run_are_booked(is_file: bool, tmp_path
     async with talking(two.bot, storage=f"sqlite:///{tmp_path / 'bot.db'}" if is_file else "memory://") as phone:
         await phone.text("A table")
         await two.begun.wait()
-        await phone.text("for two")
-        assert await phone.replies() == ["Heard: A table\nfor two"]
+        assert await answers(phone, "for two") == ["Heard: A table\nfor two"]
         assert (two.answered, (await phone.state(Used, name=USED)).requests) == (3, 3)
 
 

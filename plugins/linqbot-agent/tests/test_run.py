@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
@@ -46,8 +47,7 @@ async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> No
         return {city: "sunny"}
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Weather in Rome?")
-        assert await phone.replies() == ["It is sunny in Rome.", "Take a hat! And some water."]
+        assert await answers(phone, "Weather in Rome?") == ["It is sunny in Rome.", "Take a hat! And some water."]
     assert kinds(script.requests[1])[-1] == "tool-return: {'Rome': 'sunny'}"
 
 
@@ -76,8 +76,7 @@ async def test_an_agent_with_an_output_validator_can_answer() -> None:
         return output.upper()
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Hi")
-        assert await phone.replies() == ["HELLO"]
+        assert await answers(phone, "Hi") == ["HELLO"]
 
 
 async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
@@ -86,8 +85,7 @@ async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
         raise AssertionError
 
     async with talking(bot_with(Agent(FunctionModel(hangs)), timeout_s=0.01, sorry="Too slow.")) as phone:
-        await phone.text("Hello?")
-        assert await phone.replies() == ["Too slow."]
+        assert await answers(phone, "Hello?") == ["Too slow."]
 
 
 async def test_a_tool_that_fails_runs_again_and_what_is_recorded_does_not() -> None:
@@ -201,8 +199,7 @@ async def test_the_names_of_steps_never_change(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Context, "once", noted)
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Hi")
-        await phone.replies()
+        await answers(phone, "Hi")
     # A name that changes loses the record of the turns that are under way during an upgrade.
     assert names == [
         "agent1/agent__model.request@9ab3ffdff328891a#0",
@@ -223,8 +220,7 @@ async def test_an_agent_that_a_tool_asks_does_not_speak() -> None:
         return (await poet.run("Rhyme!")).output
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("A rhyme, please")
-        assert await phone.replies() == ["Here you are."]
+        assert await answers(phone, "A rhyme, please") == ["Here you are."]
 
 
 async def test_two_agents_answer_one_after_the_other() -> None:
@@ -237,8 +233,7 @@ async def test_two_agents_answer_one_after_the_other() -> None:
         await run(two, ctx, f"Go on after: {text}")
 
     async with talking(bot) as phone:
-        await phone.text("Hi")
-        assert await phone.replies() == ["One.", "Two."]
+        assert await answers(phone, "Hi") == ["One.", "Two."]
 
 
 NO_ID = r"FunctionToolset\(book, cancel\).*id='bookings'.*MCPToolset\(server, id='ledger'\)"
@@ -323,8 +318,7 @@ async def test_a_result_that_is_too_long_is_cut_and_the_model_learns_how_much() 
         script = Script(calls(tool("fetch", "c1")), says("Read."))
         results.append(result)
         async with talking(bot_with(Agent(script.model, tools=[fetch]))) as phone:
-            await phone.text("Read it")
-            assert await phone.replies() == ["Read."], shown
+            assert await answers(phone, "Read it") == ["Read."], shown
             assert await phone.dead_letters() == [], shown
         last = kinds(script.requests[1])[-1]
         assert last.startswith(f"tool-return: {shown}"), last[:80]
@@ -342,8 +336,7 @@ async def test_a_tool_is_not_called_with_arguments_that_are_too_long() -> None:
     for arguments in (long, to_json(long).decode()):
         script = Script(calls(ToolCallPart("note", arguments, "c1")), says("It is too long."))
         async with talking(bot_with(Agent(script.model, tools=[note]))) as phone:
-            await phone.text("Note it")
-            assert await phone.replies() == ["It is too long."]
+            assert await answers(phone, "Note it") == ["It is too long."]
         assert noted == []
         assert "Invalid JSON" in kinds(script.requests[1])[-1]
 
@@ -351,5 +344,4 @@ async def test_a_tool_is_not_called_with_arguments_that_are_too_long() -> None:
 async def test_a_thought_that_is_too_long_is_dropped_and_the_answer_is_said() -> None:
     answer = ModelResponse(parts=[ThinkingPart("x" * 300_000, signature="s"), TextPart("Yes.")])
     async with talking(bot_with(Agent(Script(answer).model))) as phone:
-        await phone.text("Well?")
-        assert await phone.replies() == ["Yes."]
+        assert await answers(phone, "Well?") == ["Yes."]

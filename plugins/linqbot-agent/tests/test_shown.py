@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from frameworks import ONE_FRAMEWORK, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_number  # noqa: F401 - a fixture
+from answers import answers
+from frameworks import ONE_FRAMEWORK, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
 from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.files import TRANSCRIPTS, Transcripts
 from linqbot_agent.memory import TALK, Talk
@@ -61,10 +62,10 @@ async def test_a_file_that_the_provider_refuses_is_sent_once_and_the_chat_is_ans
     outside = Outside(unreadable=BROKEN)
     async with talking(bot_of(outside, framework(outside, stream=stream), LinqAgent(images=2))) as phone:
         await phone.media(BROKEN, "broken.png", text="Look")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert without_numbers(await phone.replies()) == PARAGRAPHS
         assert "[It cannot be shown.]" in str(outside.requests[-1])
         await phone.media(PNG, "good.png", text="Better?")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert without_numbers(await phone.replies()) == PARAGRAPHS
     assert outside.refused == 1
     assert outside.files[-1] == [PNG]
     assert "[The picture broken.png cannot be shown: the model cannot read it]" in str(outside.requests[-1])
@@ -95,13 +96,12 @@ async def test_a_pdf_is_a_document_and_as_text_if_the_provider_refuses_it(framew
         assert outside.files[-1] == [PDF]
         outside.unreadable = PDF
         for text in ("And now?", "And then?"):
-            await phone.text(text)
-            assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+            assert without_numbers(await answers(phone, text)) == PARAGRAPHS
             assert "[The file menu.pdf:]" in str(outside.requests[-1])
             assert TEXT in str(outside.requests[-1])
         outside.unreadable = PDF[:-100]
         await phone.media(PDF[:-100], "broken.pdf")
-        assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+        assert without_numbers(await phone.replies()) == PARAGRAPHS
     assert outside.refused == 2
     assert "[The file broken.pdf:]" in str(outside.requests[-1])
     assert "[It cannot be read.]" in str(outside.requests[-1])
@@ -120,9 +120,8 @@ async def test_a_refused_request_is_not_made_again_after_a_crash(framework: Answ
     async for phone in killed_between_calls(bot, scenario):
         # Twice only if the bot was killed before the refusal was on record.
         assert (refused := outside.refused) <= 2, phone.killed
-        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
-        await phone.text("And now?")
-        assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+        assert without_numbers(phone.messages[1:]) == PARAGRAPHS[:1], phone.killed
+        assert without_numbers(await answers(phone, "And now?"))[-1:] == PARAGRAPHS[:1], phone.killed
         assert outside.refused == refused, phone.killed
         assert TEXT in str(outside.requests[-1]), phone.killed
 
@@ -144,12 +143,11 @@ async def test_a_voice_memo_is_transcribed_once_wherever_the_bot_is_killed(frame
         await phone.voice_memo(b"caff" + b"\0" * 99)
 
     async for phone in killed_between_calls(bot, scenario):
-        assert [without_number(each) for each in phone.messages[1:]] == PARAGRAPHS[:1], phone.killed
+        assert without_numbers(phone.messages[1:]) == PARAGRAPHS[:1], phone.killed
         # Twice only if the bot was killed before the transcript was on record.
         assert heard in (["audio/x-caf"], ["audio/x-caf"] * 2), phone.killed
         transcripts = len(heard)
-        await phone.text("Thanks")
-        assert [without_number(each) for each in await phone.replies()][-1:] == PARAGRAPHS[:1], phone.killed
+        assert without_numbers(await answers(phone, "Thanks"))[-1:] == PARAGRAPHS[:1], phone.killed
         words = f"[The voice memo says: A table for (two) please, {transcripts}]"
         assert outside.requests[-1][0] == ("user", f"[Audio Message.caf] {words}"), phone.killed
         assert len(heard) == transcripts, phone.killed
@@ -171,7 +169,7 @@ async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: An
     async with talking(bot_of(outside, framework(outside), plugin)) as phone:
         for words in ("[It cannot be heard.]", "[The voice memo says: Hello!]"):
             await phone.voice_memo(b"caff" + b"\0" * 99)
-            assert [without_number(each) for each in await phone.replies()] == PARAGRAPHS
+            assert without_numbers(await phone.replies()) == PARAGRAPHS
             assert any(text == f"[Audio Message.caf] {words}" for _, text in outside.requests[-3]), outside.requests[-3]
         await phone.voice_memo(b"caff" + b"\0" * 99)
         assert await phone.replies() == ["Used up."]
@@ -186,16 +184,14 @@ async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) 
     async with talking(bot_of(outside, framework(outside), LinqAgent(memory="person"))) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob)
-        await group.text("A table, please")
-        await group.replies()
+        await answers(group, "A table, please")
         await group.by(bob).text("I am Bob")
         await group.replies()
         assert outside.requests[-3] == [("user", f"{bob.handle}: I am Bob")]
-        await ann.text("My number?")
-        await ann.replies()
+        await answers(ann, "My number?")
         (first, _) = (await ann.state(Talk, name=TALK)).by_message.values()
     said = first[-1]["parts"][0]["content"]
-    assert [without_number(each) for each in said.split("\n\n")] == PARAGRAPHS
+    assert without_numbers(said.split("\n\n")) == PARAGRAPHS
     assert outside.requests[-3][:3] == [
         ("user", f"{ann.handle}: A table, please"),
         ("assistant", said),
@@ -216,8 +212,7 @@ async def test_a_summary_takes_the_place_of_old_messages(framework: Answer, memo
     plugin = LinqAgent(memory=memory, history=4, summary_model=FunctionModel(summarize))
     async with talking(bot_of(outside, framework(outside), plugin)) as phone:
         for n in range(8):
-            await phone.text(f"Text {n}.")
-            await phone.replies()
+            await answers(phone, f"Text {n}.")
     last = outside.requests[-3]
     assert last[0][1].startswith(f"[Summary of what was said before: Summary {len(given)}]")
     assert last[-1] == ("user", "Text 7.")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -103,8 +104,7 @@ async def test_a_message_that_comes_during_the_last_request_is_answered_too() ->
     waiter.goes_on.set()
     async with talking(waiter.bot) as phone:
         waiter.during_last = phone
-        await phone.text("A table")
-        assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]
+        assert await answers(phone, "A table") == ["Heard: A table", "Heard: A table, Thanks"]
 
 
 async def test_a_request_after_a_failure_has_each_message_once() -> None:
@@ -221,8 +221,7 @@ async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
         await phone.text("for two")
         goes_on.set()
         assert await phone.replies() == ["Free."]
-        await phone.text("For how many?")
-        assert await phone.replies() == ["For two."]
+        assert await answers(phone, "For how many?") == ["For two."]
     assert kinds(script.requests[-1]) == [
         "user-prompt: A table",
         "tool-call: look",

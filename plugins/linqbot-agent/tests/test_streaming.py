@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, Tapback, run
 from linqbot_agent.requests import GO_ON
 from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
@@ -150,8 +151,7 @@ async def test_a_model_that_fails_while_it_writes_goes_on_behind_what_was_said_o
 
     bot = clock.of(bot_with(Agent(FunctionModel(stream_function=breaks)), stream=True, sorry="Sorry."))
     async with talking(bot) as phone:
-        await phone.text("Weather?")
-        assert await phone.replies() == said
+        assert await answers(phone, "Weather?") == said
         assert await phone.errors() == []
     assert requests == ["user-prompt: Weather?", f"user-prompt: {GO_ON}"]
 
@@ -166,8 +166,7 @@ async def test_a_model_that_fails_before_a_bubble_was_said_is_asked_once_more() 
 
     bot = bot_with(Agent(FunctionModel(stream_function=breaks)), stream=True, sorry="Sorry.")
     async with talking(bot) as phone:
-        await phone.text("Weather?")
-        assert await phone.replies() == ["Sorry."]
+        assert await answers(phone, "Weather?") == ["Sorry."]
     assert requests == ["user-prompt: Weather?"] * 2
 
 
@@ -180,8 +179,7 @@ class Recovering(AbstractCapability[Any]):
 async def test_what_a_hook_of_the_agent_answers_in_place_of_the_model_is_said(stream: bool) -> None:
     agent = Agent(streamed(Script(OSError()), BotClock()), capabilities=[Recovering()])
     async with talking(bot_with(agent, stream=stream)) as phone:
-        await phone.text("A table?")
-        assert await phone.replies() == ["The kitchen is closed."]
+        assert await answers(phone, "A table?") == ["The kitchen is closed."]
 
 
 async def test_json_is_never_said() -> None:

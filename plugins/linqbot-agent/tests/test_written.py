@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent, Poll, Say, run
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
@@ -65,10 +66,8 @@ async def test_what_a_model_writes_is_said_without_unseen_characters(stream: boo
 
     agent = Agent(FunctionModel(lambda messages, info: says(text), stream_function=write))
     async with talking(bot_with(agent, stream=stream)) as phone:
-        await phone.text("How much?")
-        assert "\n".join(await phone.replies()) == clean.replace("- ", "• ")
+        assert "\n".join(await answers(phone, "How much?")) == clean.replace("- ", "• ")
     assert (Say(text).text, Poll((text, "no")).options[0]) == (clean, clean)
     agent = Agent(FunctionModel(lambda messages, info: says("\x1b\u202e")))
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Anything?")
-        assert await phone.replies() == []
+        assert await answers(phone, "Anything?") == []
