@@ -1,21 +1,3 @@
-"""Fixtures for the tests of every plugin."""
+"""Settings and fixtures for the tests of every plugin."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
-import structlog
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _reset_logs() -> Iterator[None]:
-    """Reset structlog, as `tests/conftest.py` does: commands that ran during collection have configured it."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
+from every_test import anyio_backend, pytest_pycollect_makeitem, reset_logs  # noqa: F401 - pytest finds them here

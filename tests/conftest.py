@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +15,7 @@ import certifi
 import hypothesis
 import postgres_server
 import pytest
-import structlog
+from every_test import anyio_backend, pytest_pycollect_makeitem, reset_logs  # noqa: F401 - pytest finds them here
 
 # A slow machine is no failure: a limit per example would measure the machine and its other work.
 hypothesis.settings.register_profile("linqbot", deadline=None)
@@ -94,13 +93,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
-    """Mark each test that is a coroutine function, so that anyio runs it. This is called before anyio looks for the mark."""
-    if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(obj):
-        pytest.mark.anyio(obj)
-
-
 def pytest_collectstart() -> None:
     """Leave what collection makes, half a million objects of which nearly all stay, out of every garbage collection.
 
@@ -118,19 +110,6 @@ def pytest_collection_finish() -> None:
 def pytest_sessionfinish() -> None:
     """Stop the server after the last process that runs tests: pytest-xdist ends them in the same hook."""
     postgres_server.stop_server()
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _reset_logs() -> Iterator[None]:
-    """Reset structlog: a command that runs in this process configures it permanently, even while tests are collected."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
 
 
 if "EVERY_PART" in os.environ:

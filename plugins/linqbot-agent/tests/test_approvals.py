@@ -14,8 +14,6 @@ from scripted_agents import Script, bot_with, calls, kinds, says, tool
 from linqbot import BotError
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 ASKED = "May I book table (hour 8, guest Ann)? 👍 or yes, 👎 or no"
 CALL = tool("book_table", "c1", hour=8, guest="Ann")
 

@@ -23,8 +23,6 @@ from scripted_agents import bot_with, calls, kinds, says, tool
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 NOTICE = "That is all I can do for you today. Please write again tomorrow."
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -14,8 +14,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
-pytestmark = pytest.mark.anyio
-
 
 class Guest(BaseModel):
     likes: list[str] = []

@@ -15,8 +15,6 @@ from simulated_crash import begun
 
 from linqbot import Bot, Context, MessageReceived
 
-pytestmark = pytest.mark.anyio
-
 booked: list[str] = []
 
 

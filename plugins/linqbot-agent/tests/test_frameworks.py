@@ -23,8 +23,6 @@ from linqbot_agent.requests import GO_ON
 from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.slow
 async def test_an_agent_that_is_killed_at_any_point_acts_once_by_key_and_answers_once(framework: Answer) -> None:

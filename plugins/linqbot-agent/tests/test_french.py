@@ -13,8 +13,6 @@ from scripted_agents import BotClock, Script, answering, calls, says, tool
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 def french(agent: Agent[Any, Any], plugin: LinqAgent) -> Bot:
     return answering(Bot(language="fr", plugins=[plugin]), agent)

@@ -14,8 +14,6 @@ from scripted_agents import bot_with, calls, kinds, says, tool
 
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 RUNS = 5
 
 

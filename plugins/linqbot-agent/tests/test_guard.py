@@ -11,8 +11,6 @@ from scripted_agents import Script, bot_with, calls, says, tool
 from linqbot import Context
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 VICTIM = "+14155550199"
 
 

@@ -21,7 +21,7 @@ from linqbot_agent import LinqAgent
 from linqbot import Context, TextPart
 from linqbot.testing import Phone, talking
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 ANN, BOB, VICTIM = "+14155550142", "+14155550143", "+14155550199"
 SECRET: Final = "sk-live-4711"

@@ -15,8 +15,6 @@ from patience import PATIENCE_S
 
 from linqbot.storage.open import open_storage
 
-pytestmark = pytest.mark.anyio
-
 BOT = (
     DYING
     + """

@@ -17,8 +17,6 @@ from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, stre
 
 from linqbot.testing import killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 INVENTED = "The menu:\n\nhttps://shop.example/menu\n\nOr [this](https://evil.example/x), evil.example.com/menu.\n\nCall 0049 89 1234567"
 CHECKED = ["The menu:", "https://shop.example/menu", "Or this, [address removed].", "Call [number removed]"]
 

@@ -17,8 +17,6 @@ from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, stre
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 MORE = "I have more to say. Shall I go on?"
 PARAGRAPHS = [f"Paragraph {number}." for number in range(5)]
 LONG = "\n\n".join(PARAGRAPHS)

@@ -37,7 +37,6 @@ from scripted_agents import Script, calls, kinds, says, tool
 from linqbot import BotError, Context
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
 STDIO_SERVER = Path(__file__).with_name("stdio_server.py")
 
 

@@ -23,8 +23,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.cli.main import main
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 
 

@@ -11,8 +11,6 @@ from frameworks import Outside, bot_of
 from linqbot import BotError
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(autouse=True)
 def _sdk() -> None:

@@ -14,8 +14,6 @@ from scripted_agents import Script, bot_with, calls, says, tool
 
 from linqbot.testing import killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 PHOTO = "https://photos.example.com/room.jpg"
 TAP_LOVE = ToolCallPart("final_result", {"name": "love"}, "c9")
 

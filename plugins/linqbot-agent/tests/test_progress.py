@@ -16,8 +16,6 @@ from scripted_agents import BotClock, bot_with, calls, says, tool
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Slow:
     """A bot whose agent has a tool that takes `seconds` of the bot's clock, in steps of one second. It may fail then."""

@@ -14,8 +14,6 @@ from scripted_agents import bot_with, calls, kinds, says, tool
 from linqbot import BotError
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 def agent_that_asks(metadata: dict[str, Any] | None) -> Agent[None, str]:
     """Return an agent with a tool that asks, and another that needs approval."""

@@ -19,8 +19,6 @@ from structlog.testing import capture_logs
 
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 PNG = b"\x89PNG\r\n\x1a\n" + b"good" * 9
 
 

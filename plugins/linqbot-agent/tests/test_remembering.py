@@ -16,8 +16,6 @@ from scripted_agents import Script, answering, bot_with, calls, kinds, says, too
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 
 def booking(*later: str) -> tuple[Script, Agent[None, str]]:
     """Return an agent that books a table, and then says texts."""

@@ -18,8 +18,6 @@ from scripted_agents import Script, bot_with, calls, kinds, says, tool
 from linqbot import Bot, Context, MessageEdited, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Listener:
     """A bot whose agent is slow to answer the first request.

@@ -23,8 +23,6 @@ from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.errors import ConfigError
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 
 def book() -> None: ...
 

@@ -16,8 +16,6 @@ from scripted_agents import kinds, says
 from linqbot import Fetched
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 TEXT = "We open at 8"
 
 

@@ -18,8 +18,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 def add_look(agent: Agent[Any, str], *, requires_approval: bool = False) -> tuple[asyncio.Event, asyncio.Event]:
     """Give an agent a tool `look`. Return the events that it has begun, and that it may end."""

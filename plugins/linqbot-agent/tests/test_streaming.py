@@ -20,8 +20,6 @@ from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, stre
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 NARRATION = "One moment, I look."
 BUBBLES = ["A table is free at 8.", "It is booked for two.", "The weather is fine.", "Enjoy your meal!"]
 

@@ -24,8 +24,6 @@ from scripted_agents import bot_with, calls, kinds, says, tool
 
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Telemetry:
     """OpenTelemetry in memory, and an agent of two requests and one tool, which reports to it."""

@@ -17,8 +17,6 @@ from linqbot.testing import talking
 
 linqbot_opentelemetry = pytest.importorskip("linqbot_opentelemetry")
 
-pytestmark = pytest.mark.anyio
-
 WRITTEN, ORDERED, ARGUMENT, RESULT, ERROR, SAID = TEXTS = (
     "A table for Zebra",
     "You are Walrus",

@@ -16,8 +16,6 @@ from structlog.testing import capture_logs
 from linqbot import Bot, Context, Failure, MessageReceived
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
 AWAY = ModelHTTPError(529, "some-model", body={"secret": "overloaded"})
 

@@ -16,8 +16,6 @@ from scripted_agents import Script, bot_with, says
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 ANN = "+14155550142"
 
 

@@ -26,8 +26,6 @@ from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport
 
-pytestmark = pytest.mark.anyio
-
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PROXY = f"00-{TRACE}-b7ad6b7169203331-01"
 NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"

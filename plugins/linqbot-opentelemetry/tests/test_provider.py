@@ -87,7 +87,6 @@ def test_an_exporter_that_is_not_installed_is_named(made: list[TracerProvider]) 
     assert made == []
 
 
-@pytest.mark.anyio
 async def test_a_missing_exporter_is_named_on_readyz_and_the_bot_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +124,6 @@ class Stuck(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-@pytest.mark.anyio
 async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider, "FLUSH_S", 0.05)
     stuck, sdk = Stuck(), TracerProvider()
@@ -138,7 +136,6 @@ async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pyte
     sdk.shutdown()
 
 
-@pytest.mark.anyio
 async def test_the_last_spans_are_sent_before_the_end() -> None:
     memory, sdk = InMemorySpanExporter(), TracerProvider()
     sdk.add_span_processor(BatchSpanProcessor(memory, schedule_delay_millis=3_600_000))

@@ -40,7 +40,6 @@ def named(text: str) -> set[str]:
     return set(re.findall(r"\b(?:linqbot|process)_[a-z_]+\b", text))
 
 
-@pytest.mark.anyio
 async def test_every_metric_of_the_dashboard_exists(families: list[Metric]) -> None:
     board = json.loads((PLUGIN / "dashboard.json").read_text())
     expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
@@ -50,7 +49,6 @@ async def test_every_metric_of_the_dashboard_exists(families: list[Metric]) -> N
         assert named(expression) <= samples(families), expression
 
 
-@pytest.mark.anyio
 async def test_the_dashboard_shows_every_metric_and_no_panel_covers_another(families: list[Metric]) -> None:
     board = json.loads((PLUGIN / "dashboard.json").read_text())
     shown = named(json.dumps(board["panels"]))
@@ -65,7 +63,6 @@ async def test_the_dashboard_shows_every_metric_and_no_panel_covers_another(fami
         taken |= cells
 
 
-@pytest.mark.anyio
 async def test_every_metric_and_label_of_the_alerts_exists(families: list[Metric]) -> None:
     rules = (PLUGIN / "alerts.yml").read_text()
     expressions = re.findall(r"expr: (?:\|\n((?: {10}.*\n)+)|(.+))", rules)
@@ -90,7 +87,6 @@ def test_every_error_that_an_alert_leaves_out_exists() -> None:
     assert all(hasattr(errors, name) for name in left_out.split("|"))
 
 
-@pytest.mark.anyio
 async def test_the_table_of_the_docs_is_exact(families: list[Metric]) -> None:
     text = README.read_text()
     rows = re.findall(r"^\| `(linqbot\w+)` \| (\w+) \|", text, re.MULTILINE)

@@ -15,8 +15,6 @@ from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Tally
 
-pytestmark = pytest.mark.anyio
-
 NOON = 1_800_000_000.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-import pytest
 from app_with_emulator import ANN, RunningApp, run_app
 from linqbot_prometheus import Prometheus
 from linqbot_prometheus.metrics import Counts, Times
@@ -16,8 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from linqbot import Bot, Context, MessageReceived
 from linqbot.emulator.model.faults import Fault
 from linqbot.hookspecs import Reason
-
-pytestmark = pytest.mark.anyio
 
 METRICS = "/plugins/prometheus/metrics"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -19,7 +19,6 @@ from linqbot.engine.failure import RetryPolicy
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport
 
-pytestmark = pytest.mark.anyio
 SECRET = "meet me at nine"
 NOW = RetryPolicy(first_s=0, most_s=0)
 

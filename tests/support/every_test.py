@@ -1,0 +1,29 @@
+"""The settings and fixtures of every test, for the conftest of each folder of tests."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Mark each test that is a coroutine function, so that anyio runs it. This is called before anyio looks for the mark."""
+    if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(obj):
+        pytest.mark.anyio(obj)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def reset_logs() -> Iterator[None]:
+    """Reset structlog: a command that runs in this process configures it permanently, even while tests are collected."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
