@@ -10,13 +10,10 @@ from pathlib import Path
 import pytest
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, hookimpl, regex
+from linqbot import Bot, BotError, Context, MessageReceived, Refused, RuleBroken, hookimpl, regex
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.errors import Refused
 from linqbot.events import GroupChange, ParticipantAdded, ParticipantRemoved
 from linqbot.testing import Phone, killed_between_calls, talking
-
-pytestmark = pytest.mark.anyio
 
 BOB, EVE, DAN = "+14155550143", "+14155550144", "+14155550145"
 ICON = "https://example.com/icon.png"

@@ -8,19 +8,12 @@ from direct_dispatch import context_of
 from fakes import NOW, Linq, delivery, envelope, message, settled
 from one_handler import bot_of
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, Effect, Event, LinqApiError, MessageContent, MessageReceived, TextPart
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.content import typing as dots
-from linqbot.errors import BotError, LinqApiError
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
-from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.anyio
 
 
 def context(event: Event, linq: Linq) -> Context:

@@ -11,20 +11,14 @@ from direct_dispatch import context_of
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
 from one_handler import bot_of
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, Event, LinkPart, LinqApiError, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import exact, regex, replies_to_bot
-from linqbot.bot.router import Next, Router
+from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
-from linqbot.errors import BotError, LinqApiError
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageDelivered, MessageReceived
+from linqbot.linq.events.message import MessageDelivered
 from linqbot.linq.events.parse import parse
-from linqbot.linq.types.message import LinkPart
 from linqbot.testing import HandlerFailed, talking
-
-pytestmark = pytest.mark.anyio
 
 
 async def handled(bot: Bot | Dispatcher, *events: Event, linq: Linq | None = None) -> Linq:

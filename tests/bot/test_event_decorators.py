@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
-from linqbot.bot.filters import in_group
-from linqbot.errors import BotError
-from linqbot.linq.events.event import Event
-from linqbot.linq.types.message import MessageContent, TextPart
+from linqbot import Bot, BotError, Context, Event, MessageContent, TextPart, in_group
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import talking
 
@@ -33,7 +28,6 @@ class Seen:
         decorate(note)
 
 
-@pytest.mark.anyio
 async def test_each_decorator_takes_what_people_do() -> None:
     seen = Seen()
     bot = seen.bot
@@ -71,7 +65,6 @@ async def test_each_decorator_takes_what_people_do() -> None:
         await expect("payment.succeeded")
 
 
-@pytest.mark.anyio
 async def test_changes_of_a_group_reach_their_handler_and_a_background_of_a_direct_chat_does_not() -> None:
     seen = Seen()
     seen.note(seen.bot.on_group_change)

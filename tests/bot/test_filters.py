@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from fakes import LINE, PERSON, message
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, Event, MessageEdited, MessageReceived, ReactionAdded
 from linqbot.bot.filters import (
     Filter,
     contains,
@@ -25,10 +24,8 @@ from linqbot.bot.filters import (
     replies_to_bot,
     to_line,
 )
-from linqbot.errors import BotError
 from linqbot.linq.events.chat import TypingStarted
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageEdited, MessageFailed, MessageReceived, MessageSent, ReactionAdded
+from linqbot.linq.events.message import MessageFailed, MessageSent
 
 
 def test_exact_ignores_case_surrounding_space_and_the_marks_at_the_end() -> None:

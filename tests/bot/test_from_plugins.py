@@ -9,19 +9,13 @@ from fakes import NOW, Linq, message
 from one_handler import says
 from structlog.testing import capture_logs
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, LinqUnavailable, MessageReceived, Router, hookimpl, regex
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.filters import regex
-from linqbot.bot.router import Next, Router
+from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
-from linqbot.errors import ConfigError, LinqUnavailable, NoVerdict
-from linqbot.hookspecs import hookimpl
-from linqbot.linq.events.message import MessageReceived
+from linqbot.errors import ConfigError, NoVerdict
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
-
-pytestmark = pytest.mark.anyio
 
 Handler = Callable[[MessageReceived, Context], Awaitable[None]]
 

@@ -21,8 +21,6 @@ from linqbot.parse import date_time
 from linqbot.parse.translation import DAYS
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 OWNER, OTHER = "+14155550199", "+14155550142"
 PARIS = "Europe/Paris"
 WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)

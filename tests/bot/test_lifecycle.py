@@ -11,7 +11,6 @@ from linqbot import Bot, BotError, Context, MessageReceived, Resource, Router, R
 from linqbot.testing import talking
 
 
-@pytest.mark.anyio
 async def test_what_is_opened_at_the_start_is_there_for_handlers_and_closed_after_them() -> None:
     bot, router = Bot(), Router()
     bot.include(router)
@@ -45,7 +44,6 @@ async def test_what_is_opened_at_the_start_is_there_for_handlers_and_closed_afte
     assert happened == ["open", "warm", "handle", "cool", "close", "open", "warm", "cool", "close"]
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("raised", [OSError("secret"), SystemExit("secret"), asyncio.CancelledError("secret")])
 async def test_a_bot_whose_start_fails_does_not_start_and_says_where(raised: BaseException) -> None:
     bot = Bot()
@@ -61,7 +59,6 @@ async def test_a_bot_whose_start_fails_does_not_start_and_says_where(raised: Bas
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("raised", [SystemExit("bye"), asyncio.CancelledError()])
 async def test_a_stop_that_exits_or_cancels_itself_keeps_no_other_function_from_running(raised: BaseException) -> None:
     bot = Bot()
@@ -80,7 +77,6 @@ async def test_a_stop_that_exits_or_cancels_itself_keeps_no_other_function_from_
     assert closed == ["pool"]
 
 
-@pytest.mark.anyio
 async def test_a_start_that_is_cancelled_from_outside_ends_its_task() -> None:
     bot = Bot()
     began = asyncio.Event()
@@ -140,7 +136,6 @@ def restaurant(happened: list[str]) -> tuple[Bot, Resource[Pool]]:
     return bot, pool
 
 
-@pytest.mark.anyio
 async def test_a_resource_is_open_while_the_bot_runs_and_is_closed_in_reverse_order() -> None:
     happened: list[str] = []
     bot, pool = restaurant(happened)
@@ -155,7 +150,6 @@ async def test_a_resource_is_open_while_the_bot_runs_and_is_closed_in_reverse_or
         _ = pool.value
 
 
-@pytest.mark.anyio
 async def test_a_test_replaces_a_resource_in_one_line() -> None:
     happened: list[str] = []
     bot, pool = restaurant(happened)
@@ -172,7 +166,6 @@ async def test_a_test_replaces_a_resource_in_one_line() -> None:
     assert happened == ["menu closed"]
 
 
-@pytest.mark.anyio
 async def test_a_resource_that_cannot_be_opened_keeps_the_bot_from_starting_and_closes_the_others() -> None:
     happened: list[str] = []
     bot, _ = restaurant(happened)
@@ -189,7 +182,6 @@ async def test_a_resource_that_cannot_be_opened_keeps_the_bot_from_starting_and_
     assert happened == ["opened", "closed"]
 
 
-@pytest.mark.anyio
 async def test_a_resource_that_fails_to_close_keeps_no_other_from_closing() -> None:
     happened: list[str] = []
     bot, _ = restaurant(happened)
@@ -204,7 +196,6 @@ async def test_a_resource_that_fails_to_close_keeps_no_other_from_closing() -> N
     assert happened == ["opened", "menu closed", "closed"]
 
 
-@pytest.mark.anyio
 async def test_two_apps_of_one_bot_do_not_share_a_resource() -> None:
     bot, _ = restaurant([])
     async with talking(bot):

@@ -6,15 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from linqbot.emulator.acts.conversation import Text, Write
 from linqbot.emulator.model.message_content import TextPartRecord
 from linqbot.testing import talking
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lines.md").read_text()
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_the_bot_of_the_page_answers_on_the_line_that_was_written_to() -> None:

@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, BotError, Context, Event, MessageReceived, ReactionAdded, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import contains, exact, in_group, regex
-from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.router import Middleware, Next
 from linqbot.clock import SystemClock
-from linqbot.errors import BotError
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
 
 
 def test_a_decorated_handler_is_still_the_same_function() -> None:

@@ -10,19 +10,13 @@ from direct_dispatch import context_of
 from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
 from one_handler import bot_of
 
-from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
+from linqbot import Bot, Context, Event, MessageReceived, contains, hookimpl, in_direct
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.filters import contains, in_direct
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import Tried, hookimpl
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
+from linqbot.hookspecs import Tried
 from linqbot.linq.events.parse import parse
 from linqbot.plugins.loading import load
-
-pytestmark = pytest.mark.anyio
 
 
 class Routings:

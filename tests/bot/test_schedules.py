@@ -15,8 +15,6 @@ from linqbot.clock import SystemClock
 from linqbot.testing import talking
 from linqbot.testing.stage.record import HandlerFailed
 
-pytestmark = pytest.mark.anyio
-
 PERSON = "+14155550142"
 LINE = "+12025550100"
 DAY_S = 86_400.0

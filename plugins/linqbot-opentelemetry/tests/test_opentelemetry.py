@@ -18,11 +18,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from patience import PATIENCE_S
 
-from linqbot import Bot, Context, Draft, MessageReceived, Running
+from linqbot import Bot, Context, Draft, LinqApiError, MessageReceived, Running
 from linqbot.client.call import prepare
 from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
-from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport
 
