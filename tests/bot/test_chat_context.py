@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from answers import answers
 from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived, Refused, RuleBroken, hookimpl, regex
@@ -58,8 +59,7 @@ async def test_the_group_changes_and_its_own_changes_reach_no_handler() -> None:
     bot, seen = facilitating()
     async with talking(bot) as phone:
         group = phone.group(BOB, EVE)
-        await group.text("decorate")
-        assert await group.next_reply() == f"{phone.handle}, {BOB}, {EVE}"
+        assert await answers(group, "decorate") == [f"{phone.handle}, {BOB}, {EVE}"]
         assert (group.chat.display_name, group.chat.group_chat_icon) == ("Dinner", ICON)
         background = phone.emulator.state.chat(group.chat_id).background
         assert background is not None
@@ -265,8 +265,7 @@ async def test_a_change_by_an_interrupted_run_reaches_no_handler_either() -> Non
         phone.fail_next_delivery("participant.added")  # Linq delivers it again, after the message
         await group.text("add Dan")
         await added.wait()
-        await group.text("please")
-        assert await group.next_reply() == "Done."
+        assert await answers(group, "please") == ["Done."]
         await phone.advance(60)
         assert DAN in members(group)
         assert seen == []

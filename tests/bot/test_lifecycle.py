@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from answers import answers
 
 from linqbot import Bot, BotError, Context, MessageReceived, Resource, Router, Running
 from linqbot.testing import talking
@@ -140,11 +141,9 @@ async def test_a_resource_is_open_while_the_bot_runs_and_is_closed_in_reverse_or
     happened: list[str] = []
     bot, pool = restaurant(happened)
     async with talking(bot) as phone:
-        await phone.text("soup")
-        assert await phone.next_reply() == "$4"
+        assert await answers(phone, "soup") == ["$4"]
         await phone.restart()
-        await phone.text("risotto")
-        assert await phone.next_reply() == "$7"
+        assert await answers(phone, "risotto") == ["$7"]
     assert happened == ["opened", "menu closed", "closed"] * 2
     with pytest.raises(BotError, match="pool is not open"):
         _ = pool.value
@@ -161,8 +160,7 @@ async def test_a_test_replaces_a_resource_in_one_line() -> None:
     fake = Fake([])
     with pool.replaced(fake):
         async with talking(bot) as phone:
-            await phone.text("risotto")
-            assert await phone.next_reply() == "$4"
+            assert await answers(phone, "risotto") == ["$4"]
     assert happened == ["menu closed"]
 
 

@@ -36,8 +36,7 @@ class Bookings:
 async def test_an_approved_call_is_made(answer: str) -> None:
     bookings = Bookings(calls(CALL), says("Done."))
     async with talking(bot_with(bookings.agent)) as phone:
-        await phone.text("A table at 8")
-        asked = await phone.next_reply()
+        (asked,) = await answers(phone, "A table at 8")
         assert asked == ASKED
         assert bookings.booked == []
         await phone.restart()
@@ -59,8 +58,7 @@ async def test_an_approved_call_is_made(answer: str) -> None:
 async def test_a_call_that_is_not_approved_is_not_made_and_the_model_knows_why(answer: str, result: str) -> None:
     bookings = Bookings(calls(CALL), says("I see."))
     async with talking(bot_with(bookings.agent)) as phone:
-        await phone.text("A table at 8")
-        asked = await phone.next_reply()
+        (asked,) = await answers(phone, "A table at 8")
         await (phone.react(asked, answer) if answer == "dislike" else phone.text(answer))
         assert await phone.replies() == ["I see."]
     assert bookings.booked == []
@@ -92,8 +90,7 @@ async def test_only_the_approver_can_approve(approver: str) -> None:
         bob = ann.person("+14155550143")
         group = ann.group(bob)
         approving, other = (group, group.by(bob)) if approver == "asker" else (group.by(bob), group)
-        await group.text("A table at 8")
-        asked = await group.next_reply()
+        (asked,) = await answers(group, "A table at 8")
         await other.react(asked, "like")
         await other.text("yes")
         assert await group.replies() == ["What?"]
@@ -109,8 +106,7 @@ async def test_an_owner_may_approve_and_writes_undisturbed_and_nobody_else_may(a
     bookings = Bookings(calls(CALL), says("Hello owner."), says("Hello stranger."), says("Done."))
     async with talking(bot_with(bookings.agent, LinqAgent(approvers=[owner]))) as ann:
         group = ann.group(owner, stranger)
-        await group.text("A table at 8")
-        asked = await group.next_reply()
+        (asked,) = await answers(group, "A table at 8")
         await group.by(owner).text("Good morning, everyone")
         assert await group.replies() == ["Hello owner."]
         await group.by(stranger).react(asked, "like")
@@ -172,8 +168,7 @@ def test_settings_of_the_plugin_are_checked() -> None:
 async def test_a_question_without_an_answer_ends_in_silence() -> None:
     bookings = Bookings(calls(CALL))
     async with talking(bot_with(bookings.agent)) as phone:
-        await phone.text("A table at 8")
-        await phone.next_reply()
+        await answers(phone, "A table at 8")
         await phone.advance(86_500)
         assert await phone.replies() == []
     assert bookings.booked == []
@@ -189,8 +184,7 @@ async def test_a_tool_may_write_its_own_question() -> None:
         return "sent"
 
     async with talking(bot_with(agent)) as phone:
-        await phone.text("Pay my share")
-        assert await phone.next_reply() == "Send $12.50?"
+        assert await answers(phone, "Pay my share") == ["Send $12.50?"]
         assert await answers(phone, "yes") == ["Sent."]
 
 

@@ -162,8 +162,7 @@ async def in_group(hostile: Hostile, phone: Phone) -> Phone:
 
 async def approved_by_another(hostile: Hostile, phone: Phone) -> Phone:
     group = phone.group(BOB)
-    await group.text("Pay")
-    assert await group.next_reply() == "May I pay (text spam)? 👍 or yes, 👎 or no"
+    assert await answers(group, "Pay") == ["May I pay (text spam)? 👍 or yes, 👎 or no"]
     await group.by(BOB).text("yes")
     await group.quiet()
     assert hostile.paid == []
@@ -173,8 +172,7 @@ async def approved_by_another(hostile: Hostile, phone: Phone) -> Phone:
 
 def answered(text: str) -> Attack:
     async def attack(hostile: Hostile, phone: Phone) -> Phone:
-        await phone.text("Pay")
-        await phone.next_reply()
+        await answers(phone, "Pay")
         await phone.text(text)
         return phone
 

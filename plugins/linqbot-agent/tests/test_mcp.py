@@ -185,8 +185,7 @@ async def test_a_tool_that_the_server_marks_as_destructive_needs_approval(
 ) -> None:
     outside = Outside(names=CALLS)
     async with talking(bot_of(outside, framework(outside, servers=servers()))) as phone:
-        await phone.text("A table for two, please")
-        assert await phone.next_reply() == ASKED
+        assert await answers(phone, "A table for two, please") == [ASKED]
         await phone.restart()
         assert without_numbers(await answers(phone, said)) == PARAGRAPHS
     notified = ["notify"] if said == "yes" else []

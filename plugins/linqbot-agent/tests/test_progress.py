@@ -90,8 +90,7 @@ async def test_a_run_that_is_killed_anywhere_says_its_progress_once_and_before_i
 
 async def test_the_wait_begins_again_with_an_approval() -> None:
     async with talking(Slow(8, approval=True).bot) as phone:
-        await phone.text("A table?")
-        assert await phone.next_reply() == "May I look? 👍 or yes, 👎 or no"
+        assert await answers(phone, "A table?") == ["May I look? 👍 or yes, 👎 or no"]
         assert await answers(phone, "yes") == ["One moment …", "A table is free."]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, CallDeferred
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -63,22 +64,19 @@ async def test_a_person_need_not_answer() -> None:
 async def test_a_person_with_an_open_question_is_asked_no_other_one() -> None:
     bot = bot_with(agent_that_asks({"question": "Which name?"}), LinqAgent(other_topic="postpone"))
     async with talking(bot) as phone:
-        await phone.text("A table")
-        asked = await phone.next_reply()
+        (asked,) = await answers(phone, "A table")
         await phone.text("What about the menu?")
         answer, asked_again = await phone.replies()
         assert answer.count("Not now: the person has not answered another question yet.") == 2
         assert asked_again == asked
-        await phone.text("yes")
-        assert await phone.next_reply() == "Which name?"
+        assert await answers(phone, "yes") == ["Which name?"]
         await phone.text("Ann")
         assert (await phone.next_reply()).endswith("tool-return: Ann tool-return: booked")
 
 
 async def test_a_deferred_call_without_a_question_is_an_error() -> None:
     async with talking(bot_with(agent_that_asks(None))) as phone:
-        await phone.text("A table")
-        await phone.next_reply()
+        await answers(phone, "A table")
         await phone.text("yes")
         (error,) = await phone.errors()
         with pytest.raises(BotError, match="guest_name raised CallDeferred without a question"):

@@ -72,8 +72,7 @@ async def test_a_message_alone_is_answered_if_all_of_the_history_is_too_much() -
     provider = Provider(longer_than(1))
     async with talking(bot_with(Agent(FallbackModel(provider.model, provider.model)))) as phone:
         for number in range(3):
-            await phone.text(f"{number}")
-            assert await phone.next_reply() == "Read 1."
+            assert await answers(phone, f"{number}") == ["Read 1."]
 
 
 async def test_what_is_no_refusal_of_the_content_is_not_asked_again() -> None:
@@ -81,10 +80,8 @@ async def test_what_is_no_refusal_of_the_content_is_not_asked_again() -> None:
     for status in (401, 402, 403, 404, 408, 425, 429, 500, 503):
         provider = Provider(longer_than(1, ModelHTTPError(status, "m")))
         async with talking(bot_with(Agent(provider.model))) as phone:
-            await phone.text("One")
-            await phone.next_reply()
-            await phone.text("Two")
-            said = await phone.next_reply()
+            await answers(phone, "One")
+            (said,) = await answers(phone, "Two")
         if (provider.refused, said) != (1, SORRY):
             wrong.append((status, provider.refused, said))
     assert wrong == []
@@ -94,15 +91,13 @@ async def test_a_message_that_is_refused_alone_ends_in_one_apology_after_few_req
     provider = Provider(lambda messages: None)
     async with talking(bot_with(Agent(provider.model), LinqAgent(images=1))) as phone:
         for text in ("One", "Two", "Three"):
-            await phone.text(text)
-            await phone.next_reply()
+            await answers(phone, text)
         provider.refuses = longer_than(0)
         await phone.media(PNG, "a.png", text="Four")
         assert await phone.replies() == [SORRY]
         assert provider.refused <= 5
         provider.refuses = lambda messages: None
-        await phone.text("Five")
-        await phone.next_reply()
+        await answers(phone, "Five")
         assert files_of(provider.requests[-1]) == [PNG]
 
 

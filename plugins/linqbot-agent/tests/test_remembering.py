@@ -72,8 +72,7 @@ async def test_the_model_sees_the_messages_of_a_burst_once() -> None:
     bot = Bot(plugins=[LinqAgent(history=2, images=4)], gather_s=2)
 
     async with talking(answering(bot, Agent(script.model))) as phone:
-        await phone.text("Hello")
-        await phone.next_reply()
+        await answers(phone, "Hello")
         await phone.media(b"\x89PNG\r\n\x1a\n", "dog.png")
         await phone.text("What is this?")
         assert await answers(phone, "A dog?") == ["Fine."]
