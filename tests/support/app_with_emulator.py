@@ -37,6 +37,12 @@ class RunningApp:
         """Let a person write. Return the id of the chat."""
         return str(self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))["chat_id"])
 
+    async def answers(self, text: str) -> list[str]:
+        """Let a person write. Return all that the bot has said in the chat when every turn has ended."""
+        chat_id = self.text(text)
+        await self.quiet()
+        return self.replies(chat_id)
+
     async def quiet(self) -> None:
         """Wait until every delivery was accepted and every turn has ended, including those of receipts."""
         async with asyncio.timeout(PATIENCE_S):

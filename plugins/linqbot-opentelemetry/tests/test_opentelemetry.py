@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from app_with_emulator import ANN, LINE, run_app
 from linqbot_opentelemetry import OpenTelemetry
+from one_handler import says
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context as TraceContext
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -65,17 +66,13 @@ def spans() -> Iterator[Spans]:
     made.provider.shutdown()
 
 
-def bot_of(spans: Spans) -> Bot:
-    return Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry(spans.provider)])
+def bot_of(spans: Spans | None = None) -> Bot:
+    return Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry(spans.provider if spans else None)])
 
 
-def echo(spans: Spans) -> Bot:
+def echo(spans: Spans | None = None) -> Bot:
     bot = bot_of(spans)
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
+    bot.on_message(says("{}"))
     return bot
 
 
@@ -136,8 +133,7 @@ async def test_a_trace_that_a_proxy_began_goes_on_and_of_its_headers_the_ids_onl
     own = {"tracestate": "vendor=planted", "baggage": "name=planted", "user-agent": "planted"}
     async with run_app(echo(spans), tmp_path) as there:
         there.headers.update({"traceparent": PROXY} | own)
-        there.text("hello")
-        await there.quiet()
+        await there.answers("hello")
     ours = spans.of(int(TRACE, 16))
     assert {SERVER, TURN, SEND} <= {span.name for span in ours}
     for span in ours:
@@ -183,9 +179,7 @@ def test_an_error_that_is_said_to_be_linqs_brings_no_text_as_its_trace_id(spans:
 async def test_what_the_proxy_does_not_sample_is_not_sampled(spans: Spans, tmp_path: Path) -> None:
     async with run_app(echo(spans), tmp_path) as there:
         there.headers["traceparent"] = NOT_SAMPLED
-        chat = there.text("hello")
-        await there.quiet()
-        assert there.replies(chat) == ["hello"]
+        assert await there.answers("hello") == ["hello"]
     assert spans.all() == []
 
 
@@ -202,9 +196,7 @@ async def test_a_turn_that_runs_again_is_another_span_of_the_same_trace(spans: S
         await ctx.reply("two")
 
     async with run_app(bot, tmp_path, retry_policy=NOW) as there:
-        chat = there.text("hello")
-        await there.quiet()
-        assert there.replies(chat) == ["one", "two"]
+        assert await there.answers("hello") == ["one", "two"]
     failed, done = spans.named(TURN)
     (webhook,) = [span for span in spans.named(SERVER) if is_child(done, span)]
     assert is_child(failed, webhook)
@@ -263,9 +255,7 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
         await ctx.reply(step.response["text"])
 
     async with run_app(bot, tmp_path, retry_policy=NOW) as there:
-        chat = there.text("Hello")
-        await there.quiet()
-        assert there.replies(chat) == ["Hi"]
+        assert await there.answers("Hello") == ["Hi"]
     asked, failed, paid = spans.one("step answer"), *spans.named("step pay")
     assert asked.attributes == {
         "linqbot.step": "answer",
@@ -285,8 +275,7 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
     async with run_app(echo(spans), tmp_path) as there:
         there.emulator.world.faults.add(Fault(on="api", match="chats.messages.send", status=403, code=2024))
-        there.text("hello")
-        await there.quiet()
+        await there.answers("hello")
     call, turn = spans.one(SEND), spans.one(TURN)
     assert call.status.status_code is StatusCode.ERROR
     assert {"error.type": "403", "linqbot.linq.code": 2024}.items() <= facts(call).items()
@@ -360,20 +349,15 @@ def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
 async def test_a_provider_that_on_start_sets_is_used(
     spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bot = Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry()])
+    bot = echo()
 
     @bot.on_start
     async def trace_here(running: Running) -> None:
         # A real process can set its global provider only once.
         monkeypatch.setattr(trace, "get_tracer_provider", lambda: spans.provider)
 
-    @bot.on_message
-    async def ignore(message: MessageReceived, ctx: Context) -> None:
-        pass
-
     async with run_app(bot, tmp_path) as there:
-        there.text("hello")
-        await there.quiet()
+        await there.answers("hello")
     assert spans.named(TURN)
 
 
@@ -386,16 +370,8 @@ async def test_without_a_provider_no_turn_looks_for_one(tmp_path: Path, monkeypa
         return none
 
     monkeypatch.setattr(trace, "get_tracer_provider", noted)
-    bot = Bot(read=False, typing=False, max_age_s=None, plugins=[OpenTelemetry()])
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
-    async with run_app(bot, tmp_path) as there:
+    async with run_app(echo(), tmp_path) as there:
         assert looked
         looked.clear()
-        chat = there.text("hello")
-        await there.quiet()
-        assert there.replies(chat) == ["hello"]
+        assert await there.answers("hello") == ["hello"]
     assert looked == []

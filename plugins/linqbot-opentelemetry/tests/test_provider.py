@@ -13,6 +13,7 @@ import pytest
 from app_with_emulator import run_app
 from linqbot_opentelemetry import OpenTelemetry, provider
 from linqbot_opentelemetry.provider import set_from_environment
+from one_handler import bot_of, says
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -20,7 +21,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from patience import PATIENCE_S
 
-from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import ConfigError
 
 NOWHERE = "http://127.0.0.1:9"
@@ -91,17 +91,10 @@ async def test_a_missing_exporter_is_named_on_readyz_and_the_bot_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "carrier_pigeon")
-    bot = Bot(read=False, typing=False, plugins=[OpenTelemetry()])
-
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
+    bot = bot_of(says("{}"), read=False, typing=False, plugins=[OpenTelemetry()])
     async with run_app(bot, tmp_path) as there:
         report = (await there.http.get("/readyz")).raise_for_status().json()["plugins"]
-        chat = there.text("hello")
-        await there.quiet()
-        assert there.replies(chat) == ["hello"]
+        assert await there.answers("hello") == ["hello"]
     assert "the exporter carrier_pigeon is not installed. Install" in report["opentelemetry"]
 
 

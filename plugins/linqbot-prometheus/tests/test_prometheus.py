@@ -8,6 +8,7 @@ from typing import get_args
 from app_with_emulator import ANN, RunningApp, run_app
 from linqbot_prometheus import Prometheus
 from linqbot_prometheus.metrics import Counts, Times
+from one_handler import says
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -28,10 +29,7 @@ def echo() -> Bot:
     async def broken(message: MessageReceived, ctx: Context) -> None:
         raise ValueError(SECRET_WORDS)
 
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
+    bot.on_message(says("{}"))
     return bot
 
 
@@ -48,9 +46,7 @@ async def scraped(there: RunningApp) -> dict[tuple[str, ...], float]:
 
 async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
     async with run_app(echo(), tmp_path) as there:
-        chat = there.text("hello")
-        await there.quiet()
-        assert there.replies(chat) == ["hello"]
+        assert await there.answers("hello") == ["hello"]
         found = await scraped(there)
     message = "message.received"
     # A receipt without a handler is a turn, but adds no handler time.
@@ -79,11 +75,9 @@ async def test_a_turn_is_counted_at_every_step(tmp_path: Path) -> None:
 
 async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) -> None:
     async with run_app(echo(), tmp_path) as there:
-        there.text("fail")
-        await there.quiet()
+        await there.answers("fail")
         there.emulator.world.faults.add(Fault(on="api", match="chats.messages.send", status=403, code=2024))
-        there.text("hello")
-        await there.quiet()
+        await there.answers("hello")
         assert (await there.http.post("/webhooks/linq", content=b"{}")).status_code == 401
         found = await scraped(there)
     (failure,) = [key for key in found if key[0] == "linqbot_turn_failures_total"]
@@ -120,8 +114,7 @@ async def test_two_bots_in_one_process_are_counted_separately(tmp_path: Path) ->
 
 async def test_a_client_that_accepts_openmetrics_gets_it(tmp_path: Path) -> None:
     async with run_app(echo(), tmp_path) as there:
-        there.text("hello")
-        await there.quiet()
+        await there.answers("hello")
         plain = await there.http.get(METRICS)
         modern = await there.http.get(METRICS, headers={"accept": OPENMETRICS})
     assert plain.headers["content-type"].startswith("text/plain")
@@ -143,8 +136,7 @@ async def test_one_plugin_may_be_in_one_app_after_another(tmp_path: Path) -> Non
     bot = Bot(plugins=[Prometheus()])
     for times in (1, 2):
         async with run_app(bot, tmp_path) as there:
-            there.text("hello")
-            await there.quiet()
+            await there.answers("hello")
             assert (await scraped(there))["linqbot_turns_total", "message.received", "ack"] == times
 
 

@@ -62,8 +62,7 @@ def failing(plugin: Sentry) -> Bot:
 
 async def test_each_failed_run_is_an_event_without_what_people_wrote(kept: Kept, tmp_path: Path) -> None:
     async with run_app(failing(Sentry()), tmp_path, retry_policy=NOW) as there:
-        there.text(SECRET)
-        await there.quiet()
+        await there.answers(SECRET)
     first, last = kept.events
     assert (first["level"], last["level"]) == ("warning", "error")
     assert first["tags"]["linqbot.outcome"] == "retry"
@@ -81,8 +80,7 @@ async def test_each_failed_run_is_an_event_without_what_people_wrote(kept: Kept,
 
 async def test_messages_of_errors_are_sent_on_demand(kept: Kept, tmp_path: Path) -> None:
     async with run_app(failing(Sentry(messages=True)), tmp_path, retry_policy=NOW) as there:
-        there.text(SECRET)
-        await there.quiet()
+        await there.answers(SECRET)
     assert [event["exception"]["values"][0]["value"] for event in kept.events] == [repr(SECRET)] * 2
     assert kept.sent.count(SECRET.encode()) == 2
 
@@ -95,8 +93,7 @@ async def test_an_error_of_linq_has_its_numbers_and_a_turn_that_waits_is_no_erro
         await ctx.client.chats.retrieve("00000000-0000-4000-8000-00000000dead")
 
     async with run_app(bot, tmp_path, retry_policy=NOW) as there:
-        there.text(SECRET)
-        await there.quiet()
+        await there.answers(SECRET)
     (event,) = kept.events
     assert event["tags"]["linq.status"] == 404
 
