@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from linqbot_agent import LinqAgent, run
-from pydantic_ai import Agent
+from pydantic_ai import Agent, Tool
 from pydantic_ai.messages import (
     BinaryContent,
     ModelMessage,
@@ -35,6 +35,15 @@ def calls(*tools: ToolCallPart, narration: str = "") -> ModelResponse:
 def tool(name: str, call_id: str, **arguments: Any) -> ToolCallPart:
     """Return a call of a tool."""
     return ToolCallPart(name, arguments, call_id)
+
+
+def fixed(name: str, result: object, **options: Any) -> Tool[Any]:
+    """Return a tool for an agent that returns always the same."""
+
+    def act() -> object:
+        return result
+
+    return Tool(act, name=name, **options)
 
 
 class Script:

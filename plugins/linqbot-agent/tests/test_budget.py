@@ -18,7 +18,7 @@ from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
-from scripted_agents import bot_with, calls, kinds, says, tool
+from scripted_agents import bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
@@ -35,12 +35,7 @@ def bot(budget: Budget) -> Bot:
         response = says("Done.") if is_done else calls(tool("act", f"c{len(messages)}"))
         return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
 
-    agent = Agent(FunctionModel(respond))
-
-    @agent.tool_plain
-    def act() -> str:
-        return "acted"
-
+    agent = Agent(FunctionModel(respond), tools=[fixed("act", "acted")])
     return bot_with(agent, LinqAgent(budget=budget))
 
 
@@ -137,22 +132,15 @@ async def test_agents_that_tools_ask_are_booked_once_wherever_the_bot_is_killed(
     def look(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         return replace(says("Found."), usage=RequestUsage(input_tokens=5, output_tokens=2, cost=Decimal("0.001")))
 
-    agent, other = Agent(FunctionModel(respond), deps_type=Context), Agent(FunctionModel(look))
+    agent = Agent(FunctionModel(respond), deps_type=Context, tools=[fixed("rest", "rested")])
+    other = Agent(FunctionModel(look))
 
     @agent.tool
     async def look_up(ctx: RunContext[Context]) -> str:
         return (await other.run("Look it up", usage=ctx.usage)).output
 
-    @agent.tool_plain
-    async def rest() -> str:
-        return "rested"
-
-    async def scenario(phone: Phone) -> None:
-        await phone.text("Hi")
-
-    async for phone in killed_between_calls(
-        bot_with(agent, LinqAgent(budget=Budget(requests=9))), scenario, start=NOON
-    ):
+    bot = bot_with(agent, LinqAgent(budget=Budget(requests=9)))
+    async for phone in killed_between_calls(bot, lambda phone: phone.text("Hi"), start=NOON):
         used = await phone.state(Used, name=USED)
         assert used == Used(period="2026-11-20", requests=4, tokens=114, cost=Decimal("0.002")), phone.killed
 
@@ -236,13 +224,7 @@ async def test_a_run_is_ended_by_its_limit_of_requests_and_the_chat_goes_on() ->
         endless.append("asked")
         return calls(tool("again", f"c{len(messages)}"))
 
-    agent = Agent(FunctionModel(respond))
-
-    @agent.tool_plain
-    def again() -> str:
-        return "again"
-
-    async with talking(bot_with(agent)) as phone:
+    async with talking(bot_with(Agent(FunctionModel(respond), tools=[fixed("again", "")]))) as phone:
         assert [each[:5] for each in await answers(phone, "Go on for ever")] == ["Sorry"]
         assert len(endless) == 50
         assert await answers(phone, "Stop") == ["Done."]

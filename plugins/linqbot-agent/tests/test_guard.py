@@ -6,7 +6,7 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, RunContext
-from scripted_agents import Script, bot_with, calls, says, tool
+from scripted_agents import Script, bot_with, calls, fixed, says, tool
 
 from linqbot import Context
 from linqbot.testing import talking
@@ -17,16 +17,13 @@ VICTIM = "+14155550199"
 @pytest.mark.parametrize("unapproved", [(), ("save",)])
 async def test_a_tool_that_writes_needs_approval_unless_the_author_lets_it(unapproved: tuple[str, ...]) -> None:
     saved: list[str] = []
-    agent = Agent(Script(calls(tool("save", "c1", note="soup"), tool("look", "c2")), says("Saved.")).model)
+    script = Script(calls(tool("save", "c1", note="soup"), tool("look", "c2")), says("Saved."))
+    agent = Agent(script.model, tools=[fixed("look", "soup", metadata={"writes": False})])
 
     @agent.tool_plain(metadata={"writes": True})
     def save(note: str) -> str:
         saved.append(note)
         return "saved"
-
-    @agent.tool_plain(metadata={"writes": False})
-    def look() -> str:
-        return "soup"
 
     async with talking(bot_with(agent, LinqAgent(unapproved=unapproved))) as phone:
         await phone.text("Remember soup")
@@ -47,13 +44,9 @@ async def test_a_tool_of_an_mcp_server_that_destroys_something_needs_approval() 
         ({"annotations": {"destructiveHint": True}, "writes": False}, "Done."),
         ({"annotations": None}, "Done."),
     ):
-        agent = Agent(Script(calls(tool("erase", "c1")), says("Done.")).model)
-
         # As pydantic-ai's MCPToolset gives on the hints of a server.
-        @agent.tool_plain(metadata=metadata)
-        def erase() -> str:
-            return "erased"
-
+        erase = fixed("erase", "erased", metadata=metadata)
+        agent = Agent(Script(calls(tool("erase", "c1")), says("Done.")).model, tools=[erase])
         async with talking(bot_with(agent)) as phone:
             assert await answers(phone, "Erase it") == [said], metadata
 

@@ -13,7 +13,7 @@ from pydantic_ai import Agent, ModelResponse, ToolCallPart
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, Script, bot_with, calls, fixed, kinds, says, streamed, tool
 
 from linqbot.testing import killed_between_calls, talking
 
@@ -105,12 +105,9 @@ async def test_an_address_that_the_model_was_shown_is_said() -> None:
         says("Mine: +1 (415) 555-0142. Theirs: tool.example.com/a. Yours: user.example.com. Also told.example.com/b"),
         says("Again: tool.example.com/a and +14155550142"),
     )
-    agent = Agent(script.model, instructions="Our number is 415-555-0142. Read https://told.example.com/b.")
-
-    @agent.tool_plain
-    def find() -> dict[str, str]:
-        return {"url": "https://tool.example.com/a"}
-
+    found = fixed("find", {"url": "https://tool.example.com/a"})
+    instructions = "Our number is 415-555-0142. Read https://told.example.com/b."
+    agent = Agent(script.model, tools=[found], instructions=instructions)
     async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
         first = " ".join(await answers(phone, "I am at https://user.example.com/me"))
         second = " ".join(await answers(phone, "Again, please"))

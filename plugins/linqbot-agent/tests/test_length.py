@@ -12,7 +12,7 @@ from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
-from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
+from scripted_agents import BotClock, Script, bot_with, calls, fixed, kinds, says, streamed, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import killed_between_calls, talking
@@ -45,14 +45,11 @@ async def test_a_long_answer_is_cut_and_the_person_learns_it() -> None:
 async def test_an_answer_of_any_length_is_said_whatever_is_remembered_of_it(
     subtests: pytest.Subtests, memory: Memory, *, stream: bool
 ) -> None:
-    def look() -> str:
-        return "a table " * 7_000
-
     for words in (24_000, 50_800, 100_000):
         with subtests.test(words=words):
             script = Script(calls(tool("look", "c1")), says("word " * words), says("Fine."))
             clock = BotClock()
-            agent = Agent(streamed(script, clock), tools=[look])
+            agent = Agent(streamed(script, clock), tools=[fixed("look", "a table " * 7_000)])
             async with talking(clock.of(bot_with(agent, LinqAgent(memory=memory), stream=stream))) as phone:
                 said = await answers(phone, "Tell me all")
                 assert (len(said), said[-1]) == (11, MORE)
@@ -88,17 +85,13 @@ async def test_the_model_learns_what_the_person_has_read(stream: bool) -> None:
         requests.append(messages)
         return [calls(tool("look", "c1"), narration=LONG), says(LONG), says("Yes.")][len(requests) - 1]
 
-    agent = Agent(streamed(respond, clock), tools=[look])
+    agent = Agent(streamed(respond, clock), tools=[fixed("look", "free")])
     bot = bot_with(agent, LinqAgent(max_messages=3, memory="person"), stream=stream)
     async with talking(clock.of(bot)) as phone:
         assert await answers(phone, "Tell me all") == [*PARAGRAPHS[:3], MORE]
         assert await answers(phone, "Is that all?") == ["Yes."]
     assert (f"text: {TOO_LONG}" in kinds(requests[1])) is stream
     assert "text: " + "\n\n".join([*PARAGRAPHS[:3], MORE]) in kinds(requests[2])
-
-
-def look() -> str:
-    return "free"
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, answering, bot_with, calls, files_of, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, files_of, fixed, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -40,11 +40,8 @@ def echoing() -> tuple[list[list[str]], Agent[None, str]]:
 @pytest.mark.slow
 async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
     agent = Agent(FunctionModel(lambda messages, info: says("One.\n\nTwo.")))
-
-    async def scenario(phone: Phone) -> None:
-        await phone.text("Hi")
-
-    async for phone in killed_between_calls(bot_with(agent, LinqAgent(memory="person")), scenario):
+    bot = bot_with(agent, LinqAgent(memory="person"))
+    async for phone in killed_between_calls(bot, lambda phone: phone.text("Hi")):
         (kept,) = (await phone.state(Talk, name=TALK)).by_message.values()
         assert [part["content"] for message in kept for part in message["parts"]] == ["Hi", "One.\n\nTwo."]
 
@@ -154,12 +151,8 @@ async def command(*arguments: str) -> Result:
 async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/bot.db"
     plugin = LinqAgent(memory="person", history=2, summary_model=FunctionModel(lambda m, i: says("They like soup.")))
-    agent = Agent(Script(calls(tool("note", "c1")), *(says(f"{n}.") for n in range(9))).model)
-
-    @agent.tool_plain
-    def note() -> str:
-        return "allergic to nuts"
-
+    script = Script(calls(tool("note", "c1")), *(says(f"{n}.") for n in range(9)))
+    agent = Agent(script.model, tools=[fixed("note", "allergic to nuts")])
     async with talking(bot_with(agent, plugin), storage=url) as phone:
         for n in range(5):
             await answers(phone, f"My secret {n}")
@@ -179,12 +172,7 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
 @pytest.mark.parametrize("memory", ["chat", "person"])
 async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_from_answering(memory: Any) -> None:
     script = Script(calls(tool("book", "c1")), says("Booked."), says("Hello again."))
-    agent = Agent(script.model)
-
-    @agent.tool_plain
-    def book() -> str:
-        return "number 17"
-
+    agent = Agent(script.model, tools=[fixed("book", "number 17")])
     bot = Bot(plugins=[LinqAgent(memory=memory)])
 
     @bot.on_message("update")
@@ -205,11 +193,8 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
 
 async def test_what_a_person_said_is_kept_when_the_results_of_tools_are_too_long_to_be_kept() -> None:
     script = Script(calls(tool("fetch", "c1")), calls(tool("fetch", "c2")), says("Read."), says("A page."))
-
-    def fetch() -> str:
-        return "x" * 200_000
-
-    async with talking(bot_with(Agent(script.model, tools=[fetch]), LinqAgent(memory="person"))) as phone:
+    agent = Agent(script.model, tools=[fixed("fetch", "x" * 200_000)])
+    async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
         assert await answers(phone, "Read it twice") == ["Read."]
         assert await answers(phone, "What was it?") == ["A page."]
     shown = kinds(script.requests[-1])

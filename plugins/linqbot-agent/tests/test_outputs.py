@@ -10,7 +10,7 @@ from linqbot_agent import Media, Poll, Say, Silence, Tapback
 from pydantic_ai import Agent, ModelResponse
 from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, says, tool
+from scripted_agents import Script, bot_with, calls, fixed, says, tool
 
 from linqbot.testing import killed_between_calls, talking
 
@@ -130,12 +130,7 @@ async def test_an_output_function_sends_a_file_at_an_address_of_its_own_and_none
 
 async def test_an_address_that_a_tool_returned_can_be_sent() -> None:
     script = Script(calls(tool("find_photo", "c1")), calls(tool("final_result", "c2", url=PHOTO)))
-    agent = Agent(script.model, output_type=Media)
-
-    @agent.tool_plain
-    def find_photo() -> dict[str, str]:
-        return {"url": PHOTO}
-
+    agent = Agent(script.model, output_type=Media, tools=[fixed("find_photo", {"url": PHOTO})])
     async with talking(bot_with(agent)) as phone:
         (photo,) = await answers(phone, "Show me the room")
         assert [part.url for part in photo.media] == [PHOTO]
@@ -155,12 +150,8 @@ async def test_what_cannot_be_sent_is_left_out_and_the_rest_is_said() -> None:
 
 async def test_a_tapback_after_an_approval_is_for_the_message_that_asked() -> None:
     script = Script(calls(tool("book", "c1")), calls(TAP_LOVE))
-    agent: Agent[None, Any] = Agent(script.model, output_type=[str, Tapback])
-
-    @agent.tool_plain(requires_approval=True)
-    def book() -> str:
-        return "booked"
-
+    book = fixed("book", "booked", requires_approval=True)
+    agent: Agent[None, Any] = Agent(script.model, output_type=[str, Tapback], tools=[book])
     async with talking(bot_with(agent)) as phone:
         wish = await phone.text("Book it")
         await phone.next_reply()

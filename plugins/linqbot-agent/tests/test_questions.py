@@ -10,7 +10,7 @@ from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, CallDeferred
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, calls, kinds, says, tool
+from scripted_agents import bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import BotError
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -25,15 +25,11 @@ def agent_that_asks(metadata: dict[str, Any] | None) -> Agent[None, str]:
             return calls(tool("guest_name", "c1"), tool("book", "c2"))
         return says(" ".join(results))
 
-    agent = Agent(FunctionModel(respond))
+    agent = Agent(FunctionModel(respond), tools=[fixed("book", "booked", requires_approval=True)])
 
     @agent.tool_plain
     def guest_name() -> str:
         raise CallDeferred(metadata=metadata, kind="question")
-
-    @agent.tool_plain(requires_approval=True)
-    def book() -> str:
-        return "booked"
 
     return agent
 

@@ -11,7 +11,7 @@ from linqbot_agent.run import Memory
 from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
 from pydantic_ai.models.function import FunctionModel
-from scripted_agents import Script, answering, bot_with, calls, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, talking
@@ -121,8 +121,8 @@ async def test_the_model_learns_that_it_wrote_first() -> None:
 async def test_the_system_prompt_stays_when_there_is_a_history() -> None:
     script = Script(says("One."), says("Two."))
     async with talking(bot_with(Agent(script.model, system_prompt="You are a cook."))) as phone:
-        for _ in range(2):
-            await answers(phone, "Hi")
+        await answers(phone, "Hi")
+        await answers(phone, "Hi")
     for request in script.requests:
         assert [
             part.content for message in request for part in message.parts if isinstance(part, SystemPromptPart)
@@ -173,12 +173,7 @@ async def test_nothing_is_kept_of_a_line_with_zero_retention(memory: Memory) -> 
 async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
     turns = 4
     script = Script(*(each for n in range(turns) for each in (calls(tool("read", f"c{n}")), says("Read."))))
-    agent = Agent(script.model)
-
-    @agent.tool_plain
-    def read() -> str:
-        return "x" * (MOST_BYTES // 3)
-
+    agent = Agent(script.model, tools=[fixed("read", "x" * (MOST_BYTES // 3))])
     async with talking(bot_with(agent)) as phone:
         ids = []
         for _ in range(turns):
@@ -189,12 +184,7 @@ async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
 
 async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> None:
     script = Script(calls(*(tool("read", f"c{n}") for n in range(3))), says("Read."))
-    agent = Agent(script.model)
-
-    @agent.tool_plain
-    def read() -> str:
-        return "x" * 200_000
-
+    agent = Agent(script.model, tools=[fixed("read", "x" * 200_000)])
     async with talking(bot_with(agent)) as phone:
         assert await answers(phone, "Read it") == ["Read."]
         assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()

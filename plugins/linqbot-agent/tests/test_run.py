@@ -17,7 +17,7 @@ from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_core import to_json
-from scripted_agents import Script, answering, bot_with, calls, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.errors import ConfigError
@@ -54,16 +54,12 @@ async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
     for types in every:
         for response in (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")])):
             script = Script(calls(tool("look", "c1")), response, says("I am here."))
-            agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[look])
+            agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[fixed("look", "free")])
             async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
                 await phone.text("Thanks!")
                 await phone.quiet()
                 assert phone.messages == ["Thanks!"], (types, response)
             assert len(script.requests) == 2
-
-
-def look() -> str:
-    return "free"
 
 
 async def test_an_agent_with_an_output_validator_can_answer() -> None:
@@ -185,11 +181,7 @@ async def test_after_a_deploy_an_answer_on_record_is_still_said() -> None:
 
 async def test_the_names_of_steps_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
     script, names, once = Script(calls(tool("weather", "c1")), says("Sunny.")), list[str](), Context.once
-    agent = Agent(script.model, name="any")
-
-    @agent.tool_plain
-    def weather() -> str:
-        return "sunny"
+    agent = Agent(script.model, name="any", tools=[fixed("weather", "sunny")])
 
     async def noted(ctx: Context, name: str, *arguments: Any, **options: Any) -> Any:
         names.append(name)
