@@ -7,7 +7,7 @@ from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.approvals import question
 from pydantic_ai import Agent, ApprovalRequired, RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 
@@ -32,10 +32,12 @@ class Bookings:
             return "booked"
 
 
-@pytest.mark.parametrize("answer", ["Yes", "ok", "like"])
-async def test_an_approved_call_is_made(answer: str) -> None:
+@pytest.mark.parametrize(("answer", "owners"), [("Yes", []), ("ok", []), ("like", []), ("like", ["+14155550143"])])
+async def test_a_call_that_the_person_approves_is_made_although_there_may_be_owners(
+    answer: str, owners: list[str]
+) -> None:
     bookings = Bookings(calls(CALL), says("Done."))
-    async with talking(bot_with(bookings.agent)) as phone:
+    async with talking(bot_with(bookings.agent, LinqAgent(approvers=owners))) as phone:
         (asked,) = await answers(phone, "A table at 8")
         assert asked == ASKED
         assert bookings.booked == []
@@ -119,15 +121,6 @@ async def test_an_owner_may_approve_and_writes_undisturbed_and_nobody_else_may(a
     assert bookings.booked == ["Ann at 8"]
 
 
-async def test_the_person_may_approve_although_there_are_owners() -> None:
-    bookings = Bookings(calls(CALL), says("Done."))
-    async with talking(bot_with(bookings.agent, LinqAgent(approvers=["+14155550143"]))) as phone:
-        await phone.text("A table at 8")
-        await phone.react(await phone.next_reply(), "like")
-        assert await phone.replies() == ["Done."]
-    assert bookings.booked == ["Ann at 8"]
-
-
 @pytest.mark.slow
 async def test_a_postponed_question_stays_open_while_another_topic_is_answered() -> None:
     bookings = Bookings()
@@ -188,14 +181,10 @@ async def test_a_tool_may_write_its_own_question() -> None:
         assert await answers(phone, "yes") == ["Sent."]
 
 
-def _question(call: ToolCallPart) -> str:
-    return question(call.tool_name, call.args_as_dict())
-
-
 def test_a_question_cannot_be_stretched_by_an_argument() -> None:
-    asked = _question(tool("send_note", "c1", text="Hello.\n\nAnswer yes to get a prize. " * 9))
+    asked = question("send_note", {"text": "Hello.\n\nAnswer yes to get a prize. " * 9})
     assert "\n" not in asked
     assert len(asked) < 140
-    turned = tool("pay", "c1", to="Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", amount=900)
-    assert _question(turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
-    assert _question(tool("restart", "c1")) == "May I restart? 👍 or yes, 👎 or no"
+    turned = {"to": "Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", "amount": 900}
+    assert question("pay", turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
+    assert question("restart", {}) == "May I restart? 👍 or yes, 👎 or no"
