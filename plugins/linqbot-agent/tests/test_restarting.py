@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
+from slow_work import Work
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -24,12 +24,12 @@ class Listener:
 
     Attributes:
         requests: The messages of each request, in short.
-        begun, goes_on: The first request has begun; it may end.
+        work: The work of the first request, or of its tool.
     """
 
     def __init__(self, *, stream: bool = False, uses_tool: bool = False) -> None:
         self.requests: list[list[str]] = []
-        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.work = Work()
         self.booked: list[str] = []
         self.uses_tool = uses_tool
         agent = Agent(FunctionModel(self.respond, stream_function=self.write))
@@ -42,8 +42,7 @@ class Listener:
         @agent.tool_plain
         async def book() -> str:
             self.booked.append("booked")
-            self.begun.set()
-            await self.goes_on.wait()
+            await self.work()
             return "booked"
 
     async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -53,26 +52,23 @@ class Listener:
         if self.uses_tool and not self.booked:
             return calls(tool("book", "c1"))
         if not self.uses_tool and "for two" not in asked:
-            self.begun.set()
-            await self.goes_on.wait()
+            await self.work()
         return says(f"Heard: {asked}")
 
     async def write(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        said = kinds(messages)
-        self.requests.append(said)
+        self.requests.append(kinds(messages))
         if len(self.requests) > 1:
             yield "For two, then."
             return
         yield "I look for a table.\n\n"
-        self.begun.set()
-        await self.goes_on.wait()
+        await self.work()
 
 
 async def test_a_newer_message_interrupts_the_model_which_is_asked_again_with_both() -> None:
     listener = Listener()
     async with talking(listener.bot) as phone:
         await phone.text("A table")
-        await listener.begun.wait()
+        await listener.work.begun.wait()
         assert await answers(phone, "for two") == ["Heard: A table\nfor two"]
     assert len(listener.requests) == 2
 
@@ -81,7 +77,7 @@ async def test_an_edit_interrupts_the_model_which_is_asked_again_with_the_new_te
     listener = Listener()
     async with talking(listener.bot) as phone:
         wrote = await phone.text("A table")
-        await listener.begun.wait()
+        await listener.work.begun.wait()
         await phone.edit(wrote, "A table for two")
         assert await phone.replies() == ["Heard: A table for two [edited]"]
     assert len(listener.requests) == 2
@@ -114,7 +110,7 @@ async def test_the_new_run_knows_what_was_delivered_of_the_old_one() -> None:
     async with talking(listener.bot) as phone:
         await phone.text("A table")
         assert await phone.next_reply() == "I look for a table."
-        await listener.begun.wait()
+        await listener.work.begun.wait()
         assert await answers(phone, "for two") == ["For two, then."]
     assert listener.requests[1][:2] == ["user-prompt: [You are shown a part of the chat.]", "text: I look for a table."]
     assert listener.requests[1][-1] == (
@@ -127,9 +123,9 @@ async def test_after_a_tool_call_a_newer_message_waits_for_its_own_turn() -> Non
     listener = Listener(uses_tool=True)
     async with talking(listener.bot) as phone:
         await phone.text("A table")
-        await listener.begun.wait()
+        await listener.work.begun.wait()
         await phone.text("for two")
-        listener.goes_on.set()
+        listener.work.end.set()
         assert await phone.replies() == ["Heard: A table", "Heard: for two"]
     assert listener.booked == ["booked"]
 
@@ -139,12 +135,12 @@ class TwoAgents:
 
     Attributes:
         answered: The requests that the models answered.
-        begun, goes_on: The second agent was asked; it may answer.
+        work: The work of the second agent.
     """
 
     def __init__(self) -> None:
         self.answered = 0
-        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.work = Work()
         quick, slow = Agent(FunctionModel(self.respond)), Agent(FunctionModel(self.respond_slowly))
         self.bot = Bot(plugins=[LinqAgent(budget=Budget(requests=100))])
 
@@ -160,8 +156,7 @@ class TwoAgents:
     async def respond_slowly(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         asked = kinds(messages)[-1].removeprefix("user-prompt: ")
         if asked == "A table":
-            self.begun.set()
-            await self.goes_on.wait()
+            await self.work()
         self.answered += 1
         return says(f"Heard: {asked}")
 
@@ -171,7 +166,7 @@ async def test_requests_of_an_interrupted_run_are_booked(is_file: bool, tmp_path
     two = TwoAgents()
     async with talking(two.bot, storage=f"sqlite:///{tmp_path / 'bot.db'}" if is_file else "memory://") as phone:
         await phone.text("A table")
-        await two.begun.wait()
+        await two.work.begun.wait()
         assert await answers(phone, "for two") == ["Heard: A table\nfor two"]
         assert (two.answered, (await phone.state(Used, name=USED)).requests) == (3, 3)
 
@@ -182,12 +177,12 @@ async def test_no_message_is_lost_and_each_request_booked_once_wherever_an_inter
 
     async def scenario(phone: Phone) -> None:
         two.answered = 0
-        two.begun.clear()
-        two.goes_on.clear()
+        two.work.begun.clear()
+        two.work.end.clear()
         await phone.text("A table")
-        await two.begun.wait()
+        await two.work.begun.wait()
         await phone.text("for two")
-        two.goes_on.set()
+        two.work.end.set()
         await phone.quiet()
 
     async for phone in killed_between_calls(two.bot, scenario):

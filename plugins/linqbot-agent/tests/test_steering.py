@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,23 +12,32 @@ from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from scripted_agents import Script, calls, kinds, says, tool
+from slow_work import Work
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.options import OverlapMode
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
 
-def add_look(agent: Agent[Any, str], *, requires_approval: bool = False) -> tuple[asyncio.Event, asyncio.Event]:
-    """Give an agent a tool `look`. Return the events that it has begun, and that it may end."""
-    begun, goes_on = asyncio.Event(), asyncio.Event()
+def add_look(agent: Agent[Any, str], *, requires_approval: bool = False) -> Work:
+    """Give an agent a tool `look`. Return the work of the tool."""
+    work = Work()
 
     @agent.tool_plain(requires_approval=requires_approval)
     async def look() -> str:
-        begun.set()
-        await goes_on.wait()
+        await work()
         return "free"
 
-    return begun, goes_on
+    return work
+
+
+async def meanwhile(phone: Phone, work: Work, text: str) -> list[Bubble]:
+    """Ask for a table, and write a text while the tool works. Return what the bot says."""
+    await phone.text("A table")
+    await work.begun.wait()
+    await phone.text(text)
+    work.end.set()
+    return await phone.replies()
 
 
 def steered(
@@ -50,14 +58,14 @@ class Waiter:
 
     Attributes:
         requests: The messages of each request, in short.
-        begun, goes_on: The tool has begun; it may end.
+        work: The work of the tool.
     """
 
     def __init__(self, overlap: OverlapMode, *, approval: bool = False) -> None:
         self.requests: list[list[str]] = []
         self.during_last: Phone | None = None
         agent = Agent(FunctionModel(self.respond))
-        self.begun, self.goes_on = add_look(agent, requires_approval=approval)
+        self.work = add_look(agent, requires_approval=approval)
         self.bot = steered(agent, overlap=overlap)
 
     async def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -76,11 +84,7 @@ class Waiter:
 async def test_a_message_that_comes_during_a_tool_reaches_the_next_request() -> None:
     waiter = Waiter("steer")
     async with talking(waiter.bot) as phone:
-        await phone.text("A table")
-        await waiter.begun.wait()
-        await phone.text("for two")
-        waiter.goes_on.set()
-        assert await phone.replies() == ["Heard: A table, for two"]
+        assert await meanwhile(phone, waiter.work, "for two") == ["Heard: A table, for two"]
     assert waiter.requests[1][-2:] == ["tool-return: free", "user-prompt: for two"]
     assert len(waiter.requests) == 2
 
@@ -89,9 +93,9 @@ async def test_an_edit_that_comes_during_a_tool_reaches_the_next_request() -> No
     waiter = Waiter("steer")
     async with talking(waiter.bot) as phone:
         wrote = await phone.text("A table for two")
-        await waiter.begun.wait()
+        await waiter.work.begun.wait()
         await phone.edit(wrote, "A table for three")
-        waiter.goes_on.set()
+        waiter.work.end.set()
         assert await phone.replies() == ["Heard: A table for two, A table for three [edited]"]
     assert waiter.requests[1][-2:] == ["tool-return: free", "user-prompt: A table for three [edited]"]
     assert len(waiter.requests) == 2
@@ -99,7 +103,7 @@ async def test_an_edit_that_comes_during_a_tool_reaches_the_next_request() -> No
 
 async def test_a_message_that_comes_during_the_last_request_is_answered_too() -> None:
     waiter = Waiter("steer")
-    waiter.goes_on.set()
+    waiter.work.end.set()
     async with talking(waiter.bot) as phone:
         waiter.during_last = phone
         assert await answers(phone, "A table") == ["Heard: A table", "Heard: A table, Thanks"]
@@ -116,7 +120,7 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
         return calls(tool(tools[len(requests) - 1], f"c{len(requests)}")) if len(requests) < 3 else says("Done.")
 
     agent = Agent(FunctionModel(respond))
-    begun, goes_on = add_look(agent)
+    work = add_look(agent)
 
     @agent.tool_plain
     async def book() -> str:
@@ -126,9 +130,9 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
 
     async with talking(steered(agent)) as phone:
         await phone.text("A table")
-        await begun.wait()
+        await work.begun.wait()
         await phone.text("for two")
-        goes_on.set()
+        work.end.set()
         assert [str(error) for error in await phone.errors()] == ["no connection"]
         await phone.advance(10)
         assert await phone.replies() == ["Done."]
@@ -140,14 +144,14 @@ async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed() ->
     waiter = Waiter("steer", approval=True)
 
     async def scenario(phone: Phone) -> None:
-        waiter.begun.clear()
-        waiter.goes_on.clear()
+        waiter.work.begun.clear()
+        waiter.work.end.clear()
         await phone.text("A table")
         await phone.next_reply()
         await phone.text("yes")
-        await waiter.begun.wait()
+        await waiter.work.begun.wait()
         await phone.text("for two")
-        waiter.goes_on.set()
+        waiter.work.end.set()
         await phone.quiet()
 
     points = 0
@@ -173,16 +177,12 @@ async def test_a_model_that_was_cut_off_reads_what_came_meanwhile_before_its_own
             yield "It is free.\n\nSee you!"
 
     agent = Agent(FunctionModel(stream_function=write))
-    begun, goes_on = add_look(agent)
+    work = add_look(agent)
 
     async def scenario(phone: Phone) -> None:
-        begun.clear()
-        goes_on.clear()
-        await phone.text("A table")
-        await begun.wait()
-        await phone.text("for two")
-        goes_on.set()
-        await phone.quiet()
+        work.begun.clear()
+        work.end.clear()
+        await meanwhile(phone, work, "for two")
 
     async for phone in killed_between_calls(steered(agent, stream=True), scenario):
         assert phone.messages == ["A table", "for two", "It is free.", "See you!"], phone.killed
@@ -200,25 +200,18 @@ async def test_an_address_that_came_meanwhile_may_be_said() -> None:
             yield {0: DeltaToolCall(name="look", json_args="{}", tool_call_id="c1")}
 
     agent = Agent(FunctionModel(stream_function=write))
-    begun, goes_on = add_look(agent)
+    work = add_look(agent)
     async with talking(steered(agent, LinqAgent(known_links=True), stream=True)) as phone:
-        await phone.text("A table")
-        await begun.wait()
-        await phone.text("from https://example.com/menu")
-        goes_on.set()
-        assert (await phone.replies())[0] == "I read https://example.com/menu now."
+        said = await meanwhile(phone, work, "from https://example.com/menu")
+        assert said[0] == "I read https://example.com/menu now."
 
 
 async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
     script = Script(calls(tool("look", "c1")), says("Free."), says("For two."))
     agent = Agent(script.model)
-    begun, goes_on = add_look(agent)
+    work = add_look(agent)
     async with talking(steered(agent, LinqAgent(memory="person"))) as phone:
-        await phone.text("A table")
-        await begun.wait()
-        await phone.text("for two")
-        goes_on.set()
-        assert await phone.replies() == ["Free."]
+        assert await meanwhile(phone, work, "for two") == ["Free."]
         assert await answers(phone, "For how many?") == ["For two."]
     assert kinds(script.requests[-1]) == [
         "user-prompt: A table",
@@ -233,8 +226,4 @@ async def test_the_memory_of_a_person_has_what_came_meanwhile() -> None:
 async def test_a_handler_that_is_not_steered_leaves_messages_for_their_own_turns() -> None:
     waiter = Waiter("queue")
     async with talking(waiter.bot) as phone:
-        await phone.text("A table")
-        await waiter.begun.wait()
-        await phone.text("Thanks")
-        waiter.goes_on.set()
-        assert await phone.replies() == ["Heard: A table", "Heard: A table, Thanks"]
+        assert await meanwhile(phone, waiter.work, "Thanks") == ["Heard: A table", "Heard: A table, Thanks"]
