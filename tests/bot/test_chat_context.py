@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import Bot, BotError, Context, MessageReceived, Refused, RuleBroken, hookimpl, regex
 from linqbot.client.call import ApiResponse, Call, Run
@@ -24,13 +24,8 @@ def facilitating() -> tuple[Bot, list[GroupChange]]:
     """Return a bot that changes its group when a person says so, and the changes that reach its handler."""
     bot, seen = Bot(groups="all", loop_breaker=False), list[GroupChange]()
 
-    @bot.on_message(regex(r"^add (\S+)$"))
-    async def add(message: MessageReceived, ctx: Context) -> None:
-        await ctx.chat.add(ctx.match[1])
-
-    @bot.on_message(regex(r"^remove (\S+)$"))
-    async def remove(message: MessageReceived, ctx: Context) -> None:
-        await ctx.chat.remove(ctx.match[1])
+    bot.on_message(regex(r"^add (\S+)$"))(does(lambda ctx: ctx.chat.add(ctx.match[1])))
+    bot.on_message(regex(r"^remove (\S+)$"))(does(lambda ctx: ctx.chat.remove(ctx.match[1])))
 
     @bot.on_message("decorate")
     async def decorate(message: MessageReceived, ctx: Context) -> None:

@@ -164,7 +164,6 @@ def salon(language: str = "en") -> Bot:
         return f"{why} until {hours.next_opening(ctx.now()):%a %d %H:%M}"
 
     bot.on_message(when=SALON.open)(says("Welcome!"))
-
     return bot
 
 
@@ -244,11 +243,8 @@ async def test_an_asked_time_is_in_the_hours() -> None:
 async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
     bar, bot = Hours("fri-sat 18-3", timezone="UTC"), Bot()
     bot.include(bar.changed_by(OWNER))
-
     bot.on_message(when=bar.open)(says("Welcome!"))
-
     bot.on_message(says("Closed."))
-
     async with talking(bot, start=datetime(2026, 11, 28, 1, tzinfo=UTC)) as guest:
         await guest.text("hello")
         owner = guest.person(OWNER)

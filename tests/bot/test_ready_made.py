@@ -31,7 +31,6 @@ def echoing(bot: Bot) -> Bot:
         return "done"
 
     bot.on_message(says("{}"))
-
     return bot
 
 

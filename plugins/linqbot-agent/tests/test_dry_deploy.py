@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dry_deploys import Day, texts, the_group
 from linqbot_agent import LinqAgent, run
-from pydantic_ai import Agent, RunContext
+from one_handler import bot_of
+from pydantic_ai import Agent, RunContext, Tool
 from scripted_agents import Script, bot_with, calls, says, tool
 from simulated_crash import begun
 
@@ -30,12 +31,9 @@ async def day(tmp_path: Path) -> AsyncIterator[Day]:
         yield opened
 
 
-def agent_bot(*responses: Any, tools: bool = True, **how: Any) -> tuple[Bot, Script]:
+def agent_bot(*responses: Any, tools: Sequence[Any] = (book,), **how: Any) -> tuple[Bot, Script]:
     script = Script(*responses)
-    agent = Agent(script.model, **how)
-    if tools:
-        agent.tool_plain(book)
-    return bot_with(agent), script
+    return bot_with(Agent(script.model, tools=tools, **how)), script
 
 
 ANSWERS = (calls(tool("book", "c1", day="Friday")), says("Your table is booked."))
@@ -55,7 +53,7 @@ async def test_a_changed_prompt_goes_on_using_the_record(day: Day) -> None:
 async def test_a_removed_tool_is_reported(day: Day) -> None:
     day.bot, _ = agent_bot(*ANSWERS)
     await day.say("A table on Friday!")
-    new, script = agent_bot(tools=False)
+    new, script = agent_bot(tools=())
     group = the_group(await day.compared(new))
     assert group.kind == "different answer"
     assert "book" in group.cause
@@ -66,45 +64,34 @@ async def test_a_removed_tool_is_reported(day: Day) -> None:
 async def test_what_the_bot_says_around_the_agent_is_compared(day: Day) -> None:
     day.bot, _ = agent_bot(says("One."))
     await day.say("Count!")
-    agent, new = Agent(Script().model), Bot(plugins=[LinqAgent()])
+    agent = Agent(Script().model)
 
-    @new.on_message
     async def chat(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Hello!")
         await run(agent, ctx)
 
     assert (await day.compared(agent_bot()[0])).counts == {"same": 1}
+    new = bot_of(chat, plugins=[LinqAgent()])
     assert texts(the_group(await day.compared(new))) == [(None, "Hello!")]
 
 
 async def test_a_tool_that_was_approved_is_answered_from_the_record(day: Day) -> None:
-    def bot(*responses: Any) -> tuple[Bot, Script]:
-        script = Script(*responses)
-        agent = Agent(script.model)
-        agent.tool_plain(requires_approval=True)(book)
-        return bot_with(agent), script
-
-    day.bot, _ = bot(*ANSWERS)
+    tools = [Tool(book, requires_approval=True)]
+    day.bot, _ = agent_bot(*ANSWERS, tools=tools)
     await day.say("A table on Friday!", "yes", service="SMS")
     assert booked == ["Friday"]
-    new, script = bot()
+    new, script = agent_bot(tools=tools)
     report = await day.compared(new)
     assert (report.counts, report.answers) == ({"same": 1}, 1)
     assert (script.requests, booked) == ([], ["Friday"])
 
 
 async def test_what_a_recorded_tool_has_said_is_no_difference(day: Day) -> None:
-    def bot(*responses: Any) -> Bot:
-        agent = Agent(Script(*responses).model, deps_type=Context)
+    async def look(ctx: RunContext[Context]) -> str:
+        await ctx.deps.reply("One moment.")
+        return "free"
 
-        @agent.tool
-        async def look(ctx: RunContext[Context]) -> str:
-            await ctx.deps.reply("One moment.")
-            return "free"
-
-        return bot_with(agent)
-
-    day.bot = bot(calls(tool("look", "c1")), calls(tool("look", "c2")), says("It is free."))
+    day.bot, _ = agent_bot(calls(tool("look", "c1")), calls(tool("look", "c2")), says("It is free."), tools=[look])
     await day.say("A table on Friday!")
     assert day.said == ["One moment.", "One moment.", "It is free."]
-    assert (await day.compared(bot())).counts == {"same": 1}
+    assert (await day.compared(agent_bot(tools=[look])[0])).counts == {"same": 1}

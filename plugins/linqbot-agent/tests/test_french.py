@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from linqbot_agent import Budget, LinqAgent
+from one_handler import bot_of
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
 from scripted_agents import BotClock, Script, answering, calls, says, tool
@@ -72,13 +73,10 @@ async def test_an_agent_speaks_the_language_of_its_bot(subtests: pytest.Subtests
 
 
 async def test_a_message_that_is_given_up_is_apologised_for_in_the_language_of_the_bot() -> None:
-    bot = Bot(language="fr", plugins=[LinqAgent()])
-
-    @bot.on_message(attempts=1)
     async def fail(message: MessageReceived, ctx: Context) -> None:
         raise ConnectionError
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(fail, attempts=1, language="fr", plugins=[LinqAgent()])) as phone:
         await phone.text("Bonjour")
         assert [type(error) for error in await phone.errors()] == [ConnectionError]
         assert await phone.replies() == [

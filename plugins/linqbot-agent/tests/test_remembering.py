@@ -8,12 +8,13 @@ from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Talk
 from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries, ToolWork
 from linqbot_agent.run import Memory
+from one_handler import does
 from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
 from pydantic_ai.models.function import FunctionModel
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot
 from linqbot.testing import Phone, talking
 
 
@@ -50,10 +51,7 @@ async def test_the_model_sees_messages_of_other_handlers_tapbacks_and_edits() ->
     script = Script(says("Fine."))
     bot = Bot(plugins=[LinqAgent()])
 
-    @bot.on_message("menu")
-    async def menu(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Soup or trout.")
-
+    bot.on_message("menu")(does(lambda ctx: ctx.reply("Soup or trout.")))
     async with talking(answering(bot, Agent(script.model))) as phone:
         asked = await phone.text("menu")
         await phone.react(await phone.next_reply(), "love")
@@ -105,10 +103,7 @@ async def test_the_model_learns_that_it_wrote_first() -> None:
     script = Script(says("One."))
     bot, bob = Bot(plugins=[LinqAgent(history=2)]), "+14155550143"
 
-    @bot.on_message("invite")
-    async def invite(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.send("Come to the party!", to=bob)
-
+    bot.on_message("invite")(does(lambda ctx: ctx.bot.send("Come to the party!", to=bob)))
     async with talking(answering(bot, Agent(script.model))) as ann:
         await ann.text("invite")
         await ann.quiet()

@@ -9,6 +9,7 @@ import pytest
 from answers import answers
 from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.budget import USED, Used
+from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -33,11 +34,8 @@ class Listener:
         self.booked: list[str] = []
         self.uses_tool = uses_tool
         agent = Agent(FunctionModel(self.respond, stream_function=self.write))
-        self.bot = Bot(plugins=[LinqAgent()])
-
-        @self.bot.on_message(overlap="restart")
-        async def chat(message: MessageReceived, ctx: Context) -> None:
-            await run(agent, ctx, stream=stream, progress=None)
+        answer = does(lambda ctx: run(agent, ctx, stream=stream, progress=None))
+        self.bot = bot_of(answer, overlap="restart", plugins=[LinqAgent()])
 
         @agent.tool_plain
         async def book() -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, run
+from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from scripted_agents import Script, calls, kinds, says, tool
 from slow_work import Work
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot
 from linqbot.options import OverlapMode
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
@@ -44,13 +45,8 @@ def steered(
     agent: Agent[Any, str], plugin: LinqAgent | None = None, *, overlap: OverlapMode = "steer", **arguments: Any
 ) -> Bot:
     """Return a bot whose agent is given the messages that come while it works."""
-    bot = Bot(plugins=[plugin or LinqAgent()])
-
-    @bot.on_message(overlap=overlap)
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx, progress=None, **arguments)
-
-    return bot
+    answer = does(lambda ctx: run(agent, ctx, progress=None, **arguments))
+    return bot_of(answer, overlap=overlap, plugins=[plugin or LinqAgent()])
 
 
 class Waiter:

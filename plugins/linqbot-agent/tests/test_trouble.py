@@ -7,13 +7,14 @@ from typing import Any
 import httpx
 import pytest
 from linqbot_agent import LinqAgent, idempotency_key, run
+from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ModelFallback
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from scripted_agents import BotClock, Script, bot_with, calls, says, streamed, tool
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, Failure, MessageReceived
+from linqbot import Context, Failure, MessageReceived
 from linqbot.testing import talking
 
 SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
@@ -111,14 +112,8 @@ async def test_the_log_names_the_status_and_the_model_and_no_text() -> None:
     assert "secret" not in str(log)
 
 
-def _failing() -> Agent[Any, Any]:
-    agent = Agent(Script(calls(tool("book", "c1")), says("Booked.")).model)
-
-    @agent.tool_plain
-    def book() -> None:
-        raise ConnectionError
-
-    return agent
+def book() -> None:
+    raise ConnectionError
 
 
 @pytest.mark.parametrize(
@@ -135,11 +130,8 @@ async def test_a_message_that_is_given_up_gets_an_apology(
     settings: dict[str, Any], plugin: dict[str, Any], said: list[str]
 ) -> None:
     has_handler = settings.pop("handler", False)
-    bot, agent = Bot(plugins=[LinqAgent(**plugin)], **settings), _failing()
-
-    @bot.on_message(attempts=1)
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agent, ctx)
+    agent = Agent(Script(calls(tool("book", "c1")), says("Booked.")).model, tools=[book])
+    bot = bot_of(does(lambda ctx: run(agent, ctx)), attempts=1, plugins=[LinqAgent(**plugin)], **settings)
 
     if has_handler:
 
