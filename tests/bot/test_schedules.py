@@ -17,8 +17,10 @@ from linqbot.testing.stage.record import HandlerFailed
 
 PERSON = "+14155550142"
 LINE = "+12025550100"
-DAY_S = 86_400.0
 THURSDAY = datetime(2026, 11, 19, 7, tzinfo=UTC)
+
+
+async def report(event: ScheduleDue, ctx: Context) -> None: ...
 
 
 async def test_a_handler_that_fails_too_often_does_not_end_its_schedule() -> None:
@@ -69,22 +71,15 @@ async def test_a_schedule_has_no_chat_to_reply_in() -> None:
 def test_a_schedule_that_could_never_run_is_refused_when_it_is_registered(
     spec: Any, zone: Any, name: Any, message: str
 ) -> None:
-    bot = Bot()
     with pytest.raises(BotError) as refused:
-
-        @bot.every(spec, timezone=zone, name=name)
-        async def report(event: ScheduleDue, ctx: Context) -> None: ...
-
+        Bot().every(spec, timezone=zone, name=name)(report)
     assert message in str(refused.value)
 
 
 def test_two_schedules_of_one_name_are_refused() -> None:
     bot = Bot()
-    for spec in ("hour", "9:00"):
-
-        @bot.every(spec)
-        async def report(event: ScheduleDue, ctx: Context) -> None: ...
-
+    bot.every("hour")(report)
+    bot.every("9:00")(report)
     with pytest.raises(BotError, match="There are two schedules named 'report'"):
         Dispatcher(bot, SystemClock())
 
