@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from pseudo_terminal import typed
+from sqlite_connections import in_storage
 
 from linqbot.cli import output
 from linqbot.storage.broadcasts import NewBroadcast
@@ -24,14 +25,11 @@ ABORTED = "Error: Aborted; nothing was done."
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("terminal")
 
-    async def fill() -> None:
-        async with SQLiteStorage(folder / "linqbot.db") as storage:
-            await storage.schedule(Timer("later", 4e9, "c:chat", "send", b"{}", 60.0))
-            await storage.start_broadcast(
-                NewBroadcast("july", "+12025550100", 20, b"[]", time.time()), ["+14155550142"]
-            )
+    async def fill(storage: SQLiteStorage) -> None:
+        await storage.schedule(Timer("later", 4e9, "c:chat", "send", b"{}", 60.0))
+        await storage.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", time.time()), ["+14155550142"])
 
-    asyncio.run(fill())
+    in_storage(folder / "linqbot.db", fill)
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import delivery, text_body
+from one_handler import bot_of, does
 
 from linqbot import Bot, Client, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
 from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
@@ -73,13 +74,8 @@ async def ran(bot: Bot, client: Client, body: bytes, *, reads: bool = False) -> 
 
 async def played(ask: Ask, folder: Path, *, allowed: bool) -> tuple[list[str], list[bytes]]:
     """Run a handler that makes the request. Return the causes of differences, and the requests that left."""
-    bot = Bot()
     async with listening() as (origin, requests), Client("key", base_url=origin) as client:
-
-        @bot.on_message
-        async def handler(_: MessageReceived, ctx: Context) -> None:
-            await ask(ctx.client, f"{origin}/media?signature=x", folder)
-
+        bot = bot_of(does(lambda ctx: ask(ctx.client, f"{origin}/media?signature=x", folder)))
         report = await ran(bot, client, text_body(), reads=allowed)
         return [group.cause for group in report.groups], requests
 

@@ -15,6 +15,8 @@ from patience import PATIENCE_S
 
 from linqbot.cli.dev.runner import KEPT
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 BOT = """
 import asyncio
 from linqbot import Bot, Context, MessageReceived
@@ -89,8 +91,6 @@ def page(served: Page) -> Page:
     return served
 
 
-@pytest.mark.slow
-@pytest.mark.process
 def test_the_bots_clock_moves_along_also_after_a_saved_file_and_scheduled_sends_come_at_their_times(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     scheduled = page.until(lambda: page.stored(chat_id)["scheduled"])
@@ -119,8 +119,6 @@ def time_of(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
 
 
-@pytest.mark.slow
-@pytest.mark.process
 def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page) -> None:
     chat_id = page.write("remind me", "I will")["chat_id"]
     first = page.until(lambda: page.stored(chat_id)["scheduled"])
@@ -144,8 +142,6 @@ def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page
     page.until(lambda: replies(page.url) == ["I will", "two 1"])
 
 
-@pytest.mark.slow
-@pytest.mark.process
 def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_shown_and_a_reset_empties_all(
     page: Page,
 ) -> None:
@@ -176,8 +172,6 @@ def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_sho
     page.write("one", "one 1")
 
 
-@pytest.mark.slow
-@pytest.mark.process
 def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(page: Page) -> None:
     written = page.write("one", "one 1")
     page.file.write_text("1 / 0\n")

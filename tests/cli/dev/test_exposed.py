@@ -56,9 +56,8 @@ def test_dev_prints_an_address_for_this_machine_and_those_for_others(
     dev.until(lambda: f"Text your bot: http://127.0.0.1:{port}" in dev.said())
     assert f"From other machines: http://mybox.local:{port}, http://[fd00::5]:{port}" in dev.said()
     assert "the phone page and the control API without a password" in dev.said()
-    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": f"mybox.local:{port}"}).status_code == 200
-    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": f"[fd00::5]:{port}"}).status_code == 200
-    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "mybox.local.evil.example"}).status_code == 403
+    for host, status in (f"mybox.local:{port}", 200), (f"[fd00::5]:{port}", 200), ("mybox.local.evil.example", 403):
+        assert httpx.get(f"http://127.0.0.1:{port}/", headers={"host": host}).status_code == status, host
     assert dev.stop() == 0
 
 

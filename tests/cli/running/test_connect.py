@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cli.practice import ALWAYS, KEY, LINES, Account, serve
 
-from linqbot import Bot, Event, MessageEdited, MessageReceived, Router, UnknownEvent
+from linqbot import Bot, Event, MessageEdited, Router, UnknownEvent
 from linqbot.errors import ConfigError
 from linqbot.events import PollSent
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -26,16 +26,9 @@ from linqbot.server.secret_file import SecretFile
 
 def test_the_events_of_a_bot_are_those_of_its_handlers_and_routers() -> None:
     bot, router = Bot(), Router()
-
-    @bot.on_message
-    async def one(message: MessageReceived, ctx: Any) -> None: ...
-
-    @router.on(MessageEdited)
-    async def two(message: MessageEdited, ctx: Any) -> None: ...
-
-    @router.on(PollSent)
-    async def three(event: PollSent, ctx: Any) -> None: ...
-
+    bot.on_message(lambda message, ctx: None)
+    router.on(MessageEdited)(lambda event, ctx: None)
+    router.on(PollSent)(lambda event, ctx: None)
     bot.include(router)
     assert handled(bot).types == ("message.received", "message.edited", "poll.sent")
     assert not handled(bot).everything

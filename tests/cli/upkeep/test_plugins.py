@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -14,13 +13,13 @@ import httpx
 import pytest
 from cli.practice import ALONE, serve_alone
 from click.testing import CliRunner, Result
-from fakes import text_body
+from fakes import delivery, text_body
 from plugin_packages import install_plugin
 from signed import SECRET
+from sqlite_connections import in_storage
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
-from linqbot.events import Delivery
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples
@@ -246,14 +245,13 @@ def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Cal
 def kept(folder: Path) -> str:
     """Store a dead letter and return its id."""
 
-    async def work() -> str:
-        async with SQLiteStorage(folder / "linqbot.db") as storage:
-            await storage.put(Delivery.from_webhook(text_body("kept"), webhook_id="", received_at=1_793_900_000.0))
-            (lease,) = await storage.take(1, lease_s=60)
-            await storage.finish(lease, Commit(DeadLetter("broken")))
-            return lease.delivery.id
+    async def give_up(storage: SQLiteStorage) -> str:
+        await storage.put(delivery(text_body("kept")))
+        (lease,) = await storage.take(1, lease_s=60)
+        await storage.finish(lease, Commit(DeadLetter("broken")))
+        return lease.delivery.id
 
-    return asyncio.run(work())
+    return in_storage(folder / "linqbot.db", give_up)
 
 
 def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: Callable[..., Result]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from cli.practice import Practice, serve
 from emulator_control import text
 from fakes import delivery, text_body
+from sqlite_connections import in_storage
 from typed_command import data, run, shown
 
 from linqbot.ops.served_code import old_code
@@ -33,18 +33,17 @@ async def fail(message: MessageReceived, ctx: Context) -> None:
 
 @pytest.mark.slow
 def test_retry_warns_if_the_running_server_has_older_code(practice: Practice, command: Callable[..., Any]) -> None:
-    async def give_up(count: int) -> None:
-        async with SQLiteStorage("linqbot.db") as storage:
-            for _ in range(count):
-                await storage.put(delivery(text_body("hello")))
-                (lease,) = await storage.take(1, lease_s=60)
-                await storage.finish(lease, Commit(DeadLetter("Boom")))
+    async def give_up_three(storage: SQLiteStorage) -> None:
+        for _ in range(3):
+            await storage.put(delivery(text_body("hello")))
+            (lease,) = await storage.take(1, lease_s=60)
+            await storage.finish(lease, Commit(DeadLetter("Boom")))
 
     words = practice.folder / "words.py"
     words.write_text('EFFECT = "lasers"\n')
     (practice.folder / "bot.py").write_text(FAILS)
     practice.sync()
-    asyncio.run(give_up(3))
+    in_storage("linqbot.db", give_up_three)
     one, two, three = (row["id"] for row in data("waiting", "list", "--dead"))
     assert shown("waiting", "retry", one) == "1 delivery put back.\n"
     bot = serve(practice, command)
