@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -11,17 +10,18 @@ from pathlib import Path
 
 import click
 import pytest
+from cli.practice import ALONE
 from click.testing import CliRunner, Result
+from signed import SECRET
+from sqlite_connections import in_storage
 
 from linqbot.cli.main import main
 from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
 from linqbot.ops.explanations import of_ours
-from linqbot.storage.open import open_storage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 
 TOKEN = "token-that-must-not-show"
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-NOWHERE = "http://127.0.0.1:9"
-SET = {"LINQ_API_V3_API_KEY": TOKEN, "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": NOWHERE}
+SET = ALONE | {"LINQ_API_V3_API_KEY": TOKEN}
 BOT = "from linqbot import Bot\nbot = Bot()\n"
 
 
@@ -57,17 +57,12 @@ def found(path: tuple[str, ...]) -> click.Command:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty storage and the files of bots. Each test gets a copy: to make a storage takes far longer."""
     made = tmp_path_factory.mktemp("prepared")
-    asyncio.run(make_storage(made / "linqbot.db"))
+    in_storage(made / "linqbot.db", SQLiteStorage.depth)
     (made / "bot.py").write_text(BOT)
     (made / "broken.py").write_text(BOT + "1 / 0\n")
     (made / "wrong.py").write_text(BOT + "@bot.on_message\nasync def greet(one, two, three): ...\n")
     (made / "broken.json").write_text("{")
     return made
-
-
-async def make_storage(file: Path) -> None:
-    async with open_storage(f"sqlite:///{file}"):
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +236,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("person", "show"), MEMORY, SETTING),
     (("person", "edit", "bot", "Menu", "--create", "--value", "{"), {}, USAGE),
     (("trigger", "message.received"), {"LINQ_WEBHOOK_SECRET": ""}, NO_SECRET),
-    (("trigger", "message.received", "--url", f"{NOWHERE}/webhooks/linq"), {}, (1, "LQB2004")),
+    (("trigger", "message.received", "--url", f"{ALONE['LINQ_API_V3_BASE_URL']}/webhooks/linq"), {}, (1, "LQB2004")),
 ]
 
 

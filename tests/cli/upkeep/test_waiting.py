@@ -215,9 +215,13 @@ def test_why_finds_waiting_deliveries_of_any_lane() -> None:
     assert "There is no delivery w.unknown" in shown("why", "w.unknown", code=1)
 
 
-def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
+def test_retry_puts_back_dead_letters_by_id_or_by_filter_and_nothing_if_an_id_is_wrong() -> None:
     letters = [said(chat=chat) for chat in "aab"]
     stored(*((each, DeadLetter("Boom")) for each in letters))
+    output = shown("waiting", "retry", letters[0].id, "w.wrong", "w.other", code=1)
+    assert "w.other is not a dead letter" in output
+    assert len(data("waiting", "list", "--dead")) == 3
+    assert "Say which" in shown("waiting", "retry", code=2)
     assert shown("waiting", "retry", letters[2].id) == "1 delivery put back.\n"
     assert data("waiting", "retry", "--chat", "a") == {"retried": 2}
     assert [row["id"] for row in data("waiting", "list", "--deliveries")] == [
@@ -226,15 +230,6 @@ def test_retry_puts_back_dead_letters_by_id_or_by_filter() -> None:
         letters[1].id,
     ]
     assert shown("waiting", "retry", "--all") == "0 deliveries put back.\n"
-
-
-def test_retry_changes_nothing_if_an_id_is_wrong() -> None:
-    dead = said()
-    stored((dead, DeadLetter("Boom")))
-    output = shown("waiting", "retry", dead.id, "w.wrong", "w.other", code=1)
-    assert "w.other is not a dead letter" in output
-    assert len(data("waiting", "list", "--dead")) == 1
-    assert "Say which" in shown("waiting", "retry", code=2)
 
 
 def test_a_misspelt_event_type_is_named_with_the_nearest_one() -> None:
