@@ -290,7 +290,8 @@ def test_an_edit_sets_the_draft_aside_and_gives_it_back(phone: Page, bot: Bot) -
 def test_undo_send_hides_the_message_and_says_that_the_bot_keeps_it(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     menu(phone, "Hello!", "Undo Send")
-    expect(phone.locator(".unsent")).to_contain_text("The bot still has it: Linq has no event for this.")
+    note = "You unsent a message. The bot still has it: Linq has no event for this."
+    expect(phone.locator(".unsent")).to_have_text(note)
     expect(phone.locator(".msg.own")).to_have_count(0)
     phone.reload()
     expect(phone.locator(".unsent")).to_be_visible()
