@@ -102,8 +102,7 @@ async def test_a_server_that_refuses_a_process_is_not_waited_for() -> None:
     ):
         url = urlunsplit(wrong)
         with pytest.raises(StorageUnavailable) as error:
-            async with asyncio.timeout(PATIENCE_S), PostgresStorage(url):
-                pass
+            await asyncio.wait_for(open_and_close(PostgresStorage(url)), PATIENCE_S)
         if said not in str(error.value):
             failed.append((wrong, str(error.value)))
     assert not failed
@@ -153,8 +152,7 @@ async def test_a_storage_closes_in_time_although_its_server_does_not_answer(monk
         async with other.transaction():
             # What the storage writes last waits for this lock, as it would wait for a server that has gone.
             await other.execute("LOCK TABLE process IN ACCESS EXCLUSIVE MODE")
-            async with asyncio.timeout(PATIENCE_S):
-                await storage.__aexit__(None, None, None)
+            await asyncio.wait_for(storage.__aexit__(None, None, None), PATIENCE_S)
     finally:
         await other.close()
 
@@ -205,8 +203,8 @@ async def test_nothing_is_lost_or_handled_twice_while_connections_break() -> Non
                 await asyncio.gather(*(insist(lambda one=one: storage.put(one)) for one in made))  # type: ignore[misc]
 
         breaking = asyncio.ensure_future(break_connections(storage, "breaking"))
-        async with asyncio.timeout(PATIENCE_S):
-            _, handled = await asyncio.gather(accept(), handle(storage, lanes * rounds))
+        both = asyncio.gather(accept(), handle(storage, lanes * rounds))
+        _, handled = await asyncio.wait_for(both, PATIENCE_S)
         breaking.cancel()
         await asyncio.wait([breaking])
         assert await insist(storage.depth) == 0
@@ -256,8 +254,7 @@ async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_r
             await other.put(delivery("c:1"))
             grew.clear()
             await back(storage)
-            async with asyncio.timeout(PATIENCE_S):
-                await grew.wait()
+            await asyncio.wait_for(grew.wait(), PATIENCE_S)
 
 
 async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,8 +272,7 @@ async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.M
     with capture_logs() as logs:
         async with PostgresStorage(empty_storage_url("listener")):
             monkeypatch.setattr(processes, "ahead", broken)
-            async with asyncio.timeout(PATIENCE_S):
-                await measured.wait()
+            await asyncio.wait_for(measured.wait(), PATIENCE_S)
     assert [line["error"] for line in logs if line["event"] == "storage.sweep_failed"] == ["KeyError"]
 
 

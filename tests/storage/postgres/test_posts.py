@@ -55,8 +55,7 @@ async def test_a_post_is_made_when_its_transaction_commits_and_keeps_no_webhook_
         begun = program.transaction()
         await begun.start()
         await program.execute(sql)
-        async with asyncio.timeout(PATIENCE_S):
-            assert await storage.put(delivery("c:1", name="w.message"))
+        assert await asyncio.wait_for(storage.put(delivery("c:1", name="w.message")), PATIENCE_S)
         assert await storage.fire(SystemClock().now() + 1) == 0
         await begun.rollback()
         assert await storage.next_timer() is None
@@ -64,8 +63,7 @@ async def test_a_post_is_made_when_its_transaction_commits_and_keeps_no_webhook_
         while await storage.next_timer() is None:
             async with program.transaction():
                 await program.execute(sql)
-            async with asyncio.timeout(PATIENCE_S):
-                await storage.changed()
+            await asyncio.wait_for(storage.changed(), PATIENCE_S)
         assert await storage.fire(SystemClock().now() + 1) == 1
 
 

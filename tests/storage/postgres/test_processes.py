@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import NOON, asked, delivery, handle_all, leased, open_and_close, taken
+from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
@@ -248,8 +248,7 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(one: S
 async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
     one: Storage, two: Storage
 ) -> None:
-    lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
-    await one.finish(lease, Commit(Ack(), conversations=[asked()]))
+    await handle(one, delivery(name="w.root"), commit=Commit(Ack(), conversations=[asked()]))
     await one.put(delivery("c:1", name="w.answer"))
     (answer,) = await take(two)
     assert two.conversations_in("1") == (asked().summary,)
@@ -261,8 +260,7 @@ async def test_a_conversation_is_known_to_the_process_that_leases_the_next_deliv
 
 
 async def test_a_conversation_of_another_process_is_found_by_its_person(one: Storage, two: Storage) -> None:
-    lease = await leased(one, delivery("c:1", name="w.root"), limit=10)
-    await one.finish(lease, Commit(Ack(), conversations=[asked()]))
+    await handle(one, delivery(name="w.root"), commit=Commit(Ack(), conversations=[asked()]))
     await until(lambda: two.conversations_of("+1"))
 
 

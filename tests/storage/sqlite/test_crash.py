@@ -19,6 +19,7 @@ from linqbot.storage.sqlite.storage import SQLiteStorage
 
 CHILD = """
 import asyncio, itertools, os, sys
+from linqbot.events import Delivery
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
