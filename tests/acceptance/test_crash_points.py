@@ -9,8 +9,6 @@ import pytest
 from killed_once import DYING, killed_once
 from postgres_server import empty_storage_url
 
-pytestmark = pytest.mark.anyio
-
 BOT = (
     DYING
     + """

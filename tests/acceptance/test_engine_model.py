@@ -28,8 +28,6 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import HandlerFailed, Phone
 from linqbot.testing.stage.stage import Stage
 
-pytestmark = pytest.mark.anyio
-
 FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODEL_SEEDS", "30"))
 PEOPLE: Final = ("+14155550101", "+14155550102", "+14155550103")
 LATER_S: Final = 90.0

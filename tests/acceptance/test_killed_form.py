@@ -12,8 +12,6 @@ from linqbot import Bot
 from linqbot.ops.bot_file import load_bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
-pytestmark = pytest.mark.anyio
-
 BOT = """
 from linqbot import Bot, Context, MessageReceived
 

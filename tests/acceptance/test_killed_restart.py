@@ -8,8 +8,6 @@ import crash
 import pytest
 from killed_once import DYING, killed_once
 
-pytestmark = pytest.mark.anyio
-
 BOT = (
     DYING
     + """

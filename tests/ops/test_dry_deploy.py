@@ -28,8 +28,6 @@ from linqbot.ops.dry_runs.dry_deploy import loaded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.upkeep import Selection
 
-pytestmark = pytest.mark.anyio
-
 
 class Guest(BaseModel):
     visits: int = 0

@@ -14,8 +14,6 @@ from one_handler import says
 from linqbot import Bot, Context, Failure, MessageReceived, ReactionAdded, Refused, in_direct, in_group, to_line
 from linqbot.hookspecs import TurnReport, hookimpl
 
-pytestmark = pytest.mark.anyio
-
 PEOPLE = ["+14155552001", "+14155552002"]
 
 

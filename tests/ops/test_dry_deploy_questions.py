@@ -17,8 +17,6 @@ from linqbot.client.call import ApiResponse
 from linqbot.events import PollVoteAdded
 from linqbot.storage.upkeep import Selection
 
-pytestmark = pytest.mark.anyio
-
 
 def booking(question: str = "How many?", kind: Any = int, thanks: str = "A table for {} on {}.") -> Any:
     async def book(message: MessageReceived, ctx: Context) -> None:

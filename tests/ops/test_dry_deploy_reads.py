@@ -19,8 +19,6 @@ from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.upkeep import Selection
 
-pytestmark = pytest.mark.anyio
-
 Ask = Callable[[Client, str, Path], Awaitable[object]]
 
 

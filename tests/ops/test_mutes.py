@@ -22,8 +22,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550144"
 PEOPLE = [f"+1415555032{n}" for n in range(4)]
 BY = By("dana", "Dana answers")

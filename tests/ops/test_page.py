@@ -27,8 +27,6 @@ from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.testing import Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 HASHES = {"operator": hashed("let me act"), "reader": hashed("let me look")}
 PAGE, PROXY, STRANGER = "http://page", "10.0.0.9", "10.0.0.10"
 

@@ -19,8 +19,6 @@ from linqbot.ops.why import look
 from linqbot.storage.open import open_storage
 from linqbot.testing import talking
 
-pytestmark = pytest.mark.anyio
-
 SECRET = "a table at the window"
 RESPONSE = {
     "content": [{"type": "tool_use", "id": "c1", "name": "book", "input": {"wish": SECRET}}],

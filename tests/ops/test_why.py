@@ -22,8 +22,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
-pytestmark = pytest.mark.anyio
-
 STRANGER, SECRET, DAY = "+14155550999", "my secret", 86_400
 
 

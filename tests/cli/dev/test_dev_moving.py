@@ -13,8 +13,6 @@ from linqbot.cli.dev.runner import DevRunner, Work
 from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:

@@ -23,8 +23,6 @@ from linqbot.ops.why import look
 from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, talking
 
-pytestmark = pytest.mark.anyio
-
 
 class Dev:
     """A bot with the observer of `linqbot dev`."""

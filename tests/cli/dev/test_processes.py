@@ -19,8 +19,6 @@ from signed import SECRET
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import bots_socket, end
 
-pytestmark = pytest.mark.anyio
-
 CODE = """
 from linqbot import Bot, {event}
 
