@@ -16,9 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 from linqbot_agent import LinqAgent, idempotency_key
 from linqbot_agent.requests import GO_ON
-from one_handler import does
 
-from linqbot import Bot, Context, Running
+from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
 
 Answer: TypeAlias = Callable[..., Callable[[Context], Any]]
@@ -161,7 +160,10 @@ def bot_of(
     async def note_clock(running: Running) -> None:
         outside.clock = running.clock
 
-    bot.on_message(attempts=attempts)(does(answer))
+    @bot.on_message(attempts=attempts)
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await answer(ctx)
+
     return bot
 
 
