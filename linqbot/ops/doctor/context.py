@@ -91,13 +91,17 @@ class DoctorContext:
             raise Skip("It is not known which address Linq delivers to. Give --url https://your.host")
         return list(there.values())
 
-    async def facts(self) -> dict[str, str]:
-        """Return what fixes name: the secret file, the bot's file, and the first of its addresses."""
+    async def facts(self, finding: Finding) -> dict[str, str]:
+        """Return what the fix of a finding may name: the secret file, the bot's file, and the first of its addresses.
+
+        Linq is asked only if the fix names an address and the finding has none.
+        """
         facts = {"secret_file": str(self.settings.webhook_secret_file)}
         if self.file is not None:
             facts["file"] = self.file
-        with contextlib.suppress(Skip, LinqApiError):
-            facts["url"] = address((await self.targets())[0])
+        if finding.code in CODES and "{url}" in CODES[finding.code].to_do and "url" not in finding.facts:
+            with contextlib.suppress(Skip, LinqApiError):
+                facts["url"] = address((await self.targets())[0])
         return facts
 
     async def _once(self, name: str, listing: Callable[[], AsyncIterable[T]]) -> list[T]:
@@ -177,21 +181,26 @@ async def examine(
     try:
         for task in tasks:
             for finding in await task:
-                yield finding.with_fix(await context.facts())
+                yield finding.with_fix(await context.facts(finding))
     finally:
         for task in tasks:
             task.cancel()
 
 
 async def _run_check(name: str, check: Check, context: DoctorContext, within_s: float | None) -> Sequence[Finding]:
+    limit = asyncio.timeout(within_s)
     try:
-        async with asyncio.timeout(within_s):
+        async with limit:
             return await check(context)
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
-    except TimeoutError:
-        return [failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]
     except LinqbotError as error:
         return [failure(name, "LQB6000", f"{error} [{error.lqb}]")]
     except Exception as error:  # noqa: BLE001 - a check with a bug must not hide the findings of the others
-        return [failure(name, "LQB6000", f"The check itself failed with {type(error).__name__}.")]
+        # A check may raise a TimeoutError of its own.
+        failed = f"itself failed with {type(error).__name__}"
+        return [
+            failure(
+                name, "LQB6000", f"The check {f'did not end within {within_s:g} s' if limit.expired() else failed}."
+            )
+        ]

@@ -260,18 +260,20 @@ async def refused(context: DoctorContext) -> Sequence[Finding]:
 async def _of_subscriptions(context: DoctorContext, record: Refusals) -> list[Finding]:
     """Report refused deliveries that named one of our subscriptions, whose ids no stranger knows."""
     urls: dict[str, str] | None = None
-    with contextlib.suppress(Skip):
-        urls = {one.id: address(one.target_url) for one in await context.subscriptions()}
+    forged = [each for each in _forged(context, record) if each.subscription_id is not None]
+    if forged:
+        with contextlib.suppress(Skip):
+            urls = {one.id: address(one.target_url) for one in await context.subscriptions()}
     findings = []
-    for each in _forged(context, record):
+    for each in forged:
         # A subscription that was deleted, as at the end of a rotation, delivers no more.
-        if each.subscription_id is None or (urls is not None and each.subscription_id not in urls):
+        if urls is not None and each.subscription_id not in urls:
             continue
         what = (
             f"The server refused {_count(each, 'delivery', 'deliveries')} of {each.subscription_id}, the last at "
             f"{utc(each.last_at)}: no secret that is stored here fits the signature."
         )
-        facts = {"url": urls[each.subscription_id]} if urls else {}
+        facts = {} if urls is None else {"url": urls[str(each.subscription_id)]}
         findings.append(failure("refused", "LQB6045", what, **facts))
     return findings
 

@@ -529,6 +529,34 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     assert "the plugin handovr, which is not installed. Did you mean handover?" in found.what
 
 
+def test_a_check_of_this_machine_asks_linq_nothing(practice: Practice, subtests: pytest.Subtests) -> None:
+    practice.sync()
+    write("bot.py", "from linqbot import Bot\nbot = Bot()\nbot.on_message('stop')(lambda message, ctx: None)\n")(
+        practice
+    )
+    practice.environ |= {"LINQBOT_TELL": SMS, "LINQBOT_TRUSTED_PROXIES": "*"}
+    asyncio.run(asked_by("bot:gone"))
+    (practice.folder / "linqbot.db-refused.json").write_text(json.dumps({"started_at": 0.0, "refused": []}))
+
+    def calls() -> Any:
+        return httpx.get(f"{practice.linq}/emulator/state").json()["calls"]
+
+    before = calls()
+    for name, found in {
+        "versions": [],
+        "storage": ["warning LQB6087"],
+        "refused": [],
+        "proxies": ["warning LQB6074"],
+        "words": ["warning LQB6092"],
+        "tell": ["warning LQB6094"],
+        "rows": [],
+        "plugins": [],
+    }.items():
+        with subtests.test(name):
+            assert problems(practice.doctor("--only", name)) == found
+            assert calls() == before
+
+
 # --- the doctor itself ------------------------------------------------------------------------------------------------
 
 
@@ -541,16 +569,24 @@ async def test_a_check_that_fails_or_hangs_does_not_affect_the_others() -> None:
         await asyncio.Event().wait()
         return []
 
+    async def times_out(_: DoctorContext) -> list[Finding]:
+        raise TimeoutError
+
     async def works(_: DoctorContext) -> list[Finding]:
         return [Finding("works", "ok", "well")]
 
     nothing = DoctorContext(from_env({}), None, None, None, None, None)
-    checks = {"a": breaks, "b": hangs, "c": works}
+    checks = {"a": breaks, "b": hangs, "c": works, "d": times_out}
     made = [each async for each in examine(nothing, checks, within_s=0.05)]
+    made += [each async for each in examine(nothing, {"d": times_out}, within_s=None)]
     assert [(each.check, each.status, each.code) for each in made] == [
-        ("a", "failure", "LQB6000"), ("b", "failure", "LQB6000"), ("works", "ok", None),
+        ("a", "failure", "LQB6000"), ("b", "failure", "LQB6000"), ("works", "ok", None), *[("d", "failure", "LQB6000")] * 2
     ]  # fmt: skip
     assert "words" not in made[0].what
+    assert [each.what for each in made if each.code][1:] == [
+        "The check did not end within 0.05 s.",
+        *["The check itself failed with TimeoutError."] * 2,
+    ]
 
 
 def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() -> None:
