@@ -32,13 +32,26 @@ from linqbot.events import Event, LocationSharingStarted, LocationSharingStopped
 from linqbot.events import PollReactionAdded, PollReceived, PollUpdated, PollVoteAdded, PollVoteRemoved
 from linqbot.linq.events.payment import PaymentEvent
 
-bot = Bot()
+bot = Bot(groups="all")
 
 
 @bot.on_message("lunch")
 async def lunch(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("Where?")
     await ctx.client.chats.polls.create(message.chat.id, poll={"options": [{"text": "Pizza"}, {"text": "Sushi"}]})
+
+
+@bot.on_message("add")
+async def add(message: MessageReceived, ctx: Context) -> None:
+    option = {"text": "Noodles"}
+    await ctx.client.messages.poll.add_options(message.reply_to.message_id, options=[option])
+    await ctx.reply("Added.")
+
+
+@bot.on_message("where")
+async def where(message: MessageReceived, ctx: Context) -> None:
+    found = await ctx.client.chats.location.retrieve(message.chat.id)
+    await ctx.reply(", ".join(str(one.geometry.coordinates) for one in found.data.features) or "I do not know.")
 
 
 @bot.on_message("bill")
@@ -133,24 +146,35 @@ class Talk:
 
     async def does(self, act: Any, copied: str) -> dict[str, Any]:
         """Act, and copy the event of this type as a test once the bot has answered. Return the bot's last message."""
-        await self._does(act, copied, self._app.quiet)
+        await self._copies(lambda: self._emulator.do(act), copied, self._app.quiet)
         return self.last(of_bot=True)
+
+    async def waits(self, seconds: float, copied: str) -> None:
+        """Let time pass, and copy what it brings as a test."""
+        await self._copies(lambda: self._emulator.advance(seconds), copied, self._app.quiet)
+
+    def moves(self, act: Any) -> None:
+        """Act in a way that the bot is not told of."""
+        self._emulator.do(act)
 
     async def writes(self, text: str, **more: Any) -> dict[str, Any]:
         return await self.does(self._writing(text, **more), "message.received")
 
     async def fails(self, text: str) -> None:
         """Write, and copy the message as a test once its handler has failed."""
-        await self._does(self._writing(text), "message.received", self._retried)
+        writing = self._writing(text)
+        await self._copies(lambda: self._emulator.do(writing), "message.received", self._retried)
 
     def _writing(self, text: str, **more: Any) -> conversation.Write:
         part = {"type": "text", "value": text, **more.pop("part", {})}
         return conversation.Write(**{"from": ANN, "to": LINE, "parts": [part], **more})
 
-    async def _does(self, act: Any, copied: str, answered: Callable[[], Awaitable[None]]) -> None:
+    async def _copies(
+        self, happens: Callable[[], object], copied: str, answered: Callable[[], Awaitable[None]]
+    ) -> None:
         deliveries = self._emulator.world.deliveries
         before = len(deliveries.history)
-        self._emulator.do(act)
+        happens()
         await answered()
         event = next(one for one in [*deliveries.history][before:] if one.event_type == copied)
         self.tests.append(Copier(self._emulator).of_event(event.event_id))
@@ -168,6 +192,11 @@ class Talk:
         """The test of the only chat, as the page saves it."""
         (chat,) = self._emulator.state.chats.values()
         return Copier(self._emulator).of_chat(chat)
+
+    def options(self, message_id: str) -> dict[str, str]:
+        """The ids of the options of a poll, by their texts."""
+        _, poll = self._emulator.state.poll(message_id)
+        return {option.text: option.id for option in poll.options}
 
     @property
     def payment(self) -> str:
@@ -210,7 +239,7 @@ async def test_copied_tests_pass_until_the_bot_answers_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    conversations = (effects, a_group, tapbacks, polls_and_money, cards_and_members, a_failing_bot)
+    conversations = (effects, a_group, tapbacks, votes, places, polls_and_money, cards_and_members, a_failing_bot)
     tests = [test for conversation in conversations for test in await conversation(tmp_path)]
     otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
     outcomes = run_copied([*tests, otherwise], tmp_path)
@@ -243,6 +272,36 @@ async def tapbacks(folder: Path) -> list[str]:
         love = {"from": ANN, "message_id": joke["id"], "type": "love", "operation": "add"}
         await person.does(conversation.React(**love), "reaction.added")
         return person.tests
+
+
+async def votes(folder: Path) -> list[str]:
+    async with talk(folder, "votes", POLLS_AND_MONEY) as person:
+        asked = await person.writes("lunch", group=[BOB])
+
+        async def vote(by: str, text: str, event: str, operation: str = "add") -> None:
+            act = {"from": by, "message_id": asked["id"], "option_id": person.options(asked["id"])[text]}
+            await person.does(chat_acts.Vote(**act, operation=operation), event)
+
+        tacos = chat_acts.AddOptions(**{"from": BOB}, message_id=asked["id"], options=["Tacos"])
+        await person.does(tacos, "poll.updated")
+        await vote(ANN, "Tacos", "poll.vote.added")
+        await person.writes("add", chat_id=asked["chat_id"], reply_to=asked["id"])
+        await vote(BOB, "Noodles", "poll.vote.added")
+        await vote(ANN, "Tacos", "poll.vote.removed", "remove")
+        return [*person.tests, person.whole]
+
+
+async def places(folder: Path) -> list[str]:
+    async with talk(folder, "places", POLLS_AND_MONEY) as person:
+        chat: dict[str, Any] = {"from": ANN, "chat_id": (await person.writes("hi"))["chat_id"]}
+        share = chat_acts.ShareLocation
+        await person.does(share(**chat, latitude=48.86), "location.sharing.started")
+        person.moves(share(**chat, latitude=48.87))
+        await person.writes("where")
+        await person.does(share(**chat, state="stopped"), "location.sharing.stopped")
+        await person.does(share(**chat, latitude=48.88, for_s=3600), "location.sharing.started")
+        await person.waits(3600, "location.sharing.stopped")
+        return [*person.tests, person.whole]
 
 
 async def a_failing_bot(folder: Path) -> list[str]:

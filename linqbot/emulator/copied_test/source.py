@@ -25,6 +25,20 @@ def creates_request(call: JsonObject) -> bool:
     return is_post and is_done(call) and bool((call["answer"] or {}).get("id"))
 
 
+def options_in(data: JsonObject) -> dict[str, str]:
+    """Return the texts of the options in an event of a poll, or in the answer to a call, by their ids."""
+    shown = data.get("added_options") or (data.get("poll") or {}).get("options", ())
+    return {one["option_id"]: one["text"] for one in shown}
+
+
+def places_in(call: JsonObject) -> dict[str, tuple[float, float]]:
+    """Return the latitudes and longitudes with which a call was answered, by the handles of those who share them."""
+    if not call["path"].endswith("/location"):
+        return {}
+    features = ((call["answer"] or {}).get("data") or {}).get("features", ())
+    return {one["properties"]["handle"]: tuple(reversed(one["geometry"]["coordinates"])) for one in features}
+
+
 def sender_of(data: JsonObject) -> str | None:
     # Linq names its own line as the sender of an option that was added.
     added = (data.get("added_options") or [{}])[0].get("creator_handle")
@@ -52,6 +66,8 @@ class PytestSource:
         self._names: dict[str, str] = {}  # the variables of messages, by the ids
         self._payments: dict[str, str] = {}  # the variables of payment requests, by the ids
         self._options: dict[str, str] = {}  # the texts of the options of polls, by the ids
+        self._places: dict[str, tuple[float, float]] = {}  # of those who share theirs, by the handles
+        self._share_ends: dict[str, float] = {}  # on the test's clock, in milliseconds, by the handles
         self._expected: set[str] = set()  # messages of the bot: a call may be repeated after a lost answer
         self._owner = sender_of(steps[0].data) or (people[0] if people else FIRST_PERSON)
         self._all = "group" if len(people) > 1 else "phone"
@@ -59,6 +75,7 @@ class PytestSource:
 
     def text(self) -> str:
         for step in self._steps:
+            self._move_people(step)
             self._let_time_pass(step)
             if step.event_type not in OF_TIME:
                 self._send(step)
@@ -92,6 +109,13 @@ class PytestSource:
         if passed >= _PAUSE_MS or (step.event_type in OF_TIME and passed > 0):
             self._advance(math.ceil(passed / 1000))
 
+    def _move_people(self, step: Exchange) -> None:
+        """Move those who share their location to where the bot finds them in a step: no event says that they moved."""
+        for call in step.calls:
+            for handle, place in places_in(call).items():
+                if self._places.get(handle, place) != place:
+                    self._share_place(self._phone_of(handle), handle, place)
+
     def _advance(self, seconds: int) -> None:
         self._ms += seconds * 1000
         self._add(f"await phone.advance({seconds})")
@@ -100,7 +124,7 @@ class PytestSource:
 
     def _send(self, step: Exchange) -> None:
         kind, data = step.event_type, step.data
-        self._note_options(data)
+        self._options |= options_in(data)
         phone = self._phone_of(sender_of(data))
         if kind == "message.received":
             self._write(phone, _message_of(data))
@@ -146,10 +170,6 @@ class PytestSource:
         remove = ", remove=True" if step.event_type == "poll.vote.removed" else ""
         self._add(f"await {phone}.vote({message}, {literal(self._options.get(data['option_id']))}{remove})")
 
-    def _note_options(self, data: JsonObject) -> None:
-        for one in data.get("added_options") or (data.get("poll") or {}).get("options", ()):
-            self._options[one["option_id"]] = one["text"]
-
     def _change_members(self, step: Exchange) -> None:
         """Add or remove a member. The event does not say who did it: a member who left did so, and any other may add one."""
         handle = step.data["handle"]
@@ -163,16 +183,25 @@ class PytestSource:
             self._add(f"await {other if handle == self._owner else 'group'}.remove({member})")
 
     def _share(self, phone: str, step: Exchange) -> None:
+        data, handle = step.data, step.data["shared_by"]
         if step.event_type == "location.sharing.stopped":
-            self._add(f"await {phone}.stop_sharing_location()")
+            self._places.pop(handle, None)
+            if self._share_ends.pop(handle, math.inf) > self._ms:
+                self._add(f"await {phone}.stop_sharing_location()")
             return
+        later = self._steps[self._steps.index(step) :]
+        found = (places_in(call).get(handle) for one in later for call in one.calls)
         # A test may share any place if the bot never asked for it.
-        data, found = step.data, (_place_in(call, step.data["shared_by"]) for one in self._steps for call in one.calls)
-        latitude, longitude = next(filter(None, found), (0, 0))
-        until = ""
+        place, until = next(filter(None, found), (0, 0)), ""
         if data.get("ends_at"):
-            until = f", for_s={(milliseconds(data['ends_at']) - milliseconds(data['began_at'])) / 1000:.10g}"
-        self._add(f"await {phone}.share_location({latitude}, {longitude}{until})")
+            lasts_ms = milliseconds(data["ends_at"]) - milliseconds(data["began_at"])
+            self._share_ends[handle] = self._ms + lasts_ms
+            until = f", for_s={lasts_ms / 1000:.10g}"
+        self._share_place(phone, handle, place, until)
+
+    def _share_place(self, phone: str, handle: str, place: tuple[float, float], until: str = "") -> None:
+        self._places[handle] = place
+        self._add(f"await {phone}.share_location({place[0]}, {place[1]}{until})")
 
     def _write(self, phone: str, message: JsonObject) -> None:
         said, text, mention = self._said(message["id"]), _text_of(message), _mention_in(message)
@@ -198,7 +227,7 @@ class PytestSource:
         asked: list[str] = []  # the payment requests that no variable holds yet
         for call in filter(is_done, step.calls):
             body, sent = call["body"] or {}, sent_message(call)
-            self._note_options(call["answer"] or {})
+            self._options |= options_in(call["answer"] or {})
             # After a lost answer the bot makes the call again.
             if creates_request(call):
                 asked += [call["answer"]["id"]] if call["answer"]["id"] not in self._payments else []
@@ -312,13 +341,4 @@ def _mention_in(message: JsonObject) -> str | None:
         if mention is not None:
             first, end = mention.get("range") or (0, None)
             return str(part["value"][first:end])
-    return None
-
-
-def _place_in(call: JsonObject, handle: str) -> tuple[float, float] | None:
-    """Return the latitude and the longitude of a person, if a call was answered with them."""
-    for feature in ((call["answer"] or {}).get("data") or {}).get("features") or ():
-        if feature["properties"].get("handle") == handle:
-            longitude, latitude = feature["geometry"]["coordinates"]
-            return latitude, longitude
     return None

@@ -10,7 +10,14 @@ from dataclasses import replace
 from typing import Final
 
 from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
-from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, creates_request, sender_of
+from linqbot.emulator.copied_test.source import (
+    OF_TIME,
+    PytestSource,
+    creates_request,
+    options_in,
+    places_in,
+    sender_of,
+)
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError, JsonObject, conflict
 from linqbot.emulator.model.records import ChatRecord, Member
@@ -99,21 +106,29 @@ class Copier:
         """Return the exchanges that an exchange refers to.
 
         They are the one of the message with the tapback, the vote or the reply; the one before that it takes back; the one
-        that began the chat, or that asked for the payment.
+        that began the chat, that asked for the payment, or that added the option; the last ones before in which people
+        shared the locations that the bot found, or stopped to.
         """
         kind, data = one.event_type, one.data
         earlier = self._all[: self._all.index(one)]
         before = [each for each in earlier if each.chat_id == one.chat_id]
         found: list[Exchange | None] = [*one.joined, *([one.joined_to] if one.joined_to else [])]
         if kind in _TAKES_BACK:
-            same = (_TAKES_BACK[kind], one.message_id)
-            found.append(last(each for each in before if (each.event_type, each.message_id) == same))
+            added = [each for each in before if each.event_type == _TAKES_BACK[kind]]
+            found.append(last(each for each in added if _deed(each) == _deed(one)))
         if kind in _NEEDS_CHAT:
             found.append(last(each for each in before if each.event_type == "message.received"))
         if kind.startswith("payment."):
             found.append(
                 next((each for each in earlier if any(_asks_for(call, data["id"]) for call in each.calls)), None)
             )
+        if kind.startswith("poll.vote."):
+            found.append(next((each for each in before if _shows_option(each, data["option_id"])), None))
+        sharing = {handle for call in one.calls for handle in places_in(call)}
+        if kind == "location.sharing.started":
+            sharing.add(data["shared_by"])
+        for handle in sharing:
+            found += [each for each in before if each.data.get("shared_by") == handle][-1:]
         if kind == "contact_card.received" and (chat := self._direct_chat(data)) is not None:
             written = [each for each in earlier if (each.event_type, each.chat_id) == ("message.received", chat.id)]
             found += written[-1:]
@@ -148,6 +163,16 @@ class Copier:
 
 def _asks_for(call: JsonObject, payment_id: str) -> bool:
     return creates_request(call) and call["answer"]["id"] == payment_id
+
+
+def _deed(one: Exchange) -> tuple[object, ...]:
+    """Return what tells the tapback, the vote or the shared location of an event from all others."""
+    what = (one.data.get(name) for name in ("part_index", "reaction_type", "custom_emoji", "option_id"))
+    return (one.message_id, sender_of(one.data), *what)
+
+
+def _shows_option(one: Exchange, option_id: str) -> bool:
+    return any(option_id in options_in(data) for data in (one.data, *(call["answer"] or {} for call in one.calls)))
 
 
 def _writes(one: Exchange, message_id: str) -> bool:
