@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from linqbot.emulator.acts.conversation import Body
-from linqbot.emulator.web.control import REQUESTS
+from linqbot.emulator.web.control import REQUESTS, summary
 
 _HEAD = """\
 # Control API
@@ -34,7 +34,7 @@ def lines() -> Iterator[str]:
     """Yield the lines of the page."""
     yield from (_HEAD, "| route | |", "| --- | --- |")
     for one in REQUESTS:
-        yield f"| [`{one.method} /emulator{one.path}`](#{_anchor(one.method, one.path)}) | {_summary(one.handler)} |"
+        yield f"| [`{one.method} /emulator{one.path}`](#{_anchor(one.method, one.path)}) | {summary(one)} |"
     below: dict[str, Any] = {}
     for one in REQUESTS:
         about, _, _ = (inspect.getdoc(one.handler) or "").partition("\n\nRaises:")
@@ -47,12 +47,10 @@ def lines() -> Iterator[str]:
         yield from ("", f"## {name}", "", below[name].get("description", ""), "", *_table(below[name]))
 
 
-def _model(body: type[Body], schema: Mapping[str, Any], status: int | None) -> Iterator[str]:
-    if status is not None:
-        module = body.__module__.removeprefix("linqbot.emulator.")
-        in_python = f" In Python: `{body.__module__}.{body.__name__}`." if module.startswith("acts.") else ""
-        yield from ("", f"Answers {status}.{in_python}")
-    yield from ("", *_table(schema))
+def _model(body: type[Body], schema: Mapping[str, Any], status: int) -> Iterator[str]:
+    is_act = body.__module__.startswith("linqbot.emulator.acts.")
+    in_python = f" In Python: `{body.__module__}.{body.__name__}`." if is_act else ""
+    yield from ("", f"Answers {status}.{in_python}", "", *_table(schema))
 
 
 def _table(schema: Mapping[str, Any]) -> Iterator[str]:
@@ -93,10 +91,6 @@ def _limits(field: Mapping[str, Any], lowest: str, highest: str, unit: str = "")
         return f", exactly {low:,.10g}{unit}"
     over = "more than " if lowest == "exclusiveMinimum" else ""
     return f", {over}{low:,.10g} to {high:,.10g}{unit}"
-
-
-def _summary(source: Any) -> str:
-    return re.sub(r"\s+", " ", (inspect.getdoc(source) or "").partition("\n\n")[0])
 
 
 def _anchor(method: str, path: str) -> str:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from emulator.conftest import FRIEND, LINE, NOBODY, PERSON, THIRD, Api, say
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.chat_acts import MakePoll
-from linqbot.emulator.acts.conversation import Body, React
+from linqbot.emulator.acts.conversation import React
 from linqbot.emulator.api import HANDLERS
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.control import REQUESTS
+from linqbot.emulator.web.control import REQUESTS, ControlRequest
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
 
@@ -256,14 +256,17 @@ control_values = values | {
     "status": st.sampled_from(["ready", "disabled", "FLAGGED", 429]),
     "last_name": st.text(max_size=3),
 }
-control_body = st.sampled_from([(one.path, one.body) for one in REQUESTS if one.body is not None])
+control_request = st.sampled_from([one for one in REQUESTS if one.body is not None])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data(), control_body)
-def test_any_body_of_the_control_api_is_answered_in_form(data: Any, control: tuple[str, type[Body]]) -> None:
-    (path, body), sent = control, {}
-    for name, about in body.model_fields.items():
+@given(st.data(), control_request)
+def test_any_body_of_the_control_api_is_answered_in_form_or_with_the_status_of_its_route(
+    data: Any, control: ControlRequest
+) -> None:
+    assert control.body is not None
+    sent = {}
+    for name, about in control.body.model_fields.items():
         if about.is_required() or data.draw(st.booleans()):
             sent[about.alias or name] = data.draw(control_values.get(name, anything))
 
@@ -273,8 +276,8 @@ def test_any_body_of_the_control_api_is_answered_in_form(data: Any, control: tup
         said = {"id": "m", "chat_id": "c", "from": PERSON, "parts": HI["parts"]}
         emulator.reset({"phone_numbers": [{"phone_number": LINE}], "chats": [chat], "messages": [said]})
         async with Api(emulator) as client:
-            answer = await client.post(f"/emulator{path}", json=sent)
-            assert answer.is_success or set(answer.json()) == {"success", "error", "trace_id"}
+            answer = await client.post(f"/emulator{control.path}", json=sent)
+            assert answer.status_code == control.status or set(answer.json()) == {"success", "error", "trace_id"}
             assert (await client.get("/emulator/state")).status_code == 200
 
     anyio.run(act)

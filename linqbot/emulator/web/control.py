@@ -16,14 +16,22 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from linqbot.emulator.acts import chat_acts, conversation
 from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.api import read_json, respond
 from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model import documents, shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, existing, invalid, not_found
+from linqbot.emulator.model.answers import (
+    ApiError,
+    EndpointResponse,
+    JsonObject,
+    conflict,
+    existing,
+    invalid,
+    not_found,
+)
 from linqbot.emulator.model.documents import iso
 from linqbot.errors import ConfigError
 
@@ -34,7 +42,8 @@ LONGEST_NUMBER = 15  # digits
 MESSAGES_AT_ONCE = 500  # few enough not to hold up the bot's calls
 
 _Model = TypeVar("_Model", bound=Body)
-Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
+Handler: TypeAlias = Callable[[Emulator, Request], Awaitable[JsonObject | Response | None]]
+"""Performs a request, and returns the JSON that answers it; None answers it without a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,49 +53,45 @@ class ControlRequest:
     Attributes:
         path: Below `/emulator`.
         body: The model of the request body, if the function reads one.
-        status: The status of the answer, for the reference; None leaves it out.
     """
 
     method: str
     path: str
     handler: Handler
     body: type[Any] | None = None
-    status: int | None = None
+    status: int = 200
 
 
-async def index(_emulator: Emulator, _: Request) -> EndpointResponse:
+async def index(_emulator: Emulator, _: Request) -> JsonObject:
     """List these routes as `requests`, each with its method, its path, and what it does."""
-    listed = [{"method": one.method, "path": f"/emulator{one.path}", "does": _summary(one.handler)} for one in REQUESTS]
-    return EndpointResponse(200, {"requests": listed})
+    listed = [{"method": one.method, "path": f"/emulator{one.path}", "does": summary(one)} for one in REQUESTS]
+    return {"requests": listed}
 
 
-def _summary(handler: Handler) -> str:
-    return " ".join((inspect.getdoc(handler) or "").partition("\n\n")[0].split())
+def summary(one: ControlRequest) -> str:
+    return " ".join((inspect.getdoc(one.handler) or "").partition("\n\n")[0].split())
 
 
-async def clock(emulator: Emulator, _: Request) -> EndpointResponse:
+async def clock(emulator: Emulator, _: Request) -> JsonObject:
     """Return the clock: the time as `now` and, in Unix seconds, as `at`, and how many seconds it is ahead of real time."""
     now, shown = emulator.clock.now(), emulator.clock
-    body = {"now": iso(now), "at": now, "ahead_s": shown.ahead_s, "is_frozen": shown.is_frozen}
-    return EndpointResponse(200, body)
+    return {"now": iso(now), "at": now, "ahead_s": shown.ahead_s, "is_frozen": shown.is_frozen}
 
 
-async def faults(emulator: Emulator, _: Request) -> EndpointResponse:
+async def faults(emulator: Emulator, _: Request) -> JsonObject:
     """List the faults that are switched on, the oldest first. Fields without an effect are left out."""
-    return EndpointResponse(200, {"faults": [fault.shape() for fault in emulator.world.faults.active]})
+    return {"faults": [fault.shape() for fault in emulator.world.faults.active]}
 
 
-async def remove_fault(emulator: Emulator, request: Request) -> EndpointResponse:
+async def remove_fault(emulator: Emulator, request: Request) -> None:
     """Remove one fault."""
     if not emulator.world.faults.remove(request.path_params["fault_id"]):
         raise not_found("fault")
-    return EndpointResponse(204)
 
 
-async def clear_faults(emulator: Emulator, _: Request) -> EndpointResponse:
+async def clear_faults(emulator: Emulator, _: Request) -> None:
     """Remove all faults."""
     emulator.world.faults.clear()
-    return EndpointResponse(204)
 
 
 class ClockChange(Body):
@@ -95,7 +100,7 @@ class ClockChange(Body):
     to: str | None = Field(None, description="ISO 8601. Move forward to this time, in place of `advance_s`.")
 
 
-async def change_clock(emulator: Emulator, request: Request) -> EndpointResponse:
+async def change_clock(emulator: Emulator, request: Request) -> JsonObject:
     """Stop the clock, let it run, or move it forward. What is due by then happens.
 
     The answer has the time as `now`. Under `linqbot dev` the bot's clock moves along: the clocks stop at each time at which
@@ -126,24 +131,24 @@ async def change_clock(emulator: Emulator, request: Request) -> EndpointResponse
             # The move took some of that time itself.
             left_s = asked.advance_s - (emulator.clock.ahead_s - ahead_s)
             stopped = await emulator.runner.move_to(emulator.clock.now() + left_s)
-    return EndpointResponse(200, {"now": iso(emulator.clock.now()), "stopped": stopped})
+    return {"now": iso(emulator.clock.now()), "stopped": stopped}
 
 
 class OfMessage(Body):
     message_id: str = Field(description="The message of a person.")
 
 
-async def run_again(emulator: Emulator, request: Request) -> EndpointResponse:
+async def run_again(emulator: Emulator, request: Request) -> JsonObject:
     """Let the bot handle a message of a person again, although it has handled it: everything is sent again.
 
     Unlike `/deliver-again`, after which the bot does nothing. Only under `linqbot dev`; otherwise 409.
     """
     message_id, runner = (await _read(request, OfMessage)).message_id, _runner(emulator)
     await runner.run_again(chat_acts.event_of(emulator.world, message_id))
-    return EndpointResponse(202, {})
+    return {}
 
 
-async def restart(emulator: Emulator, request: Request) -> EndpointResponse:
+async def restart(emulator: Emulator, request: Request) -> JsonObject:
     """Return to the state before a message of a person, and write the message again. The answer has its new ids.
 
     The emulator, the bot's storage and both clocks return to that state, and the bot is started again. What the bot keeps
@@ -151,7 +156,7 @@ async def restart(emulator: Emulator, request: Request) -> EndpointResponse:
     otherwise 409.
     """
     message_id = (await _read(request, OfMessage)).message_id
-    return EndpointResponse(201, await _runner(emulator).restart_from(message_id))
+    return await _runner(emulator).restart_from(message_id)
 
 
 def _runner(emulator: Emulator) -> BotRunner:
@@ -164,7 +169,7 @@ class Reset(Body):
     seed: dict[str, Any] | None = Field(None, description="A state in the shape that the emulator saves.")
 
 
-async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
+async def reset(emulator: Emulator, request: Request) -> None:
     """Start again with two healthy lines and no chats, or with a saved state. The body may be left out.
 
     A clock that runs shows real time again. Under `linqbot dev` the bot's storage is emptied too, unless there is a state.
@@ -173,7 +178,7 @@ async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
     seed = (await _read(request, Reset)).seed if has_body else None
     if seed is None and emulator.runner is not None:
         await emulator.runner.reset()
-        return EndpointResponse(204)
+        return
     try:
         emulator.reset(seed)
     except ConfigError as error:
@@ -182,16 +187,15 @@ async def reset(emulator: Emulator, request: Request) -> EndpointResponse:
         emulator.return_to_real_time()
         if emulator.runner is not None:
             await emulator.runner.follow_clock()
-    return EndpointResponse(204)
 
 
-async def flush(emulator: Emulator, _: Request) -> EndpointResponse:
+async def flush(emulator: Emulator, _: Request) -> JsonObject:
     """Answer when nothing is under way: messages have arrived, and their events were delivered."""
     await emulator.flush()
-    return EndpointResponse(200, {})
+    return {}
 
 
-async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
+async def deliveries(emulator: Emulator, request: Request) -> JsonObject:
     """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`."""
     query = request.query_params
     subscription_id, event_type, since = (
@@ -206,10 +210,10 @@ async def deliveries(emulator: Emulator, request: Request) -> EndpointResponse:
         and event_type in {None, one.event_type}
         and (since is None or one.created_at >= since)
     ]
-    return EndpointResponse(200, {"deliveries": found})
+    return {"deliveries": found}
 
 
-async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
+async def delivery(emulator: Emulator, request: Request) -> JsonObject:
     """Return an event as it was sent to each subscription: the address, the headers of the latest attempt, the body."""
     event_id, subscriptions = request.path_params["event_id"], emulator.state.subscriptions
     found = [one for one in emulator.world.deliveries.history if one.event_id == event_id]
@@ -219,10 +223,10 @@ async def delivery(emulator: Emulator, request: Request) -> EndpointResponse:
     for one in found:
         subscription = subscriptions.get(one.subscription_id)
         shown.append(documents.saved(one) | {"target_url": subscription.target_url if subscription else None})
-    return EndpointResponse(200, {"deliveries": shown})
+    return {"deliveries": shown}
 
 
-async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
+async def stored(emulator: Emulator, request: Request) -> JsonObject:
     """Return what the bot stores: scheduled sends of all chats, `bot_state`, and for the query's `chat_id` also the rest.
 
     The rest is `questions` (of `ctx.ask`), `waiting` (deliveries), `dead` (dead letters), `journal` (calls of the latest
@@ -230,22 +234,22 @@ async def stored(emulator: Emulator, request: Request) -> EndpointResponse:
     otherwise the answer is `{"available": false}`.
     """
     if emulator.runner is None:
-        return EndpointResponse(200, {"available": False})
-    return EndpointResponse(200, await emulator.runner.stored(request.query_params.get("chat_id")))
+        return {"available": False}
+    return await emulator.runner.stored(request.query_params.get("chat_id"))
 
 
-async def observe(emulator: Emulator, request: Request) -> EndpointResponse:
+async def observe(emulator: Emulator, request: Request) -> JsonObject:
     """Show a report of `linqbot dev` on the page: of a turn (`kind` is `turn`), or of the bot's start (`kind` is `bot`).
 
     The emulator keeps the latest 1,000 reports of turns, and the latest one of a start.
     """
     emulator.observe(await read_json(request, MAX_REPORT_BYTES))
-    return EndpointResponse(202, {})
+    return {}
 
 
-async def state(emulator: Emulator, _: Request) -> EndpointResponse:
+async def state(emulator: Emulator, _: Request) -> JsonObject:
     """Return all that the page shows: chats with messages, subscriptions, recent deliveries and calls."""
-    return EndpointResponse(200, emulator.snapshot())
+    return emulator.snapshot()
 
 
 async def stream(emulator: Emulator, _: Request) -> Response:
@@ -259,7 +263,7 @@ async def stream(emulator: Emulator, _: Request) -> Response:
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
+async def messages(emulator: Emulator, request: Request) -> JsonObject:
     """Return the messages of a chat for the page, oldest first: at most 500 of the first `before` ones, the newest of these.
 
     Without `before`, these are the newest messages of the chat. `earlier` is the number of messages before them.
@@ -271,34 +275,34 @@ async def messages(emulator: Emulator, request: Request) -> EndpointResponse:
     end = min(int(before), len(chat.messages))
     earlier = max(0, end - MESSAGES_AT_ONCE)
     shown = [shapes.watched_message(one) for one in chat.messages[earlier:end]]
-    return EndpointResponse(200, {"earlier": earlier, "messages": shown})
+    return {"earlier": earlier, "messages": shown}
 
 
-async def chat_test(emulator: Emulator, request: Request) -> EndpointResponse:
+async def chat_test(emulator: Emulator, request: Request) -> JsonObject:
     """Return a pytest of a chat as `source`: it sends what people sent, lets the time pass, and expects what the bot did."""
     from linqbot.emulator.copied_test.steps import Copier  # few ask for it
 
     chat = existing(emulator.state.chats.get(request.path_params["chat_id"]), "chat")
-    return EndpointResponse(200, {"source": Copier(emulator).of_chat(chat)})
+    return {"source": Copier(emulator).of_chat(chat)}
 
 
-async def event_test(emulator: Emulator, request: Request) -> EndpointResponse:
+async def event_test(emulator: Emulator, request: Request) -> JsonObject:
     """Return a pytest of an event as `source`, with the earlier events that it refers to."""
     from linqbot.emulator.copied_test.steps import Copier
 
-    return EndpointResponse(200, {"source": Copier(emulator).of_event(request.path_params["event_id"])})
+    return {"source": Copier(emulator).of_event(request.path_params["event_id"])}
 
 
 def _act(path: str, act: type[Any], status: int = 200) -> ControlRequest:
     """Return the route that performs an act. The docstring of the act says what the route does."""
 
-    async def perform(emulator: Emulator, request: Request) -> EndpointResponse:
+    async def perform(emulator: Emulator, request: Request) -> JsonObject:
         asked = await _read(request, act)
         if isinstance(asked, conversation.Write) and emulator.runner is not None:
             result = await emulator.runner.write(asked)  # so that it can be restarted from
         else:
             result = emulator.do(asked)
-        return EndpointResponse(status, result or {})
+        return result or {}
 
     perform.__doc__ = act.__doc__
     return ControlRequest("POST", path, perform, act, status)
@@ -331,19 +335,19 @@ REQUESTS = (
     _act("/deliver-again", chat_acts.DeliverAgain, status=202),
     ControlRequest("GET", "", index),
     ControlRequest("GET", "/clock", clock),
-    ControlRequest("POST", "/clock", change_clock, ClockChange, 200),
+    ControlRequest("POST", "/clock", change_clock, ClockChange),
     ControlRequest("POST", "/run-again", run_again, OfMessage, 202),
     ControlRequest("POST", "/restart", restart, OfMessage, 201),
     ControlRequest("GET", "/faults", faults),
-    ControlRequest("DELETE", "/faults", clear_faults),
-    ControlRequest("DELETE", "/faults/{fault_id}", remove_fault),
-    ControlRequest("POST", "/reset", reset, Reset),
+    ControlRequest("DELETE", "/faults", clear_faults, status=204),
+    ControlRequest("DELETE", "/faults/{fault_id}", remove_fault, status=204),
+    ControlRequest("POST", "/reset", reset, Reset, 204),
     ControlRequest("POST", "/flush", flush),
     ControlRequest("GET", "/deliveries", deliveries),
     ControlRequest("GET", "/deliveries/{event_id}", delivery),
     ControlRequest("GET", "/deliveries/{event_id}/test", event_test),
     ControlRequest("GET", "/stored", stored),
-    ControlRequest("POST", "/observations", observe),
+    ControlRequest("POST", "/observations", observe, status=202),
     ControlRequest("GET", "/state", state),
     ControlRequest("GET", "/stream", stream),
     ControlRequest("GET", "/chats/{chat_id}/messages", messages),
@@ -351,13 +355,19 @@ REQUESTS = (
 )
 
 
-def routes(emulator: Emulator) -> list[Route]:
-    """Return the routes of the control API below `/emulator`, which `root` answers."""
-    return [Route(one.path, answering(emulator, one.handler), methods=[one.method]) for one in REQUESTS if one.path]
+def routes(emulator: Emulator) -> list[BaseRoute]:
+    """Return the routes of the control API."""
+    found = [Route(one.path or "/emulator", _endpoint(emulator, one), methods=[one.method]) for one in REQUESTS]
+    root = next(route for route in found if route.path == "/emulator")
+    return [root, Mount("/emulator", routes=[route for route in found if route is not root])]
 
 
-def root(emulator: Emulator) -> Route:
-    return Route("/emulator", answering(emulator, index))
+def _endpoint(emulator: Emulator, one: ControlRequest) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(emulator: Emulator, request: Request) -> EndpointResponse | Response:
+        found = await one.handler(emulator, request)
+        return found if isinstance(found, Response) else EndpointResponse(one.status, found)
+
+    return answering(emulator, answer)
 
 
 def refusal(request: Request, error: Exception) -> Response:
@@ -385,7 +395,9 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
         raise ApiError(400, code, f"{where}: {first['msg']}") from error
 
 
-def answering(emulator: Emulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def answering(
+    emulator: Emulator, handler: Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
+) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint of starlette's that calls the handler, and answers its `ApiError` in Linq's envelope."""
 
     async def answer(request: Request) -> Response:
