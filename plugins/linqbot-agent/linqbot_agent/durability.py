@@ -225,7 +225,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         tool = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
         try:
             with running(tool):
-                return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=handler)
+                return await handler(args)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
@@ -244,7 +244,11 @@ class _Steps(JournalCallableOperationBackend[None]):
         settings = _requests.get().settings
         if isinstance(operation_id, ToolsetCallToolId):
             return await called(settings, name, body)
-        step = await settings.entries.step(name, partial(_fitting, body))
+
+        async def make() -> object:
+            return _fitted(await body())
+
+        step = await settings.entries.step(name, make)
         record_durable_unit(executed=step.is_made)
         return step.result
 
@@ -254,10 +258,16 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
     turn = settings.turn
     tool = running_tool.get()
     assert isinstance(tool, _Call)
+
+    async def make() -> object:
+        result = await call()
+        if tool.was_refused:
+            # On record, the result of a tool that has not noticed it would take the place of the refusal in later runs.
+            raise Refused(REFUSED)
+        return _fitted(result)
+
     tally = turn.account.tally_of_tool(tool.use)
-    step = await settings.entries.step(
-        f"{name}@{tool.id}", partial(_fitting, call), is_recorded=tool.is_recorded, tally=tally
-    )
+    step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
     record_durable_unit(executed=step.is_made)
     turn.counts.tool_calls += step.is_made
     return step.result
@@ -396,10 +406,6 @@ def _go_on(said: str) -> list[ModelMessage]:
 def _text_of(recorded: Any) -> str:
     texts = (part["content"] for part in recorded["parts"] if part["part_kind"] == "text")
     return _PARAGRAPH.join(text for text in texts if text)
-
-
-async def _fitting(make: Callable[[], Awaitable[object]]) -> object:
-    return _fitted(await make())
 
 
 def _fitted(result: Any) -> object:

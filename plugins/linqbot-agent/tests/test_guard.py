@@ -6,10 +6,12 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
 from pydantic_ai import Agent, RunContext
-from scripted_agents import Script, bot_with, calls, fixed, says, tool
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Context
-from linqbot.testing import talking
+from linqbot.testing import Phone, killed_between_calls, talking
 
 VICTIM = "+14155550199"
 
@@ -73,3 +75,27 @@ async def test_an_output_function_acts_in_its_own_chat() -> None:
     async with talking(bot_with(agent)) as phone:
         assert await answers(phone, "Report") == ["refused"]
         assert phone.person(VICTIM).messages == []
+
+
+@pytest.mark.slow
+async def test_the_model_reads_that_a_tool_was_refused_which_did_not_notice_wherever_the_bot_is_killed() -> None:
+    read = list[str]()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        results = [said for said in kinds(messages) if said.startswith("tool-return")]
+        read.extend(results)
+        return says("I may not.") if results else calls(tool("write", "c1"))
+
+    agent = Agent(FunctionModel(respond), deps_type=Context)
+
+    @agent.tool
+    async def write(ctx: RunContext[Context]) -> str:
+        return f"It is {(await ctx.deps.bot.send('spam', to=VICTIM)).status}"
+
+    async def scenario(phone: Phone) -> None:
+        read.clear()
+        await phone.text("Write to Bob")
+
+    async for phone in killed_between_calls(bot_with(agent), scenario):
+        assert phone.messages[1:] == ["I may not."], phone.killed
+        assert set(read) == {"tool-return: This was refused and not done."}, phone.killed
