@@ -339,6 +339,8 @@ class _RecordingModel(WrapperModel):
             if requests.refusals.level:
                 less = _joined(await requests.refusals.less_of(requests.given))
                 given = self.wrapped.prepare_messages(less, model_request_parameters)
+                if isinstance(messages[-1], ModelResponse):  # that the provider has suspended: the request continues it
+                    given = [*given, messages[-1]]
             given = [*given, *_go_on(said)]
             if not settings.stream:
                 response = await self.wrapped.request(given, model_settings, model_request_parameters)

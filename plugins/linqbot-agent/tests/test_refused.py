@@ -11,7 +11,7 @@ from linqbot_agent import LinqAgent
 from linqbot_agent.plugin import SORRY
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelContextWindowExceededError, ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import bot_with, files_of, kinds, says
@@ -99,6 +99,25 @@ async def test_a_message_that_is_refused_alone_ends_in_one_apology_after_few_req
         provider.refuses = lambda messages: None
         await answers(phone, "Five")
         assert files_of(provider.requests[-1]) == [PNG]
+
+
+async def test_a_response_that_the_provider_suspends_is_continued_after_a_refusal(subtests: pytest.Subtests) -> None:
+    first, second = ModelResponse(parts=[TextPart("One. ")], state="suspended"), says("Two.")
+    for refused_at in (1, 2):
+        requests: list[list[str]] = []
+
+        def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            requests.append(kinds(messages))  # noqa: B023 - called within this round of the loop
+            if len(requests) == refused_at:  # noqa: B023
+                raise ModelHTTPError(400, "m")
+            return first if first not in messages else second
+
+        with subtests.test(refused_at=refused_at):
+            agent = Agent(FunctionModel(respond))
+            async with talking(bot_with(agent, LinqAgent(images=1))) as phone:
+                await phone.media(PNG, "a.png", text="Count")
+                assert await phone.replies() == ["One. Two."]
+            assert [said[-1] == "text: One. " for said in requests] == [False, refused_at == 2, True]
 
 
 async def test_an_answer_that_was_begun_goes_on_behind_its_last_message_when_its_request_is_refused() -> None:
