@@ -67,9 +67,9 @@ def load(
     # A misspelt name would leave out the plugin that was meant, without a word.
     _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
     if allowed is not None and (barred := sorted(wanted - own.keys() - set(allowed))):
-        who, out_of = ("The bot", "the bot") if barred[0] in named else ("LINQBOT_REQUIRED_PLUGINS", "that list")
+        who = "The bot" if barred[0] in named else "LINQBOT_REQUIRED_PLUGINS"
         raise ConfigError(
-            f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or take it out of {out_of}."
+            f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or name it in neither."
         )
 
     plugins = Plugins(lenient=lenient, timer=timer)
