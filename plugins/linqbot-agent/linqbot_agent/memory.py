@@ -280,9 +280,9 @@ class Refusals:
         return True
 
     def accepted(self, messages: Iterable[ModelMessage]) -> None:
-        """Note what the provider could not read, once it has answered a request."""
+        """Note what the provider could not read, once it has answered a request. A later request may have fewer files."""
         if self.level == 1:
-            self.unreadable = [digest(each) for each in files_in(messages)]
+            self.unreadable = [*dict.fromkeys([*self.unreadable, *map(digest, files_in(messages))])]
 
 
 def next_level(

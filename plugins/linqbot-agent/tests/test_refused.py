@@ -10,11 +10,12 @@ from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.plugin import SORRY
 from pydantic_ai import Agent
+from pydantic_ai.capabilities import ProcessHistory
 from pydantic_ai.exceptions import ModelContextWindowExceededError, ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, files_of, kinds, says
+from scripted_agents import bot_with, calls, files_of, fixed, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot.testing import talking
@@ -147,3 +148,22 @@ async def test_a_file_that_the_framework_cannot_send_is_left_out(monkeypatch: py
             assert (await phone.next_reply())[:4] == "Read"
     assert "[It cannot be read.]" in str(kinds(provider.requests[-1]))
     assert [each["why"] for each in logs if each["event"] == "agent.file_unreadable"] == ["Install linqbot-agent[pdf]."]
+
+
+async def test_a_file_that_the_provider_refuses_is_not_sent_again_although_a_later_request_has_no_file() -> None:
+    provider = Provider(lambda messages: ModelHTTPError(400, "m") if files_of(messages) else None)
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        read = provider.respond(messages, info)
+        return read if kinds(messages)[-1].startswith("tool-return") else calls(tool("look", "c1"))
+
+    def without_files(messages: list[ModelMessage]) -> list[ModelMessage]:
+        is_later = kinds(messages)[-1].startswith("tool-return")
+        return [each for each in messages if not is_later or not files_of([each])]
+
+    agent = Agent(FunctionModel(respond), tools=[fixed("look", "free")], capabilities=[ProcessHistory(without_files)])
+    async with talking(bot_with(agent, LinqAgent(images=1))) as phone:
+        for text in ("Look", "And now?"):
+            await phone.media(PNG, "a.png", text=text)
+            assert (await phone.next_reply())[:4] == "Read"
+    assert provider.refused == 1
