@@ -14,6 +14,7 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -35,7 +36,7 @@ from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import Group, drop_oldest, exchanges, prompt_of, readable, tool_messages, trimmed
-from linqbot_agent.requests import booked, history_tokens
+from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import AgentTurn, Settings, Summary
 
 MOST_BYTES: Final = 64 << 10
@@ -255,7 +256,8 @@ async def _summarized(
             raise
 
     try:
-        step = await settings.entries.step(f"summary@{upto}", ask, tally=booked(settings))
+        booked = turn.account.tally(partial(price_of_response, settings))
+        step = await settings.entries.step(f"summary@{upto}", ask, tally=booked)
     except BudgetUsedUp:
         return None
     except Exception as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import httpx
@@ -26,10 +25,9 @@ from pydantic_ai.exceptions import (
 )
 from pydantic_ai.messages import ModelMessage, ModelResponse
 
-from linqbot import Draft, ModelStep, Tally
+from linqbot import Draft, ModelStep
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
-from linqbot_agent.budget import Used
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.memory import Refusals
 from linqbot_agent.progress import text_comes
@@ -259,8 +257,3 @@ def price_of_response(settings: Settings, recorded: Any) -> Decimal:
     if response.usage.cost is not None:
         return Decimal(response.usage.cost)
     return known(lambda: response.cost().total_price, response.model_name, settings)
-
-
-def booked(settings: Settings) -> Tally[Used] | None:
-    """Return what books a request on the budget of the person; None if there is no budget."""
-    return settings.turn.account.tally(partial(price_of_response, settings))
