@@ -13,6 +13,7 @@ from plugin_packages import install_plugin
 
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import MAX_CARRIER_BYTES, End, TurnReport, hookimpl
+from linqbot.plugins import registry
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import CALLS_PER_PERIOD, MIN_SLOW_CALLS, Plugins
 
@@ -99,7 +100,7 @@ def test_what_the_bot_brings_needs_no_permission_and_wins_if_names_are_equal(sit
     assert (installed.status, installed.why) == ("left out", "another plugin has its name")
 
 
-def test_each_app_has_its_own_instance_of_a_class() -> None:
+def test_each_app_has_its_own_instance_of_what_a_class_or_a_function_makes() -> None:
     made: list[Counts] = []
 
     class Mine(Counts):
@@ -107,23 +108,16 @@ def test_each_app_has_its_own_instance_of_a_class() -> None:
             super().__init__()
             made.append(self)
 
-    first, second = load([Mine]), load([Mine])
-    finish(first)
-    finish(second, "dead_letter")
-    assert [each.ends for each in made] == [["ack"], ["dead_letter"]]
-
-
-def test_a_function_makes_a_plugin_and_names_it() -> None:
-    made: list[Counts] = []
-
     def counting() -> Counts:
-        made.append(Counts())
-        return made[-1]
+        return Mine()
 
-    first, second = load([counting]), load([counting])
-    finish(first)
-    assert [each.ends for each in made] == [["ack"], []]
-    assert second.report() == {"counting": "active"}
+    for maker, name in ((Mine, "counts"), (counting, "counting")):
+        made.clear()
+        first, second = load([maker]), load([maker])
+        finish(first)
+        finish(second, "dead_letter")
+        assert [each.ends for each in made] == [["ack"], ["dead_letter"]], name
+        assert second.report() == {name: "active"}
 
 
 REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
@@ -290,42 +284,32 @@ def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
     assert plugins.turn_ended is None
 
 
-class Ticks:
-    """A clock that a plugin moves by the time it pretends to take."""
+@pytest.mark.parametrize(
+    ("takes", "status"),
+    [
+        ([0.06] * (MIN_SLOW_CALLS - 1), "active"),
+        ([0.06] * MIN_SLOW_CALLS, "disabled: turn_ended took over 50 ms in 5 of 5 calls"),
+        (([0.0] * 9 + [0.06]) * (CALLS_PER_PERIOD // 10) * 3, "active"),
+    ],
+)
+def test_an_observer_that_is_slow_repeatedly_is_disabled_and_one_that_is_slow_sometimes_stays(
+    takes: list[float], status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, left = 0.0, iter(takes)
 
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def slow_plugin(ticks: Ticks, takes: Iterator[float]) -> Plugins:
     class Slow:
         name = "slow"
 
         @hookimpl
         def turn_ended(self) -> None:
-            ticks.now += next(takes)
+            nonlocal now
+            now += next(left)
 
-    return load([Slow], timer=ticks)
-
-
-def test_an_observer_that_is_slow_repeatedly_is_disabled() -> None:
-    plugins = slow_plugin(Ticks(), iter([0.06] * 10))
-    for _ in range(MIN_SLOW_CALLS - 1):
-        finish(plugins)
-    assert plugins.report() == {"slow": "active"}
-    finish(plugins)
-    assert plugins.report()["slow"].startswith("disabled: turn_ended took over 50 ms in 5 of 5 calls")
-
-
-def test_an_observer_that_is_slow_sometimes_stays() -> None:
-    takes = ([0.0] * 9 + [0.06]) * (CALLS_PER_PERIOD // 10) * 3
-    plugins = slow_plugin(Ticks(), iter(takes))
+    monkeypatch.setattr(registry, "perf_counter", lambda: now)
+    plugins = load([Slow])
     for _ in takes:
         finish(plugins)
-    assert plugins.report() == {"slow": "active"}
+    assert plugins.report()["slow"].partition(";")[0] == status
 
 
 # The carrier

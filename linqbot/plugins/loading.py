@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -37,7 +36,6 @@ def load(
     required: Collection[str] = (),
     built_in: Iterable[object] = (),
     lenient: bool = False,
-    timer: Callable[[], float] = time.perf_counter,
 ) -> Plugins:
     """Load the plugins of one app.
 
@@ -49,7 +47,7 @@ def load(
             always allowed.
         required: Names of plugins without which nothing may be sent.
         built_in: Modules and objects of linqbot that implement hooks.
-        lenient, timer: See `Plugins`.
+        lenient: See `Plugins`.
     Returns:
         The plugins, sorted by name, with their observing hooks connected.
     Raises:
@@ -72,7 +70,7 @@ def load(
             f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or name it in neither."
         )
 
-    plugins = Plugins(lenient=lenient, timer=timer)
+    plugins = Plugins(lenient=lenient)
     for part in built_in:
         _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
     for name, target in own.items():

@@ -12,12 +12,12 @@ disabled, and the other plugins do not notice.
 from __future__ import annotations
 
 import json
-import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -46,7 +46,6 @@ class Plugins:
     For `received` and `taken` call `notify_received` and `notify_taken` instead, which give each plugin its own carrier.
 
     Args:
-        timer: Clock that never goes back, in seconds.
         lenient: Disable a required plugin that fails, like any other, instead of raising. For commands that examine
             plugins.
     Attributes:
@@ -64,16 +63,10 @@ class Plugins:
     handed_back: Notify | None = None
     turn_ended: Notify | None = None
 
-    def __init__(
-        self,
-        *,
-        timer: Callable[[], float] = time.perf_counter,
-        lenient: bool = False,
-    ) -> None:
+    def __init__(self, *, lenient: bool = False) -> None:
         self.every: list[Plugin] = []
         self._impls: dict[str, tuple[Impl, ...]] = {}
         self._lenient = lenient
-        self._timer = timer
 
     # Registering
 
@@ -152,7 +145,7 @@ class Plugins:
             KeyboardInterrupt: Ctrl-C. No other error is raised.
         """
         for impl in impls:
-            began = self._timer()
+            began = perf_counter()
             try:
                 impl.call(*facts)
             except BaseException as error:
@@ -160,7 +153,7 @@ class Plugins:
                     raise
                 self._disable_observer(impl, describe(impl.hook, error))
                 continue
-            took_s = self._timer() - began
+            took_s = perf_counter() - began
             impl.calls += 1
             if took_s > SLOW_S or impl.calls >= CALLS_PER_PERIOD:
                 self._judge(impl, took_s)
