@@ -7,9 +7,8 @@ from typing import get_args
 
 from app_with_emulator import ANN, RunningApp, run_app
 from linqbot_prometheus import Prometheus
-from linqbot_prometheus.metrics import Counts, Times
 from one_handler import says
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -138,25 +137,3 @@ async def test_one_plugin_may_be_in_one_app_after_another(tmp_path: Path) -> Non
         async with run_app(bot, tmp_path) as there:
             await there.answers("hello")
             assert (await scraped(there))["linqbot_turns_total", "message.received", "ack"] == times
-
-
-def test_a_scrape_shows_the_same_as_with_metrics_of_prometheus_client() -> None:
-    ours, theirs = CollectorRegistry(), CollectorRegistry()
-    bounds = (0.005, 0.1, 1.0, 86400.0)
-    counts, counter = Counts(ours, "turns", "Turns.", "kind"), Counter("linqbot_turns", "", ["kind"], registry=theirs)
-    for kind in ("a", "b", "a"):
-        counts.add(kind)
-        counter.labels(kind).inc()
-    times = Times(ours, "turn_seconds", "Turns.", bounds, "kind")
-    histogram = Histogram("linqbot_turn_seconds", "", ["kind"], registry=theirs, buckets=bounds)
-    for took_s in (0.0, 0.005, 0.006, 0.1, 1.0, 2.0, 86400.5):
-        times.observe(took_s, "a")
-        histogram.labels("a").observe(took_s)
-    Times(ours, "store_seconds", "Never.", bounds)
-    Histogram("linqbot_store_seconds", "", registry=theirs, buckets=bounds)
-
-    def shown(registry: CollectorRegistry) -> dict[str, float]:
-        samples = [sample for family in registry.collect() for sample in family.samples]
-        return {f"{each.name}{each.labels}": each.value for each in samples if not each.name.endswith("_created")}
-
-    assert shown(ours) == shown(theirs)
