@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, Tool
@@ -22,14 +22,14 @@ from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
 
 
-def says(text: str) -> ModelResponse:
+def says(text: str, **facts: Any) -> ModelResponse:
     """Return the response of a model that answers."""
-    return ModelResponse(parts=[TextPart(text)])
+    return ModelResponse(parts=[TextPart(text)], **facts)
 
 
-def calls(*tools: ToolCallPart, narration: str = "") -> ModelResponse:
+def calls(*tools: ToolCallPart, narration: str = "", **facts: Any) -> ModelResponse:
     """Return the response of a model that calls tools."""
-    return ModelResponse(parts=[*([TextPart(narration)] if narration else []), *tools])
+    return ModelResponse(parts=[*([TextPart(narration)] if narration else []), *tools], **facts)
 
 
 def tool(name: str, call_id: str, **arguments: Any) -> ToolCallPart:
@@ -44,6 +44,22 @@ def fixed(name: str, result: object, **options: Any) -> Tool[Any]:
         return result
 
     return Tool(act, name=name, **options)
+
+
+Respond: TypeAlias = Callable[[list[ModelMessage], AgentInfo], ModelResponse]
+
+
+def steps(*responses: ModelResponse) -> Respond:
+    """Return the function of a model that answers each prompt with the same responses, one behind the other."""
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        step = 0
+        for message in messages:
+            is_prompt = any(isinstance(part, UserPromptPart) for part in message.parts)
+            step = 0 if is_prompt else step + isinstance(message, ModelResponse)
+        return responses[step]
+
+    return respond
 
 
 class Script:
@@ -118,7 +134,7 @@ class BotClock:
         await self._clock.wait_until(self._clock.now() + seconds)
 
 
-def streamed(respond: Callable[[list[ModelMessage], AgentInfo], ModelResponse], clock: BotClock) -> FunctionModel:
+def streamed(respond: Respond, clock: BotClock) -> FunctionModel:
     """Return a model that writes the texts of its responses in paragraphs, one in three seconds of the bot's clock."""
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:

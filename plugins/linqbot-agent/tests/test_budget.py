@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -18,23 +17,19 @@ from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
-from scripted_agents import bot_with, calls, fixed, kinds, says, tool
+from scripted_agents import bot_with, calls, fixed, kinds, says, steps, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 NOTICE = "That is all I can do for you today. Please write again tomorrow."
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+USAGE = RequestUsage(input_tokens=40, output_tokens=10)
 
 
 def bot(budget: Budget) -> Bot:
     """Return a bot whose agent makes two requests to its model for each message."""
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        is_done = kinds(messages)[-1].startswith("tool-return")
-        response = says("Done.") if is_done else calls(tool("act", f"c{len(messages)}"))
-        return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
-
+    respond = steps(calls(tool("act", "c1"), usage=USAGE), says("Done.", usage=USAGE))
     agent = Agent(FunctionModel(respond), tools=[fixed("act", "acted")])
     return bot_with(agent, LinqAgent(budget=budget))
 
@@ -52,7 +47,7 @@ async def test_a_person_is_answered_until_the_budget_of_the_day_is_used_up(budge
 
 async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
     runs = list[str]()
-    agent = Agent(FunctionModel(lambda messages, info: says("Done.")))
+    agent = Agent(FunctionModel(steps(says("Done."))))
     counting = Bot(plugins=[LinqAgent(budget=Budget(requests=9))])
 
     @counting.on_message
@@ -124,16 +119,11 @@ async def test_the_notice_is_said_once_although_a_killed_turn_had_begun_with_an_
 
 @pytest.mark.slow
 async def test_agents_that_tools_ask_are_booked_once_wherever_the_bot_is_killed() -> None:
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        is_done = kinds(messages)[-1].startswith("tool-return")
-        response = says("Done.") if is_done else calls(tool("look_up", "c1"), tool("look_up", "c2"), tool("rest", "c3"))
-        return replace(response, usage=RequestUsage(input_tokens=40, output_tokens=10))
-
-    def look(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        return replace(says("Found."), usage=RequestUsage(input_tokens=5, output_tokens=2, cost=Decimal("0.001")))
-
+    asks = calls(tool("look_up", "c1"), tool("look_up", "c2"), tool("rest", "c3"), usage=USAGE)
+    respond = steps(asks, says("Done.", usage=USAGE))
     agent = Agent(FunctionModel(respond), deps_type=Context, tools=[fixed("rest", "rested")])
-    other = Agent(FunctionModel(look))
+    usage = RequestUsage(input_tokens=5, output_tokens=2, cost=Decimal("0.001"))
+    other = Agent(FunctionModel(steps(says("Found.", usage=usage))))
 
     @agent.tool
     async def look_up(ctx: RunContext[Context]) -> str:
@@ -147,7 +137,7 @@ async def test_agents_that_tools_ask_are_booked_once_wherever_the_bot_is_killed(
 
 @pytest.mark.slow
 async def test_requests_of_a_turn_that_is_given_up_are_booked_once_wherever_the_bot_is_killed() -> None:
-    agent = Agent(FunctionModel(lambda messages, info: calls(tool("act", "c1"))))
+    agent = Agent(FunctionModel(steps(calls(tool("act", "c1")))))
 
     @agent.tool_plain
     def act() -> str:

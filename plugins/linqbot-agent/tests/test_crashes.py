@@ -6,24 +6,14 @@ import pytest
 from linqbot_agent import LinqAgent, run
 from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import bot_with, calls, fixed, kinds, says, tool
+from pydantic_ai.models.function import FunctionModel
+from scripted_agents import bot_with, calls, fixed, says, steps, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
 BOOK = fixed("book", "booked", requires_approval=True)
-
-
-def steps(*responses: ModelResponse) -> FunctionModel:
-    """Return a model whose response depends on the number of results of tools that it is shown."""
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        return responses[sum(said.startswith("tool-return") for said in kinds(messages))]
-
-    return FunctionModel(respond)
 
 
 class Guest(BaseModel):
@@ -34,7 +24,8 @@ class Guest(BaseModel):
 @pytest.mark.slow
 async def test_what_a_tool_writes_to_the_state_is_written_once_and_seen_by_the_handler() -> None:
     soup, cake = (calls(tool("like", dish, dish=dish)) for dish in ("soup", "cake"))
-    agent = Agent(steps(soup, calls(tool("book", "c2")), cake, says("Noted.")), deps_type=Context, tools=[BOOK])
+    respond = steps(soup, calls(tool("book", "c2")), cake, says("Noted."))
+    agent = Agent(FunctionModel(respond), deps_type=Context, tools=[BOOK])
 
     @agent.tool(metadata={"recorded": False})
     async def like(ctx: RunContext[Context], dish: str) -> str:
@@ -62,7 +53,7 @@ async def test_what_a_tool_writes_to_the_state_is_written_once_and_seen_by_the_h
 @pytest.mark.slow
 async def test_what_tools_say_and_schedule_is_said_once_for_each_call_also_in_the_same_words() -> None:
     called = [calls(tool("remind", "c1")), calls(tool("book", "c2")), calls(tool("remind", "c3"))]
-    agent = Agent(steps(*called, says("Noted.")), deps_type=Context, tools=[BOOK])
+    agent = Agent(FunctionModel(steps(*called, says("Noted."))), deps_type=Context, tools=[BOOK])
 
     @agent.tool
     async def remind(ctx: RunContext[Context]) -> str:
@@ -86,7 +77,8 @@ async def test_what_tools_say_and_schedule_is_said_once_for_each_call_also_in_th
 
 @pytest.mark.slow
 async def test_a_person_whom_a_tool_adds_is_welcomed_by_no_handler() -> None:
-    agent = Agent(steps(calls(tool("bring", "c1")), says("Here is the waiter.")), deps_type=Context)
+    respond = steps(calls(tool("bring", "c1")), says("Here is the waiter."))
+    agent = Agent(FunctionModel(respond), deps_type=Context)
 
     @agent.tool
     async def bring(ctx: RunContext[Context]) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from linqbot_agent import Budget, LinqAgent
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from reference_cycles import counting_cycles
-from scripted_agents import bot_with, calls, kinds, says, tool
+from scripted_agents import BotClock, bot_with, calls, says, steps, streamed, tool
 
 from linqbot.testing import talking
 
@@ -21,23 +17,14 @@ RUNS = 5
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("approval", [False, True])
 async def test_only_small_objects_without_the_turn_wait_for_the_garbage_collector(stream: bool, approval: bool) -> None:
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        is_done = kinds(messages)[-1].startswith("tool-return")
-        return says("Done.") if is_done else calls(tool("act", f"c{len(messages)}"))
-
-    async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-        if kinds(messages)[-1].startswith("tool-return"):
-            yield "Done."
-        else:
-            yield {0: DeltaToolCall(name="act", json_args="{}", tool_call_id=f"c{len(messages)}")}
-
-    agent = Agent(FunctionModel(respond, stream_function=write))
+    clock = BotClock()
+    agent = Agent(streamed(steps(calls(tool("act", "c1")), says("Done.")), clock))
 
     @agent.tool_plain(requires_approval=approval)
     async def act() -> str:
         return "acted"
 
-    bot = bot_with(agent, LinqAgent(budget=Budget(requests=100)), stream=stream)
+    bot = clock.of(bot_with(agent, LinqAgent(budget=Budget(requests=100)), stream=stream))
     bot.loop_breaker = False  # this test repeats itself
     async with talking(bot) as phone:
 

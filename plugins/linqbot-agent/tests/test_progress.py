@@ -9,9 +9,9 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, run
 from pydantic_ai import Agent, RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import BotClock, bot_with, calls, says, tool
+from scripted_agents import BotClock, bot_with, calls, says, steps, tool
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import killed_between_calls, talking
@@ -33,7 +33,8 @@ class Slow:
         self.seconds = seconds
         self.looks = 0
         self.fails = fails
-        agent = Agent(FunctionModel(self._respond), deps_type=Context)
+        respond = steps(calls(tool("look", "c1")), says("A table is free."))
+        agent = Agent(FunctionModel(respond), deps_type=Context)
         clock = BotClock()
         self.bot = clock.of(Bot(plugins=[LinqAgent()]))
 
@@ -51,10 +52,6 @@ class Slow:
             for _ in range(self.seconds):
                 await clock.wait(1)
             return "free"
-
-    def _respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        is_first = sum(isinstance(message, ModelResponse) for message in messages) == 0
-        return calls(tool("look", "c1")) if is_first else says("A table is free.")
 
 
 async def test_after_five_seconds_of_silence_a_run_says_so_once() -> None:
