@@ -368,7 +368,8 @@ class AskSession:
         if not is_failed:
             timer = replace(timer, id=question.timer)
         question = question.model_copy(update={"failed_by": None, "timer": timer.id})
-        self._suspend(record, replace(conversation, status="waiting", question=question.to_json()), timer, ctx)
+        ctx.suspend()
+        self._suspend(record, replace(conversation, status="waiting", question=question.to_json()), timer)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
@@ -406,9 +407,10 @@ class AskSession:
         opened = await self._open(question, record.n, ctx)
         turn_watcher.get().asked(opened.text)
         self._next = record.n + 1
+        ctx.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
             self._replace(*replaced)
-        self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened, ctx)
+        self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened)
         record.seen = replace(record.seen, left=ctx.left_in_part())
 
     def _new_conversation(
@@ -430,9 +432,7 @@ class AskSession:
             root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
         )
 
-    def _wait_for_answer(
-        self, record: AskRecord, conversation: Conversation, opened: OpenQuestion, ctx: TurnContext
-    ) -> None:
+    def _wait_for_answer(self, record: AskRecord, conversation: Conversation, opened: OpenQuestion) -> None:
         """Suspend the handler at a new question, with the timer of its timeout."""
         timer = timeout(conversation, record.n)
         opened = opened.model_copy(update={"timer": timer.id})
@@ -449,7 +449,7 @@ class AskSession:
                 question=opened.model_dump(mode="json", exclude_defaults=True),
             )
         self._past.records.append(record)
-        self._suspend(record, replace(conversation, question=opened.to_json()), timer, ctx)
+        self._suspend(record, replace(conversation, question=opened.to_json()), timer)
 
     async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
@@ -463,8 +463,7 @@ class AskSession:
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root
 
-    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer, ctx: TurnContext) -> None:
-        ctx.suspend()
+    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer) -> None:
         self._asked = record
         self._conversations.append(conversation)
         self._timers.append(timer)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from asking_talk import Talk, asking
 from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_made, poll_vote, tapback, text_body
-from one_handler import does
+from one_handler import does, says
 from pydantic import BaseModel
 from simulated_crash import crash
 
@@ -504,6 +504,31 @@ async def test_a_list_that_is_taken_before_a_question_gets_the_answer(talk: Talk
     await talk.say("hi", "Ada", "side", "Lovelace")
     assert talk.said[-1] == "1 Ada Lovelace"
     assert await talk.storage.load(f"person:{PERSON}") == {"Guest": b'{"visits":1,"names":["Ada","Lovelace"]}'}
+
+
+async def test_a_question_that_is_refused_after_its_send_leaves_the_open_one_that_it_would_replace(talk: Talk) -> None:
+    async def later(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.person(Guest)
+
+        async def spoil(_: object) -> None:
+            guest.names = object()  # type: ignore[assignment]
+
+        talk.linq.before = spoil  # as another part of the handler may do while the question is sent
+        with pytest.raises(BotError, match="cannot be stored"):
+            await ctx.ask("When?")
+        talk.linq.before = None
+        guest.names = []
+
+    bot = talk.deploy()
+    bot.on_message("hello")(says("Hello!"))
+    bot.on_message("later")(later)
+    bot.on_message(asking("Your name?"))
+    await talk.say("hello", "hi")
+    await talk.say("later", reply_to={"message_id": "sent-1", "part_index": 0})
+    assert talk.said == ["Hello!", "Your name?", "When?"]
+    await talk.say("Ada")
+    assert talk.said[3:] == ["Ada"]
+    assert (await talk.storage.dead_letters(), talk.open_questions()) == ([], [])
 
 
 async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk: Talk) -> None:
