@@ -100,17 +100,20 @@ async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness)
     assert await harness.handled() == []
 
 
-async def test_a_missed_message_is_history_if_a_later_one_was_handled(harness: Harness) -> None:
+@pytest.mark.parametrize(("minutes", "is_history"), [(29, False), (31, True)])
+async def test_a_missed_message_is_history_if_a_later_one_was_handled_and_linq_has_given_up_delivering_it(
+    harness: Harness, minutes: int, is_history: bool
+) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)
     harness.text("missed")
     harness.clock.advance(60)
     later = harness.text("later")
-    harness.clock.advance(35 * 60)
+    harness.clock.advance(minutes * 60)
     # The newest webhook stays an old one, because the storage counts only webhooks as activity.
     await heard(harness, later, "later", was_fetched=True)
     await harness.start()
-    assert await harness.handled() == [("missed", True)]
+    assert await harness.handled() == [("missed", is_history)]
 
 
 async def test_after_a_short_downtime_or_at_the_first_start_linq_is_not_asked(harness: Harness) -> None:
