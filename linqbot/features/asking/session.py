@@ -42,11 +42,13 @@ from linqbot.features.asking.records import (
     send_question,
     timeout,
 )
-from linqbot.features.asking.steps import Steps, check_length, may_replace, person_to_ask
+from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
-from linqbot.storage.conversations import Conversation, ConversationSummary
+from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.message import MessageReceived
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.timers import Timer
 
@@ -245,11 +247,36 @@ class AskSession:
         return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
 
     def _check(self, verb: str, ctx: Context) -> None:
-        """Refuse a question that cannot be asked here, see `Steps.check_ask`, or whose handler shares its name."""
+        """Raise BotError where no handler can wait for an answer, and ConversationTooLong after too many questions."""
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
-        lane = None if self._conversation is not None else self._lease.delivery.lane
-        self._steps.check_ask(verb, ctx, lane)
-        if ctx.handler is not None and self._dispatcher.is_name_of_several(ctx.handler):
+        if not self._journal.is_in_own_task:
+            raise BotError(
+                f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
+                f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
+                "other, and limit its time with timeout_s=."
+            )
+        if not ctx.is_handling or ctx.handler is None:
+            raise BotError(
+                f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask."
+            )
+        if ctx.side is not None:
+            raise BotError(
+                f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
+                "it cannot ask: one question is open for a person at a time."
+            )
+        if ctx.event.chat_id is None:
+            raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
+        if self._conversation is None and self._lease.delivery.lane != lane_of_chat(ctx.event.chat_id):
+            raise BotError(
+                f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
+                "messages or reactions."
+            )
+        if self._steps.under_way:
+            raise BotError(
+                f"{verb}() was called in the step {self._steps.under_way[-1]!r}. A question ends the handler, which would cut "
+                "the step off. Ask before ctx.once, and use the answer in it."
+            )
+        if self._dispatcher.is_name_of_several(ctx.handler):
             raise BotError(
                 f"Several handlers are called {ctx.handler}, and the answer goes to a handler by its name. So {verb}() could "
                 "continue the wrong one. Give each function a name of its own before you register it, such as: "
@@ -382,7 +409,7 @@ class AskSession:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         replaced = None
         if question.wait is None:
-            person = person_to_ask(question, self._root(ctx))
+            person = _person_to_ask(question, self._root(ctx))
             replaced = await self._to_replace(person, ctx)
         else:
             person = question.wait.key(self._root(ctx), self._journal.turn)
@@ -480,8 +507,11 @@ class AskSession:
         if found is None:
             return None
         old, question = found[0], OpenQuestion.read(found[0].question)
+        # With a message, the person began something else.
+        root = self._root(ctx)
+        began_something_else = isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
-        if question is None or is_old or not may_replace(self._root(ctx), person):
+        if question is None or is_old or not began_something_else:
             raise BotError(
                 f"Handler {ctx.handler} asks a person whom {old.handler} has already asked in this chat. One question is open "
                 "for a person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot "
@@ -512,3 +542,14 @@ class AskSession:
 
     def _code(self, ctx: Context) -> str:
         return code_digest(self._dispatcher.handler_named(ctx.handler or ""))
+
+
+def _person_to_ask(question: Question, root: Event) -> str:
+    """Return the `person` of a conversation that began with `root` and asks. Raises BotError if the event names no person."""
+    if question.who == "anyone":
+        return ANYONE
+    if question.who != "asker":
+        return question.who.casefold()
+    if not root.actor:
+        raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
+    return root.actor.casefold()

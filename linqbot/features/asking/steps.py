@@ -1,7 +1,4 @@
-"""Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them.
-
-A question in a step, and one where no handler could wait for the answer, is refused.
-"""
+"""Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them."""
 
 from __future__ import annotations
 
@@ -23,20 +20,14 @@ from linqbot.engine.slots import StepEffects, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.features import own_changes
-from linqbot.features.asking.question import Question
 from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
 from linqbot.hookspecs import TurnStep
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.plugins.registry import Plugins
 
 
@@ -192,40 +183,6 @@ class Steps:
         """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
         await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
 
-    def check_ask(self, verb: str, ctx: Context, lane: str | None) -> None:
-        """Refuse a question where no handler can wait for its answer.
-
-        Raises BotError if no handler runs, a task or a step of the handler asks, another question is open, or the event
-        has no lane of a chat. `lane` is None if the handler goes on after a question.
-        """
-        if not self._journal.is_in_own_task:
-            raise BotError(
-                f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
-                f"asyncio.wait_for. One question waits at a time: await {verb}(…) in the handler itself, one after the "
-                "other, and limit its time with timeout_s=."
-            )
-        if not ctx.is_handling or ctx.handler is None:
-            raise BotError(
-                f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask."
-            )
-        if ctx.side is not None:
-            raise BotError(
-                f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
-                "it cannot ask: one question is open for a person at a time."
-            )
-        if ctx.event.chat_id is None:
-            raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
-        if lane is not None and lane != lane_of_chat(ctx.event.chat_id):
-            raise BotError(
-                f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
-                "messages or reactions."
-            )
-        if self.under_way:
-            raise BotError(
-                f"{verb}() was called in the step {self.under_way[-1]!r}. A question ends the handler, which would cut "
-                "the step off. Ask before ctx.once, and use the answer in it."
-            )
-
     def _hold_input(self, *, restartable: bool) -> None:
         """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""
         if not restartable:
@@ -301,19 +258,3 @@ def typed(name: str, data: bytes, kind: Any) -> Any:
             f"The result of the step {name!r} does not fit kind={wanted}: {misfits(kind, error)}. "
             "A step that was made is not made again. Let the type read this result too, or give the step another name."
         ) from None
-
-
-def person_to_ask(question: Question, root: Event) -> str:
-    """Return the `person` of a conversation that began with `root` and asks. Raises BotError if the event names no person."""
-    if question.who == "anyone":
-        return ANYONE
-    if question.who != "asker":
-        return question.who.casefold()
-    if not root.actor:
-        raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
-    return root.actor.casefold()
-
-
-def may_replace(root: Event, person: str) -> bool:
-    """Return True if a question to a person takes the place of an open one: with a message, they began something else."""
-    return isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
