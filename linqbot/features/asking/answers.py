@@ -68,22 +68,6 @@ class Verdict(Enum):
     SIDE_QUESTION = "side question"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to a question.
-
-    Attributes:
-        event: The event; None if the operator answered.
-        text: Of a message, without a mention of the bot; of the option that a vote chose; or of the operator.
-        choice: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
-            choices were shown.
-    """
-
-    event: Event | None
-    text: str
-    choice: str | None = None
-
-
 def judge(question: OpenQuestion, event: Event) -> Verdict | None:
     """Return the meaning of an event of the asked person; None if it has nothing to do with the question."""
     if isinstance(event, MessageReceived):
@@ -214,12 +198,21 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
     return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
-def value_of(question: Question, answer: Answer) -> Any:
-    """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person."""
+def value_of(question: Question, event: Event | None, text: str, shown: str | None) -> Any:
+    """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person.
+
+    Args:
+        event: The event that answers; None if the operator answered.
+        text: Of a message, without a mention of the bot; of the option that a vote chose; or of the operator.
+        shown: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
+            choices were shown.
+    """
     if question.yes is not None:
-        return _yes_or_no(question.yes, answer)
-    kind, event = question.kind, answer.event
-    if question.choices and (choice := _choice(question, answer)) is not None:
+        if isinstance(event, ReactionAdded | PollReactionAdded):
+            return _tapback(event) == question.yes
+        return yes_no(text)
+    kind = question.kind
+    if question.choices and (choice := _choice(question, text, shown)) is not None:
         return choice
     if kind is MediaPart:
         if not isinstance(event, MessageReceived) or not event.media:
@@ -229,18 +222,12 @@ def value_of(question: Question, answer: Answer) -> Any:
         if not isinstance(event, kind):
             raise ValueError(getattr(sentences(), _NAMED.get(kind.__name__, "something_else")))  # noqa: TRY004 - a person reads it
         return event
-    text = answer.text.strip()
+    text = text.strip()
     if not text and isinstance(event, MessageReceived):
         text = "\n".join(link.value for link in event.links)  # an address alone comes as a link
     if not text:
         raise ValueError(sentences().text)
     return text if kind is str else _converted(kind, text)
-
-
-def _yes_or_no(yes: str, answer: Answer) -> bool:
-    if isinstance(answer.event, ReactionAdded | PollReactionAdded):
-        return _tapback(answer.event) == yes
-    return yes_no(answer.text)
 
 
 def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
@@ -249,11 +236,11 @@ def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
     return _LOOKS_LIKE.get(emoji, event.reaction_type) if event.reaction_type == "custom" else event.reaction_type
 
 
-def _choice(question: Question, answer: Answer) -> str | None:
+def _choice(question: Question, text: str, shown: str | None) -> str | None:
     """Return the choice that an answer means; None if it means none, and `kind` may read it."""
     # A number counts in the list that the person saw. Today's code may give another list.
-    choices, shown = question.choices, answer.choice
-    choice = choice_of(answer.text, choices) if shown is None else choice_of_words(shown, choices)
+    choices = question.choices
+    choice = choice_of(text, choices) if shown is None else choice_of_words(shown, choices)
     if choice is None and question.kind is str:
         raise ValueError(sentences().one_of_these.format(choices=", ".join(choices)))
     return choice

@@ -28,7 +28,7 @@ from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
 from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
 from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
-from linqbot.features.asking.answers import Answer, Seen, joined
+from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import (
     AskedBefore,
     LookedUp,
@@ -103,15 +103,12 @@ class QuestionEnd(TypedDict, total=False):
     at: float
     outcome: Literal["answered", "timed_out", "cancelled"]
     text: str  # the text of the answer: of a message, of the chosen option, or of the operator
-    choice: str  # See `Answer`. Missing if no choices were shown.
+    # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
+    choice: str
     reason: AskCancellation  # the reason of `cancelled`; see `AskCancelled`
     type: str  # of the event that answered, as is its body; both are missing if the operator answered
     body: Any
     result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
-
-
-def answer_in(outcome: QuestionEnd, event: Event | None) -> Answer:
-    return Answer(event, outcome.get("text", ""), outcome.get("choice"))
 
 
 def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:

@@ -26,7 +26,6 @@ from linqbot.features.asking.records import (
     Opened,
     Past,
     QuestionEnd,
-    answer_in,
     cancelled,
     cancelled_for,
     end_without_answer,
@@ -321,7 +320,7 @@ class AskSession:
             ctx.event = event
         try:
             with speaking(self._dispatcher.language_named(record.language)):
-                value = value_of(question, answer_in(outcome, event))
+                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"))
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
