@@ -66,19 +66,14 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
     return None
 
 
-async def unresumable(storage: Storage, dispatcher: Dispatcher) -> dict[str, int]:
-    """Return the number of questions that wait for an answer and whose handler the bot does not have, by handler."""
-    counts = await storage.waiting_by_handler()
-    return {handler: count for handler, count in counts.items() if dispatcher.handler_named(handler) is None}
-
-
 async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
-    """Log the open questions that the bot cannot continue, by handler. Called when the bot starts."""
-    for handler, count in (await unresumable(storage, dispatcher)).items():
-        log.error(
-            "ask.no_handler",
-            handler=handler,
-            questions=count,
-            to_do="Serve a bot that has a handler of this name, or end the questions: linqbot waiting list --questions, "
-            "linqbot waiting cancel. Otherwise the next message of each person is handled as if no question were open.",
-        )
+    """Log the open questions whose handler the bot does not have, by handler. Called when the bot starts."""
+    for handler, count in (await storage.waiting_by_handler()).items():
+        if dispatcher.handler_named(handler) is None:
+            log.error(
+                "ask.no_handler",
+                handler=handler,
+                questions=count,
+                to_do="Serve a bot that has a handler of this name, or end the questions: linqbot waiting list --questions, "
+                "linqbot waiting cancel. Otherwise the next message of each person is handled as if no question were open.",
+            )
