@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,7 @@ from linqbot.features.asking.answers import (
     voted_option,
     with_members,
 )
-from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion, asked_before
+from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion
 from linqbot.features.asking.records import (
     LOCATION,
     QuestionEnd,
@@ -247,21 +248,22 @@ class Arriving:
         voted = found.with_ballot(ballot)
         if not ballot.is_complete:
             return Arrival(voted, is_counted=True)
-        ended = self._ended(voted, Verdict.ANSWER, event)
-        assert ended.outcome is not None
-        return replace(ended, outcome={**ended.outcome, "result": ballot.result()})
+        return Arrival(voted, {**self._answer(voted.question, event), "result": ballot.result()}, event)
 
     def _ended(self, found: Asked, verdict: Verdict, event: Event) -> Arrival:
         """Return the arrival of an event that ends a question."""
         if verdict is Verdict.CANCEL_WORD:
             return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
-        answered: QuestionEnd = {"outcome": "answered", "text": _text_of(event, found.question)}
-        outcome: QuestionEnd = {
-            **_with_choice(answered, found.question),
-            "type": self.delivery.type,
-            "body": self.delivery.content,
-        }
-        return Arrival(found, outcome, event)
+        return Arrival(found, self._answer(found.question, event), event)
+
+    def _answer(self, question: OpenQuestion, event: Event) -> QuestionEnd:
+        """Return the end of a question that the event answers."""
+        if isinstance(event, MessageReceived):
+            text = event.text_to_me
+        else:
+            text = question.options.get(voted_option(event) or "", "")
+        answered = _with_choice({"outcome": "answered", "text": text}, question)
+        return {**answered, "type": self.delivery.type, "body": self.delivery.content}
 
     async def _of_order(self, others_since: float) -> Arrival:
         delivery = self.delivery
@@ -331,8 +333,7 @@ class Arriving:
         for summary in (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}")):
             found = await self._read(summary) if summary.status == "waiting" else None
             if found is not None and delivery.type in found.question.events:
-                answered: QuestionEnd = {"outcome": "answered", "text": ""}
-                outcome: QuestionEnd = {**answered, "type": delivery.type, "body": delivery.content}
+                outcome = self._answer(found.question, event)
                 return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
         return None
 
@@ -365,8 +366,10 @@ def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
 
 
 def _late(late: Asked) -> Arrival:
-    after_ask = asked_before(late.question, late.conversation.handler, late.conversation.asked_at)
-    return Arrival(after_ask=after_ask, ended=(late.conversation.id,))
+    conversation, question = late.conversation, late.question
+    asked_at = datetime.fromtimestamp(conversation.asked_at, UTC)
+    after_ask = AskedBefore(question.text, question.key, conversation.handler, asked_at)
+    return Arrival(after_ask=after_ask, ended=(conversation.id,))
 
 
 def _abandoned(conversation: Conversation, others_since: float) -> Arrival:
@@ -385,12 +388,6 @@ def _log_abandoned(conversation: Conversation, why: str) -> None:
         handler=conversation.handler,
         why=f"{why} The message is handled as if no question were open.",
     )
-
-
-def _text_of(event: Event, question: OpenQuestion) -> str:
-    if isinstance(event, MessageReceived):
-        return event.text_to_me
-    return question.options.get(voted_option(event) or "", "")
 
 
 class Asks(Part):

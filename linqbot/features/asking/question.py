@@ -12,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
@@ -390,10 +390,6 @@ class OpenQuestion(Data):
 
     def to_json(self) -> bytes:
         return self.model_dump_json().encode()
-
-
-def asked_before(question: OpenQuestion, handler: str, asked_at: float) -> AskedBefore:
-    return AskedBefore(question.text, question.key, handler, datetime.fromtimestamp(asked_at, UTC))
 
 
 def text_to_show(messages: Sequence[MessageContent]) -> str:
