@@ -20,6 +20,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -376,15 +377,7 @@ def delivery_of(chat: Chat, message: Message, now: float, *, is_history: bool) -
     }
     delivery = Delivery.from_webhook(to_json(body), webhook_id="", received_at=now)
     # The id has a form that no webhook can have. The message key still matches the copy that Linq delivers itself.
-    return Delivery(
-        id=f"{RECONCILED_ID}{message.id}",
-        lane=delivery.lane,
-        type=delivery.type,
-        body=delivery.body,
-        received_at=now,
-        message_key=delivery.message_key,
-        decoded=delivery.decoded,
-    )
+    return replace(delivery, id=f"{RECONCILED_ID}{message.id}")
 
 
 def _json_object(handle: Handle | None) -> dict[str, Any] | None:

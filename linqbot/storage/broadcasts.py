@@ -123,8 +123,8 @@ def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
     return Delivery(delivery_id, lane or f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
 
 
-_FACTS = "n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
 _STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
+_FACTS = f"n, {_STORED}"
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
