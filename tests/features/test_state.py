@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,7 +29,6 @@ from linqbot.errors import StateConflict
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 
 Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
@@ -41,14 +39,9 @@ class Total(BaseModel):
     texts: list[str] = []
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    clock = MovableClock(NOW, frozen=True)
-    made: Storage = (
-        SQLiteStorage(tmp_path / "bot.db", clock=clock) if request.param == "sqlite" else MemoryStorage(clock=clock)
-    )
-    async with made:
-        yield made
+@pytest.fixture
+def storage() -> Storage:
+    return MemoryStorage(clock=MovableClock(NOW, frozen=True))
 
 
 def turns(storage: Storage, linq: Linq, handle: Handle, clock: MovableClock | None = None) -> Turns:
@@ -156,15 +149,12 @@ CRASHES = ["none", "none", "in the handler", "before finish", "after finish"]
 class Run(Life):
     """A bot whose process may crash: every message adds one, and says its text once."""
 
-    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack, *, where: str) -> None:
-        super().__init__(folder, stack)
-        self.where = where
-        self.crash_at = "none"
-        self.fails = False
+    crash_at = "none"
+    fails = False
 
     async def open(self) -> None:
-        made = SQLiteStorage(self.path, clock=self.clock) if self.where == "sqlite" else MemoryStorage(clock=self.clock)
-        store = made.finish
+        await super().open()
+        store = self.storage.finish
 
         async def crashing(lease: Lease, commit: Commit) -> None:
             if self.crash_at == "before finish":
@@ -173,8 +163,7 @@ class Run(Life):
             if self.crash_at == "after finish":
                 await crash()
 
-        made.finish = crashing  # type: ignore[method-assign]
-        self.storage = await self._stack.enter_async_context(made)  # type: ignore[arg-type]
+        self.storage.finish = crashing  # type: ignore[method-assign]
 
     async def handle(self, message: MessageReceived, ctx: Context) -> None:
         value = await ctx.state.bot(Total)
@@ -200,41 +189,31 @@ class Run(Life):
             await asyncio.gather(*(running.run(lease) for lease in leases))
 
         if await self.crashable.run(every()):
+            self.crash_at = "none"
             await self.restart()
         # Retries are due, and so are the suspects of a crash.
         self.clock.advance(400)
 
-    async def restart(self) -> None:
-        self.crash_at = "none"
-        if self.where == "sqlite":
-            await super().restart()
-        else:
-            await self.crashable.clear()
-            await self.storage.__aexit__(None, None, None)
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "memory"])
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     chats=st.lists(st.integers(0, 3), min_size=1, max_size=6),
     steps=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(CRASHES), st.booleans()), max_size=5),
 )
 def test_no_update_is_lost_or_doubled(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, chats: list[int], steps: list[tuple[int, str, bool]]
+    tmp_path_factory: pytest.TempPathFactory, chats: list[int], steps: list[tuple[int, str, bool]]
 ) -> None:
     async def check(folder: Path) -> None:
-        async with begun(Run, folder, where=kind) as run:
+        async with begun(Run, folder) as run:
             for n, chat in enumerate(chats):
                 body = text_body(str(n), chat=chat_id(chat), sender=f"+1415555010{chat % 2}")
                 await run.storage.put(delivery(body))
             crashes = failures = 0
             for limit, crash_at, fails in steps:
-                # A third crash or a fifth failure of one turn makes it a dead letter, as it should. In memory, the crash of a
-                # handler is its cancellation, which counts as a failure too.
+                # A third crash or a fifth failure of one turn makes it a dead letter, as it should.
                 crashes, failures = crashes + (crash_at != "none"), failures + fails
-                is_bearable = failures + crashes <= 4
-                await run.step(limit, crash_at if crashes <= 2 and is_bearable else "none", fails=fails and is_bearable)
+                await run.step(limit, crash_at if crashes <= 2 else "none", fails=fails and failures <= 4)
             for _ in range(60):
                 if not await run.storage.depth():
                     break
