@@ -6,7 +6,7 @@ This module is imported only when it is needed, because importing httpx takes lo
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import cast
 
 import httpx
@@ -57,18 +57,25 @@ class HttpxAdapter:
             response = await self._http.handle_async_request(theirs)
         try:
             yield StreamedResponse(response.status_code, response.headers, _chunks(response))
-        finally:
+        except BaseException:
+            with suppress(*_ERRORS):  # the first error counts, above all a cancellation
+                await response.aclose()
+            raise
+        with _converted():
             await response.aclose()
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
 
+_ERRORS = (httpx.HTTPError, httpx.StreamError, OSError)
+
+
 @contextmanager
 def _converted() -> Iterator[None]:
     try:
         yield
-    except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+    except _ERRORS as error:
         raise TransportError from error
 
 

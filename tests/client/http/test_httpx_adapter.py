@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 import pytest
@@ -75,6 +76,32 @@ async def test_a_request_that_was_certainly_not_sent_is_marked(subtests: pytest.
                 await HttpxAdapter(Failing(error), connect_timeout_s=5).send(request)
             assert error in (caught.value, caught.value.__cause__)
             assert request.is_sent is is_sent
+
+
+def closed_with(error: Exception) -> HttpxAdapter:
+    """Return an adapter for a transport whose responses raise an error when they are closed."""
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"abc"
+
+        async def aclose(self) -> None:
+            raise error
+
+    return HttpxAdapter(httpx.MockTransport(lambda _: httpx.Response(200, stream=Body())), connect_timeout_s=5)
+
+
+async def test_an_error_while_a_response_is_closed_is_ours_and_hides_no_earlier_one(subtests: pytest.Subtests) -> None:
+    for error in (httpx.ReadError("x"), httpx.StreamClosed(), OSError("x")):
+        with subtests.test(error=error):
+            request = Request("GET", LINQ, "/", RequestHeaders({}))
+            with pytest.raises(TransportError) as caught:
+                await closed_with(error).send(request)
+            assert caught.value.__cause__ is error
+            assert request.is_sent
+            with pytest.raises(asyncio.CancelledError):
+                async with closed_with(error).stream(request):
+                    raise asyncio.CancelledError
 
 
 async def test_httpxs_own_transport_tells_refused_from_lost_connections() -> None:
