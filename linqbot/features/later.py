@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from pydantic import TypeAdapter
@@ -124,12 +123,12 @@ def _no_reminder(before: object) -> BotError:
 
 def zone(name: str) -> tzinfo:
     """Return the time zone of an IANA name. Raises BotError if there is none of this name."""
-    if name == "UTC":
-        return UTC  # also on a machine without time zone data
+    from linqbot.parse import dates
+
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BotError(f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris.") from error
+        return dates.zone(name)
+    except ValueError as error:
+        raise BotError(str(error)) from error
 
 
 def check_grace(grace_s: float) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from linqbot.errors import BotError
 from linqbot.features.later import zone
@@ -114,8 +113,8 @@ def _time(text: str) -> time:
 def zone_named(name: object) -> tzinfo | None:
     """Return the time zone of an IANA name; None if there is none of this name."""
     try:
-        return ZoneInfo(name) if isinstance(name, str) and name else None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return zone(name) if isinstance(name, str) else None
+    except BotError:
         return None
 
 
