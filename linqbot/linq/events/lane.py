@@ -27,7 +27,7 @@ _CHAT = "c:"
 _RECEIPTS = "r:"
 _RECEIPTS_OF_MESSAGE = "r:m:"
 
-_Rule: TypeAlias = Callable[[str, dict[str, Any]], str | None]
+_Rule: TypeAlias = Callable[[dict[str, Any]], str | None]
 
 
 def lane(event_type: str, data: Any, event_id: str) -> str:
@@ -35,7 +35,7 @@ def lane(event_type: str, data: Any, event_id: str) -> str:
     if not isinstance(data, dict):
         data = {}
     rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
-    return rule(event_type, data) or f"x:{token(event_id)}"
+    return rule(data) or f"x:{token(event_id)}"
 
 
 def lane_of_chat(chat_id: str) -> str:
@@ -83,35 +83,28 @@ def _chat_id(data: dict[str, Any]) -> str | None:
     return (token(chat.get("id")) if isinstance(chat, dict) else None) or token(data.get("chat_id"))
 
 
-def _chat(_: str, data: dict[str, Any]) -> str | None:
-    chat = _chat_id(data)
-    return chat and _CHAT + chat
+def _of_chat(prefix: str) -> _Rule:
+    """Return the rule of events whose lane is named by their chat."""
+
+    def rule(data: dict[str, Any]) -> str | None:
+        chat = _chat_id(data)
+        return chat and prefix + chat
+
+    return rule
 
 
 def _named_by(field: str, prefix: str) -> _Rule:
     """Return the rule of events whose lane is named by one field of their data."""
 
-    def rule(_: str, data: dict[str, Any]) -> str | None:
+    def rule(data: dict[str, Any]) -> str | None:
         name = _at(data, field)
         return name and prefix + name
 
     return rule
 
 
-def _receipt(_: str, data: dict[str, Any]) -> str | None:
-    if chat := _chat_id(data):
-        return _RECEIPTS + chat
-    message = _at(data, "message_id") or _at(data, "id") or _at(data, "message", "id")
-    return message and _RECEIPTS_OF_MESSAGE + message
-
-
-def _typing(_: str, data: dict[str, Any]) -> str | None:
-    chat = _chat_id(data)
-    return chat and _RECEIPTS + chat
-
-
 def _pair(owner: str, person: str) -> _Rule:
-    def rule(_: str, data: dict[str, Any]) -> str | None:
+    def rule(data: dict[str, Any]) -> str | None:
         line, handle = _at(data, owner), _at(data, person)
         # Linq sends e-mail addresses in upper and lower case.
         return f"p:{line.lower()}:{handle.lower()}" if line and handle else None
@@ -119,14 +112,32 @@ def _pair(owner: str, person: str) -> _Rule:
     return rule
 
 
+def _account(kind: str) -> _Rule:
+    def rule(data: dict[str, Any]) -> str:
+        thing = _at(data, kind, "id")
+        return f"a:{kind}:{thing}" if thing else f"a:{kind}"
+
+    return rule
+
+
+_chat = _of_chat(_CHAT)
+_of_receipts = _of_chat(_RECEIPTS)
+_line = _named_by("phone_number", "l:")
 _sharing = _pair("shared_with", "shared_by")
 
 
-def _location(event_type: str, data: dict[str, Any]) -> str | None:
-    return _chat(event_type, data) or _sharing(event_type, data)
+def _receipt(data: dict[str, Any]) -> str | None:
+    if found := _of_receipts(data):
+        return found
+    message = _at(data, "message_id") or _at(data, "id") or _at(data, "message", "id")
+    return message and _RECEIPTS_OF_MESSAGE + message
 
 
-def _payment(_: str, data: dict[str, Any]) -> str | None:
+def _location(data: dict[str, Any]) -> str | None:
+    return _chat(data) or _sharing(data)
+
+
+def _payment(data: dict[str, Any]) -> str | None:
     # A handler of this chat waits for the payment, so the event keeps the order of the chat. A `chat_id` in the metadata
     # is set by the author of the bot and never determines the lane.
     if chat := _at(data, "metadata", CHAT_OF_PAYMENT):
@@ -135,37 +146,20 @@ def _payment(_: str, data: dict[str, Any]) -> str | None:
     return payment and f"pay:{payment}"
 
 
-def _account(event_type: str, data: dict[str, Any]) -> str:
-    kind = event_type.partition(".")[0]
-    thing = _at(data, kind, "id")
-    return f"a:{kind}:{thing}" if thing else f"a:{kind}"
-
-
-_line = _named_by("phone_number", "l:")
-
 # Event types that are in neither table use the lane of their chat, if the data contains a chat.
 _BY_NOUN: dict[str, _Rule] = {
     "location": _location,
     "payment": _payment,
     "connection": _payment,
     "phone_number": _line,
-    "api_token": _account,
-    "environment": _account,
-    "webhook_subscription": _account,
-    "team_member": _account,
+    **{kind: _account(kind) for kind in ("api_token", "environment", "webhook_subscription", "team_member")},
 }
 _BY_TYPE: dict[str, _Rule] = {
     "chat.created": _named_by("id", _CHAT),  # only in this event type is `data.id` the chat
-    "message.sent": _receipt,
-    "message.delivered": _receipt,
-    "message.read": _receipt,
-    "message.failed": _receipt,
-    "poll.sent": _receipt,
-    "poll.delivered": _receipt,
-    "poll.read": _receipt,
-    "poll.failed": _receipt,
-    "chat.typing_indicator.started": _typing,
-    "chat.typing_indicator.stopped": _typing,
+    **dict.fromkeys(("message.sent", "message.delivered", "message.read", "message.failed"), _receipt),
+    **dict.fromkeys(("poll.sent", "poll.delivered", "poll.read", "poll.failed"), _receipt),
+    "chat.typing_indicator.started": _of_receipts,
+    "chat.typing_indicator.stopped": _of_receipts,
     "contact_card.received": _pair("owner_handle", "sender_handle"),
     "contact_card.created": _line,
     "contact_card.updated": _line,
