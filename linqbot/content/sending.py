@@ -230,10 +230,17 @@ class ContentSender:
         return await self.chat.send([uploaded], self.client)
 
     async def _act(self, act: Act) -> Sent:
-        if isinstance(act, ContactCardDraft):
-            return await self._contact_card()
+        match act:
+            case ContactCardDraft():
+                return await self._contact_card()
+            case PollDraft():
+                made = self._poll(act)
+            case VoiceMemoDraft():
+                made = self._memo(act)
+            case LocationRequestDraft():
+                made = self._location()
         try:
-            return await self._made(self._call(act))
+            return await self._made(made)
         except LinqApiError as error:
             if not refuses_content(error):
                 raise
@@ -243,15 +250,6 @@ class ContentSender:
         if instead is None:
             return sent
         return sent.joined(await self.say([instead], effect=None, reply_to=None, cards=False))
-
-    def _call(self, act: PollDraft | VoiceMemoDraft | LocationRequestDraft) -> Awaitable[Sent]:
-        match act:
-            case PollDraft():
-                return self._poll(act)
-            case VoiceMemoDraft():
-                return self._memo(act)
-            case LocationRequestDraft():
-                return self._location()
 
     async def _made(self, made: Awaitable[Sent]) -> Sent:
         try:
