@@ -25,6 +25,7 @@ from linqbot.content.drafts import (
 from linqbot.errors import BotError
 from linqbot.linq.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.linq.rules.values import WEB
+from linqbot.linq.text.sentences import sentence_ends
 from linqbot.linq.text.styled import StyledText, split
 from linqbot.linq.types.data import validated
 from linqbot.linq.types.message import (
@@ -202,8 +203,6 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
     found = URL_IN_TEXT.search(text.text)
     if found is None:
         return [text]
-    from linqbot.linq.text.sentences import sentence_ends  # imported late: few texts are cut
-
     ends = [end for end in sentence_ends(text.text) if end <= found.start()]
     ends += [at for at in [text.text.rfind("\n", 0, found.start())] if text.text[: max(at, 0)].strip()]
     # A sentence that an address begins is no sentence by its letters: "Look at this. https://… is new."

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from linqbot.linq.text.sentences import sentence_ends
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length
 
 _BEGINNING: Final = re.compile(r"(?<![a-z0-9])https?://(?=[\w\[])", re.IGNORECASE)
@@ -215,8 +216,6 @@ def _cut(text: str, limit: int) -> int:
     paragraph = text.rfind("\n\n", fits // 2, fits)
     if paragraph > 0:
         return paragraph
-    from linqbot.linq.text.sentences import sentence_ends  # imported late: few texts are cut
-
     last = 0
     for end in sentence_ends(text):
         if end > fits:
