@@ -17,7 +17,7 @@ from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules.check import check
 from linqbot.linq.rules.values import NOTHING
-from linqbot.linq.types.data import Data, unfitting_fields, validate_leniently
+from linqbot.linq.types.data import Data, unfitting_fields, validated_leniently
 
 T = TypeVar("T")
 DataT = TypeVar("DataT", bound=Data)
@@ -118,32 +118,14 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
         LinqApiError: Linq accepted the call, but the response cannot be parsed as `kind`. `status` is then 2xx.
     """
     data = {} if response.data is None else response.data
-    if known and isinstance(data, dict):
-        data = {**known, **data}
+    is_read = ENDPOINTS[name].safety == "read"
     try:
-        return kind.model_validate(data)
+        return validated_leniently(kind, data, known=known or NOTHING, only_null=is_read)[0]
     except ValidationError as error:
-        strict_error = error
-    try:
-        return _without_unfitting(kind, data, strict_error, known or {}, only_null=ENDPOINTS[name].safety == "read")
-    except ValidationError as error:
-        said = f"accepted, but the response cannot be parsed as {kind.__name__} (at {', '.join(unfitting_fields(error)[:_MAX_FIELDS_NAMED])})"
+        places = ", ".join(unfitting_fields(error)[:_MAX_FIELDS_NAMED])
+        said = f"accepted, but the response cannot be parsed as {kind.__name__} (at {places})"
         # `from None`: a ValidationError quotes the response, and so people's handles and texts.
         raise LinqApiError(said, status=response.status, call=name) from None
-
-
-def _without_unfitting(
-    kind: type[DataT], data: Any, strict_error: ValidationError, known: Mapping[str, Any], *, only_null: bool
-) -> DataT:
-    """Parse `data` without the fields that do not fit, or only without null. Raises ValidationError if more does not fit."""
-    if not isinstance(data, dict):
-        raise strict_error
-    found, left_out = validate_leniently(
-        lambda left, names: (kind.model_validate({**known, **left}), names), data, strict_error
-    )
-    if left_out and only_null:
-        raise strict_error
-    return found
 
 
 def many(value: Any) -> Any:

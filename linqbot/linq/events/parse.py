@@ -19,7 +19,7 @@ from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, POST_T
 from linqbot.linq.events.event import Event, UnknownEvent, as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, broadcast_done, schedule_due
-from linqbot.linq.types.data import unfitting_fields, validate_leniently, validated
+from linqbot.linq.types.data import unfitting_fields, validated, validated_leniently
 
 
 class _Classes(Mapping[str, type[Event]]):
@@ -157,12 +157,11 @@ def _under_envelope(fields: dict[str, Any], body: dict[str, Any], delivery: Deli
 def _validated(cls: type[Event], fields: dict[str, Any], delivery: Delivery) -> Event:
     try:
         return validated(cls, fields)
-    except ValidationError as error:
-        strict_error = error
+    except ValidationError:
+        pass
     try:
-        return validate_leniently(
-            lambda left, left_out: cls.model_validate({**left, "dropped_fields": left_out}), fields, strict_error
-        )
+        event, dropped = validated_leniently(cls, fields)
     except ValidationError as error:
         wrong = {place.partition(".")[0] for place in unfitting_fields(error)}
         raise EventNotUnderstood(delivery.id, delivery.type, tuple(sorted(wrong))) from error
+    return event.model_copy(update={"dropped_fields": dropped})

@@ -2,13 +2,12 @@
 
 Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to fail
 after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
-requires, such as the id of a message, is an error. Callers first validate the usual way and call `validate_leniently`
-only when that failed, so objects that fit cost nothing extra.
+requires, such as the id of a message, is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -54,7 +53,6 @@ def validated(kind: type[DataT], fields: Any) -> DataT:
     return data
 
 
-T = TypeVar("T")
 Path: TypeAlias = tuple[str | int, ...]
 
 _MAX_ROUNDS: Final = 10
@@ -65,33 +63,41 @@ _MAX_UNFITTING: Final = 200
 """Values left out in one round. Each one costs a copy of its parent: a body with a million wrong values must not keep
 other deliveries waiting."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 
-def validate_leniently(
-    validate: Callable[[dict[str, Any], tuple[str, ...]], T], fields: dict[str, Any], error: ValidationError
-) -> T:
-    """Validate `fields` without the values that `error`, of the first, strict validation, complains about.
 
-    `validate` gets the remaining fields and the top-level names of those that were left out.
+def validated_leniently(
+    kind: type[DataT], fields: Any, *, known: Mapping[str, Any] = _NOTHING, only_null: bool = False
+) -> tuple[DataT, tuple[str, ...]]:
+    """Return `fields` as an instance of `kind` without the values that do not fit, and the top-level names of those.
 
+    Args:
+        known: Values of fields that are missing, or do not fit.
+        only_null: True leaves out null only.
     Raises:
         ValidationError: A required field is missing or wrong, or more values do not fit than are worth removing.
     """
     left_out: set[str] = set()
     for _ in range(_MAX_ROUNDS):
-        if error.error_count() > _MAX_UNFITTING:
+        try:
+            found = kind.model_validate({**known, **fields} if isinstance(fields, dict) else fields)
+        except ValidationError as error:
+            failed = error
+        else:
+            return found, tuple(sorted(left_out))
+        if failed.error_count() > _MAX_UNFITTING:
             break
-        paths = {_existing(fields, problem["loc"]) for problem in error.errors(include_url=False, include_input=False)}
+        paths = {_existing(fields, problem["loc"]) for problem in failed.errors(include_url=False, include_input=False)}
         if () in paths:
             break
-        left_out.update(str(path[0]) for path in paths if _at(fields, path) is not None)
+        wrong = {str(path[0]) for path in paths if _at(fields, path) is not None}
+        if wrong and only_null:
+            break
+        left_out |= wrong
         # In reverse order, so that removing one item of a list does not shift the others that must be removed.
         for path in sorted(paths, key=_position, reverse=True):
             fields = _without(fields, path)
-        try:
-            return validate(fields, tuple(sorted(left_out)))
-        except ValidationError as next_error:
-            error = next_error
-    raise error
+    raise failed
 
 
 def unfitting_fields(error: ValidationError) -> list[str]:
