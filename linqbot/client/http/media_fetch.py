@@ -23,7 +23,7 @@ import contextlib
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
@@ -169,9 +169,13 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        with _network_errors(goal):
+                        try:
                             async with self._response(goal) as response:
                                 return await read(response)
+                        except TransportError as error:
+                            said = f"{goal.origin} sent no complete response ({reason_of(error)})."
+                            # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
+                            raise FetchFailed(said) from None
                     except FetchFailed as error:
                         if attempt >= self._max_retries or error.status not in {None, *_TEMPORARY}:
                             raise
@@ -232,15 +236,6 @@ class Fetcher:
         if not is_own and not all(is_public(address) for address in addresses):
             raise FetchRefused(f"{origin} is not fetched from: it resolves to an address that is not public.")
         return addresses
-
-
-@contextlib.contextmanager
-def _network_errors(goal: Target) -> Iterator[None]:
-    try:
-        yield
-    except TransportError as error:
-        # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
-        raise FetchFailed(f"{goal.origin} sent no complete response ({reason_of(error)}).") from None
 
 
 _ASKED: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "linqbot", "Connection": "close"}
