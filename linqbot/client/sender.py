@@ -38,7 +38,7 @@ from linqbot.client.http.http11 import (
     TransportError,
     reason_of,
 )
-from linqbot.client.http.pool import Pool
+from linqbot.client.http.pool import CLOSED, Pool
 from linqbot.client.outcome import (
     AttemptFailure,
     backoff_s,
@@ -257,7 +257,7 @@ class Sender:
 
     def _open(self) -> HttpTransport:
         if self._closed:
-            raise RuntimeError("This Client is closed. Create a new one, or close it later.")
+            raise RuntimeError(CLOSED)
         self._wire = self._pool(self._origin)
         return self._wire
 

@@ -20,7 +20,7 @@ MAX_CONNECTIONS: Final = 256
 CLOSE_TIMEOUT_S: Final = 5.0
 """Longest wait for connections to be closed. They are aborted, not closed gracefully, so this takes almost no time."""
 
-_CLOSED = "This Client is closed. Create a new one, or close it later."
+CLOSED: Final = "This Client is closed. Create a new one, or close it later."
 
 
 class Pool:
@@ -47,7 +47,7 @@ class Pool:
                 raise RuntimeError("This Client was used in another event loop. Create one client per event loop.")
             self._loop = loop
         if self._is_closed:
-            raise RuntimeError(_CLOSED)
+            raise RuntimeError(CLOSED)
         if self._under_way < self._max_connections:
             self._under_way += 1
         else:
@@ -72,7 +72,7 @@ class Pool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(RuntimeError(_CLOSED))
+                waiter.set_exception(RuntimeError(CLOSED))
         lost = [connection.lost for connection in self._open]
         for connection in tuple(self._open):
             connection.abort()
@@ -109,7 +109,7 @@ class Pool:
             self._open.add(connection)
         if self._is_closed:
             connection.abort()
-            raise RuntimeError(_CLOSED)
+            raise RuntimeError(CLOSED)
         return connection
 
     def _end(self, connection: Connection | None, now: float = 0.0) -> None:
