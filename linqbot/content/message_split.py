@@ -287,7 +287,10 @@ def fitted(
     found: list[Content | Act] = []
     degraded: list[Degraded] = []
     for item in content:
-        form, lost = _fitted(item, service in _WITHOUT_IMESSAGE, bool(is_group))
+        form: Content | Act | None = item
+        lost: Degraded | None = None
+        if service in _WITHOUT_IMESSAGE or (is_group and isinstance(item, LocationRequestDraft)):
+            form, lost = plainer(item)
         if form is not None:
             found.append(form)
         if lost is not None:
@@ -297,14 +300,9 @@ def fitted(
 
 def fitted_to_messages(content: Iterable[Content | Act], service: str | None) -> list[Content | Act]:
     """Replace the content that a service does not have, where all content must be messages. Calls of their own stay."""
-    is_plain = service in _WITHOUT_IMESSAGE
-    return [item if isinstance(item, Act) else _fitted(item, is_plain, False)[0] or item for item in content]
-
-
-def _fitted(item: Content | Act, is_plain: bool, is_group: bool) -> tuple[Content | Act | None, Degraded | None]:
-    if is_plain or (is_group and isinstance(item, LocationRequestDraft)):
-        return plainer(item)
-    return item, None
+    if service not in _WITHOUT_IMESSAGE:
+        return list(content)
+    return [item if isinstance(item, Act) else plainer(item)[0] or item for item in content]
 
 
 def plainer(  # noqa: PLR0911 - one return for each kind of content
