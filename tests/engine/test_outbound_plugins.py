@@ -107,6 +107,14 @@ async def test_a_refused_call_of_the_client_raises_and_unhandled_makes_a_dead_le
     assert turns.linq.names() == []
 
 
+async def test_a_refused_scheduled_send_makes_a_dead_letter() -> None:
+    turns = TurnByTurn(answer_and_hide, plugin(refuse_no))
+    await turns.due("no")
+    (dead,) = await turns.storage.dead_letters()
+    assert dead.error == "A call was refused by policy: it says no"
+    assert (turns.linq.names(), await turns.storage.depth()) == ([], 0)
+
+
 @pytest.mark.parametrize(
     ("reason", "stored"),
     [
