@@ -7,7 +7,7 @@ from pathlib import Path
 import crash
 import pytest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(tmp_path: Path) -> None:

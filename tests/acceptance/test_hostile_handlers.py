@@ -16,7 +16,7 @@ from acceptance import hostile_bot
 from patience import PATIENCE_S
 from served_bot import post
 
-pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 WAYS = [*hostile_bot.ways, *hostile_bot.plain_ways]
 CODE = Path(hostile_bot.__file__).read_text()

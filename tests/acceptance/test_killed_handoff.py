@@ -68,7 +68,6 @@ async def start_again(bot: crash.Served) -> int:
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.anyio
 async def test_each_text_of_a_handoff_arrives_once_and_in_order(tmp_path: Path) -> None:
     async with crash.house(tmp_path, BOT) as (bot, emulator, http):
 

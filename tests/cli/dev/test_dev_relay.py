@@ -90,7 +90,6 @@ def test_a_wrong_line_or_key_or_a_missing_program_ends_dev_with_what_to_do(accou
         assert account.subscriptions() == []
 
 
-@pytest.mark.anyio
 async def test_events_are_found_among_the_other_lines_of_the_cli() -> None:
     output = asyncio.StreamReader()
     output.feed_data(

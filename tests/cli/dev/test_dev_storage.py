@@ -59,7 +59,6 @@ CALL = (
 )
 
 
-@pytest.mark.anyio
 async def test_scheduled_are_the_authors_sends_and_schedules_and_not_timers_of_linqbots_own() -> None:
     storage = MemoryStorage()
     for n in range(MOST):

@@ -226,7 +226,6 @@ def test_a_wrong_subscription_is_found_and_sync_corrects_it(
     assert problems(practice.doctor()) == []
 
 
-@pytest.mark.anyio
 async def test_a_token_that_would_travel_unencrypted_is_found(subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, list[str]]] = [
         ("http://linq.test:4010/api/partner", ["LQB6014"]),
@@ -560,7 +559,6 @@ def test_a_check_of_this_machine_asks_linq_nothing(practice: Practice, subtests:
 # --- the doctor itself ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.anyio
 async def test_a_check_that_fails_or_hangs_does_not_affect_the_others() -> None:
     async def breaks(_: DoctorContext) -> list[Finding]:
         raise ValueError("with a person's words in it")

@@ -14,7 +14,7 @@ from emulator_control import replies
 from patience import PATIENCE_S
 from ports import free_port
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.anyio]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 mcp = pytest.importorskip("mcp", reason="The package mcp is not installed.")
 

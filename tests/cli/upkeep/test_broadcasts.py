@@ -127,7 +127,6 @@ def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
     assert "No open question, scheduled send or broadcast has the id june." in unasked
 
 
-@pytest.mark.anyio
 async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
     path = tmp_path / "linqbot.db"
     async with SQLiteStorage(path) as server:

@@ -126,7 +126,6 @@ def facts(found: Report, *names: str) -> list[tuple[Any, ...]]:
     return [tuple(case[name] for name in names) for case in found.cases.values()]
 
 
-@pytest.mark.anyio
 async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +153,6 @@ async def test_the_judge_s_verdicts_make_the_pass_rate_and_a_worse_case_is_shown
     assert facts(third, "worse") == [(False,)] * 2
 
 
-@pytest.mark.anyio
 async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
 ) -> None:
@@ -171,7 +169,6 @@ async def test_a_limit_ends_the_judging_and_an_unfinished_case_keeps_its_last_re
             assert (tmp_path / "cases.last.json").read_text() == kept
 
 
-@pytest.mark.anyio
 async def test_after_ctrl_c_no_judge_is_asked_and_only_a_case_without_criteria_is_finished(tmp_path: Path) -> None:
     text = TWO.replace(", criteria: [fish]", "")
     found = await suite(tmp_path, text).results(report("fish 2", was_interrupted=True))
@@ -179,7 +176,6 @@ async def test_after_ctrl_c_no_judge_is_asked_and_only_a_case_without_criteria_i
     assert found.spent["requests_of_judge"] == 0
 
 
-@pytest.mark.anyio
 async def test_a_judge_that_raises_ends_the_run_of_its_case_alone(tmp_path: Path) -> None:
     made = suite(tmp_path, TWO)
 

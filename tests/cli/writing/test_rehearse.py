@@ -155,7 +155,6 @@ def test_a_bot_that_ends_by_itself_is_a_finding(tmp_path: Path, command: Callabl
     assert (found["crashes"], found["findings"]) == (1, [])
 
 
-@pytest.mark.anyio
 async def test_no_other_program_can_take_the_port_of_the_bot_between_two_of_its_lives(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(ECHO)
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
