@@ -473,13 +473,10 @@ class Storage(ABC):
         """Return the newest outcomes of all chats, the newest first."""
         return await self._read(lambda db: outcomes.recent(db, limit))
 
-    async def outcome_counts(
-        self, *, since: float, width_s: float
-    ) -> list[tuple[int, str, int, float | None, float | None]]:
+    async def outcome_counts(self, *, since: float, width_s: float) -> list[tuple[int, str, int, float | None]]:
         """Count the outcomes of spans of `width_s` seconds, by kind. Only the newest 200,000 are counted.
 
-        Returns for each the number of its span after `since`, its outcome, the count, and the mean and the most
-        milliseconds.
+        Returns for each the number of its span after `since`, its outcome, the count, and the mean milliseconds.
         """
         return await self._read(lambda db: outcomes.counts(db, since, width_s))
 

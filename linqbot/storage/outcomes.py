@@ -124,11 +124,11 @@ async def recent(db: Readable, limit: int) -> list[OutcomeRow]:
     return [OutcomeRow(*row) for row in await db.fetch(sql, limit)]
 
 
-async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, str, int, float | None, float | None]]:
-    sql = """SELECT CAST(round((ended_at - $1::float8) / $2::float8 - 0.5) AS integer), outcome, count(*), avg(ms), max(ms)
+async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, str, int, float | None]]:
+    sql = """SELECT CAST(round((ended_at - $1::float8) / $2::float8 - 0.5) AS integer), outcome, count(*), avg(ms)
              FROM outcome WHERE n > (SELECT max(n) FROM outcome) - $3 AND ended_at >= $1::float8 GROUP BY 1, 2"""
     rows = await db.fetch(sql, since + db.ahead_s, width_s, MOST_COUNTED)
-    return [(int(at), outcome, count, mean, longest) for at, outcome, count, mean, longest in rows]
+    return [(int(at), outcome, count, mean) for at, outcome, count, mean in rows]
 
 
 async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:

@@ -196,7 +196,7 @@ async def day(storage: Storage, *, now: float) -> dict[str, Any]:
     width_s = DAY_S / BARS
     first = now - now % width_s - DAY_S + width_s
     taken, failed, others, mean_ms = ([0.0] * BARS for _ in range(4))
-    for n, outcome, count, ms, _ in await storage.outcome_counts(since=first, width_s=width_s):
+    for n, outcome, count, ms in await storage.outcome_counts(since=first, width_s=width_s):
         if not 0 <= n < BARS:
             continue
         if outcome == "handled":
