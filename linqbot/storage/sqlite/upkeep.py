@@ -8,6 +8,7 @@ another connection has written.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -18,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
 from linqbot.storage import conversations
@@ -185,6 +186,10 @@ _MESSAGE_KEY = "m."
 """The prefix of message keys, which no id of a delivery has."""
 
 
+_STEPS: Final = 100_000
+"""Steps of SQLite's virtual machine, which take some milliseconds, between two looks at whether the reading is cancelled."""
+
+
 class SQLiteContents(Contents):
     """The content of a file. It is read and written on the event loop, because only commands do so."""
 
@@ -237,6 +242,9 @@ class SQLiteContents(Contents):
                 opened.callback(lock.release)
             db = opened.enter_context(contextlib.closing(connect(self._path)))
             self._tx = outside(db, 0.0)
+            if self._role == "check" and (task := asyncio.current_task()) is not None:
+                # Ctrl-C cancels the task. A statement such as integrity_check, which may take minutes, ends then.
+                db.set_progress_handler(lambda: task.cancelling() > 0, _STEPS)
             if is_written:
                 migrate(db, self._path)
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from sqlite_connections import in_storage
 from typed_command import data, shown
 
 from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.upkeep import SQLiteContents
 
 
 @pytest.fixture
@@ -41,6 +44,26 @@ def test_check_names_problems_and_ends_with_1(path: Path) -> None:
     first = data(*CHECK, code=1)[0]
     assert (first["status"], first["code"]) == ("failure", "LQB6093")
     assert first["what"].endswith("1 waiting deliveries have no body.")
+
+
+def test_ctrl_c_ends_a_statement_that_takes_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ((f"chat:{n}", "Table", b"{}") for n in range(50_000))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT INTO state (scope, name, value) VALUES (?, ?, ?)", rows)
+    problems, read = SQLiteContents.problems, []
+
+    async def interrupted(self: SQLiteContents) -> list[str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        read.append(await problems(self))
+        return []
+
+    monkeypatch.setattr(SQLiteContents, "problems", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of pytest-xdist ignores it
+    try:
+        assert "The command was aborted." in shown(*CHECK, code=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert read == []
 
 
 def test_migrate_says_what_it_did(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
