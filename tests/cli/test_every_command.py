@@ -190,6 +190,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("why", "w.nothing"), {}, (1, "LQB4001")),
     (("mute", "--all", "--end"), {}, (1, "LQB4001")),
     (("mute", "--end"), {}, USAGE),
+    (("mute", "list"), {}, USAGE),
     (("mute", "--all", "--end", "--for", "2h"), {}, USAGE),
     (("mute", "--all", "--catch-up"), {}, USAGE),
     (("mute", "--all", "--for", "soon"), {}, USAGE),
