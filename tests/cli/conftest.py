@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from forked import Forked, can_fork
 from patience import PATIENCE_S
 from ports import free_port
 
+P = TypeVar("P", bound=Practice)
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus", "linqbot-sentry"}
 
 
@@ -141,24 +142,21 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
-    monkeypatch.chdir(tmp_path)
-    house = Practice(tmp_path, emulator)
-    yield house
-    kept = tmp_path / ".linqbot" / "webhook-secret"
-    secrets = [line.split()[0] for line in kept.read_text().splitlines()[1:]] if kept.is_file() else []
-    for output in house.outputs:
-        assert KEY not in output
-        assert "whsec_" not in output.replace("it begins with whsec_.", "")
-        assert not any(secret.removeprefix("whsec_") in output for secret in secrets)
+    yield from _without_secrets(Practice(tmp_path, emulator), monkeypatch)
 
 
 @pytest.fixture
 def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    monkeypatch.chdir(tmp_path)
+    yield from _without_secrets(Account(tmp_path, emulator), monkeypatch)
+
+
+def _without_secrets(house: P, monkeypatch: pytest.MonkeyPatch) -> Iterator[P]:
+    """Yield the house in its folder, without secrets of the environment. No output of a command shows a secret."""
+    monkeypatch.chdir(house.folder)
     for name in ("LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_FILE"):
         monkeypatch.delenv(name, raising=False)
-    it = Account(tmp_path, emulator)
-    yield it
-    for output in it.outputs:
+    yield house
+    for output in house.outputs:
         assert KEY not in output
-        assert "whsec_" not in output
+        assert "whsec_" not in output.replace("it begins with whsec_.", "")
+        assert not any(secret.removeprefix("whsec_") in output for secret in house.kept().values())

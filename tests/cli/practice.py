@@ -58,6 +58,7 @@ class Practice:
 
     def __init__(self, folder: Path, linq: str) -> None:
         self.folder = folder
+        self.secret_file = folder / ".linqbot" / "webhook-secret"
         self.linq = linq
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/webhooks/linq"
@@ -117,18 +118,21 @@ class Practice:
     def change(self, **fields: Any) -> None:
         self.api("PUT", f"/webhook-subscriptions/{self.subscription()['id']}", fields)
 
+    def kept(self) -> dict[str, str]:
+        """Return the stored secrets by subscription id, which is empty for a secret alone."""
+        lines = self.secret_file.read_text().splitlines() if self.secret_file.is_file() else []
+        rows = [(*line.split(), "") for line in lines if not line.startswith("#")]
+        return {row[1]: row[0] for row in rows}
+
     def secret(self) -> str:
-        return (self.folder / ".linqbot" / "webhook-secret").read_text().splitlines()[1].split()[0]
+        """Return the secret that was stored first."""
+        return next(iter(self.kept().values()))
 
 
 class Account(Practice):
     """An account on an emulator, and a folder with a bot."""
 
     code = ANSWERING
-
-    def __init__(self, folder: Path, linq: str) -> None:
-        super().__init__(folder, linq)
-        self.secret_file = folder / ".linqbot" / "webhook-secret"
 
     def connect(self, *arguments: str, code: int = 0, **how: Any) -> str:
         """Run `linqbot connect`, which ends with this exit code, and return its output."""
@@ -142,11 +146,6 @@ class Account(Practice):
 
     def fault(self, **how: Any) -> None:
         httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
-
-    def kept(self) -> dict[str, str]:
-        """Return the stored secrets by subscription id."""
-        rows = [line.split() for line in self.secret_file.read_text().splitlines() if not line.startswith("#")]
-        return {row[1]: row[0] for row in rows}
 
     def deliveries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]

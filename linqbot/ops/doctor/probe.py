@@ -51,6 +51,9 @@ TIMEOUT_S: Final = 10.0
 UNKNOWN: Final = frozenset({18, 19, 20, 21})
 """OpenSSL's codes for a certificate that signs itself, and for a chain that does not lead to a known authority."""
 
+MAX_EVENT_BYTES: Final = 4096
+"""Largest body that is taken for an event of the doctor's, and kept. It is far larger than they are."""
+
 E = TypeVar("E", bound=BaseException)
 
 _CHALLENGE = re.compile(r'\b(\w++)="([^"]*)"')
@@ -245,7 +248,7 @@ class _ProbedEndpoint(WebhookEndpoint):
 
     async def answer(self, scope: Scope, body: bytes | Exception) -> Answer:
         content = body if isinstance(body, bytes) else b""
-        is_own = PROBE_TYPE.encode() in content
+        is_own = len(content) <= MAX_EVENT_BYTES and PROBE_TYPE.encode() in content
         if is_own:
             self.arrivals.append(content)
         answer = await super().answer(scope, body)

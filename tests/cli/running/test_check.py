@@ -32,11 +32,14 @@ import linqbot.ops.doctor
 from linqbot import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.linq.events.delivery import PROBE_TYPE
+from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor import account
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.doctor.context import DoctorContext, Finding, examine
-from linqbot.ops.doctor.probe import public_authorities
+from linqbot.ops.doctor.probe import probe_server, public_authorities
 from linqbot.ops.stored_contents import migrate
+from linqbot.server import uvicorn_server
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
@@ -93,7 +96,7 @@ def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kep
     with proxying(Crooked(f"http://127.0.0.1:{practice.port}", request=hold)) as proxy:
         practice.sync(proxy.url)
         if not kept:
-            (practice.folder / ".linqbot" / "webhook-secret").unlink()
+            practice.secret_file.unlink()
         assert problems(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
     delivered = httpx.get(f"{practice.linq}/emulator/deliveries?event_type=message.received").json()["deliveries"]
     assert [each["attempts"][0]["status"] for each in delivered] == [503]
@@ -163,7 +166,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (second_subscription, ["failure LQB6032", "warning LQB6035", "failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n"), ["failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n", LINQ_WEBHOOK_SECRET="{}"), ["warning LQB6042"], ""),
-    (lambda practice: (practice.folder / SECRET_FILE).chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
+    (lambda practice: practice.secret_file.chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
     (kept_secret("nonsense!\n"), ["failure LQB6044"], ""),
     (storage("sqlite:////proc/self/linqbot.db"), ["failure LQB6080"], ""),  # even root cannot create a file there
     (storage("sqlite:///bot.py"), ["failure LQB6080"], ""),
@@ -585,6 +588,17 @@ async def test_a_check_that_fails_or_hangs_does_not_affect_the_others() -> None:
         "The check did not end within 0.05 s.",
         *["The check itself failed with TimeoutError."] * 2,
     ]
+
+
+@pytest.mark.anyio
+async def test_the_temporary_server_keeps_no_large_body() -> None:
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        url = f"{uvicorn_server.address(bound)}/webhooks/linq"
+        async with probe_server(bound, [random_secret()]) as arrivals, httpx.AsyncClient() as http:
+            for size in (4096, 4097, 1 << 20):
+                answer = await http.post(url, content=PROBE_TYPE.encode().ljust(size))
+                assert answer.status_code == (401 if size == 4096 else 503)
+    assert [len(body) for body in arrivals] == [4096]
 
 
 def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() -> None:

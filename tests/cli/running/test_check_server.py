@@ -59,7 +59,7 @@ def test_each_subscription_is_checked(practice: Practice) -> None:
 def test_with_a_secret_from_the_environment_only_the_one_address_of_the_account_is_checked(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQ_WEBHOOK_SECRET"] = practice.secret()
-    (practice.folder / ".linqbot" / "webhook-secret").unlink()
+    practice.secret_file.unlink()
     findings = practice.doctor()
     assert problems(findings) == ["warning LQB6042"]
     assert the(findings, "LQB6042").fix.endswith(f"linqbot connect rotate --url {practice.url}")
@@ -74,8 +74,7 @@ def test_a_wrong_secret_that_doctor_and_server_share_is_found_also_after_a_resta
     practice: Practice, command: Callable[..., Any]
 ) -> None:
     practice.sync()
-    file = practice.folder / ".linqbot" / "webhook-secret"
-    file.write_text(f"whsec_{'QUJD' * 10} {practice.subscription()['id']}\n")
+    practice.secret_file.write_text(f"whsec_{'QUJD' * 10} {practice.subscription()['id']}\n")
     bot = serve(practice, command)
     assert problems(practice.doctor()) == []
     text_the_bot(practice)

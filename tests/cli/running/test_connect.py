@@ -270,7 +270,7 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
     old = account.subscription()
     assert "The connection failed" in account.connect("rotate", "--overlap", "0", code=1)
 
-    (account.folder / "elsewhere").write_bytes(account.secret_file.read_bytes().splitlines()[1].split()[0])
+    (account.folder / "elsewhere").write_text(account.secret())
     account.environ["LINQ_WEBHOOK_SECRET_FILE"] = str(account.folder / "elsewhere")
     bot = serve(account, command)
     del account.environ["LINQ_WEBHOOK_SECRET_FILE"]
