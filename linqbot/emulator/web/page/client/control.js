@@ -17,30 +17,13 @@ export const post = (path, body) =>
  * @param {RequestInit} [more]
  */
 export async function request(method, path, more = {}) {
-  const response = await answered(fetch(`/emulator/${path}`, { method, cache: "no-store", ...more }));
+  const response = await fetch(`/emulator/${path}`, { method, cache: "no-store", ...more }).catch((error) => {
+    throw new Error("The emulator does not answer. Does it still run?", { cause: error });
+  });
   const text = await response.text();
   const data = response.headers.get("content-type")?.startsWith("application/json") && text ? JSON.parse(text) : {};
   if (!response.ok) throw new Error(data.error?.message ?? `The emulator answered ${response.status}`);
   return data;
-}
-
-/**
- * Say in words that no answer came.
- * @param {Promise<Response>} response
- */
-const answered = (response) =>
-  response.catch((error) => {
-    throw new Error("The emulator does not answer. Does it still run?", { cause: error });
-  });
-
-/**
- * GET JSON.
- * @param {string} path Below `/emulator/`.
- */
-async function get(path) {
-  const response = await answered(fetch(`/emulator/${path}`, { cache: "no-store" }));
-  if (!response.ok) throw new Error(`The emulator answered ${response.status}`);
-  return response.json();
 }
 
 /**
@@ -49,14 +32,16 @@ async function get(path) {
  * @param {number} before
  * @returns {Promise<{ earlier: number, messages: Message[] }>}
  */
-export const fetchMessages = (chatId, before) => get(`chats/${encodeURIComponent(chatId)}/messages?before=${before}`);
+export const fetchMessages = (chatId, before) =>
+  request("GET", `chats/${encodeURIComponent(chatId)}/messages?before=${before}`);
 
 /**
  * Return an event as it was sent, once for each subscription.
  * @param {string} eventId
  * @returns {Promise<SentDelivery[]>}
  */
-export const fetchDeliveries = async (eventId) => (await get(`deliveries/${encodeURIComponent(eventId)}`)).deliveries;
+export const fetchDeliveries = async (eventId) =>
+  (await request("GET", `deliveries/${encodeURIComponent(eventId)}`)).deliveries;
 
 /**
  * Return the source of a pytest.
