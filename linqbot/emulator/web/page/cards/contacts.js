@@ -1,6 +1,6 @@
 // A contact card that was sent as a file. Pressed, it shows the numbers and addresses.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { formatHandle } from "../model/handles.js";
@@ -8,10 +8,6 @@ import { readVcard } from "../model/content/vcard.js";
 
 /** @import { Part } from "../client/types.d.ts" */
 /** @import { Contact } from "../model/content/vcard.js" */
-
-/** @param {Part} part */
-export const isContact = ({ mime_type: type, filename }) =>
-  /^text\/(x-)?vcard/.test(type ?? "") || /\.vcf$/i.test(filename ?? "");
 
 /**
  * Make a contact card. The name stands there when the file has been read.
@@ -26,9 +22,9 @@ export function contactCard(url, { filename }) {
     const contact = await reading;
     if (contact) openContact(contact);
   };
-  const card = h(
-    "button",
-    { type: "button", class: "contact-card", on: { click: open } },
+  const card = buttonTo(
+    open,
+    { class: "contact-card" },
     h("span", { class: "avatar hue-0", "aria-hidden": "true" }, icon("person")),
     h("span", { class: "file-text" }, name, detail),
   );

@@ -4,7 +4,8 @@ import { h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { localUrl } from "../elements/urls.js";
 import { fileSize } from "../model/content/files.js";
-import { contactCard, isContact } from "./contacts.js";
+import { isVcard } from "../model/content/vcard.js";
+import { contactCard } from "./contacts.js";
 import { voiceMemo } from "./voice.js";
 
 /** @import { Part } from "../client/types.d.ts" */
@@ -29,7 +30,7 @@ export function mediaContent(part) {
     const props = { class: "picture", src: url, controls: true, preload: "metadata", playsinline: true };
     return orFile(h("video", { ...props, "aria-label": label }), part);
   }
-  if (isContact(part)) return contactCard(url, part);
+  if (isVcard(part)) return contactCard(url, part);
   if (type.startsWith("audio/")) return voiceMemo(url, part.id ?? part.filename ?? "", () => fileCard(part));
   return fileCard(part);
 }

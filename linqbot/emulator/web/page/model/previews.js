@@ -2,6 +2,7 @@
 
 import { messagesOf } from "./chats.js";
 import { effectTitle } from "./content/effect-names.js";
+import { isVcard } from "./content/vcard.js";
 import { nameIn } from "./names.js";
 
 /** @import { Message, Part } from "../client/types.d.ts" */
@@ -15,7 +16,7 @@ const MEDIA_NAMES = { image: "Photo", video: "Video", audio: "Audio Message" };
 function partPreview(part) {
   if (part.type === "text" || part.type === "link") return part.value;
   if (part.type === "media") {
-    if (/^text\/(x-)?vcard/.test(part.mime_type ?? "")) return "Contact Card";
+    if (isVcard(part)) return "Contact Card";
     const kind = (part.mime_type ?? "").split("/")[0];
     return MEDIA_NAMES[kind] ?? part.filename ?? "Attachment";
   }

@@ -1,6 +1,12 @@
 // Contact cards as files: reading and writing vCards.
 
+/** @import { Part } from "../../client/types.d.ts" */
+
 /** @typedef {{ name: string, phones: string[], emails: string[] }} Contact */
+
+/** @param {Part} part */
+export const isVcard = ({ mime_type: type, filename }) =>
+  /^text\/(x-)?vcard/.test(type ?? "") || /\.vcf$/i.test(filename ?? "");
 
 /**
  * Read the first contact of a vCard. Unknown fields are left out.
