@@ -28,8 +28,8 @@ test("names are those that this phone's person would use", () => {
 });
 
 test("a group has its own name, or those of the others", () => {
-  assert.equal(chatTitle(store, { ...group(), display_name: "Cake" }), "Cake");
-  assert.equal(chatTitle(store, { ...group(), display_name: `${ME}, ${FRIEND}` }), "+1 415 555 0187");
+  assert.equal(chatTitle(store, { ...group(), name: "Cake @ Bob's" }), "Cake @ Bob's");
+  assert.equal(chatTitle(store, { ...group(), name: null }), "+1 415 555 0187");
   const handles = [bot, person(ME), person("ada@example.com"), person("bob@example.com"), person(FRIEND)];
   assert.equal(chatTitle(store, { ...group(), handles }), "ada@example.com, bob@example.com & +1 415 555 0187");
 });

@@ -58,14 +58,13 @@ function pictureButton(label, onChoose) {
  * @param {Store} store
  * @param {ShownChat & { id: string }} chat
  */
-export function groupForm(store, { id, display_name: name, group_chat_icon: picture }) {
-  const isSet = name && !/^\+\d|@/.test(name);
+export function groupForm(store, { id, name, group_chat_icon: picture }) {
   const input = h("input", {
     type: "text",
     maxlength: "200",
     placeholder: "Group name",
     "aria-label": "Group name",
-    value: isSet ? name : "",
+    value: name,
   });
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();

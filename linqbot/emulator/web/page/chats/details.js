@@ -180,7 +180,7 @@ export function openDetails(store, shown) {
 
   function render() {
     const chat = store.chats.get(shown.id ?? "") ?? shown;
-    const { handles, display_name: name, group_chat_icon: picture, background, health_status: health, service } = chat;
+    const { handles, name, group_chat_icon: picture, background, health_status: health, service } = chat;
     const version = JSON.stringify([handles, name, picture, background, health?.status, service, myCharges(store)]);
     showVersion(body, version, () =>
       contentOf(store, chat, close)

@@ -186,7 +186,7 @@ export interface ContactCard {
 /** A chat without its messages, as the stream sends it; the state adds `earlier`, `messages` and `typing`. */
 export interface ChatData {
   id: string;
-  display_name?: string;
+  name?: string | null;
   service?: Service;
   is_group?: boolean;
   handles?: Member[];

@@ -57,9 +57,7 @@ const cardName = ({ card }) => [card?.first_name, card?.last_name].filter(Boolea
  * @param {ShownChat} chat
  */
 export function chatTitle(store, chat) {
-  // Linq fills an unset display name with the handles; the phone shows its own names for them.
-  const isSet = chat.display_name && !/^\+\d|@/.test(chat.display_name);
-  if (chat.is_group && chat.display_name && isSet) return chat.display_name;
+  if (chat.is_group && chat.name) return chat.name;
   const members = others(store, chat).map((member) => member.handle);
   // As on a phone: a group is named after its people. The bot is in every chat here, so its name would say nothing.
   const people = members.filter((handle) => !isBot(store, chat, handle));
