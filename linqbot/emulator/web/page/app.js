@@ -5,7 +5,7 @@ import { mountChatList } from "./chats/chat-list.js";
 import { secondPhoneButton } from "./chats/second-phone.js";
 import { mountSwitcher } from "./chats/switcher.js";
 import { mountConversation } from "./conversation/conversation.js";
-import { byId, h } from "./elements/dom.js";
+import { buttonTo, byId } from "./elements/dom.js";
 import { icon, iconButton, loadIcons } from "./elements/icons.js";
 import { later, loadLater } from "./elements/later.js";
 import { follow } from "./client/stream.js";
@@ -67,11 +67,7 @@ function laterPanel(mount) {
  * @param {(Node | string)[]} content
  */
 const panelButton = (panel, click, ...content) =>
-  h(
-    "button",
-    { type: "button", class: "pill", "aria-controls": panel, "aria-expanded": "false", on: { click } },
-    ...content,
-  );
+  buttonTo(click, { class: "pill", "aria-controls": panel, "aria-expanded": "false" }, ...content);
 
 function mountParts() {
   mountSwitcher(byId("topbar-person"), store);

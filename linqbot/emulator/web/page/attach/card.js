@@ -1,6 +1,6 @@
 // The sheet with the person's contact card: shared with the line, or attached as a file.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { shareCard } from "../client/control.js";
@@ -42,7 +42,7 @@ export function openCardSheet(store, chat, addFiles) {
       h("label", { class: "sheet-field" }, "First name", firstName),
       h("label", { class: "sheet-field" }, "Last name", lastName),
     ),
-    h("button", { type: "button", class: "sheet-action", on: { click: share } }, "Share Name with the Bot"),
-    h("button", { type: "button", class: "sheet-action", on: { click: attach } }, "Attach as a File"),
+    buttonTo(share, { class: "sheet-action" }, "Share Name with the Bot"),
+    buttonTo(attach, { class: "sheet-action" }, "Attach as a File"),
   ]);
 }

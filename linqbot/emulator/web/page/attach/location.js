@@ -1,6 +1,6 @@
 // The sheet that shares a location with the bot, moves it, or stops sharing.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { shareLocation, stopLocation } from "../client/control.js";
@@ -51,10 +51,8 @@ export function openLocationSheet(store, chatId) {
   const shared = store.chats.get(chatId)?.locations?.find(({ handle }) => handle === store.me);
   if (shared) set(shared.latitude, shared.longitude);
   else set(PLACES[0][1], PLACES[0][2]);
-  const places = PLACES.map(([name, lat, long]) =>
-    h("button", { type: "button", class: "chip", on: { click: () => set(lat, long) } }, name),
-  );
-  const here = h("button", { type: "button", class: "chip", on: { click: () => useDevice(set) } }, "This device");
+  const places = PLACES.map(([name, lat, long]) => buttonTo(() => set(lat, long), { class: "chip" }, name));
+  const here = buttonTo(() => useDevice(set), { class: "chip" }, "This device");
   const duration = h(
     "select",
     {},
@@ -76,7 +74,7 @@ export function openLocationSheet(store, chatId) {
     h("div", { class: "known" }, places, here),
     h("div", { class: "sheet-fields" }, latitude, longitude),
     !shared && h("div", { class: "sheet-fields" }, h("label", { class: "sheet-field" }, "Share", duration)),
-    shared && h("button", { type: "button", class: "danger", on: { click: stop } }, "Stop Sharing"),
+    shared && buttonTo(stop, { class: "danger" }, "Stop Sharing"),
   ];
   const close = openSheet(shared ? "Your Location" : "Share Location", content, {
     label: shared ? "Move" : "Share",

@@ -1,6 +1,6 @@
 // The menu of the plus button: files, a voice memo, a poll, stickers, a location, a contact card.
 
-import { byId, h } from "../elements/dom.js";
+import { buttonTo, byId, h } from "../elements/dom.js";
 import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { listenForMenuKeys } from "../elements/menu-keys.js";
@@ -33,7 +33,7 @@ export function openAttachMenu(store, chat, files) {
       run();
     };
     const face = h("span", { class: `attach-face ${name}` }, icon(name));
-    return h("button", { type: "button", role: "menuitem", on: { click } }, face, label);
+    return buttonTo(click, { role: "menuitem" }, face, label);
   };
   listenForMenuKeys(menu);
   menu.append(...entriesOf(store, chat, files).map(button));

@@ -1,6 +1,6 @@
 // The sheet that makes a poll.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
@@ -31,12 +31,7 @@ export function openPollSheet(store, chatId) {
   }
 
   for (let i = 0; i < FEWEST; i += 1) addField();
-  const more = h(
-    "button",
-    { type: "button", class: "text-button", on: { click: () => addField().focus() } },
-    icon("plus"),
-    "Add an option",
-  );
+  const more = buttonTo(() => addField().focus(), { class: "text-button" }, icon("plus"), "Add an option");
 
   function send() {
     const options = fields().map((field) => field.value.trim());

@@ -1,6 +1,6 @@
 // The tray of stickers. A sticker is dragged onto a bubble; when the tray was opened for a bubble, a press is enough.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { keepingFocus, rememberFocus } from "../elements/focus.js";
 import { icon, iconButton, iconPicture } from "../elements/icons.js";
 import { succeeds, toast } from "../elements/toast.js";
@@ -96,9 +96,9 @@ export function openStickerTray(store, screen, target) {
   }
 
   function render() {
-    const more = h(
-      "button",
-      { type: "button", class: "more", "aria-label": "Sticker from a picture", on: { click: () => chooser.click() } },
+    const more = buttonTo(
+      () => chooser.click(),
+      { class: "more", "aria-label": "Sticker from a picture" },
       icon("plus"),
     );
     keepingFocus(grid, () => grid.replaceChildren(...[...own, ...DRAWN.map(drawn)].map(button), more));

@@ -1,6 +1,6 @@
 // Recording a voice memo with the microphone. Without a microphone, a recorded file can be chosen instead.
 
-import { byId, h } from "../elements/dom.js";
+import { buttonTo, byId, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
 import { toast } from "../elements/toast.js";
@@ -67,18 +67,12 @@ function showRecorder(onEnd) {
     keep = true;
     close();
   };
-  const stop = h(
-    "button",
-    {
-      type: "button",
-      class: "recorder-stop",
-      "aria-label": "Stop recording",
-      title: "Stop recording",
-      on: { click: done },
-    },
+  const stop = buttonTo(
+    done,
+    { class: "recorder-stop", "aria-label": "Stop recording", title: "Stop recording" },
     icon("stop"),
   );
-  const cancel = h("button", { type: "button", class: "text-button", on: { click: () => close() } }, "Cancel");
+  const cancel = buttonTo(() => close(), { class: "text-button" }, "Cancel");
   const bars = h("span", { class: "recorder-bars", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"), h("i"));
   const panel = h(
     "div",

@@ -1,6 +1,6 @@
 // A payment or a payment request as a card, with what the payer can do: pay, decline, or connect first.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { succeeds } from "../elements/toast.js";
 import * as control from "../client/control.js";
@@ -34,7 +34,7 @@ function actions(payment, me) {
   const step = nextStep(payment);
   if (!step) return null;
   const button = (/** @type {string} */ label, /** @type {string} */ cls, /** @type {() => Promise<unknown>} */ run) =>
-    h("button", { type: "button", class: cls, on: { click: () => succeeds(run()) } }, label);
+    buttonTo(() => succeeds(run()), { class: cls }, label);
   const first =
     step === "connect"
       ? button("Connect", "pay", () => control.connectPayments(me))

@@ -1,6 +1,6 @@
 // Polls: their options with the votes, and a field for another option.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, formTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { succeeds } from "../elements/toast.js";
 import * as control from "../client/control.js";
@@ -47,15 +47,9 @@ function pollOption(store, message, { option_id: optionId, text, voters: votes }
   };
   const bar = h("span", { class: "poll-bar", "aria-hidden": "true" });
   bar.style.setProperty("--share", String(total ? voters.length / total : 0));
-  return h(
-    "button",
-    {
-      type: "button",
-      class: `poll-option${isMine ? " mine" : ""}`,
-      "aria-pressed": String(isMine),
-      disabled,
-      on: { click: vote },
-    },
+  return buttonTo(
+    vote,
+    { class: `poll-option${isMine ? " mine" : ""}`, "aria-pressed": String(isMine), disabled },
     bar,
     h("span", { class: "poll-check" }, isMine && icon("check")),
     h("span", { class: "poll-text" }, text),
@@ -75,8 +69,7 @@ function optionForm(store, message) {
     "aria-label": "Add an option",
     maxlength: "100",
   });
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
+  const submit = async () => {
     const option = input.value.trim();
     if (!option) return;
     // Emptied before the call: the poll is made again when it has the option.
@@ -84,5 +77,5 @@ function optionForm(store, message) {
     if (!(await succeeds(control.addPollOption(store.me, message.id, option)))) input.value = option;
   };
   const add = h("button", { type: "submit", class: "text-button" }, "Add");
-  return h("form", { class: "poll-add", on: { submit } }, input, add);
+  return formTo(submit, { class: "poll-add" }, input, add);
 }

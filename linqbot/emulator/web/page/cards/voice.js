@@ -1,6 +1,6 @@
 // A voice memo: a play button, a waveform that fills, and the time.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 
 const BARS = 28;
@@ -37,11 +37,7 @@ export function voiceMemo(url, seed, fallback) {
     if (audio.paused) audio.play().catch(() => player.replaceWith(fallback()));
     else audio.pause();
   };
-  const button = h(
-    "button",
-    { type: "button", class: "voice-play", "aria-label": "Play audio message", on: { click: toggle } },
-    icon("play"),
-  );
+  const button = buttonTo(toggle, { class: "voice-play", "aria-label": "Play audio message" }, icon("play"));
   const wave = h("span", { class: "wave", "aria-hidden": "true" }, bars);
   const player = h("span", { class: "voice" }, button, wave, time, audio);
 

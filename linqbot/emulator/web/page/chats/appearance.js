@@ -1,6 +1,6 @@
 // The look of a conversation, as its members change it: the name and the icon of a group, and the background.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, formTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { succeeds } from "../elements/toast.js";
 import * as control from "../client/control.js";
@@ -50,7 +50,7 @@ function pictureButton(label, onChoose) {
     if (file) onChoose(file);
   });
   const click = () => input.click();
-  return [h("button", { type: "button", class: "chip", on: { click } }, icon("camera"), label), input];
+  return [buttonTo(click, { class: "chip" }, icon("camera"), label), input];
 }
 
 /**
@@ -66,25 +66,17 @@ export function groupForm(store, { id, name, group_chat_icon: picture }) {
     "aria-label": "Group name",
     value: name,
   });
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    succeeds(control.nameGroup(store.me, id, input.value.trim() || null));
-  };
+  const rename = () => succeeds(control.nameGroup(store.me, id, input.value.trim() || null));
   const setIcon = async (/** @type {File} */ file) =>
     succeeds(control.setGroupIcon(store.me, id, await filePart(file)));
   const removeIcon = () => succeeds(control.setGroupIcon(store.me, id, null));
   return [
-    h(
-      "form",
-      { class: "inline-form", on: { submit } },
-      input,
-      h("button", { type: "submit", class: "text-button" }, "Rename"),
-    ),
+    formTo(rename, { class: "inline-form" }, input, h("button", { type: "submit", class: "text-button" }, "Rename")),
     h(
       "div",
       { class: "known looks" },
       pictureButton("Group Icon", setIcon),
-      picture && h("button", { type: "button", class: "chip", on: { click: removeIcon } }, "Remove Icon"),
+      picture && buttonTo(removeIcon, { class: "chip" }, "Remove Icon"),
     ),
   ];
 }
@@ -106,14 +98,12 @@ export function backgroundChoices(store, { id, background }) {
     const name = [style, variant].filter(Boolean).join(" ").replaceAll("_", " ");
     const isOn =
       background?.type === type && background.variant === variant && (background.style ?? undefined) === style;
-    return h("button", {
-      type: "button",
+    return buttonTo(() => set({ type, variant, ...(style && { style }) }), {
       class: "swatch",
       title: name,
       "aria-label": name,
       "aria-pressed": String(isOn),
       dataset: { background: [type, style, variant].filter(Boolean).join("-") },
-      on: { click: () => set({ type, variant, ...(style && { style }) }) },
     });
   };
   const photo = async (/** @type {File} */ file) => set({ type: "photo", image: await filePart(file) });
@@ -133,7 +123,7 @@ export function backgroundChoices(store, { id, background }) {
       "div",
       { class: "known looks" },
       pictureButton("Photo", photo),
-      background && h("button", { type: "button", class: "chip", on: { click: () => set(null) } }, "No Background"),
+      background && buttonTo(() => set(null), { class: "chip" }, "No Background"),
     ),
   );
 }

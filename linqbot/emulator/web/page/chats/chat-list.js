@@ -1,7 +1,7 @@
 // The list of conversations.
 
 import { chatAvatar } from "../elements/avatars.js";
-import { byId, find, h } from "../elements/dom.js";
+import { buttonTo, byId, find, h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { reconcile } from "../elements/reconcile.js";
@@ -50,9 +50,9 @@ function rowElement(store, chat, { title, preview, time, unread, service }) {
   return h(
     "li",
     {},
-    h(
-      "button",
-      { type: "button", class: `chat-row${unread ? " unread" : ""}`, on: { click: open } },
+    buttonTo(
+      open,
+      { class: `chat-row${unread ? " unread" : ""}` },
       h("span", { class: "dot", role: unread ? "img" : null, "aria-label": unread ? `${unread} unread` : null }),
       chatAvatar(store, chat),
       h(
@@ -193,9 +193,9 @@ function hitElement(store, chat, message, { title, before, match, after }, time)
   return h(
     "li",
     {},
-    h(
-      "button",
-      { type: "button", class: "hit", on: { click: open } },
+    buttonTo(
+      open,
+      { class: "hit" },
       h("span", { class: "chat-head" }, h("strong", {}, title), h("time", {}, time)),
       h("span", { class: "chat-preview" }, before, h("mark", {}, match), after),
     ),

@@ -1,7 +1,7 @@
 // The details of a conversation: its members, its look, STOP, payments, leaving, and its id for developers.
 
 import { avatarIn, chatAvatar } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, formTo, h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { showVersion } from "../elements/reconcile.js";
 import { openSheet } from "../elements/sheet.js";
@@ -13,6 +13,7 @@ import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.j
 import { chatTitle, nameIn } from "../model/names.js";
 import { myCharges } from "../model/content/payments.js";
 import { backgroundChoices, groupForm } from "./appearance.js";
+import { handleField } from "./handle-field.js";
 
 /** @import { Member } from "../client/types.d.ts" */
 /** @import { ShownChat } from "../model/chats.js" */
@@ -66,15 +67,8 @@ function facts(chat) {
  * @param {string} chatId
  */
 function addForm(store, chatId) {
-  const input = h("input", {
-    type: "text",
-    inputmode: "email",
-    autocomplete: "off",
-    placeholder: "Phone number or e-mail address",
-    "aria-label": "Handle of the person to add",
-  });
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
+  const input = handleField("Handle of the person to add");
+  const submit = async () => {
     const text = input.value;
     const handle = normaliseHandle(text);
     if (!handle) {
@@ -85,12 +79,7 @@ function addForm(store, chatId) {
     input.value = "";
     if (!(await succeeds(control.join(store.me, chatId, handle)))) input.value = text;
   };
-  return h(
-    "form",
-    { class: "inline-form", on: { submit } },
-    input,
-    h("button", { type: "submit", class: "text-button" }, "Add"),
-  );
+  return formTo(submit, { class: "inline-form" }, input, h("button", { type: "submit", class: "text-button" }, "Add"));
 }
 
 /**
@@ -102,7 +91,7 @@ function leaveButton(store, chatId, onDone) {
   const click = async () => {
     if (await succeeds(control.leave(store.me, chatId))) onDone();
   };
-  return h("button", { type: "button", class: "danger", on: { click } }, icon("leave"), "Leave this Conversation");
+  return buttonTo(click, { class: "danger" }, icon("leave"), "Leave this Conversation");
 }
 
 /**
@@ -120,8 +109,8 @@ function stopSection(store, chat) {
     ? "You have opted out: Linq refuses the bot's messages to you. Any other text opts in again."
     : "Sends STOP. Linq then refuses the bot's messages to you until you write again.";
   const button = isOut
-    ? h("button", { type: "button", class: "sheet-action", on: { click: send("START") } }, "Send START")
-    : h("button", { type: "button", class: "danger", on: { click: send("STOP") } }, icon("hand"), "Send STOP");
+    ? buttonTo(send("START"), { class: "sheet-action" }, "Send START")
+    : buttonTo(send("STOP"), { class: "danger" }, icon("hand"), "Send STOP");
   return h("section", {}, button, h("p", { class: "hint under" }, note));
 }
 

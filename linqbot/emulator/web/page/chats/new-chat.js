@@ -1,7 +1,7 @@
 // The sheet for a new message: to which line, over which service, and who else is in the group.
 
 import { lineAvatar } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, formTo, h } from "../elements/dom.js";
 import { keepingFocus } from "../elements/focus.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
@@ -9,6 +9,7 @@ import { toast } from "../elements/toast.js";
 import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { lineName } from "../model/names.js";
 import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
+import { handleField } from "./handle-field.js";
 
 /** @import { Child } from "../elements/dom.js" */
 /** @import { Service } from "../client/types.d.ts" */
@@ -64,13 +65,7 @@ function groupPicker(store) {
   /** @type {Set<string>} */
   const others = new Set();
   const chips = h("div", { class: "chips" });
-  const input = h("input", {
-    type: "text",
-    inputmode: "email",
-    autocomplete: "off",
-    placeholder: "Phone number or e-mail address",
-    "aria-label": "Add a person to the group",
-  });
+  const input = handleField("Add a person to the group");
 
   function renderChips() {
     keepingFocus(chips, () => chips.replaceChildren(...[...others].map(chip)));
@@ -117,19 +112,11 @@ function groupPicker(store) {
     return true;
   }
 
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    addTyped();
-  };
-  const form = h(
-    "form",
-    { class: "inline-form", on: { submit } },
-    input,
-    h("button", { type: "submit", class: "text-button" }, "Add"),
-  );
+  const submit = h("button", { type: "submit", class: "text-button" }, "Add");
+  const form = formTo(addTyped, { class: "inline-form" }, input, submit);
   const known = store.people(rememberedPeople()).filter((handle) => handle !== store.me);
   const buttons = known.map((handle) =>
-    h("button", { type: "button", class: "chip", on: { click: () => add(handle) } }, icon("plus"), personName(handle)),
+    buttonTo(() => add(handle), { class: "chip" }, icon("plus"), personName(handle)),
   );
   const element = h(
     "fieldset",

@@ -2,12 +2,13 @@
 // tab can be the phone of a second person.
 
 import { avatar } from "../elements/avatars.js";
-import { find, h } from "../elements/dom.js";
+import { buttonTo, find, formTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { showVersion } from "../elements/reconcile.js";
 import { toast } from "../elements/toast.js";
 import { formatHandle, HANDLE_WANTED, normaliseHandle } from "../model/handles.js";
 import { personName, rememberedPeople, rememberPerson } from "../model/people.js";
+import { handleField } from "./handle-field.js";
 
 /** @import { Store } from "../model/store.js" */
 
@@ -19,17 +20,10 @@ const QUICK = 4; // people who can be chosen without opening the panel
  * @param {(handle: string) => void} onAdd
  */
 function addForm(store, onAdd) {
-  const number = h("input", {
-    type: "text",
-    inputmode: "email",
-    autocomplete: "off",
-    placeholder: "Phone number or e-mail address",
-    "aria-label": "Phone number or e-mail address",
-    required: true,
-  });
+  const number = handleField();
+  number.required = true;
   const name = h("input", { type: "text", placeholder: "Name (optional)", "aria-label": "Name", maxlength: "40" });
-  const submit = (/** @type {Event} */ event) => {
-    event.preventDefault();
+  const submit = () => {
     const handle = normaliseHandle(number.value);
     if (!handle || store.isLine(handle)) {
       toast(handle ? "This is a number of the bot, and a phone belongs to a person." : HANDLE_WANTED);
@@ -40,9 +34,9 @@ function addForm(store, onAdd) {
     name.value = "";
     onAdd(handle);
   };
-  return h(
-    "form",
-    { class: "add-person", on: { submit } },
+  return formTo(
+    submit,
+    { class: "add-person" },
     h("h2", {}, "Add a person"),
     number,
     name,
@@ -69,14 +63,9 @@ function personRow(handle, isMe, onChoose) {
     },
     icon("window"),
   );
-  const row = h(
-    "button",
-    {
-      type: "button",
-      class: "person-row",
-      "aria-current": isMe ? "true" : null,
-      on: { click: () => onChoose(handle) },
-    },
+  const row = buttonTo(
+    () => onChoose(handle),
+    { class: "person-row", "aria-current": isMe ? "true" : null },
     avatar(handle),
     h("span", { class: "member" }, h("strong", {}, name), name !== number && h("small", {}, number)),
     isMe && icon("check"),
@@ -91,12 +80,10 @@ function personRow(handle, isMe, onChoose) {
  */
 export function mountSwitcher(root, store) {
   const label = h("span", { class: "switcher-name" });
-  const button = h("button", {
-    type: "button",
+  const button = buttonTo(() => (panel.hidden ? open() : close()), {
     class: "switcher",
     "aria-haspopup": "dialog",
     "aria-expanded": "false",
-    on: { click: () => (panel.hidden ? open() : close()) },
   });
   const panel = h("div", {
     class: "switcher-panel",
@@ -166,9 +153,5 @@ export function mountSwitcher(root, store) {
  */
 function quickButton(handle, click) {
   const label = `Be ${personName(handle)}`;
-  return h(
-    "button",
-    { type: "button", class: "quick", "aria-label": label, title: label, on: { click } },
-    avatar(handle),
-  );
+  return buttonTo(click, { class: "quick", "aria-label": label, title: label }, avatar(handle));
 }

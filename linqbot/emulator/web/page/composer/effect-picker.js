@@ -1,7 +1,7 @@
 // The sheet "Send with effect", which a phone opens when the send button is held.
 
 import { SCENES } from "../effects/scenes.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
@@ -30,9 +30,9 @@ export function openEffectPicker(current, onChoose) {
  */
 function section(title, effects, current, choose) {
   const buttons = effects.map((name) =>
-    h(
-      "button",
-      { type: "button", "aria-pressed": String(name === current), on: { click: () => choose(name) } },
+    buttonTo(
+      () => choose(name),
+      { "aria-pressed": String(name === current) },
       icon(`effect-${name}`, "effect-face"),
       effectTitle(name),
       name === current && icon("check"),

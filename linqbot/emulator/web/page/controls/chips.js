@@ -1,7 +1,7 @@
 // The chips that show at all times what makes the emulator differ from an ordinary Linq: a moved clock and faults.
 
 import { removeFault, setFlagged, setOptOut } from "../client/conditions.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { iconButton } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
 import { succeeds } from "../elements/toast.js";
@@ -49,7 +49,7 @@ export function mountChips(root, store, toggleControls) {
  */
 export function noteElement({ key, text, off }, onOpen) {
   const label = onOpen
-    ? h("button", { type: "button", class: "condition-text", on: { click: onOpen } }, text)
+    ? buttonTo(onOpen, { class: "condition-text" }, text)
     : h("span", { class: "condition-text" }, text);
   const end = off && iconButton("close", off.label, () => succeeds(END[off.kind](off.id)));
   return h("span", { class: `condition${key === "clock" ? " clock" : ""}` }, label, end);

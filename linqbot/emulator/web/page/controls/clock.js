@@ -1,7 +1,7 @@
 // The clock: what it shows, and the buttons that move it forward.
 
 import { moveClock } from "../client/conditions.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, formTo, h } from "../elements/dom.js";
 import { succeeds, toast } from "../elements/toast.js";
 import { clockDifference, isMoved, span } from "../model/conditions.js";
 import { fullTime, now, toInputValue } from "../model/time.js";
@@ -25,7 +25,7 @@ export function mountClock(root, store, facts) {
   const next = button("Next send", () => nextDue() && move({ to: /** @type {string} */ (nextDue()) }));
   const date = h("input", { type: "datetime-local", step: "1", "aria-label": "Date and time to move to" });
   const go = h("button", { type: "submit", class: "pill" }, "Go");
-  const form = h("form", { class: "row", on: { submit: goToDate } }, date, go);
+  const form = formTo(goToDate, { class: "row" }, date, go);
   const plusHour = button("+1 hour", () => move({ advance_s: HOUR_S }));
   const plusDay = button("+1 day", () => move({ advance_s: DAY_S }));
   root.append(h("h3", {}, "Clock"), time, difference, h("div", { class: "row" }, plusHour, plusDay, next), form, note);
@@ -34,9 +34,7 @@ export function mountClock(root, store, facts) {
   /** The earliest scheduled send that is not due yet. */
   const nextDue = () => facts.value.scheduled?.find(({ due }) => Date.parse(due) > now().getTime())?.due;
 
-  /** @param {Event} event */
-  function goToDate(event) {
-    event.preventDefault();
+  function goToDate() {
     if (date.value) move({ to: new Date(date.value).toISOString() });
   }
 
@@ -85,4 +83,4 @@ const noteFor = (hasRunner) =>
  * @param {string} label
  * @param {() => unknown} onClick
  */
-const button = (label, onClick) => h("button", { type: "button", class: "pill", on: { click: onClick } }, label);
+const button = (label, onClick) => buttonTo(onClick, { class: "pill" }, label);

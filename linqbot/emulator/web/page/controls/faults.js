@@ -1,7 +1,7 @@
 // Faults: a form that switches one on, the list of those that are on, and the switches for opt-out and flagged lines.
 
 import { addFault, setFlagged, setOptOut } from "../client/conditions.js";
-import { h } from "../elements/dom.js";
+import { formTo, h } from "../elements/dom.js";
 import { reconcile } from "../elements/reconcile.js";
 import { succeeds } from "../elements/toast.js";
 import { CALLS, conditionNotes, EVENTS, FAULT_KINDS, newFault } from "../model/conditions.js";
@@ -73,9 +73,7 @@ function faultForm() {
     times.hidden = often.value !== "times";
   }
 
-  /** @param {Event} event */
-  function submit(event) {
-    event.preventDefault();
+  function submit() {
     const counts = { once: 1, times: times.valueAsNumber || 1, always: null };
     succeeds(
       addFault(
@@ -89,9 +87,9 @@ function faultForm() {
   }
 
   render();
-  return h(
-    "form",
-    { class: "fault-form", on: { submit } },
+  return formTo(
+    submit,
+    { class: "fault-form" },
     kind,
     about,
     h("div", { class: "row" }, which, other, secondsField),

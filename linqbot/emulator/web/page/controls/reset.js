@@ -1,7 +1,7 @@
 // Starting again: empties the emulator and, under `linqbot dev`, the bot's storage. It asks before.
 
 import { resetAll } from "../client/conditions.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { succeeds } from "../elements/toast.js";
 
 /** @import { Store } from "../model/store.js" */
@@ -11,10 +11,10 @@ import { succeeds } from "../elements/toast.js";
  * @param {Store} store
  */
 export function mountReset(root, store) {
-  const ask = h("button", { type: "button", class: "danger", on: { click: () => show(true) } }, "Empty everything …");
+  const ask = buttonTo(() => show(true), { class: "danger" }, "Empty everything …");
   const question = h("p");
-  const yes = h("button", { type: "button", class: "danger strong", on: { click: empty } }, "Empty");
-  const no = h("button", { type: "button", class: "pill", on: { click: () => show(false) } }, "Cancel");
+  const yes = buttonTo(empty, { class: "danger strong" }, "Empty");
+  const no = buttonTo(() => show(false), { class: "pill" }, "Cancel");
   const confirm = h("div", { class: "confirm", role: "alertdialog", "aria-label": "Empty everything", hidden: true });
   confirm.append(question, h("div", { class: "row" }, yes, no));
   const hint = h("p", { class: "hint" });

@@ -1,7 +1,7 @@
 // The bar over a conversation: back, the other side, and the inspector.
 
 import { chatAvatar } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon, iconButton } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { showVersion } from "../elements/reconcile.js";
@@ -25,14 +25,9 @@ export function showBar(bar, store, chat, toggleInspector, toggleControls) {
   const unread = store.myChats().filter((other) => other.id !== chat.id && store.unread(other) > 0).length;
   const { id, handles, group_chat_icon: picture, card } = chat;
   showVersion(bar, JSON.stringify([id, title, unread, handles, picture, card, store.me]), () => {
-    const who = h(
-      "button",
-      {
-        type: "button",
-        class: "who",
-        "aria-label": `Details of ${title}`,
-        on: { click: () => openDetails(store, chat) },
-      },
+    const who = buttonTo(
+      () => openDetails(store, chat),
+      { class: "who", "aria-label": `Details of ${title}` },
       chatAvatar(store, chat),
       h("span", { class: "who-name" }, h("span", {}, title), icon("down")),
     );
@@ -50,14 +45,9 @@ export function showBar(bar, store, chat, toggleInspector, toggleControls) {
  * @param {number} unread
  */
 function backButton(store, unread) {
-  return h(
-    "button",
-    {
-      type: "button",
-      class: "back",
-      "aria-label": unread ? `Back, ${unread} unread conversations` : "Back",
-      on: { click: () => store.go({ view: "list" }) },
-    },
+  return buttonTo(
+    () => store.go({ view: "list" }),
+    { class: "back", "aria-label": unread ? `Back, ${unread} unread conversations` : "Back" },
     icon("back"),
     unread > 0 && h("span", { class: "badge" }, String(unread)),
   );

@@ -1,6 +1,6 @@
 // The strip under the conversation's bar: a request for the person's location, and that it is being shared.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { showVersion } from "../elements/reconcile.js";
@@ -56,4 +56,4 @@ function stripContent(store, chat, onChange) {
  * @param {string} label
  * @param {() => unknown} click
  */
-const button = (label, click) => h("button", { type: "button", class: "text-button", on: { click } }, label);
+const button = (label, click) => buttonTo(click, { class: "text-button" }, label);

@@ -1,7 +1,7 @@
 // The transcript as items of `reconcile`: times, messages, their status, typing dots.
 
 import { chatAvatar } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { messagesBetween, messagesOf, nextService, others, placeOf } from "../model/chats.js";
 import { formatHandle } from "../model/handles.js";
 import { chatTitle } from "../model/names.js";
@@ -163,10 +163,11 @@ function greetingItem(store, chat) {
  * @param {() => void} click
  * @returns {Item}
  */
-function moreItem(key, label, click) {
-  const props = { type: "button", class: "text-button earlier", on: { click } };
-  return { key, version: "", build: () => h("button", props, label) };
-}
+const moreItem = (key, label, click) => ({
+  key,
+  version: "",
+  build: () => buttonTo(click, { class: "text-button earlier" }, label),
+});
 
 /**
  * @param {string} key The key of what the time stands over.

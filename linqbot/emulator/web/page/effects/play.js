@@ -1,7 +1,7 @@
 // Playing message effects. Screen effects are painted on a canvas over the phone's screen, bubble effects are CSS
 // animations. An effect plays once when its message arrives, and again on request.
 
-import { h, prefersReducedMotion } from "../elements/dom.js";
+import { buttonTo, h, prefersReducedMotion } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { BUBBLE_EFFECTS, effectTitle } from "../model/content/effect-names.js";
@@ -160,8 +160,8 @@ function animate(context, { width, height }, { seconds, paint }) {
  */
 export function effectCaption(name, isOwn, replay) {
   const label = `Replay ${effectTitle(name)}`;
-  const props = { type: "button", class: "replay", "aria-label": label, title: label, on: { click: replay } };
-  const button = name !== "invisible" && h("button", props, icon("replay"), "Replay");
+  const props = { class: "replay", "aria-label": label, title: label };
+  const button = name !== "invisible" && buttonTo(replay, props, icon("replay"), "Replay");
   if (!isOwn && !button) return null;
   return h("p", { class: "fine effect-caption" }, isOwn && `Sent with ${effectTitle(name)}`, button);
 }

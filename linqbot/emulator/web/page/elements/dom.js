@@ -32,6 +32,29 @@ export function h(tag, { on, dataset, ...attributes } = {}, ...children) {
 }
 
 /**
+ * Make a button.
+ * @param {(event: MouseEvent) => unknown} click
+ * @param {Omit<Props, "on">} props
+ * @param {(Child | Child[])[]} content
+ */
+export const buttonTo = (click, props, ...content) =>
+  h("button", { type: "button", ...props, on: { click } }, ...content);
+
+/**
+ * Make a form that the page itself submits.
+ * @param {() => unknown} submit
+ * @param {Omit<Props, "on">} props
+ * @param {(Child | Child[])[]} content
+ */
+export function formTo(submit, props, ...content) {
+  const listener = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    submit();
+  };
+  return h("form", { ...props, on: { submit: listener } }, ...content);
+}
+
+/**
  * @param {HTMLElement} node
  * @param {string} name
  * @param {Attribute} value

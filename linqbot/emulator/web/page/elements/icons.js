@@ -1,6 +1,6 @@
 // The drawings of icons.svg.
 
-import { h } from "./dom.js";
+import { buttonTo, h } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -35,11 +35,7 @@ export function icon(name, cls = "") {
  */
 export function iconButton(name, label, onClick, cls = "") {
   const classes = `icon-button ${cls}`.trim();
-  return h(
-    "button",
-    { type: "button", class: classes, "aria-label": label, title: label, on: { click: onClick } },
-    icon(name),
-  );
+  return buttonTo(onClick, { class: classes, "aria-label": label, title: label }, icon(name));
 }
 
 /**

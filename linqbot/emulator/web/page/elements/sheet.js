@@ -1,6 +1,6 @@
 // A sheet that slides up over the phone's screen.
 
-import { find, h } from "./dom.js";
+import { buttonTo, find, h } from "./dom.js";
 import { rememberFocus } from "./focus.js";
 import { openOverlay } from "./overlay.js";
 
@@ -38,5 +38,4 @@ export function openSheet(title, content, action) {
  * @param {string} cls Further classes.
  * @param {() => unknown} onClick
  */
-const textButton = (label, cls, onClick) =>
-  h("button", { type: "button", class: `text-button ${cls}`.trim(), on: { click: onClick } }, label);
+const textButton = (label, cls, onClick) => buttonTo(onClick, { class: `text-button ${cls}`.trim() }, label);

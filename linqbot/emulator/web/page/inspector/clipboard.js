@@ -1,6 +1,6 @@
 // Buttons that copy a text.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { messageOf } from "../elements/toast.js";
 
@@ -14,7 +14,7 @@ const SHOWN_MS = 8000;
 export function copyButton(label, make) {
   const text = h("span", {}, label);
   const note = h("span", { class: "copy-note", role: "status" });
-  const button = h("button", { type: "button", class: "pill small", on: { click: copy } }, icon("copy"), text);
+  const button = buttonTo(copy, { class: "pill small" }, icon("copy"), text);
 
   /** @param {string} message */
   function say(message) {

@@ -2,7 +2,7 @@
 // receipts that belong to it.
 
 import { fetchTest } from "../client/control.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
 import { preciseTime } from "../model/time.js";
@@ -181,8 +181,7 @@ function actions({ showMessage }, exchange) {
   return h(
     "div",
     { class: "actions" },
-    messageId &&
-      h("button", { type: "button", class: "pill small", on: { click: show } }, icon("reply"), "Show on the phone"),
+    messageId && buttonTo(show, { class: "pill small" }, icon("reply"), "Show on the phone"),
     exchange.deliveries.some(({ data }) => data.repeatable) &&
       copyButton("Copy as pytest", () => fetchTest("deliveries", eventId ?? "")),
   );

@@ -1,6 +1,6 @@
 // The filters of the inspector: what to list, a search, only failures, only the open chat.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 
 /** @typedef {"exchange" | "delivery" | "call"} Kind */
 /** @typedef {{ kind: Kind, query: string, failed: boolean, here: boolean }} Filters */
@@ -44,7 +44,7 @@ export function makeFilters(onChange, onClear) {
       "div",
       { class: "inspector-kinds" },
       h("div", { class: "segments", role: "group", "aria-label": "Kind" }, buttons),
-      h("button", { type: "button", class: "text-button", on: { click: onClear } }, "Clear"),
+      buttonTo(onClear, { class: "text-button" }, "Clear"),
     ),
     search,
     h("label", {}, failed, "Failed only"),

@@ -1,6 +1,6 @@
 // The inspector: what the bot did with every message, with the webhooks and the calls behind it, as it happens.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { iconButton } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
 import { exchangesOf } from "../model/exchanges.js";
@@ -39,7 +39,7 @@ export function mountInspector(root, store) {
   const list = h("ol", { class: "exchanges", "aria-label": "Exchanges" });
   const rows = h("ol", { class: "traces flat", "aria-label": "Webhooks and calls" });
   const empty = h("p", { class: "empty" });
-  const more = h("button", { type: "button", class: "text-button more", on: { click: showMore } }, "");
+  const more = buttonTo(showMore, { class: "text-button more" }, "");
   const scroll = h("div", { class: "inspector-scroll" }, list, rows, empty, more);
   const close = iconButton("close", "Close the inspector", toggle);
   const moveFocus = movingFocus(root, close);

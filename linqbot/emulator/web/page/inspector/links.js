@@ -1,7 +1,6 @@
 // The links between the messages on the phone and the exchanges of the inspector, both ways.
 
-import { byId } from "../elements/dom.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, byId } from "../elements/dom.js";
 import { briefly, isFailed } from "./outcome.js";
 
 /** @import { Exchange } from "../model/exchanges.js" */
@@ -86,7 +85,7 @@ export function linkWithPhone(store, { exchanges, reveal }) {
     old?.remove();
     const click = () => inspect(article.dataset.id ?? "");
     const title = "Show in the inspector";
-    if (text) article.append(h("button", { type: "button", class: kind, title, on: { click } }, text));
+    if (text) article.append(buttonTo(click, { class: kind, title }, text));
   }
 
   store.onInspect(inspect);

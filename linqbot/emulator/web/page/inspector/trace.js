@@ -1,7 +1,7 @@
 // One row of the inspector: a webhook or a call, in a line that opens to show everything that was sent and answered.
 
 import { fetchDeliveries } from "../client/control.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { messageOf } from "../elements/toast.js";
 import { sentMessageId } from "../model/exchanges.js";
@@ -40,7 +40,7 @@ export function traceItem(trace, showMessage) {
   if (!messageId) return h("li", {}, details);
   const label = "Show the message on the phone";
   const click = () => showMessage(messageId);
-  const button = h("button", { type: "button", class: "to-message", "aria-label": label, title: label, on: { click } });
+  const button = buttonTo(click, { class: "to-message", "aria-label": label, title: label });
   button.append(icon("reply"));
   return h("li", {}, details, button);
 }

@@ -1,6 +1,6 @@
 // The line "Edited" under a message. Pressed, it shows the texts before each edit.
 
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { clockTime } from "../model/time.js";
 
 /** @import { Message } from "../client/types.d.ts" */
@@ -18,7 +18,6 @@ export function editedLine({ earlier = [] }) {
     button.setAttribute("aria-expanded", String(!texts.hidden));
     button.textContent = texts.hidden ? "Edited" : "Hide Edits";
   };
-  const props = { type: "button", class: "fine edited", "aria-expanded": "false", on: { click: toggle } };
-  const button = h("button", props, "Edited");
+  const button = buttonTo(toggle, { class: "fine edited", "aria-expanded": "false" }, "Edited");
   return [button, texts];
 }

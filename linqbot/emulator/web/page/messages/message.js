@@ -4,7 +4,7 @@ import { paymentCard } from "../cards/payments.js";
 import { pollCard } from "../cards/polls.js";
 import { effectCaption, play } from "../effects/play.js";
 import { avatarIn } from "../elements/avatars.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { later } from "../elements/later.js";
 import { senderOf } from "../model/chats.js";
@@ -75,11 +75,7 @@ function actionRow(view, message, index, bubble) {
   };
   listenForTapback(wrap, open);
   const label = "React or reply";
-  const button = h(
-    "button",
-    { type: "button", class: "react-button", "aria-label": label, title: label, on: { click: open } },
-    icon("smile"),
-  );
+  const button = buttonTo(open, { class: "react-button", "aria-label": label, title: label }, icon("smile"));
   return h("div", { class: "row" }, wrap, button, index === 0 && inspectButton(view.store, message));
 }
 
@@ -90,11 +86,7 @@ function actionRow(view, message, index, bubble) {
 function inspectButton(store, { id }) {
   const click = () => store.inspect(id);
   const label = "Show in the inspector";
-  return h(
-    "button",
-    { type: "button", class: "inspect-button", "aria-label": label, title: label, on: { click } },
-    icon("inspect"),
-  );
+  return buttonTo(click, { class: "inspect-button", "aria-label": label, title: label }, icon("inspect"));
 }
 
 /**
@@ -141,14 +133,9 @@ function quote({ store, chat, openThread }, message, { message_id: id, part_inde
   const author = original ? nameIn(store, chat, senderOf(original)) : "";
   const side = original && store.isOwn(original) ? "from-own" : "from-other";
   const text = original ? quotedText(original, index) : "Message not available";
-  return h(
-    "button",
-    {
-      type: "button",
-      class: `quote ${side}`,
-      title: "Open the thread",
-      on: { click: () => openThread?.(rootOf(chat, message.id)) },
-    },
+  return buttonTo(
+    () => openThread?.(rootOf(chat, message.id)),
+    { class: `quote ${side}`, title: "Open the thread" },
     h("span", { class: "quote-author" }, author),
     h("span", { class: "quote-text" }, text),
   );
@@ -163,7 +150,7 @@ function repliesLine({ chat, openThread }, { id }) {
   const count = replyCount(chat, id);
   if (!count || !openThread) return null;
   const label = `${count} ${count === 1 ? "Reply" : "Replies"}`;
-  return h("button", { type: "button", class: "fine replies", on: { click: () => openThread(id) } }, label);
+  return buttonTo(() => openThread(id), { class: "fine replies" }, label);
 }
 
 /**

@@ -1,6 +1,6 @@
 // The picker over a bubble: tapbacks, emoji, and the menu with reply, sticker, copy, edit and undo.
 
-import { byId, find, h } from "../elements/dom.js";
+import { buttonTo, byId, find, h } from "../elements/dom.js";
 import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { listenForMenuKeys } from "../elements/menu-keys.js";
@@ -112,15 +112,7 @@ function tapbackRow(mine, choose) {
     "div",
     { class: "emoji-row", hidden: true },
     EMOJI.map((emoji) =>
-      h(
-        "button",
-        {
-          type: "button",
-          "aria-label": `React with ${emoji}`,
-          on: { click: choose({ type: "custom", custom_emoji: emoji }) },
-        },
-        emoji,
-      ),
+      buttonTo(choose({ type: "custom", custom_emoji: emoji }), { "aria-label": `React with ${emoji}` }, emoji),
     ),
   );
   const showMore = () => {
@@ -128,22 +120,20 @@ function tapbackRow(mine, choose) {
     moreButton.setAttribute("aria-expanded", String(!more.hidden));
   };
   const buttons = Object.entries(TAPBACKS).map(([type, label]) =>
-    h(
-      "button",
+    buttonTo(
+      choose({ type }),
       {
-        type: "button",
         class: type,
         "aria-label": label,
         title: label,
         "aria-pressed": String(mine.some((reaction) => reaction.type === type)),
-        on: { click: choose({ type }) },
       },
       icon(type),
     ),
   );
-  const moreButton = h(
-    "button",
-    { type: "button", class: "more", "aria-label": "More emoji", "aria-expanded": "false", on: { click: showMore } },
+  const moreButton = buttonTo(
+    showMore,
+    { class: "more", "aria-label": "More emoji", "aria-expanded": "false" },
     icon("smile"),
   );
   return h("div", { class: "tapback-picker" }, h("div", { class: "tapback-row" }, buttons, moreButton), more);
@@ -159,7 +149,7 @@ function contextMenu({ value }, closing, { onReply, onSticker, onEdit, onUndo },
   /** @type {(name: string, label: string, run: () => unknown, about?: string) => HTMLElement} */
   const entry = (name, label, run, about) => {
     const words = h("span", {}, label, about && h("small", {}, about));
-    return h("button", { type: "button", role: "menuitem", on: { click: closing(run) } }, words, icon(name));
+    return buttonTo(closing(run), { role: "menuitem" }, words, icon(name));
   };
   return h(
     "div",

@@ -1,6 +1,6 @@
 // A thread by itself: the message that began it, all replies, and a field for one more.
 
-import { byId, find, h } from "../elements/dom.js";
+import { buttonTo, byId, find, formTo, h } from "../elements/dom.js";
 import { rememberFocus } from "../elements/focus.js";
 import { icon } from "../elements/icons.js";
 import { openOverlay } from "../elements/overlay.js";
@@ -33,8 +33,7 @@ export function openThread(viewNow, rootId, { send, jumpTo }) {
     "aria-label": "Reply in this thread",
     autocomplete: "off",
   });
-  const submit = async (/** @type {Event} */ event) => {
-    event.preventDefault();
+  const submit = async () => {
     const text = field.value.trim();
     const root = viewNow()?.chat.messages.get(rootId);
     if (!text || !root) return;
@@ -47,20 +46,14 @@ export function openThread(viewNow, rootId, { send, jumpTo }) {
     }
   };
   const sendButton = h("button", { type: "submit", class: "send", "aria-label": "Send reply" }, icon("send"));
-  const form = h("form", { class: "thread-form imessage", on: { submit } }, field, sendButton);
-  const back = h("button", { type: "button", class: "text-button", on: { click: () => close() } }, "Done");
-  const show = h(
-    "button",
-    {
-      type: "button",
-      class: "text-button",
-      on: {
-        click: () => {
-          close();
-          jumpTo(rootId);
-        },
-      },
+  const form = formTo(submit, { class: "thread-form imessage" }, field, sendButton);
+  const back = buttonTo(() => close(), { class: "text-button" }, "Done");
+  const show = buttonTo(
+    () => {
+      close();
+      jumpTo(rootId);
     },
+    { class: "text-button" },
     "Show in Chat",
   );
   const content = [h("header", { class: "thread-head" }, back, show), list, form];

@@ -1,7 +1,7 @@
 // The sheet that saves the open conversation as a file.
 
 import { fetchTest } from "../client/control.js";
-import { h } from "../elements/dom.js";
+import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { openSheet } from "../elements/sheet.js";
 import { succeeds, toast } from "../elements/toast.js";
@@ -65,12 +65,7 @@ function saveButton(name, label, save) {
     button.disabled = false;
     button.focus();
   };
-  const button = h(
-    "button",
-    { type: "button", class: "sheet-action with-icon", on: { click } },
-    icon(name),
-    h("span", {}, label),
-  );
+  const button = buttonTo(click, { class: "sheet-action with-icon" }, icon(name), h("span", {}, label));
   return button;
 }
 
