@@ -15,7 +15,6 @@ import { replyCount, rootOf } from "../model/threads.js";
 import { clockTime, now } from "../model/time.js";
 import { isUnsent, UNDO_MS, unsend } from "../model/content/unsent.js";
 import { partBubble, shape } from "./bubble.js";
-import { editedLine } from "./history.js";
 import { listenForTapback } from "./tapbacks.js";
 
 /** @import { Composer } from "../composer/composer.js" */
@@ -222,6 +221,26 @@ export function messageArticle(view, message) {
   if (effect?.name) article.append(effectCaption(effect.name, isOwn, () => play(effect.name, article, screen)) ?? "");
   if (message.edits) article.append(...editedLine(message));
   return article;
+}
+
+/**
+ * Make the line "Edited" under a message. Pressed, it shows the texts before each edit.
+ * @param {Message} message
+ */
+function editedLine({ earlier = [] }) {
+  if (earlier.length === 0) return [h("p", { class: "fine edited" }, "Edited")];
+  const texts = h(
+    "ol",
+    { class: "edit-history", "aria-label": "Earlier texts", hidden: true },
+    earlier.map(({ text, until }) => h("li", {}, h("span", {}, text), h("small", {}, `until ${clockTime(until)}`))),
+  );
+  const toggle = () => {
+    texts.hidden = !texts.hidden;
+    button.setAttribute("aria-expanded", String(!texts.hidden));
+    button.textContent = texts.hidden ? "Edited" : "Hide Edits";
+  };
+  const button = buttonTo(toggle, { class: "fine edited", "aria-expanded": "false" }, "Edited");
+  return [button, texts];
 }
 
 /**
