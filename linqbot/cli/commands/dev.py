@@ -224,7 +224,7 @@ async def _dev(
         events = await begin()
         if events is not None:
             _print_ready(bot, events, again=tried.is_set())
-        elif not (bot.is_stopping or bot.is_ending()):  # else another file was saved meanwhile, or Ctrl-C has ended it
+        elif not bot.is_ending():  # else Ctrl-C has ended it
             _print_not_started(bot, waits=watched is not None)
         tried.set()
 

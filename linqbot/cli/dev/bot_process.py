@@ -165,33 +165,30 @@ class BotProcess:
         self.accept()
 
     async def keep_up(self, begin: Callable[[], Awaitable[object]], watched: Path | None) -> None:
-        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled."""
+        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled.
+
+        A save during a start cancels `begin`: the file of before may never end loading.
+        """
         saves = _saves_in(watched)
         while True:
-            saved = asyncio.ensure_future(anext(saves))
+            saved = start = asyncio.ensure_future(anext(saves))
             try:
                 async with self.changing:
                     await self.stop()
-                    await self._begun(begin, saved)
+                    start = asyncio.ensure_future(begin())
+                    await asyncio.wait({saved, start}, return_when=asyncio.FIRST_COMPLETED)
+                    if start.done():
+                        await start
+                    else:
+                        start.cancel()
+                        await asyncio.wait({start})
+                        await self.stop()
                 await saved
             finally:
-                saved.cancel()
-                await asyncio.wait({saved})
+                for each in (saved, start):
+                    each.cancel()
+                await asyncio.wait({saved, start})
             self.prepares = True
-
-    async def _begun(self, begin: Callable[[], Awaitable[object]], saved: asyncio.Future[object]) -> None:
-        """Let `begin` start the bot. A file that is saved meanwhile ends the start: the one before may never end loading."""
-        start = asyncio.ensure_future(begin())
-        try:
-            while not start.done():
-                await asyncio.wait({saved, start}, return_when=asyncio.FIRST_COMPLETED)
-                if saved.done() and not start.done():
-                    await self.stop()
-                    self.refuse()  # the question for its needs waits there too
-            await start
-        finally:
-            start.cancel()
-            await asyncio.wait({start})
 
     async def _watch(self, process: asyncio.subprocess.Process, on_end: Callable[[int], None]) -> None:
         """Refuse connections once a process has ended that was not stopped, until the next start or stop."""

@@ -175,8 +175,6 @@ class Tunnel:
 
 async def _begin(bot: BotProcess, source: EventSource) -> None:
     needs = await bot.begin()
-    if needs is None and bot.is_stopping:
-        return  # another file was saved meanwhile
     if needs is None:
         click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
     elif trouble := await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"])):

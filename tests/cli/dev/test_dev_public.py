@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from cli.practice import ALWAYS, Account
 from cli.running.broken_proxies import Crooked, proxying
+from patience import PATIENCE_S
 from ports import free_port
 from typed_command import shown
+
+from linqbot.cli.dev import public
+from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.ops.subscriptions import Handled
+from linqbot.settings import Settings
 
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
 
@@ -89,6 +98,54 @@ def test_a_subscription_that_dev_did_not_create_is_not_changed(
     assert trying.end() == 2
     assert f"linqbot connect remove {theirs['id']}" in trying.said()
     assert [one["id"] for one in account.subscriptions()] == [theirs["id"]]
+
+
+class Started(BotProcess):
+    """A bot that starts at once, without a process."""
+
+    async def begin(self) -> dict[str, Any]:
+        return {"types": [], "everything": False}
+
+
+class SlowAtFirst:
+    """A way for events to reach the bot, for which Linq does not answer before a file of the bot is saved."""
+
+    lines = "+12025550100"
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.asked = 0
+
+    async def open(self) -> None: ...
+
+    async def pass_on(self) -> None: ...
+
+    async def remove(self) -> None: ...
+
+    async def sync(self, _: Handled) -> None:
+        self.asked += 1
+        while self.asked == 1:
+            self.file.write_text(f"# {time.monotonic()}")
+            await asyncio.sleep(0.05)
+
+
+async def test_a_save_while_linq_is_asked_starts_the_bot_again_and_only_a_start_that_is_over_says_where_to_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = SlowAtFirst(tmp_path / "bot.py")
+    running = asyncio.create_task(
+        public.run(Started("bot.py", "", 0, tmp_path), Settings(api_key="key"), lambda _: source, tmp_path)
+    )
+    said = ""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while "Text your bot" not in said:
+                await asyncio.sleep(0.01)
+                said += capsys.readouterr().err
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert source.asked > 1
 
 
 def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Account, subtests: pytest.Subtests) -> None:
