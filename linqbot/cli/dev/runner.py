@@ -55,6 +55,9 @@ LONGEST_S = 60.0
 
 LOOK_S = 0.01
 
+NOT_RUNNING: Final[dict[str, Any]] = {"available": True, "is_running": False}
+"""What the page shows of the storage of a bot that does not run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -221,10 +224,14 @@ class DevRunner:
                 yield storage
 
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
+        process = self._process
+        if process.is_stopping or not process.was_up:
+            # The lock is held until the bot has started, and a file may never end loading.
+            return NOT_RUNNING
         chat = self._emulator.state.chats.get(chat_id or "")
         async with self._storage() as storage:
             if storage is None:
-                return {"available": True, "is_running": False}
+                return NOT_RUNNING
             return await everything(storage, chat_id, list(chat.people) if chat else [])
 
     async def run_again(self, event_id: str) -> None:

@@ -174,8 +174,8 @@ def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_sho
 
 def test_what_the_bot_does_while_it_does_not_run_is_said_and_a_restart_needs_no_running_bot(page: Page) -> None:
     written = page.write("one", "one 1")
-    page.file.write_text("1 / 0\n")
-    page.until(lambda: page.stored(written["chat_id"]) == {"available": True, "is_running": False})
+    page.save("1 / 0\n")
+    assert page.stored(written["chat_id"]) == {"available": True, "is_running": False}
     page.post("run-again", 409, message_id=written["message_id"])
     page.post("restart", 201, message_id=written["message_id"])
     page.save(BOT)

@@ -12,12 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
-from patience import until
+from patience import PATIENCE_S, until
 from ports import free_port
 from signed import SECRET
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import bots_socket, end
+from linqbot.cli.dev.runner import DevRunner
+from linqbot.emulator.emulator import Emulator
 
 CODE = """
 from linqbot import Bot, {event}
@@ -62,7 +64,9 @@ async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tm
 
 @pytest.mark.process
 @pytest.mark.slow
-async def test_a_file_that_never_ends_loading_is_loaded_again_when_it_is_saved(tmp_path: Path) -> None:
+async def test_a_file_that_never_ends_loading_is_not_waited_for_by_the_page_and_is_loaded_again_when_it_is_saved(
+    tmp_path: Path,
+) -> None:
     file, loading, is_up = tmp_path / "bot.py", tmp_path / "loading", asyncio.Event()
     file.write_text(f"open({str(loading)!r}, 'w').close()\nwhile True: pass\n")
     with bots_socket() as (port, bound):
@@ -74,13 +78,17 @@ async def test_a_file_that_never_ends_loading_is_loaded_again_when_it_is_saved(t
                 is_up.set()
 
         keeping = asyncio.create_task(bot.keep_up(begin, tmp_path))
+        page = DevRunner(Emulator(), bot, begin)
         try:
             await until(loading.exists)
+            async with asyncio.timeout(PATIENCE_S):
+                assert await page.stored(None) == {"available": True, "is_running": False}
             file.write_text(CODE.format(event="MessageReceived"))
             await until(is_up.is_set)
         finally:
             keeping.cancel()
             await asyncio.wait({keeping})
+            await page.aclose()
             await bot.aclose()
 
 
