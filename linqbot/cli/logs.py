@@ -188,7 +188,7 @@ def _write_traceback(out: TextIO, exc_info: ExcInfo, *, full: bool) -> None:
 _ENDS: Final = ("turn.failed", "turn.deferred", "turn.dead_lettered", "turn.refused", "turn.state_conflict")
 LINES_OF_DEV: Final = ("bot.started", "bot.stopped", "event.ignored", "event.unmatched", *_ENDS)
 """What `linqbot dev` prints itself: starts and stops, the ends of turns, and why no handler took an event."""
-LINES_OF_DRY_RUNS: Final = ("chat.opted_out", *_ENDS)
+LINES_OF_DRY_RUNS: Final = ("chat.opted_out", "turn.lease_lost", *_ENDS)
 """What is not true in a dry run, of which nothing is stored."""
 
 

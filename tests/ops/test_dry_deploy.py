@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,19 @@ import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import delivery, text_body
 from one_handler import says
+from patience import PATIENCE_S
 from pydantic import BaseModel
 from simulated_crash import begun
 
 from linqbot import Bot, Context, LinqApiError, MessageReceived, contains, muted
 from linqbot.client.call import ApiResponse
 from linqbot.content.streaming import PaceName
+from linqbot.errors import StorageUnavailable
 from linqbot.features.handoff import RELAY_STEP
 from linqbot.linq.events.delivery import Joined
 from linqbot.ops.dry_runs.dry_deploy import loaded
 from linqbot.storage.journal import JournalEntry
+from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.upkeep import Selection
 
 
@@ -452,6 +457,76 @@ async def test_only_the_newest_deliveries_and_those_of_a_handler_are_compared(da
     assert (await day.compared(day.bot, limit=2)).counts == {"same": 2}
     name = menu.__qualname__
     assert (await day.compared(day.bot, handler=name)).counts == {"same": 2}
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[sqlite3.Connection]]:
+    """The databases in memory that are opened from now on. The garbage collector closes none of them."""
+    MemoryStorage()  # opens the one that all are copies of
+    found, connect = list[sqlite3.Connection](), sqlite3.connect
+
+    def noted(name: str, **how: Any) -> sqlite3.Connection:
+        db: sqlite3.Connection = connect(name, **how)
+        found.extend([db] if name == ":memory:" else [])
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    gc.disable()
+    yield found
+    gc.enable()
+
+
+async def test_each_run_frees_its_database_however_it_ends(
+    day: Day, opened: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, hangs = threading.Event(), asyncio.Event()
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"{await ctx.ask('How many?', kind=int)} people.")
+
+    def fail(message: MessageReceived) -> bool:
+        raise ValueError
+
+    def stuck() -> Bot:
+        bot = Bot(read=False, typing=False)
+
+        @bot.on_message(deadline_s=0.01)
+        def wait(message: MessageReceived, ctx: Context) -> None:
+            goes_on.wait(PATIENCE_S)
+
+        return bot
+
+    async def hang(message: MessageReceived, ctx: Context) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    async def away(scope: str) -> dict[str, bytes]:
+        raise StorageUnavailable("It is away.")
+
+    day.deploy(ask)
+    await day.say("hi", "a few", "4")
+    broken = Bot(read=False, typing=False)
+    broken.on_message(fail, during_ask=True)(echo)
+    for new in (ask, broken, stuck()):
+        await day.compared(new)
+    running = asyncio.create_task(day.compared(hang))
+    await hangs.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    monkeypatch.setattr(day.storage, "load", away)
+    with pytest.raises(StorageUnavailable):
+        await day.compared(counting("Hi"))
+    goes_on.set()
+    assert len(opened) > 5
+    assert [db for db in opened if is_open(db)] == []
+
+
+def is_open(db: sqlite3.Connection) -> bool:
+    try:
+        db.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return False
+    return True
 
 
 def test_two_versions_of_a_bot_import_their_own_modules(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from linqbot.engine.call_lookup import was_muted
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.errors import Suspended
+from linqbot.errors import LeaseLost, Suspended
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import AskRecord, order, record_of
 from linqbot.features.later import CANCEL, KIND
@@ -116,6 +116,7 @@ class DryTurn(MemoryStorage):
         self._scopes: set[str] = set()
         self._shown: set[tuple[str, str]] = set()
         self._is_over = False
+        self._is_closed = False
 
     def cut(self, what: str) -> NoReturn:
         self.missing = self.missing or what
@@ -240,11 +241,14 @@ class DryTurn(MemoryStorage):
         outcome: Any = {name: value for name, value in record.outcome.items() if name not in ("by", "at")}
         return order(conversation, question.n, outcome, name=self.answered_by, now=at)
 
-    def close(self) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
+        self._is_closed = True
         self._writer.db.close()
 
     async def finish(self, lease: Lease, commit: Commit) -> None:
+        if self._is_closed:
+            raise LeaseLost("The run has ended.")  # any other error would be retried for ever
         await super().finish(lease, commit)
         self.outcome = commit.outcome
 

@@ -84,7 +84,7 @@ class DryWorld:
         self._storage = storage
         self._kept = KeptChats(storage)
         self._reads = reads
-        self._stuck: list[asyncio.Task[None]] = []
+        self._stuck: list[asyncio.Task[None]] = []  # the turns that did not end
         self._has_stuck_thread = False
         self.has_start_handlers = any(router.start_handlers for router in bot.routers())
 
@@ -94,7 +94,11 @@ class DryWorld:
         Args:
             without_past: See `DryTurn`.
         """
-        run = DryTurn(turn, self._storage, self._clock, without_past=without_past)
+        async with DryTurn(turn, self._storage, self._clock, without_past=without_past) as run:
+            return await self._result(run)
+
+    async def _result(self, run: DryTurn) -> RunResult:
+        turn = run.turn
         try:
             answered = await self._answered(turn)
         except ChoiceFailed as failed:
@@ -115,10 +119,7 @@ class DryWorld:
             run.missing = "the handoff to which it belongs (ctx.handoff)"
         else:
             await self._run(run)
-        result = await run.result()
-        if not self.has_stuck_code:
-            run.close()
-        return result
+        return await run.result()
 
     async def _run(self, run: DryTurn) -> None:
         await run.fill()
@@ -136,10 +137,10 @@ class DryWorld:
         """Return the conversation to whose open question the delivery of a turn goes now, as the engine decides it."""
         if not turn.conversations:
             return None
-        scratch = DryTurn(turn, self._storage, self._clock)
-        await scratch.fill()
         summaries = [each.summary for each in turn.conversations]
-        arrived = await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
+        async with DryTurn(turn, self._storage, self._clock) as scratch:
+            await scratch.fill()
+            arrived = await Arriving(turn.delivery, summaries, self._dispatcher, scratch).meaning()
         is_answer = arrived.is_counted or arrived.outcome is not None
         return arrived.asked.conversation if arrived.asked is not None and is_answer else None
 
@@ -149,9 +150,9 @@ class DryWorld:
         return self._has_stuck_thread or any(not task.done() for task in self._stuck)
 
     async def aclose(self) -> None:
-        await self._dispatcher.aclose()
         for task in self._stuck:
             task.cancel()
+        await self._dispatcher.aclose()
 
     async def _handle(self, delivery: Delivery, run: DryTurn, turns: Turns) -> None:
         """Run the turn of one delivery to its end, or until its code ignores its cancellation."""
@@ -170,13 +171,15 @@ class DryWorld:
         variables.run(_is_in_run.set, True)
         task = loop.create_task(turns.run(lease, owner), context=variables)
         given_up = asyncio.ensure_future(owner.gave_up.wait())
-        await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
-        given_up.cancel()
+        try:
+            await asyncio.wait({task, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            given_up.cancel()
+            if not task.done():
+                self._stuck.append(task)
+                run.end()
         if task.done():
             task.result()
-        else:
-            self._stuck.append(task)
-            run.end()
         if isinstance(run.error, StorageUnavailable):
             raise run.error
         if run.error is None and task.done() and isinstance(run.outcome, Defer):
