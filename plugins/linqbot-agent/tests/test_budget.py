@@ -46,19 +46,17 @@ async def test_a_person_is_answered_until_the_budget_of_the_day_is_used_up(budge
 
 
 async def test_the_first_message_of_a_day_runs_the_handler_once() -> None:
-    runs = list[str]()
-    agent = Agent(FunctionModel(steps(says("Done."))))
-    counting = Bot(plugins=[LinqAgent(budget=Budget(requests=9))])
+    runs, agent = list[str](), Agent(FunctionModel(steps(says("Done."))))
 
-    @counting.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        runs.append(message.text)
+    async def chat(ctx: Context) -> None:
+        runs.append("run")
         await run(agent, ctx)
 
-    async with talking(counting, start=NOON) as phone:
+    plugin = LinqAgent(budget=Budget(requests=9))
+    async with talking(bot_of(Outside(), chat, plugin), start=NOON) as phone:
         for text in ("first", "second"):
             assert await answers(phone, text) == ["Done."]
-    assert runs == ["first", "second"]
+    assert len(runs) == 2
 
 
 async def test_the_budget_holds_for_a_person_who_writes_in_several_chats_at_once() -> None:
@@ -72,16 +70,14 @@ async def test_the_budget_holds_for_a_person_who_writes_in_several_chats_at_once
         return says("Done.")
 
     agent = Agent(FunctionModel(respond))
-    many = Bot(plugins=[LinqAgent(budget=Budget(requests=2))], groups="all")
 
-    @many.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
+    async def chat(ctx: Context) -> None:
         if await run(agent, ctx) is None:
             refused.append("turn")
         if len(refused) == 3:
             goes_on.set()
 
-    async with talking(many, start=NOON) as ann:
+    async with talking(bot_of(Outside(), chat, LinqAgent(budget=Budget(requests=2))), start=NOON) as ann:
         chats = [ann, *(ann.group(f"+1415555018{number}") for number in range(4))]
         for each in chats:
             await each.text("Hi")
@@ -100,10 +96,8 @@ async def test_the_notice_is_said_once_although_a_killed_turn_had_begun_with_an_
         return says("Done.")
 
     agent = Agent(FunctionModel(respond))
-    twice = Bot(plugins=[LinqAgent(budget=Budget(requests=1))])
 
-    @twice.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
+    async def chat(ctx: Context) -> None:
         await run(agent, ctx, "Fail", sorry="Sorry.")
         await run(agent, ctx, "Go on")
 
@@ -112,6 +106,7 @@ async def test_the_notice_is_said_once_although_a_killed_turn_had_begun_with_an_
         await phone.quiet()
         await phone.text("Hi")
 
+    twice = bot_of(Outside(), chat, LinqAgent(budget=Budget(requests=1)))
     async for phone in killed_between_calls(twice, scenario, start=NOON):
         said = [each for each in phone.messages if each.from_bot]
         assert sorted(said) == sorted(["Sorry.", "Done.", NOTICE]), (phone.killed, said)

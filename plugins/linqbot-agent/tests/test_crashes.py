@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from linqbot_agent import LinqAgent, run
+from one_handler import bot_of, does
 from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.models.function import FunctionModel
 from scripted_agents import bot_with, calls, fixed, says, steps, tool
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Context
 from linqbot.events import ParticipantAdded
 from linqbot.testing import Phone, killed_between_calls
 
@@ -33,10 +34,7 @@ async def test_what_a_tool_writes_to_the_state_is_written_once_and_seen_by_the_h
         guest.likes.append(dish)
         return "noted"
 
-    bot = Bot(plugins=[LinqAgent()])
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
+    async def chat(ctx: Context) -> None:
         await run(agent, ctx)
         (await ctx.state.person(Guest)).visits += 1
 
@@ -45,7 +43,7 @@ async def test_what_a_tool_writes_to_the_state_is_written_once_and_seen_by_the_h
         await phone.next_reply()
         await phone.text("yes")
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot_of(does(chat), plugins=[LinqAgent()]), scenario):
         assert phone.messages[-1] == "Noted.", phone.killed
         assert await phone.state(Guest) == Guest(likes=["soup", "cake"], visits=1), phone.killed
 

@@ -9,12 +9,13 @@ from answers import answers
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
 from linqbot_agent.durability import TOO_LONG
 from linqbot_agent.run import Memory
+from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
 from scripted_agents import BotClock, Script, bot_with, calls, fixed, kinds, says, streamed, tool
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Context
 from linqbot.testing import killed_between_calls, talking
 
 MORE = "I have more to say. Shall I go on?"
@@ -28,14 +29,12 @@ async def test_a_long_answer_is_cut_and_the_person_learns_it() -> None:
         (LinqAgent(max_messages=3, more="…"), [*PARAGRAPHS[:3], "…"]),
         (LinqAgent(max_messages=5), PARAGRAPHS),
     ):
-        returned = list[str | None]()
-        bot, agent = Bot(plugins=[plugin]), Agent(Script(says(LONG)).model)
+        returned, agent = list[str | None](), Agent(Script(says(LONG)).model)
 
-        @bot.on_message
-        async def chat(message: MessageReceived, ctx: Context) -> None:
+        async def chat(ctx: Context) -> None:
             returned.append(await run(agent, ctx))  # noqa: B023 - runs within this round of the loop
 
-        async with talking(bot) as phone:
+        async with talking(bot_of(does(chat), plugins=[plugin])) as phone:
             assert await answers(phone, "Tell me all") == said
         assert returned == ["\n\n".join(said)]
 

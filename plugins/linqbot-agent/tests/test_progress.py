@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, run
+from one_handler import bot_of, does
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import BotClock, bot_with, calls, says, steps, tool
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Context
 from linqbot.testing import killed_between_calls, talking
 
 
@@ -36,13 +37,13 @@ class Slow:
         respond = steps(calls(tool("look", "c1")), says("A table is free."))
         agent = Agent(FunctionModel(respond), deps_type=Context)
         clock = BotClock()
-        self.bot = clock.of(Bot(plugins=[LinqAgent()]))
 
-        @self.bot.on_message
-        async def chat(message: MessageReceived, ctx: Context) -> None:
+        async def chat(ctx: Context) -> None:
             await run(agent, ctx, **arguments)
             if self.fails:
                 raise ConnectionError
+
+        self.bot = clock.of(bot_of(does(chat), plugins=[LinqAgent()]))
 
         @agent.tool(requires_approval=approval, metadata={"recorded": recorded})
         async def look(ctx: RunContext[Context]) -> str:

@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, kinds, says, tool
 from slow_work import Work
 
-from linqbot import Bot, Context, MessageEdited, MessageReceived
+from linqbot import Context, MessageEdited
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -140,12 +140,12 @@ class TwoAgents:
         self.answered = 0
         self.work = Work()
         quick, slow = Agent(FunctionModel(self.respond)), Agent(FunctionModel(self.respond_slowly))
-        self.bot = Bot(plugins=[LinqAgent(budget=Budget(requests=100))])
 
-        @self.bot.on_message(overlap="restart")
-        async def chat(message: MessageReceived, ctx: Context) -> None:
+        async def chat(ctx: Context) -> None:
             await run(quick, ctx, progress=None)
             await run(slow, ctx, progress=None)
+
+        self.bot = bot_of(does(chat), overlap="restart", plugins=[LinqAgent(budget=Budget(requests=100))])
 
     def respond(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         self.answered += 1

@@ -7,19 +7,21 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, Poll, Say, Silence, Tapback, idempotency_key, run
-from pydantic_ai import Agent, ModelMessage, ModelResponse, NativeOutput, RunContext
+from one_handler import bot_of, does
+from pydantic_ai import Agent, CallDeferred, ModelMessage, ModelResponse, NativeOutput, RunContext
 from pydantic_ai.messages import BinaryContent, TextPart, ThinkingPart, ToolCallPart, ToolReturn
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_core import to_json
-from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot import Bot, BotError, Context
 from linqbot.errors import ConfigError
 from linqbot.testing import talking
 
@@ -160,15 +162,12 @@ async def test_after_a_deploy_an_answer_on_record_is_still_said() -> None:
     old, new = Script(says("First.\n\nSecond.")), Script()
 
     def deployed(script: Script, *, fails: bool) -> Bot:
-        bot = Bot(plugins=[LinqAgent()])
-
-        @bot.on_message
-        async def chat(message: MessageReceived, ctx: Context) -> None:
+        async def answer(ctx: Context) -> None:
             await run(Agent(script.model), ctx)
             if fails:
                 raise ConnectionError
 
-        return bot
+        return bot_of(does(answer), plugins=[LinqAgent()])
 
     async with talking(deployed(old, fails=True)) as phone:
         await phone.text("Hi")
@@ -214,15 +213,13 @@ async def test_an_agent_that_a_tool_asks_does_not_speak() -> None:
 
 
 async def test_two_agents_answer_one_after_the_other() -> None:
-    bot = Bot(plugins=[LinqAgent()])
     one, two = Agent(Script(says("One.")).model), Agent(Script(says("Two.")).model)
 
-    @bot.on_message
-    async def both(message: MessageReceived, ctx: Context) -> None:
+    async def both(ctx: Context) -> None:
         text = await run(one, ctx)
         await run(two, ctx, f"Go on after: {text}")
 
-    async with talking(bot) as phone:
+    async with talking(bot_of(does(both), plugins=[LinqAgent()])) as phone:
         assert await answers(phone, "Hi") == ["One.", "Two."]
 
 
@@ -236,22 +233,26 @@ async def test_an_agent_whose_toolset_has_no_id_is_refused_when_the_bot_starts()
             pass
 
 
-async def test_an_agent_that_cannot_run_in_a_turn_is_refused() -> None:
+async def test_what_cannot_run_in_a_turn_is_refused_with_what_to_write(subtests: pytest.Subtests) -> None:
+    def ask() -> None:
+        raise CallDeferred
+
     nameless = Agent(Script().model, toolsets=[FunctionToolset([book, cancel])])
+    asking = Agent(Script(calls(tool("ask", "c1"))).model, tools=[ask])
     counting = Agent(Script(calls(tool("final_result", "c1", response=1))).model, output_type=int)
-    agents: dict[str, Agent[None, Any]] = {NO_ID: nameless, "output is of type int": counting}
-    bot = Bot(plugins=[LinqAgent()])
-
-    @bot.on_message
-    async def chat(message: MessageReceived, ctx: Context) -> None:
-        await run(agents[message.text], ctx)
-
-    for error in agents:
-        async with talking(bot) as phone:
-            await phone.text(error)
-            (found,) = await phone.errors()
-            with pytest.raises(BotError, match=error):
-                raise found
+    for answer, plugins, error in (
+        (partial(run, Agent(Script().model)), [], r"plugins=\[LinqAgent\(\)\]"),
+        (partial(run, nameless), [LinqAgent()], NO_ID),
+        (partial(run, asking), [LinqAgent()], 'ask raised CallDeferred without a question.*"question": "Which name'),
+        (partial(run, counting), [LinqAgent()], "output is of type int.* Use an agent whose output_type is str"),
+        (partial(run, Agent(output_type=NativeOutput(Tapback)), stream=True), [LinqAgent()], "leave out stream=True"),
+    ):
+        with subtests.test(error):
+            async with talking(bot_of(does(answer), plugins=plugins)) as phone:
+                await phone.text("Hi")
+                (found,) = await phone.errors()
+                with pytest.raises(BotError, match=error):
+                    raise found
 
 
 async def test_a_result_that_is_no_json_ends_the_turn() -> None:
@@ -269,14 +270,6 @@ async def test_a_result_that_is_no_json_ends_the_turn() -> None:
         with pytest.raises(BotError, match="The tool connect was called, but its result cannot be recorded as JSON"):
             raise error
     assert count == [1]
-
-
-async def test_a_bot_without_the_plugin_is_told_to_add_it() -> None:
-    async with talking(answering(Bot(), Agent(Script().model))) as phone:
-        await phone.text("Hi")
-        (error,) = await phone.errors()
-        with pytest.raises(BotError, match=r"plugins=\[LinqAgent\(\)\]"):
-            raise error
 
 
 def test_a_key_exists_in_tools_only() -> None:

@@ -10,14 +10,15 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, Tapback, run
 from linqbot_agent.requests import GO_ON
-from pydantic_ai import Agent, ModelRetry, NativeOutput, RunContext
+from one_handler import bot_of, does
+from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Bot, BotError, Context, MessageReceived
+from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
 
 NARRATION = "One moment, I look."
@@ -42,11 +43,11 @@ class Restaurant:
         self.seen: list[ModelMessage] = []
         clock = BotClock()
         agent = Agent(streamed(self.respond, clock), deps_type=Context, output_type=[str, Tapback])
-        self.bot = clock.of(Bot(plugins=[LinqAgent()]))
 
-        @self.bot.on_message
-        async def chat(message: MessageReceived, ctx: Context) -> None:
+        async def chat(ctx: Context) -> None:
             self.said = await run(agent, ctx, stream=True)
+
+        self.bot = clock.of(bot_of(does(chat), plugins=[LinqAgent()]))
 
         @agent.tool_plain
         async def book(hour: int) -> str:
@@ -178,11 +179,3 @@ async def test_what_a_hook_of_the_agent_answers_in_place_of_the_model_is_said(st
     agent = Agent(streamed(Script(OSError()), BotClock()), capabilities=[Recovering()])
     async with talking(bot_with(agent, stream=stream)) as phone:
         assert await answers(phone, "A table?") == ["The kitchen is closed."]
-
-
-async def test_json_is_never_said() -> None:
-    async with talking(bot_with(Agent(output_type=NativeOutput(Tapback)), stream=True)) as phone:
-        await phone.text("Hi")
-        (error,) = await phone.errors()
-        with pytest.raises(BotError, match="NativeOutput"):
-            raise error
