@@ -52,9 +52,10 @@ class Talk(Life):
         await self.storage.put(arrived)
         return arrived
 
-    async def receive(self, body: bytes) -> None:
-        await self.put(body)
-        await self.run()
+    async def receive(self, *bodies: bytes) -> None:
+        for body in bodies:
+            await self.put(body)
+            await self.run()
 
     async def say(self, *texts: str, **changes: Any) -> None:
         for text in texts:
@@ -105,13 +106,13 @@ class Talk(Life):
 
     @property
     def said(self) -> list[str]:
-        """The texts that the bot has sent, each once for each idempotency key."""
+        """The texts and links that the bot has sent, each once for each idempotency key. A card of a payment has none."""
         seen: dict[str, str] = {}
         for call in self.linq.calls:
             if call.name == "chats.messages.send" and call.body:
-                texts = [part["value"] for part in call.body["message"]["parts"] if part["type"] == "text"]
-                seen.setdefault(call.key or "", "\n".join(texts))
-        return list(seen.values())
+                parts = call.body["message"].get("parts") or ()
+                seen.setdefault(call.key or "", "\n".join(part["value"] for part in parts if "value" in part))
+        return [text for text in seen.values() if text]
 
     def open_questions(self, chat: str = CHAT) -> list[str]:
         return [each.status for each in self.storage.conversations_in(chat)]

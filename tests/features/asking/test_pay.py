@@ -44,29 +44,15 @@ def cards(talk: Talk) -> list[dict[str, Any]]:
     return list(seen.values())
 
 
-def said(talk: Talk) -> list[str]:
-    """Return the texts sent, each once for each idempotency key. A card has none."""
-    seen: dict[str, str] = {}
-    for call in talk.linq.calls:
-        if call.name == "chats.messages.send" and call.body:
-            parts = call.body["message"].get("parts") or ()
-            seen.setdefault(call.key or "", "\n".join(part["value"] for part in parts))
-    return [text for text in seen.values() if text]
-
-
 def requests(talk: Talk) -> list[str]:
     """Return the ids of the payment requests that were made, each once."""
     made = (call for call in talk.linq.calls if call.name == "payment_requests.create")
     return list(dict.fromkeys(f"pr_{call.key}" for call in made))
 
 
-def payment(kind: str, request_id: str) -> bytes:
-    data = payment_request(request_id, {"metadata": {"linqbot_chat": CHAT}}, status=kind)
-    return envelope(f"payment.{kind}", data)
-
-
 async def end(talk: Talk, kind: str, request_id: str | None = None) -> None:
-    await talk.receive(payment(kind, request_id or requests(talk)[-1]))
+    data = payment_request(request_id or requests(talk)[-1], {"metadata": {"linqbot_chat": CHAT}}, status=kind)
+    await talk.receive(envelope(f"payment.{kind}", data))
 
 
 async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
@@ -87,9 +73,9 @@ async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
     }
     await talk.restart()
     await end(talk, "authorized")
-    assert said(talk) == ["Good choice."]
+    assert talk.said == ["Good choice."]
     await end(talk, "succeeded")
-    assert said(talk) == ["Good choice.", "Thanks for 1250 usd."]
+    assert talk.said == ["Good choice.", "Thanks for 1250 usd."]
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
     assert "payment_requests.cancel" not in talk.linq.names()
@@ -107,11 +93,11 @@ async def test_a_payment_resumes_the_handler(talk: Talk) -> None:
 async def test_a_request_that_was_not_paid_is_closed(talk: Talk, kind: str | None, text: str, is_closed: bool) -> None:
     await talk.to(soup, "soup")
     await (talk.pass_time(3600) if kind is None else end(talk, kind))
-    assert said(talk) == ["Good choice.", text]
+    assert talk.said == ["Good choice.", text]
     assert talk.linq.names()[3:] == ["payment_requests.cancel"] * is_closed + ["chats.messages.send"]
     # What Linq reports about the closed request afterwards means nothing.
     await end(talk, "canceled")
-    assert said(talk) == ["Good choice.", text]
+    assert talk.said == ["Good choice.", text]
     assert talk.open_questions() == []
 
 
@@ -128,10 +114,10 @@ async def test_a_request_that_was_paid_just_before_it_was_closed_counts_as_paid(
         await end(talk, "declined")
     else:
         await talk.say("never mind")
-    assert said(talk)[1:] == ["Thanks for 1250 usd."]
+    assert talk.said[1:] == ["Thanks for 1250 usd."]
     # The event that follows means nothing any more.
     await end(talk, "succeeded", request)
-    assert said(talk)[1:] == ["Thanks for 1250 usd."]
+    assert talk.said[1:] == ["Thanks for 1250 usd."]
 
 
 @pytest.mark.parametrize(("word", "end"), [("Forget it", ["Cancelled: word"]), ("STOP", [])])
@@ -141,7 +127,7 @@ async def test_other_messages_are_handled_as_usual_and_a_cancel_word_closes_the_
     await talk.to(soup, "soup", "what is in it?")
     assert talk.open_questions() == ["waiting"]
     await talk.say(word)
-    assert said(talk) == ["Good choice.", "Routed: what is in it?", *end]
+    assert talk.said == ["Good choice.", "Routed: what is in it?", *end]
     assert talk.linq.names().count("payment_requests.cancel") == 1
     assert talk.open_questions() == []
 
@@ -159,7 +145,7 @@ async def test_several_payments_and_a_question_may_be_open_at_once(talk: Talk) -
     await end(talk, "succeeded", cake)
     await talk.say("Ada")
     await end(talk, "declined", tea)
-    assert said(talk) == ["Your name?", "cake: True", "Hello Ada.", "tea: False"]
+    assert talk.said == ["Your name?", "cake: True", "Hello Ada.", "tea: False"]
 
 
 async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) -> None:
@@ -175,7 +161,7 @@ async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) ->
     await end(talk, "succeeded")
     await talk.restart()
     await talk.say("Main St")
-    assert said(talk) == ["Street?", "Main St"]
+    assert talk.said == ["Street?", "Main St"]
     assert seen == [(Paid(requests(talk)[0], 1250, "usd"), "payment.succeeded")] * 2
 
 
@@ -186,7 +172,7 @@ async def test_where_there_is_no_card_the_request_is_a_link(talk: Talk, changes:
     (request,) = requests(talk)
     link = f"https://zero.linqapp.com/pay/{request}"
     # On iMessage an address at the end becomes a preview card of its own.
-    assert said(talk)[1:] == (["2 soups: $12.50", link] if "is_group" in changes else [f"2 soups: $12.50\n{link}"])
+    assert talk.said[1:] == (["2 soups: $12.50", link] if "is_group" in changes else [f"2 soups: $12.50\n{link}"])
     assert cards(talk) == []
 
 
@@ -259,8 +245,8 @@ async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_los
         assert await talk.crashable.run(talk.run())
     (request,) = requests(talk)
     await talk.restart()
-    await talk.receive(payment("succeeded", request))
-    assert said(talk) == ["Good choice.", "Thanks for 1250 usd."]
+    await end(talk, "succeeded", request)
+    assert talk.said == ["Good choice.", "Thanks for 1250 usd."]
 
 
 # Mistakes

@@ -36,11 +36,6 @@ def prepare(talk: Talk, *people: str) -> None:
     talk.linq.will_answer("chats.polls.create", poll_made("t", "p"))
 
 
-async def votes(talk: Talk, *changes: bytes) -> None:
-    for body in changes:
-        await talk.receive(body)
-
-
 async def begin(talk: Talk, *people: str, **changes: Any) -> None:
     talk.deploy(lunch, groups="all")
     prepare(talk, *people)
@@ -50,14 +45,14 @@ async def begin(talk: Talk, *people: str, **changes: Any) -> None:
 async def test_when_all_have_voted_the_handler_goes_on(talk: Talk) -> None:
     await begin(talk, PERSON, BOB, EVE)
     assert talk.said == ["Lunch?"]
-    await votes(talk, poll_vote("t", BOB), poll_vote("p", PERSON))
+    await talk.receive(poll_vote("t", BOB), poll_vote("p", PERSON))
     await talk.restart()
     assert talk.open_questions() == ["waiting"]
-    await votes(talk, poll_vote("t", EVE.lower()))
+    await talk.receive(poll_vote("t", EVE.lower()))
     assert talk.said == ["Lunch?", "all voted: Thai {'Thai': 2, 'Pizza': 1}"]
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
-    await votes(talk, poll_vote("p", EVE))
+    await talk.receive(poll_vote("p", EVE))
     assert len(talk.said) == 2
 
 
@@ -71,9 +66,9 @@ async def test_a_vote_does_not_run_the_handler(talk: Talk) -> None:
     talk.deploy(counting, groups="all")
     prepare(talk)
     await talk.say("lunch", is_group=True)
-    await votes(talk, poll_vote("t", BOB), poll_vote("p", BOB, kind="removed"))
+    await talk.receive(poll_vote("t", BOB), poll_vote("p", BOB, kind="removed"))
     assert runs == ["lunch"]
-    await votes(talk, poll_vote("t", EVE))
+    await talk.receive(poll_vote("t", EVE))
     assert runs == ["lunch", "lunch"]
 
 
@@ -81,13 +76,13 @@ async def test_options_that_people_add_count(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
     added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
     update = {"message_id": "poll", "chat": {"id": CHAT}, "direction": "inbound", "added_options": [added]}
-    await votes(talk, envelope("poll.updated", update), poll_vote("s", BOB), poll_vote("s", PERSON))
+    await talk.receive(envelope("poll.updated", update), poll_vote("s", BOB), poll_vote("s", PERSON))
     assert talk.said[1:] == ["all voted: Sushi {'Thai': 0, 'Pizza': 0, 'Sushi': 2}"]
 
 
 async def test_the_vote_ends_with_the_time(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
-    await votes(talk, poll_vote("t", BOB), poll_vote("unknown", PERSON), poll_vote("t", PERSON, poll="another"))
+    await talk.receive(poll_vote("t", BOB), poll_vote("unknown", PERSON), poll_vote("t", PERSON, poll="another"))
     await talk.pass_time(3600)
     assert talk.said[1:] == ["time is over: Thai {'Thai': 1, 'Pizza': 0}"]
     assert talk.open_questions() == []
@@ -104,7 +99,7 @@ async def test_a_number_of_people_is_enough_and_the_result_stays(talk: Talk) -> 
     prepare(talk)
     await talk.say("plan", is_group=True)
     assert talk.said == []
-    await votes(talk, poll_vote("t", BOB), poll_vote("p", EVE))
+    await talk.receive(poll_vote("t", BOB), poll_vote("p", EVE))
     await talk.say("Noon", is_group=True)
     assert talk.said == ["At what time?", "Noon"]
     assert seen == [VoteResult({BOB: ("Thai",), EVE.lower(): ("Pizza",)}, {"Thai": 1, "Pizza": 1}, True)] * 2
@@ -137,7 +132,7 @@ async def test_people_whom_the_bot_does_not_allow_do_not_vote(talk: Talk) -> Non
     talk.deploy(lunch, groups="all", allow=[PERSON, BOB])
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, poll_vote("p", EVE), poll_vote("t", BOB), poll_vote("t", PERSON))
+    await talk.receive(poll_vote("p", EVE), poll_vote("t", BOB), poll_vote("t", PERSON))
     assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
 
 
@@ -156,9 +151,9 @@ async def test_a_person_who_leaves_is_not_waited_for_and_one_who_comes_is(talk: 
 
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, poll_vote("t", PERSON), member("added", EVE), poll_vote("t", BOB))
+    await talk.receive(poll_vote("t", PERSON), member("added", EVE), poll_vote("t", BOB))
     assert talk.open_questions() == ["waiting"]
-    await votes(talk, member("removed", EVE))
+    await talk.receive(member("removed", EVE))
     await talk.run()
     assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
     assert seen == [EVE]
@@ -193,7 +188,7 @@ async def test_a_person_who_leaves_is_not_waited_for_although_the_handler_of_tha
 
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
-    await votes(talk, poll_vote("t", PERSON), member("removed", BOB))
+    await talk.receive(poll_vote("t", PERSON), member("removed", BOB))
     await talk.run()
     assert talk.said[1:] == ["all voted: Thai {'Thai': 1, 'Pizza': 0}"]
     assert len(await talk.storage.dead_letters()) == 1
