@@ -12,7 +12,7 @@ from one_handler import does
 
 from linqbot import Bot, BotError, Broadcast, BroadcastDone, Context, MessageReceived, Refused, hookimpl
 from linqbot.events import Delivery
-from linqbot.features.broadcasts import broadcast_send, give_up_person
+from linqbot.features.broadcasts import broadcast_send, give_up_person, people_of
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -118,6 +118,11 @@ async def test_the_report_comes_after_the_reply_of_the_handler_that_began_it() -
         if said != ["Sending to 0.", "0 sent."]:
             wrong.append((phone.killed, said))
     assert wrong == []
+
+
+async def test_a_handle_that_occurs_twice_counts_once() -> None:
+    people = ["Ann@example.com", PEOPLE[0], "ann@EXAMPLE.com ", PEOPLE[0]]
+    assert await people_of(people) == ["Ann@example.com", PEOPLE[0]]
 
 
 async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing() -> None:

@@ -39,6 +39,18 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(talk: Talk) -> None
     assert len(talk.linq.calls) == 3
 
 
+async def test_all_sends_of_a_chat_are_listed_however_many_there_are(talk: Talk) -> None:
+    counts: list[int] = []
+
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        counts.append(len(await ctx.scheduled()))
+        for n in range(130):
+            await ctx.send_later(f"Number {n}", after_s=60)
+
+    await talk.to(remind, "hello", "hello again")
+    assert counts == [0, 130]
+
+
 async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_history_setting(talk: Talk) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("marker now")
