@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -121,22 +121,35 @@ class TurnBroadcaster:
     outbound: Outbound
 
     async def start_broadcast(
-        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
+        self, new: NewBroadcast, people: Sequence[str], *, of_account: Client | None
     ) -> Broadcast:
-        """Store a broadcast now, after `check`, unless one of its name is stored, and return the stored one.
+        """Store a broadcast now, unless one of its name is stored, and return the stored one.
 
-        Raises CallSkipped in a part of a conversation that is over and has begun no such broadcast.
+        Args:
+            of_account: Says if the account has the line, which the author has given; None if it has it for sure.
+        Raises:
+            CallSkipped: a part of a conversation that is over has begun no such broadcast.
         """
         self.journal.refuse_after_end("broadcast")
         if self.journal.is_past:
             raise CallSkipped("broadcast")
-        await check()
+        if of_account is not None:
+            await self.check_line(new.line, of_account)
         self.outbound.check_broadcast(new.name, people)
         begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.delivery.lane)
         await self.stored.start_broadcast(begun, people)
         stored = await self.stored.broadcast(new.name)
         assert stored is not None, "broadcasts are never deleted"
         return stored
+
+    async def check_line(self, line: str, client: Client) -> None:
+        """Raise BotError if the account does not have a line. Linq would refuse its sends for a day."""
+        lines = await client.phone_numbers.list()
+        if all(one.phone_number != line for one in lines):
+            raise BotError(
+                f"The line= of ctx.bot.broadcast(…) is none of the {len(lines)} lines of this account, so nothing was begun. "
+                "Give one that client.phone_numbers.list() returns, in the same form: line='+12025550100'."
+            )
 
 
 class BroadcastSend(Data):

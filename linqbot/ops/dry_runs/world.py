@@ -14,7 +14,7 @@ not on record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context as Variables
 from contextvars import ContextVar
 from copy import copy
@@ -45,13 +45,11 @@ from linqbot.features.mute import MUTING
 from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
-from linqbot.linq.types.proactive import Broadcast
 from linqbot.ops.dry_runs.dry_turn import ALL, DryTurn, RunResult
 from linqbot.ops.dry_runs.recorded_turns import RecordedTurn
 from linqbot.ops.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
 from linqbot.plugins.registry import OBSERVED, Plugins
 from linqbot.storage.backend import Storage
-from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
 from linqbot.storage.mutes import FOREVER, Mute
@@ -248,15 +246,9 @@ class _Dispatcher(Dispatcher):
 
 
 class _Broadcaster(TurnBroadcaster):
-    """Begins broadcasts without the check that asks Linq about the line."""
+    """Begins broadcasts without asking Linq about the line."""
 
-    async def start_broadcast(
-        self, new: NewBroadcast, people: Sequence[str], *, check: Callable[[], Awaitable[None]]
-    ) -> Broadcast:
-        async def unchecked() -> None:
-            pass
-
-        return await super().start_broadcast(new, people, check=unchecked)
+    async def check_line(self, line: str, client: Client) -> None: ...
 
 
 class _Features(Features):
