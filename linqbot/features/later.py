@@ -78,10 +78,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
             "at= has no time zone, so it could mean any of 24 hours. "
             'Give timezone="Europe/Paris", or a time with a zone: ctx.now() + timedelta(hours=1).'
         )
-    try:
-        due = at.timestamp()
-    except (ValueError, OverflowError):
-        due = LAST
+    due = at.timestamp()
     if not 0 <= due < LAST:
         raise BotError(f"at= is in the year {at.year}. Give a time from 1970 to 9998.")
     return due

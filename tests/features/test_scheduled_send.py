@@ -165,6 +165,7 @@ async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk
         (later("x", at=LOCAL, timezone="Mars/Olympus"), "There is no time zone 'Mars/Olympus'"),
         (later("x", at=LOCAL, timezone=ZoneInfo("Europe/Paris")), "takes the IANA name of a time zone"),
         (later("x", at=NOON, timezone="UTC"), "at= has a time zone already"),
+        *((later("x", at=NOON.replace(year=wrong)), "Give a time from 1970 to 9998") for wrong in (1, 1969, 9999)),
         (later("x", every="sometimes", timezone="UTC"), "every='sometimes': Please say how often"),
         (later("x", every=5, timezone="UTC"), "takes a rhythm, such as 'weekdays 09:00'"),
         (later("x", every="hour", timezone=5), "takes the IANA name of a time zone"),
