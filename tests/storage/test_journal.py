@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic_core import to_json
-from storage.conftest import NOON, MakeStorage, delivery, entry, leased, passes
+from storage.conftest import NOON, delivery, entry, leased, passes
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StateConflict, StorageError
@@ -377,18 +377,3 @@ async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_o
     (kept,) = await storage.entries("w.1")
     assert kept.status == status
     assert b"marker" not in kept.call
-
-
-async def test_with_history_no_text_off_the_record_is_kept(make_storage: MakeStorage, clock: MovableClock) -> None:
-    async with make_storage(keep_days=3) as storage:
-        lease = await leased(storage, delivery(name="w.1"))
-        early = entry("w.1", slot="0", key="k0", call=CALL, status="accepted", answer=ANSWER, message_id="m0")
-        await storage.settle(dataclasses.replace(early, off_the_record=True))
-        (kept,) = await storage.entries("w.1")
-        assert b"marker" not in kept.call + (kept.answer or b""), "the turn may yet be given up, and then it has no ack"
-        late = entry("w.1", slot="1", key="k1", call=CALL, status="accepted", answer=ANSWER, message_id="m1")
-        await storage.finish(lease, Commit(Ack(), entries=[late], off_the_record=True))
-        assert await storage.delivery("w.1") is None
-        both = await storage.entries("w.1")
-        assert [each.message_id for each in both] == ["m0", "m1"]
-        assert all(b"marker" not in each.call + (each.answer or b"") for each in both)
