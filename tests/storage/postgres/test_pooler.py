@@ -146,27 +146,6 @@ async def test_a_read_for_which_the_server_has_no_connection_fails_and_the_stora
         assert await storage.depth() == 0
 
 
-@pytest.mark.parametrize("count", ["2", "many", "101", ""])
-def test_a_number_of_connections_that_cannot_work_is_refused(count: str) -> None:
-    with pytest.raises(ConfigError, match="number from 3 to 100"):
-        PostgresStorage(f"postgresql://db/linq?connections={count}")
-
-
-def test_a_mistake_in_the_url_is_named_and_the_password_is_not_repeated(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[str, str]] = [
-        ("postgresql://u:p@ss/w#rd@h/d", "write % as %25, @ as %40"),
-        ("postgresql://u:s@cret/part@h/d", "write % as %25, @ as %40"),
-        ("postgresql://u@h:port/d", "cannot be read"),
-        ("postgresql://u@h,i:port/d", "cannot be read"),
-        ("postgresql://u@h/d?schema=pgmq", "linqbot's own"),
-    ]
-    for url, says in rows:
-        with subtests.test(url=url):
-            with pytest.raises(ConfigError, match=says) as refused:
-                PostgresStorage(url)
-            assert not any(secret in str(refused.value) for secret in ("ss/w", "cret"))
-
-
 def test_several_servers_may_be_named() -> None:
     address = Address.parse("postgresql://u:hunter2@one:5432,two:5433/d?target_session_attrs=read-write")
     assert address.name == "PostgreSQL at one:5432,two:5433/d (schema linqbot)"
