@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, Page, many
+from linqbot.client.resources.resource import ApiResource, Listing, Page, checked_call, read
 from linqbot.linq.types.line import AvailableNumber as Available
 from linqbot.linq.types.line import (
     Blocked,
@@ -41,7 +41,7 @@ class PhoneNumbers(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
         """
-        return self._listed(PhoneNumber, "phone_numbers.list", "phone_numbers")
+        return self._list(PhoneNumber, "phone_numbers.list", "phone_numbers", locals())
 
     async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
         """Forward a line's calls to another number, or stop forwarding them.
@@ -52,10 +52,8 @@ class PhoneNumbers(ApiResource):
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/update
         """
         # Linq requires the field even to clear it. `_call` drops fields that are None, and Linq accepts "" instead.
-        body = {"forwarding_number": forwarding_number or ""}
-        return await self._read(
-            Forwarding, "phone_numbers.update", path={"phone_number_id": phone_number_id}, body=body
-        )
+        forwarding_number = forwarding_number or ""
+        return await self._read(Forwarding, "phone_numbers.update", locals())
 
     async def start_reputation_audit(self, phone_number: str) -> ReputationAuditStarted:
         """Start an audit of a line's reputation. While an audit is running, return that audit instead of a new one.
@@ -69,9 +67,7 @@ class PhoneNumbers(ApiResource):
             LinqApiError: 404 the account has no such line.
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/start_reputation_audit
         """
-        return await self._read(
-            ReputationAuditStarted, "phone_numbers.start_reputation_audit", path={"phone_number": phone_number}
-        )
+        return await self._read(ReputationAuditStarted, "phone_numbers.start_reputation_audit", locals())
 
     async def get_reputation_audit(self, audit_id: str, *, phone_number: str) -> ReputationAudit:
         """Get an audit: `pending` at first, then with its report. Linq keeps an audit for 24 hours.
@@ -83,8 +79,7 @@ class PhoneNumbers(ApiResource):
             LinqApiError: 404 the audit is older than 24 hours, or belongs to another line.
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/get_reputation_audit
         """
-        path = {"phone_number": phone_number, "audit_id": audit_id}
-        return await self._read(ReputationAudit, "phone_numbers.get_reputation_audit", path=path)
+        return await self._read(ReputationAudit, "phone_numbers.get_reputation_audit", locals())
 
 
 class LegacyLines(ApiResource):
@@ -96,7 +91,7 @@ class LegacyLines(ApiResource):
         Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
         """
         warnings.warn("Linq deprecates phonenumbers.list. Use phone_numbers.list.", DeprecationWarning, stacklevel=2)
-        return self._listed(LegacyPhoneNumber, "phonenumbers.list", "phone_numbers")
+        return self._list(LegacyPhoneNumber, "phonenumbers.list", "phone_numbers", locals())
 
 
 class AvailableNumberResource(ApiResource):
@@ -123,8 +118,7 @@ class AvailableNumberResource(ApiResource):
             LinqUnavailable: 503 no line of this type can send.
         Source: https://docs.linqapp.com/api/resources/available_number/methods/retrieve
         """
-        query = {"exclude_from": many(exclude_from), "to": many(to), "type": type}
-        return await self._read(Available, "available_number.retrieve", query=query)
+        return await self._read(Available, "available_number.retrieve", locals())
 
 
 class ContactCards(ApiResource):
@@ -148,7 +142,7 @@ class ContactCards(ApiResource):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
         """
         body = {"phone_number": phone_number, "first_name": first_name, "last_name": last_name, "image_url": image_url}
-        return await self._read(ContactCard, "contact_card.create", body=body)
+        return await self._read(ContactCard, "contact_card.create", body)
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
         """Get the contact cards of all lines, or of one line.
@@ -157,8 +151,7 @@ class ContactCards(ApiResource):
             phone_number: The line, E.164; None returns the cards of all lines.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/retrieve
         """
-        query = {"phone_number": phone_number}
-        return await self._read(Cards, "contact_card.retrieve", query=query)
+        return await self._read(Cards, "contact_card.retrieve", locals())
 
     async def update(
         self,
@@ -179,8 +172,9 @@ class ContactCards(ApiResource):
             LinqUnavailable: 500/2022 the change was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
-        query, body = {"phone_number": phone_number}, {"first_name": first_name, "last_name": last_name}
-        return await self._read(ContactCard, "contact_card.update", query=query, body={**body, "image_url": image_url})
+        body = {"first_name": first_name, "last_name": last_name, "image_url": image_url}
+        call = checked_call("contact_card.update", query={"phone_number": phone_number}, body=body)
+        return read(ContactCard, await self._run(call), call.name)
 
 
 class Capability(ApiResource):
@@ -197,8 +191,7 @@ class Capability(ApiResource):
             from_: Your line that would send the message, E.164; None lets Linq choose.
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_i_message
         """
-        body = {"address": address, "from": from_}
-        return await self._read(HandleCheck, "capability.check_i_message", body=body)
+        return await self._read(HandleCheck, "capability.check_i_message", locals())
 
     async def check_RCS(self, *, address: str, from_: str | None = None) -> HandleCheck:  # noqa: N802 - Linq's name
         """Check if a phone can receive RCS messages.
@@ -212,8 +205,7 @@ class Capability(ApiResource):
                 phone, so do not cache it.
         Source: https://docs.linqapp.com/api/resources/capability/methods/check_rcs
         """
-        body = {"address": address, "from": from_}
-        return await self._read(HandleCheck, "capability.check_RCS", body=body)
+        return await self._read(HandleCheck, "capability.check_RCS", locals())
 
 
 class BlockedHandles(ApiResource):
@@ -224,7 +216,7 @@ class BlockedHandles(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
         """
-        return self._listed(BlockedHandle, "blocked_handles.list", "blocked_handles")
+        return self._list(BlockedHandle, "blocked_handles.list", "blocked_handles", locals())
 
     async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
         """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.
@@ -234,8 +226,7 @@ class BlockedHandles(ApiResource):
             reason: A note for yourself.
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/block
         """
-        body = {"handle": handle, "reason": reason}
-        return await self._read(Blocked, "blocked_handles.block", body=body)
+        return await self._read(Blocked, "blocked_handles.block", locals())
 
     async def unblock(self, *, handle: str) -> None:
         """Unblock a handle. The messages that it sent while it was blocked are lost.
@@ -244,7 +235,7 @@ class BlockedHandles(ApiResource):
             LinqApiError: 404 the handle is not blocked.
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/unblock
         """
-        await self._call("blocked_handles.unblock", body={"handle": handle})
+        await self._call("blocked_handles.unblock", locals())
 
 
 class Subscriptions(ApiResource):
@@ -275,23 +266,14 @@ class Subscriptions(ApiResource):
             The subscription with its `signing_secret`. Keep the secret: Linq never shows it again.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/create
         """
-        body = {
-            "target_url": target_url,
-            "subscribed_events": many(subscribed_events),
-            "phone_numbers": many(phone_numbers),
-            "routing_id_header": routing_id_header,
-            "routing_key_header": routing_key_header,
-        }
-        return await self._read(CreatedWebhookSubscription, "webhook_subscriptions.create", body=body)
+        return await self._read(CreatedWebhookSubscription, "webhook_subscriptions.create", locals())
 
     async def retrieve(self, subscription_id: str) -> WebhookSubscription:
         """Get a subscription by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/retrieve
         """
-        return await self._read(
-            WebhookSubscription, "webhook_subscriptions.retrieve", path={"subscription_id": subscription_id}
-        )
+        return await self._read(WebhookSubscription, "webhook_subscriptions.retrieve", locals())
 
     async def update(
         self,
@@ -315,30 +297,21 @@ class Subscriptions(ApiResource):
                 second off.
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/update
         """
-        body = {
-            "is_active": is_active,
-            "phone_numbers": many(phone_numbers),
-            "routing_id_header": routing_id_header,
-            "routing_key_header": routing_key_header,
-            "subscribed_events": many(subscribed_events),
-            "target_url": target_url,
-        }
-        path = {"subscription_id": subscription_id}
-        return await self._read(WebhookSubscription, "webhook_subscriptions.update", path=path, body=body)
+        return await self._read(WebhookSubscription, "webhook_subscriptions.update", locals())
 
     def list(self) -> Listing[WebhookSubscription]:
         """List all subscriptions, including paused ones. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
-        return self._listed(WebhookSubscription, "webhook_subscriptions.list", "subscriptions")
+        return self._list(WebhookSubscription, "webhook_subscriptions.list", "subscriptions", locals())
 
     async def delete(self, subscription_id: str) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/delete
         """
-        await self._call("webhook_subscriptions.delete", path={"subscription_id": subscription_id})
+        await self._call("webhook_subscriptions.delete", locals())
 
 
 class WebhookEvents(ApiResource):
@@ -349,7 +322,7 @@ class WebhookEvents(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/webhook_events/methods/list
         """
-        return await self._read(Catalogue, "webhook_events.list")
+        return await self._read(Catalogue, "webhook_events.list", locals())
 
 
 class V2(ApiResource):
@@ -371,7 +344,7 @@ class V2(ApiResource):
 
         async def at(cursor: str | None) -> Page[LegacyChat]:
             query = {"phone_number": phone_number, "page": cursor, "per_page": per_page}
-            got = await self._read(LegacyChats, "v2.list_chats", query=query)
+            got = await self._read(LegacyChats, "v2.list_chats", query)
             last = not got.data or got.meta.page >= got.meta.total_pages
             return Page(got.data, None if last else str(got.meta.page + 1), got.meta.total_count)
 

@@ -42,8 +42,7 @@ class Attachments(ApiResource):
             RuleBroken: The size is out of range (R91) or the type is not one Linq accepts (R92); nothing was sent.
         Source: https://docs.linqapp.com/api/resources/attachments/methods/create
         """
-        body = {"content_type": content_type, "filename": filename, "size_bytes": size_bytes}
-        return await self._read(Upload, "attachments.create", body=body)
+        return await self._read(Upload, "attachments.create", locals())
 
     async def upload(
         self,
@@ -95,14 +94,14 @@ class Attachments(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/attachments/methods/retrieve
         """
-        return await self._read(Attachment, "attachments.retrieve", path={"attachment_id": attachment_id})
+        return await self._read(Attachment, "attachments.retrieve", locals())
 
     async def delete(self, attachment_id: str) -> None:
         """Delete a file permanently. Messages that show the file remain, without it.
 
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete
         """
-        await self._call("attachments.delete", path={"attachment_id": attachment_id})
+        await self._call("attachments.delete", locals())
 
 
 async def _with_progress(source: Source, progress: Progress | None) -> AsyncGenerator[bytes, None]:

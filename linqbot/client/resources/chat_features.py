@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, many
+from linqbot.client.resources.resource import ApiResource, Listing
 from linqbot.linq.types.chat_features import (
     ChatLocation,
     LocationAccepted,
@@ -30,13 +30,7 @@ class Polls(ApiResource):
                 chat.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/polls/methods/create
         """
-        return await self._read(
-            PollEnvelope,
-            "chats.polls.create",
-            path={"chat_id": chat_id},
-            body={"poll": poll},
-            known={"chat_id": chat_id},
-        )
+        return await self._read(PollEnvelope, "chats.polls.create", locals(), known={"chat_id": chat_id})
 
 
 class MessagePoll(ApiResource):
@@ -49,7 +43,7 @@ class MessagePoll(ApiResource):
             LinqApiError: 404/2002 no message with this id, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/retrieve
         """
-        return await self._read(PollEnvelope, "messages.poll.retrieve", path={"message_id": message_id})
+        return await self._read(PollEnvelope, "messages.poll.retrieve", locals())
 
     async def add_options(self, message_id: str, *, options: Sequence[Mapping[str, Any]]) -> PollEnvelope:
         """Add options to a poll. Options cannot be removed. Not retried after a lost response.
@@ -61,8 +55,7 @@ class MessagePoll(ApiResource):
             LinqApiError: 404/2002 no message with this id, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/add_options
         """
-        path, body = {"message_id": message_id}, {"options": many(options)}
-        return await self._read(PollEnvelope, "messages.poll.add_options", path=path, body=body)
+        return await self._read(PollEnvelope, "messages.poll.add_options", locals())
 
     async def vote(self, message_id: str, *, operation: Literal["add", "remove"], option_id: str) -> PollEnvelope:
         """Vote for an option, or take the vote back.
@@ -73,8 +66,7 @@ class MessagePoll(ApiResource):
             LinqApiError: 404 the poll has no such option, or the message is not a poll.
         Source: https://docs.linqapp.com/api/resources/messages/subresources/poll/methods/vote
         """
-        path, body = {"message_id": message_id}, {"operation": operation, "option_id": option_id}
-        return await self._read(PollEnvelope, "messages.poll.vote", path=path, body=body)
+        return await self._read(PollEnvelope, "messages.poll.vote", locals())
 
 
 class LocationResource(ApiResource):
@@ -88,7 +80,7 @@ class LocationResource(ApiResource):
             participant shares a location, or none was located yet.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/retrieve
         """
-        return await self._read(ChatLocation, "chats.location.retrieve", path={"chat_id": chat_id})
+        return await self._read(ChatLocation, "chats.location.retrieve", locals())
 
     async def request(self, chat_id: str) -> LocationAccepted:
         """Ask the person of a direct iMessage chat to share their location. Not retried after a lost response.
@@ -101,7 +93,7 @@ class LocationResource(ApiResource):
                 to wait.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/request
         """
-        return await self._read(LocationAccepted, "chats.location.request", path={"chat_id": chat_id})
+        return await self._read(LocationAccepted, "chats.location.request", locals())
 
     async def stop(self, chat_id: str, *, handle: str) -> LocationAccepted:
         """Stop receiving a person's location, in all chats with this line. `location.sharing.stopped` follows.
@@ -112,9 +104,7 @@ class LocationResource(ApiResource):
             LinqApiError: 404 the person shares no location.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/location/methods/stop
         """
-        return await self._read(
-            LocationAccepted, "chats.location.stop", path={"chat_id": chat_id}, body={"handle": handle}
-        )
+        return await self._read(LocationAccepted, "chats.location.stop", locals())
 
 
 class Background(ApiResource):
@@ -149,15 +139,14 @@ class Background(ApiResource):
                 this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/set
         """
-        body = {"type": type, "image_url": image_url, "shades": many(shades), "style": style, "variant": variant}
-        await self._call("chats.background.set", path={"chat_id": chat_id}, body=body)
+        await self._call("chats.background.set", locals())
 
     async def remove(self, chat_id: str) -> None:
         """Remove the background of a chat. `chat.background_updated` follows.
 
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/remove
         """
-        await self._call("chats.background.remove", path={"chat_id": chat_id})
+        await self._call("chats.background.remove", locals())
 
 
 class Experiences(ApiResource):
@@ -168,7 +157,7 @@ class Experiences(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
-        return self._listed(OfferedExperience, "experiences.list", "experiences")
+        return self._list(OfferedExperience, "experiences.list", "experiences", locals())
 
     async def retrieve(self, experience: str) -> OfferedExperience:
         """Get an experience by its name, such as `link`.
@@ -177,4 +166,4 @@ class Experiences(ApiResource):
             LinqApiError: 404 no experience has this name.
         Source: https://docs.linqapp.com/api/resources/experiences/methods/retrieve
         """
-        return await self._read(OfferedExperience, "experiences.retrieve", path={"experience": experience})
+        return await self._read(OfferedExperience, "experiences.retrieve", locals())

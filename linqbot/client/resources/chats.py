@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from linqbot.client.call import ApiResponse, Call
-from linqbot.client.resources.resource import ApiResource, Listing, below, checked_call, many, read
+from linqbot.client.resources.resource import ApiResource, Listing, below, checked_call, read
 from linqbot.linq.types.chat import Accepted, Chat, ChatUpdate
 from linqbot.linq.types.message import (
     ChatCreatedResponse,
@@ -61,8 +61,7 @@ class Chats(ApiResource):
                 now.
         Source: https://docs.linqapp.com/api/resources/chats/methods/create
         """
-        body = {"from": from_, "to": many(to), "message": message, "override_optout": override_optout}
-        return await self._read(ChatCreatedResponse, "chats.create", body=body)
+        return await self._read(ChatCreatedResponse, "chats.create", locals())
 
     def list_chats(
         self, *, cursor: str | None = None, from_: str | None = None, limit: int | None = None, to: str | None = None
@@ -78,15 +77,14 @@ class Chats(ApiResource):
             A listing: `async for chat in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/chats/methods/list_chats
         """
-        query = {"from": from_, "limit": limit, "to": to}
-        return self._listed(Chat, "chats.list_chats", "chats", cursor=cursor, query=query)
+        return self._list(Chat, "chats.list_chats", "chats", locals())
 
     async def retrieve(self, chat_id: str) -> Chat:
         """Get a chat by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
         """
-        return await self._read(Chat, "chats.retrieve", path={"chat_id": chat_id})
+        return await self._read(Chat, "chats.retrieve", locals())
 
     async def update(
         self, chat_id: str, *, display_name: str | None = None, group_chat_icon: str | None = None
@@ -99,15 +97,14 @@ class Chats(ApiResource):
             LinqApiError: 409/1006 the chat is a direct chat.
         Source: https://docs.linqapp.com/api/resources/chats/methods/update
         """
-        body = {"display_name": display_name, "group_chat_icon": group_chat_icon}
-        return await self._read(ChatUpdate, "chats.update", path={"chat_id": chat_id}, body=body)
+        return await self._read(ChatUpdate, "chats.update", locals())
 
     async def mark_as_read(self, chat_id: str) -> None:
         """Mark every message of a chat as read.
 
         Source: https://docs.linqapp.com/api/resources/chats/methods/mark_as_read
         """
-        await self._call("chats.mark_as_read", path={"chat_id": chat_id})
+        await self._call("chats.mark_as_read", locals())
 
     async def leave_chat(self, chat_id: str) -> Accepted:
         """Remove your line from an iMessage group of four or more. `participant.removed` follows.
@@ -117,7 +114,7 @@ class Chats(ApiResource):
                 with this id.
         Source: https://docs.linqapp.com/api/resources/chats/methods/leave_chat
         """
-        return await self._read(Accepted, "chats.leave_chat", path={"chat_id": chat_id})
+        return await self._read(Accepted, "chats.leave_chat", locals())
 
     leave = leave_chat
 
@@ -129,7 +126,7 @@ class Chats(ApiResource):
             LinqApiError: 404/2012 the line has no active card.
         Source: https://docs.linqapp.com/api/resources/chats/methods/share_contact_card
         """
-        await self._call("chats.share_contact_card", path={"chat_id": chat_id})
+        await self._call("chats.share_contact_card", locals())
 
     async def send_voicememo(
         self,
@@ -147,8 +144,7 @@ class Chats(ApiResource):
             override_optout: True sends the memo to a person who opted out.
         Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
         """
-        body = {"attachment_id": attachment_id, "override_optout": override_optout, "voice_memo_url": voice_memo_url}
-        return await self._read(VoiceMemoSent, "chats.send_voicememo", path={"chat_id": chat_id}, body=body)
+        return await self._read(VoiceMemoSent, "chats.send_voicememo", locals())
 
 
 class Participants(ApiResource):
@@ -167,7 +163,7 @@ class Participants(ApiResource):
                 this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/add
         """
-        return await self._read(Accepted, "chats.participants.add", path={"chat_id": chat_id}, body={"handle": handle})
+        return await self._read(Accepted, "chats.participants.add", locals())
 
     async def remove(self, chat_id: str, *, handle: str) -> Accepted:
         """Remove a person from a group. Three participants must remain.
@@ -179,9 +175,7 @@ class Participants(ApiResource):
                 this id.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/participants/methods/remove
         """
-        return await self._read(
-            Accepted, "chats.participants.remove", path={"chat_id": chat_id}, body={"handle": handle}
-        )
+        return await self._read(Accepted, "chats.participants.remove", locals())
 
 
 class Typing(ApiResource):
@@ -195,14 +189,14 @@ class Typing(ApiResource):
                 respond with 403 for groups.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/start
         """
-        await self._call("chats.typing.start", path={"chat_id": chat_id})
+        await self._call("chats.typing.start", locals())
 
     async def stop(self, chat_id: str) -> None:
         """Hide the typing indicator. Sending a message hides it too.
 
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/stop
         """
-        await self._call("chats.typing.stop", path={"chat_id": chat_id})
+        await self._call("chats.typing.stop", locals())
 
 
 _SEND = "chats.messages.send"
@@ -229,8 +223,7 @@ class ChatMessages(ApiResource):
                 now, 409 your line left the chat.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/send
         """
-        body = {"message": message, "override_optout": override_optout}
-        return read_sent(await self._call(_SEND, path={"chat_id": chat_id}, body=body), chat_id)
+        return read_sent(await self._call(_SEND, locals()), chat_id)
 
     def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
         """List the messages of a chat. Linq does not promise an order: sort by `created_at`.
@@ -242,8 +235,7 @@ class ChatMessages(ApiResource):
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/chats/subresources/messages/methods/list
         """
-        path, query = {"chat_id": chat_id}, {"limit": limit}
-        return self._listed(Message, "chats.messages.list", "messages", cursor=cursor, path=path, query=query)
+        return self._list(Message, "chats.messages.list", "messages", locals())
 
 
 def send_call(chat_id: str, message: MessageContent) -> Call:

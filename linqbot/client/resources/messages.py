@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from linqbot.client.resources.resource import ApiResource, Listing, below, many
+from linqbot.client.resources.resource import ApiResource, Listing, below
 from linqbot.linq.types.chat import Accepted, Placed
 from linqbot.linq.types.message import (
     AppIdentity,
@@ -58,21 +58,14 @@ class Messages(ApiResource):
             LinqApiError: 409/2015 no line can send, 403/2024 the person opted out, 403/2026 you blocked the handle.
         Source: https://docs.linqapp.com/api/resources/messages/methods/create
         """
-        body = {
-            "to": many(to),
-            "message": message,
-            "continuation_message": continuation_message,
-            "exclude_from": many(exclude_from),
-            "override_optout": override_optout,
-        }
-        return await self._read(MessageCreated, "messages.create", body=body, key=idempotency_key)
+        return await self._read(MessageCreated, "messages.create", locals())
 
     async def retrieve(self, message_id: str) -> Message:
         """Get a message by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/messages/methods/retrieve
         """
-        return await self._read(Message, "messages.retrieve", path={"message_id": message_id})
+        return await self._read(Message, "messages.retrieve", locals())
 
     async def update(self, message_id: str, *, text: str, part_index: int | None = None) -> Message:
         """Edit a text part of a message you sent: up to five times, within 15 minutes of sending.
@@ -83,15 +76,14 @@ class Messages(ApiResource):
             LinqApiError: The message is not yours, the part is not text, or the message can no longer be edited.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update
         """
-        body = {"text": text, "part_index": part_index}
-        return await self._read(Message, "messages.update", path={"message_id": message_id}, body=body)
+        return await self._read(Message, "messages.update", locals())
 
     async def delete(self, message_id: str) -> None:
         """Delete a message from Linq's records. This does not unsend the message: the recipient keeps it.
 
         Source: https://docs.linqapp.com/api/resources/messages/methods/delete
         """
-        await self._call("messages.delete", path={"message_id": message_id})
+        await self._call("messages.delete", locals())
 
     async def add_reaction(
         self,
@@ -118,17 +110,7 @@ class Messages(ApiResource):
             url: For stickers: an image stored at Linq, such as the `download_url` of an upload.
         Source: https://docs.linqapp.com/api/resources/messages/methods/add_reaction
         """
-        body = {
-            "operation": operation,
-            "type": type,
-            "attachment_id": attachment_id,
-            "custom_emoji": custom_emoji,
-            "emoji": emoji,
-            "part_index": part_index,
-            "placement": placement,
-            "url": url,
-        }
-        return await self._read(Accepted, "messages.add_reaction", path={"message_id": message_id}, body=body)
+        return await self._read(Accepted, "messages.add_reaction", locals())
 
     async def update_sticker_placement(
         self, reaction_id: str, *, message_id: str, placement: Mapping[str, float]
@@ -143,8 +125,7 @@ class Messages(ApiResource):
             LinqApiError: 400/1005 the reaction is a tapback, 404 Linq keeps no reference to this sticker.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_sticker_placement
         """
-        path = {"message_id": message_id, "reaction_id": reaction_id}
-        return await self._read(Placed, "messages.update_sticker_placement", path=path, body={"placement": placement})
+        return await self._read(Placed, "messages.update_sticker_placement", locals())
 
     def list_messages_thread(
         self,
@@ -165,8 +146,7 @@ class Messages(ApiResource):
             A listing: `async for message in …` iterates over all pages, `await …` returns the first page.
         Source: https://docs.linqapp.com/api/resources/messages/methods/list_messages_thread
         """
-        path, query = {"message_id": message_id}, {"limit": limit, "order": order}
-        return self._listed(Message, "messages.list_messages_thread", "messages", cursor=cursor, path=path, query=query)
+        return self._list(Message, "messages.list_messages_thread", "messages", locals())
 
     async def update_app_card(
         self,
@@ -196,14 +176,4 @@ class Messages(ApiResource):
                 `message.sent`.
         Source: https://docs.linqapp.com/api/resources/messages/methods/update_app_card
         """
-        body = {
-            "layout": layout,
-            "app": app,
-            "experience": experience,
-            "fallback_text": fallback_text,
-            "interactive": interactive,
-            "url": url,
-        }
-        return await self._read(
-            MessageSentResponse, "messages.update_app_card", path={"message_id": message_id}, body=body
-        )
+        return await self._read(MessageSentResponse, "messages.update_app_card", locals())

@@ -52,36 +52,28 @@ class Payments(ApiResource):
             `attach_url` or `approval_url`.
         Source: https://docs.linqapp.com/api/resources/payments/methods/create
         """
-        body = {
-            "amount_cents": amount_cents,
-            "currency": currency,
-            "handle": handle,
-            "description": description,
-            "merchant": merchant,
-            "metadata": metadata,
-        }
-        return await self._read(Payment, "payments.create", body=body, key=idempotency_key)
+        return await self._read(Payment, "payments.create", locals())
 
     async def retrieve(self, payment_id: str) -> Payment:
         """Get a payment by its id.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/retrieve
         """
-        return await self._read(Payment, "payments.retrieve", path={"payment_id": payment_id})
+        return await self._read(Payment, "payments.retrieve", locals())
 
     async def cancel(self, payment_id: str) -> Payment:
         """Cancel a payment. `payment.canceled` follows.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/cancel
         """
-        return await self._read(Payment, "payments.cancel", path={"payment_id": payment_id})
+        return await self._read(Payment, "payments.cancel", locals())
 
     async def credentials(self, payment_id: str) -> PaymentCredentials:
         """Get the data needed to fetch a payment's card from its provider. Keep this data out of logs.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/credentials
         """
-        return await self._read(PaymentCredentials, "payments.credentials", path={"payment_id": payment_id})
+        return await self._read(PaymentCredentials, "payments.credentials", locals())
 
 
 class PaymentProviders(ApiResource):
@@ -92,7 +84,7 @@ class PaymentProviders(ApiResource):
 
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/retrieve
         """
-        return await self._read(PaymentProvider, "payment_providers.retrieve", path={"provider": provider})
+        return await self._read(PaymentProvider, "payment_providers.retrieve", locals())
 
     async def connect(self, provider: str, *, return_url: str) -> ProviderConnection:
         """Start onboarding with a provider. Not retried after a lost response.
@@ -103,8 +95,7 @@ class PaymentProviders(ApiResource):
             The connection. Open its `hosted_url` in a browser to complete the onboarding.
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/connect
         """
-        body = {"return_url": return_url}
-        return await self._read(ProviderConnection, "payment_providers.connect", path={"provider": provider}, body=body)
+        return await self._read(ProviderConnection, "payment_providers.connect", locals())
 
 
 class PaymentHandles(ApiResource):
@@ -117,21 +108,21 @@ class PaymentHandles(ApiResource):
             The connection, `pending`. Keep its `connect_id`: `verify` needs it, and only this response contains it.
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connect
         """
-        return await self._read(HandleConnection, "payment_handles.connect", path={"handle": handle})
+        return await self._read(HandleConnection, "payment_handles.connect", locals())
 
     async def connection(self, handle: str) -> HandleConnection:
         """Get a customer's connection: `not_connected`, `pending`, `connected` or `revoked`.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connection
         """
-        return await self._read(HandleConnection, "payment_handles.connection", path={"handle": handle})
+        return await self._read(HandleConnection, "payment_handles.connection", locals())
 
     async def revoke(self, handle: str) -> HandleConnection:
         """Revoke a customer's connection, so that you can no longer charge the customer. `connection.revoked` follows.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/revoke
         """
-        return await self._read(HandleConnection, "payment_handles.revoke", path={"handle": handle})
+        return await self._read(HandleConnection, "payment_handles.revoke", locals())
 
     async def verify(self, handle: str, *, code: str, connect_id: str) -> HandleConnection:
         """Connect a customer with the code they received. `connection.created` follows.
@@ -145,8 +136,7 @@ class PaymentHandles(ApiResource):
             LinqApiError: 400 the code is wrong.
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/verify
         """
-        body = {"code": code, "connect_id": connect_id}
-        return await self._read(HandleConnection, "payment_handles.verify", path={"handle": handle}, body=body)
+        return await self._read(HandleConnection, "payment_handles.verify", locals())
 
 
 class PaymentRequests(ApiResource):
@@ -196,23 +186,7 @@ class PaymentRequests(ApiResource):
             LinqApiError: 403 Stripe is not connected, 400 no such customer or price.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/create
         """
-        body = {
-            "amount": amount,
-            "currency": currency,
-            "customer_id": customer_id,
-            "description": description,
-            "discount": discount,
-            "from": from_,
-            "metadata": metadata,
-            "mode": mode,
-            "payer_handle": payer_handle,
-            "price_id": price_id,
-            "quantity": quantity,
-            "rail": rail,
-            "trial_end": trial_end,
-            "trial_period_days": trial_period_days,
-        }
-        return await self._read(PaymentRequest, "payment_requests.create", body=body, key=idempotency_key)
+        return await self._read(PaymentRequest, "payment_requests.create", locals())
 
     async def retrieve(self, payment_request_id: str) -> PaymentRequest:
         """Get a payment request by its id, `pr_…`.
@@ -221,8 +195,7 @@ class PaymentRequests(ApiResource):
             LinqApiError: 403 Stripe is not connected, 404 no payment request with this id.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/retrieve
         """
-        path = {"payment_request_id": payment_request_id}
-        return await self._read(PaymentRequest, "payment_requests.retrieve", path=path)
+        return await self._read(PaymentRequest, "payment_requests.retrieve", locals())
 
     def list(
         self,
@@ -247,7 +220,7 @@ class PaymentRequests(ApiResource):
 
         async def page(at: str | None) -> Page[PaymentRequest]:
             query = {"limit": limit, "offset": at, "status": status}
-            got = await self._read(PaymentRequestPage, "payment_requests.list", query=query)
+            got = await self._read(PaymentRequestPage, "payment_requests.list", query)
             # An empty page with `has_more` does not advance the offset, so following it would never end.
             more = got.has_more and bool(got.data)
             return Page(got.data, str(int(at or 0) + len(got.data)) if more else None)
@@ -262,5 +235,4 @@ class PaymentRequests(ApiResource):
                 no payment request with this id.
         Source: https://docs.linqapp.com/api/resources/payment_requests/methods/cancel
         """
-        path = {"payment_request_id": payment_request_id}
-        return await self._read(PaymentRequest, "payment_requests.cancel", path=path)
+        return await self._read(PaymentRequest, "payment_requests.cancel", locals())

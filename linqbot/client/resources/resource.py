@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import GenericAlias
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, prepare
@@ -26,15 +26,6 @@ _MAX_FIELDS_NAMED = 10
 """Unreadable fields named in an error message."""
 
 
-class _Parts(TypedDict, total=False):
-    """The arguments of `checked_call`."""
-
-    path: Mapping[str, str]
-    body: Mapping[str, Any]
-    query: Mapping[str, Any]
-    key: str | None
-
-
 class ApiResource:
     """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
 
@@ -47,31 +38,35 @@ class ApiResource:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def _call(self, name: str, **parts: Unpack[_Parts]) -> ApiResponse:
-        return await self._run(checked_call(name, **parts))
+    async def _call(self, name: str, given: Mapping[str, Any]) -> ApiResponse:
+        """Make the call of an endpoint from the arguments of a method, by their names: its `locals()`.
+
+        An argument is in the path if the endpoint's path names it. Others are in the query of a GET, else in the body.
+        """
+        endpoint = ENDPOINTS[name]
+        path: dict[str, str] = {}
+        fields: dict[str, Any] = {}
+        for argument, value in given.items():
+            if f"{{{argument}}}" in endpoint.path:
+                path[argument] = value
+            elif argument not in ("self", "idempotency_key"):
+                fields[argument.rstrip("_")] = _as_list(value)
+        query, body = (fields, None) if endpoint.method == "GET" else (None, fields or None)
+        return await self._run(checked_call(name, path=path, body=body, query=query, key=given.get("idempotency_key")))
 
     async def _read(
-        self, kind: type[DataT], name: str, *, known: Mapping[str, Any] | None = None, **parts: Unpack[_Parts]
+        self, kind: type[DataT], name: str, given: Mapping[str, Any], *, known: Mapping[str, Any] | None = None
     ) -> DataT:
-        return read(kind, await self._call(name, **parts), name, known)
+        return read(kind, await self._call(name, given), name, known)
 
-    def _listed(
-        self,
-        kind: type[DataT],
-        name: str,
-        key: str,
-        *,
-        cursor: str | None = None,
-        path: Mapping[str, str] = NOTHING,
-        query: Mapping[str, Any] = NOTHING,
-    ) -> Listing[DataT]:
+    def _list(self, kind: type[DataT], name: str, key: str, given: Mapping[str, Any]) -> Listing[DataT]:
         """Return the listing of an endpoint whose response has the items under `key`, and a cursor if more follow."""
 
         async def page(at: str | None) -> Page[DataT]:
-            found = await self._read(_page_of(kind, key), name, path=path, query={"cursor": at, **query})
+            found = await self._read(_page_of(kind, key), name, {**given, "cursor": at})
             return Page(getattr(found, key), found.next_cursor or None)
 
-        return Listing(page, cursor)
+        return Listing(page, given.get("cursor"))
 
 
 def below(place: str, doc: str) -> Any:
@@ -128,9 +123,10 @@ def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str
         raise LinqApiError(said, status=response.status, call=name) from None
 
 
-def many(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Convert a sequence to a list. A string stays a string: the rules must refuse it, not read it letter by letter."""
-    return value if value is None or isinstance(value, str) else list(value)
+    is_sequence = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | BaseModel)
+    return list(value) if is_sequence else value
 
 
 def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
