@@ -251,27 +251,32 @@ async def test_a_filename_is_a_bare_name(subtests: pytest.Subtests) -> None:
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
+SLOW = r"too slow: no complete response within 0\.1 s"
 MEGABYTE = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2000001\r\n\r\n",
-        [CHUNKED, *[MEGABYTE] * 64, b"0\r\n\r\n"],
-        [ENDLESS, *[b"x" * (1 << 20)] * 64],
-    ],
-    ids=["declared", "chunked", "undeclared"],
-)
-async def test_a_file_that_is_too_large_is_given_up_while_it_comes(
-    tmp_path: Path, answer: bytes | list[bytes | float]
+async def test_a_file_that_is_too_large_or_too_slow_is_given_up_while_it_comes(
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    async with serving({"/x": answer}) as own:
-        with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
-            await Fetcher(own.url).fetch(f"{own.url}/x", max_bytes=2_000_000)
-        with pytest.raises(FetchRefused, match="larger than 2000000 bytes"):
-            await Fetcher(own.url).fetch_to(f"{own.url}/x", tmp_path / "x", max_bytes=2_000_000)
-    assert files_in(tmp_path) == []
+    too_large, too_slow = {"max_bytes": 2_000_000}, {"timeout_s": 0.1}
+    rows: list[tuple[str, bytes | list[bytes | float], dict[str, Any]]] = [
+        ("declared", b"HTTP/1.1 200 OK\r\nContent-Length: 2000001\r\n\r\n", too_large),
+        ("chunked", [CHUNKED, *[MEGABYTE] * 64, b"0\r\n\r\n"], too_large),
+        ("undeclared", [ENDLESS, *[b"x" * (1 << 20)] * 64], too_large),
+        ("silent", [30.0], too_slow),
+        ("half a head", [b"HTTP/1.1 200", 30.0], too_slow),
+        ("half a body", [ENDLESS, b"x", 30.0], too_slow),
+        ("half its chunks", [CHUNKED, b"1\r\nx\r\n", 30.0], too_slow),
+    ]
+    for name, answer, limit in rows:
+        kind, words = (FetchRefused, "larger than 2000000 bytes") if limit is too_large else (FetchFailed, SLOW)
+        with subtests.test(name=name):
+            async with serving({"/x": answer}) as own:
+                with pytest.raises(kind, match=words):
+                    await Fetcher(own.url).fetch(f"{own.url}/x", **limit)
+                with pytest.raises(kind, match=words):
+                    await Fetcher(own.url).fetch_to(f"{own.url}/x", tmp_path / "x", **limit)
+            assert files_in(tmp_path) == []
 
 
 async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
@@ -280,20 +285,6 @@ async def test_a_compressed_answer_is_refused_and_never_unpacked() -> None:
         with pytest.raises(FetchRefused, match="compressed"):
             await Fetcher(own.url).fetch(f"{own.url}/x")
         assert (await Fetcher(own.url).fetch(f"{own.url}/y")).content == b"plain"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [[30.0], [b"HTTP/1.1 200", 30.0], [ENDLESS, b"x", 30.0], [CHUNKED, b"1\r\nx\r\n", 30.0]],
-    ids=["silent", "half a head", "half a body", "half its chunks"],
-)
-async def test_a_server_that_takes_its_time_is_left(tmp_path: Path, answer: list[bytes | float]) -> None:
-    async with serving({"/x": answer}) as own:
-        with pytest.raises(FetchFailed, match=r"too slow: no complete response within 0\.1 s"):
-            await Fetcher(own.url).fetch(f"{own.url}/x", timeout_s=0.1)
-        with pytest.raises(FetchFailed, match="too slow"):
-            await Fetcher(own.url).fetch_to(f"{own.url}/x", tmp_path / "x", timeout_s=0.1)
-    assert files_in(tmp_path) == []
 
 
 async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
