@@ -1,6 +1,7 @@
 """A bot whose handlers do what no handler should. The text of a message says which one runs.
 
-`DEAD` names the ways that must end as a dead letter, with a word of its reason; the others reply `done: <way>` once.
+`DEAD` names the ways that must end as a dead letter, with a word of its reason; the others reply `done: <way>` once. Those
+that wait until told wait for the file `TOLD`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +28,7 @@ ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
 DEAD: dict[str, str] = {}
 plain_ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
 kept: list[Context] = []
+TOLD = Path("told")
 
 
 def way(dead: str = "") -> Callable[[Any], Any]:
@@ -178,6 +181,20 @@ async def block_the_loop(message: MessageReceived, ctx: Context) -> None:
 def hang_in_a_thread(message: MessageReceived, ctx: Context) -> str:
     threading.Event().wait()
     return "never"
+
+
+@way()
+async def wait_until_told(message: MessageReceived, ctx: Context) -> None:
+    while not TOLD.exists():  # noqa: ASYNC240 - a moment
+        await asyncio.sleep(0.05)
+    await ctx.reply(f"done: {message.text}")
+
+
+@way()
+def wait_in_a_thread_until_told(message: MessageReceived, ctx: Context) -> str:
+    while not TOLD.exists():
+        time.sleep(0.05)
+    return f"done: {message.text}"
 
 
 # Tasks
@@ -411,6 +428,16 @@ def run_plain_way(message: MessageReceived, ctx: Context) -> Any:
 @bot.on_message("ignore the deadline", attempts=1, deadline_s=2)
 async def very_hostile(message: MessageReceived, ctx: Context) -> Any:
     return await run_way(message, ctx)
+
+
+@bot.on_message("wait until told")
+async def waiting(message: MessageReceived, ctx: Context) -> Any:
+    return await run_way(message, ctx)
+
+
+@bot.on_message("wait in a thread until told")
+def waiting_in_a_thread(message: MessageReceived, ctx: Context) -> Any:
+    return run_plain_way(message, ctx)
 
 
 @bot.on_message(lambda message: message.text in ways, attempts=2, deadline_s=2)
