@@ -131,7 +131,7 @@ class _Exchange:
     kind: _Kind = "start"
     is_fast: bool = False
     replies: tuple[tuple[str, str], ...] = ()  # the text and the names of files of the last bubbles of our reply
-    bubbles: int = 0  # the number of its bubbles
+    bubbles: int = 0  # the number of its bubbles since the last pause
     message: object = None  # equal for messages that say the same; None until it is known
     reply: object = None  # equal for replies that say the same; None until the reply is complete
     is_quoted: bool = False  # True if the next message quotes the reply
@@ -170,11 +170,12 @@ class LoopBreaker:
         as new.
         """
         chat = self._chat(chat_id)
-        chat.replied_at = now
         if (exchange := chat.open) is not None:
             kept = text if len(text) <= KEPT_CHARS else str(hash(text))
             exchange.replies = (*exchange.replies, (kept, files))[-BUBBLES:]
-            exchange.bubbles += 1
+            # After a pause it is a message that the bot sends by itself, such as an alert.
+            exchange.bubbles = exchange.bubbles + 1 if now - chat.replied_at <= SOON_S else 1
+        chat.replied_at = now
 
     def judge(
         self,

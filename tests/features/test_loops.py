@@ -360,6 +360,18 @@ def test_a_person_who_goes_on_asking_gets_the_answer_once_it_changes() -> None:
     assert said.index(["Here it is!"]) <= 9
 
 
+def test_bubbles_before_a_pause_are_not_counted() -> None:
+    messages = []
+    for alerts in (0, 8):
+        chat = Chat(counting())
+        chat.hears(OFFICE, chat.now + 2)
+        for _ in range(alerts):
+            chat.now += 3600
+            chat.breaker.note_reply("chat", "The server is down.", chat.now)
+        messages.append(converse(chat, fixed(OFFICE), OFFICE, pause_s=0.3))
+    assert messages[0] == messages[1] <= 10
+
+
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
     assert not any(breaker.judge("chat", "So am I.", 1000.0 + n, 1000.0 + n) for n in range(20))
