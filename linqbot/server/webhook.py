@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from linqbot.clock import Clock
+from linqbot.clock import Clock, SystemClock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
@@ -57,7 +57,7 @@ class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
     Args:
-        clock: Wall time, because it is compared with the time that Linq signed.
+        clock: The clock of the time of receipt, which is stored. The time that Linq signed is compared with wall time.
         allow_legacy: Accept the older `X-Webhook-*` headers if the new ones are absent.
         max_body_bytes: Largest body. Counted while the body is read, because a Content-Length may lie.
         body_timeout_s: Seconds that a body may take to arrive after its headers.
@@ -65,9 +65,8 @@ class WebhookEndpoint:
             memory.
         plugins: Plugins to notify of each delivery.
         on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
-        on_storing_again: Called with the time of the first delivery that was not stored, in Unix seconds of
-            `received_clock`, when the storage stores again.
-        received_clock: The clock of the time of receipt, which is stored; None means `clock`.
+        on_storing_again: Called with the time of the first delivery that was not stored, in Unix seconds, when the storage
+            stores again.
         record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
@@ -94,7 +93,6 @@ class WebhookEndpoint:
         plugins: Plugins | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
         on_storing_again: Callable[[float], None] = lambda _: None,
-        received_clock: Clock | None = None,
         record: RefusalRecord | None = None,
         closed_because: str = NOT_RUNNING,
         schedules: Collection[str] = (),
@@ -104,7 +102,7 @@ class WebhookEndpoint:
         self._inbox = inbox
         self._secrets = secrets
         self._clock = clock
-        self._received_clock = received_clock or clock
+        self._wall_clock = SystemClock()
         self._allow_legacy = allow_legacy
         self._signing_headers = (*STANDARD_HEADERS, *LEGACY_HEADERS) if allow_legacy else STANDARD_HEADERS
         self.max_body_bytes = max_body_bytes
@@ -133,7 +131,7 @@ class WebhookEndpoint:
 
     def _note_refusal(self, reason: str) -> None:
         if self.refusal is None:
-            self._refused_since = self._received_clock.now()
+            self._refused_since = self._clock.now()
         self.refusal = reason
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="linqbot webhook recovers")
@@ -178,7 +176,7 @@ class WebhookEndpoint:
         assert isinstance(body, bytes)
         given = dict(scope["headers"])
         headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
-        now = self._clock.now()
+        now = self._wall_clock.now()
         try:
             verified = self._verify(headers, body, now)
         except StaleSignature as error:
@@ -191,7 +189,7 @@ class WebhookEndpoint:
                 self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
                 self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
-        at = self._received_clock.now()
+        at = self._clock.now()
         delivery = Delivery.from_webhook(
             body, webhook_id=verified.webhook_id, received_at=at, signed_id=verified.signed_id
         )
