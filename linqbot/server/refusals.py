@@ -174,9 +174,8 @@ class _Minute:
 class BoundedLog:
     """Writes warnings and errors to `logger`, at most `LINES` per minute of each event and kind."""
 
-    def __init__(self, logger: FilteringBoundLogger, *, later: Callable[..., object] | None = None) -> None:
+    def __init__(self, logger: FilteringBoundLogger) -> None:
         self._logger = logger
-        self._later = later or _later
         self._minutes: dict[tuple[str, str], _Minute] = {}
 
     def warning(self, event: str, *, kind: str = "", **facts: Any) -> None:
@@ -194,7 +193,7 @@ class BoundedLog:
         minute = self._minutes.get((event, kind))
         if minute is None:
             minute = self._minutes[event, kind] = _Minute()
-            self._later(EVERY_S, partial(self._over, event, kind))
+            _later(EVERY_S, partial(self._over, event, kind))
         if minute.written < LINES:
             minute.written += 1
             getattr(self._logger, level)(event, **facts)

@@ -16,6 +16,7 @@ from linqbot import Bot, hookimpl
 from linqbot.clock import MovableClock
 from linqbot.linq.signatures import sign_probe
 from linqbot.plugins.loading import load
+from linqbot.server import refusals
 from linqbot.server.app import create_app
 from linqbot.server.refusals import EVERY_S, KEEP_S, LINES, BoundedLog, RefusalCount, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
@@ -145,9 +146,12 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
     assert json.loads(path.read_text())["started_at"] <= time.time()
 
 
-def test_further_lines_are_counted_and_the_count_is_in_the_last_line_of_the_minute() -> None:
+def test_further_lines_are_counted_and_the_count_is_in_the_last_line_of_the_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     minutes: list[tuple[float, Callable[[], None]]] = []
-    log = BoundedLog(structlog.get_logger("test"), later=lambda *after: minutes.append(after))
+    monkeypatch.setattr(refusals, "_later", lambda *after: minutes.append(after))
+    log = BoundedLog(structlog.get_logger("test"))
     with structlog.testing.capture_logs() as logs:
         for n in range(1000):
             log.error("door.knocked", who=n)
