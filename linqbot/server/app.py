@@ -189,7 +189,6 @@ def create_app(
         by_hand=MuteByHand(storage, clock, bot.mute_s) if bot.mute_s else None,
     )
     added_routes = health.routes(plugins, environment)
-    checks = health.Checks(plugins, environment)
     receives, works = role != "work", role != "receive"
 
     @asynccontextmanager
@@ -224,7 +223,7 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    probes = Health(role, webhook, worker, checks, environment, plugins)
+    probes = Health(role, webhook, worker, environment, plugins)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),

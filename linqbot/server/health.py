@@ -34,7 +34,7 @@ Check = Callable[[], Awaitable[str | None]]
 
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
-    """Return the routes of all plugins, those of each under `/plugins/<name>`. Raises ConfigError as `Checks` does."""
+    """Return the routes of all plugins, those of each under `/plugins/<name>`. Raises ConfigError if a required one failed."""
     asked = plugins.ask("register_routes", list[BaseRoute], running=running)
     return [Mount(f"/plugins/{impl.plugin.name}", app=_Mounted(impl.plugin, added)) for impl, added in asked]
 
@@ -52,24 +52,6 @@ class _Mounted:
         else:
             disabled = PlainTextResponse(f"The plugin {self._plugin.name} is disabled. See /readyz.\n", status_code=503)
             await disabled(scope, receive, send)
-
-
-class Checks:
-    """The health checks of all plugins. Raises ConfigError if a required plugin failed."""
-
-    def __init__(self, plugins: Plugins, running: Running) -> None:
-        asked = plugins.ask("register_health_checks", dict[str, Check], running=running)
-        self._checks = [(impl.plugin, name, check) for impl, added in asked for name, check in added.items()]
-
-    async def run(self) -> tuple[dict[str, str], bool]:
-        """Run the checks of all plugins that are not disabled.
-
-        Returns `ok` or the problem for each, by `plugin.check`; and True if no check of a required plugin failed.
-        """
-        on = [each for each in self._checks if each[0].is_on]
-        problems = await asyncio.gather(*(_problem(check) for _, _, check in on))
-        results = {f"{plugin.name}.{name}": why or "ok" for (plugin, name, _), why in zip(on, problems, strict=True)}
-        return results, not any(why and plugin.required for (plugin, _, _), why in zip(on, problems, strict=True))
 
 
 async def start(plugins: Plugins, running: Running) -> None:
@@ -126,16 +108,19 @@ async def _problem(check: Check) -> str | None:
     return f"returned a {type(problem).__name__}, and must return the problem as a text, or None"
 
 
-@dataclass(slots=True)
+@dataclass
 class Health:
-    """The health checks of one process, with those that plugins add."""
+    """The health checks of one process, with those that plugins add. Raises ConfigError if a required plugin failed."""
 
     role: Role
     webhook: WebhookEndpoint
     worker: Worker
-    checks: Checks
     running: Running
     plugins: Plugins
+
+    def __post_init__(self) -> None:
+        asked = self.plugins.ask("register_health_checks", dict[str, Check], running=self.running)
+        self._checks = [(impl.plugin, name, check) for impl, added in asked for name, check in added.items()]
 
     async def livez(self, _: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -166,7 +151,7 @@ class Health:
         reason = self._not_running()
         if reason is not None:
             return reason, {}, None
-        results, all_required_ok = await self.checks.run()
+        results, all_required_ok = await self._run_checks()
         reason = self.running.storage.trouble or self.webhook.refusal or self.worker.failing
         if reason is None and not all_required_ok:
             reason = "A health check of a required plugin failed; see checks."
@@ -174,6 +159,16 @@ class Health:
         if reason is None and waiting is None:
             reason = "The storage cannot be read; see the log."
         return reason, results, waiting
+
+    async def _run_checks(self) -> tuple[dict[str, str], bool]:
+        """Run the checks of all plugins that are not disabled.
+
+        Returns `ok` or the problem for each, by `plugin.check`; and True if no check of a required plugin failed.
+        """
+        on = [each for each in self._checks if each[0].is_on]
+        problems = await asyncio.gather(*(_problem(check) for _, _, check in on))
+        results = {f"{plugin.name}.{name}": why or "ok" for (plugin, name, _), why in zip(on, problems, strict=True)}
+        return results, not any(why and plugin.required for (plugin, _, _), why in zip(on, problems, strict=True))
 
     def _not_running(self) -> str | None:
         """Return the reason why this process does not do its part now; None if it does."""
