@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import re
 import socket
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import structlog
@@ -129,11 +130,11 @@ class App:
 class Served:
     """The server in a thread, and raw sockets to it."""
 
-    def __init__(self, loop: Literal["uvloop", "asyncio"] = "uvloop") -> None:
+    def __init__(self, loop: Any = "uvloop", bound: socket.socket | None = None, trusted: Sequence[str] = ()) -> None:
         self.app = App()
-        self.bound = uvicorn_server.listen("127.0.0.1", 0)
-        self.port = self.bound.getsockname()[1]
-        self.server = uvicorn_server.Server(self.app, graceful_s=1)
+        self.bound = bound or uvicorn_server.listen("127.0.0.1", 0)
+        self._name = self.bound.getsockname()
+        self.server = uvicorn_server.Server(self.app, graceful_s=1, trusted_proxies=trusted)
         self.server.config.loop = loop
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
         self._thread.start()
@@ -146,7 +147,11 @@ class Served:
         return state
 
     def connect(self, *sent: bytes) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+        if isinstance(self._name, str):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(self._name)
+        else:
+            client = socket.create_connection(("127.0.0.1", self._name[1]), timeout=PATIENCE_S)
         with suppress(BrokenPipeError, ConnectionResetError):  # if the server closes it before all is sent
             for piece in sent:
                 client.sendall(piece)
@@ -833,48 +838,35 @@ def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
         assert uvicorn_server.address(bound) == f"unix:{tmp_path / 'bot.sock'}"
 
 
-def seen_clients(bound: socket.socket, client: socket.socket, to: Any, trusted: list[str], loop: Any) -> list[str]:
-    """Serve `bound` for a client that claims to be 203.0.113.7. Return the clients that the endpoint and the app see."""
-    app = App()
-    server = uvicorn_server.Server(app, trusted_proxies=trusted)
-    server.config.loop = loop
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    claim = b"x-forwarded-for: 203.0.113.7"
-    try:
-        until(lambda: server.started)
-        with client:
-            client.settimeout(PATIENCE_S)
-            client.connect(to)
-            client.sendall(webhook(b"one", claim))
-            answer(client)
-            client.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + claim + b"\r\n\r\n"))
-            rest(client)
-    finally:
-        server.should_exit = True
-        thread.join(60)
-    return [scope["client"][0] for scope in (*app.endpoint.scopes, *app.requests)]
+CLAIM = b"x-forwarded-for: 203.0.113.7"
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize(
-    ("trusted", "seen"), [([], "127.0.0.1"), (["127.0.0.1"], "203.0.113.7"), (["::1"], "127.0.0.1")]
-)
-def test_an_ipv4_client_of_a_socket_for_all_addresses_has_its_ipv4_address(
-    loop: str, trusted: list[str], seen: str
+def test_the_client_is_that_of_the_connection_unless_it_is_a_trusted_proxy_that_names_another(
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    with uvicorn_server.listen("::", 0) as bound:
-        to = ("127.0.0.1", bound.getsockname()[1])
-        assert seen_clients(bound, socket.socket(), to, trusted, loop) == [seen] * 2
-
-
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize(("trusted", "seen"), [([], "unix:"), (["unix:"], "203.0.113.7"), (["::1"], "unix:")])
-def test_a_proxy_behind_a_unix_socket_can_be_trusted(loop: str, trusted: list[str], seen: str, tmp_path: Path) -> None:
-    path = str(tmp_path / "bot.sock")
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(path)
-        assert seen_clients(bound, socket.socket(socket.AF_UNIX), path, trusted, loop) == [seen] * 2
+    rows = [
+        # An IPv4 client of a socket for all addresses has its IPv4 address.
+        ("::", [], "127.0.0.1"),
+        ("::", ["::1"], "127.0.0.1"),
+        ("::", ["127.0.0.1"], "203.0.113.7"),
+        ("unix", [], "unix:"),
+        ("unix", ["::1"], "unix:"),
+        ("unix", ["unix:"], "203.0.113.7"),
+    ]
+    for n, (loop, (kind, trusted, seen)) in enumerate(itertools.product(("uvloop", "asyncio"), rows)):
+        with subtests.test(loop=loop, kind=kind, trusted=trusted):
+            if kind == "unix":
+                bound = socket.socket(socket.AF_UNIX)
+                bound.bind(str(tmp_path / f"{n}.sock"))
+            else:
+                bound = uvicorn_server.listen(kind, 0)
+            served = Served(loop, bound, trusted)
+            with closing(served.connect(webhook(b"one", CLAIM))) as client:
+                answer(client)
+                client.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + CLAIM + b"\r\n\r\n"))
+                rest(client)
+            served.stop()
+            assert [each["client"][0] for each in (*served.app.endpoint.scopes, *served.app.requests)] == [seen] * 2
 
 
 async def test_an_answer_is_not_delayed_until_its_headers_are_acknowledged() -> None:
