@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from one_handler import says
 from linqbot import Bot, Context, Failure, LinqUnavailable, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.events import TypingEvent
+from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -151,15 +153,55 @@ async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: b
         assert [message for message in phone.messages if message.from_bot] == [MOMENT, *answers]
 
 
-@pytest.mark.parametrize("sender", [PERSON, "+14155550143"])
-async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_answer_the_person(sender: str) -> None:
-    linq, clock = Linq(), MovableClock(NOW, frozen=True)
+class TurnByTurn:
+    """The turns of a bot with a text for outages, one by one."""
+
+    def __init__(self, storage: MemoryStorage, clock: MovableClock) -> None:
+        self.linq = Linq()
+        self.storage = storage
+        self.clock = clock
+
+    async def run(self, lease: Lease, **settings: Any) -> None:
+        await turns_of(troubled(Kitchen(), **settings), self.linq, self.storage, self.clock).run(lease)
+
+    async def take(self) -> list[Lease]:
+        await self.storage.fire(self.clock.now())
+        return await self.storage.take(1, lease_s=1000)
+
+    async def text(self, text: str, **changes: str) -> Lease:
+        await self.storage.put(delivery(text_body(text, **changes)))
+        (lease,) = await self.take()
+        return lease
+
+
+@pytest.fixture
+async def turns() -> AsyncIterator[TurnByTurn]:
+    clock = MovableClock(NOW, frozen=True)
     async with MemoryStorage(clock=clock) as storage:
-        turns = turns_of(troubled(Kitchen(), allow=[PERSON]), linq, storage, clock)
-        await storage.put(delivery(text_body("soup", sender=sender)))
-        (lease,) = await storage.take(1, lease_s=1000)
-        await turns.run(replace(lease, crashes=5))
-        await storage.fire(clock.now())
-        for notice in await storage.take(1, lease_s=1000):
-            await turns.run(notice)
-        assert linq.said() == ([MOMENT] if sender == PERSON else [])
+        yield TurnByTurn(storage, clock)
+
+
+@pytest.mark.parametrize("sender", [PERSON, "+14155550143"])
+async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_answer_the_person(
+    turns: TurnByTurn, sender: str
+) -> None:
+    crashed = replace(await turns.text("soup", sender=sender), crashes=5)
+    await turns.run(crashed, allow=[PERSON])
+    for notice in await turns.take():
+        await turns.run(notice, allow=[PERSON])
+    assert turns.linq.said() == ([MOMENT] if sender == PERSON else [])
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "no text"])
+async def test_an_outage_that_is_over_or_that_the_new_release_has_no_text_for_is_not_mentioned(
+    turns: TurnByTurn, *, is_over: bool
+) -> None:
+    await turns.run(replace(await turns.text("soup"), crashes=5))
+    (notice,) = await turns.take()
+    if is_over:
+        await turns.run(await turns.text("hello"))
+        await turns.run(notice)
+    else:
+        await turns.run(notice, on_trouble=None)
+    assert turns.linq.said() == ["Hello!"] * is_over
+    assert len(await turns.storage.dead_letters()) == 1
