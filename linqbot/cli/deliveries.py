@@ -14,7 +14,7 @@ from linqbot.errors import StorageError
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.served_code import old_code
-from linqbot.settings import from_env
+from linqbot.settings import Settings
 from linqbot.storage.acts import OperatorAct
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ def act_for_people(row: dict[str, Any]) -> dict[str, Any]:
     return {"at": row["at"], "who": row["who"], "did": row["what"], "to": to, "reason": row["reason"]}
 
 
-def warn_of_old_code() -> None:
+def warn_of_old_code(settings: Settings) -> None:
     """Warn if the running server, which handles what is put back, runs older code than the bot's files hold."""
-    old = old_code(from_env(storage=click.get_current_context().params["storage"]).storage)
+    old = old_code(settings.storage)
     if old is not None:
         names = ", ".join(old.changed)
         warn(

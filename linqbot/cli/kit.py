@@ -2,7 +2,8 @@
 
 The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A plain `str` is an argument. Some
 names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a
-`Storage`, and only named if it is a `StorageUrl` (options --storage and --dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
+`Storage`, and else its URL, and `settings` name the same storage (options --storage and --dev); `confirm` asks the person (option
+--yes); `as_json` is True with --json, which every command takes.
 The table of the commands is `linqbot/cli/table.py`.
 """
 
@@ -23,8 +24,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Uni
 
 import click
 
-from linqbot.cli.output import bot_files, find_bot, json_option, parse_time, print_facts, print_table, require_bot
-from linqbot.cli.storage_option import chosen_storage, dev_option, hint, open_configured_storage, storage_option
+from linqbot.cli import output
+from linqbot.cli.storage_option import hint, open_configured_storage, storage_url
 from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -111,14 +112,12 @@ def operator(who: str | None, reason: str | None) -> By:
     return By(who, reason)
 
 
-_URL: Final = "storage url"
-_JSON: Final = "json"
-StorageUrl: TypeAlias = Annotated[str | None, _URL]
-Json: TypeAlias = Annotated[bool, _JSON]
 Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
-OptionalBotFile: TypeAlias = Annotated[str | None, Arg("[FILE]", complete=bot_files, check=find_bot, required=False)]
+OptionalBotFile: TypeAlias = Annotated[
+    str | None, Arg("[FILE]", complete=output.bot_files, check=output.find_bot, required=False)
+]
 """The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
-BotFile: TypeAlias = Annotated[str, Arg("[FILE]", complete=bot_files, check=require_bot, required=False)]
+BotFile: TypeAlias = Annotated[str, Arg("[FILE]", complete=output.bot_files, check=output.require_bot, required=False)]
 """The argument FILE of a command that needs a bot: `bot.py` by default."""
 
 _PLAIN: Final = (str, Path)
@@ -127,7 +126,7 @@ _PLAIN: Final = (str, Path)
 
 def time_option(about: str) -> Opt:
     """Return an option that takes a time, such as 2026-11-05T17:30 or 2h."""
-    return Opt(about, metavar="TIME", type=parse_time)
+    return Opt(about, metavar="TIME", type=output.parse_time)
 
 
 def command_of(function: Callable[..., Any], name: str) -> click.Command:
@@ -136,24 +135,21 @@ def command_of(function: Callable[..., Any], name: str) -> click.Command:
     for each in inspect.signature(function).parameters.values():
         if get_origin(hints[each.name]) is Annotated or hints[each.name] in _PLAIN:
             _add(command, each, hints[each.name])
-    given = hints.values()
-    if Confirm in given:
+    if "confirm" in hints:
         click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(command)
-    if By in given:
+    if "by" in hints:
         as_help = "Your name in the log; without it, that of LINQBOT_OPERATOR, or your user name on this machine."
         click.option("--as", "who_acts", metavar="NAME", help=as_help)(command)
         click.option("--reason", metavar="WORDS", help="Why, for the log: linqbot waiting list --log.")(command)
-    if Storage in given or StorageUrl in given:
-        storage_option(command)
-        dev_option(command)
-    json_option(command)
+    if "storage" in hints or "settings" in hints:
+        click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")(command)
+        click.option("--dev", is_flag=True, help="The storage of the linqbot dev that runs in this folder.")(command)
+    output.json_option(command)
     return command
 
 
 def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> None:
     about = hint.__metadata__[0] if get_origin(hint) is Annotated else Arg()
-    if about in (_URL, _JSON):
-        return
     if isinstance(about, Flags):
         for value, text in about.helps.items():
             click.option(f"--{value}", parameter.name, flag_value=value, default=None, help=text)(command)
@@ -189,29 +185,36 @@ def _kind(hint: Any) -> tuple[Any, bool]:
     return click.Path(path_type=Path) if hint is Path else hint, False
 
 
+def _chosen_storage(url: str | None, *, dev: bool) -> str | None:
+    """Return the URL that --storage and --dev name; None for that of the settings."""
+    if dev and url is not None:
+        raise click.UsageError("Give either --storage or --dev: each names a storage.")
+    return storage_url() if dev else url
+
+
 def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
-    if "as_json" in hints:
-        given["as_json"] = as_json
-    if hints.get("confirm") is Confirm:
+    url = _chosen_storage(given.pop("storage", None), dev=given.pop("dev", False))
+    if "confirm" in hints:
         given["confirm"] = Confirm(yes=given.pop("yes"))
-    if hints.get("by") is By:
+    if "by" in hints:
         given["by"] = operator(given.pop("who_acts"), given.pop("reason"))
-    url, is_opened = chosen_storage(given), hints.get("storage") is Storage
-    if given.pop("dev", False):
-        given["storage"] = click.get_current_context().params["storage"] = url
+    if "settings" in hints:
+        given["settings"] = from_env(storage=url)
+    is_opened = hints.get("storage") is Storage
+    given |= {name: value for name, value in {"as_json": as_json, "storage": url}.items() if name in hints}
 
     async def work() -> Any:
         if not is_opened:
             return await function(**given)
-        async with open_configured_storage(url) as storage:
-            return await function(**given | {"storage": storage})
+        async with open_configured_storage(url) as opened:
+            return await function(**given | {"storage": opened})
 
     result = asyncio.run(work()) if inspect.iscoroutinefunction(function) else function(**given)
     print_result(result, as_json=as_json)
-    found = result.data.values() if isinstance(result.data, dict) else result.data
     # A linqbot dev in this folder has its own storage, which was perhaps meant.
-    if is_opened and not any(found) and url is None and not as_json and (said := hint()):
-        click.secho(said, fg="yellow", err=True)
+    found = result.data.values() if isinstance(result.data, dict) else result.data
+    if is_opened and url is None and not as_json and not any(found) and (said := hint()):
+        output.warn(said)
     if result.failure is not None:
         raise result.failure
     if result.exit_code:
@@ -219,12 +222,14 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
 
 
 def print_result(result: Result, *, as_json: bool) -> None:
-    shown = result.data if as_json or result.shown is None else result.shown
-    if isinstance(shown, str):
+    shown = result.data if result.shown is None else result.shown
+    if as_json:
+        click.echo(output.printable_json(result.data, indent=1))
+    elif isinstance(shown, str):
         click.echo(shown)
     elif isinstance(shown, dict):
-        print_facts(shown, as_json=as_json)
+        output.print_facts(shown)
     elif callable(shown):
         shown()
     else:
-        print_table(shown, as_json=as_json, empty=result.empty)
+        output.print_table(shown, empty=result.empty)

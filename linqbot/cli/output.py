@@ -128,14 +128,11 @@ def call_name(call: Mapping[str, Any]) -> str:
     return f"{call.get('noun')}.{call.get('verb')}"
 
 
-def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:
-    """Print rows: as JSON, or in columns. A column in which every value is None, "" or 0 is left out.
+def print_table(rows: Sequence[dict[str, Any]], *, empty: str = "") -> None:
+    """Print rows in columns. A column in which every value is None, "" or 0 is left out.
 
     On a terminal that is too narrow, each row is a block of lines.
     """
-    if as_json:
-        click.echo(printable_json(rows, indent=1))
-        return
     if not rows:
         click.echo(empty)
         return
@@ -146,18 +143,15 @@ def print_table(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) ->
         # Lines that the terminal breaks would not be columns any more.
         for number, values in enumerate(cells[1:]):
             click.echo(nl=number > 0)
-            print_facts(dict(zip(names, values, strict=True)), as_json=False)
+            print_facts(dict(zip(names, values, strict=True)))
         return
     for number, row in enumerate(cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.secho(line, bold=number == 0 or None)
 
 
-def print_facts(row: dict[str, Any], *, as_json: bool) -> None:
-    """Print the facts about one thing: as JSON, or one on a line, without those that are None, "" or []."""
-    if as_json:
-        click.echo(printable_json(row, indent=1))
-        return
+def print_facts(row: dict[str, Any]) -> None:
+    """Print the facts about one thing, one on a line, without those that are None, "" or []."""
     shown = {name.replace("_", " "): value for name, value in row.items() if value not in (None, "", [])}
     width = max(12, *map(len, shown)) if shown else 12
     for name, value in shown.items():

@@ -14,28 +14,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import click
+from typing import Final
 
 from linqbot.errors import ConfigError
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
-
-storage_option = click.option("--storage", metavar="URL", help="The storage; overrides LINQBOT_STORAGE.")
-dev_option = click.option("--dev", is_flag=True, help="The storage of the linqbot dev that runs in this folder.")
-
-
-def chosen_storage(params: dict[str, Any]) -> str | None:
-    """Return the URL that the values of the options --storage and --dev name; None for that of the settings."""
-    url: str | None = params.get("storage")
-    if not params.get("dev"):
-        return url
-    if url is not None:
-        raise click.UsageError("Give either --storage or --dev: each names a storage.")
-    return storage_url()
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ import click
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
 from linqbot.cli.failure import of as failure_of
-from linqbot.cli.kit import Json, Opt, OptionalBotFile, Result, StorageUrl
+from linqbot.cli.kit import Opt, OptionalBotFile, Result
 from linqbot.cli.output import printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
@@ -61,9 +61,9 @@ _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
 
 def check(
     file: OptionalBotFile,
-    storage: StorageUrl,
-    as_json: Json,
+    storage: str | None,
     *,
+    as_json: bool,
     url: Annotated[
         str | None,
         Opt(

@@ -14,7 +14,7 @@ from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
-from linqbot.settings import from_env
+from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import Mute
@@ -23,6 +23,7 @@ from linqbot.storage.mutes import Mute
 async def mute(
     who: Annotated[str | None, Arg("[WHO]", required=False)],
     storage: Storage,
+    settings: Settings,
     by: By,
     *,
     everywhere: Annotated[bool, Opt("In all chats; with --end all mutes.", "--all")] = False,
@@ -54,7 +55,7 @@ async def mute(
     if who is None and not everywhere:
         rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
-    async with from_env().linq() as client:
+    async with settings.linq() as client:
         if end:
             return _ended(await mutes.unmute(storage, client, who, by=by, now=now, catch_up=catch_up))
         made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)

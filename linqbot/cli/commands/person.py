@@ -24,7 +24,7 @@ from linqbot.errors import StorageError
 from linqbot.features.state import PERSON
 from linqbot.ops import person, stored_contents
 from linqbot.ops.person import exported_consents, read_consents
-from linqbot.settings import from_env
+from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.personal import KEPT
@@ -71,6 +71,7 @@ async def show(
     storage: Storage,
     name: Annotated[str | None, Opt("Only values of ctx.state of this name, such as Guest.")] = None,
     *,
+    settings: Settings,
     by: By,
     chats: Chats,
     ask_linq: AskLinq = True,
@@ -83,17 +84,18 @@ async def show(
     if who is None or name is not None or not who.startswith(PERSON):
         return await _show_state(storage, who, name)
     handle = who.removeprefix(PERSON)
-    keepers, known = await _known(handle, chats, ask_linq=ask_linq)
+    keepers, known = await _known(settings, handle, chats, ask_linq=ask_linq)
     found = await person.export(storage, keepers, handle, known, by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
     failure = _failure(keepers, f"More may be kept of {handle}")
     return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts), failure=failure)
 
 
-async def _known(handle: str, given: Collection[str], *, ask_linq: bool) -> tuple[person.Keepers, set[str]]:
+async def _known(
+    settings: Settings, handle: str, given: Collection[str], *, ask_linq: bool
+) -> tuple[person.Keepers, set[str]]:
     """Return the plugins that keep something of people, and the chats of a person."""
     logs.configure("error", "auto")
-    settings = from_env(storage=click.get_current_context().params["storage"])
     keepers = person.Keepers(settings)
     return keepers, {*given, *(await person.chats_of(settings, handle) if ask_linq else ())}
 
@@ -108,11 +110,11 @@ def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
     for table, rows in tables.items():
         for row in rows:
             click.secho(f"{table}  {KEPT[table].about if table in KEPT else 'of a plugin'}", bold=True)
-            print_facts({key: _words(value) for key, value in row.items()}, as_json=False)
+            print_facts({key: _words(value) for key, value in row.items()})
             click.echo()
     click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows) or _NOTHING)
     click.echo("\nExports and erasures of this person:")
-    print_table([act_for_people(row) for row in receipts], as_json=False, empty="")
+    print_table([act_for_people(row) for row in receipts])
 
 
 def _words(value: Any) -> Any:
@@ -202,6 +204,7 @@ async def consent(
 async def forget(
     handle: Annotated[str, Arg("HANDLE", check=_handle)],
     storage: Storage,
+    settings: Settings,
     confirm: Confirm,
     by: By,
     *,
@@ -225,7 +228,7 @@ async def forget(
     data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
-    keepers, known = await _known(handle, chats, ask_linq=ask_linq)
+    keepers, known = await _known(settings, handle, chats, ask_linq=ask_linq)
     forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = shlex.join(["linqbot", "person", "forget", handle, *(f"--chat={chat}" for chat in forgotten.chats)])

@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.kit import BotFile, Json, Opt, Result
+from linqbot.cli.kit import BotFile, Opt, Result
 from linqbot.cli.rehearsal import evals as evals_of
 from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
@@ -52,8 +52,8 @@ _TO_READ: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 def rehearse(
     file: BotFile,
-    as_json: Json,
     *,
+    as_json: bool,
     count: Annotated[
         int | None,
         Opt("Number of built-in people. Default: 50, and 0 with --evals.", "--people", type=click.IntRange(0, 1000)),

@@ -19,7 +19,7 @@ import click
 from linqbot.cli import logs
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.failure import DeployDiffers, of, print_failure
-from linqbot.cli.kit import Arg, Confirm, Json, Opt, Result, print_result
+from linqbot.cli.kit import Arg, Confirm, Opt, Result, print_result
 from linqbot.cli.output import bot_files, printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
@@ -27,7 +27,7 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.ops.bot_file import require_file
 from linqbot.ops.dry_runs.dry_deploy import KINDS, NEEDS_PRESENT, Change, Compared, Group, Report, dry_deploy, loaded
 from linqbot.ops.dry_runs.recorded_turns import chosen_turns
-from linqbot.settings import Settings, from_env
+from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.upkeep import Selection
@@ -36,10 +36,11 @@ from linqbot.storage.upkeep import Selection
 async def replay(
     file: Annotated[str | None, Arg("[FILE]", complete=bot_files, required=False)],
     storage: Storage,
+    settings: Settings,
     confirm: Confirm,
-    as_json: Json,
     by: By,
     *,
+    as_json: bool,
     ids: Annotated[tuple[str, ...], Opt("Only this delivery; repeatable.", "--id")],
     chat: Chat = None,
     event_type: EventType = None,
@@ -76,15 +77,16 @@ async def replay(
     if live:
         if against is not None or diff or handler is not None or limit is not None or allow_different:
             raise click.UsageError("--live really sends, and compares nothing: leave out the options for comparing.")
-        count = await _live(storage, selection, confirm, by)
+        count = await _live(storage, settings, selection, confirm, by)
         return Result({"replayed": count}, f"{deliveries(count)} queued again.")
     if (new := against or file) is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
-    comparison = Comparison(new, file if against else None, selection, handler, limit, reads=reads)
-    return await compare(comparison, storage, with_texts=diff, allow_different=allow_different, as_json=as_json)
+    present = file if against else None
+    comparison = Comparison(new, present, selection, handler, limit, reads, diff, allow_different)
+    return await compare(comparison, storage, settings, as_json=as_json)
 
 
-async def _live(storage: Storage, selection: Selection, confirm: Confirm, by: By) -> int:
+async def _live(storage: Storage, settings: Settings, selection: Selection, confirm: Confirm, by: By) -> int:
     chosen = await storage.replayable(selection)
     problem = "cannot be replayed: it is still waiting, or is not kept. See: linqbot waiting list."
     refuse_missing(selection.ids or (), chosen, problem)
@@ -94,7 +96,7 @@ async def _live(storage: Storage, selection: Selection, confirm: Confirm, by: By
             "linqbot waiting list --dead"
         )
     confirm(f"Handle {deliveries(len(chosen))} again, for real? People get answers again")
-    warn_of_old_code()
+    warn_of_old_code(settings)
     return await put_back(partial(storage.replay_live, by=by), chosen, "Queueing")
 
 
@@ -115,13 +117,12 @@ class Comparison:
     handler: str | None
     limit: int | None
     reads: bool  # True lets reads through to Linq
+    with_texts: bool  # True shows texts and tracebacks
+    allow_different: bool  # True lets only failures count
 
 
-async def compare(
-    comparison: Comparison, storage: Storage, *, with_texts: bool, allow_different: bool, as_json: bool
-) -> Result:
+async def compare(comparison: Comparison, storage: Storage, settings: Settings, *, as_json: bool) -> Result:
     """Run a dry deploy, and return its report."""
-    settings = from_env(storage=click.get_current_context().params["storage"])
     logs.configure(settings.log_level, settings.log_format, without=logs.LINES_OF_DRY_RUNS)
     if comparison.reads:
         settings.required_key(", so Linq cannot be asked", "Set it, or leave out --reads.")
@@ -129,19 +130,16 @@ async def compare(
         require_file(file)
     with redirect_stdout(sys.stderr):  # what the bots print must not be in the JSON
         report = await _report(comparison, storage, settings)
-    why = _why_it_fails(report, comparison.new, allow_different=allow_different)
-    result = Result(
-        _as_json(comparison, report, with_texts=with_texts),
-        partial(_print, comparison, report, with_texts=with_texts),
-        failure=None if why is None else DeployDiffers(why),
-    )
+    why = _why_it_fails(comparison, report)
+    failure = None if why is None else DeployDiffers(why)
+    result = Result(_as_json(comparison, report), partial(_print, comparison, report), failure=failure)
     if report.has_stuck_code:
         # The end of the event loop or of the process would wait for it, perhaps for ever.
         print_result(result, as_json=as_json)
-        if why is not None:
-            print_failure(of(DeployDiffers(why)), as_json=as_json)
+        if failure is not None:
+            print_failure(of(failure), as_json=as_json)
         sys.stdout.flush()
-        os._exit(0 if why is None else 1)
+        os._exit(int(failure is not None))
     return result
 
 
@@ -172,11 +170,11 @@ async def _report(comparison: Comparison, storage: Storage, settings: Settings) 
     return report
 
 
-def _why_it_fails(report: Report, new: str, *, allow_different: bool) -> str | None:
-    total = report.counts.total()
+def _why_it_fails(comparison: Comparison, report: Report) -> str | None:
+    new, total = comparison.new, report.counts.total()
     if not report.compared:
         return f"None of {_turns(total)} could be compared, so this says nothing about {new}."
-    failing, differing = report.failing, 0 if allow_different else report.differing
+    failing, differing = report.failing, 0 if comparison.allow_different else report.differing
     if not (failing or differing):
         return None
     what = [f"{count} {word}" for count, word in ((failing, "failed"), (differing, "differed")) if count]
@@ -190,7 +188,7 @@ def _turns(count: int) -> str:
 # Text
 
 
-def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
+def _print(comparison: Comparison, report: Report) -> None:
     click.echo(f"{comparison.new} ran on {_turns(report.counts.total())} on record. Nothing was sent.")
     for kind in reversed(KINDS):
         if count := report.counts[kind]:
@@ -203,13 +201,15 @@ def _print(comparison: Comparison, report: Report, *, with_texts: bool) -> None:
     for note, count in report.notes.items():
         click.echo(f"{'':>6} ({count} of the same: {note})")
     for group in report.groups:
-        _print_group(group, with_texts=with_texts)
+        _print_group(group, with_texts=comparison.with_texts)
     hints = []
     if report.failing and report.has_start_handlers:
         hints.append("Functions of @bot.on_start do not run in a dry deploy: what they prepare is missing.")
     if comparison.present is None and any(group.cause.endswith(NEEDS_PRESENT) for group in report.groups):
         hints.append(f"To run the present bot too, name it: linqbot replay bot.py --against {comparison.new} …")
-    if not with_texts and any(group.examples[0].changes or group.examples[0].failure for group in report.groups):
+    if not comparison.with_texts and any(
+        group.examples[0].changes or group.examples[0].failure for group in report.groups
+    ):
         hints.append("To see tracebacks, and the texts of then and now, which may quote people: --diff")
     click.echo("".join(f"\n{hint}" for hint in hints), nl=bool(hints))
 
@@ -254,14 +254,14 @@ def _name(handler: str) -> str:
 # JSON
 
 
-def _as_json(comparison: Comparison, report: Report, *, with_texts: bool) -> dict[str, Any]:
+def _as_json(comparison: Comparison, report: Report) -> dict[str, Any]:
     return {
         "new": comparison.new,
         "present": comparison.present,
         "turns": report.counts.total(),
         "answers": report.answers,
         "counts": {kind: report.counts[kind] for kind in KINDS},
-        "groups": [_group(group, with_texts=with_texts) for group in report.groups],
+        "groups": [_group(group, with_texts=comparison.with_texts) for group in report.groups],
     }
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from linqbot.cli.deliveries import deliveries
-from linqbot.cli.kit import Confirm, Result, StorageUrl, time_option
+from linqbot.cli.kit import Confirm, Result, time_option
 from linqbot.cli.output import iso_time, progress_bar
 from linqbot.ops import stored_contents
-from linqbot.settings import from_env
+from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
 
 
@@ -39,12 +39,12 @@ async def purge(
     return Result({"purged": purged}, f"{deliveries(purged)} deleted.")
 
 
-async def migrate(storage: StorageUrl) -> Result:
+async def migrate(settings: Settings) -> Result:
     """Bring the schema of the storage up to date, or create the storage.
 
     linqbot serve does the same when it starts. A file must not be served meanwhile; PostgreSQL may be.
     """
-    before = await stored_contents.migrate(from_env(storage=storage).storage)
+    before = await stored_contents.migrate(settings.storage)
     if before.have == before.newest:
         shown = f"{before.name} has schema {before.have}, the newest. Nothing was changed."
     elif before.have:

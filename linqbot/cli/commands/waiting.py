@@ -36,6 +36,7 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops import broadcasts, questions
 from linqbot.ops.why import without_messages
+from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -109,7 +110,7 @@ async def list_(
 
 def _print_summary(found: dict[str, list[_Row]], limit: int) -> None:
     if rows := found.get("deliveries"):
-        print_table(rows, as_json=False, empty="")
+        print_table(rows)
         click.echo()
     for name, rows in found.items():
         if rows and name != "deliveries":
@@ -236,6 +237,7 @@ def _timer(timer: Timer) -> _Row:
 async def retry(
     ids: Annotated[tuple[str, ...], Arg("[ID]...", required=False)],
     storage: Storage,
+    settings: Settings,
     by: By,
     *,
     everything: Annotated[bool, Opt("All dead letters.", "--all")] = False,
@@ -250,7 +252,7 @@ async def retry(
         raise click.UsageError("Say which: ids, --chat, --type, --since, --until, or --all.")
     chosen = await storage.replayable(selection, dead_only=True)
     refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")
-    warn_of_old_code()
+    warn_of_old_code(settings)
     count = await put_back(partial(storage.retry, by=by), chosen, "Putting back")
     return Result({"retried": count}, f"{deliveries(count)} put back.")
 
@@ -319,12 +321,12 @@ async def broadcast(
     row = counts | {"reasons": reasons}
 
     def show_people() -> None:
-        print_facts(_without_zeros(counts), as_json=False)
+        print_facts(_without_zeros(counts))
         for title, found in reasons.items():
             for reason, count in found.items():
                 click.echo(f"{title:<12} {count} × {printable(reason)}")
         if outcome is not None:
-            print_table(people, as_json=False, empty=f"No recipient is {outcome}.")
+            print_table(people, empty=f"No recipient is {outcome}.")
 
     return Result(row if outcome is None else row | {"recipients": people}, show_people)
 

@@ -16,7 +16,7 @@ from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
 from linqbot.ops import why as ops
 from linqbot.ops.why import Case, Findings, clock_time
-from linqbot.settings import from_env
+from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
 
 _MOST_SHOWN = 12
@@ -41,6 +41,7 @@ def _at(value: str) -> float:
 async def why(
     who: Annotated[str, Arg("WHO")],
     storage: Storage,
+    settings: Settings,
     *,
     at: Annotated[
         float | None,
@@ -66,7 +67,6 @@ async def why(
     Linq is asked for its list of messages, and the storage for what became of each delivery, for what waits, for the calls that
     were made, for open questions and for mutes. What people wrote is not shown, except with --body. Times are in UTC.
     """
-    settings = from_env(storage=click.get_current_context().params["storage"])
     storage.keep_outcomes_days = settings.keep_outcomes_days
     now = time.time()
     async with settings.linq() if ask_linq else nullcontext() as client:

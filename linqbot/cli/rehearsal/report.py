@@ -344,7 +344,7 @@ def _print_kinds(report: Report) -> None:
                 "longest s": f"{seconds['max']:.1f}" if seconds else "-",
             }
         )
-    print_table(rows, as_json=False, empty="")
+    print_table(rows)
 
 
 def _print_cases(report: Report) -> None:
@@ -361,7 +361,7 @@ def _print_cases(report: Report) -> None:
         }
         for name, case in report.cases.items()
     ]
-    print_table(rows, as_json=False, empty="")
+    print_table(rows)
     spent = report.spent
     click.echo(
         f"\n  models: {spent['requests']} requests, {spent['input_tokens']} + {spent['output_tokens']} tokens, "
