@@ -8,6 +8,7 @@ the end of a question waits in the lane of its chat like a message, so it never 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +35,12 @@ from linqbot.features.asking.question import OpenQuestion
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.ops import broadcasts, questions
+from linqbot.ops import questions
 from linqbot.ops.why import without_messages
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
+from linqbot.storage.broadcasts import ALLOWED, Order
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
@@ -93,8 +95,7 @@ async def list_(
     used = {name for name, value in given.items() if value is not None}
     if kind is not None and (wrong := sorted(used - _LISTINGS[kind].takes)):
         raise click.UsageError(f"--{wrong[0]} does not go with --{kind}.")
-    selection = Selection(None, since, until, event_type, None if chat is None else lane_of_chat(chat))
-    wanted = _Wanted(selection, chat, handler, limit)
+    wanted = _Wanted(chat, event_type, since, until, handler, limit)
     if kind is not None:
         listing = _LISTINGS[kind]
         rows = await listing.rows(storage, wanted)
@@ -120,21 +121,25 @@ def _print_summary(found: dict[str, list[_Row]], limit: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    selection: Selection
     chat: str | None
+    type: str | None
+    since: float | None
+    until: float | None
     handler: str | None
     limit: int
 
+    @property
+    def lane(self) -> str | None:
+        return None if self.chat is None else lane_of_chat(self.chat)
 
-async def _deliveries(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    of = wanted.selection
+
+async def _deliveries(storage: Storage, of: _Wanted) -> list[_Row]:
     names = "id", "state", "type", "lane", "received_at", "attempts", "crashes", "replay", "not_before", "error"
-    return [columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=wanted.limit)]
+    return [columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=of.limit)]
 
 
-async def _dead(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    of = wanted.selection
-    letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=wanted.limit)
+async def _dead(storage: Storage, of: _Wanted) -> list[_Row]:
+    letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=of.limit)
     return [
         columns(letter.delivery, "id", "type", "lane")
         | columns(letter, "dead_lettered_at", "attempts", "crashes", "handler")
@@ -143,34 +148,33 @@ async def _dead(storage: Storage, wanted: _Wanted) -> list[_Row]:
     ]
 
 
-async def _scheduled(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    return [_timer(timer) for timer in await storage.scheduled(lane=wanted.selection.lane, limit=wanted.limit)]
+async def _scheduled(storage: Storage, of: _Wanted) -> list[_Row]:
+    return [_timer(timer) for timer in await storage.scheduled(lane=of.lane, limit=of.limit)]
 
 
-async def _questions(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    found = await storage.conversations(chat_id=wanted.chat, limit=_MOST)
+async def _questions(storage: Storage, of: _Wanted) -> list[_Row]:
+    found = await storage.conversations(chat_id=of.chat, limit=_MOST)
     rows = [_question(each) for each in found if each.status != "timed_out"]
-    return [row for row in rows if wanted.handler in (None, row["handler"])][: wanted.limit]
+    return [row for row in rows if of.handler in (None, row["handler"])][: of.limit]
 
 
-async def _broadcasts(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    return [_broadcast(each) for each in await storage.broadcasts(limit=wanted.limit)]
+async def _broadcasts(storage: Storage, of: _Wanted) -> list[_Row]:
+    return [_broadcast(each) for each in await storage.broadcasts(limit=of.limit)]
 
 
-async def _ambiguous(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    found = await storage.ambiguous(limit=wanted.limit)
+async def _ambiguous(storage: Storage, of: _Wanted) -> list[_Row]:
+    found = await storage.ambiguous(limit=of.limit)
     return [{"id": entry.turn, **_entry(entry), "key": entry.key} for entry in found]
 
 
-async def _withheld(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    found = await storage.decisions(limit=wanted.limit)
+async def _withheld(storage: Storage, of: _Wanted) -> list[_Row]:
+    found = await storage.decisions(limit=of.limit)
     names = "at", "verdict", "purpose", "person", "line", "reason"
     return [columns(each, *names) | {"id": each.turn} for each in found]
 
 
-async def _log(storage: Storage, wanted: _Wanted) -> list[_Row]:
-    of = wanted.selection
-    found = await storage.acts(about=wanted.chat, since=of.since, until=of.until, limit=wanted.limit)
+async def _log(storage: Storage, of: _Wanted) -> list[_Row]:
+    found = await storage.acts(about=of.chat, since=of.since, until=of.until, limit=of.limit)
     return [act_row(each) for each in found]
 
 
@@ -285,10 +289,11 @@ async def cancel(
         if not await storage.cancel(id, by=by):
             raise StorageError(f"The scheduled send {id} was due meanwhile. Nothing was cancelled.")
         return Result({"cancelled": id})
-    if await storage.broadcast(id) is not None:
-        await broadcasts.check(storage, id, "cancel")
+    if (found := await storage.broadcast(id)) is not None:
+        if found.status not in ALLOWED["cancel"][0]:
+            raise _not_allowed(found, "cancel")
         confirm(f"Cancel the broadcast {id}? It cannot be resumed")
-        row = _broadcast(await broadcasts.carry_out(storage, id, "cancel", by))
+        row = _broadcast(await _carry_out(storage, id, "cancel", by))
         return Result(row, _without_zeros(row))
     if timer is not None:
         raise StorageError(
@@ -312,11 +317,11 @@ async def broadcast(
 ) -> Result:
     """Show the broadcast NAME: how many people it has reached, and why others did not get it. Pause or resume it."""
     if order is not None:
-        await broadcasts.carry_out(storage, name, order, by)
+        await _carry_out(storage, name, order, by)
     if watch:
         await _watch(storage, name)
-    counts = _broadcast(await broadcasts.find(storage, name))
-    reasons = {kind: await broadcasts.reasons(storage, name, kind) for kind in _EXPLAINED}
+    counts = _broadcast(await _named(storage, name))
+    reasons = {kind: await _reasons(storage, name, kind) for kind in _EXPLAINED}
     people = [] if outcome is None else [_person(one) async for one in storage.every_recipient(name, outcome)]
     row = counts | {"reasons": reasons}
 
@@ -331,9 +336,35 @@ async def broadcast(
     return Result(row if outcome is None else row | {"recipients": people}, show_people)
 
 
+async def _named(storage: Storage, name: str) -> Broadcast:
+    found = await storage.broadcast(name)
+    if found is None:
+        raise StorageError(f"There is no broadcast {name}. See: linqbot waiting list --broadcasts")
+    return found
+
+
+async def _carry_out(storage: Storage, name: str, order: Order, by: By) -> Broadcast:
+    if not await storage.order_broadcast(name, order, by=by):
+        raise _not_allowed(await _named(storage, name), order)
+    return await _named(storage, name)
+
+
+def _not_allowed(broadcast: Broadcast, order: Order) -> StorageError:
+    allowed = " or ".join(sorted(ALLOWED[order][0]))
+    return StorageError(
+        f"The broadcast {broadcast.name} is {broadcast.status}. Only one that is {allowed} can be changed in this way."
+    )
+
+
+async def _reasons(storage: Storage, name: str, outcome: RecipientOutcome) -> dict[str, int]:
+    """Return the reasons of an outcome, the most frequent first, each with the number of people."""
+    counts = Counter([recipient.reason or "" async for recipient in storage.every_recipient(name, outcome)])
+    return dict(counts.most_common())
+
+
 async def _watch(storage: Storage, name: str) -> None:
     with progress_bar(name) as progress:
-        while (broadcast := await broadcasts.find(storage, name)).pending:
+        while (broadcast := await _named(storage, name)).pending:
             progress(broadcast.people - broadcast.pending, broadcast.people)
             await asyncio.sleep(_LOOK_EVERY_S)
         progress(1, 1)

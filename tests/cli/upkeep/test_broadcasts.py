@@ -12,7 +12,6 @@ from typed_command import data, shown
 
 from linqbot.clock import MovableClock
 from linqbot.linq.types.proactive import RecipientOutcome
-from linqbot.ops import broadcasts
 from linqbot.storage.acts import By
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit
@@ -133,12 +132,12 @@ async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
         await server.start_broadcast(new("july"), PEOPLE)
         assert await server.next_broadcast() == 0.0
         async with SQLiteStorage(path, serving=False) as command:
-            await broadcasts.carry_out(command, "july", "pause", By("ann"))
+            assert await command.order_broadcast("july", "pause", by=By("ann"))
             async with asyncio.timeout(PATIENCE_S):
                 while await server.next_broadcast() is not None:
                     await server.changed()
             assert await server.advance_broadcasts(NOON) == 0
-            await broadcasts.carry_out(command, "july", "resume", By("ann"))
+            assert await command.order_broadcast("july", "resume", by=By("ann"))
             assert await command.next_broadcast() == 0.0
             async with asyncio.timeout(PATIENCE_S):
                 while await server.next_broadcast() is None:

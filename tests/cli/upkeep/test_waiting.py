@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, PERSON, delivery, text_body
 from simulated_crash import begun
+from sqlite_connections import in_storage
 from typed_command import data, run, shown
 
 from linqbot import Context, MessageReceived
@@ -74,36 +74,34 @@ def folder(command_folder: Path) -> Path:
     return command_folder
 
 
-@asynccontextmanager
-async def serving(**how: Any) -> AsyncIterator[SQLiteStorage]:
-    async with SQLiteStorage("linqbot.db", clock=MovableClock(NOON, frozen=True), **how) as storage:
-        yield storage
-
-
 Outcome = Ack | DeadLetter | Defer | Retry
+T = TypeVar("T")
 
 
-def stored(*deliveries: tuple[Delivery, Outcome | None], **how: Any) -> None:
+def at_noon(act: Callable[[SQLiteStorage], Awaitable[T]]) -> T:
+    """Do one thing with the storage of the folder."""
+    return in_storage("linqbot.db", act, clock=MovableClock(NOON, frozen=True), keep_days=9)
+
+
+def stored(*deliveries: tuple[Delivery, Outcome | None]) -> None:
     """Store deliveries and end their turns with these outcomes. None leaves a delivery waiting."""
 
-    async def work() -> None:
-        async with serving(keep_days=9, **how) as storage:
-            for each, outcome in deliveries:
-                await storage.put(each)
-                if outcome is not None:
-                    leases = await storage.take(100, lease_s=60)
-                    await storage.finish(leases[-1], Commit(outcome))
+    async def work(storage: SQLiteStorage) -> None:
+        for each, outcome in deliveries:
+            await storage.put(each)
+            if outcome is not None:
+                leases = await storage.take(100, lease_s=60)
+                await storage.finish(leases[-1], Commit(outcome))
 
-    asyncio.run(work())
+    at_noon(work)
 
 
 def schedule(*timers: Timer) -> None:
-    async def work() -> None:
-        async with serving() as storage:
-            for each in timers:
-                await storage.schedule(each)
+    async def work(storage: SQLiteStorage) -> None:
+        for each in timers:
+            await storage.schedule(each)
 
-    asyncio.run(work())
+    at_noon(work)
 
 
 def said(text: str = WORDS, chat: str = CHAT, **changes: Any) -> Delivery:
@@ -144,15 +142,14 @@ def test_why_prints_messages_only_with_body() -> None:
     dead = said()
     stored((dead, DeadLetter(TRACEBACK, "bot:greet", failed=True)))
 
-    async def send() -> None:
+    async def send(storage: SQLiteStorage) -> None:
         call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={"text": WORDS}).to_json()
-        async with serving() as storage:
-            for slot, status in (("0", "accepted"), ("1", "ambiguous")):
-                effect = JournalEntry(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
-                await storage.settle(effect)
-            await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
+        for slot, status in (("0", "accepted"), ("1", "ambiguous")):
+            effect = JournalEntry(dead.id, 0, slot, f"k{slot}", "keyed", call, status, NOON, b"{}", f"msg-{slot}")  # type: ignore[arg-type]
+            await storage.settle(effect)
+        await storage.settle_receipt(Receipt("k0", "msg-0", "read"))
 
-    asyncio.run(send())
+    at_noon(send)
     error = ("bot.py", "line 7, in greet", "KeyError", "shop.NoOrder")
     calls = ("chats.messages.send", "accepted", "read", "ambiguous", "msg-0", "msg-1")
     for as_json in ([], ["--json"]):
@@ -190,13 +187,9 @@ def test_a_replay_escapes_what_a_terminal_would_obey_in_a_traceback(folder: Path
 def test_an_ambiguous_call_is_listed_with_the_delivery_to_look_at() -> None:
     dead = said()
     stored((dead, DeadLetter("Unknown.", "bot:greet")))
-
-    async def cut_off() -> None:
-        call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={}).to_json()
-        async with serving() as storage:
-            await storage.settle(JournalEntry(dead.id, 0, "0", "k0", "once", call, "ambiguous", NOON, b"{}", None))
-
-    asyncio.run(cut_off())
+    call = prepare("chats.messages.send", path={"chat_id": CHAT}, body={}).to_json()
+    entry = JournalEntry(dead.id, 0, "0", "k0", "once", call, "ambiguous", NOON, b"{}", None)
+    at_noon(lambda storage: storage.settle(entry))
     (row,) = data("waiting", "list", "--ambiguous")
     assert (row["id"], row["call"], row["key"]) == (dead.id, "chats.messages.send", "k0")
     assert data("why", row["id"])["cases"][0]["state"] == "dead"
