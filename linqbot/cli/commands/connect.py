@@ -6,8 +6,7 @@ Secrets are stored in a file and never printed. The work is done by `ops/subscri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import click
@@ -148,10 +147,8 @@ async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -
     return Result({"deleted": subscription_id, "secret_dropped": was_kept}, shown)
 
 
-@asynccontextmanager
-async def linq(settings: Settings) -> AsyncIterator[Client]:
-    async with Client(settings.required_key(), base_url=settings.base_url, timeout_s=20.0) as client:
-        yield client
+def linq(settings: Settings) -> Client:
+    return Client(settings.required_key(), base_url=settings.base_url, timeout_s=20.0)
 
 
 async def _known_target(client: Client, secrets: SecretFile) -> str:

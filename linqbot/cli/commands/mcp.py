@@ -9,7 +9,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
 JsonObject: TypeAlias = dict[str, Any]
+_Run: TypeAlias = Callable[..., Awaitable[JsonObject]]
 
 PAGE: Final = "http://127.0.0.1:4010"
 
@@ -49,7 +51,7 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
         "linqbot", instructions="Tools to find out what a chatbot did and why, by Linq's ids and handles."
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # the server shows the log of all modules
-    run = _Runs(dev=dev, page=page)
+    run = partial(_run, page if dev else None)
     _offer_reads(server, run)
     if allow_writes:
         _offer_writes(server, run)
@@ -58,37 +60,32 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
     server.run("stdio")
 
 
-class _Runs:
-    """Runs commands of linqbot, with the storage and the Linq of `linqbot dev` if `dev` is True."""
+async def _run(dev: str | None, *words: str, stored: bool = True) -> JsonObject:
+    """Run a command. Return its JSON, or its error in JSON with what to do.
 
-    def __init__(self, *, dev: bool, page: str) -> None:
-        self._storage = ("--dev",) if dev else ()
-        self._environ = dict(os.environ)
-        if dev:
-            self._environ |= {"LINQ_API_V3_API_KEY": "dev", "LINQ_API_V3_BASE_URL": f"{page}/api/partner"}
-
-    async def __call__(self, *words: str, stored: bool = True) -> JsonObject:
-        """Run a command. Return its JSON, or its error in JSON with what to do."""
-        line = (*words, *(self._storage if stored else ()), "--json")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "linqbot", *line),
-            env=self._environ,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, said = await process.communicate()
-        if not out.strip():
-            return {"exit_code": process.returncode, "error": said.decode()}
-        found = from_json(out)
-        return found if isinstance(found, dict) else {"rows": found}
+    Args:
+        dev: The page of the `linqbot dev` whose storage and Linq the command uses; None for those of the settings.
+    """
+    ours = {} if dev is None else {"LINQ_API_V3_API_KEY": "dev", "LINQ_API_V3_BASE_URL": f"{dev}/api/partner"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "linqbot", *words, *(["--dev"] if stored and dev else []), "--json"),
+        env=os.environ | ours,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, said = await process.communicate()
+    if not out.strip():
+        return {"exit_code": process.returncode, "error": said.decode()}
+    found = from_json(out)
+    return found if isinstance(found, dict) else {"rows": found}
 
 
 def _given(**options: str | None) -> Sequence[str]:
     return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
 
 
-def _offer_reads(server: MCPServer, run: _Runs) -> None:
+def _offer_reads(server: MCPServer, run: _Run) -> None:
     @server.tool()
     async def why(who: str, at: str | None = None) -> JsonObject:
         """Say what became of a person's messages and why: handlers tried, calls, refusals, mutes, open questions.
@@ -119,7 +116,7 @@ def _offer_reads(server: MCPServer, run: _Runs) -> None:
         return await run("explain", code, stored=False)
 
 
-def _offer_writes(server: MCPServer, run: _Runs) -> None:
+def _offer_writes(server: MCPServer, run: _Run) -> None:
     @server.tool()
     async def mute(who: str, for_time: str | None = None, reason: str | None = None) -> JsonObject:
         """Make the bot silent.

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from chromium_page import CHROMIUM, CHROMIUM_ARGS, DESKTOP, MOBILE, Scheme, axe_source, violations
-from emulator_control import replies, text
+from cli.practice import Practice, serve
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
-from ports import free_port
 
 from linqbot.ops.page.access import hashed
 
@@ -31,39 +29,23 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 async def boom(message: MessageReceived, ctx: Context) -> None:
     raise ValueError
 """
-SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
-def test_an_operator_works_with_the_page(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_an_operator_works_with_the_page(practice: Practice, command: Callable[..., Any], port: int) -> None:
     if CHROMIUM is None:
         missing = (
             "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
         )
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
-    (tmp_path / "bot.py").write_text(BOT)
-    phone = f"http://127.0.0.1:{free_port()}"
-    emulator = command("dev", "--no-bot", "--port", phone.rpartition(":")[2])
-    emulator.until(lambda: httpx.get(phone).is_success)
-    ports = free_port(), free_port()
-    environ = {
-        "LINQ_API_V3_API_KEY": "token",
-        "LINQ_API_V3_BASE_URL": f"{phone}/api/partner",
-        "LINQBOT_PORT": str(ports[0]),
-        "LINQBOT_PAGE_PORT": str(ports[1]),
-        "LINQBOT_PAGE_PASSWORD": hashed("let me act"),
-        "LINQ_WEBHOOK_SECRET": SECRET,
-    }
-    page = f"http://127.0.0.1:{ports[1]}"
-    subscription = {
-        "target_url": f"http://127.0.0.1:{ports[0]}/webhooks/linq?version=2026-02-03",
-        "subscribed_events": ["message.received"],
-    }
-    made = httpx.post(f"{phone}/v3/webhook-subscriptions", json=subscription, headers={"authorization": "Bearer token"})
-    server = command("serve", "bot.py", "--page", **environ | {"LINQ_WEBHOOK_SECRET": made.json()["signing_secret"]})
+    (practice.folder / "bot.py").write_text(BOT)
+    practice.sync()
+    page = f"http://127.0.0.1:{port}"
+    environ = {"LINQBOT_PAGE_PORT": str(port), "LINQBOT_PAGE_PASSWORD": hashed("let me act")}
+    server = serve(practice, command, "--page", **environ)
     server.until(lambda: httpx.get(f"{page}/login").is_success)
-    text(phone, "book")
-    server.until(lambda: replies(phone) == ["How many?"])
-    text(phone, "boom", **{"from": "+14155550143"})
+    practice.text("book")
+    server.until(lambda: practice.replies() == ["How many?"])
+    practice.text("boom", person="+14155550143")
     server.until(lambda: "turn.dead_lettered" in server.said())
 
     with sync_playwright() as playwright:
@@ -86,7 +68,7 @@ def test_an_operator_works_with_the_page(tmp_path: Path, command: Callable[..., 
             examine(shown)
         act(shown := browser.new_page(), page)
         browser.close()
-    server.until(lambda: replies(phone)[1:] == ["Dana here.", "A table for 4."])
+    server.until(lambda: practice.replies()[1:] == ["Dana here.", "A table for 4."])
     assert server.stop() == 0
     assert "Traceback" not in server.said()
 
