@@ -123,13 +123,13 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 """The emulator's answer to each endpoint of Linq's API, by the name in `linq/endpoints.py`, which has method and path."""
 
 
-def find_endpoint(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
-    """Return the endpoint of a call, and the ids in its path. Raises ApiError if there is none."""
+def find_endpoint(method: str, path: str) -> tuple[Endpoint | ApiError, dict[str, str]]:
+    """Return the endpoint of a call, or the refusal of one that has none; and the ids in its path."""
     matches = [(endpoint, match) for pattern, endpoint in _patterns() if (match := pattern.fullmatch(path))]
     for endpoint, match in matches:
         if endpoint.method == method:
             return endpoint, match.groupdict()
-    raise ApiError(405, 1005, "This path does not know this method") if matches else not_found("resource")
+    return ApiError(405, 1005, "This path does not know this method") if matches else not_found("resource"), {}
 
 
 @cache
@@ -154,13 +154,14 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path = request.url.path.removeprefix("/api/partner")
-        name, ids = self._place_of(request.method, path)
+        endpoint, ids = find_endpoint(request.method, path)
+        name = endpoint.name if isinstance(endpoint, Endpoint) else ""
         fault = self._world.faults.take("api", f"{request.method} {path}", name)
         await wait_for_fault(fault, self._world)
         at, started = self._world.now(), time.perf_counter()
         lost, body, answer = fault.drop if fault else None, None, None
         if lost not in {"connection", "request"}:
-            body, answer = await self._answer(request, path, ids, fault)
+            body, answer = await self._answer(request, endpoint, ids, fault)
         call = {
             "id": new_id(),
             "at": iso(at),
@@ -181,16 +182,8 @@ class Api:
         elif answer is not None:
             await respond(answer)(scope, receive, send)
 
-    def _place_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
-        """Return the name of the endpoint of a call, and the ids in its path; nothing of a call that has no endpoint."""
-        try:
-            endpoint, ids = find_endpoint(method, path)
-        except ApiError:
-            return "", {}
-        return endpoint.name, ids
-
     async def _answer(
-        self, request: Request, path: str, ids: dict[str, str], fault: Fault | None
+        self, request: Request, endpoint: Endpoint | ApiError, ids: dict[str, str], fault: Fault | None
     ) -> tuple[dict[str, Any], EndpointResponse]:
         """Return the body, as far as it could be read, and the answer."""
         body: dict[str, Any] = {}
@@ -198,7 +191,8 @@ class Api:
             if fault and fault.status:
                 return body, answer_of(fault)
             self._check_key(request.headers)
-            endpoint, _ = find_endpoint(request.method, path)
+            if isinstance(endpoint, ApiError):
+                return body, endpoint.answer()
             if takes_body(endpoint.name):
                 body = await read_json(request)
             return body, self._work(endpoint, ids, request, body)

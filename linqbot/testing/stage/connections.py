@@ -238,10 +238,8 @@ class WatchedApi(httpx.AsyncBaseTransport):
             self._called(ApiCall(name, request.method, path, status, _decoded(body), _decoded(content)))
 
     def _name_of(self, request: httpx.Request) -> str:
-        try:
-            return find_endpoint(request.method, _path_of(request))[0].name
-        except ApiError:
-            return ""
+        endpoint, _ = find_endpoint(request.method, _path_of(request))
+        return "" if isinstance(endpoint, ApiError) else endpoint.name
 
 
 def _path_of(request: httpx.Request) -> str:
