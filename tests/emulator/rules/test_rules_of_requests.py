@@ -47,7 +47,8 @@ async def test_a_body_too_large_is_refused_while_reading(api: Api) -> None:
     refused(await api.post("/v3/chats", content=b" " * (5 * 2**20), headers=headers), 413, 1005)
 
 
-async def test_r5_an_id_may_be_in_upper_case(api: Api, chat: Ids) -> None:
+async def test_r5_an_id_is_a_uuid_and_may_be_in_upper_case(api: Api, chat: Ids) -> None:
+    refused(await api.get("/v3/chats/chat-1"), 400, 1005)
     assert (await api.get(f"/v3/chats/{chat['chat_id'].upper()}")).status_code == 200
 
 

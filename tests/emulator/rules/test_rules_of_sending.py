@@ -66,7 +66,6 @@ async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(api
     assert (await api.post("/v3/messages", json=body)).json()["from"] == OTHER_LINE
     body = {"to": [FRIEND], **message(), "exclude_from": [LINE, OTHER_LINE]}
     refused(await api.post("/v3/messages", json=body), 400, 1005)
-    refused(await api.post("/v3/messages", json=body | {"exclude_from": ["202"]}), 400, 1002)
 
 
 async def test_r16_all_lines_that_can_send_must_not_be_excluded(emulator: Emulator, api: Api) -> None:
@@ -90,7 +89,6 @@ async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(emulato
     refused(await api.get("/v3/available_number", params={"type": "rcs"}), 503, 2015)
     emulator.state.lines["+12025550102"] = Line("+12025550102", line_type="RCS")
     assert (await api.get("/v3/available_number", params={"type": "rcs"})).json()["phone_number"] == "+12025550102"
-    refused(await api.get("/v3/available_number", params={"type": "sms"}), 400, 1005)
 
 
 async def test_r18_an_empty_number_ends_forwarding(emulator: Emulator, api: Api) -> None:
