@@ -93,10 +93,8 @@ def _keep(where: str, world: World, item: Json) -> None:
 
 
 def _member(world: World, item: Json, joined_at: float) -> Member:
-    known = world.state.handle_id(str(item["handle"]))
-    member = read(Member, item, id=known, service="iMessage", joined_at=joined_at)
-    world.state.remember_handle(member)
-    return member
+    known = world.state.handle_id(str(item["handle"]), item.get("id"))
+    return read(Member, item, id=known, service="iMessage", joined_at=joined_at)
 
 
 def _chat(world: World, item: Json) -> None:

@@ -78,6 +78,17 @@ async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
 
+async def test_a_person_has_the_same_handle_id_in_a_chat_that_begins_after_loading(
+    emulator: Emulator, chat: Ids
+) -> None:
+    emulator.reset(emulator.save_state())
+    group = say(emulator, group=[FRIEND])
+    before, after = (emulator.state.chats[one["chat_id"]].member(PERSON) for one in (chat, group))
+    assert before is not None
+    assert after is not None
+    assert before.id == after.id
+
+
 async def test_a_message_saved_in_progress_is_delivered_after_loading(emulator: Emulator, api: Api, chat: Ids) -> None:
     for passed_s, status in ((0, "pending"), (0.3, "sent")):
         sent = (await api.sent(chat))["id"]

@@ -22,7 +22,6 @@ from linqbot.emulator.model.records import (
     ConnectionRecord,
     ContactCardRecord,
     Line,
-    Member,
     MessageRecord,
     PaymentRecord,
     PaymentRequestRecord,
@@ -101,13 +100,9 @@ class EmulatorState:
     def service_of(self, handle: str) -> str:
         return self.services.get(handle, "iMessage")
 
-    def handle_id(self, handle: str) -> str:
-        """Return the id of a handle. It is the same in every chat."""
-        return self._handle_ids.setdefault(handle, new_id())
-
-    def remember_handle(self, member: Member) -> None:
-        """Keep the id of a member's handle, unless the handle has an id."""
-        self._handle_ids.setdefault(member.handle, member.id)
+    def handle_id(self, handle: str, given: str | None = None) -> str:
+        """Return the id of a handle, which is the same in every chat: its first one, by default a new one."""
+        return self._handle_ids.setdefault(handle, given or new_id())
 
     def add_chat(self, chat: ChatRecord) -> None:
         self.chats[chat.id] = chat
