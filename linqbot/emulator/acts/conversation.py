@@ -276,9 +276,8 @@ def parsed_time(text: str | None) -> float | None:
         return None
     try:
         at = seconds(text)
-        iso(
-            at
-        )  # Some times can be read and not written. Stored, they would break every later answer with this message.
+        # Some times can be read and not written. Stored, they would break every later answer with this message.
+        iso(at)
     except (ValueError, OverflowError, OSError) as error:
         raise invalid("times are ISO 8601") from error
     return at

@@ -198,11 +198,8 @@ async def flush(emulator: Emulator, _: Request) -> JsonObject:
 async def deliveries(emulator: Emulator, request: Request) -> JsonObject:
     """List webhook deliveries and their attempts. The query may have `subscription_id`, `event_type` and `since`."""
     query = request.query_params
-    subscription_id, event_type, since = (
-        query.get("subscription_id"),
-        query.get("event_type"),
-        parsed_time(query.get("since")),
-    )
+    subscription_id, event_type = query.get("subscription_id"), query.get("event_type")
+    since = parsed_time(query.get("since"))
     found = [
         documents.shown(one)
         for one in emulator.world.deliveries.history
