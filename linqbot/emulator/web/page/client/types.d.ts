@@ -18,7 +18,6 @@ export interface Member {
   is_me?: boolean;
   /** `active`, `left` or `removed`; active when it is missing. */
   status?: string;
-  joined_at?: string;
   left_at?: string | null;
 }
 
@@ -154,7 +153,6 @@ export interface SharedLocation {
   handle: string;
   latitude: number;
   longitude: number;
-  ends_at?: string | null;
 }
 
 /** A request for payment (`pr_…`), or a charge of a connected customer (`pay_…`). */
@@ -404,7 +402,6 @@ export interface AskedQuestion {
   text: string;
   person: string | null;
   status: "waiting" | "failed" | "timed_out";
-  asked_at: string;
   until: string;
   /** The number of invalid answers so far. */
   tries: number;
