@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 import structlog
@@ -19,6 +18,7 @@ from linqbot.bot.bot import Bot
 from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.errors import BotError
 from linqbot.testing.phone import Phone, Service
+from linqbot.testing.stage.bot_run import CrashPoints
 from linqbot.testing.stage.stage import Stage
 
 log = structlog.get_logger("linqbot.testing")
@@ -113,36 +113,6 @@ Scenario: TypeAlias = Callable[[Phone], Awaitable[object]]
 """What people do in a test: `async def scenario(phone)`."""
 
 
-class _OneCrash:
-    """Kills the bot at the point with this number; None only counts the points."""
-
-    def __init__(self, at: int | None) -> None:
-        self._at = at
-        self.passed: list[str] = []
-        self.killed: str | None = None
-
-    def is_end(self, point: str) -> bool:
-        is_here = len(self.passed) == self._at
-        self.passed.append(point)
-        if is_here:
-            self.killed = point
-        return is_here
-
-    def numbers(self) -> list[int]:
-        """Return the numbers of the passed points, without those after which nothing happens until the next one."""
-        pairs = pairwise([*self.passed, ""])
-        return [number for number, (point, following) in enumerate(pairs) if not _is_same(point, following)]
-
-
-def _is_same(point: str, following: str) -> bool:
-    """Return True if none of a handler's code runs between two points, and nothing is written."""
-    if not following.startswith("before "):
-        return False
-    # The entry of a call is written right before the call. That of a step is followed by the step's own code.
-    is_of_call = point == "after storage.begin" and not following.startswith("before storage.")
-    return is_of_call or point == "after storage.finish"
-
-
 async def killed_between_calls(
     bot: Bot,
     scenario: Scenario,
@@ -173,7 +143,7 @@ async def killed_between_calls(
     """
     kills: list[int | None] = [None]
     for run, at in enumerate(kills):
-        crash = _OneCrash(at)
+        crash = CrashPoints(at)
         async with Stage(bot, world=world, start=start, copies=copies, crash_points=crash) as stage:
             phone = first_phone(stage, handle, service)
             try:

@@ -26,6 +26,7 @@ from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Opener, Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import HandlerFailed, Phone
+from linqbot.testing.stage.bot_run import CrashPoints
 from linqbot.testing.stage.stage import Stage
 
 FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODEL_SEEDS", "30"))
@@ -184,12 +185,11 @@ class FaultyStorage:
             raise StorageUnavailable(f"{when} {name}")
 
 
-class Kills:
+class Kills(CrashPoints):
     """Kills the bot at random calls and commits."""
 
-    killed: str | None = None
-
     def __init__(self, rng: random.Random) -> None:
+        super().__init__()
         self._rng = rng
         self.rate = 0.0
         self.left = KILLS

@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import Any, Final, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
+from itertools import pairwise
+from typing import Any, Final, NoReturn, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import httpx
@@ -38,15 +39,35 @@ _run: ContextVar[BotRun | None] = ContextVar("linqbot_bot_run", default=None)
 """The run that the running code belongs to. Every task that this code starts inherits it."""
 
 
-class CrashPoints(Protocol):
-    @property
-    def killed(self) -> str | None:
-        """The point at which the bot was killed; None if it was not killed yet."""
-        ...
+class CrashPoints:
+    """The points of a run at which the bot can be killed. It is killed at the one with the number `at`; None only counts."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self._at = at
+        self.passed: list[str] = []
+        self.killed: str | None = None  # the point at which the bot was killed; None if it was not killed yet
 
     def is_end(self, point: str) -> bool:
         """Return True if the bot must be killed at this point, which it has just reached."""
-        ...
+        is_here = len(self.passed) == self._at
+        self.passed.append(point)
+        if is_here:
+            self.killed = point
+        return is_here
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the passed points, without those after which nothing happens until the next one."""
+        pairs = pairwise([*self.passed, ""])
+        return [number for number, (point, following) in enumerate(pairs) if not _is_same(point, following)]
+
+
+def _is_same(point: str, following: str) -> bool:
+    """Return True if none of a handler's code runs between two points, and nothing is written."""
+    if not following.startswith("before "):
+        return False
+    # The entry of a call is written right before the call. That of a step is followed by the step's own code.
+    is_of_call = point == "after storage.begin" and not following.startswith("before storage.")
+    return is_of_call or point == "after storage.finish"
 
 
 class BotRun:
@@ -55,7 +76,7 @@ class BotRun:
     `crash_points` decides where the bot is killed; `crashed` is called when it gets there, and then calls `kill`.
     """
 
-    def __init__(self, crash_points: CrashPoints | None, crashed: Callable[[], None]) -> None:
+    def __init__(self, crash_points: CrashPoints, crashed: Callable[[], None]) -> None:
         self._crash_points = crash_points
         self._crashed = crashed
         self._tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
@@ -153,7 +174,7 @@ class BotRun:
 
     async def reach(self, point: str | None) -> None:
         """Go on, unless the bot is dead or is killed here. None is a point at which it is not killed."""
-        if not self.is_dead and point is not None and self._crash_points and self._crash_points.is_end(point):
+        if not self.is_dead and point is not None and self._crash_points.is_end(point):
             self._dead.set_result(None)
             self._crashed()
         if self.is_dead:
@@ -178,7 +199,7 @@ def outside_of_the_bot() -> Iterator[None]:
 
 def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Wrap the loop's task factory, so that each task of a run is noted. An existing factory is still used."""
-    probe = BotRun(None, lambda: None)
+    probe = BotRun(CrashPoints(), lambda: None)
     task = probe.spawn(asyncio.sleep(0))
     # Other code may have wrapped our factory, so only a task shows if it is there.
     if not probe.has_tasks:

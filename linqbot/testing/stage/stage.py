@@ -70,7 +70,7 @@ class Stage:
         handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
         storage: The URL of the bot's storage.
         copies: How often each webhook is delivered.
-        crash_points: Decides where the bot is killed; None kills it nowhere.
+        crash_points: Decides where the bot is killed; None is nowhere.
     Attributes:
         storage: The storage of the bot that runs now.
         client: A client of the test, which survives a restart of the bot.
@@ -96,7 +96,7 @@ class Stage:
         self.activity = Activity()
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.record = Record(self.clock)
-        self._crash_points = crash_points
+        self._crash_points = crash_points or CrashPoints()
         self._bot = bot
         self._webhooks = _Webhooks(copies)
         self.emulator = Emulator(clock=self.clock, delivery_transport=self._webhooks, declared=world)
@@ -154,7 +154,7 @@ class Stage:
 
     @property
     def killed(self) -> str | None:
-        return None if self._crash_points is None else self._crash_points.killed
+        return self._crash_points.killed
 
     async def arrived(self) -> None:
         """Return when the bot has accepted all webhooks, even if it was killed while it received one."""
