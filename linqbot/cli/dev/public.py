@@ -82,7 +82,12 @@ async def run(
         with suppress(asyncio.CancelledError):
             try:
                 await source.open()
-                await asyncio.gather(source.pass_on(), bot.keep_up(partial(_begin, bot, source), watched))
+                keeping = asyncio.create_task(bot.keep_up(partial(_begin, bot, source), watched))
+                try:
+                    await asyncio.gather(source.pass_on(), keeping)
+                finally:
+                    keeping.cancel()  # no file that is saved from now on starts the bot
+                    await asyncio.wait({keeping})
             finally:
                 # First at Linq: what it sends once the bot has stopped would fail.
                 await source.remove()

@@ -13,12 +13,13 @@ import httpx
 import pytest
 from cli.practice import ALWAYS, Account
 from cli.running.broken_proxies import Crooked, proxying
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
 from typed_command import shown
 
 from linqbot.cli.dev import public
 from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.errors import ConfigError
 from linqbot.ops.subscriptions import Handled
 from linqbot.settings import Settings
 
@@ -146,6 +147,35 @@ async def test_a_save_while_linq_is_asked_starts_the_bot_again_and_only_a_start_
         running.cancel()
         await asyncio.wait({running})
     assert source.asked > 1
+
+
+class Starting(BotProcess):
+    """A bot whose start ends when the bot is stopped."""
+
+    async def begin(self) -> None:
+        self.is_stopping = False
+        while not self.is_stopping:
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        await super().stop()
+        for _ in range(9):  # until the process has ended, other tasks go on
+            await asyncio.sleep(0)
+
+
+async def test_a_start_that_ends_with_the_source_of_events_is_not_said_to_have_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = Starting("bot.py", "", 0, tmp_path, is_stopping=True)
+
+    class Ended(SlowAtFirst):
+        async def pass_on(self) -> None:
+            await until(lambda: not bot.is_stopping)
+            raise ConfigError("The relay has ended.")
+
+    with pytest.raises(ConfigError, match="The relay has ended"):
+        await public.run(bot, Settings(api_key="key"), lambda _: Ended(tmp_path / "bot.py"), None)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Account, subtests: pytest.Subtests) -> None:
