@@ -59,7 +59,7 @@ M = TypeVar("M", bound=BaseModel)
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
-_TAPBACKS = ("love", "like", "dislike", "laugh", "emphasize", "question")
+TAPBACKS = ("love", "like", "dislike", "laugh", "emphasize", "question")
 _EFFECTS = sorted(SCREEN_EFFECTS | BUBBLE_EFFECTS)
 
 
@@ -183,7 +183,7 @@ class Phone:
             reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
         """
         if is_named := reaction.isascii():  # an emoji never is
-            arguments.one_of("tapback", reaction, _TAPBACKS)
+            arguments.one_of("tapback", reaction, TAPBACKS)
         act = React(
             from_=self.handle,
             message_id=_id(message),

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
@@ -29,16 +29,9 @@ from linqbot.plugins.registry import Plugins
 from linqbot.storage.upkeep import Progress
 
 Kind: TypeAlias = Literal[
-    "same", "different answer", "different handler", "new failure", "fixed failure", "could not be compared"
+    "new failure", "different handler", "different answer", "fixed failure", "could not be compared", "same"
 ]
-KINDS: Final[tuple[Kind, ...]] = (
-    "new failure",
-    "different handler",
-    "different answer",
-    "fixed failure",
-    "could not be compared",
-    "same",
-)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """The kinds, the most important first."""
 
 NEEDS_PRESENT: Final = " (a run of the present bot would tell)"

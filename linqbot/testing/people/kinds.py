@@ -256,15 +256,7 @@ def leaver(writer: Writer) -> Iterator[PersonAct]:
 
 
 KINDS: Final[dict[str, Callable[[Writer], Iterator[PersonAct]]]] = {
-    "patient": patient,
-    "impatient": impatient,
-    "bursts": bursts,
-    "attacker": attacker,
-    "customer": customer,
-    "group": group,
-    "sms": sms,
-    "editor": editor,
-    "reactor": reactor,
-    "leaver": leaver,
+    kind.__name__: kind
+    for kind in (patient, impatient, bursts, attacker, customer, group, sms, editor, reactor, leaver)
 }
 """The kinds of people: by name, a function that yields the acts of one round of a conversation."""

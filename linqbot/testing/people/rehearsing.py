@@ -45,7 +45,7 @@ from linqbot.testing.people.persona import (
     asks,
     records_of,
 )
-from linqbot.testing.phone import Phone, mentioning
+from linqbot.testing.phone import TAPBACKS, Phone, mentioning
 from linqbot.testing.stage.record import HandlerFailed, NothingCame
 
 PATIENCE_S: Final = 60.0
@@ -137,7 +137,6 @@ class _InTest:
 PHOTO: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 """A picture of one pixel, in base64."""
 
-TAPBACKS: Final = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
 WAIT_429_S: Final = 2
 BETWEEN_S: Final = 0.001
 SLOW_MS: Final = 3000
