@@ -70,6 +70,7 @@ class BotProcess:
     bound: socket.socket | None = None
     instead: dict[str, str] = field(default_factory=dict)  # environment variables that replace those for the emulator
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the process is stopped and started again
+    saved: asyncio.Future[object] | None = None  # done once a file was saved; None if none is watched
     is_stopping: bool = False  # `stop` was called, so the process ends on purpose
     was_up: bool = False  # the bot has answered since its latest start
     watching: asyncio.Task[None] | None = None  # waits for the end of the process
@@ -165,30 +166,32 @@ class BotProcess:
         self.accept()
 
     async def keep_up(self, begin: Callable[[], Awaitable[object]], watched: Path | None) -> None:
-        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled.
-
-        A save during a start cancels `begin`: the file of before may never end loading.
-        """
+        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled."""
         saves = _saves_in(watched)
         while True:
-            saved = start = asyncio.ensure_future(anext(saves))
+            self.saved = saved = asyncio.ensure_future(anext(saves))
             try:
                 async with self.changing:
                     await self.stop()
-                    start = asyncio.ensure_future(begin())
-                    await asyncio.wait({saved, start}, return_when=asyncio.FIRST_COMPLETED)
-                    if start.done():
-                        await start
-                    else:
-                        start.cancel()
-                        await asyncio.wait({start})
-                        await self.stop()
+                    await self.let_begin(begin)
                 await saved
             finally:
-                for each in (saved, start):
-                    each.cancel()
-                await asyncio.wait({saved, start})
+                saved.cancel()
+                await asyncio.wait({saved})
             self.prepares = True
+
+    async def let_begin(self, begin: Callable[[], Awaitable[object]]) -> None:
+        """Let `begin` start the bot. A file that is saved meanwhile ends that: the one before may never end loading."""
+        start = asyncio.ensure_future(begin())
+        try:
+            await asyncio.wait({start, self.saved or start}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                await start
+                return
+        finally:
+            start.cancel()
+            await asyncio.wait({start})
+        await self.stop()
 
     async def _watch(self, process: asyncio.subprocess.Process, on_end: Callable[[int], None]) -> None:
         """Refuse connections once a process has ended that was not stopped, until the next start or stop."""

@@ -137,7 +137,7 @@ class DevRunner:
             try:
                 yield
             finally:
-                await self._begin()
+                await self._process.let_begin(self._begin)
 
     # The clock
 

@@ -68,7 +68,8 @@ async def test_a_file_that_never_ends_loading_is_not_waited_for_by_the_page_and_
     tmp_path: Path,
 ) -> None:
     file, loading, is_up = tmp_path / "bot.py", tmp_path / "loading", asyncio.Event()
-    file.write_text(f"open({str(loading)!r}, 'w').close()\nwhile True: pass\n")
+    never = f"open({str(loading)!r}, 'w').close()\nwhile True: pass\n"
+    file.write_text(never)
     with bots_socket() as (port, bound):
         linq = {"LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
         bot = BotProcess(str(file), "", port, tmp_path, webhook_secret=SECRET, bound=bound, instead=linq)
@@ -83,8 +84,14 @@ async def test_a_file_that_never_ends_loading_is_not_waited_for_by_the_page_and_
             await until(loading.exists)
             async with asyncio.timeout(PATIENCE_S):
                 assert await page.stored(None) == {"available": True, "is_running": False}
+            resetting = asyncio.create_task(page.reset())
+            await asyncio.sleep(0)  # it waits for the start that goes on
+            loading.unlink()
+            file.write_text(f"{never}# still\n")
+            await until(loading.exists)  # the reset has its turn
             file.write_text(CODE.format(event="MessageReceived"))
             await until(is_up.is_set)
+            await resetting
         finally:
             keeping.cancel()
             await asyncio.wait({keeping})
