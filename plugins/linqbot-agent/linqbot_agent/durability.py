@@ -260,9 +260,9 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
     assert isinstance(tool, _Call)
 
     async def make() -> object:
-        result = await call()
-        if tool.was_refused:
-            # On record, the result of a tool that has not noticed it would take the place of the refusal in later runs.
+        result: Any = await call()
+        # On record, the result of a tool that has not noticed it would take the place of the refusal in later runs.
+        if tool.was_refused and result.get("kind") in (None, "tool_return", "tool_content_result"):
             raise Refused(REFUSED)
         return _fitted(result)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
-from pydantic_ai import Agent, RunContext
+from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
@@ -78,11 +78,14 @@ async def test_an_output_function_acts_in_its_own_chat() -> None:
 
 
 @pytest.mark.slow
-async def test_the_model_reads_that_a_tool_was_refused_which_did_not_notice_wherever_the_bot_is_killed() -> None:
+@pytest.mark.parametrize("notices", [False, True])
+async def test_a_tool_that_was_refused_has_its_result_replaced_unless_it_raises_wherever_the_bot_is_killed(
+    notices: bool,
+) -> None:
     read = list[str]()
 
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        results = [said for said in kinds(messages) if said.startswith("tool-return")]
+        results = [said for said in kinds(messages) if said.startswith("tool-return: ")]
         read.extend(results)
         return says("I may not.") if results else calls(tool("write", "c1"))
 
@@ -90,7 +93,10 @@ async def test_the_model_reads_that_a_tool_was_refused_which_did_not_notice_wher
 
     @agent.tool
     async def write(ctx: RunContext[Context]) -> str:
-        return f"It is {(await ctx.deps.bot.send('spam', to=VICTIM)).status}"
+        status = (await ctx.deps.bot.send("spam", to=VICTIM)).status
+        if notices:
+            raise ModelRetry(f"It is {status}.")
+        return f"It is {status}."
 
     async def scenario(phone: Phone) -> None:
         read.clear()
@@ -98,4 +104,5 @@ async def test_the_model_reads_that_a_tool_was_refused_which_did_not_notice_wher
 
     async for phone in killed_between_calls(bot_with(agent), scenario):
         assert phone.messages[1:] == ["I may not."], phone.killed
-        assert set(read) == {"tool-return: This was refused and not done."}, phone.killed
+        result = "It is refused." if notices else "This was refused and not done."
+        assert set(read) == {f"tool-return: {result}"}, phone.killed
