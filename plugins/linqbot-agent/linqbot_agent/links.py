@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -41,7 +41,7 @@ class Shown:
     def of(cls, texts: Iterable[str]) -> Shown:
         addresses, numbers = set[str](), set[str]()
         for text in texts:
-            addresses.update(_plain(found) for found in _addresses(text))
+            addresses.update(_plain(_without_punctuation(each[0])) for each in _ADDRESS.finditer(text))
             numbers.update(_digits(each[0]) for each in _PHONE.finditer(text))
             numbers.update(_digits(each) for each in re.findall(r"\d{7,15}", text))
         hosts = frozenset(re.split(r"[/?#]", address, maxsplit=1)[0] for address in addresses)
@@ -71,15 +71,13 @@ class Shown:
 def without_invented(text: str, shown: Shown) -> str:
     """Return a text without the addresses and the phone numbers that were not shown. Of a Markdown link, its text stays."""
 
-    def link(found: re.Match[str]) -> str:
-        target = found[2]
-        if _is_known(target, shown):
-            return found[0]
-        return found[1] or ADDRESS_CUT
+    def address(found: re.Match[str]) -> str:
+        given = _without_punctuation(found[0])
+        return found[0] if shown.has_address(given) else f"{ADDRESS_CUT}{found[0][len(given) :]}"
 
-    text = _MARKDOWN_LINK.sub(link, text)
+    text = _MARKDOWN_LINK.sub(lambda found: found[0] if _is_known(found[2], shown) else found[1] or ADDRESS_CUT, text)
     text = _OTHER_SCHEME.sub(lambda found: found[0] if _is_known(found[0], shown) else NUMBER_CUT, text)
-    text = _replaced(_ADDRESS, text, lambda address: address if shown.has_address(address) else ADDRESS_CUT)
+    text = _ADDRESS.sub(address, text)
     return _PHONE.sub(
         lambda found: NUMBER_CUT if _is_phone(found[0]) and not shown.has_number(found[0]) else found[0], text
     )
@@ -101,19 +99,6 @@ def _is_known(target: str, shown: Shown) -> bool:
     if colon and scheme.casefold() == "mailto":
         return True  # An e-mail address is no web address and no phone number.
     return shown.has_address(target)
-
-
-def _replaced(pattern: re.Pattern[str], text: str, replace: Callable[[str], str]) -> str:
-    def each(found: re.Match[str]) -> str:
-        address = _without_punctuation(found[0])
-        return replace(address) + found[0][len(address) :]
-
-    return pattern.sub(each, text)
-
-
-def _addresses(text: str) -> Iterator[str]:
-    for found in _ADDRESS.finditer(text):
-        yield _without_punctuation(found[0])
 
 
 def _without_punctuation(address: str) -> str:
