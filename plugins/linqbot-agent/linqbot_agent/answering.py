@@ -56,14 +56,13 @@ async def answered(
     text = text_of(outputs)
     if result.is_said:
         outputs, said = [], text
-    memory = settings.turn.options.memory
     answer = Answer(
         outputs=outputs,
         said=said,
         bubbles=entries.said,
         steps=entries.steps,
-        work=work_of(result.messages) if memory == "chat" else [],
-        talk=talk_of(settings, past.words, result.messages, text) if memory == "person" else [],
+        work=work_of(result.messages) if settings.turn.options.memory == "chat" else [],
+        talk=talk_of(settings, past.words, result.messages, text),
         summary=past.summary,
         unreadable=requests.refusals.unreadable,
         heard=past.heard,
@@ -138,7 +137,8 @@ def _model(agent: AbstractAgent[Any, Any]) -> str | None:
 
 
 def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
-    if not isinstance(settings.event, MessageReceived):
+    """Return what is kept of a run with `memory="person"`, as JSON."""
+    if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
         return []
     prompt = f"{prompt_of(settings.event)}{heard}"
     talk = exchange_of(prompt, messages, answer)

@@ -96,9 +96,8 @@ class Loop:
         """Run a framework to its end, and return what was said."""
         await self._questions.run(work)
         said = "\n\n".join(self.speech.said)
-        past, remembers = self._past, self._turn.options.memory == "person"
-        talk = talk_of(self._settings, past.words, [], said) if remembers else []
-        unreadable = self.requests.refusals.unreadable
+        past, unreadable = self._past, self.requests.refusals.unreadable
+        talk = talk_of(self._settings, past.words, [], said)
         kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
         await keep_answer(kept, self._settings)
         return said
