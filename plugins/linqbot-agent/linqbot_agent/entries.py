@@ -74,7 +74,7 @@ class Entries:
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
         self.under_way = 0
-        self.on_idle: Callable[[], None] = _nothing
+        self.on_idle: Callable[[], object] = lambda: None
 
     def next_part(self) -> None:
         """Go on with the next part of the run, behind a question."""
@@ -147,10 +147,6 @@ class Entries:
             self.under_way -= 1
             if not self.under_way:
                 self.on_idle()
-
-
-def _nothing() -> None:
-    """Stand for a function that nothing has set."""
 
 
 @contextmanager

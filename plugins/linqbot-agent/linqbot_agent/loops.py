@@ -167,7 +167,8 @@ class Loop:
 
         async def made(said: str, write: Callable[[str], None]) -> Any:
             past = self._formed(await requests.refusals.less_of(requests.given))
-            return await request([*past, *new, *go_on(said)], write if self.stream else _ignore)
+            # Without a stream, the text is said when the response is complete.
+            return await request([*past, *new, *go_on(said)], write if self.stream else lambda _: None)
 
         try:
             step = await requests.response(
@@ -240,10 +241,6 @@ def _items(message: ModelMessage) -> Iterator[Any]:
 def go_on(said: str) -> list[Message]:
     """Return the messages that let a model go on behind what it has said before it was cut off."""
     return [{"role": "assistant", "content": said}, {"role": "user", "content": GO_ON}] if said else []
-
-
-def _ignore(_: str) -> None:
-    """Take a piece of a text that is said when the response is complete."""
 
 
 running_loop: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)

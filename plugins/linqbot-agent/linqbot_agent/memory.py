@@ -44,12 +44,6 @@ def prompt_of(message: MessageReceived) -> str:
     return said_by(message.sender.handle, text, marks, always=bool(message.is_group))
 
 
-def prompt_of_edit(edit: MessageEdited) -> str:
-    """Return the new text of an edited message for a model."""
-    by = edit.sender.handle if edit.is_group else "The person"
-    return f"[{in_mark(by)} has edited a message. It says now: {in_mark(edit.text)}]"
-
-
 def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
     """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
 
@@ -57,7 +51,8 @@ def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> st
     message has interrupted.
     """
     if isinstance(event, MessageEdited):
-        return prompt_of_edit(event)
+        by = event.sender.handle if event.is_group else "The person"
+        return f"[{in_mark(by)} has edited a message. It says now: {in_mark(event.text)}]"
     if not isinstance(event, MessageReceived):
         raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
     if not already_sent:

@@ -86,7 +86,8 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
     else:
         ids, groups, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
     summarizes = turn.options.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
-    before = await summary_of(ctx, summary_key(settings)) if summarizes else None
+    stored = (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat if summarizes else {}
+    before = stored.get(summary_key(settings))
     if before is not None and before.upto in ids:
         start = ids.index(before.upto) + 1
         ids, groups = ids[start:], groups[start:]
@@ -97,7 +98,10 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
         written = await _summarized(settings, before, old, upto)
     kept = trimmed(groups[-turn.options.history :], tokens) if written is None else groups[cut:]
     summary = written or before
-    messages = [] if summary is None else [shown_summary(summary)]
+    messages: list[ModelMessage] = []
+    if summary is not None:
+        mark = f"[Summary of what was said before: {in_mark(summary.text)}]"
+        messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
         # Some models accept no conversation that they begin. In a turn that was
         # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
@@ -227,10 +231,6 @@ class Summaries(BaseModel):
     by_chat: dict[str, Summary] = Field(default_factory=dict)
 
 
-async def summary_of(ctx: Context, chat_id: str) -> Summary | None:
-    return (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat.get(chat_id)
-
-
 async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summary | None) -> None:
     if summary is not None and isinstance(event, MessageReceived):
         (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[chat_id] = summary
@@ -267,7 +267,3 @@ async def _summarized(
         return None
     said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
     return Summary(text=said[:_MOST_CHARACTERS], upto=upto)
-
-
-def shown_summary(summary: Summary) -> ModelMessage:
-    return ModelRequest(parts=[UserPromptPart(f"[Summary of what was said before: {in_mark(summary.text)}]")])
