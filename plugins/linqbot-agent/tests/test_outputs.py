@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -167,3 +168,22 @@ async def test_in_a_group_only_the_first_message_is_the_threaded_reply() -> None
         one, two = await answers(group, "Hi")
         assert one.thread is not None
         assert two.thread is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_model_writes_is_said_without_unseen_characters(stream: bool) -> None:
+    family, flag = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f3f4\U000e0067\U000e0062\U000e007f"
+    text = f"Pay\x1b[31m\x07 \u202eten\u202c\u2066\r\n- to\tAnn {family} {flag}"
+    clean = f"Pay[31m ten\n- to\tAnn {family} {flag}"
+
+    async def write(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        for piece in text.partition("\r\n"):
+            yield piece
+
+    agent = Agent(FunctionModel(lambda messages, info: says(text), stream_function=write))
+    async with talking(bot_with(agent, stream=stream)) as phone:
+        assert "\n".join(await answers(phone, "How much?")) == clean.replace("- ", "• ")
+    assert (Say(text).text, Poll((text, "no")).options[0]) == (clean, clean)
+    agent = Agent(FunctionModel(lambda messages, info: says("\x1b\u202e")))
+    async with talking(bot_with(agent)) as phone:
+        assert await answers(phone, "Anything?") == []
