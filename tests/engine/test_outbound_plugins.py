@@ -1,24 +1,27 @@
-"""Outbound middleware in whole turns: it changes and refuses calls, and fails closed."""
+"""Middleware of plugins in whole turns: it changes and refuses calls, fails closed, exits, cancels and hangs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 from engine_turns import TurnByTurn, send_of
-from fakes import CHAT, Linq, settled
+from fakes import CHAT, NOW, Linq, settled
 from one_handler import does
 from simulated_crash import Crashable, crash
 
-from linqbot import Context, LinqApiError, MessageReceived, Refused, hookimpl
+from linqbot import BotError, Context, Event, LinqApiError, MessageReceived, Refused, hookimpl
+from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import ConfigError, NoVerdict
+from linqbot.events import Delivery
 from linqbot.plugins.loading import load
 
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
@@ -59,6 +62,12 @@ async def ran(handle: Handle, *plugins: Any) -> TurnByTurn:
     return made
 
 
+async def state(turns: TurnByTurn) -> tuple[list[str], list[str], int]:
+    """Return the states of waiting deliveries, the reasons of dead letters, and the number of runs counted as failed."""
+    waiting, dead = await turns.storage.waiting(), await turns.storage.dead_letters()
+    return [each.state for each in waiting], [each.error for each in dead], sum(each.attempts for each in waiting)
+
+
 def says(call: Call) -> str:
     return str(call.body["message"]["parts"][0]["value"]) if call.body and "message" in call.body else ""
 
@@ -91,7 +100,7 @@ async def test_a_refused_reply_raises_nothing_and_the_handler_goes_on() -> None:
     with structlog.testing.capture_logs() as logs:
         turns = await ran(answer, plugin(refuse_no))
     assert (statuses, turns.linq.said()) == (["refused", "accepted"], ["yes"])
-    assert (await turns.storage.depth(), await turns.storage.dead_letters()) == (0, [])
+    assert await state(turns) == ([], [], 0)
     (line,) = [line for line in logs if line["event"] == "send.refused"]
     assert (line["plugin"], line["reason"]) == ("policy", "it says no")
     assert turns.status() == "active"
@@ -245,7 +254,7 @@ async def test_middleware_that_fails_after_the_call_does_not_undo_or_repeat_it(r
 
     turns = await ran(answer_and_hide, plugin(fail_late, required=required))
     assert turns.linq.said() == ["first", "second"]
-    assert (await turns.storage.depth(), await turns.storage.dead_letters()) == (0, [])
+    assert await state(turns) == ([], [], 0)
 
 
 async def test_linqs_errors_pass_through_and_the_plugin_is_not_blamed() -> None:
@@ -387,3 +396,173 @@ def test_a_required_check_of_broadcasts_that_would_not_be_awaited_lets_no_broadc
 
     with pytest.raises((ConfigError, NoVerdict), match=r"must be a plain def|Write it as a plain def"):
         Outbound(load([Night])).check_broadcast("july", ["+14155550142"])
+
+
+# Faults of every kind, in a turn and in a due scheduled send
+
+
+@pytest.fixture(autouse=True)
+def signals_as_in_a_server() -> Iterator[None]:
+    """Handle SIGINT, so that a KeyboardInterrupt can only come from code that raises it."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Own(BaseException):
+    pass
+
+
+async def cancel_something() -> None:
+    task = asyncio.create_task(asyncio.sleep(1))
+    task.cancel()
+    await task
+
+
+async def exit_in_a_task() -> None:
+    async def leave() -> None:
+        await settled(1)
+        raise Own
+
+    await asyncio.create_task(leave())
+
+
+def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+FAULTS: dict[str, Callable[[], Awaitable[None]]] = {
+    "an exception": raising(ValueError("x")),
+    "exit": raising(SystemExit(2)),
+    "interrupt": raising(KeyboardInterrupt()),
+    "generator exit": raising(GeneratorExit()),
+    "cancelled": raising(asyncio.CancelledError()),
+    "something cancelled": cancel_something,
+    "a task that fails": exit_in_a_task,
+    "base exception": raising(Own()),
+    "an error of linqbot's": raising(ConfigError("no such setting")),
+    "an answer of Linq's": raising(LinqApiError("no", status=404, code=2002)),
+    "Linq's opt-out": raising(LinqApiError("no", status=403, code=2024)),
+}
+
+
+def policy(fault: Callable[[], Awaitable[None]], *, required: bool, where: str = "outbound") -> Any:
+    """A plugin whose middleware fails, or does something else before it goes on."""
+
+    async def ask(call: Call, run: Run) -> ApiResponse:
+        if where == "outbound":
+            await fault()
+        return await run(call)
+
+    def wrap(handle: Next) -> Next:
+        async def inbound(event: Event, ctx: Context) -> None:
+            if where == "inbound":
+                await fault()
+            await handle(event, ctx)
+
+        return inbound
+
+    made = plugin(ask, required=required)
+    type(made).register_middleware = hookimpl(lambda self: [wrap])
+    return made
+
+
+async def answer(message: MessageReceived, ctx: Context) -> None:
+    await ctx.reply("answer")
+
+
+async def test_outbound_middleware_that_is_not_required_is_disabled_and_the_call_made(
+    subtests: pytest.Subtests,
+) -> None:
+    for due in (False, True):
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=False))
+                await (turns.due("answer") if due else turns.text())
+                assert turns.linq.said() == ["answer"]
+                assert await state(turns) == ([], [], 0)
+                assert turns.status().startswith("disabled: outbound middleware raised")
+
+
+async def test_required_middleware_that_fails_blocks_the_send_and_counts_no_attempt(subtests: pytest.Subtests) -> None:
+    for due in (False, True):
+        for kind in FAULTS:
+            with subtests.test(due=due, kind=kind):
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=True))
+                await (turns.due("answer") if due else turns.text())
+                for _ in range(6):
+                    turns.clock.advance(60)
+                    await turns.run()
+                assert turns.linq.said() == []
+                waiting, dead, attempts = await state(turns)
+                assert (len(waiting), dead, attempts) == (1, [], 0)
+                assert turns.status().startswith("failing: outbound middleware raised")
+
+
+async def test_errors_of_inbound_middleware_are_contained_too(subtests: pytest.Subtests) -> None:
+    for required in (False, True):
+        for kind in [kind for kind in FAULTS if "Linq" not in kind and "linqbot" not in kind]:
+            with subtests.test(required=required, kind=kind):
+                turns = TurnByTurn(answer, policy(FAULTS[kind], required=required, where="inbound"))
+                await turns.text()
+                waiting, dead, attempts = await state(turns)
+                assert (dead, attempts) == ([], 0)
+                assert (turns.linq.said(), waiting) == (([], ["deferred"]) if required else (["answer"], []))
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("where", ["inbound", "outbound"])
+async def test_middleware_that_hangs_ends_at_the_deadline_of_its_turn(where: str) -> None:
+    turns = TurnByTurn(answer, policy(hang, required=False, where=where), deadline_s=0.02)
+    await turns.text()
+    assert await state(turns) == (["retrying"], [], 1)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"{}", b"null", b"[]", b"not JSON", b'{"calls": [{}], "due": 1, "grace_s": 1}', b'{"calls": 1}']
+)
+async def test_a_timer_that_cannot_be_read_is_a_dead_letter_at_once(payload: bytes) -> None:
+    turns = TurnByTurn(answer)
+    await turns.storage.put(Delivery("i.send.x", f"c:{CHAT}", "linqbot.send", payload, NOW))
+    await turns.run()
+    waiting, (error,), _ = await state(turns)
+    assert waiting == []
+    assert error.startswith("The stored send cannot be read")
+
+
+async def test_middleware_that_makes_a_call_does_not_deadlock() -> None:
+    kept: list[Context] = []
+
+    async def keep_and_answer(message: MessageReceived, ctx: Context) -> None:
+        kept.append(ctx)
+        await ctx.reply("answer")
+
+    async def disclose(call: Call, run: Run) -> ApiResponse:
+        await kept[-1].client.chats.messages.send(CHAT, message={"parts": [{"type": "text", "value": "I am a bot."}]})
+        return await run(call)
+
+    turns = await ran(keep_and_answer, plugin(disclose))
+    assert turns.linq.said() == ["I am a bot.", "answer"]
+    assert await state(turns) == ([], [], 0)
+    assert len({call.key for call in turns.linq.calls}) == 2
+
+
+async def test_keys_of_scheduled_sends_never_collide_with_numbers_and_are_used_once() -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        ids = {
+            (await ctx.send_later("first", after_s=1)).id,
+            (await ctx.send_later("second", after_s=2, key="0")).id,
+            (await ctx.send_later("third", after_s=3, key="t0")).id,
+        }
+        assert len(ids) == 3
+        with pytest.raises(BotError, match="called twice"):
+            await ctx.send_later("again", after_s=4, key="0")
+
+    turns = await ran(remind)
+    assert len(await turns.storage.scheduled()) == 3
