@@ -30,7 +30,7 @@ NEUTRAL = """
 
 
 def test_the_page_lists_every_table_and_every_column_with_personal_data() -> None:
-    """That `TABLES` has every column of both schemas is in test_copy.py."""
+    """`TABLES` has every column of both schemas, as test_copy.py tests."""
     real = {table: {*columns} for table, columns in TABLES.items()} | {"process": set(), "head": {"lane"}}
     assert {table for tables, _ in ROWS for table in tables} == real.keys() | {"body"}
     for (table, *_), personal in ROWS:
