@@ -20,14 +20,6 @@ def stored(index: Index, *deliveries: Delivery) -> list[int]:
     return [seq for seq, _ in changes.accepted]
 
 
-def test_new_deliveries_are_leased_only_after_the_commit() -> None:
-    index, changes = Index(), IndexChanges()
-    changes.accepted += index.number([delivery("c:1")])
-    assert index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60) == []
-    index.apply(changes)
-    assert len(index.lease(9, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)) == 1
-
-
 def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue() -> None:
     index = Index()
     stored(index, delivery("c:1"))
@@ -38,24 +30,6 @@ def test_a_rolled_back_lease_is_free_again_and_still_counts_as_overdue() -> None
         assert lease.overdue
         index.discard(changes)
     assert index.lanes.leased_by(lease.token) is None
-
-
-def test_a_revoked_lease_is_free_again() -> None:
-    index, changes = Index(), IndexChanges()
-    stored(index, delivery("c:1"))
-    index.lease(1, IndexChanges(), now=NOON, monotonic=NOON, until=NOON + 60)
-    index.lease(1, changes, now=NOON + 60, monotonic=NOON + 60, until=NOON + 120)
-    index.apply(changes)
-    index.revoke(changes)
-    (again,) = index.lease(1, IndexChanges(), now=NOON + 60, monotonic=NOON + 60, until=NOON + 120)
-    assert not again.overdue
-
-
-def test_a_rolled_back_transaction_leaves_a_gap_in_the_numbers() -> None:
-    index = Index()
-    index.discard(IndexChanges(accepted=index.number([delivery("c:1")])))
-    assert stored(index, delivery("c:1")) == [2]
-    assert index.lanes.depth == 1
 
 
 def test_a_reload_never_reuses_a_number() -> None:
