@@ -24,16 +24,22 @@ def printed(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def names_of(node: ast.ImportFrom) -> list[str]:
+    """Return the names that an import statement imports."""
+    names = [alias.name for alias in node.names]
+    return list(import_module(str(node.module)).__all__) if names == ["*"] else names
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_lists_exactly_the_names_that_it_offers(package: ModuleType) -> None:
     tree = ast.parse(Path(str(package.__file__)).read_text())
     typed = {
-        f"{node.module}.{alias.name}"
+        f"{node.module}.{name}"
         for branch in ast.walk(tree)
         if isinstance(branch, ast.If)
         for node in branch.body
         if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+        for name in names_of(node)
     }
     assert {home.rpartition(".")[2] for home in typed} == set(package.__all__)
     for home in typed:

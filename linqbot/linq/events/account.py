@@ -12,6 +12,18 @@ from typing import Any
 from linqbot.linq.events.event import Event, RawEvent
 from linqbot.linq.types.data import Data
 
+__all__ = [
+    "ApiTokenActivated", "ApiTokenCreated", "ApiTokenDeleted", "ApiTokenExpired", "ApiTokenExpiryScheduled",
+    "ApiTokenRenamed", "CallAnswered", "CallDeclined", "CallEnded", "CallFailed", "CallInitiated", "CallRinging",
+    "CallUnanswered", "ContactCardCreated", "ContactCardDeleted", "ContactCardReceived", "ContactCardUpdated",
+    "EnvironmentCreated", "EnvironmentDeleted", "EnvironmentLineMoved", "EnvironmentRenamed", "PhoneNumberAssigned",
+    "PhoneNumberForwardingUpdated", "PhoneNumberReleased", "PhoneNumberStatusUpdated", "TeamMemberAdded",
+    "TeamMemberSignedIn", "TeamMemberSignedOut", "WebhookSubscriptionCreated", "WebhookSubscriptionDeleted",
+    "WebhookSubscriptionDisabled", "WebhookSubscriptionEnabled", "WebhookSubscriptionEventsUpdated",
+    "WebhookSubscriptionPhoneNumbersUpdated", "WebhookSubscriptionRoutingHeadersCleared",
+    "WebhookSubscriptionRoutingHeadersSet", "WebhookSubscriptionTargetUrlChanged", "ZeroDayRetentionUpdated",
+]  # fmt: skip
+
 
 class AccountActor(Data):
     """The author of a change of the account: a `team_member`, the `api` or the `system`."""

@@ -14,6 +14,13 @@ from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_ac
 from linqbot.linq.types.chat import Chat, ChatRef, Handle
 from linqbot.linq.types.data import Data
 
+__all__ = [
+    "BackgroundUpdateFailed", "BackgroundUpdated", "ChatCreated", "GroupChange", "GroupIconUpdateFailed",
+    "GroupIconUpdated", "GroupNameUpdateFailed", "GroupNameUpdated", "LocationSharing", "LocationSharingStarted",
+    "LocationSharingStopped", "ParticipantAdded", "ParticipantRemoved", "TypingEvent", "TypingStarted",
+    "TypingStopped",
+]  # fmt: skip
+
 
 class ChatCreated(Event):
     """A chat was created."""

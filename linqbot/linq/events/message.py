@@ -31,6 +31,11 @@ from linqbot.linq.types.message import (
 )
 from linqbot.linq.types.proactive import Scheduled
 
+__all__ = [
+    "MessageDelivered", "MessageEdited", "MessageFailed", "MessageRead", "MessageReceipt", "MessageReceived",
+    "MessageSent", "PollReactionAdded", "ReactionAdded", "ReactionRemoved",
+]  # fmt: skip
+
 
 class MessageReceipt(Event):
     """Base of the four events about the delivery of your own message: sent, delivered, read, failed."""

@@ -9,6 +9,11 @@ from linqbot.linq.events.event import Event, as_object
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT
 from linqbot.linq.types.payment import NaturalIds, StripeIds
 
+__all__ = [
+    "ConnectionCreated", "ConnectionRevoked", "PaymentAuthorized", "PaymentCanceled", "PaymentDeclined",
+    "PaymentEvent", "PaymentExpired", "PaymentSucceeded",
+]  # fmt: skip
+
 
 class PaymentEvent(Event):
     """Base of the events about payments: the payment request in its current state.

@@ -12,6 +12,11 @@ from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.chat_features import Poll, PollOption
 from linqbot.linq.types.data import Data
 
+__all__ = [
+    "PollDelivered", "PollFailed", "PollRead", "PollReceived", "PollSent", "PollUpdated", "PollVote", "PollVoteAdded",
+    "PollVoteRemoved",
+]  # fmt: skip
+
 
 class PollError(Data):
     """The reason why a poll could not be sent."""
