@@ -102,11 +102,15 @@ class Stage:
                 await self.clock.wait_until(self.clock.now() + every_s)
 
 
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
 SENTENCE = "The soup of the day is made of beans and of leek."
 
 
-async def test_600_tokens_in_20_s_are_said_while_they_come() -> None:
-    stage = Stage()
+async def test_600_tokens_in_20_s_are_said_while_they_come(stage: Stage) -> None:
     more = "It has some more words in it, as they come. " * 5
     text = "\n\n".join(f"Paragraph {n} is **short**. {more}" for n in range(12))
     size = -(-len(text) // 600)
@@ -121,15 +125,13 @@ async def test_600_tokens_in_20_s_are_said_while_they_come() -> None:
     assert all(len(said) <= 600 and said[-1] == "." for said in stage.said)
 
 
-async def test_the_first_sentence_is_said_at_once_and_later_ones_together() -> None:
-    stage = Stage()
+async def test_the_first_sentence_is_said_at_once_and_later_ones_together(stage: Stage) -> None:
     await stage.run(stage.source(f"Sure! {SENTENCE} {SENTENCE} {SENTENCE}\n\nBye.", every_s=0.1))
     assert stage.said == ["Sure!", f"{SENTENCE} {SENTENCE} {SENTENCE}", "Bye."]
     assert stage.times[0] < 0.5
 
 
-async def test_dots_show_between_messages_and_not_after_the_last() -> None:
-    stage = Stage()
+async def test_dots_show_between_messages_and_not_after_the_last(stage: Stage) -> None:
     await stage.run(stage.source("One.\n\nTwo.\n\nThree.", every_s=0.1))
     starts = [at for at, is_start in stage.dots if is_start]
     assert len(starts) == 3
@@ -137,15 +139,13 @@ async def test_dots_show_between_messages_and_not_after_the_last() -> None:
     assert [is_start for _, is_start in stage.dots] == [True, True, True]
 
 
-async def test_finished_sentences_are_said_while_the_source_is_quiet() -> None:
-    stage = Stage()
+async def test_finished_sentences_are_said_while_the_source_is_quiet(stage: Stage) -> None:
     await stage.run(stage.chunks(["Hm. ", "Let me look. ", "W", "ait.\n\n"], every_s=10))
     assert stage.said == ["Hm.", "Let me look.", "Wait."]
     assert stage.times[1] < 23
 
 
-async def test_the_fast_pace_sends_paragraphs_without_waiting() -> None:
-    stage = Stage()
+async def test_the_fast_pace_sends_paragraphs_without_waiting(stage: Stage) -> None:
     await stage.run(stage.source(f"Menu. {SENTENCE}\n\n- a\n- b\n\nBye."), pace="fast")
     assert stage.said == [f"Menu. {SENTENCE}", "• a\n• b", "Bye."]
     assert set(stage.times) == {0}
@@ -162,8 +162,7 @@ async def test_sms_gets_fewer_and_longer_messages_without_styles() -> None:
     assert "".join("".join(sms.said).split()) == "".join("".join(phone.said).split())
 
 
-async def test_the_card_of_an_address_follows_its_message() -> None:
-    stage = Stage()
+async def test_the_card_of_an_address_follows_its_message(stage: Stage) -> None:
     await stage.run(stage.source("See [our menu](https://x.test/menu).\n\nBye."))
     assert stage.said == ["See our menu (https://x.test/menu).", "https://x.test/menu", "Bye."]
     plain = Stage()
@@ -171,9 +170,7 @@ async def test_the_card_of_an_address_follows_its_message() -> None:
     assert plain.said == ["See https://x.test/menu"]
 
 
-async def test_a_source_that_fails_leaves_what_was_said_and_raises_its_error() -> None:
-    stage = Stage()
-
+async def test_a_source_that_fails_leaves_what_was_said_and_raises_its_error(stage: Stage) -> None:
     async def failing() -> AsyncIterator[str]:
         yield "One.\n\n"
         await stage.clock.wait_until(NOW + 5)
@@ -185,9 +182,7 @@ async def test_a_source_that_fails_leaves_what_was_said_and_raises_its_error() -
     assert [is_start for _, is_start in stage.dots][-1] is False
 
 
-async def test_a_silent_source_has_stalled() -> None:
-    stage = Stage()
-
+async def test_a_silent_source_has_stalled(stage: Stage) -> None:
     async def silent() -> AsyncIterator[str]:
         yield "One. Two."
         await asyncio.Event().wait()
@@ -225,8 +220,7 @@ async def made(so_far: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("source", [model, made])
-async def test_a_source_may_be_a_function_of_what_was_said(source: Callable[[str], Any]) -> None:
-    stage = Stage()
+async def test_a_source_may_be_a_function_of_what_was_said(stage: Stage, source: Callable[[str], Any]) -> None:
     await stage.run(source)
     assert stage.said == ["said ''"]
 
