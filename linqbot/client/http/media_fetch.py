@@ -210,7 +210,7 @@ class Fetcher:
             async with adapter.stream(request) as response:
                 yield response
             return
-        addresses = await self.admitted(goal.origin, may_be_own=is_own)
+        addresses = await self.admitted(goal.origin, is_own=is_own)
         connector = Connector(goal.origin, connect_timeout_s=CONNECT_TIMEOUT_S, addresses=addresses)
         connection = await connector.connect(lambda _: None)
         try:
@@ -218,12 +218,11 @@ class Fetcher:
         finally:
             connection.abort()
 
-    async def admitted(self, origin: Origin, *, may_be_own: bool = True) -> Sequence[str]:
+    async def admitted(self, origin: Origin, *, is_own: bool = False) -> Sequence[str]:
         """Resolve and check a URL's host, and return the addresses that a connection may go to.
 
-        If another server chose the target by a redirect (`may_be_own=False`), our own origin is checked like any other.
+        Our own origin is not checked (`is_own`), unless another server chose it by a redirect.
         """
-        is_own = may_be_own and origin.is_same(self._own)
         if not is_own and (origin.scheme != "https" or origin.port != PORTS["https"]):
             raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is allowed.")
         own_address = literal(origin.host)
