@@ -355,9 +355,8 @@ def pace_of(name: str, service: str | None) -> Pace:
     """Return the pace of this name. On SMS messages are fewer and longer. Raises BotError if there is no such pace."""
     if name not in _PACES:
         raise BotError(f"There is no pace {name!r}. Give one of: {', '.join(_PACES)}.")
-    if service != "SMS":
-        return _PACES[name]
-    return _SMS if name == "human" else Pace(_SMS.least, _SMS.most, _SMS.paragraph, is_early=False, has_pauses=False)
+    pace = _PACES[name]
+    return replace(_SMS, has_pauses=pace.has_pauses) if service == "SMS" else pace
 
 
 class StreamRecord(Protocol):
