@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from direct_dispatch import context_of
+from direct_dispatch import context_of, handled
 from fakes import NOW, Linq, delivery, envelope, message, settled
 from one_handler import bot_of
 
@@ -95,11 +95,7 @@ async def test_dots_show_automatically_for_a_slow_handler(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], changes: dict[str, Any], shown: bool
 ) -> None:
     monkeypatch.setattr(dots, "DELAY_S", 0)
-    bot, linq, event = Bot(**settings), Linq(), message(**changes)
-    bot.on_message(slow)
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True))
-    await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
-    await settled()
+    linq = await handled(bot_of(slow, **settings), message(**changes))
     names = [call.name for call in linq.calls if call.name.startswith("chats.typing")]
     assert names == (["chats.typing.start", "chats.typing.stop"] if shown else [])
 

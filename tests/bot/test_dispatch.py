@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import structlog
-from direct_dispatch import context_of
-from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message, settled
+from direct_dispatch import handled
+from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
 from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, Event, LinkPart, LinqApiError, MessageReceived, Router
@@ -19,16 +19,6 @@ from linqbot.clock import MovableClock
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.linq.events.parse import parse
 from linqbot.testing import HandlerFailed, talking
-
-
-async def handled(bot: Bot | Dispatcher, *events: Event, linq: Linq | None = None) -> Linq:
-    """Dispatch events and return what the bot did at Linq."""
-    linq = linq or Linq()
-    dispatcher = bot if isinstance(bot, Dispatcher) else Dispatcher(bot, MovableClock(NOW, frozen=True))
-    for event in events:
-        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
-    await settled()  # read receipts and typing dots run in background tasks
-    return linq
 
 
 def saying(text: str) -> Any:

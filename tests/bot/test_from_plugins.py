@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from direct_dispatch import context_of
+from direct_dispatch import context_of, handled
 from fakes import NOW, Linq, message
-from one_handler import says
+from one_handler import bot_of, says
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, LinqUnavailable, MessageReceived, Router, hookimpl, regex
@@ -20,18 +20,12 @@ from linqbot.plugins.registry import Plugins
 Handler = Callable[[MessageReceived, Context], Awaitable[None]]
 
 
-async def handled(bot: Bot, plugins: Plugins, *texts: str) -> Linq:
-    linq = Linq()
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=plugins)
-    for event in map(message, texts or ("hello",)):
-        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
-    return linq
+async def handled_texts(bot: Bot, plugins: Plugins, *texts: str) -> Linq:
+    return await handled(bot, *map(message, texts or ("hello",)), plugins=plugins)
 
 
 def bot(handler: Handler) -> Bot:
-    made = Bot(read=False, typing=False)
-    made.on_message(handler)
-    return made
+    return bot_of(handler, read=False, typing=False)
 
 
 def status(plugins: Plugins, name: str = "adds") -> str:
@@ -64,14 +58,14 @@ async def test_a_plugins_handlers_come_after_the_bots_own_and_with_tryfirst_befo
     own.on_message(regex("^hello"))(says("own"))
     for tryfirst, first in ((False, "own"), (True, "plugin's")):
         plugins = load([adding("register_routers", [router("hello", "other")], tryfirst=tryfirst)])
-        assert (await handled(own, plugins)).said() == [first]
-        assert (await handled(own, plugins, "other")).said() == ["plugin's"]
+        assert (await handled_texts(own, plugins)).said() == [first]
+        assert (await handled_texts(own, plugins, "other")).said() == ["plugin's"]
 
 
 @pytest.mark.parametrize("tryfirst", [True, False])
 async def test_a_plugin_whose_handlers_are_unreachable_is_blamed(tryfirst: bool) -> None:
     plugins = load([adding("register_routers", [router()], tryfirst=tryfirst)])
-    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
+    assert (await handled_texts(bot(says("own")), plugins)).said() == ["own"]
     assert "can never run" in status(plugins)
 
 
@@ -90,7 +84,7 @@ async def test_a_plugin_is_blamed_for_the_middleware_of_its_router(middleware: A
     made = router()
     made.use(middleware)
     plugins = load([adding("register_routers", [made], tryfirst=True)])
-    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
+    assert (await handled_texts(bot(says("own")), plugins)).said() == ["own"]
     assert why in status(plugins)
 
 
@@ -114,7 +108,7 @@ async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> N
     async def sorry(error: Exception, event: Any, ctx: Context) -> None:
         seen.append("error handler")
 
-    await handled(bot(says("own")), load([adding("register_routers", [made], tryfirst=True)]), "fail")
+    await handled_texts(bot(says("own")), load([adding("register_routers", [made], tryfirst=True)]), "fail")
     assert seen == ["middleware", "error handler"]
 
 
@@ -122,7 +116,7 @@ async def test_a_plugins_router_has_its_own_middleware_and_error_handlers() -> N
 @pytest.mark.parametrize("given", [None, 7, ["text"]])
 async def test_a_plugin_that_adds_an_object_of_a_wrong_type_is_blamed(hook: str, given: Any) -> None:
     plugins = load([adding(hook, given)])
-    assert (await handled(bot(says("own")), plugins)).said() == ["own"]
+    assert (await handled_texts(bot(says("own")), plugins)).said() == ["own"]
     assert status(plugins).startswith(f"disabled: {hook} raised")
     with pytest.raises(ConfigError, match=f"adds is required, and failed: {hook} raised"):
         Dispatcher(Bot(), MovableClock(NOW), plugins=load([adding(hook, given, required=True)]))
@@ -156,7 +150,7 @@ async def test_middleware_of_plugins_wraps_the_bots_own() -> None:
 
     own = bot(says("own"))
     own.use(noting("own"))
-    await handled(own, load([adding("register_middleware", [noting("outer"), noting("inner")])]))
+    await handled_texts(own, load([adding("register_middleware", [noting("outer"), noting("inner")])]))
     assert seen == ["outer", "inner", "own"]
 
 
@@ -188,7 +182,7 @@ async def test_middleware_that_stops_events_is_logged_once(*, required: bool) ->
 async def test_middleware_is_not_blamed_for_errors_of_linq_or_the_storage() -> None:
     plugins = load([adding("register_middleware", [failing(LinqUnavailable("away"))])])
     with pytest.raises(LinqUnavailable):
-        await handled(bot(says("own")), plugins)
+        await handled_texts(bot(says("own")), plugins)
     assert status(plugins) == "active"
 
 
@@ -200,7 +194,7 @@ async def test_required_middleware_that_fails_blocks_the_event_and_no_error_hand
     async def swallow(error: Exception, event: Any, ctx: Context) -> None: ...
 
     with pytest.raises(NoVerdict, match="The required plugin adds failed: inbound middleware raised ValueError"):
-        await handled(own, plugins)
+        await handled_texts(own, plugins)
     assert status(plugins).startswith("failing: ")
 
 
@@ -219,7 +213,7 @@ async def test_a_value_is_made_once_a_turn_and_only_if_it_is_used() -> None:
             await ctx.reply(ctx.plugins["shout"] + ctx.plugins["shout"])
 
     plugins = load([adding("register_context", {"shout": make})])
-    linq = await handled(bot(shout), plugins, "unused", "a", "b")
+    linq = await handled_texts(bot(shout), plugins, "unused", "a", "b")
     assert (linq.said(), made) == (["AA", "BB"], ["a", "b"])
 
 
@@ -234,7 +228,7 @@ async def test_a_value_of_a_plugin_that_was_disabled_is_refused_with_the_place_t
         await ctx.reply("asked")
 
     plugins = load([adding("register_context", {"shout": make})])
-    assert (await handled(bot(ask), plugins)).said() == ["asked"]
+    assert (await handled_texts(bot(ask), plugins)).said() == ["asked"]
     assert "make is async, and must be a plain def" in status(plugins)
 
 
@@ -250,7 +244,7 @@ async def test_a_value_belongs_to_the_first_plugin_of_its_name() -> None:
         await ctx.reply(ctx.plugins["shout"])
 
     plugins = load([Second, adding("register_context", {"shout": lambda event, ctx: "first"})])
-    assert (await handled(bot(shout), plugins)).said() == ["first"]
+    assert (await handled_texts(bot(shout), plugins)).said() == ["first"]
     assert "ctx.plugins['shout'] is another plugin's" in status(plugins, "second")
 
 
@@ -260,7 +254,7 @@ async def test_an_error_of_a_maker_of_a_value_names_its_plugin() -> None:
 
     plugins = load([adding("register_context", {"fact": lambda event, ctx: ctx.plugins["missing"]})])
     with capture_logs() as logs, pytest.raises(KeyError):
-        await handled(bot(ask), plugins)
+        await handled_texts(bot(ask), plugins)
     (line,) = [line for line in logs if line["event"] == "plugin.value_failed"]
     assert line["plugin"] == "adds"
     assert line["why"].startswith("ctx.plugins['fact'] raised KeyError at test_from_plugins.py:")

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from direct_dispatch import context_of
-from fakes import NOW, PERSON, Linq, delivery, envelope, message, settled
+from direct_dispatch import handled
+from fakes import PERSON, delivery, envelope, message
 from one_handler import bot_of
 
 from linqbot import Bot, Context, Event, MessageReceived, contains, hookimpl, in_direct
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Next
-from linqbot.clock import MovableClock
 from linqbot.hookspecs import Tried
 from linqbot.linq.events.parse import parse
 from linqbot.plugins.loading import load
@@ -37,10 +35,7 @@ class Routings:
 async def routed(bot: Bot, event: Event) -> list[dict[str, Any]]:
     """Dispatch an event, and return what was reported about its routing."""
     seen = Routings()
-    dispatcher = Dispatcher(bot, MovableClock(NOW, frozen=True), plugins=load([seen]))
-    await dispatcher.dispatch(event, context_of(dispatcher, event, Linq()))
-    await settled()
-    await dispatcher.aclose()
+    await handled(bot, event, plugins=load([seen]))
     return seen.calls
 
 

@@ -1,12 +1,12 @@
-"""The context of an event that a test dispatches itself, without a worker: its calls are not journalled."""
+"""Events that a test dispatches itself, without a worker: their calls are not journalled."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from fakes import NOW, Linq, delivery, text_body
+from fakes import NOW, Linq, delivery, settled, text_body
 
-from linqbot import Event
+from linqbot import Bot, Event
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
@@ -15,6 +15,7 @@ from linqbot.engine.parts import TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -30,3 +31,17 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn.asking = TurnSession(turn.ends, partial(turns.features.session, turns, journal, turn.lease, turn.opening))
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)
+
+
+async def handled(
+    bot: Bot | Dispatcher, *events: Event, linq: Linq | None = None, plugins: Plugins | None = None
+) -> Linq:
+    """Dispatch events, and return what the bot did at Linq."""
+    linq = linq or Linq()
+    dispatcher = bot
+    if isinstance(dispatcher, Bot):
+        dispatcher = Dispatcher(dispatcher, MovableClock(NOW, frozen=True), plugins=plugins)
+    for event in events:
+        await dispatcher.dispatch(event, context_of(dispatcher, event, linq))
+    await settled()  # read receipts and typing dots run in background tasks
+    return linq
