@@ -11,7 +11,8 @@ from pathlib import Path
 import crash
 import httpx
 import pytest
-from acceptance.test_hostile_handlers import answered, deliver
+from acceptance.test_hostile_handlers import answered
+from served_bot import deliver
 
 BOT = """
 import asyncio

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import sys
 from pathlib import Path
 
 import crash
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from acceptance import hostile_bot
 from patience import PATIENCE_S
-from served_bot import post
+from served_bot import deliver
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -50,7 +49,7 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
         said = await crash.replies(http, emulator.url)
         assert [said[chats[way]] for way in waiting] == [[], []], "the others were answered meanwhile"
         (tmp_path / hostile_bot.TOLD).touch()
-        await ended(http, bot.url, tmp_path)
+        await crash.settled(http, bot.url)
         await answered(http, bot.url, emulator.url, innocents[0], "still there?")
         assert bot.process.returncode is None, "a handler ended the process"
         said = await crash.replies(http, emulator.url)
@@ -75,25 +74,9 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
     assert len(log) < 400_000
 
 
-async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str) -> None:
-    assert (await post(http, bot, crash.received(chat, text))).status_code == 200
-
-
 async def answered(http: httpx.AsyncClient, bot: str, emulator: str, chat: str, text: str) -> None:
     """Text as another person, and wait for the answer."""
     await deliver(http, bot, chat, text)
     async with asyncio.timeout(PATIENCE_S):
         while f"echo: {text}" not in (await crash.replies(http, emulator))[chat]:
             await asyncio.sleep(0.05)
-
-
-async def ended(http: httpx.AsyncClient, bot: str, folder: Path) -> None:
-    """Wait until every turn has ended. A handler that ignores its limit twice takes the longest."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while (await http.get(f"{bot}/readyz")).json()["waiting"]:
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        rows = sqlite3.connect(folder / "crash.db").execute("SELECT lane, leased, attempts, error FROM delivery")
-        print(*rows.fetchall(), (folder / "bot.log").read_text()[-5000:], sep="\n", file=sys.stderr)
-        raise

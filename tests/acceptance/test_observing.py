@@ -20,7 +20,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from patience import PATIENCE_S, until
 from prometheus_client.parser import text_string_to_metric_families
-from served_bot import post
+from served_bot import deliver
 
 pytestmark = pytest.mark.process
 
@@ -108,10 +108,6 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-async def deliver(http: httpx.AsyncClient, bot: crash.Served, chat: str, text: str, **headers: str) -> None:
-    assert (await post(http, bot.url, crash.received(chat, text), **headers)).status_code == 200
-
-
 async def scraped(http: httpx.AsyncClient, bot: crash.Served) -> dict[tuple[str, ...], float]:
     text = (await http.get(f"{bot.url}/plugins/prometheus/metrics")).raise_for_status().text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -135,8 +131,8 @@ async def test_a_turn_interrupted_by_a_kill_is_one_trace_and_is_counted(
         first, second = await crash.chats(http, emulator.url, 2)
         await bot.up(http, "/readyz")
         # The handler of the first delivery has the only slot. The second is accepted, but its handler has not begun.
-        await deliver(http, bot, first, "one")
-        await deliver(http, bot, second, "two", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
+        await deliver(http, bot.url, first, "one")
+        await deliver(http, bot.url, second, "two", traceparent=f"00-{trace_id}-b7ad6b7169203331-01")
         await collector.until(1, second, WEBHOOK)
         async with asyncio.timeout(PATIENCE_S):
             while not (await crash.replies(http, emulator.url))[first]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from crash import Served
+from crash import Served, settled
 from deploy.behind import BOT
 from patience import PATIENCE_S
 from served_bot import message, post, serving
@@ -59,9 +59,6 @@ class Door:
         """Sign and send one delivery, as Linq does."""
         return await post(self._http, self.url, message(text, chat=chat))
 
-    async def waiting(self) -> int:
-        return int((await self._http.get(f"{self.url}/readyz")).json()["waiting"])
-
     async def ready(self) -> tuple[int, str]:
         """Return the status of `/readyz`, as for a load balancer, and the reason."""
         answer = await self._http.get(f"{self.url}/readyz")
@@ -69,9 +66,7 @@ class Door:
 
     async def idle(self) -> None:
         """Wait until all accepted deliveries are handled."""
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.waiting():
-                await asyncio.sleep(0.05)
+        await settled(self._http, self.url)
 
     def handled(self) -> Counter[str]:
         return Counter((self.folder / "handled").read_text().split())

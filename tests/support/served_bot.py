@@ -29,6 +29,11 @@ async def post(
     return await http.post(bot + PATH, content=body, headers=signed(body, secret=secret) | headers)
 
 
+async def deliver(http: httpx.AsyncClient, bot: str, chat: str, text: str, **headers: str) -> None:
+    """Post a message of a chat, which the bot must accept."""
+    assert (await post(http, bot, message(text, chat=chat), **headers)).status_code == 200
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
