@@ -376,6 +376,7 @@ async def run(
             arriving = begin(load) if direct else asyncio.create_task(write_and_wait(load, http, emulator.url))
             await kill_now_and_then(bot, http, arriving, kills, dice, report)
             await arriving
+            await settled(http, bot.url)
             await judge(report, load, bot, emulator, http)
     report.seconds = time.monotonic() - started
     return report
@@ -436,8 +437,7 @@ async def settled(http: httpx.AsyncClient, bot: str) -> None:
 
 
 async def judge(report: Report, load: Load | People, bot: Served, emulator: Served, http: httpx.AsyncClient) -> None:
-    """Wait until the bot has handled all, and note in the report what people have not got, or not as it should be."""
-    await settled(http, bot.url)
+    """Note in the report what people have not got, or not as it should be, once the bot has handled all."""
     report.posts = load.posts
     report.dead_letters = await count_dead_letters(bot.environ["LINQBOT_STORAGE"])
     said = await replies(http, emulator.url)

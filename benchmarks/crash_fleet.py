@@ -372,11 +372,7 @@ async def run(deliveries: int, kills: int, *, seed: int = 0, faults: Sequence[Fa
                 # Turns that a dead worker has left are handled when another notices its death.
                 with contextlib.suppress(TimeoutError):
                     await crash.settled(http, processes[0].url)
-                report.posts = load.posts
-                report.dead_letters = await crash.count_dead_letters(server.get_uri())
-                said = await crash.replies(http, emulator.url)
-                for chat, numbers in load.said.items():
-                    crash.compare(report, chat, numbers, said[chat])
+                await crash.judge(report, load, processes[0], emulator, http)
         finally:
             await asyncio.to_thread(server.cleanup)
     report.seconds = time.monotonic() - began
