@@ -56,26 +56,25 @@ class _Mounted:
 
 async def start(plugins: Plugins, running: Running) -> None:
     """Call `started` of each plugin, one after the other. Raises ConfigError if a required one failed."""
-    task = RunningTask()
-    for plugin, call in plugins.lifecycle_calls("started", running=running):
-        try:
-            await _run(call)
-        except BaseException as error:
-            if task.is_ended_by(error):
-                raise
-            plugins.blame(plugin, "started", error)
+    await _call_each(plugins, "started", plugins.blame, running=running)
 
 
 async def stop(plugins: Plugins) -> None:
     """Call `stopped` of each plugin, one after the other. Errors are logged and do not keep the app from stopping."""
+    await _call_each(plugins, "stopped", plugins.note_failure)
+
+
+async def _call_each(
+    plugins: Plugins, hook: str, failed: Callable[[Plugin, str, BaseException], object], **given: object
+) -> None:
     task = RunningTask()
-    for plugin, call in plugins.lifecycle_calls("stopped"):
+    for plugin, call in plugins.lifecycle_calls(hook, **given):
         try:
             await _run(call)
         except BaseException as error:
             if task.is_ended_by(error):
                 raise
-            plugins.note_failure(plugin, "stopped", error)
+            failed(plugin, hook, error)
 
 
 async def _run(call: Callable[[], Any]) -> None:
