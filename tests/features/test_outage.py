@@ -168,7 +168,7 @@ class TurnByTurn:
         await self.storage.fire(self.clock.now())
         return await self.storage.take(1, lease_s=1000)
 
-    async def text(self, text: str, **changes: str) -> Lease:
+    async def text(self, text: str, **changes: Any) -> Lease:
         await self.storage.put(delivery(text_body(text, **changes)))
         (lease,) = await self.take()
         return lease
