@@ -34,12 +34,12 @@ def pages() -> dict[str, str]:
 
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`linqbot COMMAND --help` prints the same. Plugins may add more.")
-    for section in SECTIONS:
-        yield from ("", f"**{section.title}**", "", "| command | does |", "| --- | --- |")
-        yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {about} |" for name, about in section.commands.items())
+    for title, commands in SECTIONS.items():
+        yield from ("", f"**{title}**", "", "| command | does |", "| --- | --- |")
+        yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {about} |" for name, about in commands.items())
     yield from ("", "Every command also takes `--help`. Every command that prints something takes `--json`.")
     root = click.Context(main, info_name="linqbot")
-    for name in (name for section in SECTIONS for name in section.commands):
+    for name in (name for commands in SECTIONS.values() for name in commands):
         command = main.get_command(root, name)
         assert command is not None, name
         yield from _command(f"linqbot {name}", command, "##")

@@ -92,7 +92,7 @@ class Commands(ListedGroup):
         known = self.all_lines()
         widest = max(map(len, known))
         others = {name: about for name, about in known.items() if name not in self.lines}
-        for title, commands in [*((each.title, each.commands) for each in SECTIONS), ("From plugins", others)]:
+        for title, commands in {**SECTIONS, "From plugins": others}.items():
             if rows := [(name.ljust(widest), about) for name, about in commands.items()]:
                 with formatter.section(title):
                     formatter.write_dl(rows)

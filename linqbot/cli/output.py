@@ -27,16 +27,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-_AS_JSON: Final = "linqbot.json"
-"""Key of `Context.meta`: True if --json was given."""
-
-
-def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-    ctx.meta[_AS_JSON] = value
-    return value
-
-
-json_option = click.option("--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 USUAL: Final = "bot.py"
 """The file of a bot, unless a command names another file, folder or module."""
@@ -187,7 +178,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     from asyncio import CancelledError  # imported late, as below
 
     ctx, outer, next_at = click.get_current_context(silent=True), _current_task(), time.monotonic() + LINE_EVERY_S
-    is_shown, has_bar = ctx is None or not ctx.meta.get(_AS_JSON), sys.stderr.isatty() and not is_dumb()
+    is_shown, has_bar = ctx is None or not ctx.params.get("as_json"), sys.stderr.isatty() and not is_dumb()
     with ExitStack() as stack:
         bar: Any = None
 

@@ -8,50 +8,36 @@ The module `linqbot.cli.commands.<name>` has the function of a command, which `l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
+SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Write a bot": {
+        "new": "Create a folder with a bot, its tests and its settings.",
+        "dev": "Try a bot on an emulated phone in the browser, with no account.",
+        "rehearse": "Let simulated people talk to a bot while things go wrong.",
+        "trigger": "Send a signed event of any type to a bot.",
+        "mcp": "Let a coding agent see what a bot does, text it and act.",
+    },
+    "Run it": {
+        "connect": "Subscribe a bot to the events it handles; rotate the secret.",
+        "check": "Find what keeps a bot from going live, and how to fix it.",
+        "serve": "Run a bot in production.",
+    },
+    "Look after it": {
+        "explain": "Explain an error code: its meaning, its causes, what to do.",
+        "why": "Say what became of a person's messages, and why.",
+        "mute": "Make the bot silent for a person or everywhere; end it; list.",
+        "waiting": "List what waits or was given up; retry, answer, cancel.",
+        "replay": "Run a bot on stored deliveries without sending; compare code.",
+        "person": "Show, edit and erase what is stored about a person.",
+        "storage": "Back up, clean up, migrate and copy the storage.",
+        "send": "Send one message.",
+        "post": "Put an event of yours into a chat, for the bot's on_post handler.",
+    },
+}
+"""The commands of each section, with their lines of help."""
 
-class Section(NamedTuple):
-    title: str
-    commands: Mapping[str, str]  # each command with its line of help
-
-
-SECTIONS: Final = (
-    Section(
-        "Write a bot",
-        {
-            "new": "Create a folder with a bot, its tests and its settings.",
-            "dev": "Try a bot on an emulated phone in the browser, with no account.",
-            "rehearse": "Let simulated people talk to a bot while things go wrong.",
-            "trigger": "Send a signed event of any type to a bot.",
-            "mcp": "Let a coding agent see what a bot does, text it and act.",
-        },
-    ),
-    Section(
-        "Run it",
-        {
-            "connect": "Subscribe a bot to the events it handles; rotate the secret.",
-            "check": "Find what keeps a bot from going live, and how to fix it.",
-            "serve": "Run a bot in production.",
-        },
-    ),
-    Section(
-        "Look after it",
-        {
-            "explain": "Explain an error code: its meaning, its causes, what to do.",
-            "why": "Say what became of a person's messages, and why.",
-            "mute": "Make the bot silent for a person or everywhere; end it; list.",
-            "waiting": "List what waits or was given up; retry, answer, cancel.",
-            "replay": "Run a bot on stored deliveries without sending; compare code.",
-            "person": "Show, edit and erase what is stored about a person.",
-            "storage": "Back up, clean up, migrate and copy the storage.",
-            "send": "Send one message.",
-            "post": "Put an event of yours into a chat, for the bot's on_post handler.",
-        },
-    ),
-)
-
-COMMANDS: Final = dict(sorted(each for section in SECTIONS for each in section.commands.items()))
+COMMANDS: Final = dict(sorted(each for commands in SECTIONS.values() for each in commands.items()))
 """Each command of linqbot with its line of help, by name."""
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {

@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
-from cli.practice import KEY, Account, Practice
+from cli.practice import ANSWERING, KEY, Practice
 from forked import Forked, can_fork
 from patience import PATIENCE_S
 from ports import free_port
 
-P = TypeVar("P", bound=Practice)
 OURS = {"linqbot-opentelemetry", "linqbot-prometheus", "linqbot-sentry"}
 
 
@@ -146,11 +145,11 @@ def practice(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    yield from _without_secrets(Account(tmp_path, emulator), monkeypatch)
+def account(tmp_path: Path, emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
+    yield from _without_secrets(Practice(tmp_path, emulator, ANSWERING), monkeypatch)
 
 
-def _without_secrets(house: P, monkeypatch: pytest.MonkeyPatch) -> Iterator[P]:
+def _without_secrets(house: Practice, monkeypatch: pytest.MonkeyPatch) -> Iterator[Practice]:
     """Yield the house in its folder, without secrets of the environment. No output of a command shows a secret."""
     monkeypatch.chdir(house.folder)
     for name in ("LINQ_WEBHOOK_SECRET", "LINQ_WEBHOOK_SECRET_FILE"):

@@ -52,11 +52,9 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
 
 
 class Practice:
-    """A bot that is ready to go live on an emulator, and the doctor that examines it."""
+    """A folder with a bot that is ready to go live, its account on an emulator, and the doctor that examines it."""
 
-    code = BOT
-
-    def __init__(self, folder: Path, linq: str) -> None:
+    def __init__(self, folder: Path, linq: str, code: str = BOT) -> None:
         self.folder = folder
         self.secret_file = folder / ".linqbot" / "webhook-secret"
         self.linq = linq
@@ -70,7 +68,7 @@ class Practice:
             "LINQBOT_STORAGE": None,
             "LINQBOT_PORT": str(self.port),
         }
-        (folder / "bot.py").write_text(self.code)
+        (folder / "bot.py").write_text(code)
         httpx.post(f"{linq}/emulator/reset").raise_for_status()
 
     @property
@@ -127,12 +125,6 @@ class Practice:
     def secret(self) -> str:
         """Return the secret that was stored first."""
         return next(iter(self.kept().values()))
-
-
-class Account(Practice):
-    """An account on an emulator, and a folder with a bot."""
-
-    code = ANSWERING
 
     def connect(self, *arguments: str, code: int = 0, **how: Any) -> str:
         """Run `linqbot connect`, which ends with this exit code, and return its output."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.practice import ALWAYS, Account
+from cli.practice import ALWAYS, Practice
 from cli.running.broken_proxies import Crooked, proxying
 from patience import PATIENCE_S, until
 from ports import free_port
@@ -27,18 +27,18 @@ REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
 
 
 @pytest.fixture
-def tunnel(account: Account) -> Iterator[Crooked]:
+def tunnel(account: Practice) -> Iterator[Crooked]:
     with proxying(Crooked(f"http://127.0.0.1:{account.port}")) as proxy:
         yield proxy
 
 
-def dev(account: Account, command: Callable[..., Any], url: str, *more: str) -> Any:
+def dev(account: Practice, command: Callable[..., Any], url: str, *more: str) -> Any:
     return command("dev", "bot.py", "--public-url", url, "--port", str(account.port), *more, **account.settings)
 
 
 @pytest.mark.slow
 def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscription(
-    account: Account, command: Callable[..., Any], tunnel: Crooked
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     theirs = account.create("https://live.test/", "chat.created")
     trying = dev(account, command, tunnel.url)
@@ -69,7 +69,7 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscrip
 
 @pytest.mark.slow
 def test_a_subscription_left_by_a_crash_is_taken_over_at_another_address(
-    account: Account, command: Callable[..., Any], tunnel: Crooked
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     first = dev(account, command, f"http://127.0.0.1:{free_port()}", "--no-reload")
     first.until(lambda: f"Point your tunnel to http://127.0.0.1:{account.port}" in first.said())
@@ -92,7 +92,7 @@ def test_a_subscription_left_by_a_crash_is_taken_over_at_another_address(
 
 
 def test_a_subscription_that_dev_did_not_create_is_not_changed(
-    account: Account, command: Callable[..., Any], tunnel: Crooked
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
     theirs = account.create(f"{tunnel.url}/webhooks/linq", "message.received")
     trying = dev(account, command, tunnel.url)
@@ -178,7 +178,7 @@ async def test_a_start_that_ends_with_the_source_of_events_is_not_said_to_have_f
     assert capsys.readouterr().err == ""
 
 
-def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Account, subtests: pytest.Subtests) -> None:
+def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Practice, subtests: pytest.Subtests) -> None:
     for url, environ, code, says in [
         ("https://bot.test", {"LINQ_API_V3_API_KEY": ""}, 2, "LINQ_API_V3_API_KEY is not set"),
         ("http://bot.test", {}, 2, "over https only"),

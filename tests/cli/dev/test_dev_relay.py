@@ -12,7 +12,7 @@ from typing import Any
 import emulator_control
 import linq_cli
 import pytest
-from cli.practice import ALWAYS, KEY, LINES, Account
+from cli.practice import ALWAYS, KEY, LINES, Practice
 from typed_command import shown
 
 from linqbot.cli.dev.relay import said_by
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the program that sta
 
 
 @pytest.fixture
-def account(account: Account, tmp_path: Path) -> Account:
+def account(account: Practice, tmp_path: Path) -> Practice:
     account.environ["PATH"] = linq_cli.install(tmp_path / "bin")
     return account
 
 
 @pytest.mark.slow
 def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription(
-    account: Account, command: Callable[..., Any]
+    account: Practice, command: Callable[..., Any]
 ) -> None:
     theirs = account.create("https://live.test/hooks", "message.received")
     trying = command("dev", "--line", LINES[0], **account.settings)
@@ -65,7 +65,7 @@ def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription
 
 
 @pytest.mark.slow
-def test_when_the_relay_dies_dev_ends_and_says_so(account: Account, command: Callable[..., Any]) -> None:
+def test_when_the_relay_dies_dev_ends_and_says_so(account: Practice, command: Callable[..., Any]) -> None:
     trying = command("dev", "--line", LINES[0], "--no-reload", **account.settings)
     trying.until(lambda: "Text your bot" in trying.said() and account.subscriptions())
     trying.until(lambda: account.subscriptions()[0]["phone_numbers"])
@@ -77,7 +77,7 @@ def test_when_the_relay_dies_dev_ends_and_says_so(account: Account, command: Cal
     assert "Traceback" not in trying.said()
 
 
-def test_a_wrong_line_or_key_or_a_missing_program_ends_dev_with_what_to_do(account: Account) -> None:
+def test_a_wrong_line_or_key_or_a_missing_program_ends_dev_with_what_to_do(account: Practice) -> None:
     for arguments, environ, code, says in [
         (["--line"], {}, 2, f"This account has 2 lines: {', '.join(LINES)}. Choose one: linqbot dev --line {LINES[0]}"),
         (["--line", "bot.py"], {}, 2, "bot.py is not a line of this account"),

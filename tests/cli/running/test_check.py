@@ -98,7 +98,7 @@ def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kep
         if not kept:
             practice.secret_file.unlink()
         assert problems(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
-    delivered = httpx.get(f"{practice.linq}/emulator/deliveries?event_type=message.received").json()["deliveries"]
+    delivered = [each for each in practice.deliveries() if each["event_type"] == "message.received"]
     assert [each["attempts"][0]["status"] for each in delivered] == [503]
 
 

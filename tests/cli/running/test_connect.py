@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cli.practice import ALWAYS, KEY, LINES, Account, serve
+from cli.practice import ALWAYS, KEY, LINES, Practice, serve
 
 from linqbot import Bot, Event, MessageEdited, Router, UnknownEvent
 from linqbot.errors import ConfigError
@@ -83,7 +83,7 @@ def test_generations_of_a_subscription_have_one_address() -> None:
 # --- sync -------------------------------------------------------------------------------------------------------------
 
 
-def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Account) -> None:
+def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Practice) -> None:
     assert "Would create" in account.connect("sync", "bot.py", "--url", account.url, "--dry-run")
     assert (account.subscriptions(), account.secret_file.exists()) == ([], False)
     said = account.connect("sync", "bot.py", "--url", f"http://127.0.0.1:{account.port}")
@@ -98,7 +98,7 @@ def test_sync_subscribes_to_the_handled_events_and_stores_the_secret(account: Ac
     assert account.secret_file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_second_sync_changes_nothing_and_needs_no_address(account: Account) -> None:
+def test_a_second_sync_changes_nothing_and_needs_no_address(account: Practice) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     before, kept = account.subscriptions(), account.secret_file.read_bytes()
     assert "Nothing to change" in account.connect("sync", "bot.py")
@@ -108,7 +108,7 @@ def test_a_second_sync_changes_nothing_and_needs_no_address(account: Account) ->
     assert account.secret_file.read_bytes() == kept
 
 
-def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: Account) -> None:
+def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: Practice) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     (one,) = account.subscriptions()
     wrong = {
@@ -129,7 +129,7 @@ def test_sync_changes_the_existing_subscription_and_prints_the_changes(account: 
     assert set(after["subscribed_events"]) == {"message.received"} | ALWAYS
 
 
-def test_lines_stay_restricted_until_all_lines_is_given(account: Account) -> None:
+def test_lines_stay_restricted_until_all_lines_is_given(account: Practice) -> None:
     account.connect("sync", "bot.py", "--url", account.url, "--line", LINES[0])
     assert account.subscription()["phone_numbers"] == [LINES[0]]
     assert "Nothing to change" in account.connect("sync", "bot.py")
@@ -139,7 +139,7 @@ def test_lines_stay_restricted_until_all_lines_is_given(account: Account) -> Non
     assert "is not a line of this account" in refused
 
 
-def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_reported(account: Account) -> None:
+def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_reported(account: Practice) -> None:
     account.create(account.url, "chat.created")
     said = account.connect("sync", "bot.py", "--url", account.url, code=1)
     assert f"linqbot connect rotate --url {account.url}" in said
@@ -148,13 +148,13 @@ def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_repo
     assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one
 
 
-def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Account) -> None:
+def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Practice) -> None:
     environ: Any = {"LINQ_WEBHOOK_SECRET_FILE": "/proc/self/secret"}
     assert "cannot be written" in account.connect("sync", "bot.py", "--url", account.url, code=2, **environ)
     assert account.subscriptions() == []
 
 
-def test_an_interrupted_sync_is_run_again(account: Account, subtests: pytest.Subtests) -> None:
+def test_an_interrupted_sync_is_run_again(account: Practice, subtests: pytest.Subtests) -> None:
     for broken in (
         {"match": "POST /v3/webhook-subscriptions", "drop": "request"},
         {"match": "POST /v3/webhook-subscriptions", "drop": "answer"},
@@ -171,7 +171,7 @@ def test_an_interrupted_sync_is_run_again(account: Account, subtests: pytest.Sub
             account.connect("remove", account.subscription()["id"], "--yes")
 
 
-def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subtests: pytest.Subtests) -> None:
+def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Practice, subtests: pytest.Subtests) -> None:
     rows: list[tuple[list[str], str]] = [
         (["sync", "bot.py"], "Which address? Give --url"),
         (["sync", "nobot.py", "--url", "https://x.test"], "There is no file nobot.py"),
@@ -190,7 +190,7 @@ def test_a_wrong_call_ends_with_2_and_names_the_right_one(account: Account, subt
 # --- list, event types, remove -----------------------------------------------------------------------------------------
 
 
-def test_a_subscription_is_listed_and_removed(account: Account) -> None:
+def test_a_subscription_is_listed_and_removed(account: Practice) -> None:
     assert "There are no subscriptions" in account.connect("list")
     account.connect("sync", "bot.py", "--url", account.url, "--line", LINES[1])
     (row,) = json.loads(account.connect("list", "--json"))
@@ -205,7 +205,7 @@ def test_a_subscription_is_listed_and_removed(account: Account) -> None:
     account.connect("remove", row["id"], "--yes", code=1)
 
 
-def test_event_types_are_printed_without_a_token(account: Account) -> None:
+def test_event_types_are_printed_without_a_token(account: Practice) -> None:
     printed = json.loads(account.connect("sync", "bot.py", "--dry-run", "--json", LINQ_API_V3_API_KEY=""))
     assert (printed["action"], printed["everything"]) == (None, False)
     assert set(printed["events"]) == {"message.received"} | ALWAYS
@@ -215,7 +215,7 @@ def test_event_types_are_printed_without_a_token(account: Account) -> None:
 
 
 @pytest.mark.slow
-def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, command: Callable[..., Any]) -> None:
+def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Practice, command: Callable[..., Any]) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     old = account.subscription()
     bot = serve(account, command)
@@ -252,7 +252,7 @@ def test_a_rotation_under_load_refuses_and_loses_no_delivery(account: Account, c
     assert "whsec_" not in bot.said()
 
 
-def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, command: Callable[..., Any]) -> None:
+def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Practice, command: Callable[..., Any]) -> None:
     made = account.create(account.url, "message.received")
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
     bot = serve(account, command)
@@ -263,7 +263,7 @@ def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Account, 
 
 
 def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_loss(
-    account: Account, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    account: Practice, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.ops.rotation.LEARN_S", 0.0)
     account.connect("sync", "bot.py", "--url", account.url)
@@ -289,7 +289,7 @@ def test_a_bot_that_is_down_or_reads_another_file_stops_the_rotation_without_los
 
 @pytest.mark.slow
 def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_secret_ends(
-    account: Account, command: Callable[..., Any], subtests: pytest.Subtests
+    account: Practice, command: Callable[..., Any], subtests: pytest.Subtests
 ) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     (first_secret,) = account.kept().values()
@@ -324,7 +324,7 @@ def test_a_rotation_interrupted_anywhere_continues_when_run_again_and_the_old_se
 
 @pytest.mark.slow
 def test_a_rotation_killed_while_both_deliver_is_finished_later(
-    account: Account, command: Callable[..., Any], program: Callable[..., Any]
+    account: Practice, command: Callable[..., Any], program: Callable[..., Any]
 ) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     bot = serve(account, command)
@@ -341,7 +341,7 @@ def test_a_rotation_killed_while_both_deliver_is_finished_later(
     assert bot.stop() == 0
 
 
-def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
+def test_a_rotation_begun_elsewhere_is_not_touched(account: Practice) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     account.create(next_generation(account.url), "message.received")
     assert "created elsewhere" in account.connect("rotate", "--overlap", "0", code=2)
@@ -350,7 +350,7 @@ def test_a_rotation_begun_elsewhere_is_not_touched(account: Account) -> None:
 
 @pytest.mark.slow
 def test_an_unfinished_rotation_of_another_address_does_not_count_as_done(
-    account: Account, command: Callable[..., Any]
+    account: Practice, command: Callable[..., Any]
 ) -> None:
     account.connect("sync", "bot.py", "--url", account.url)
     other = account.create("https://other.test/x", "message.read")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.practice import KEY, Account, is_ready
+from cli.practice import ANSWERING, KEY, Practice, is_ready
 from patience import PATIENCE_S
 
 MOST_LOOKS = 20
@@ -54,7 +54,7 @@ def watching_processes() -> Iterator[set[bytes]]:
 def test_three_commands_go_live_and_none_shows_a_secret(
     tmp_path: Path, emulator: str, program: Callable[..., Any]
 ) -> None:
-    account = Account(tmp_path, emulator)
+    account = Practice(tmp_path, emulator, ANSWERING)
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ_", "LINQBOT_"))}
     said = ""
 
