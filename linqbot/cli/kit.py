@@ -1,7 +1,7 @@
 """Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
 
-The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A plain `str` is an argument. Some
-names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a
+The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. Without them it is an argument, which may
+be left out if its type has None. Some names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a
 `Storage`, and else its URL, and `settings` name the same storage (options --storage and --dev); `confirm` asks the person (option
 --yes); `as_json` is True with --json, which every command takes.
 The table of the commands is `linqbot/cli/table.py`.
@@ -113,15 +113,13 @@ def operator(who: str | None, reason: str | None) -> By:
 
 
 Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
-OptionalBotFile: TypeAlias = Annotated[
-    str | None, Arg("[FILE]", complete=output.bot_files, check=output.find_bot, required=False)
-]
+OptionalBotFile: TypeAlias = Annotated[str | None, Arg(complete=output.bot_files, check=output.find_bot)]
 """The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
-BotFile: TypeAlias = Annotated[str, Arg("[FILE]", complete=output.bot_files, check=output.require_bot, required=False)]
+BotFile: TypeAlias = Annotated[str, Arg(complete=output.bot_files, check=output.require_bot, required=False)]
 """The argument FILE of a command that needs a bot: `bot.py` by default."""
 
-_PLAIN: Final = (str, Path)
-"""The types of arguments that need no `Arg`."""
+_OF_THE_KIT: Final = frozenset({"as_json", "by", "confirm", "settings", "storage"})
+"""The names of parameters that are no arguments and no options."""
 
 
 def time_option(about: str) -> Opt:
@@ -133,7 +131,7 @@ def command_of(function: Callable[..., Any], name: str) -> click.Command:
     hints = get_type_hints(function, include_extras=True)
     command = click.Command(name, help=inspect.getdoc(function), callback=partial(_run, function, hints))
     for each in inspect.signature(function).parameters.values():
-        if get_origin(hints[each.name]) is Annotated or hints[each.name] in _PLAIN:
+        if each.name not in _OF_THE_KIT:
             _add(command, each, hints[each.name])
     if "confirm" in hints:
         click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(command)
@@ -149,17 +147,17 @@ def command_of(function: Callable[..., Any], name: str) -> click.Command:
 
 
 def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> None:
-    about = hint.__metadata__[0] if get_origin(hint) is Annotated else Arg()
+    hint, about = (get_args(hint)[0], hint.__metadata__[0]) if get_origin(hint) is Annotated else (hint, Arg())
     if isinstance(about, Flags):
         for value, text in about.helps.items():
             click.option(f"--{value}", parameter.name, flag_value=value, default=None, help=text)(command)
         return
-    kind, is_many = _kind(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    kind, is_many = _kind(hint)
     more: dict[str, Any] = {"type": about.type or kind, "metavar": about.metavar, "callback": about.check}
     more["shell_complete"] = about.complete
     has_default = parameter.default is not parameter.empty
     if isinstance(about, Arg):
-        required = about.required and not has_default
+        required = about.required and not has_default and types.NoneType not in get_args(hint)
         click.argument(parameter.name, nargs=-1 if is_many else 1, required=required, **more)(command)
         return
     names = [*(about.name or f"--{parameter.name.replace('_', '-')}").split(), parameter.name]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
 
 import click
 
-from linqbot.cli.kit import Arg, Result
+from linqbot.cli.kit import Result
 from linqbot.ops import explanations
 from linqbot.ops.explanations import Explanation
 
 WIDTH = 80
 
 
-def explain(code: Annotated[str | None, Arg("[CODE]", required=False)]) -> Result:
+def explain(code: str | None) -> Result:
     """Explain CODE: one of linqbot's (LQB2001), one of Linq's (2024, 403/2024, or a status: 429), or a rule (R14).
 
     Without CODE, list all codes.

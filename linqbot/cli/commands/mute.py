@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.kit import Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
@@ -21,7 +21,7 @@ from linqbot.storage.mutes import Mute
 
 
 async def mute(
-    who: Annotated[str | None, Arg("[WHO]", required=False)],
+    who: str | None,
     storage: Storage,
     settings: Settings,
     by: By,

@@ -67,7 +67,7 @@ AskLinq: TypeAlias = Annotated[
 
 
 async def show(
-    who: Annotated[str | None, Arg("[WHO]", scope_of, required=False)],
+    who: Annotated[str | None, Arg(type=scope_of)],
     storage: Storage,
     name: Annotated[str | None, Opt("Only values of ctx.state of this name, such as Guest.")] = None,
     *,
@@ -140,8 +140,8 @@ async def _show_state(storage: Storage, who: str | None, name: str | None) -> Re
 
 
 async def edit(
-    who: Annotated[str, Arg("WHO", scope_of)],
-    name: Annotated[str, Arg("NAME", check=_name)],
+    who: Annotated[str, Arg(type=scope_of)],
+    name: Annotated[str, Arg(check=_name)],
     storage: Storage,
     by: By,
     *,
@@ -182,7 +182,7 @@ async def _edit(storage: Storage, scope: str, name: str, value: str | None, by: 
 async def consent(
     storage: Storage,
     by: By,
-    file: Annotated[Path | None, Arg("[FILE]", required=False)] = None,
+    file: Annotated[Path | None, Arg()] = None,
     person: Annotated[str | None, Opt("Only rows of this person.", metavar="HANDLE")] = None,
 ) -> Result:
     """List the ledger of consents, or import the rows of FILE: CSV, or JSON as --json prints it.
@@ -202,7 +202,7 @@ async def consent(
 
 
 async def forget(
-    handle: Annotated[str, Arg("HANDLE", check=_handle)],
+    handle: Annotated[str, Arg(check=_handle)],
     storage: Storage,
     settings: Settings,
     confirm: Confirm,

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.kit import Opt, Result
 from linqbot.errors import BotError
 from linqbot.features.posts import post_delivery
 from linqbot.storage.backend import Storage
 
 
 async def post(
-    name: Annotated[str, Arg("NAME")],
+    name: str,
     storage: Storage,
     *,
     post_id: Annotated[str, Opt("The same for every repetition of this post, such as an order number.", "--id")],

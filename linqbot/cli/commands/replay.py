@@ -34,7 +34,7 @@ from linqbot.storage.upkeep import Selection
 
 
 async def replay(
-    file: Annotated[str | None, Arg("[FILE]", complete=bot_files, required=False)],
+    file: Annotated[str | None, Arg(complete=bot_files)],
     storage: Storage,
     settings: Settings,
     confirm: Confirm,

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.kit import Opt, Result
 from linqbot.client.client import Client
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.settings import from_env
 
 
 async def send(
-    to: Annotated[tuple[str, ...], Arg()],
+    to: tuple[str, ...],
     *,
     text: Annotated[str | None, Opt("Text of the message. Default: standard input.", "--text -t")] = None,
     from_: Annotated[str | None, Opt("Your line, in E.164. Default: Linq chooses one.", "--from")] = None,

@@ -25,8 +25,8 @@ SCHEDULE = "schedule"
 
 
 def trigger(
-    event_type: Annotated[str | None, Arg("TYPE", complete=event_types, required=False)],
-    schedule: Annotated[str | None, Arg("[NAME]", required=False)],
+    event_type: Annotated[str | None, Arg("TYPE", complete=event_types)],
+    name: str | None,
     *,
     lists: Annotated[bool, Opt("List all event types.", "--list")] = False,
     url: Annotated[
@@ -49,14 +49,14 @@ def trigger(
     `linqbot trigger schedule NAME` runs a schedule of the bot now. Its next due time stays as it is.
     """
     if lists:
-        return Result([_described(name) for name in EVENT_TYPES])
+        return Result(list(map(_described, EVENT_TYPES)))
     fields = {"text": text, "sender": sender, "line": line, "chat": chat, "version": version}
     if event_type is None:
         raise click.UsageError("Which type? See: linqbot trigger --list")
     if event_type == SCHEDULE:
-        return _sent(SCHEDULE_TYPE, _due_now(schedule, fields, sets), url)
-    if schedule is not None:
-        raise click.UsageError(f"Got an unexpected argument ({schedule}). Only `trigger schedule NAME` takes a name.")
+        return _sent(SCHEDULE_TYPE, _due_now(name, fields, sets), url)
+    if name is not None:
+        raise click.UsageError(f"Got an unexpected argument ({name}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:
         raise click.UsageError(f"There is no event type {event_type}. {advice_on(event_type)}")
     changes = dict(_setting(each) for each in sets)

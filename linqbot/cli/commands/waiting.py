@@ -268,7 +268,7 @@ async def answer(id: str, text: str, storage: Storage, by: By) -> Result:  # noq
 
 
 async def cancel(
-    id: Annotated[str | None, Arg("[ID]", required=False)],  # noqa: A002 - the name of the argument
+    id: str | None,  # noqa: A002 - the name of the argument
     storage: Storage,
     confirm: Confirm,
     by: By,

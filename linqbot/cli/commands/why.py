@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.kit import Arg, Opt, Result
+from linqbot.cli.kit import Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines, warn
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
@@ -39,7 +39,7 @@ def _at(value: str) -> float:
 
 
 async def why(
-    who: Annotated[str, Arg("WHO")],
+    who: str,
     storage: Storage,
     settings: Settings,
     *,
