@@ -1,9 +1,9 @@
 """Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
 
-The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. Without them it is an argument, which may
-be left out if its type has None. Some names have a meaning of their own: `by` is the operator, for the log (options --as and --reason); `storage` is opened if it is a
-`Storage`, and else its URL, and `settings` name the same storage (options --storage and --dev); `confirm` asks the person (option
---yes); `as_json` is True with --json, which every command takes.
+The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. Without them it is an argument, which
+may be left out if its type has None. Some names have a meaning of their own: `by` is the operator, for the log (options --as and
+--reason); `storage` is opened if it is a `Storage`, and else its URL, and `settings` name the same storage (options --storage and
+--dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
 The table of the commands is `linqbot/cli/table.py`.
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 Check: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
+Confirm: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,9 @@ def asked(question: str, *, default: bool = False) -> bool:
             signal.signal(signal.SIGINT, before)
 
 
-class Confirm:
-    def __init__(self, *, yes: bool) -> None:
-        self._yes = yes
-
-    def __call__(self, question: str) -> None:
-        if not self._yes and not asked(question):
-            raise click.Abort
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes and not asked(question):
+        raise click.Abort
 
 
 def operator(who: str | None, reason: str | None) -> By:
@@ -193,7 +190,7 @@ def _chosen_storage(url: str | None, *, dev: bool) -> str | None:
 def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
     url = _chosen_storage(given.pop("storage", None), dev=given.pop("dev", False))
     if "confirm" in hints:
-        given["confirm"] = Confirm(yes=given.pop("yes"))
+        given["confirm"] = partial(_confirm, yes=given.pop("yes"))
     if "by" in hints:
         given["by"] = operator(given.pop("who_acts"), given.pop("reason"))
     if "settings" in hints:

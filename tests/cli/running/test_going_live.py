@@ -1,4 +1,4 @@
-"""Three commands put a bot live: `webhooks sync`, `doctor`, `serve`. None of their outputs shows a secret."""
+"""Three commands put a bot live: `connect sync`, `check`, `serve`. None of their outputs shows a secret."""
 
 from __future__ import annotations
 
