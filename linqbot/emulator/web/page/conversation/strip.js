@@ -12,8 +12,8 @@ import { stopLocation } from "../client/control.js";
 
 const openLocationSheet = later(async () => (await import("../attach/location.js")).openLocationSheet);
 
-/** @type {Set<string>} The requests that the person has put away, by chat and time. */
-const refused = new Set();
+/** @type {Set<string>} The requests that the person has answered or put away, by chat and time. */
+const done = new Set();
 
 /**
  * Show in the strip what it has to say now. Unchanged, it stays as it is: a screen reader would read it out again.
@@ -24,9 +24,17 @@ const refused = new Set();
  */
 export function showStrip(strip, store, chat, onChange) {
   const { id, location_asked_at: askedAt, locations } = chat;
-  const version = JSON.stringify([id, store.me, askedAt, refused.has(`${id} ${askedAt}`), locations]);
+  if (shareOf(store, chat)) done.add(`${id} ${askedAt}`);
+  const version = JSON.stringify([id, store.me, askedAt, done.has(`${id} ${askedAt}`), locations]);
   showVersion(strip, version, () => stripContent(store, chat, onChange));
 }
+
+/**
+ * Return the person's shared location.
+ * @param {Store} store
+ * @param {ShownChat} chat
+ */
+const shareOf = (store, { locations }) => locations?.find(({ handle }) => handle === store.me);
 
 /**
  * @param {Store} store
@@ -36,7 +44,7 @@ export function showStrip(strip, store, chat, onChange) {
 function stripContent(store, chat, onChange) {
   const { id, location_asked_at: askedAt } = chat;
   if (!id) return [];
-  const mine = chat.locations?.find(({ handle }) => handle === store.me);
+  const mine = shareOf(store, chat);
   const share = button(mine ? "Move" : "Share", () => openLocationSheet(store, id));
   if (mine) {
     const place = `${mine.latitude.toFixed(3)}, ${mine.longitude.toFixed(3)}`;
@@ -44,9 +52,9 @@ function stripContent(store, chat, onChange) {
     return [icon("pin"), h("span", {}, "You share your location", h("small", {}, place)), share, stop];
   }
   const request = `${id} ${askedAt}`;
-  if (!askedAt || refused.has(request)) return [];
+  if (!askedAt || done.has(request)) return [];
   const refuse = button("Not Now", () => {
-    refused.add(request);
+    done.add(request);
     onChange();
   });
   return [icon("pin"), h("span", {}, "The bot asks for your location"), share, refuse];
