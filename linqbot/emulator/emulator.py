@@ -248,7 +248,7 @@ class Emulator:
             for subscription in self._own_subscriptions:
                 self.state.subscriptions[subscription.id] = subscription
                 self.world.deliveries.open(subscription)
-            self.world.feed.publish("reset", dict)
+            self.world.show_all()
 
     def save_state(self, *, with_files: bool = True) -> dict[str, Any]:
         """Return everything as one JSON object in the shapes of the API. It holds signing secrets: keep it private.

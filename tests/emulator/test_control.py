@@ -197,6 +197,8 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, hook:
     await api.delete(f"/v3/messages/{ids['message_id']}")
     await act(api, "observations", kind="turn", event_id="1", outcome="acked")
     await emulator.flush()
+    for assigned in (True, False):
+        await act(api, "lines", phone_number="+12025550102", assigned=assigned)
     emulator.reset()
     emulator.end_streams()
     await reader
@@ -218,6 +220,7 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, hook:
     assert any(one["attempts"] for one in deliveries)
     assert by_name["call"]["method"] == "POST"
     assert events[0][0] == "state"
+    assert names.count("reset") == 3  # also when the account gets or loses a line
 
 
 async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_returned_in_pieces(

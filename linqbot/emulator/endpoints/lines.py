@@ -73,18 +73,18 @@ def set_standing(world: World, line: Line, *, status: str | None = None, reputat
     world.show_conditions()
 
 
-def assign(world: World, phone_number: str, *, line_type: str = "iMessage") -> Line:
-    line = Line(phone_number, line_type=line_type)
+def assign(world: World, phone_number: str, *, line_type: str) -> None:
     world.state.released.pop(phone_number, None)
-    world.state.lines[phone_number] = line
+    world.state.lines[phone_number] = Line(phone_number, line_type=line_type)
     world.emit_account("phone_number.assigned", payloads.line_ownership(phone_number, world.now()), line=phone_number)
-    return line
+    world.show_all()
 
 
 def release(world: World, line: Line) -> None:
     world.state.remove_line(line)
     data = payloads.line_ownership(line.phone_number, world.now())
     world.emit_account("phone_number.released", data, line=line.phone_number)
+    world.show_all()
 
 
 def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:

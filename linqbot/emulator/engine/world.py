@@ -108,6 +108,10 @@ class World:
             "flagged_lines": [line.phone_number for line in self.state.lines.values() if not line.can_send],
         }
 
+    def show_all(self) -> None:
+        """Let each page read the whole state again."""
+        self.feed.publish("reset", dict)
+
     def show_conditions(self) -> None:
         self.feed.publish("conditions", self.conditions)
 
