@@ -123,7 +123,7 @@ class Copier:
                 next((each for each in earlier if any(_asks_for(call, data["id"]) for call in each.calls)), None)
             )
         if kind.startswith("poll.vote."):
-            found.append(next((each for each in before if _shows_option(each, data["option_id"])), None))
+            found.append(next((each for each in self._all if _shows_option(each, data["option_id"])), None))
         sharing = {handle for call in one.calls for handle in places_in(call)}
         if kind == "location.sharing.started":
             sharing.add(data["shared_by"])
