@@ -1,4 +1,4 @@
-"""The rows that each rule refuses and lets through: messages, their parts, and other requests. Texts have their own file.
+"""The rows that each rule refuses and lets through: messages, their parts, and other requests.
 
 Each rule of Linq has rows here or a test named after it.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send
+from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send, text
 
 from linqbot.linq.rules import Broken, check, first_message
 from linqbot.linq.types.content import CONTENT_TYPES
@@ -90,6 +90,21 @@ def excluding(lines: Any) -> Broken | None:
     return body("messages.create", to=[ANN], message={"parts": [LINK]}, exclude_from=lines)
 
 
+def asking(endpoint: str, name: str) -> Ask:
+    """Ask about the values of one field of a query."""
+    return lambda value: check(endpoint, None, {name: value})
+
+
+def in_path(endpoint: str, name: str) -> Ask:
+    """Ask about the values of one id in a path."""
+    return lambda value: check(endpoint, None, {}, {name: value})
+
+
+def dressed(name: str, **more: Any) -> Ask:
+    """Ask about the fields of one decoration or sticker of a text."""
+    return lambda fields: send({**TEXT, name: [{**more, **fields}]})
+
+
 def both(to: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     return [("chats.create", to), ("messages.create", to)]
 
@@ -110,6 +125,17 @@ NO_HOOKS = [
     *({"target_url": "http://example.com/hook"}, {"target_url": "example.com"}, {"subscribed_events": []}),
     *({"subscribed_events": ["message received"]}, {"subscribed_events": ["message.received", "message"]}),
 ]
+
+NO_IDS = ["", "chat-1", ID[:-1], ID + "0", ID.replace("-", ""), f"{ID}\n", "../v3/messages"]
+NO_PHONES = [
+    *("12052535597", "+1 205 253 5597", "+1205-2535597", "+0123", "+", "+1", "+1234567890123456", "+١٢٣", f"{LINE}\n"),
+]
+NO_HANDLES = ["Ann", "ann@", "@x.y", "a b@x.y", "", 5]
+NO_LIMITS = ["0", "101", "-1", "x", "1.5", "", "²", 0, 101]
+PAGED = ("chats.list_chats", "chats.messages.list", "messages.list_messages_thread", "payment_requests.list")
+NO_RANGES = [[0, 6], [5, 5], [6, 5], [-1, 3], [0], [0, 1, 2], [0, True], [0.0, 1.0], "01"]
+IN_NO_TEXT = [{"range": one} for one in (*NO_RANGES, None)]
+BOLD, SHAKE = {"style": "bold"}, {"animation": "shake"}
 
 MESSAGES = [
     Rule(
@@ -235,10 +261,50 @@ PARTS = [
     ),
 ]
 
+TEXTS = [
+    Rule("R27", text, [""], [" ", "**as it is**"], 1004),
+    Rule(
+        "R43",
+        dressed("text_decorations", range=[0, 5]),
+        [{}, {**BOLD, **SHAKE}, {"style": "blink"}, {"animation": "bold"}, {"style": 5}],
+        [BOLD, SHAKE],
+        1004,
+    ),
+    Rule("R44", dressed("text_decorations", **BOLD), IN_NO_TEXT, code=1004),
+    Rule("R44", dressed("inline_stickers", url=CDN), IN_NO_TEXT, code=1004),
+    Rule("R44", lambda where: text(mention=ANN, mention_range=where), NO_RANGES, [[0, 5]], 1004),
+    Rule(
+        "R46",
+        dressed("inline_stickers", range=[0, 1]),
+        [{}, {"url": CDN, "attachment_id": ID}, {"url": ["x"]}, {"url": ""}, {"url": "a.png"}],
+        code=1004,
+    ),
+    Rule("R5", dressed("inline_stickers", range=[0, 1]), [{"attachment_id": one} for one in ("", "x", 5)]),
+    Rule(
+        "R50",
+        lambda mention: text(**mention),
+        [{"mention_range": [0, 2]}, {"mention": "Ann"}],
+        [{"mention": ANN}, {"mention": MAIL, "mention_range": [0, 5]}],
+        1004,
+    ),
+]
+
 REQUESTS = [
+    Rule("R5", in_path("chats.retrieve", "chat_id"), NO_IDS, [ID.upper()]),
+    # Their form is not stated.
+    Rule("R5", in_path("payments.retrieve", "payment_id"), [], NO_IDS),
+    Rule(
+        "R7", lambda line: body("chats.create", from_=line, to=[ANN], message={"parts": [TEXT]}), NO_PHONES, code=1002
+    ),
+    Rule("R7", asking("chats.list_chats", "from"), NO_PHONES, ["+12"], 1002),
+    Rule("R8", by("chats.participants.add", "handle"), NO_HANDLES, code=1002),
+    Rule("R8", to_people({"parts": [TEXT]}), [("chats.create", [ANN, one]) for one in NO_HANDLES], code=1002),
+    *(Rule("R9", asking(endpoint, "limit"), NO_LIMITS, ["1", 100]) for endpoint in PAGED),
+    Rule("R9", lambda size: check("v2.list_chats", None, {"phone_number": "13343284472", "per_page": size}), ["101"]),
+    Rule("R9", lambda query: check("v2.list_chats", None, query), [{}], code=1001, seen_as="R3"),
     Rule("R16", excluding, [[LINE, MAIL]], [[LINE]], 1002),
     Rule("R16", excluding, [LINE], seen_as="R4"),
-    Rule("R17", lambda kind: check("available_number.retrieve", None, {"type": kind}), ["SMS"], ["imessage"]),
+    Rule("R17", asking("available_number.retrieve", "type"), ["SMS"], ["imessage"]),
     Rule("R18", by("phone_numbers.update", "forwarding_number"), ["911"], [None, "", LINE], 1002),
     Rule("R18", of("phone_numbers.update"), [{}], code=1001, seen_as="R3"),
     Rule(
@@ -271,7 +337,7 @@ REQUESTS = [
         [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"],
     ),
     Rule("R76", by("blocked_handles.unblock", "handle"), [], [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"]),
-    Rule("R79", lambda order: check("messages.list_messages_thread", None, {"order": order}), ["down"], ["desc"]),
+    Rule("R79", asking("messages.list_messages_thread", "order"), ["down"], ["desc"]),
     Rule(
         "R80",
         react,
@@ -351,7 +417,7 @@ REQUESTS = [
     ),
 ]
 
-RULES = [*MESSAGES, *PARTS, *REQUESTS]
+RULES = [*MESSAGES, *PARTS, *TEXTS, *REQUESTS]
 
 
 def test_each_rule_refuses_its_rows_and_no_rule_refuses_the_others(subtests: pytest.Subtests) -> None:
@@ -369,6 +435,7 @@ def test_a_near_miss_is_answered_with_what_to_write() -> None:
     for broken, hint in (
         (send(TEXT, preferred_service="imessage"), "Did you mean iMessage?"),
         (react({"type": "❤️"}), 'react("custom", custom_emoji="❤️")'),
+        (body("chats.create", from_=LINE, to=[ANN, "Ann"], message={"parts": [TEXT]}), "to[1] is neither"),
     ):
         assert broken is not None
         assert hint in broken.message

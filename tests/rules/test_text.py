@@ -1,4 +1,4 @@
-"""Text parts, decorations, stickers, mentions: one test per rule, named after it."""
+"""Where the decorations and stickers of a text may lie: one test per rule, named after it. Their rows are in `test_rules.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules.asking import ANN, CDN, ID, MAIL, broke, text
+from rules.asking import ANN, CDN, ID, broke, text
 
 from linqbot.linq.rules import Broken
 
@@ -37,26 +36,6 @@ def overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return bool(set(range(*one)) & set(range(*other)))
 
 
-def test_R27_a_text_is_not_empty() -> None:
-    assert broke(text(""), "R27", 1004)
-    assert text(" ") is None
-    assert text("**as it is**") is None
-
-
-@pytest.mark.parametrize("look", [{}, {**BOLD, **SHAKE}, {"style": "blink"}, {"animation": "bold"}, {"style": 5}])
-def test_R43_a_decoration_is_one_style_or_one_animation(look: Any) -> None:
-    assert broke(dressed((0, 5, look)), "R43", 1004)
-    assert dressed((0, 5, BOLD), (6, 11, SHAKE)) is None
-
-
-@pytest.mark.parametrize("found", [[0, 12], [5, 5], [6, 5], [-1, 3], [0], [0, 1, 2], [0, True], [0.0, 1.0], "01", None])
-def test_R44_a_range_lies_inside_the_text(found: Any) -> None:
-    assert broke(text("Hello world", text_decorations=[{"range": found, **BOLD}]), "R44", 1004)
-    assert broke(text("Hello world", inline_stickers=[{"range": found, "url": CDN}]), "R44", 1004)
-    if found is not None:
-        assert broke(text("Hello world", mention=ANN, mention_range=found), "R44", 1004)
-
-
 def test_R44_counts_utf16_units() -> None:
     assert dressed((0, 2, BOLD), value="🎂") is None
     assert broke(dressed((0, 3, BOLD), value="🎂"), "R44", 1004)
@@ -68,17 +47,6 @@ def test_R45_an_animation_overlaps_nothing_while_styles_may_overlap() -> None:
     assert broke(dressed((0, 5, SHAKE), (4, 6, BOLD)), "R45", 1004)
     assert broke(dressed((4, 6, SHAKE), (0, 11, BOLD)), "R45", 1004)
     assert broke(dressed((0, 5, SHAKE), (4, 6, NOD)), "R45", 1004)
-
-
-def test_R5_R46_an_inline_sticker_has_one_image_of_linqs(subtests: pytest.Subtests) -> None:
-    images: list[Any] = [{}, {"url": CDN, "attachment_id": ID}, {"url": ["x"]}, {"url": ""}, {"url": "a.png"}]
-    rows = [
-        *((image, "R46", 1004) for image in images),
-        *(({"attachment_id": one}, "R5", 1005) for one in ("", "x", 5)),
-    ]
-    for image, rule, code in rows:
-        with subtests.test(image=image):
-            assert broke(text("Hello", inline_stickers=[{"range": [0, 1], **image}]), rule, code)
 
 
 def test_R47_at_most_100_stickers_of_10_images() -> None:
@@ -99,13 +67,6 @@ def test_R48_stickers_overlap_nothing_split_nothing_and_go_without_mentions() ->
     assert broke(stuck((1, 3), value="🎂!"), "R48", 1004)
     assert stuck((0, 2), value="🎂!") is None
     assert broke(stuck((0, 2), mention=ANN), "R48", 1004)
-
-
-def test_R50_a_mention_range_needs_a_mention() -> None:
-    assert broke(text(mention_range=[0, 2]), "R50", 1004)
-    assert broke(text(mention="Ann"), "R50", 1004)
-    assert text(mention=ANN) is None
-    assert text(mention=MAIL, mention_range=[0, 5]) is None
 
 
 @given(SHORT_TEXT, st.lists(st.tuples(RANGES, LOOKS), max_size=4), st.lists(RANGES, max_size=3))
