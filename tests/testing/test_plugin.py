@@ -20,6 +20,7 @@ BOT = """
     import asyncio
     import pytest
     from linqbot import Bot, Context, MessageReceived
+    from linqbot.testing import killed_between_calls
 
     bot = Bot()
 
@@ -84,6 +85,22 @@ EVERY_KIND = """
 
     async def test_of_another_plugin():
         pass
+
+    async def talk(phone):
+        await phone.text("hi")
+        assert await phone.next_reply() == "hello"
+
+    async def test_a_kill(phone_for):
+        async for phone in killed_between_calls(bot, talk):
+            assert phone.messages == ["hi", "hello"]
+
+    @pytest.mark.usefixtures("phone_for")
+    class TestWithAMark:
+        async def test_a_kill(self):
+            await test_a_kill(None)
+
+        def test_plain(self):
+            pass
 """
 
 
@@ -104,9 +121,9 @@ def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.C
 
 
 @pytest.mark.slow
-def test_async_tests_need_no_marker_and_no_other_plugin_and_failures_show_where(tmp_path: Path) -> None:
+def test_async_tests_need_no_other_plugin_with_the_fixture_or_its_mark_and_failures_show_where(tmp_path: Path) -> None:
     printed = run(tmp_path, ASYNC_TEST + EVERY_KIND, "--tb=short").stdout
-    assert "7 failed, 5 passed" in printed, printed
+    assert "7 failed, 8 passed" in printed, printed
     assert printed.count("direct cause") == 5
     assert printed.count("E   ZeroDivisionError: in the handler") == 5
     assert printed.count("HandlerFailed: message.received: ZeroDivisionError in") >= 5
@@ -115,31 +132,6 @@ def test_async_tests_need_no_marker_and_no_other_plugin_and_failures_show_where(
     assert "assert 'hello' == 'hallo'" in printed
     # Async tests without a phone are left to other plugins.
     assert "async def functions are not natively supported" in printed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("argument", ["phone_for", ""])
-def test_a_test_that_kills_the_bot_runs_with_the_fixture_also_if_the_file_asks_for_it(
-    tmp_path: Path, argument: str
-) -> None:
-    test = f"""
-    from linqbot.testing import killed_between_calls
-
-    {"" if argument else 'pytestmark = pytest.mark.usefixtures("phone_for")'}
-
-    async def talk(phone):
-        await phone.text("hi")
-        assert await phone.next_reply() == "hello"
-
-    async def test_hello({argument}):
-        async for phone in killed_between_calls(bot, talk):
-            assert phone.messages == ["hi", "hello"]
-
-    def test_plain():
-        pass
-    """
-    done = run(tmp_path, test)
-    assert "2 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.slow

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import structlog
+from answers import answers
 from one_handler import bot_of, does, says
 from patience import PATIENCE_S
 
@@ -18,7 +20,7 @@ from linqbot.bot.router import Next
 from linqbot.errors import ConfigError
 from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.message import MessageFailed
-from linqbot.testing import HandlerFailed, NothingCame, talking
+from linqbot.testing import HandlerFailed, NothingCame, Phone, talking
 
 
 def saying(**options: Any) -> Bot:
@@ -277,24 +279,22 @@ async def test_a_failed_wait_shows_how_long_a_deferred_delivery_waits() -> None:
         assert await phone.next_reply() == "hello"
 
 
-@pytest.mark.parametrize(("status", "times", "retry_after_s"), [(500, 1, None), (503, 3, None), (429, 1, 9)])
-async def test_a_call_that_fails_is_repeated_without_a_sleep(
-    status: int, times: int, retry_after_s: int | None
-) -> None:
-    async with asyncio.timeout(PATIENCE_S), talking(saying(read=False)) as phone:
-        phone.fail_next("POST /v3/chats", status=status, retry_after_s=retry_after_s, times=times)
-        await phone.text("hi")
-        assert await phone.replies() == ["hello"]
-        assert [call.status for call in phone.calls] == [status] * times + [202]
-
-
-@pytest.mark.parametrize("lost", ["answer", "request", "connection"])
-async def test_a_lost_connection_sends_nothing_twice(lost: Literal["answer", "request", "connection"]) -> None:
-    async with talking(saying(read=False)) as phone:
-        phone.drop_next("POST /v3/chats", lost=lost)
-        await phone.text("hi")
-        assert await phone.replies() == ["hello"]
-        assert [call.status for call in phone.calls] == [None, 202]
+async def test_a_call_that_fails_is_repeated_without_a_sleep_and_sends_nothing_twice(subtests: pytest.Subtests) -> None:
+    send = "POST /v3/chats"
+    rows: list[tuple[list[int | None], Callable[[Phone], None]]] = [
+        ([500], lambda phone: phone.fail_next(send)),
+        ([503] * 3, lambda phone: phone.fail_next(send, status=503, times=3)),
+        ([429], lambda phone: phone.fail_next(send, status=429, retry_after_s=9)),
+        ([None], lambda phone: phone.drop_next(send, lost="answer")),
+        ([None], lambda phone: phone.drop_next(send, lost="request")),
+        ([None], lambda phone: phone.drop_next(send, lost="connection")),
+    ]
+    for statuses, fail in rows:
+        with subtests.test(statuses=statuses):
+            async with asyncio.timeout(PATIENCE_S), talking(saying(read=False)) as phone:
+                fail(phone)
+                assert await answers(phone, "hi") == ["hello"]
+                assert [call.status for call in phone.calls] == [*statuses, 202]
 
 
 async def test_a_slow_call_is_answered_when_the_emulated_time_has_passed() -> None:
