@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import delivery, text_body
-from one_handler import says
+from one_handler import does, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
 from simulated_crash import begun
@@ -111,13 +111,10 @@ def broken_otherwise(message: MessageReceived, ctx: Context) -> str:
     raise ValueError
 
 
-def hanging() -> Bot:
+def limited(handler: Any) -> Bot:
+    """Return a bot whose handler has a time limit that is over at once."""
     bot = Bot(read=False, typing=False)
-
-    @bot.on_message(deadline_s=0.01)
-    async def wait(message: MessageReceived, ctx: Context) -> None:
-        await asyncio.Event().wait()
-
+    bot.on_message(deadline_s=0.01)(handler)
     return bot
 
 
@@ -165,7 +162,7 @@ CHANGES: list[tuple[Any, Any, str, str, list[tuple[str | None, str | None]] | No
     (counting("Hi"), counting("HI"), "different answer", "other words in a message", [("Hi", "HI")]),
     (echo, bot_of(menu=echo), "different answer", "no handler takes it now", None),
     (echo, broken, "new failure", f"KeyError at {HERE}:{_line(broken) + 1}", [("You said: hello", None)]),
-    (echo, hanging(), "new failure", "TimeoutError at", None),
+    (echo, limited(does(lambda ctx: asyncio.Event().wait())), "new failure", "TimeoutError at", None),
     (broken, echo, "fixed failure", "KeyError then, no error now", [(None, "You said: hello")]),
     (broken, broken_otherwise, "new failure", ", KeyError then", None),
     # A step is answered from the record, and never made.
@@ -487,14 +484,8 @@ async def test_each_run_frees_its_database_however_it_ends(
     def fail(message: MessageReceived) -> bool:
         raise ValueError
 
-    def stuck() -> Bot:
-        bot = Bot(read=False, typing=False)
-
-        @bot.on_message(deadline_s=0.01)
-        def wait(message: MessageReceived, ctx: Context) -> None:
-            goes_on.wait(PATIENCE_S)
-
-        return bot
+    def stuck(message: MessageReceived, ctx: Context) -> None:
+        goes_on.wait(PATIENCE_S)
 
     async def hang(message: MessageReceived, ctx: Context) -> None:
         hangs.set()
@@ -507,7 +498,7 @@ async def test_each_run_frees_its_database_however_it_ends(
     await day.say("hi", "a few", "4")
     broken = Bot(read=False, typing=False)
     broken.on_message(fail, during_ask=True)(echo)
-    for new in (ask, broken, stuck()):
+    for new in (ask, broken, limited(stuck)):
         await day.compared(new)
     running = asyncio.create_task(day.compared(hang))
     await hangs.wait()

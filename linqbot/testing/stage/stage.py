@@ -64,12 +64,7 @@ class Stage:
     """Runs a bot against its own emulator. `async with` starts and stops both.
 
     Args:
-        world: The people, groups and lines at the beginning; None is two lines.
-        start: The time at the beginning; None is the present time.
-        version: The payload version of the webhooks.
-        handler_timeout_s: Real seconds that a handler may spend on real work before a wait fails.
-        storage: The URL of the bot's storage.
-        copies: How often each webhook is delivered.
+        world, start, version, handler_timeout_s, storage, copies: As for `linqbot.testing.talking`.
         crash_points: Decides where the bot is killed; None is nowhere.
     Attributes:
         storage: The storage of the bot that runs now.
