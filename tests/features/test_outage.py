@@ -12,7 +12,7 @@ from engine_turns import turns_of
 from fakes import NOW, PERSON, Linq, delivery, text_body
 from one_handler import says
 
-from linqbot import Bot, Context, Failure, LinqUnavailable, MessageReceived
+from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.events import TypingEvent
 from linqbot.storage.inbox import Lease
@@ -205,3 +205,13 @@ async def test_an_outage_that_is_over_or_that_the_new_release_has_no_text_for_is
         await turns.run(notice, on_trouble=None)
     assert turns.linq.said() == ["Hello!"] * is_over
     assert len(await turns.storage.dead_letters()) == 1
+
+
+async def test_an_outage_that_linq_does_not_take_now_is_mentioned_later(turns: TurnByTurn) -> None:
+    await turns.run(replace(await turns.text("soup"), crashes=5))
+    turns.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    for _ in range(2):
+        (notice,) = await turns.take()
+        await turns.run(notice)
+        turns.clock.advance(600)
+    assert (turns.linq.said(), await turns.take()) == ([MOMENT] * 2, [])

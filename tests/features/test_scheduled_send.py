@@ -118,6 +118,15 @@ async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_l
     assert "2026" in dead.error
 
 
+async def test_a_recurring_send_goes_on_after_a_refusal(talk: Talk) -> None:
+    await talk.to(does(lambda ctx: ctx.send_later("Stretch!", every="hour", timezone="UTC")), "hello")
+    talk.linq.will_answer("chats.messages.send", LinqApiError("blocked", status=403, code=2026))
+    for letters in (1, 1):
+        await talk.pass_time(3600)
+        assert len(await talk.storage.dead_letters()) == letters
+    assert talk.said == ["Stretch!"] * 2
+
+
 def test_times_are_interpreted_in_their_zone() -> None:
     noon = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the zone is said apart
     assert due_at(noon, None, "Europe/Paris", NOW) == datetime(2026, 7, 1, 10, tzinfo=UTC).timestamp()
@@ -159,6 +168,7 @@ async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk
         (later("x", every="hour", timezone="UTC", after_s=5), "Give send_later one of at=, after_s= and every=."),
         *((later("x", after_s=wrong), "number of seconds") for wrong in (-1, float("inf"), 1e18)),
         *((later("x", after_s=wrong), "after_s=") for wrong in (float("nan"), "5", timedelta(hours=1))),
+        (later("x", after_s=5, timezone="UTC"), "timezone= was given with it"),
         *((later("x", after_s=5, grace_s=wrong), "grace_s=") for wrong in ("60", float("nan"))),
         (later("x", at="tomorrow"), "takes a datetime"),
         (later("x", at=LOCAL), "at= has no time zone"),

@@ -127,15 +127,17 @@ async def test_a_choice_that_is_gone_is_refused_before_the_answer_and_asked_agai
     assert talk.said[4:] == ["11:00 for Ada."]
 
 
-async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
+async def test_a_call_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
     statuses: list[str] = []
 
     async def first(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("One")
+        await ctx.send_later("Later", after_s=60)
         await ctx.ask("Two?")
 
     async def second(message: MessageReceived, ctx: Context) -> None:
         statuses.append((await ctx.reply("One")).status)
+        assert not await ctx.cancel(await ctx.send_later("Later", after_s=60))
         statuses.append((await ctx.reply("New")).status)
         statuses.append((await ctx.bot.send("New", to="+14155550177", line=message.line)).status)
         await ctx.react("love")
@@ -148,6 +150,8 @@ async def test_a_send_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
     assert talk.said == ["One", "Two?", "New"]
     assert statuses == ["accepted", "skipped", "skipped", "accepted"]
     assert "messages.add_reaction" not in talk.linq.names()
+    await talk.pass_time(60)
+    assert talk.said[3:] == ["Later"]
 
 
 async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinary_one(talk: Talk) -> None:
