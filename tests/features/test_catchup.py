@@ -30,7 +30,6 @@ class Harness:
     emulator: Emulator
     client: Client
     storage: MemoryStorage
-    lost: int = 0  # messages that were fetched after Linq had given up delivering them
 
     def text(self, text: str, *, from_: str = ANN) -> str:
         said = self.emulator.do(Write(from_=from_, to=LINE, parts=[{"type": "text", "value": text}]))
@@ -61,7 +60,6 @@ class Harness:
         orders = [lease for lease in leases if lease.delivery.type == CATCH_UP_TYPE]
         for order in orders:
             await gaps.catch_up(order)
-        self.lost += gaps.lost
         return len(orders)
 
 
