@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from patience import PATIENCE_S, until
 from sqlite_connections import bytes_of, reading
 from storage.conftest import NOON, handle, leased
@@ -189,54 +187,17 @@ async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: Movabl
     assert MARKER not in bytes_of(path)
 
 
-Step = tuple[int, int, bool]
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    steps=st.lists(st.tuples(st.integers(0, 30), st.sampled_from(SIZES), st.booleans()), min_size=1, max_size=120),
-    keep_days=st.sampled_from([0, 9]),
-)
-def test_no_order_of_turns_leaves_a_byte_of_text_on_a_disk_for_longer_than_a_minute(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Step], keep_days: float
+@pytest.mark.parametrize(("seed", "keep_days"), [(100, 0), (199, 9), (262, 0)])
+async def test_no_order_of_turns_leaves_a_byte_of_text_and_rows_that_sqlite_moves_between_pages_leave_no_copy(
+    path: Path, clock: MovableClock, seed: int, keep_days: float
 ) -> None:
-    path = tmp_path_factory.mktemp("zero") / "bot.db"
-    asyncio.run(_take_turns(path, steps, keep_days))
-
-
-async def _take_turns(path: Path, steps: list[Step], keep_days: float) -> None:
-    """Store deliveries of both kinds, handle them in a random order, and check that no text is left."""
-    clock = MovableClock(NOON, frozen=True)
-    async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
-        open_turns: list[tuple[Lease, JournalEntry, bool]] = []
-
-        async def end(at: int) -> None:
-            lease, entry, zero_retention = open_turns.pop(at % len(open_turns))
-            await storage.finish(lease, Commit(Ack(), entries=[accepted(entry)], off_the_record=zero_retention))
-
-        for n, (at, size, zero_retention) in enumerate(steps):
-            await storage.put(said(f"{n}", size, lane=f"c:{n}", zero_retention=zero_retention))
-            entry = call(f"w.{n}", size, zero_retention=zero_retention)
-            await storage.begin(entry)
-            open_turns.append((await leased(storage), entry, zero_retention))
-            if at < len(open_turns):
-                await end(at)
-        while open_turns:
-            await end(7)
-        if any(zero_retention for *_, zero_retention in steps):
-            await is_gone_after_a_minute(path, clock)
-        assert MARKER not in bytes_of(path)
-
-
-@pytest.mark.parametrize("seed", [100, 199, 262])
-async def test_rows_that_sqlite_moves_between_pages_leave_no_copy(path: Path, clock: MovableClock, seed: int) -> None:
     # Without padding, each of these seeds left text in the unused space of pages.
     chance = random.Random(seed)
     sizes = chance.choice(
         [(20, 40), (200, 900), (20, 100, 700, 1500, 3900), (1300, 1400), (60, 300, 1500, 5000, 12_000)]
     )
     most_open, share = chance.choice([5, 50, 200]), chance.choice([0.1, 0.5, 1.0])
-    async with SQLiteStorage(path, clock=clock) as storage:
+    async with SQLiteStorage(path, clock=clock, keep_days=keep_days) as storage:
         await handle(storage, said("first", lane="c:first"), commit=ack())
         open_turns: list[tuple[Lease, Commit]] = []
         count = 0
