@@ -420,19 +420,10 @@ class Recent:
     def among(self, seqs: Iterable[int]) -> dict[int, Delivery]:
         return {seq: found for seq in seqs if (found := self._deliveries.get(seq))}
 
-    def join(self, seq: int, joined: Delivery, others: Iterable[int]) -> None:
-        """Replace a delivery by the one that others have joined."""
-        if before := self._deliveries.get(seq):
-            self._bytes += len(joined.body) - len(before.body)
-            self._deliveries[seq] = joined
-        for other in others:
-            self.drop(other)
-
-    def renumber(self, numbers: Mapping[int, int]) -> None:
-        """Change the sequence numbers of deliveries; `numbers` maps old to new ones."""
-        moved = {seq: found for seq in numbers if (found := self._deliveries.pop(seq, None))}
-        for seq, delivery in moved.items():
-            self._deliveries[numbers[seq]] = delivery
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Drop deliveries whose rows were changed: they are read again."""
+        for seq in seqs:
+            self.drop(seq)
 
     def drop(self, seq: int) -> None:
         if dropped := self._deliveries.pop(seq, None):
@@ -484,11 +475,7 @@ class StorageMemory(ABC):
             self.conversations.remove(chat_id, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
-        if changes.mutes or changes.read_mutes:
-            self._follow_mutes({**changes.read_mutes, **changes.mutes})
-
-    def _follow_mutes(self, found: Mapping[str, Mute | None]) -> None:
-        for chat, mute in found.items():
+        for chat, mute in (changes.read_mutes | changes.mutes).items():
             if mute is None:
                 self.mutes.pop(chat, None)
             else:

@@ -147,7 +147,7 @@ async def _put_in_order(tx: Transaction, op: operations.OrderOp) -> int:
     # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
     tx.changes.ending |= numbers.keys()
     tx.changes.orders.append(partial(tx.index.lanes.renumber, op.lane, numbers))
-    tx.changes.orders.append(partial(tx.index.recent.renumber, numbers))
+    tx.changes.orders.append(partial(tx.index.recent.forget, numbers))
     return len(new)
 
 
@@ -252,7 +252,7 @@ async def _join(tx: Transaction, op: operations.JoinOp) -> None:
     tx.changes.ending.add(head)
     tx.changes.joined.append(op.lease.token)
     tx.changes.after.append(partial(tx.index.lanes.join, op.lease.token, gone))
-    tx.changes.after.append(partial(tx.index.recent.join, head, op.joined, gone))
+    tx.changes.after.append(partial(tx.index.recent.forget, (head, *gone)))
 
 
 async def _has_room(tx: Transaction) -> bool:
