@@ -75,23 +75,27 @@ async def open_and_close(storage: Storage) -> None:
         pass
 
 
+async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list[Lease]:
+    return await storage.take(limit, lease_s=lease_s)
+
+
 async def leased(storage: Storage, *deliveries: Delivery, limit: int = 1) -> Lease:
     """Put deliveries, and return the lease of the one that can be leased now."""
     for each in deliveries:
         await storage.put(each)
-    (found,) = await storage.take(limit, lease_s=60)
+    (found,) = await take(storage, limit)
     return found
 
 
 async def taken(storage: Storage) -> list[str]:
     """Lease what can be leased, and return the ids."""
-    return [lease.delivery.id for lease in await storage.take(100, lease_s=60)]
+    return [lease.delivery.id for lease in await take(storage, 100)]
 
 
 async def handle_all(storage: Storage) -> list[str]:
     """Lease and ack until nothing can be leased, and return the ids in the order in which they were leased."""
     ids = []
-    while leases := await storage.take(10, lease_s=60):
+    while leases := await take(storage):
         for lease in leases:
             ids.append(lease.delivery.id)
             await storage.finish(lease, Commit(Ack()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from storage.conftest import NOON, asked, delivery, entry, handle_all, is_woken, leased, passes, taken
+from storage.conftest import NOON, asked, delivery, entry, handle_all, is_woken, leased, passes, take, taken
 
 from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
@@ -17,10 +17,6 @@ from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Rearm, Timer
 
 ACK = Commit(Ack())
-
-
-async def take(storage: Storage, limit: int = 10, lease_s: float = 60.0) -> list[Lease]:
-    return await storage.take(limit, lease_s=lease_s)
 
 
 async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:

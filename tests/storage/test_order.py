@@ -6,23 +6,19 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from storage.conftest import NOON, entry, handle_all, leased
+from storage.conftest import NOON, entry, handle_all, leased, take
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, Lease
+from linqbot.storage.inbox import Ack, Commit
 
 
 def sent(name: str, after_s: float, *, key: str | None = None) -> Delivery:
     at = datetime.fromtimestamp(NOON + after_s, UTC).isoformat()
     body = b'{"data": {"sent_at": "%s"}}' % at.encode()
     return Delivery(f"w.{name}", "c:1", "message.received", body, NOON, key)
-
-
-async def take(storage: Storage) -> list[Lease]:
-    return await storage.take(10, lease_s=60)
 
 
 async def test_a_delivery_whose_turn_sent_something_keeps_its_place(closed_storage: Storage) -> None:

@@ -16,14 +16,14 @@ import asyncpg
 import pytest
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, taken
+from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, take, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.inbox import Ack, Commit, Defer, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Defer, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.contents import PostgresContents
@@ -52,10 +52,6 @@ async def one(url: str, clock: MovableClock) -> AsyncIterator[Storage]:
 async def two(url: str, clock: MovableClock, one: Storage) -> AsyncIterator[Storage]:
     async with PostgresStorage(url, clock=clock) as storage:
         yield storage
-
-
-async def take(storage: Storage, limit: int = 10) -> list[Lease]:
-    return await storage.take(limit, lease_s=60)
 
 
 async def test_a_delivery_wakes_the_other_process(one: Storage, two: Storage) -> None:
