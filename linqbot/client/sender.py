@@ -53,6 +53,7 @@ from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
 if TYPE_CHECKING:
     import httpx
 
+    from linqbot.client.http.httpx_adapter import HttpxAdapter
     from linqbot.client.http.media_fetch import Fetcher
 
 SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
@@ -100,8 +101,8 @@ class Sender:
         self._max_retries = max_retries
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._wire = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
-        self._httpx_transport = httpx_transport
+        self._adapter = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
+        self._wire: HttpTransport | None = self._adapter
         self._closed = False
         self._alarms = Alarms()
         self._read_key = read_key
@@ -227,7 +228,7 @@ class Sender:
     async def _upload(self, request: Request) -> Response:
         """Send an upload: over the client's own pool to its own origin, else over a new connection."""
         origin = request.origin
-        if origin.is_same(self._origin) or self._httpx_transport is not None:
+        if origin.is_same(self._origin) or self._adapter is not None:
             return await (self._wire or self._open()).send(request)
         # A proxy from the environment resolves the name itself.
         addresses = None if environment_proxy(origin) else await self.fetcher.admitted(origin)
@@ -241,9 +242,7 @@ class Sender:
     def fetcher(self) -> Fetcher:
         from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
 
-        return Fetcher(
-            self.base_url, own_transport=self._httpx_transport, max_retries=self._max_retries, pause=self._pause
-        )
+        return Fetcher(self.base_url, own=self._adapter, max_retries=self._max_retries, pause=self._pause)
 
     async def _pause(self, attempt: int) -> None:
         await self._clock.wait_until(self._clock.now() + backoff_s(attempt, jitter=_jitter()))
@@ -271,7 +270,7 @@ def _jitter() -> float:
     return random.random()  # noqa: S311 - spreads callers
 
 
-def _adapted(transport: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpTransport:
+def _adapted(transport: httpx.AsyncBaseTransport, connect_timeout_s: float) -> HttpxAdapter:
     # Imported late: httpx costs more time and memory than the rest of the client, and few bots need it.
     from linqbot.client.http.httpx_adapter import HttpxAdapter
 

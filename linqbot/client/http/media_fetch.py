@@ -47,7 +47,7 @@ from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sn
 from linqbot.linq.types.message import MediaPart
 
 if TYPE_CHECKING:
-    import httpx
+    from linqbot.client.http.httpx_adapter import HttpxAdapter
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class Fetcher:
 
     Args:
         base_url: The client's base URL. Only its origin may be plain http, or not public.
-        own_transport: Sends the requests to the origin of the base URL, in place of a connection.
+        own: Sends the requests to the origin of the base URL, in place of a connection.
         max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection
             that breaks, a name that cannot be resolved, or a status such as 503.
         pause: Waits before a repetition, given the number of failed attempts before the last.
@@ -118,13 +118,13 @@ class Fetcher:
         base_url: str,
         *,
         resolve: Resolve = resolve,
-        own_transport: httpx.AsyncBaseTransport | None = None,
+        own: HttpxAdapter | None = None,
         max_retries: int = 0,
         pause: Callable[[int], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._own = target(base_url).origin
+        self._own_origin = target(base_url).origin
         self._resolve = resolve
-        self._own_transport = own_transport
+        self._own = own
         self._max_retries = max_retries
         self._pause = pause
 
@@ -188,7 +188,7 @@ class Fetcher:
     @asynccontextmanager
     async def _response(self, goal: Target) -> AsyncIterator[StreamedResponse]:
         """Follow redirects and yield the final response, with its head read and its body unread."""
-        is_own = goal.origin.is_same(self._own)
+        is_own = goal.origin.is_same(self._own_origin)
         for _ in range(MAX_REDIRECTS + 1):
             async with self._asked(goal, is_own=is_own) as response:
                 if response.status not in _REDIRECTS:
@@ -203,11 +203,8 @@ class Fetcher:
     @asynccontextmanager
     async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[StreamedResponse]:
         request = Request("GET", goal.origin, goal.target, RequestHeaders({"Host": goal.origin.authority, **_ASKED}))
-        if is_own and self._own_transport is not None:
-            from linqbot.client.http.httpx_adapter import HttpxAdapter
-
-            adapter = HttpxAdapter(self._own_transport, connect_timeout_s=CONNECT_TIMEOUT_S)
-            async with adapter.stream(request) as response:
+        if is_own and self._own is not None:
+            async with self._own.stream(request) as response:
                 yield response
             return
         addresses = await self.admitted(goal.origin, is_own=is_own)
