@@ -30,7 +30,6 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
 from linqbot.client.http.connector import Connector, environment_proxy
 from linqbot.client.http.http11 import (
-    HttpTransport,
     Request,
     RequestHeaders,
     Response,
@@ -102,7 +101,7 @@ class Sender:
         self._max_wait_s = max_wait_s
         self._clock = clock
         self._adapter = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
-        self._wire: HttpTransport | None = self._adapter
+        self._wire: Pool | HttpxAdapter | None = self._adapter
         self._closed = False
         self._alarms = Alarms()
         self._read_key = read_key
@@ -254,11 +253,11 @@ class Sender:
         if wire is not None:
             await wire.aclose()
 
-    def _open(self) -> HttpTransport:
+    def _open(self) -> Pool:
         if self._closed:
             raise RuntimeError(CLOSED)
-        self._wire = self._pool(self._origin)
-        return self._wire
+        self._wire = pool = self._pool(self._origin)
+        return pool
 
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
         """Return a pool over the real network: keep-alive, verified TLS, and the proxy from the environment."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from linqbot.client.http.addresses import Origin
 
@@ -157,16 +157,3 @@ class StreamedResponse:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     chunks: AsyncIterator[bytes] = field(repr=False)
-
-
-class HttpTransport(Protocol):
-    """Sends requests to their origin and returns the responses: the pool, or an adapter for an httpx transport."""
-
-    async def send(self, request: Request) -> Response:
-        """Send a request once. `request.is_sent` says if the request may have arrived, also after an error.
-
-        Raises TransportError if the network fails.
-        """
-        ...
-
-    async def aclose(self) -> None: ...

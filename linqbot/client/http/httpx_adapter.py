@@ -30,6 +30,7 @@ class HttpxAdapter:
         self._extensions = {"timeout": {"connect": connect_timeout_s, "read": None, "write": None, "pool": None}}
 
     async def send(self, request: Request) -> Response:
+        """Send a request once. Raises TransportError if the network fails."""
         request.is_sent = True
         try:
             async with self.stream(request) as response:
