@@ -136,7 +136,8 @@ class Served:
         self._name = self.bound.getsockname()
         self.server = uvicorn_server.Server(self.app, graceful_s=1, trusted_proxies=trusted)
         self.server.config.loop = loop
-        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]})
+        # A daemon: a server that a failed test leaves behind does not keep the run from ending.
+        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]}, daemon=True)
         self._thread.start()
         until(lambda: self.server.started)
 
