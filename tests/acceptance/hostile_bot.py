@@ -1,7 +1,7 @@
 """A bot whose handlers do what no handler should. The text of a message says which one runs.
 
 `DEAD` names the ways that must end as a dead letter, with a word of its reason; the others reply `done: <way>` once. Those
-that wait until told wait for the file `TOLD`.
+that wait until released wait for the file `RELEASED`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
 DEAD: dict[str, str] = {}
 plain_ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
 kept: list[Context] = []
-TOLD = Path("told")
+RELEASED = Path("released")
 
 
 def way(dead: str = "") -> Callable[[Any], Any]:
@@ -184,15 +184,15 @@ def hang_in_a_thread(message: MessageReceived, ctx: Context) -> str:
 
 
 @way()
-async def wait_until_told(message: MessageReceived, ctx: Context) -> None:
-    while not TOLD.exists():  # noqa: ASYNC240 - a moment
+async def wait_until_released(message: MessageReceived, ctx: Context) -> None:
+    while not RELEASED.exists():  # noqa: ASYNC240 - a moment
         await asyncio.sleep(0.05)
     await ctx.reply(f"done: {message.text}")
 
 
 @way()
-def wait_in_a_thread_until_told(message: MessageReceived, ctx: Context) -> str:
-    while not TOLD.exists():
+def wait_in_a_thread_until_released(message: MessageReceived, ctx: Context) -> str:
+    while not RELEASED.exists():
         time.sleep(0.05)
     return f"done: {message.text}"
 
@@ -430,12 +430,12 @@ async def very_hostile(message: MessageReceived, ctx: Context) -> Any:
     return await run_way(message, ctx)
 
 
-@bot.on_message("wait until told")
+@bot.on_message("wait until released")
 async def waiting(message: MessageReceived, ctx: Context) -> Any:
     return await run_way(message, ctx)
 
 
-@bot.on_message("wait in a thread until told")
+@bot.on_message("wait in a thread until released")
 def waiting_in_a_thread(message: MessageReceived, ctx: Context) -> Any:
     return run_plain_way(message, ctx)
 

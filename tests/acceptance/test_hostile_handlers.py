@@ -39,7 +39,7 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
             await bot.start()
         innocents = await crash.chats(http, emulator.url, len(WAYS) + 3)
         chats = {way: innocents.pop() for way in WAYS}
-        waiting = [way for way in WAYS if "until told" in way]
+        waiting = [way for way in WAYS if "until released" in way]
         await bot.up(http, "/readyz")
         assert bot.process is not None
         for n, way in enumerate([*waiting, *(way for way in WAYS if way not in waiting)]):
@@ -48,7 +48,7 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
                 await answered(http, bot.url, emulator.url, innocents[n // 10 % 3], f"hello {n}")
         said = await crash.replies(http, emulator.url)
         assert [said[chats[way]] for way in waiting] == [[], []], "the others were answered meanwhile"
-        (tmp_path / hostile_bot.TOLD).touch()
+        (tmp_path / hostile_bot.RELEASED).touch()
         await crash.settled(http, bot.url)
         await answered(http, bot.url, emulator.url, innocents[0], "still there?")
         assert bot.process.returncode is None, "a handler ended the process"
