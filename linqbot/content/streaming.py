@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, aclosing
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from linqbot.clock import Clock
 from linqbot.content.message_split import bubbles
@@ -26,9 +26,6 @@ from linqbot.errors import BotError, StreamStalled
 from linqbot.linq.text.pieces import PARAGRAPH, SLICE, Cutter, Piece
 from linqbot.linq.text.styled import joined
 from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
-
-if TYPE_CHECKING:
-    from linqbot.features.stream_journal import StreamJournal
 
 ACCEPTED = "accepted"
 
@@ -47,7 +44,7 @@ class Stream:
     reply_to: ReplyTo | None
     service: str | None
     log: Any
-    record: StreamJournal
+    record: StreamRecord
     pace: Pace
     markdown: bool
     cards: bool
@@ -360,6 +357,32 @@ def pace_of(name: str, service: str | None) -> Pace:
         raise BotError(f"There is no pace {name!r}. Give one of: {', '.join(_PACES)}.")
     pace = _PACES[name]
     return replace(_SMS, has_pauses=pace.has_pauses) if service == "SMS" else pace
+
+
+class StreamRecord(Protocol):
+    """The part of a turn's journal that belongs to one stream."""
+
+    @property
+    def said(self) -> Sequence[MessageContent]:
+        """The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """True if an earlier run has said everything."""
+        ...
+
+    async def plan(self, messages: Sequence[MessageContent]) -> None:
+        """Record messages that belong together before the first is sent: a run that ends between them leaves none out."""
+        ...
+
+    def note(self, messages: Sequence[MessageContent]) -> None:
+        """Record messages that were sent in this run."""
+        ...
+
+    def complete(self) -> None:
+        """Record that everything was said."""
+        ...
 
 
 def seen(messages: Iterable[MessageContent]) -> str:

@@ -28,11 +28,7 @@ _LOST = MessageContent(parts=(TextPart(value="…"),))
 
 
 class StreamJournal:
-    """The part of a turn's journal that belongs to one stream. Without a key, the stream is numbered within the turn.
-
-    Attributes:
-        said: The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send.
-        is_complete: True if an earlier run has said everything.
+    """Implements `StreamRecord`. Without a key, the stream is numbered within the turn.
 
     Raises BotError if the turn has ended, or the key was used before in this run.
     """
@@ -60,19 +56,16 @@ class StreamJournal:
         self._messages: list[MessageContent] = []
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
-        """Record messages that belong together before the first is sent: a run that ends between them leaves none out."""
         self.said = [*self._messages, *messages]
         entry = self._recorded(is_complete=False)
         self._journal.steps[entry.slot] = entry
         await self._journal.store(entry)
 
     def note(self, messages: Sequence[MessageContent]) -> None:
-        """Record messages that were sent in this run."""
         self._messages += messages
         self._recorded(is_complete=self.is_complete)
 
     def complete(self) -> None:
-        """Record that everything was said."""
         self._recorded(is_complete=True)
 
     def _recorded(self, *, is_complete: bool) -> JournalEntry:

@@ -59,7 +59,7 @@ class Stage:
         return Sent((), status=self.status)
 
     async def run(self, source: StreamSource, *, pace: PaceName = "human", **options: Any) -> list[Sent]:
-        given: dict[str, Any] = {"record": FirstRun(), "markdown": True, "cards": True, "stall_s": 60.0} | options
+        given = {"markdown": True, "cards": True, "stall_s": 60.0} | options
         stream = Stream(
             send=self._send,
             typing=self.typing,
@@ -67,6 +67,7 @@ class Stage:
             reply_to=ReplyTo(message_id="asked"),
             service=self.service,
             log=structlog.get_logger(),
+            record=FirstRun(),
             pace=pace_of(pace, self.service),
             **given,
         )
