@@ -154,7 +154,7 @@ class Talk:
         await self._copies(lambda: self._emulator.advance(seconds), copied, self._app.quiet)
 
     def moves(self, act: Any) -> None:
-        """Act in a way that the bot is not told of."""
+        """Act in a way that no event reports."""
         self._emulator.do(act)
 
     async def writes(self, text: str, **more: Any) -> dict[str, Any]:

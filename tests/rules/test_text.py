@@ -1,4 +1,4 @@
-"""Where the decorations and stickers of a text may lie: one test per rule, named after it. Their rows are in `test_rules.py`."""
+"""The ranges of decorations and stickers in a text: one test per rule, named after it. All other rules are rows of `test_rules.py`."""
 
 from __future__ import annotations
 
