@@ -154,7 +154,7 @@ class Context:
         self._clock = clock
         self._state_store = state_store
         self.resumption = session if turn.opening.conversation is not None else None
-        self.side = session if arrived is not None and arrived.is_side else None
+        self.side = session if arrived is not None and arrived.answer is not None else None
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
         self.is_handling = False

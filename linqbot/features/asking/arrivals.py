@@ -87,8 +87,9 @@ class Arrival:
     asked: Asked | None = None  # the conversation that the delivery concerns; None if it concerns none
     outcome: QuestionEnd | None = None  # the end of the question; None if the question stays open
     event: Event | None = None  # the event that ends it, which stands for the delivery
-    is_side: bool = False  # True if the event is no answer, and a handler takes it while the question stays open
-    answer: Arrival | None = None  # the meaning of a side event if the `when` of each such handler says no
+    # The meaning of a side event, which a handler takes while the question stays open, if the `when` of each such handler
+    # says no; None for other events.
+    answer: Arrival | None = None
     after_ask: AskedBefore | None = None  # the question that had timed out
     ended: tuple[str, ...] = ()  # conversations that end with this turn, because they are abandoned or have timed out
     is_counted: bool = False  # True if the event has changed the ballot of `asked`, whose question stays open
@@ -191,7 +192,7 @@ class Arriving:
                 if verdict is Verdict.SIDE_QUESTION or (
                     verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(event)
                 ):
-                    return Arrival(found, is_side=True, answer=answer)
+                    return Arrival(found, answer=answer)
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
         return late if late is not None and meaning is NOTHING else meaning
