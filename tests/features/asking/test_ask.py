@@ -155,6 +155,12 @@ async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
     assert talk.said == ["A photo, please.", "Please answer with a photo or a file.", "cat.jpg"]
 
 
+async def test_a_contact_card_answers_no_question_for_words(talk: Talk) -> None:
+    await talk.to(asking("Your name?"), "hi")
+    await talk.receive(envelope("contact_card.received", {"sender_handle": PERSON, "owner_handle": LINE}))
+    assert (talk.said, talk.open_questions()) == (["Your name?"], ["waiting"])
+
+
 # People
 
 
