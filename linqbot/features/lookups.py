@@ -56,10 +56,10 @@ async def _answered(event: Event, client: Client, storage: Storage) -> dict[str,
     # Only a group needs to know it, so nothing else is looked up: it may cost a call to Linq.
     if isinstance(event, MessageReceived) and event.is_group:
         found["replies_to_me"] = await _is_from_us(client, storage, message_id)
-    if (entry := await storage.entry_of(message_id)) is not None:
+    if storage.has_made_scheduled_sends:
         from linqbot.features.later import answered_schedule
 
-        found["answers"] = answered_schedule(entry)
+        found["answers"] = answered_schedule(await storage.entry_of(message_id))
     return found
 
 
@@ -147,9 +147,7 @@ class Lookups(Part):
     async def begin(self, turn: Turn) -> None:
         turns, event, arrived = self._turns, turn.event, turn.opening.arrival
         is_given = arrived is not None and arrived.event is not None  # such as an answer that a timer found
-        # Written out: nearly no event answers a message.
-        answers = event.reply_to is not None if isinstance(event, MessageReceived) else isinstance(event, ReactionEvent)
-        if answers and not is_given:
+        if not is_given and (event.is_group or turns.storage.has_made_scheduled_sends):
             event = await with_answered(event, turns.client, turns.storage)
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
         is_timeout = is_given and event.actor is None

@@ -363,6 +363,11 @@ class Storage(ABC):
         (entry,) = await self._write(lambda tx: journal.receive(tx, [receipt]))
         return entry
 
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        """False if no entry on record belongs to a scheduled send. Then `answers` of an event needs no look-up."""
+        return self._memory.has_own_entries
+
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         """Return the journal entry that made this message; None if none on record did."""
         return await self._read(lambda db: journal.of_message(db, message_id))

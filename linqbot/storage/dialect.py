@@ -56,6 +56,8 @@ class Changes:
     leaves_text: bool = False  # True if text off the record may have been deleted
     timers: bool = False  # True if the earliest timer may be another one
     broadcasts: bool = False  # True if the next step of a broadcast may be another one
+    # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
+    own_entries: bool = False
     conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
     # Chats and ids of conversations that were deleted, before those were stored.
     ended: set[tuple[str, str]] = field(default_factory=set)

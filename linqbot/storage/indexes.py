@@ -452,6 +452,8 @@ class StorageMemory(ABC):
         self.active_at: float | None = None  # when the newest webhook was accepted by this process
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
+        # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
+        self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
         # Seconds for which outcomes are kept; see `Storage.keep_outcomes_days`.
         self.keep_outcomes_s = KEEP_OUTCOMES_DAYS * DAY_S
@@ -467,6 +469,7 @@ class StorageMemory(ABC):
             self.active_at = max(changes.received_at, self.active_at or 0.0)
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
+        self.has_own_entries |= changes.own_entries
         self.timers.has_changed |= changes.timers
         self.broadcasts.has_changed |= changes.broadcasts
         if changes.purge_at is not None:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.options import DAY_S
 from linqbot.storage.dialect import Readable, Writable
 
@@ -150,6 +150,7 @@ REPLACE = """ON CONFLICT (turn, replay, slot) DO UPDATE SET
 
 async def begin(tx: Writable, entries: Sequence[JournalEntry]) -> None:
     """Store journal entries before the first attempt of their calls. An entry on record stays as it is."""
+    note_own(tx, entries)
     # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
     await _insert(tx, [row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
@@ -159,6 +160,7 @@ async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool =
 
     While history is on, texts stay, except those off the record. With `ended`, the turns are acked in this transaction.
     """
+    note_own(tx, entries)
     # The last outcome of each entry: one statement cannot change a row twice.
     rows = {each[:3]: each for each in outcomes(tx, entries, ended=ended)}
     await _insert(tx, rows.values(), REPLACE)
@@ -260,6 +262,17 @@ async def has_sent(db: Readable, message_id: str) -> bool:
 async def ambiguous(db: Readable, limit: int) -> list[JournalEntry]:
     sql = f"SELECT {COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at, n LIMIT $1"  # noqa: S608
     return [JournalEntry(*row) for row in await db.fetch(sql, limit)]
+
+
+def is_own(entry: JournalEntry) -> bool:
+    return entry.turn.startswith(OWN_DELIVERY)
+
+
+def note_own(tx: Writable, entries: Iterable[JournalEntry]) -> None:
+    """Note if an entry belongs to a delivery that linqbot created."""
+    for entry in entries:
+        if entry.turn.startswith(OWN_DELIVERY):
+            tx.changes.own_entries = True
 
 
 def row(entry: JournalEntry, *, texts: bool, ended_at: float | None = None) -> tuple[Any, ...]:

@@ -204,6 +204,16 @@ async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
     assert [len(await storage.entries(name)) for name in ("w.1", "w.2")] == [1, 1]
 
 
+async def test_scheduled_sends_are_known_before_and_after_a_restart(closed_storage: Storage) -> None:
+    async with closed_storage as storage:
+        await storage.begin(entry("w.1"))
+        assert not storage.has_made_scheduled_sends
+        await storage.begin(entry("i.timer.1"))
+        assert storage.has_made_scheduled_sends
+    async with closed_storage as storage:
+        assert storage.has_made_scheduled_sends
+
+
 async def test_a_message_that_the_bot_sent_is_recognised(storage: Storage) -> None:
     lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1"))

@@ -275,6 +275,10 @@ class DryTurn(MemoryStorage):
     async def has_sent(self, message_id: str) -> bool:
         return await super().has_sent(message_id) or await self._behind.has_sent(message_id)
 
+    @property
+    def has_made_scheduled_sends(self) -> bool:
+        return True
+
     # State
 
     async def load(self, scope: str) -> dict[str, bytes]:

@@ -420,6 +420,7 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
             if op.error is None and op.lease is not None and op.lease.token not in found[0]["held"]:
                 op.error = lease_over(op.lease)
                 tx.changes.ended_leases.add(op.lease.token)
+        journal.note_own(tx, [entry for op, entry in begun if op.error is None])
         # Another process may have muted the chat since this one heard of it. The call that begins must know.
         if found[0]["mutes"] != _NO_MUTES or tx.memory.mutes:
             read = [[row[name] for name in mutes.COLUMNS.split(", ")] for row in json.loads(found[0]["mutes"])]
@@ -462,6 +463,7 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
         searched.append(op.lease.delivery.id if search else None)
         if ends:
             rows += [(*row[:-1], op.lease.token) for row in journal.outcomes(tx, op.commit.entries, ended=True)]
+            journal.note_own(tx, op.commit.entries)
 
     async def note(found: Sequence[Any]) -> None:
         for op in ops:

@@ -85,6 +85,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     memory.room_left = 0
     tx.changes.all_conversations = await conversations.summaries(tx)
     await mutes.read_all(tx, memory.mutes)
+    memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
     memory.timers.has_changed = memory.broadcasts.has_changed = True

@@ -254,6 +254,7 @@ class PostgresStorage(Storage):
             return
         if news.by == self._memory.sender:
             return
+        self._memory.has_own_entries |= news.own
         self._memory.watched.note(news.lanes)
         for lane in news.refused or ():
             self._gap_found(lane, None)

@@ -308,6 +308,7 @@ class News:
     by: str  # the sender; see `Memory.sender`
     work: bool  # True if a process may find a delivery to lease
     times: bool  # True if the earliest timer, or the next step of a broadcast, may be another one
+    own: bool  # True if the journal has entries of deliveries that linqbot created
     chats: list[str] | None  # chats whose conversations or mutes changed; None if they are too many to be named
     lanes: list[str] | None  # lanes into which deliveries were put; None if they are too many to be named
     # Lanes of which a delivery was refused; None if they are too many to be named.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.storage import mutes, operations
+from linqbot.storage import journal, mutes, operations
 from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
 from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import (
@@ -90,10 +90,12 @@ class PostgresWriter(OpQueue):
         is_noted = at is None or at < memory.noted_at + operations.ACTIVITY_EVERY_S
         if not is_noted or memory.room_left < len(puts) or len(lanes.rounds(puts)) > 1:
             return False
-        if any(op.state for op in begins):
+        begun = [op.entry for op in begins]
+        entries = [*begun, *(entry for op in ends for entry in op.commit.entries)]
+        if any(op.state for op in begins) or not (memory.has_own_entries or not any(map(journal.is_own, entries))):
             return False
         # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
-        is_apart = {op.entry.turn for op in begins}.isdisjoint(op.lease.delivery.id for op in ends)
+        is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
         return is_apart and lanes.is_plain(ends, self._memory.keep_s)
 
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
@@ -128,10 +130,11 @@ class PostgresWriter(OpQueue):
 
     def _payload(self, changes: TransactionChanges) -> str | None:
         """Return what other processes must know of these changes; None if it is nothing."""
+        own = changes.own_entries and not self._memory.has_own_entries
         times = changes.timers or changes.broadcasts
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
-        if not (changes.work or times or changes.chats or changes.refused or changes.gap is not None):
+        if not (changes.work or times or changes.chats or own or changes.refused or changes.gap is not None):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
-        return News(self._memory.sender, changes.work, times, chats, grown, refused, changes.gap).to_payload()
+        return News(self._memory.sender, changes.work, times, own, chats, grown, refused, changes.gap).to_payload()

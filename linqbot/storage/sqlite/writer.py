@@ -26,6 +26,7 @@ from typing import Any
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
+from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
 from linqbot.storage import conversations, mutes, upkeep
 from linqbot.storage.dialect import drive
@@ -175,6 +176,9 @@ class SQLiteWriter(Writer):
                     drive(self._count_crash())
                 self._reload()
                 self.has_reloaded = False  # nothing waits for it yet
+                own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
+                (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
+                self._index.has_own_entries = bool(has_own)
                 self.place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")

@@ -33,9 +33,9 @@ async def notify(url: str, *payloads: str) -> None:
 
 def test_news_that_do_not_fit_name_no_lanes_then_no_chats_and_then_no_refused_lanes() -> None:
     many = [f"c:{n:0>36}" for n in range(300)]
-    long = News("x", work=True, times=False, chats=["c"], lanes=many, refused=[])
+    long = News("x", work=True, times=False, own=False, chats=["c"], lanes=many, refused=[])
     assert News.from_payload(long.to_payload()) == replace(long, lanes=None)
-    longer = News("x", work=True, times=False, chats=many, lanes=many, refused=[])
+    longer = News("x", work=True, times=False, own=False, chats=many, lanes=many, refused=[])
     assert News.from_payload(longer.to_payload()) == replace(longer, lanes=None, chats=None)
     longest = replace(longer, refused=many, gap=1.5)
     assert News.from_payload(longest.to_payload()) == replace(longest, lanes=None, chats=None, refused=None)
