@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from linqbot.client.client import Client
-from linqbot.clock import Clock
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.features.gaps import LINQ_RETRIES_S
 from linqbot.linq.types.line import WebhookSubscription
@@ -30,6 +30,7 @@ OVERLAP_S: Final = LINQ_RETRIES_S
 LEARN_S: Final = 15.0
 """Seconds that the bot may take to notice its new secret."""
 
+_CLOCK: Final = SystemClock()
 _SECRET_ENDS: Final = f"A running server accepts its secret for at most {REFRESH_EVERY_S:.0f} more seconds."
 
 Report: TypeAlias = Callable[[str], None]
@@ -59,13 +60,11 @@ class Rotation:
 
     Attributes:
         secrets: The file that stores the new secret, and from which the bot reads it.
-        clock: Measures the overlap.
         given: Secrets that the bot may have from its environment.
     """
 
     client: Client
     secrets: SecretFile
-    clock: Clock
     report: Report
     given: tuple[str, ...] = ()
 
@@ -86,14 +85,14 @@ class Rotation:
             new = await self.client.webhook_subscriptions.retrieve(new.id)
         else:
             self.report(f"{new.id} already delivers.")
-        begun = new.updated_at.timestamp() if new.updated_at else self.clock.now()
+        begun = new.updated_at.timestamp() if new.updated_at else _CLOCK.now()
         ends_at = begun + overlap_s
-        if ends_at > self.clock.now():
+        if ends_at > _CLOCK.now():
             self.report(
-                f"Both deliver now. For about {duration(ends_at - self.clock.now())} Linq may still retry deliveries of {old.id}. "
+                f"Both deliver now. For about {duration(ends_at - _CLOCK.now())} Linq may still retry deliveries of {old.id}. "
                 "You may stop here: run the same command later to continue."
             )
-            await self.clock.wait_until(ends_at)
+            await _CLOCK.wait_until(ends_at)
         await self._end(old)
         return new.id
 
@@ -155,14 +154,14 @@ class Rotation:
 
     async def _trouble_with(self, url: str, secret: str) -> Trouble | None:
         """Return why the bot does not accept a secret; None if it does. Waits up to `LEARN_S` for it."""
-        until = self.clock.now() + LEARN_S
+        until = _CLOCK.now() + LEARN_S
         while True:
             # Secrets that the bot knows already show it that these events are tests, and no forgeries.
             known = [*self.given, *(each.secret for each in self.secrets.read() if each.secret != secret)]
             # A company's own authority may sign what this machine sees; that Linq reaches the bot is known.
             trouble = (await confirm(url, secret, known=known, authorities=ssl.create_default_context())).trouble
             # These end by themselves: the bot restarts, or its file system is slow to show the new secret.
-            if trouble is None or trouble.code not in {"LQB6070", "LQB6060", "LQB6073"} or self.clock.now() > until:
+            if trouble is None or trouble.code not in {"LQB6070", "LQB6060", "LQB6073"} or _CLOCK.now() > until:
                 return trouble
             await asyncio.sleep(0.5)
 

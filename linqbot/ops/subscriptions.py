@@ -44,8 +44,9 @@ class Handled:
     types: tuple[str, ...]
     # A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
     everything: bool = False
-    handlers: frozenset[str] | None = None  # the names of the handlers; None if they are not known
-    plugins: tuple[Plugin, ...] | None = None  # the plugins that are served with the bot; None if they are not known
+    # The names of the handlers, and the plugins that are served with the bot; empty if only its event types are known.
+    handlers: frozenset[str] = frozenset()
+    plugins: tuple[Plugin, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:

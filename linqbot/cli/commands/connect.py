@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import click
@@ -14,7 +15,6 @@ import click
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
 from linqbot.cli.output import iso_time, warn
 from linqbot.client.client import Client
-from linqbot.clock import SystemClock
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.bot_file import load_quietly
@@ -110,13 +110,8 @@ async def rotate(
     given = subscriptions.target(url) if url else None
     async with linq(settings) as client:
         target = given or await _known_target(client, settings.secret_file)
-        rotation = Rotation(
-            client,
-            settings.secret_file,
-            SystemClock(),
-            lambda line: click.echo(line, err=True),
-            given=settings.webhook_secrets,
-        )
+        report = partial(click.echo, err=True)
+        rotation = Rotation(client, settings.secret_file, report, settings.webhook_secrets)
         new = await rotation.run(target, overlap_s=overlap)
     if settings.webhook_secrets:
         kept = "The secret in LINQ_WEBHOOK_SECRET stays valid as long as it is set. If it is the old one, remove it."

@@ -35,7 +35,7 @@ class DoctorContext:
     settings: Settings
     client: Client | None  # None without an API token
     bot: Bot | None  # None if no file was given or it cannot be loaded
-    handled: Handled | None  # event types that the bot handles; None if they are not known
+    handled: Handled | None  # of `handled_when_served`; None if it is not known
     file: str | None  # the bot's file, as given on the command line
     url: str | None  # the address given with `--url`, if any
     # Seconds by which Linq's clock is ahead of this machine's, from its latest response; None before the first.

@@ -154,10 +154,9 @@ def _inside(dead: int) -> list[Finding]:
 
 
 def _questions(context: DoctorContext, waiting: Mapping[str, int]) -> list[Finding]:
-    handlers = None if context.handled is None else context.handled.handlers
-    if handlers is None:
+    if context.handled is None:
         return []
-    lost = {handler: count for handler, count in waiting.items() if handler not in handlers}
+    lost = {handler: count for handler, count in waiting.items() if handler not in context.handled.handlers}
     if not lost:
         return []
     count = sum(lost.values())
@@ -230,7 +229,7 @@ def of_plugin(plugin: Plugin) -> Finding:
 
 async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
     """Return the plugins that are served with the bot; without the bot's file, those that are installed."""
-    if context.handled is not None and context.handled.plugins is not None:
+    if context.handled is not None:
         return context.handled.plugins
     return (await asyncio.to_thread(context.settings.load_plugins, lenient=True)).every
 
