@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from answers import answers
-from engine_turns import turns_of
-from fakes import NOW, PERSON, Linq, delivery, text_body
+from asking_talk import Talk
+from fakes import PERSON, text_body
 from one_handler import says
 
 from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived
-from linqbot.clock import MovableClock
 from linqbot.events import TypingEvent
-from linqbot.storage.inbox import Lease
-from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import Phone, killed_between_calls, talking
 
 MOMENT = "One moment, please."
@@ -153,65 +149,44 @@ async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: b
         assert [message for message in phone.messages if message.from_bot] == [MOMENT, *answers]
 
 
-class TurnByTurn:
-    """The turns of a bot with a text for outages, one by one."""
-
-    def __init__(self, storage: MemoryStorage, clock: MovableClock) -> None:
-        self.linq = Linq()
-        self.storage = storage
-        self.clock = clock
-
-    async def run(self, lease: Lease, **settings: Any) -> None:
-        await turns_of(troubled(Kitchen(), **settings), self.linq, self.storage, self.clock).run(lease)
-
-    async def take(self) -> list[Lease]:
-        await self.storage.fire(self.clock.now())
-        return await self.storage.take(1, lease_s=1000)
-
-    async def text(self, text: str, **changes: Any) -> Lease:
-        await self.storage.put(delivery(text_body(text, **changes)))
-        (lease,) = await self.take()
-        return lease
-
-
-@pytest.fixture
-async def turns() -> AsyncIterator[TurnByTurn]:
-    clock = MovableClock(NOW, frozen=True)
-    async with MemoryStorage(clock=clock) as storage:
-        yield TurnByTurn(storage, clock)
+async def crashed(talk: Talk, sender: str = PERSON) -> None:
+    """Let a message crash the process too often."""
+    await talk.put(text_body("soup", sender=sender))
+    (lease,) = await talk.storage.take(1, lease_s=1000)
+    await talk.turns().run(replace(lease, crashes=5))
 
 
 @pytest.mark.parametrize("sender", [PERSON, "+14155550143"])
 async def test_a_message_that_crashes_the_process_is_mentioned_if_the_bot_would_answer_the_person(
-    turns: TurnByTurn, sender: str
+    talk: Talk, sender: str
 ) -> None:
-    crashed = replace(await turns.text("soup", sender=sender), crashes=5)
-    await turns.run(crashed, allow=[PERSON])
-    for notice in await turns.take():
-        await turns.run(notice, allow=[PERSON])
-    assert turns.linq.said() == ([MOMENT] if sender == PERSON else [])
+    talk.bot = troubled(Kitchen(), allow=[PERSON])
+    await crashed(talk, sender)
+    await talk.run()
+    assert talk.said == ([MOMENT] if sender == PERSON else [])
 
 
 @pytest.mark.parametrize("is_over", [True, False], ids=["over", "no text"])
 async def test_an_outage_that_is_over_or_that_the_new_release_has_no_text_for_is_not_mentioned(
-    turns: TurnByTurn, *, is_over: bool
+    talk: Talk, *, is_over: bool
 ) -> None:
-    await turns.run(replace(await turns.text("soup"), crashes=5))
-    (notice,) = await turns.take()
+    talk.bot = troubled(Kitchen())
+    await crashed(talk)
+    await talk.storage.fire(talk.clock.now())
+    (notice,) = await talk.storage.take(1, lease_s=1000)
     if is_over:
-        await turns.run(await turns.text("hello"))
-        await turns.run(notice)
+        await talk.say("hello")
     else:
-        await turns.run(notice, on_trouble=None)
-    assert turns.linq.said() == ["Hello!"] * is_over
-    assert len(await turns.storage.dead_letters()) == 1
+        talk.bot = troubled(Kitchen(), on_trouble=None)
+    await talk.turns().run(notice)
+    assert talk.said == ["Hello!"] * is_over
+    assert len(await talk.storage.dead_letters()) == 1
 
 
-async def test_an_outage_that_linq_does_not_take_now_is_mentioned_later(turns: TurnByTurn) -> None:
-    await turns.run(replace(await turns.text("soup"), crashes=5))
-    turns.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
-    for _ in range(2):
-        (notice,) = await turns.take()
-        await turns.run(notice)
-        turns.clock.advance(600)
-    assert (turns.linq.said(), await turns.take()) == ([MOMENT] * 2, [])
+async def test_an_outage_that_linq_does_not_take_now_is_mentioned_later(talk: Talk) -> None:
+    talk.bot = troubled(Kitchen())
+    await crashed(talk)
+    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=401, code=2004))
+    for times in (1, 2, 2):
+        await talk.pass_time(600)
+        assert talk.linq.said() == [MOMENT] * times

@@ -76,7 +76,7 @@ class Talk(Life):
 
     async def run(self) -> None:
         """Run turns until no delivery is ready and no timer is due."""
-        turns = self._turns()
+        turns = self.turns()
         await self.storage.fire(self.clock.now())
         while await self.turn(turns):
             await self.storage.fire(self.clock.now())
@@ -85,10 +85,11 @@ class Talk(Life):
         """Run the turn of the next delivery that is ready, and fire no timer. Return False if there is none."""
         leases = await self.storage.take(1, lease_s=1000)
         for lease in leases:
-            await (turns or self._turns()).run(lease)
+            await (turns or self.turns()).run(lease)
         return bool(leases)
 
-    def _turns(self) -> Turns:
+    def turns(self) -> Turns:
+        """Return what runs the turns of the bot as it is deployed now."""
         return turns_of(
             self.bot,
             self.linq,
