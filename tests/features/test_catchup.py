@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.events import Delivery
-from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime
+from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime, newest, sent_at
 from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -90,12 +92,29 @@ async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness)
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)
     for n in range(150):
-        harness.text(f"missed {n:03}", from_=ANN if n % 2 else BOB)
+        harness.text(f"missed {n:03}", from_=ANN if n % 8 else BOB)
     harness.clock.advance(2 * HOUR)
     await harness.start()
     assert sorted(await harness.handled()) == [(f"missed {n:03}", True) for n in range(150)]
     harness.clock.advance(HOUR)
     assert await harness.handled() == []
+
+
+@pytest.mark.parametrize(
+    ("pages", "read"),
+    [([[9, 8], [7, 6], [5, 4]], [9, 8, 7, 6]), ([[4, 5], [6, 7], [8, 9]], [4, 5, 6, 7, 8, 9])],
+    ids=["from new to old", "from old to new"],
+)
+async def test_pages_are_read_back_to_a_time_if_the_list_goes_from_new_to_old_and_else_to_the_end(
+    pages: list[list[int]], read: list[int]
+) -> None:
+    async def each_page() -> AsyncIterator[Any]:
+        for times in pages:
+            yield SimpleNamespace(items=[SimpleNamespace(sent_at=datetime.fromtimestamp(at, UTC)) for at in times])
+
+    listed = SimpleNamespace(pages=each_page)
+    client: Any = SimpleNamespace(chats=SimpleNamespace(messages=SimpleNamespace(list=lambda *_, **__: listed)))
+    assert [sent_at(message) async for message in newest(client, "chat", 7)] == read
 
 
 @pytest.mark.parametrize(("minutes", "is_history"), [(29, False), (31, True)])
