@@ -167,7 +167,9 @@ class Storage(ABC):
             lease_s: Seconds until the lease ends and another worker may take the lane.
         Returns:
             The leases to finish; empty when every lane is empty, waiting or leased. With fewer than `limit`, the next
-            deliveries may be prefetched: leased in the transaction that stores them, for the next `take`.
+            deliveries may be prefetched: leased in the transaction that stores them, for the next `take`. A delivery
+            that this process stored recently is the same object, with `decoded`; if it was read from disk, `decoded`
+            is None.
         Raises:
             StorageError: the storage was opened with `serving=False`.
         """

@@ -417,6 +417,9 @@ class Recent:
         while len(self._deliveries) > MAX_DELIVERIES or self._bytes > MAX_BYTES:
             self.drop(next(iter(self._deliveries)))
 
+    def get(self, seq: int) -> Delivery | None:
+        return self._deliveries.get(seq)
+
     def among(self, seqs: Iterable[int]) -> dict[int, Delivery]:
         return {seq: found for seq in seqs if (found := self._deliveries.get(seq))}
 
@@ -445,6 +448,7 @@ class StorageMemory(ABC):
         self.limits = limits
         self.changed = asyncio.Event()  # see `Storage.changed`
         self.watched = LaneWatch()  # the lanes that running turns watch
+        self.recent = Recent()
         self.conversations = OpenConversations()
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
         self.timers = Earliest()

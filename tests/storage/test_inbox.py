@@ -23,7 +23,8 @@ async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
     put = delivery("c:ü", message_key="m.1", body=b"\x00\xff not json")
     assert await storage.put(put) is True
     lease = await leased(storage, limit=10)
-    assert lease.delivery == put
+    assert lease.delivery is put
+    assert lease.delivery.decoded == {"id": put.id}
     assert (lease.attempts, lease.crashes, lease.is_first_run) == (0, 0, True)
 
 

@@ -86,7 +86,7 @@ async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
 async def _put_all(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
     """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
     for arrivals in rounds(ops):
-        left = await _room(tx, len(ops)) - tx.changes.accepted if limits else _UNLIMITED
+        left = await _room(tx, len(ops)) - len(tx.changes.stored) if limits else _UNLIMITED
         statement = Statement(tx)
         add_arrivals(statement, arrivals, limits, left)
         await statement.run()
@@ -139,6 +139,8 @@ def add_arrivals(
             for op in copies:
                 op.result = False
             first.result = seq > 0
+            if first.result:
+                tx.changes.stored.append((seq, first.delivery))
         stored = [first.delivery for first, *_ in arrivals if first.result]
         _note_accepted(tx, stored)
         tx.changes.received_at = received_at(stored, tx.changes.received_at)
@@ -284,9 +286,15 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
         if row[0] == _SUSPECTS:
             tx.changes.has_suspects = True
             return
-        _, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
+        seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
         replay, put_back, suspects, asks, *_ = others
-        delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)
+        stored = tx.memory.recent.get(seq)
+        # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
+        # in another process, or in a commit whose answer was lost.
+        if stored is not None and stored.id == name and stored.body == body:
+            delivery = stored
+        else:
+            delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)
         lease = Lease(delivery, token, attempts, crashes, count, replay, put_back)
         op.result.append(lease)
         tx.changes.leased.append((lease, until, suspects))
@@ -358,11 +366,11 @@ async def _join(tx: Transaction, op: JoinOp) -> None:
         await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
     sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
     rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-    await _end_deleted(tx, rows)
+    tx.changes.joined += [head, *await _end_deleted(tx, rows)]
 
 
-async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> None:
-    """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys.
+async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
+    """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys. Return the numbers.
 
     Their ids stay known for a day, as after an ack, because Linq may deliver them again.
     """
@@ -372,6 +380,7 @@ async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> None:
     )
     await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
     await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
+    return gone
 
 
 async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:

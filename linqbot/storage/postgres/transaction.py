@@ -1,7 +1,7 @@
 """One transaction: its connection, its time, what it changes for the memory of this process, and the news about it for others.
 
-The rows in the database are the truth. This process remembers its leases and the conversations. `Memory.apply` is
-the one place where they follow a commit. `writer.py` runs the transactions.
+The rows in the database are the truth. This process remembers the deliveries that it stored last, its leases, and the
+conversations. `Memory.apply` is the one place where they follow a commit. `writer.py` runs the transactions.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 import asyncpg
 
 from linqbot.clock import Clock
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -48,6 +49,8 @@ class TransactionChanges(Changes):
     # Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
     leased: list[tuple[Lease, float, int]] = field(default_factory=list)
     ended_leases: set[int] = field(default_factory=set)  # tokens of leases that are over
+    stored: list[tuple[int, Delivery]] = field(default_factory=list)  # deliveries that `put` stored, with their numbers
+    joined: list[int] = field(default_factory=list)  # numbers of deliveries that were joined, or that others joined
     accepted: int = 0  # number of deliveries that were stored
     known_news: int = 0  # the value of `Memory.news` when the transaction began
     taken: Taken | None = None
@@ -125,7 +128,10 @@ class Memory(StorageMemory):
             self.held.pop(lease.token, None)
 
     def apply(self, changes: TransactionChanges) -> None:
+        for seq, delivery in changes.stored:
+            self.recent.add(seq, delivery)
         self.watched.note(changes.lanes)
+        self.recent.forget(changes.joined)
         for token in changes.ended_leases:
             self.held.pop(token, None)
         for lease, until, suspects in changes.leased:

@@ -58,7 +58,6 @@ class Index(StorageMemory):
     def __init__(self, limits: InboxLimits | None = None) -> None:
         super().__init__(limits or InboxLimits())
         self.lanes = Lanes()
-        self.recent = Recent()
         self.next_seq = 1  # the sequence number of the next delivery
         self.is_off_the_record = False  # True if the file holds text off the record, or ever did
         # The leases for the next `take`, and the number that may still be prefetched.

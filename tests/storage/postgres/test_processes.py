@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -158,6 +159,20 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
     one.note_refused("c:1")
     await until(lambda: len(heard) >= 2)
     assert heard == ["c:1", "c:1"]
+
+
+async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
+    one: Storage, two: Storage
+) -> None:
+    first, second = delivery(), delivery()
+    await one.put(first)
+    await one.put(second)
+    (lease,) = await take(two)
+    joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+    await two.join(lease, joined, [second.id])
+    await two.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
+    (again,) = await take(one)
+    assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
 
 
 async def test_a_copy_that_another_process_accepted_is_a_duplicate(one: Storage, two: Storage) -> None:
