@@ -18,9 +18,12 @@ import pytest
 from app_with_emulator import RunningApp, run_app
 from patience import until
 
+from emulator.conftest import PERSON, Receiver, arrives
 from linqbot.cli.dev.reporting import TurnReports
 from linqbot.emulator.acts import chat_acts, conversation
 from linqbot.emulator.copied_test.steps import Copier
+from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.model.answers import ApiError
 from linqbot.ops.bot_file import load_bot
 from linqbot.plugins.loading import load
 
@@ -345,3 +348,16 @@ async def cards_and_members(folder: Path) -> list[str]:
         await person.does(chat_acts.Leave(**chat, **{"from": CAT}), "participant.removed")
         await person.does(chat_acts.Leave(**chat, **{"from": ANN, "handle": BOB}), "participant.removed")
         return person.tests
+
+
+async def test_a_chat_whose_poll_came_without_a_webhook_is_not_copied(emulator: Emulator, receiver: Receiver) -> None:
+    emulator.subscribe("https://hook.example", ["message.received", "poll.vote.added"])
+    await arrives(emulator, "hello")
+    (chat,) = emulator.state.chats.values()
+    made = emulator.do(chat_acts.MakePoll(**{"from": PERSON, "chat_id": chat.id, "options": ["Tea", "Cake"]})) or {}
+    _, poll = emulator.state.poll(made["message_id"])
+    emulator.do(chat_acts.Vote(**{"from": PERSON, "message_id": made["message_id"], "option_id": poll.options[0].id}))
+    await emulator.flush()
+    assert receiver.of("poll.vote.added")
+    with pytest.raises(ApiError, match="does not have the webhooks of all messages"):
+        Copier(emulator).of_chat(chat)

@@ -67,7 +67,7 @@ class Copier:
     def of_chat(self, chat: ChatRecord) -> str:
         """Return the test of everything that happened in a chat, with the time that passed."""
         here = [one for one in self._all if self._is_in(chat, one)]
-        begun = {one.message_id for one in here}
+        begun = {one.message_id for one in here if one.event_type in WRITTEN}
         said = [message for message in chat.messages if not message.is_from_me]
         if not said or any(message.id not in begun for message in said):
             raise conflict("The emulator does not have the webhooks of all messages here, which the test needs.")
