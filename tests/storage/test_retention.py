@@ -48,11 +48,12 @@ async def test_texts_off_the_record_leave_all_tables_with_the_ack(url: str, cloc
         entry = sent("w.private", is_private=True)
         await storage.begin(entry, ended)
         assert await with_words(url) == {"delivery", "journal"}
-        await storage.settle(entry)
+        await storage.settle(replace(entry, message_id="m0"))
         assert await with_words(url) == {"delivery"}, "the turn may yet be given up, and then it has no ack"
-        late = replace(entry, slot="1", key="late", off_the_record=False)
+        late = replace(entry, slot="1", key="late", message_id="m1", off_the_record=False)
         await storage.finish(ended, Commit(Ack(), [late], off_the_record=True))
         assert await with_words(url) == set()
+        assert [each.message_id for each in await storage.entries("w.private")] == ["m0", "m1"]
 
 
 async def test_history_is_deleted_with_the_first_write_after_its_days(url: str, clock: MovableClock) -> None:
