@@ -77,11 +77,12 @@ class SQLiteMethods(Storage):
         return self._memory.lanes.depth if self._serving else await super().depth()
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
-        """Recent ones are not read from disk."""
+        """If all are recent, none is read from disk."""
         seqs = self._memory.lanes.behind(lane, limit)
         known = self._memory.recent.among(seqs)
-        if missing := [seq for seq in seqs if seq not in known]:
-            known |= await self._read(lambda db: lanes.stored(db, missing))
+        if len(known) < len(seqs):
+            # All are read at one time: numbers may change meanwhile, and then one that is known could be read again.
+            known = await self._read(lambda db: lanes.stored(db, seqs))
         return [known[seq] for seq in seqs if seq in known]
 
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:
