@@ -45,7 +45,7 @@ async def mute(
     """
     if (who is not None and everywhere) or (end and who is None and not everywhere):
         raise click.UsageError("Name WHO, or give --all.")
-    if who == "list":
+    if who == "list" and not end:
         raise click.UsageError("WHO is a handle or the id of a chat. To list the mutes: linqbot mute")
     if end and (for_s is not None or only_proactive):
         raise click.UsageError("--end ends the whole mute at once. Leave out --for and --only-proactive.")
