@@ -55,6 +55,9 @@ LONGEST_S = 60.0
 
 LOOK_S = 0.01
 
+START_S = 3.0
+"""Seconds of real time that the page waits for a bot that is being started. A file may never end loading."""
+
 NOT_RUNNING: Final[dict[str, Any]] = {"available": True, "is_running": False}
 """What the page shows of the storage of a bot that does not run."""
 
@@ -225,8 +228,10 @@ class DevRunner:
 
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         process = self._process
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S), process.changing:  # held until the bot has started
+                pass
         if process.is_stopping or not process.was_up:
-            # The lock is held until the bot has started, and a file may never end loading.
             return NOT_RUNNING
         chat = self._emulator.state.chats.get(chat_id or "")
         async with self._storage() as storage:

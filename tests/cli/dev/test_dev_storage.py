@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from linqbot.cli.dev.runner import MOST, everything
+from linqbot.cli.dev import runner
+from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.cli.dev.runner import MOST, DevRunner, everything
 from linqbot.cli.storage_option import FILE, find_storage, folder_prefix
+from linqbot.emulator.emulator import Emulator
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 
 
@@ -52,6 +57,32 @@ def test_a_link_that_another_user_made_to_a_file_of_this_user_is_not_followed(te
     (folder / FILE).symlink_to(Path("production.db").resolve())
     os.chown(folder, 65534, 65534)
     assert find_storage() is None
+
+
+class Running(BotProcess):
+    @property
+    def is_running(self) -> bool:
+        return True
+
+
+async def test_the_page_waits_for_a_bot_that_is_being_started_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLiteStorage(tmp_path / FILE):
+        bot = Running("bot.py", "", 0, tmp_path)
+        page = DevRunner(Emulator(), bot, bot.begin)
+        try:
+            async with bot.changing:
+                looking = asyncio.create_task(page.stored(None))
+                await asyncio.sleep(0.05)
+                bot.was_up = True
+            assert (await looking)["is_running"]
+            bot.was_up = False
+            monkeypatch.setattr(runner, "START_S", 0.05)
+            async with bot.changing:
+                assert await page.stored(None) == {"available": True, "is_running": False}
+        finally:
+            await page.aclose()
 
 
 CALL = (
