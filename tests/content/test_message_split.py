@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot import BotError, link, markdown
-from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles
+from linqbot import BotError, link, location_request, markdown
+from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles, fitted
 from linqbot.linq import rules
 from linqbot.linq.types.message import Effect, LinkPart, MediaPart, MessageContent, ReplyTo, TextPart, utf16_slice
 
@@ -38,6 +38,13 @@ def test_the_first_message_answers_and_the_last_one_has_the_effect() -> None:
     assert second.effect is not None
     assert (second.effect.name, second.effect.type) == ("confetti", "screen")
     assert second.reply_to is None
+
+
+def test_a_group_is_asked_for_no_location() -> None:
+    for service in ("iMessage", None):
+        for is_group in (False, None):
+            assert fitted([location_request()], service=service, is_group=is_group) == ([location_request()], [])
+        assert fitted(["Hi", location_request()], service=service, is_group=True) == (["Hi"], ["location_request"])
 
 
 # Addresses

@@ -160,6 +160,16 @@ async def test_sms_gets_fewer_and_longer_messages_without_styles() -> None:
     assert all(len(said) <= 1200 for said in sms.said)
     assert not any(isinstance(part, TextPart) and part.text_decorations for part in sms.parts)
     assert "".join("".join(sms.said).split()) == "".join("".join(phone.said).split())
+    fast = Stage("SMS")
+    await fast.run(fast.source(text), pace="fast")
+    assert fast.said == sms.said
+    assert set(fast.times) == {0} < set(sms.times)
+
+
+async def test_on_sms_no_message_is_short_because_it_is_the_first_or_the_source_is_quiet() -> None:
+    sms = Stage("SMS")
+    await sms.run(sms.chunks(["Hm. ", "Let me look. ", "Wait.\n\n"], every_s=10))
+    assert sms.said == ["Hm. Let me look. Wait."]
 
 
 async def test_the_card_of_an_address_follows_its_message(stage: Stage) -> None:
