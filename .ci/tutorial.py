@@ -71,6 +71,7 @@ def follow(repository: Path, folder: Path) -> int:
     try:
         up(f"{phone}/", dev, timeout_s=180)
         line = json.loads(get(f"{phone}/emulator/state"))["lines"][0]["phone_number"]
+        wait(lambda: "Text your bot" in printed.read_text(), dev, printed)
         for n, section in enumerate(sections):
             (source,) = re.findall(r"\]\((\.\./examples/[\w/]+\.py)\)", section)
             save("bot.py", (repository / "docs" / source).read_text())
