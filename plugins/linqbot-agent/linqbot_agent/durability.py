@@ -253,6 +253,10 @@ class _Steps(JournalCallableOperationBackend[None]):
         return step.result
 
 
+_REFUSAL: Final = {"kind": "refused"}
+"""The recorded result of a tool that the guard has refused something."""
+
+
 async def called(settings: Settings, name: str, call: Callable[[], Awaitable[object]]) -> Any:
     """Return the result of a call of a tool, as JSON data: from the record, or made now."""
     turn = settings.turn
@@ -261,15 +265,17 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
 
     async def make() -> object:
         result: Any = await call()
-        # On record, the result of a tool that has not noticed it would take the place of the refusal in later runs.
-        if tool.was_refused and result.get("kind") in (None, "tool_return", "tool_content_result"):
-            raise Refused(REFUSED)
-        return _fitted(result)
+        # The refusal is recorded in place of the result of a tool that has not noticed it. If nothing were recorded, later
+        # runs of the turn would call the tool again.
+        is_unnoticed = tool.was_refused and result.get("kind") in (None, "tool_return", "tool_content_result")
+        return _REFUSAL if is_unnoticed else _fitted(result)
 
     tally = turn.account.tally_of_tool(tool.use)
     step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
     record_durable_unit(executed=step.is_made)
     turn.counts.tool_calls += step.is_made
+    if step.result == _REFUSAL:
+        raise Refused(REFUSED)
     return step.result
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from linqbot_agent import LinqAgent
+from linqbot_agent import Budget, LinqAgent
+from linqbot_agent.budget import USED, Used
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
+from scripted_agents import Script, bot_with, calls, fixed, kinds, says, steps, tool
 
 from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -106,3 +107,23 @@ async def test_a_tool_that_was_refused_has_its_result_replaced_unless_it_raises_
         assert phone.messages[1:] == ["I may not."], phone.killed
         result = "It is refused." if notices else "This was refused and not done."
         assert set(read) == {f"tool-return: {result}"}, phone.killed
+
+
+async def test_a_tool_that_was_refused_and_has_not_noticed_is_not_called_again_and_its_requests_are_booked() -> None:
+    acts = list[str]()
+    other = Agent(FunctionModel(steps(says("Found."))))
+    respond = steps(calls(tool("write", "c1")), calls(tool("book", "c2")), says("Done."))
+    book = fixed("book", "booked", requires_approval=True)
+    agent = Agent(FunctionModel(respond), deps_type=Context, tools=[book])
+
+    @agent.tool
+    async def write(ctx: RunContext[Context]) -> str:
+        acts.append((await other.run("Look", usage=ctx.usage)).output)
+        await ctx.deps.bot.send("spam", to=VICTIM)
+        return "written"
+
+    async with talking(bot_with(agent, LinqAgent(budget=Budget(requests=100)))) as phone:
+        assert await answers(phone, "Write to Bob") == ["May I book? 👍 or yes, 👎 or no"]
+        assert await answers(phone, "yes") == ["Done."]
+        assert (await phone.state(Used, name=USED)).requests == 4
+    assert acts == ["Found."]
