@@ -249,6 +249,10 @@ ROWS: Final = [
     Row("nothing", (says(),), says=[]),
     Row("spaces", (says(" \u200b "),), says=[]),
     *(Row(f"{stop} before the first word", (says(stop=stop),) * 3, says=[SORRY]) for stop in ("max_tokens", "refusal")),
+    *(
+        Row(f"max_tokens, stream={each}", (says("Half of", stop="max_tokens"),), says=["Half of"], stream=each)
+        for each in (False, True)
+    ),
     *(Row(f"status {status}", repeat(Failed(status)), says=[SORRY]) for status in (400, 401, 429, 500, 529)),
     *(Row(repr(error), repeat(error), says=[SORRY]) for error in (ValueError("x"), TimeoutError(), OSError())),
     Row("a failure behind a call", (calls("read_page"), *[Failed(500)] * 9), says=[SORRY]),
