@@ -2,13 +2,14 @@
 
 `SystemClock` is the wall clock. `MovableClock` is for tests, for the emulator and for `linqbot dev`: it can be advanced
 or frozen, and tasks that wait on it wake as soon as it reaches their time. The verification of signatures never uses a
-movable clock, because the sender's clock does not move with ours.
+movable clock, because the sender's clock does not move with ours. `zone` finds a time zone by its name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, tzinfo
 from operator import itemgetter
 from typing import Protocol
 
@@ -109,3 +110,18 @@ class MovableClock:
         for at, moved in sorted(self._waiters, key=itemgetter(0)):
             if not moved.done() and (at <= now or not self.is_frozen):
                 moved.set_result(None)
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name. Raises ValueError if there is none, or this machine has no data about it."""
+    if name == "UTC":
+        return UTC  # also on a machine without time zone data
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # imported late: most processes name no zone
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(
+            f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris. If this is one, install the "
+            "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata."
+        ) from error

@@ -17,12 +17,13 @@ from pydantic import BaseModel
 from linqbot.bot.context import Context
 from linqbot.bot.filters import from_handle
 from linqbot.bot.router import Router
+from linqbot.clock import zone
 from linqbot.errors import BotError
 from linqbot.language.spoken import CODES, language_of, sentences, spoken
 from linqbot.language.writing import day_in_words, short_weekday
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.parse.dates import WEEKDAYS, instant, translated_day, zone
+from linqbot.parse.dates import WEEKDAYS, instant, translated_day
 from linqbot.parse.numbers import check_length
 from linqbot.parse.recurrences import weekdays
 from linqbot.parse.translation import DAYS, clocks, english, forms

@@ -18,6 +18,7 @@ import structlog
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
+from linqbot import clock
 from linqbot.client.call import Call
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import SendMissed, unreachable
@@ -120,10 +121,8 @@ def _no_reminder(before: object) -> BotError:
 
 def zone(name: str) -> tzinfo:
     """Return the time zone of an IANA name. Raises BotError if there is none of this name."""
-    from linqbot.parse import dates
-
     try:
-        return dates.zone(name)
+        return clock.zone(name)
     except ValueError as error:
         raise BotError(str(error)) from error
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.parse.numbers import check_length, in_words
 from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths
@@ -389,19 +389,6 @@ def _piece(piece: str) -> tuple[float, int] | None:
         total += float(match["digits"].replace(",", ".")) * unit
         end = match.end()
     return None if unit is None or piece[end:].strip() else (total, unit)
-
-
-def zone(name: str) -> tzinfo:
-    """Return the time zone of a name. Raises ValueError if there is none, or this machine has no data about it."""
-    if name == "UTC":
-        return UTC  # also on a machine without time zone data
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris. If this is one, install the "
-            "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata."
-        ) from error
 
 
 def instant(wall: datetime, where: tzinfo) -> datetime:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
 from typing import Final, TypeAlias
 
+from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking
-from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day, zone
+from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day
 from linqbot.parse.numbers import check_length
 from linqbot.parse.translation import clocks, english
 

@@ -122,7 +122,7 @@ def merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
 
     The due time is the last one up to the time at which the timer fired.
     """
-    from linqbot.parse.dates import zone
+    from linqbot.clock import zone
     from linqbot.parse.recurrences import last_until, recurrence
 
     first = datetime.fromtimestamp(int(delivery.id.rpartition(".")[2]), UTC)
