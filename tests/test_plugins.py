@@ -127,14 +127,20 @@ REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
     (
         ["counts"],
         {"allowed": ["bad"]},
-        r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there, or name it in neither\.$",
+        (
+            r"The bot names the plugin counts, but LINQBOT_PLUGINS does not\. Add it there, or take it out of the bot "
+            r"and of LINQBOT_REQUIRED_PLUGINS\.$"
+        ),
     ),
     ([], {"required": ["gone"]}, "LINQBOT_REQUIRED_PLUGINS names the plugin gone, which is not installed"),
     ([], {"required": ["bad"]}, "bad is required, and failed: .*does_not_exist.* does not start"),
     (
         [],
         {"required": ["bad"], "allowed": []},
-        r"LINQBOT_REQUIRED_PLUGINS names the plugin bad, but LINQBOT_PLUGINS does not\. .*, or name it in neither\.$",
+        (
+            r"LINQBOT_REQUIRED_PLUGINS names the plugin bad, but LINQBOT_PLUGINS does not\. Add it there, or take it out "
+            r"of the bot and of LINQBOT_REQUIRED_PLUGINS\.$"
+        ),
     ),
     ([Counts, Counts], {}, "Two plugins"),
     ([lambda: 1], {}, "cannot be a plugin's"),

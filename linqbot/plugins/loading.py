@@ -67,7 +67,8 @@ def load(
     if allowed is not None and (barred := sorted(wanted - own.keys() - set(allowed))):
         who = "The bot" if barred[0] in named else "LINQBOT_REQUIRED_PLUGINS"
         raise ConfigError(
-            f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or name it in neither."
+            f"{who} names the plugin {barred[0]}, but LINQBOT_PLUGINS does not. Add it there, or "
+            "take it out of the bot and of LINQBOT_REQUIRED_PLUGINS."
         )
 
     plugins = Plugins(lenient=lenient)
