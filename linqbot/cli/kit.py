@@ -1,9 +1,10 @@
 """Commands made of functions: their parameters become arguments and options, and the result that they return is printed.
 
-The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. Without them it is an argument, which
-may be left out if its type has None. Some names have a meaning of their own: `by` is the operator, for the log (options --as and
---reason); `storage` is opened if it is a `Storage`, and else its URL, and `settings` name the same storage (options --storage and
---dev); `confirm` asks the person (option --yes); `as_json` is True with --json, which every command takes.
+The annotation of a parameter gives the type, and `Arg` or `Opt` in `Annotated` the rest. A parameter without these is an
+argument, which may be left out if its type has None. Some names have a meaning of their own. `by` is the operator, for the log
+(options --as and --reason). `storage` is the open storage, or its URL if its type is `str`; `settings` are the settings with this
+storage (options --storage and --dev). `confirm` asks the person (option --yes). `as_json` is True with --json, which every command
+takes.
 The table of the commands is `linqbot/cli/table.py`.
 """
 
@@ -187,16 +188,25 @@ def _chosen_storage(url: str | None, *, dev: bool) -> str | None:
     return storage_url() if dev else url
 
 
-def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **given: Any) -> None:
-    url = _chosen_storage(given.pop("storage", None), dev=given.pop("dev", False))
+def _filled(hints: dict[str, Any], given: dict[str, Any], url: str | None, *, as_json: bool) -> dict[str, Any]:
+    """Return the arguments of a command's function: those that click gives, and those of the kit."""
     if "confirm" in hints:
         given["confirm"] = partial(_confirm, yes=given.pop("yes"))
     if "by" in hints:
         given["by"] = operator(given.pop("who_acts"), given.pop("reason"))
     if "settings" in hints:
         given["settings"] = from_env(storage=url)
+    if "storage" in hints:
+        given["storage"] = url
+    if "as_json" in hints:
+        given["as_json"] = as_json
+    return given
+
+
+def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: bool, **options: Any) -> None:
+    url = _chosen_storage(options.pop("storage", None), dev=options.pop("dev", False))
+    given = _filled(hints, options, url, as_json=as_json)
     is_opened = hints.get("storage") is Storage
-    given |= {name: value for name, value in {"as_json": as_json, "storage": url}.items() if name in hints}
 
     async def work() -> Any:
         if not is_opened:

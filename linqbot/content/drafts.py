@@ -200,8 +200,15 @@ def app_card(
     Example:
         `await ctx.reply(app_card(PARCELS, caption="Parcel 7", subcaption="On its way"))`
     """
-    given = locals()
-    layout = AppLayout.model_validate({name: given[name] for name in AppLayout.model_fields})
+    layout = AppLayout(
+        caption=caption,
+        subcaption=subcaption,
+        trailing_caption=trailing_caption,
+        trailing_subcaption=trailing_subcaption,
+        image_url=image_url,
+        image_title=image_title,
+        image_subtitle=image_subtitle,
+    )
     return AppPart(
         app=AppIdentity.model_validate(app),
         layout=layout,

@@ -120,21 +120,19 @@ class TurnBroadcaster:
     stored: Storage
     outbound: Outbound
 
-    async def start_broadcast(
-        self, new: NewBroadcast, people: Sequence[str], *, of_account: Client | None
-    ) -> Broadcast:
+    async def start_broadcast(self, new: NewBroadcast, people: Sequence[str], *, ask_linq: Client | None) -> Broadcast:
         """Store a broadcast now, unless one of its name is stored, and return the stored one.
 
         Args:
-            of_account: Says if the account has the line, which the author has given; None if it has it for sure.
+            ask_linq: Asks Linq if the account has the line; None if the line is known to be one of the account.
         Raises:
             CallSkipped: a part of a conversation that is over has begun no such broadcast.
         """
         self.journal.refuse_after_end("broadcast")
         if self.journal.is_past:
             raise CallSkipped("broadcast")
-        if of_account is not None:
-            await self.check_line(new.line, of_account)
+        if ask_linq is not None:
+            await self.check_line(new.line, ask_linq)
         self.outbound.check_broadcast(new.name, people)
         begun = replace(new, off_the_record=self.journal.off_the_record, lane=self.journal.delivery.lane)
         await self.stored.start_broadcast(begun, people)

@@ -211,7 +211,7 @@ class BotContext:
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
         is_known = not line or line == self._line
-        return await self._broadcaster.start_broadcast(new, people, of_account=None if is_known else self._client)
+        return await self._broadcaster.start_broadcast(new, people, ask_linq=None if is_known else self._client)
 
     async def record_consent(self, person: str, *, given: bool, how: str) -> None:
         """Add a row to the ledger of consents: a person agrees to promotional messages, or does not want them any more.

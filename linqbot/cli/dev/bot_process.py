@@ -181,7 +181,7 @@ class BotProcess:
             self.prepares = True
 
     async def let_begin(self, begin: Callable[[], Awaitable[object]]) -> None:
-        """Let `begin` start the bot. A file that is saved meanwhile ends that: the one before may never end loading."""
+        """Let `begin` start the bot. A file that is saved meanwhile ends the start: the one before may never end loading."""
         start = asyncio.ensure_future(begin())
         try:
             await asyncio.wait({start, self.saved or start}, return_when=asyncio.FIRST_COMPLETED)

@@ -41,7 +41,8 @@ class ApiResource:
     async def _call(self, name: str, given: Mapping[str, Any]) -> ApiResponse:
         """Make the call of an endpoint from the arguments of a method, by their names: its `locals()`.
 
-        An argument is in the path if the endpoint's path names it. Others are in the query of a GET, else in the body.
+        An argument is in the path if the endpoint's path names it. Others are in the query of a GET, else in the body, in their
+        order: the journal recognizes a call of an earlier run by a digest of its content.
         """
         endpoint = ENDPOINTS[name]
         path: dict[str, str] = {}

@@ -166,7 +166,7 @@ def _asks_for(call: JsonObject, payment_id: str) -> bool:
 
 
 def _deed(one: Exchange) -> tuple[object, ...]:
-    """Return what tells the tapback, the vote or the shared location of an event from all others."""
+    """Return what distinguishes the tapback, the vote or the shared location of an event from all others."""
     what = (one.data.get(name) for name in ("part_index", "reaction_type", "custom_emoji", "option_id"))
     return (one.message_id, sender_of(one.data), *what)
 
