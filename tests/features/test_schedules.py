@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
@@ -13,6 +14,7 @@ from clock_changes import clock_changes
 from fakes import Linq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_handler import bot_of, does
 from simulated_crash import crash
 
 from linqbot import Bot, Context, ScheduleDue
@@ -148,6 +150,20 @@ async def test_a_schedule_that_ran_under_a_clock_of_another_year_goes_on_with_th
     assert notes.events == ["Mon 11:00", "Mon 12:00"]  # 10:00 had its event, late, in the other year
 
 
+async def test_a_schedule_that_changes_after_the_clock_was_set_back_goes_on_where_it_had_been(talk: Talk) -> None:
+    notes = Notes()
+    await start(talk, bot_with("1 min", notes.take))
+    for _ in range(15):
+        await talk.pass_time(60)
+    talk.clock.stop_at(MONDAY + 30)
+    notes.events.clear()
+    await restart(talk, bot_with("2 min", notes.take))
+    await talk.pass_time(14 * 60)
+    assert notes.events == []
+    await talk.pass_time(120)
+    assert notes.events == ["Mon 09:16"]
+
+
 async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(talk: Talk) -> None:
     notes = Notes()
     bot = bot_with("hour", notes.take)
@@ -158,6 +174,23 @@ async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(talk: Talk
     await restart(talk, bot)
     await talk.pass_time(3600)
     assert notes.events == ["Mon 10:00"]
+
+
+async def test_a_recurring_send_whose_delivery_is_lost_is_started_again_unless_its_rhythm_cannot_be_read(
+    talk: Talk,
+) -> None:
+    talk.bot = bot_of(does(lambda ctx: ctx.send_later("Stretch!", every="hour", timezone="UTC")), late=True)
+    await talk.say("remind me")
+    (timer,) = await talk.storage.recurring("repeat")
+    await talk.storage.cancel(timer.id)
+    lost = replace(timer, due=timer.due + PARKED_S)
+    unreadable = replace(lost, id="unreadable", payload=lost.payload.replace(b'"hour"', b'"blue moon"'))
+    for each in (lost, unreadable):
+        await talk.storage.schedule(each)
+    await restart(talk, Bot())
+    await talk.pass_time(3600)
+    assert talk.said == ["Stretch!"]
+    assert unreadable in await talk.storage.recurring("repeat")
 
 
 async def due_in_new_release(talk: Talk, handler: Handle) -> Bot:
