@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from one_handler import does
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
-from linqbot import AskCancelled, Bot, Context, Event, MessageReceived
+from linqbot import AskCancelled, Bot, Context, Event, MessageReceived, Scheduled
 from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
@@ -195,6 +196,29 @@ async def test_a_recurring_send_that_is_due_when_the_person_opts_out_does_not_re
     assert [timer.kind for timer in await talk.storage.scheduled()] == ["stopped"]
     await talk.pass_time(86_400)
     assert talk.linq.calls == []
+
+
+async def test_a_recurring_send_that_has_stopped_is_not_moved_and_starts_again_if_its_rhythm_can_be_read(
+    talk: Talk,
+) -> None:
+    made: list[Scheduled] = []
+    bot = talk.deploy()
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        made.append(await ctx.send_later("Hourly.", every="hour", timezone="UTC"))
+
+    bot.on_message("later", attempts=1)(does(lambda ctx: ctx.reschedule(made[0], after_s=60)))
+
+    await talk.say("remind me", "STOP")
+    (stopped,) = await talk.storage.scheduled()
+    unreadable = replace(stopped, id="unreadable", payload=stopped.payload.replace(b'"hour"', b'"blue moon"'))
+    await talk.storage.schedule(unreadable)
+    assert "sent or cancelled" in await talk.error_of("later")
+    await talk.say("START")
+    kinds = {timer.id: timer.kind for timer in await talk.storage.scheduled()}
+    assert kinds == {made[0].id: "repeat", "unreadable": "stopped"}
+    assert len(await talk.storage.dead_letters()) == 1
 
 
 async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(talk: Talk) -> None:
