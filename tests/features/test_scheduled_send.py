@@ -12,8 +12,10 @@ import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW
 from one_handler import does
+from simulated_crash import crash
 
 from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken
+from linqbot.client.call import Call
 from linqbot.features.later import due_at
 from linqbot.options import GRACE_S
 from linqbot.parse.recurrences import recurrence
@@ -51,22 +53,27 @@ async def test_all_sends_of_a_chat_are_listed_however_many_there_are(talk: Talk)
     assert counts == [0, 130]
 
 
-async def test_scheduled_sends_of_a_zero_retention_line_are_not_kept_with_any_history_setting(talk: Talk) -> None:
+@pytest.mark.parametrize("zero_retention", [True, False])
+async def test_a_history_has_the_scheduled_sends_of_all_lines_but_those_with_zero_retention(
+    talk: Talk, *, zero_retention: bool
+) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("marker now")
-        await ctx.send_later("marker later", after_s=20)
+        await ctx.reply("At once.")
+        await ctx.send_later("In a moment.", after_s=20)
 
     talk.deploy(remind)
     talk.path = talk.path.with_name("history.db")
     async with SQLiteStorage(talk.path, clock=talk.clock, keep_days=9) as talk.storage:
-        await talk.say("marker", zero_retention=True)
+        await talk.say("Hello.", zero_retention=zero_retention)
         await talk.pass_time(21)
-    assert talk.said == ["marker now", "marker later"]
+    assert talk.said == ["At once.", "In a moment."]
     with sqlite3.connect(talk.path) as db:
         kept = b"".join(b"".join(map(bytes, row)) for row in db.execute("SELECT body FROM done"))
         said = b"".join(bytes(call) for (call,) in db.execute("SELECT call FROM journal"))
     db.close()
-    assert (b"marker" in kept, b"marker" in said) == (False, False)
+    texts = (b"Hello.", b"At once.", b"In a moment.")
+    found = [each for each in texts if each in kept], [each for each in texts if each in said]
+    assert found == (([], []) if zero_retention else ([texts[0], texts[2]], [texts[1], texts[2]]))
 
 
 async def test_a_cancellation_holds_even_if_the_handler_fails(talk: Talk) -> None:
@@ -102,6 +109,22 @@ async def test_after_a_downtime_a_scheduled_send_is_sent_once_or_dead_lettered(
     assert talk.said == said
     problem = "A message of send_later was due 7200 s ago"
     assert [letter.error[: len(problem)] for letter in await talk.storage.dead_letters()] == [problem] * (not said)
+
+
+async def test_a_send_of_which_a_crash_left_a_part_unsent_goes_on_however_long_the_downtime_was(talk: Talk) -> None:
+    async def crash_before_the_second(call: Call) -> None:
+        if talk.linq.calls:
+            await crash()
+
+    await talk.to(does(lambda ctx: ctx.send_later("one", "two", after_s=60, grace_s=0)), "hello")
+    talk.linq.before = crash_before_the_second
+    assert await talk.crashable.run(talk.pass_time(60))
+    assert talk.said == ["one"]
+    talk.clock.advance(7200)
+    await talk.restart()
+    await talk.run()
+    assert talk.said == ["one", "two"]
+    assert await talk.storage.dead_letters() == []
 
 
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(
