@@ -10,7 +10,18 @@ import pytest
 from answers import answers
 from one_handler import does
 
-from linqbot import Bot, BotError, Broadcast, BroadcastDone, Context, MessageReceived, Refused, hookimpl
+from linqbot import (
+    Bot,
+    BotError,
+    Broadcast,
+    BroadcastDone,
+    Context,
+    LinkPart,
+    MessageReceived,
+    Refused,
+    RuleBroken,
+    hookimpl,
+)
 from linqbot.events import Delivery
 from linqbot.features.broadcasts import broadcast_send, give_up_person, people_of
 from linqbot.linq.events.parse import EventNotUnderstood
@@ -200,12 +211,14 @@ async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pyte
         (july(per_minute=float("nan")), "per_minute=nan"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, name="july"), "needs content"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),  # type: ignore[arg-type]
+        (lambda ctx: ctx.bot.broadcast(PEOPLE, LinkPart(value="no address"), name="july"), "must be an http"),
+        (lambda ctx: ctx.bot.broadcast(PEOPLE, TEXT, LinkPart(value="here"), name="july"), "must be an http"),
     ]
 
     async def attempt(ctx: Context) -> None:
         for act, text in rows:
             with subtests.test(text=text):
-                with pytest.raises(BotError, match=text):
+                with pytest.raises((BotError, RuleBroken), match=text):
                     await act(ctx)
                 assert await ctx.bot.find_broadcast("july") is None
 
