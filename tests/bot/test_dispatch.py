@@ -11,11 +11,23 @@ from direct_dispatch import handled
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, Event, LinkPart, LinqApiError, MessageReceived, Router
+from linqbot import (
+    Bot,
+    BotError,
+    BroadcastDone,
+    Context,
+    Event,
+    LinkPart,
+    LinqApiError,
+    MessageReceived,
+    Router,
+    ScheduleDue,
+)
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.filters import exact, regex, replies_to_bot
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
+from linqbot.features.posts import post_delivery
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.linq.events.parse import parse
 from linqbot.testing import HandlerFailed, talking
@@ -177,6 +189,24 @@ async def test_the_receipts_of_the_bots_messages_reach_it_whomever_it_allows() -
     sample = Path(__file__).parent.parent / "data" / "events" / "message.delivered.json"
     await handled(bot, parse(delivery(sample.read_bytes())))
     assert seen == ["message.delivered"]
+
+
+async def test_events_that_no_person_causes_reach_their_handlers_whomever_the_bot_allows() -> None:
+    bot, seen = Bot(allow=lambda event: event.actor == PERSON), list[str]()
+
+    async def note(event: Event, ctx: Context) -> None:
+        seen.append(event.type)
+
+    bot.every("hour", timezone="UTC", name="report")(note)
+    bot.on_broadcast_done(note)
+    bot.on_post("paid")(note)
+    at = datetime.fromtimestamp(NOW, UTC)
+    said = {"event_id": "1", "created_at": at}
+    due = ScheduleDue(event_type="linqbot.schedule", name="report", due=at, **said)
+    done = BroadcastDone(event_type="linqbot.broadcast_done", name="july", began_at=at, **said)
+    post = parse(post_delivery("paid", {}, NOW, post_id="7"))
+    await handled(bot, due, done, post)
+    assert seen == ["linqbot.schedule", "linqbot.broadcast_done", "linqbot.post"]
 
 
 @pytest.mark.parametrize(
