@@ -66,7 +66,8 @@ FITS: list[tuple[Filter[Any], list[MessageReceived], list[MessageReceived]]] = [
     (in_direct, [message()], [GROUP, UNKNOWN]),
     (from_handle(PERSON), [message()], [ANN]),
     (from_handle("Ann@Example.com"), [ANN], [message()]),
-    (to_line("+12052535597"), [message()], []),
+    (to_line("+12052535597"), [message()], [message().model_copy(update={"line": None})]),
+    (to_line("+12025550100", "+12025550101"), [], [message()]),
     (has_media, [PICTURE], [LINK, message()]),
     (has_link, [LINK], [PICTURE, message()]),
     (mentions_bot, [TO_ME], [GROUP]),
@@ -153,6 +154,7 @@ def test_a_filter_for_other_events_is_refused_when_the_handler_is_registered(
 def test_a_filter_fits_every_event_that_has_what_it_looks_at() -> None:
     bot = Bot()
     bot.on(Event, in_group, from_handle("+14155550142"))
+    bot.on(ReactionAdded, in_direct, to_line("+12052535597"))
     bot.on(MessageReceived, in_group & has_media, replies_to_bot | contains("x"))
     bot.on(MessageEdited, contains("x") & in_direct)
     bot.on(MessageSent, has_media, contains("x"))  # type: ignore[arg-type]
