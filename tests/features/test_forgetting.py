@@ -44,11 +44,14 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(WORDS)
 
 
-@pytest.mark.parametrize(("handler", "table"), [(remind, "timer"), (answer, "journal")])
+@pytest.mark.parametrize(
+    ("handler", "later_s", "table"), [(remind, 0, "timer"), (remind, 50, "journal"), (answer, 0, "journal")]
+)
 async def test_a_direct_chat_is_found_by_what_is_left_after_its_deliveries_are_gone(
-    talk: Talk, handler: Any, table: str
+    talk: Talk, handler: Any, later_s: float, table: str
 ) -> None:
     await talk.to(handler, WORDS)
+    await talk.pass_time(later_s)
     assert on_disk(talk, CHAT) == [CHAT]
     forgotten = await talk.storage.forget(PERSON)
     assert (forgotten.rows[table], forgotten.chats) == (1, (CHAT,))
