@@ -227,6 +227,23 @@ async def test_a_value_that_could_not_be_read_again_is_not_stored(
         state.close()
 
 
+async def test_a_handler_that_leaves_such_a_value_fails_and_an_error_handler_may_take_the_error() -> None:
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        guest = await ctx.state.person(Guest)
+        guest.name, guest.visits = "Ann", "many"  # type: ignore[assignment]
+
+    bot = bot_of(greet)
+
+    @bot.on_error(BotError)
+    async def sorry(error: BotError, event: Event, ctx: Context) -> None:
+        await ctx.reply(str(error))
+
+    async with talking(bot) as phone:
+        (said,) = await answers(phone, "hi")
+        assert "visits: Input should be a valid integer" in said
+        assert await phone.state(Guest) == Guest()
+
+
 async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
     state = TurnState(message(), storage)
     state.close()
