@@ -115,6 +115,21 @@ async def test_due_times_that_pass_while_the_handler_runs_become_one(talk: Talk)
     assert notes.events[2:] == ["Mon 09:20"]
 
 
+async def test_a_schedule_is_not_due_again_before_a_handler_that_failed_has_succeeded(talk: Talk) -> None:
+    notes = Notes()
+
+    async def handle(event: ScheduleDue, ctx: Context) -> None:
+        await notes.take(event, ctx)
+        if len(notes.events) == 1:
+            raise ValueError
+
+    await start(talk, bot_with("hour", handle))
+    await talk.pass_time(3600)
+    assert await talk.storage.next_timer() is None
+    await talk.pass_time(3600)
+    assert notes.events == ["Mon 10:00", "Mon 10:00", "Mon 11:00"]
+
+
 async def test_a_schedule_that_left_the_code_leaves_no_timer(talk: Talk) -> None:
     notes = Notes()
     await start(talk, bot_with("hour", notes.take))
