@@ -14,7 +14,7 @@ from fakes import CHAT, NOW
 from one_handler import does
 from simulated_crash import crash
 
-from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken
+from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, Scheduled
 from linqbot.client.call import Call
 from linqbot.features.later import due_at
 from linqbot.options import GRACE_S
@@ -25,8 +25,10 @@ from linqbot.testing import talking
 
 async def test_a_send_goes_out_when_it_is_due_and_not_before(talk: Talk) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("two", after_s=20)
+        two = await ctx.send_later("two", after_s=5)
         await ctx.send_later("one", "and a half", at=datetime.fromtimestamp(NOW + 10, UTC))
+        assert (await ctx.reschedule(two, after_s=20)).id == two.id
+        assert await ctx.cancel(await ctx.send_later("three", after_s=30))
         due = [datetime.fromtimestamp(NOW + s, UTC) for s in (10, 20)]
         assert [entry.due for entry in await ctx.scheduled()] == due
 
@@ -125,6 +127,40 @@ async def test_a_send_of_which_a_crash_left_a_part_unsent_goes_on_however_long_t
     await talk.run()
     assert talk.said == ["one", "two"]
     assert await talk.storage.dead_letters() == []
+
+
+async def test_a_due_send_whose_first_message_was_deleted_before_its_answer_came_goes_on_with_the_next(
+    talk: Talk,
+) -> None:
+    async def crash_without_an_answer(call: Call) -> None:
+        talk.linq.calls.append(call)
+        await crash()
+
+    await talk.to(does(lambda ctx: ctx.send_later("one", "two", after_s=60)), "hello")
+    talk.linq.before = crash_without_an_answer
+    assert await talk.crashable.run(talk.pass_time(60))
+    await talk.restart()
+    talk.linq.will_answer("chats.messages.send", LinqApiError("deleted", status=404, code=2002))
+    await talk.run()
+    assert talk.said == ["one", "two"]
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_what_a_new_release_does_in_a_part_that_is_over_schedules_and_cancels_nothing(talk: Talk) -> None:
+    made: list[Scheduled] = []
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if not made:
+            made.append(await ctx.send_later("first", after_s=60))
+        else:
+            assert not await ctx.cancel(made[0])
+            await ctx.send_later("first", after_s=60)
+            await ctx.send_later("second", after_s=60)
+        await ctx.reply(str(await ctx.ask("Why?")))
+
+    await talk.to(ask, "hello", "because")
+    await talk.pass_time(60)
+    assert talk.said == ["Why?", "because", "first"]
 
 
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(
