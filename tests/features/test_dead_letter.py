@@ -127,10 +127,11 @@ async def test_people_whom_the_bot_ignores_hear_nothing(talk: Talk, failures: li
     assert talk.said == []
 
 
-async def test_a_line_that_keeps_nothing_marks_the_notice() -> None:
+async def test_a_line_that_keeps_nothing_marks_the_notices_of_a_dead_letter_and_of_an_outage() -> None:
     for zero_retention in (True, False):
         lease = Lease(delivery(text_body("soup", zero_retention=zero_retention)), 1)
         assert notices.dead_letter_timer(lease, DeadLetter("why"), NOW).is_off_the_record == zero_retention
+        assert notices.outage_begun(lease.delivery, None, NOW).is_off_the_record == zero_retention
 
 
 async def test_a_waiting_apology_is_no_scheduled_send_of_the_chat_and_is_forgotten_with_the_person(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from answers import answers
 from asking_talk import Talk
-from fakes import PERSON, text_body
+from fakes import NOW, PERSON, delivery, text_body
 from one_handler import says
+from simulated_crash import crash
 
-from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived
+from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived, Refused, hookimpl
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.events import TypingEvent
+from linqbot.features.notices import leaves_waiting
+from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.testing import Phone, killed_between_calls, talking
 
 MOMENT = "One moment, please."
+STATUS = "https://status.example"
 SECRET = "the password of the database is swordfish"
 
 
@@ -149,9 +155,46 @@ async def test_a_crash_at_any_point_says_it_once_and_loses_no_answer(gives_up: b
         assert [message for message in phone.messages if message.from_bot] == [MOMENT, *answers]
 
 
-async def crashed(talk: Talk, sender: str = PERSON) -> None:
+def test_a_person_waits_if_the_turn_of_the_message_ends_later_or_never() -> None:
+    soup = Lease(delivery(text_body("soup")), 1)
+    note = Lease(replace(soup.delivery, type="reaction.added"), 1)
+    rows: list[tuple[Lease, Outcome, float, bool]] = [
+        (soup, DeadLetter("why"), NOW, True),
+        (soup, Defer(NOW + 30, "away"), NOW, True),
+        (soup, Defer(NOW + 1, "a moment"), NOW, False),
+        (soup, Defer(NOW + 61, "a moment, for the second minute"), NOW + 60, True),
+        (soup, Defer(NOW + 60, "at once, after a long run"), NOW + 60, False),
+        (soup, Retry(NOW + 30, "why"), NOW, False),
+        (soup, Ack(), NOW, False),
+        (note, DeadLetter("why"), NOW, False),
+    ]
+    assert [row for row in rows if leaves_waiting(*row[:3]) != row[3]] == []
+
+
+async def test_an_apology_does_not_end_the_outage_in_which_it_is_said() -> None:
+    kitchen = Kitchen()
+    bot = troubled(kitchen)
+
+    @bot.on_dead_letter
+    async def apologise(failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Sorry.")
+
+    async with talking(bot) as phone:
+        kitchen.error = away()
+        assert await answers(phone, "soup") == [MOMENT]
+        kitchen.error = OSError(SECRET)
+        await fail(phone)
+        await fail(phone)
+        assert await phone.replies() == ["Sorry."]
+        kitchen.error = away()
+        assert await answers(phone, "trout") == []
+        kitchen.error = None
+        await phone.advance(60)
+
+
+async def crashed(talk: Talk, sender: str = PERSON, **changes: Any) -> None:
     """Let a message crash the process too often."""
-    await talk.put(text_body("soup", sender=sender))
+    await talk.put(text_body("soup", sender=sender, **changes))
     (lease,) = await talk.storage.take(1, lease_s=1000)
     await talk.turns().run(replace(lease, crashes=5))
 
@@ -181,6 +224,54 @@ async def test_an_outage_that_is_over_or_that_the_new_release_has_no_text_for_is
     await talk.turns().run(notice)
     assert talk.said == ["Hello!"] * is_over
     assert len(await talk.storage.dead_letters()) == 1
+
+
+async def test_the_notice_and_what_it_says_in_a_group_belong_to_the_person_who_wrote(talk: Talk) -> None:
+    talk.bot = troubled(Kitchen(), groups="all")
+    await crashed(talk, is_group=True)
+    assert (await talk.storage.export(PERSON)).counts["timer"] == 1
+    await talk.run()
+    assert (talk.said, (await talk.storage.export(PERSON)).counts["journal"]) == ([MOMENT], 1)
+
+
+class Refusing:
+    """A plugin that refuses all sends."""
+
+    name = "policy"
+
+    @hookimpl
+    def register_outbound(self) -> Any:
+        return [lambda run: partial(self.run, run)]
+
+    async def run(self, run: Run, call: Call) -> ApiResponse:
+        if call.name == "chats.messages.send":
+            raise Refused("not now")
+        return await run(call)
+
+
+async def test_a_notice_that_a_plugin_refuses_is_dropped() -> None:
+    kitchen = Kitchen()
+    async with talking(troubled(kitchen, plugins=[Refusing()])) as phone:
+        kitchen.error = away()
+        assert await answers(phone, "soup") == []
+        assert await phone.dead_letters() == []
+        assert await phone.waiting() == 1
+
+
+async def test_a_notice_goes_on_after_a_message_that_was_deleted_before_its_answer_came(talk: Talk) -> None:
+    async def crash_without_an_answer(call: Call) -> None:
+        talk.linq.calls.append(call)
+        await crash()
+
+    talk.bot = troubled(Kitchen(), on_trouble=f"{MOMENT}\n\n{STATUS}")
+    await crashed(talk)
+    talk.linq.before = crash_without_an_answer
+    assert await talk.crashable.run(talk.run())
+    await talk.restart()
+    talk.linq.will_answer("chats.messages.send", LinqApiError("deleted", status=404, code=2002))
+    await talk.run()
+    assert talk.said == [MOMENT, STATUS]
+    assert await talk.storage.depth() == 0
 
 
 async def test_an_outage_that_linq_does_not_take_now_is_mentioned_later(talk: Talk) -> None:
