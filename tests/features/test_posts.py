@@ -6,9 +6,12 @@ from functools import partial
 
 import pytest
 from answers import answers
+from asking_talk import Talk
+from fakes import CHAT
 from pydantic import BaseModel
 
 from linqbot import Bot, BotError, Context, MessageReceived, Posted, Running
+from linqbot.features.posts import post_delivery
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ANN = "+14155550142"
@@ -66,8 +69,8 @@ class Shop:
 async def test_a_post_to_a_person_finds_the_direct_chat_also_after_an_outage_of_linq() -> None:
     owner = Shop()
     async with talking(owner.bot, handle=ANN) as phone:
-        await phone.group("+14155550143").text("hi all")
         await phone.text("hi")
+        await phone.group("+14155550143").text("hi all")
         phone.fail_next("chats.list_chats", status=503, times=10)
         assert await owner.post("order.paid", "7", person=ANN)
         assert not await owner.post("order.paid", "7", person=ANN)
@@ -103,6 +106,15 @@ async def test_a_post_that_nothing_handles_or_that_does_not_fit_is_kept_as_a_dea
         assert "number missing or wrong" in unfit.error
         assert "many" not in unfit.error
         await phone.errors()
+
+
+async def test_a_post_whose_handler_is_in_another_release_waits_for_a_process_that_has_it(talk: Talk) -> None:
+    talk.shared_since = talk.clock.now()
+    await talk.storage.put(post_delivery("order.paid", {}, talk.clock.now(), post_id="7", chat=CHAT))
+    await talk.run()
+    talk.bot = shop()
+    await talk.pass_time(1)
+    assert talk.said == ["order.paid: 7"]
 
 
 async def test_a_post_does_not_wait_for_a_question_and_answers_none() -> None:
