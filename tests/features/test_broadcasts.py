@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from answers import answers
+from asking_talk import Talk
 from one_handler import does
 
 from linqbot import (
@@ -20,8 +22,11 @@ from linqbot import (
     MessageReceived,
     Refused,
     RuleBroken,
+    Running,
     hookimpl,
 )
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.errors import CallSkipped
 from linqbot.events import Delivery
 from linqbot.features.broadcasts import broadcast_send, give_up_person, people_of
 from linqbot.linq.events.parse import EventNotUnderstood
@@ -249,6 +254,81 @@ async def test_a_handler_that_asks_goes_on_with_the_broadcast_that_it_has_begun(
         await phone.quiet()
         assert sending.results == [("july", "yes")]
         assert got(phone) == [1] * 6
+
+
+async def test_a_broadcast_that_a_new_release_begins_in_a_part_that_is_over_is_skipped() -> None:
+    runs: list[Context] = []
+
+    async def act(ctx: Context) -> Any:
+        runs.append(ctx)
+        if len(runs) == 2:
+            with pytest.raises(CallSkipped):
+                await july()(ctx)
+        await ctx.ask("Shall I?")
+        return await ctx.bot.find_broadcast("july")
+
+    sending = Sending(act)
+    async with talking(sending.bot) as phone:
+        await answers(phone, "go", "no")
+        assert (len(runs), sending.results) == (2, [None])
+
+
+async def test_no_text_is_kept_of_a_broadcast_that_a_line_with_zero_retention_begins(talk: Talk) -> None:
+    for zero_retention in (True, False):
+        talk.deploy(does(july(PEOPLE[:1], name=f"july-{zero_retention}")))
+        await talk.say("go", zero_retention=zero_retention)
+        await talk.storage.advance_broadcasts(talk.clock.now())
+        (lease,) = await talk.storage.take(1, lease_s=60)
+        assert lease.delivery.is_off_the_record == zero_retention
+        await talk.storage.finish(lease, Commit(Ack()))
+        talk.clock.advance(60)
+
+
+async def test_all_messages_of_a_broadcast_belong_to_the_person_who_got_them() -> None:
+    sending, stored = (
+        Sending(lambda ctx: ctx.bot.broadcast(PEOPLE[:1], TEXT, "https://x.test", name="july")),
+        list[Any](),
+    )
+
+    @sending.bot.on_start
+    async def started(running: Running) -> None:
+        stored.append(running.storage)
+
+    async with talking(sending.bot) as phone:
+        await answers(phone, "go")
+        await phone.advance(60)
+        assert len(phone.person(PEOPLE[0]).messages) == 2
+        assert (await stored[0].export(PEOPLE[0])).counts["journal"] == 2
+
+
+class Refusing:
+    """A plugin that refuses to open a chat with the first person."""
+
+    name = "policy"
+
+    @hookimpl
+    def register_outbound(self) -> Any:
+        return [lambda run: partial(self.run, run)]
+
+    async def run(self, run: Run, call: Call) -> ApiResponse:
+        if call.name == "chats.create" and (call.body or {})["to"] == PEOPLE[:1]:
+            raise Refused("not this person")
+        return await run(call)
+
+
+async def test_a_person_whom_a_plugin_refuses_is_an_outcome_and_stops_nothing() -> None:
+    sending = Sending(july(PEOPLE[:2]), plugins=[Refusing()])
+    reasons: list[str | None] = []
+
+    @sending.bot.on_message("report")
+    async def report(message: MessageReceived, ctx: Context) -> None:
+        reasons.extend([one.reason async for one in ctx.bot.recipients("july", "refused")])
+
+    async with talking(sending.bot) as phone:
+        await phone.text("go")
+        await phone.advance(60)
+        await answers(phone, "report")
+        assert (got(phone, PEOPLE[:2]), reasons) == ([0, 1], ["policy: not this person"])
 
 
 async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
