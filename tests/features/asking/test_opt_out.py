@@ -14,7 +14,7 @@ from one_handler import does
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
-from linqbot import AskCancelled, Bot, Context, Event, MessageReceived, Scheduled
+from linqbot import AskCancelled, Bot, Context, Event, Failure, MessageReceived, Scheduled
 from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.parts import opts_out
@@ -219,6 +219,25 @@ async def test_a_recurring_send_that_has_stopped_is_not_moved_and_starts_again_i
     kinds = {timer.id: timer.kind for timer in await talk.storage.scheduled()}
     assert kinds == {made[0].id: "repeat", "unreadable": "stopped"}
     assert len(await talk.storage.dead_letters()) == 1
+
+
+async def test_the_notice_that_it_was_given_up_is_no_second_opt_out(talk: Talk) -> None:
+    async def fails(message: MessageReceived, ctx: Context) -> None:
+        raise ValueError
+
+    bot = talk.deploy(does(lambda ctx: ctx.send_later("Later.", after_s=60)))
+    bot.on_opt_out(fails)
+
+    @bot.on_dead_letter
+    async def sorry(failure: Failure, message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("We have noted it.")
+
+    talk.attempts = 1
+    for text in ("STOP", "back again"):
+        await talk.put(text_body(text))
+    await talk.run()
+    await talk.pass_time(60)
+    assert talk.said == ["We have noted it.", "Later."]
 
 
 async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(talk: Talk) -> None:
