@@ -310,6 +310,96 @@ async def test_a_turn_whose_end_cannot_be_stored_runs_again_soon(kind: type[Memo
     assert handled == ["hi", "hi"]
 
 
+class UnwritableCalls(MemoryStorage):
+    """A storage that cannot store what a call has done."""
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        if commit.entries:
+            raise StorageError("The storage failed in an unforeseen way.")
+        await super().finish(lease, commit)
+
+
+async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once_and_its_record_says_why() -> None:
+    bot = Bot(read=False, typing=False)
+    handled: list[str] = []
+
+    @bot.on_message
+    async def reply(message: MessageReceived, ctx: Context) -> None:
+        handled.append(message.text)
+        await ctx.reply("hello")
+
+    async with working(bot, kind=UnwritableCalls) as (storage, _, _):
+        await storage.put(delivery(text_body("hi")))
+        await until(storage)
+        (letter,) = await storage.dead_letters()
+        assert letter.error.startswith("Its outcome could not be stored")
+        (kept,) = await storage.outcomes_of([letter.delivery.id])
+        assert kept.why == "StorageError"
+    assert handled == ["hi"]
+
+
+class NeverWritable(MemoryStorage):
+    """A storage that stores no end of a turn until it is back."""
+
+    is_back = False
+    tries = 0
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        self.tries += 1
+        if not self.is_back and self.tries < 20:
+            raise StorageError("The storage failed in an unforeseen way.")
+        await super().finish(lease, commit)
+
+
+async def test_between_two_tries_to_store_no_more_than_an_outcome_there_is_a_pause() -> None:
+    bot = Bot(read=False, typing=False)
+    noting(bot)
+    async with working(bot, kind=NeverWritable) as (storage, clock, _):
+        assert isinstance(storage, NeverWritable)
+        await storage.put(delivery(text_body("hi")))
+        for tries in (3, 4, 5):
+            await settled(50)
+            assert storage.tries == tries
+            clock.advance(1)
+        storage.is_back = True
+        clock.advance(1)
+        assert (await postponed(storage)).attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [(StorageUnavailable("The database is away."), ["storage.failed"]), (KeyError("a mistake"), ["worker.failed"] * 3)],
+)
+async def test_a_worker_that_cannot_lease_tries_again_after_a_pause_and_logs_an_outage_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, logged: list[str]
+) -> None:
+    bot = Bot(read=False, typing=False)
+    handled = noting(bot)
+    fails = [error] * 3
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    class Failing(MemoryStorage):
+        async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+            if fails:
+                raise fails.pop()
+            return await super().take(limit, lease_s=lease_s)
+
+    async def pause(seconds: float) -> None:
+        if seconds:
+            pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    with capture_logs() as logs:
+        async with working(bot, kind=Failing) as (storage, _, _):
+            await storage.put(delivery(text_body("hi")))
+            await until(storage)
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == logged
+    assert pauses == [1.0] * 3
+    assert handled == ["hi"]
+
+
 async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> None:
     clock = MovableClock(NOW, frozen=True)
     alarm = AlarmClock(clock)
