@@ -72,6 +72,12 @@ async def test_a_vote_does_not_run_the_handler(talk: Talk) -> None:
     assert runs == ["lunch", "lunch"]
 
 
+async def test_a_person_may_choose_several_options_and_each_counts_once(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await talk.receive(poll_vote("t", BOB), poll_vote("p", BOB), poll_vote("t", BOB), poll_vote("t", PERSON))
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 1}"]
+
+
 async def test_options_that_people_add_count(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
     added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
@@ -136,8 +142,8 @@ async def test_people_whom_the_bot_does_not_allow_do_not_vote(talk: Talk) -> Non
     assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
 
 
-def member(kind: str, person: str) -> bytes:
-    data = {"chat_id": CHAT, "participant": handle(person), "handle": person}
+def member(kind: str, person: str, *, is_me: bool = False) -> bytes:
+    data = {"chat_id": CHAT, "participant": handle(person, is_me=is_me), "handle": person}
     return envelope(f"participant.{kind}", data)
 
 
@@ -159,6 +165,12 @@ async def test_a_person_who_leaves_is_not_waited_for_and_one_who_comes_is(talk: 
     assert seen == [EVE]
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
+
+
+async def test_the_bot_is_not_waited_for_although_it_is_added_to_the_group(talk: Talk) -> None:
+    await begin(talk, PERSON, BOB)
+    await talk.receive(member("added", LINE, is_me=True), poll_vote("t", PERSON), poll_vote("t", BOB))
+    assert talk.said[1:] == ["all voted: Thai {'Thai': 2, 'Pizza': 0}"]
 
 
 async def test_choices_and_ends_that_cannot_be_right_are_refused(talk: Talk, subtests: pytest.Subtests) -> None:
