@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
-from fakes import NOW, text_body
+from fakes import CHAT, NOW, PERSON, envelope, handle, text_body
 from one_handler import says
 from structlog.testing import capture_logs
 
 from linqbot import AskCancelled, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
-from linqbot.features.asking.admission import log_unresumable
+from linqbot.events import Delivery
+from linqbot.features.asking.admission import after_timeouts, log_unresumable
 
 _versions = itertools.count()
 
@@ -241,6 +242,33 @@ async def test_a_question_that_cannot_be_read_is_abandoned_and_the_message_is_an
     await talk.pass_time(86_400)
     assert await talk.storage.dead_letters() == []
     assert talk.open_questions() == []
+
+
+async def test_a_question_that_has_timed_out_and_cannot_be_read_costs_no_message(talk: Talk) -> None:
+    await talk.to(form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=60))"), "hi")
+    await talk.pass_time(60)
+    store_question(talk, "{}")
+    await talk.say("Ada")
+    assert (talk.said, talk.open_questions()) == (["Name?", "Name?"], ["waiting"])
+    assert await talk.storage.dead_letters() == []
+
+
+async def test_a_person_who_comes_while_a_vote_cannot_be_read_makes_no_dead_letter(talk: Talk) -> None:
+    talk.deploy(form("await ctx.vote(['Thai', 'Pizza'], 'Lunch?', until=2)"), groups="all")
+    await talk.say("lunch", is_group=True, service="SMS")
+    store_question(talk, "{}")
+    await talk.receive(envelope("participant.added", {"chat_id": CHAT, "participant": handle(PERSON)}))
+    assert (talk.open_questions(), await talk.storage.dead_letters()) == ([], [])
+
+
+async def test_a_message_after_the_timeout_of_a_question_that_cannot_be_read_is_handled_at_once(talk: Talk) -> None:
+    await talk.to(form("await ctx.reply('Hello ' + await ctx.ask('Name?', timeout_s=60))"), "hi")
+    store_question(talk, "{}")
+    talk.clock.advance(100)
+    late = text_body("Ada", sent_at="2026-11-05T17:35:00.000Z")
+    await talk.storage.put(Delivery.from_webhook(late, webhook_id="w", received_at=talk.clock.now()))
+    (lease,) = await talk.storage.take(1, lease_s=1000)
+    assert await after_timeouts(lease, talk.storage, talk.clock) is lease
 
 
 # The operator
