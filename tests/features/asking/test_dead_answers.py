@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import PERSON
+from fakes import CHAT, LINE, PERSON, envelope, handle
 from pydantic import BaseModel
 
 from linqbot import AskTimeout, Context, MessageReceived
@@ -69,6 +69,16 @@ async def test_a_retry_waits_for_the_end_of_a_newer_question(talk: Talk) -> None
         "old: town?",
         "old: Ada of London.",
     ]
+
+
+async def test_an_answer_that_failed_may_be_retried_although_the_bot_was_removed_from_the_group(talk: Talk) -> None:
+    shop = Shop(talk)
+    await talk.say("old", "Ada")
+    removed = {"chat_id": CHAT, "participant": handle(LINE, is_me=True), "handle": LINE}
+    await talk.receive(envelope("participant.removed", removed))
+    shop.is_broken = False
+    await retry(talk)
+    assert talk.said == ["old: name?", "old: town?"]
 
 
 @pytest.mark.parametrize("how", ["retry", "replay"])

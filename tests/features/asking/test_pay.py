@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, envelope, payment_request, text_body
+from fakes import CHAT, LINE, envelope, handle, payment_request, text_body
 from one_handler import does
 from simulated_crash import crash
 
@@ -146,6 +146,16 @@ async def test_several_payments_and_a_question_may_be_open_at_once(talk: Talk) -
     await talk.say("Ada")
     await end(talk, "declined", tea)
     assert talk.said == ["Your name?", "cake: True", "Hello Ada.", "tea: False"]
+
+
+async def test_a_payment_is_waited_for_although_the_bot_was_removed_from_the_group(talk: Talk) -> None:
+    talk.deploy(soup, groups="all")
+    await talk.say("soup", is_group=True)
+    removed = {"chat_id": CHAT, "participant": handle(LINE, is_me=True), "handle": LINE}
+    await talk.receive(envelope("participant.removed", removed))
+    assert talk.open_questions() == ["waiting"]
+    await end(talk, "succeeded")
+    assert talk.said[-1] == "Thanks for 1250 usd."
 
 
 async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) -> None:
