@@ -155,6 +155,18 @@ async def test_a_photo_answers_a_question_for_a_file(talk: Talk) -> None:
     assert talk.said == ["A photo, please.", "Please answer with a photo or a file.", "cat.jpg"]
 
 
+async def test_words_are_no_contact_card(talk: Talk) -> None:
+    await talk.to(asking("Your card?", kind=ContactCardReceived), "hi", "here")
+    assert talk.open_questions() == ["waiting"]
+    assert [said for said in talk.said if "contact" in said.casefold()] == talk.said[1:] != []
+
+
+async def test_a_reply_to_a_message_that_is_not_on_record_answers(talk: Talk) -> None:
+    await talk.to(asking("Your name?"), "hi")
+    await talk.say("Ada", reply_to={"message_id": "20000000-0000-4000-8000-000000000001", "part_index": 0})
+    assert talk.said == ["Your name?", "Ada"]
+
+
 async def test_a_contact_card_answers_no_question_for_words(talk: Talk) -> None:
     await talk.to(asking("Your name?"), "hi")
     await talk.receive(envelope("contact_card.received", {"sender_handle": PERSON, "owner_handle": LINE}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope
+from fakes import CHAT, LINE, PERSON, envelope, tapback
 
 from linqbot import AskCancelled, AskTimeout, Context, LinqApiError, MessageReceived
 from linqbot.client.call import ApiResponse
@@ -84,6 +84,13 @@ async def test_a_person_who_shares_already_is_not_asked(talk: Talk) -> None:
     assert talk.said == ["You are at 48.85 2.35."]
     assert talk.open_questions() == []
     assert await talk.storage.scheduled() == []
+
+
+async def test_what_else_a_person_does_does_not_end_the_wait(talk: Talk) -> None:
+    await talk.to(near, "near")
+    locates(talk, at(48.85, 2.35))
+    await talk.receive(tapback("like", "sent-1"))
+    assert (talk.said, talk.open_questions()) == (["Where are you?"], ["waiting"])
 
 
 @pytest.mark.parametrize("changes", [{"chat": None}, {"by": "ada@example.com"}])
