@@ -114,6 +114,17 @@ async def test_after_a_deferred_call_no_further_call_is_made_so_the_order_stays(
     assert talk.linq.said() == ["a", "b"]
 
 
+async def test_a_read_that_fails_in_a_task_which_is_never_awaited_fails_the_handler(talk: Talk) -> None:
+    async def look(ctx: Context) -> None:
+        await asyncio.wait([asyncio.create_task(ctx.client.chats.retrieve(CHAT))])
+
+    talk.linq.will_answer("chats.retrieve", REFUSED)
+    runs(talk, look)
+    await talk.say("hello")
+    (waiting,) = await talk.storage.waiting()
+    assert (waiting.state, waiting.attempts) == ("retrying", 1)
+
+
 @pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
 async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
     talk: Talk, handler: Callable[..., Any]

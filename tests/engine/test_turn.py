@@ -517,6 +517,7 @@ async def test_a_repeated_key_whose_message_is_gone_counts_as_sent(harness: Harn
     await harness.run_and_crash(three, at_a_call=True)
     harness.linq.will_answer("chats.messages.send", LinqApiError("gone", status=404, code=2002))
     await harness.run(three)
+    assert {entry.status for entry in await harness.storage.entries(harness.arrived.id)} == {"accepted"}
     assert await harness.storage.depth() == 0
     assert await harness.storage.dead_letters() == []
 
