@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from simulated_crash import Life, begun, crash
 from structlog.testing import capture_logs
 
-from linqbot import Context, MessageReceived
+from linqbot import Context, LinqApiError, MessageReceived
+from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
@@ -86,6 +87,47 @@ async def test_a_conflict_runs_the_turn_again_at_once_and_sends_nothing_twice(st
     assert (await total(storage)).count == 11
     assert linq.said() == ["counted"]
     assert await storage.depth() == 0
+
+
+async def test_a_value_that_is_changed_before_a_refused_call_is_made_again_is_stored_before_it() -> None:
+    clock = MovableClock(NOW, frozen=True)
+    storage = MemoryStorage(clock=clock)
+    linq, runs, stored = Linq(), 0, list[int]()
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            (await ctx.state.bot(Total)).count += 1
+        await ctx.reply("counted")
+
+    async def look(_: Call) -> None:
+        stored.append((await total(storage)).count)
+
+    linq.before = look
+    linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2005))
+    await storage.put(delivery(text_body()))
+    running = turns(storage, linq, count, clock)
+    await running.run(await take(storage))
+    clock.advance(10)
+    await running.run(await take(storage))
+    assert stored == [0, 1]
+
+
+async def test_a_value_that_was_stored_with_a_call_and_then_changed_by_another_turn_makes_a_dead_letter(
+    storage: Storage,
+) -> None:
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.bot(Total)
+        value.count += 1
+        await ctx.reply("counted")
+        await storage.write_state([StateWrite("bot", "Total", b'{"count":10}')])
+        value.count += 1
+
+    await storage.put(delivery(text_body()))
+    await turns(storage, Linq(), count).run(await take(storage))
+    (letter,) = await storage.dead_letters()
+    assert "StateChanged" in letter.error
 
 
 async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept(storage: Storage) -> None:
