@@ -187,6 +187,32 @@ async def test_a_tapback_sees_the_messages_up_to_its_time() -> None:
         assert found == ["them: hi\nme: hello"]
 
 
+async def test_on_a_line_with_zero_retention_the_own_messages_of_this_turn_have_their_text() -> None:
+    found: list[str] = []
+
+    async def talk(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("hello")
+        found.append((await ctx.history()).as_text())
+
+    async with talking(bot_of(talk)) as phone:
+        phone.emulator.state.lines[phone.line].zero_retention = True
+        await answers(phone, "hi")
+    assert found == ["them: hi\nme: hello"]
+
+
+async def test_each_message_of_a_burst_is_there_once_in_its_place() -> None:
+    seen = list[History]()
+
+    async def note(message: MessageReceived, ctx: Context) -> None:
+        seen.append(await ctx.history(4))
+        await ctx.reply("Noted.")
+
+    async with talking(bot_of(note, gather_s=2)) as phone:
+        await answers(phone, "hey")
+        await answers(phone, "one", "two", "three")
+    assert seen[-1].as_text() == "me: Noted.\nthem: one\nthem: two\nthem: three"
+
+
 # --- Linq's list in other orders, and answers that were lost -----------------------------------------------------------
 
 
@@ -248,6 +274,14 @@ async def test_a_past_part_does_not_see_what_other_turns_sent_after_it() -> None
     messages = [listed(n, str(n), second=n, is_from_me=n != 2) for n in (5, 4, 3, 2, 1)]
     sent = SentInTurn(ids=frozenset({"m-3"}), is_past=True)
     assert await texts(messages, message("2", id="m-2"), lambda: sent) == ["1", "2"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_the_order_of_linqs_list_does_not_matter(order: int) -> None:
+    # Pairs of the same time: only the list says which of the two came first.
+    messages = [listed(n, str(n), second=n // 2, is_from_me=n == 4) for n in range(6)][::order]
+    # The bot's own messages of earlier turns come before the current one, even if they were sent after it.
+    assert await texts(messages, message("3", id="m-3")) == ["0", "1", "2", "4", "3"]
 
 
 async def test_a_current_message_that_linq_does_not_list_yet_is_there() -> None:
