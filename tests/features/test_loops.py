@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import pytest
+from answers import answers
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from one_handler import bot_of, does, says
 
-from linqbot import Context, MessageReceived
+from linqbot import Context, MessageReceived, media
 from linqbot.features.loops import PAUSE_S, LoopBreaker
 from linqbot.testing import HandlerFailed, talking
 
@@ -372,6 +373,21 @@ def test_bubbles_before_a_pause_are_not_counted() -> None:
     assert messages[0] == messages[1] <= 10
 
 
+def test_a_message_that_is_handled_again_is_the_same_message() -> None:
+    breaker = LoopBreaker()
+    for n in (1, 2, 3, 4, 4, 4, 4):
+        assert not breaker.judge("chat", "go", 1000.0 + n, 1000.0 + n, message_id=f"{n}")
+        breaker.note_reply("chat", "One moment.", 1000.5 + n)
+    assert breaker.judge("chat", "go", 1005.0, 1005.0, message_id="5")
+
+
+def test_chats_do_not_affect_each_other() -> None:
+    breaker = LoopBreaker()
+    for n in range(50):
+        assert not breaker.judge(f"chat {n}", "x", 1000.0 + n, 1000.0 + n)
+        breaker.note_reply(f"chat {n}", "x", 1000.5 + n)
+
+
 def test_a_message_without_a_reply_neither_makes_a_loop_nor_hides_one() -> None:
     breaker = LoopBreaker()
     assert not any(breaker.judge("chat", "So am I.", 1000.0 + n, 1000.0 + n) for n in range(20))
@@ -415,6 +431,18 @@ async def test_every_photo_is_handled_and_the_same_one_is_a_loop() -> None:
         for _ in range(5):
             await phone.media(b"x", "photo.png", text="receipt")
         assert await phone.replies() == ["Saved."] * 3
+
+
+async def test_another_picture_under_the_same_text_is_another_answer() -> None:
+    numbers = itertools.count()
+
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Here it is:", media(f"https://example.com/{next(numbers)}.jpg"))
+
+    async with talking(bot_of(show)) as phone:
+        for _ in range(10):
+            assert await answers(phone, "cat, please") == ["Here it is:"]
+            await phone.advance(2)
 
 
 async def test_a_tapback_is_a_reply_too() -> None:
