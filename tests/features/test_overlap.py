@@ -114,6 +114,47 @@ async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
         assert seen == ["now", "edited: changed", "edited: later"], mode
 
 
+async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() -> None:
+    work, sent = Work(), list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        if not ctx.already_sent:
+            await ctx.reply("Let me look.")
+            await work()
+        await ctx.ask("Which day?")
+        sent.append([*ctx.already_sent])
+
+    async with talking(bot_of(answer, overlap="restart")) as phone:
+        await phone.text("for two")
+        await work.begun.wait()
+        await phone.text("no, three")
+        assert await phone.replies() == ["Let me look.", "Which day?"]
+        await phone.text("Friday")
+        await phone.quiet()
+    assert sent == [["Let me look."]]
+
+
+async def test_a_queued_message_waits_for_the_end_of_the_handler_also_where_another_handler_is_restarted() -> None:
+    bot, work, runs = Bot(), Work(), list[str]()
+    bot.on_message("weather", overlap="restart")(says("sunny"))
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append(message.text)
+        await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        for _ in range(50):  # a handler that is restarted would be by now
+            await asyncio.sleep(0)
+        work.end.set()
+        assert await phone.replies() == ["one", "two"]
+    assert runs == ["one", "two"]
+
+
 async def test_a_message_for_another_handler_interrupts_nothing() -> None:
     bot, work, runs = Bot(), Work(), []
 
