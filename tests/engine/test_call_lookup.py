@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from linqbot.client.call import ApiResponse, Call, prepare
-from linqbot.engine.call_lookup import find
+from linqbot.engine.call_lookup import find, ids_in
 from linqbot.storage.journal import JournalEntry
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -33,3 +33,16 @@ async def test_an_effect_is_not_found_where_linq_lists_nothing(call: Call, answe
 
     entry = JournalEntry("w.1", 0, "0", "key-0", "once", call.to_json(), "attempting", 1.0)
     assert await find(call, entry, run, has_sent) is None
+
+
+def test_the_ids_of_a_send_are_read_from_both_shapes_of_its_answer_and_are_texts() -> None:
+    rows: list[tuple[Any, tuple[str | None, str | None]]] = [
+        ({"chat_id": "c", "message": {"id": "m"}}, ("m", "c")),
+        ({"chat": {"id": "c", "message": {"id": "m"}}}, ("m", "c")),
+        ({"chat_id": 7, "message": {"id": 7}}, (None, None)),
+        ({"chat_id": "", "message": {"id": ""}}, (None, None)),
+        ({"chat": "c", "message": "m"}, (None, None)),
+        (["c", "m"], (None, None)),
+        (None, (None, None)),
+    ]
+    assert [ids_in(ApiResponse(202, data)) for data, _ in rows] == [ids for _, ids in rows]

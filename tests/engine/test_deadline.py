@@ -9,7 +9,7 @@ import pytest
 from timed_loop import TimedLoop
 
 from linqbot.client.alarms import Alarms
-from linqbot.engine.deadline import GRACE_S, Deadline
+from linqbot.engine.deadline import EXTRA_S, GRACE_S, Deadline
 
 
 class Code:
@@ -69,3 +69,17 @@ def test_a_limit_that_comes_before_the_end_replaces_the_first(loop: Any, code: C
         assert code.cancellations == 0
         loop.advance(24.0)
         assert code.cancellations == 1
+
+
+@pytest.mark.parametrize(("limit_s", "ends_at"), [(5.0, 4.0 + EXTRA_S), (100.0, 100.0)])
+def test_an_error_handler_has_half_a_minute_or_what_is_left_of_the_time_if_that_is_more(
+    loop: Any, code: Code, limit_s: float, ends_at: float
+) -> None:
+    deadline = Deadline(limit_s, lambda: None, Alarms())
+    with deadline:
+        loop.advance(4.0)
+    deadline.give_extra_time()
+    with deadline:
+        for at, cancellations in [(5.0, 0), (ends_at - 1, 0), (ends_at, 1)]:
+            loop.advance(at)
+            assert code.cancellations == cancellations
