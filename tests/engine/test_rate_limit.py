@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-from linqbot.client.call import Call
+from typing import Any
+
+import pytest
+
+from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.clock import MovableClock
-from linqbot.engine.rate_limit import SendRateLimit, pair_of
+from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries, pair_of
+from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
 
 
 def send(chat: str = "c1") -> Call:
@@ -51,3 +56,68 @@ def test_calls_that_send_nothing_are_never_held() -> None:
 def test_a_pair_does_not_depend_on_the_order_of_handles() -> None:
     assert pair_of(create("+2", "+3")) == pair_of(create("+3", "+2"))
     assert pair_of(create("+2")) != pair_of(create("+3"))
+
+
+MEMO = Call("chats.send_voicememo", "POST", "/v3/chats/c1/voicememo", "once", {})
+DELETION = prepare("messages.delete", path={"message_id": "m"})
+BUSY = RateLimited("busy", status=429, retry_after_s=7)
+AWAY = LinqUnavailable("no answer")
+UNSENT = LinqUnavailable("no connection")
+UNSENT.is_unsent = True
+SLOW = LinqUnavailable("slow down", status=503, retry_after_s=9)
+GONE = LinqApiError("gone", status=404)
+OK = ApiResponse(202)
+
+
+class PassingClock(MovableClock):
+    """A clock on which a wait is over at once."""
+
+    async def wait_until(self, at: float) -> None:
+        self.advance(at - self.now())
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "attempts_at", "end"),
+    [
+        (send(), [AWAY, UNSENT, AWAY, AWAY, AWAY, OK], [0, 0.5, 1.5, 3.5, 7.5, 11.5], OK),
+        (send(), [BUSY, BUSY, OK], [0, 7, 14], OK),
+        (send(), [SLOW, OK], [0, 9], OK),
+        (send(), [AWAY] * 9, [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5], TurnDeferred),
+        (send(), [UNSENT] * 9, [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5], CallNotMade),
+        (send(), [UNSENT, AWAY, *[UNSENT] * 7], [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5], TurnDeferred),
+        (send(), [RateLimited("busy", status=429, retry_after_s=21)], [0], CallNotMade),
+        (MEMO, [UNSENT, OK], [0, 0.5], OK),
+        (MEMO, [AWAY], [0], TurnDeferred),
+        (DELETION, [AWAY, GONE], [0, 0.5], ApiResponse(204)),
+        (DELETION, [UNSENT, GONE], [0, 0.5], LinqApiError),
+    ],
+)
+async def test_a_call_is_repeated_after_pauses_for_twenty_seconds_if_that_cannot_do_it_twice(
+    call: Call, said: list[ApiResponse | LinqApiError], attempts_at: list[float], end: Any
+) -> None:
+    clock, answers, attempts = PassingClock(1000, frozen=True), iter(said), list[float]()
+
+    async def run(_: Call) -> ApiResponse:
+        attempts.append(clock.now() - 1000)
+        answer = next(answers)
+        if isinstance(answer, LinqApiError):
+            raise answer
+        return answer
+
+    try:
+        ended: Any = await call_with_retries(call, run, SendRateLimit(clock), clock, may_be_made=False)
+    except (TurnDeferred, LinqApiError) as error:
+        ended = type(error)
+    assert (attempts, ended) == (attempts_at, end)
+
+
+async def test_after_a_429_all_sends_to_the_same_person_wait() -> None:
+    clock = PassingClock(1000, frozen=True)
+    rate_limit = SendRateLimit(clock)
+
+    async def run(_: Call) -> ApiResponse:
+        raise RateLimited("busy", status=429, retry_after_s=60)
+
+    with pytest.raises(CallNotMade):
+        await call_with_retries(send(), run, rate_limit, clock, may_be_made=False)
+    assert (rate_limit.wait_s(pair_of(send())), rate_limit.wait_s(pair_of(send("c2")))) == (60, 0)
