@@ -1,0 +1,121 @@
+"""What becomes of a turn that has failed, by its error: one table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes import NOW, delivery, text_body
+
+from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.failure import (
+    MAX_CONFLICTS,
+    STORAGE_PAUSE_S,
+    RetryPolicy,
+    TurnFailure,
+    decide,
+    unreachable,
+)
+from linqbot.errors import (
+    AmbiguousCall,
+    LinqApiError,
+    LinqUnavailable,
+    Muted,
+    RateLimited,
+    Refused,
+    StateConflict,
+    StorageUnavailable,
+    TurnDeferred,
+    Withheld,
+)
+from linqbot.storage.inbox import DeadLetter, Defer, Lease, Retry
+
+POLICY = RetryPolicy(attempts=3)
+FIRST = Lease(delivery(text_body("hi")), 1)
+OLD = replace(FIRST, delivery=replace(FIRST.delivery, received_at=NOW - POLICY.defer_for_s - 1))
+BUSY = RateLimited("busy", status=429, retry_after_s=7)
+CONFLICT = StateConflict("person", "guest")
+STOPPED = TurnDeferred("stopped")
+STOPPED.__cause__ = CONFLICT
+
+
+def group(*errors: Exception) -> ExceptionGroup[Exception]:
+    return ExceptionGroup("several", errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "lease", "ends_as"),
+    [
+        (TurnDeferred("later", after_s=5), FIRST, 5),
+        (TurnDeferred("later"), FIRST, POLICY.defer_s),
+        (BUSY, FIRST, 7),
+        (LinqUnavailable("away", retry_after_s=1e9), FIRST, POLICY.longest_defer_s),
+        (LinqApiError("unauthorized", status=401), FIRST, POLICY.defer_s),
+        (StorageUnavailable("locked"), FIRST, STORAGE_PAUSE_S),
+        (group(ValueError(), group(BUSY)), FIRST, 7),
+        (BUSY, OLD, DeadLetter),
+        (BUSY, replace(OLD, put_back=True), 7),
+        (CONFLICT, FIRST, 0),
+        (STOPPED, FIRST, 0),
+        (CONFLICT, replace(FIRST, delivery_count=MAX_CONFLICTS), Retry),
+        (ValueError(), FIRST, Retry),
+        (ValueError(), OLD, Retry),
+        (group(ValueError()), replace(FIRST, attempts=1), Retry),
+        (ValueError(), replace(FIRST, attempts=2), DeadLetter),
+        (LinqApiError("bad request", status=400), FIRST, DeadLetter),
+        (Refused("not now"), FIRST, DeadLetter),
+        (AmbiguousCall("chats.create"), FIRST, DeadLetter),
+    ],
+)
+def test_a_failed_turn_is_deferred_repeated_or_given_up(error: BaseException, lease: Lease, ends_as: Any) -> None:
+    end = decide(lease, TurnFailure(error, "answer"), POLICY, now=NOW)
+    if isinstance(end, Defer):
+        assert end.at - NOW == ends_as
+    else:
+        assert type(end) is ends_as
+
+
+def test_the_dead_letter_of_a_refused_call_names_who_refused_it() -> None:
+    of_plugin = Refused("not now")
+    of_plugin.plugin = "policy"
+    rows: list[tuple[Refused, str]] = [
+        (of_plugin, "policy"),
+        (Refused("not now"), "outbound middleware"),
+        (Muted("not now"), "a mute"),
+        (Withheld("not now"), "the bot's manners"),
+    ]
+    ends = [decide(FIRST, TurnFailure(error, "answer"), POLICY, now=NOW) for error, _ in rows]
+    assert ends == [DeadLetter(f"A call was refused by {by}: not now", "answer") for _, by in rows]
+
+
+def test_a_person_is_out_of_reach_after_an_opt_out_and_where_the_bot_left_or_may_not_speak() -> None:
+    rows: list[tuple[BaseException | None, str | None]] = [
+        (LinqApiError("opted out", status=403, code=OPTED_OUT), "opted_out"),
+        (LinqApiError("left", status=409), "left"),
+        (LinqApiError("no line can send", status=409, code=2015), None),
+        (LinqApiError("bad request", status=400), None),
+        (Muted("muted"), "muted"),
+        (Withheld("withheld"), "withheld"),
+        (Refused("not now"), None),
+        (ValueError(), None),
+        (None, None),
+    ]
+    assert [unreachable(error) for error, _ in rows] == [why for _, why in rows]
+
+
+def test_an_error_is_named_shortly_and_in_ascii_and_its_traceback_is_kept_in_the_dead_letter() -> None:
+    last = replace(FIRST, attempts=2)
+    for name, shown in (
+        ("Broken", "Broken"),
+        ("a text of a person", "'a text of a person'"),
+        ("X" * 99, f"'{'X' * 63}"),
+    ):
+        error = type(name, (Exception,), {})("secret")
+        retry = decide(FIRST, TurnFailure(error, "answer"), POLICY, now=NOW)
+        assert isinstance(retry, Retry)
+        assert retry.error.partition(" at ")[0] == shown
+        letter = decide(last, TurnFailure(error, "answer", at="bot.py:7"), POLICY, now=NOW)
+        assert isinstance(letter, DeadLetter)
+        assert (letter.kind, letter.failed) == (shown, True)
+        assert letter.error.endswith("secret\nIt was running bot.py:7.\n")
