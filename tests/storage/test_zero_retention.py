@@ -187,7 +187,7 @@ async def test_a_server_that_is_stopped_leaves_no_text(path: Path, clock: Movabl
     assert MARKER not in bytes_of(path)
 
 
-@pytest.mark.parametrize(("seed", "keep_days"), [(100, 0), (199, 9), (262, 0)])
+@pytest.mark.parametrize(("seed", "keep_days"), [(100, 0), (111, 9), (199, 9), (262, 0)])
 async def test_no_order_of_turns_leaves_a_byte_of_text_and_rows_that_sqlite_moves_between_pages_leave_no_copy(
     path: Path, clock: MovableClock, seed: int, keep_days: float
 ) -> None:
