@@ -35,6 +35,7 @@ from linqbot.storage.operations import (
     OpQueue,
     OpsByKind,
     PutOp,
+    PutReceiptOp,
     Unwritable,
     by_kind,
     count_crash,
@@ -235,7 +236,8 @@ class SQLiteWriter(Writer):
         before = self._db.total_changes
         ops = self.run(batch)
         # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
-        self._to_check = self._db.total_changes != before or PutOp in ops or self.truncates
+        has_arrivals = PutOp in ops or PutReceiptOp in ops
+        self._to_check = self._db.total_changes != before or has_arrivals or self.truncates
         return self._to_check
 
     def commit(self) -> None:

@@ -15,10 +15,11 @@ import pytest
 import structlog
 from patience import PATIENCE_S, until
 from sqlite_connections import recorded, writing
-from storage.conftest import delivery, handle, leased, open_and_close, taken
+from storage.conftest import NOON, delivery, handle, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease, Retry
 from linqbot.storage.sqlite import file
@@ -131,8 +132,12 @@ def sentence(storage: Storage) -> str:
 async def test_no_delivery_is_accepted_that_would_be_lost_and_no_duplicate_is_answered(
     storage: Storage, path: Path, lose: Callable[[Path], None]
 ) -> None:
+    receipt = Delivery("w.2", "r:1", "message.read", b'{"data":{"id":"msg"}}', NOON)
+    storage.settled = [receipt.type]
+    await storage.put(receipt)
     await storage.put(delivery("c:1", name="w.1"))
     lose(path)
+    await refused(storage.put(receipt))
     outcomes = await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(20)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     with pytest.raises(StorageUnavailable, match="Nothing is stored until it is back"):
