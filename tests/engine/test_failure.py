@@ -1,4 +1,4 @@
-"""What becomes of a turn that has failed, by its error: one table."""
+"""One table of errors: each decides if a turn that it ended is deferred, repeated or given up."""
 
 from __future__ import annotations
 
