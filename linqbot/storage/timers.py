@@ -153,7 +153,7 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
     if parked := [n for n, timer in timers.items() if timer.is_recurring]:
         await tx.run("UPDATE timer SET due = due + $1 WHERE n = ANY($2)", PARKED_S, parked)
     tx.changes.timers = True
-    # No delivery is older than its tick, because the timer was due `there`: the next tick is counted from it.
+    # The next tick is counted from the delivery, which is never older than its own tick: the timer was due `there`.
     return [timer.fired(there) for timer in timers.values()]
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from answers import answers
 from one_handler import bot_of, does
+from refusing import Refusing
 
-from linqbot import Bot, BotError, Context, MessageReceived, Refused, RuleBroken, hookimpl, regex
-from linqbot.client.call import ApiResponse, Call, Run
+from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, regex
 from linqbot.events import GroupChange, ParticipantAdded, ParticipantRemoved
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -210,28 +209,13 @@ async def test_a_mistake_says_what_to_do() -> None:
     ]
 
 
-class NoNames:
-    """A plugin that refuses new names of groups."""
-
-    @hookimpl
-    def register_outbound(self) -> list[Callable[[Run], Run]]:
-        def wrap(run: Run) -> Run:
-            async def refuse(call: Call) -> ApiResponse:
-                if call.name == "chats.update":
-                    raise Refused("no names")
-                return await run(call)
-
-            return refuse
-
-        return [wrap]
-
-
 async def test_a_change_that_a_plugin_refuses_is_not_made_and_the_handler_goes_on() -> None:
     async def rename(message: MessageReceived, ctx: Context) -> None:
         await ctx.chat.rename("Dinner")
         await ctx.reply("Done.")
 
-    async with talking(bot_of(rename, groups="all", plugins=[NoNames])) as phone:
+    no_names = Refusing(lambda call: call.name == "chats.update", "no names")
+    async with talking(bot_of(rename, groups="all", plugins=[no_names])) as phone:
         group = phone.group(BOB)
         await group.text("rename")
         assert await group.replies() == ["Done."]

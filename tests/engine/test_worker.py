@@ -346,7 +346,7 @@ class NeverWritable(MemoryStorage):
 
     async def finish(self, lease: Lease, commit: Commit) -> None:
         self.tries += 1
-        if not self.is_back and self.tries < 20:
+        if not self.is_back and self.tries < 20:  # without a pause, no other task would run again
             raise StorageError("The storage failed in an unforeseen way.")
         await super().finish(lease, commit)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any
 
 import pytest
 from answers import answers
 from asking_talk import Talk
 from one_handler import does
+from refusing import Refusing
 
 from linqbot import (
     Bot,
@@ -25,7 +25,7 @@ from linqbot import (
     Running,
     hookimpl,
 )
-from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.client.call import Call
 from linqbot.errors import CallSkipped
 from linqbot.events import Delivery
 from linqbot.features.broadcasts import broadcast_send, give_up_person, people_of
@@ -204,7 +204,7 @@ async def test_a_person_whose_send_fails_for_a_day_is_a_dead_letter_and_the_othe
 
 
 async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[Act, str]] = [
+    wrong: list[tuple[Act, str]] = [
         (july(PEOPLE[0]), "takes the handles of people"),
         (july(7), "takes the handles of people"),
         (july([""]), "an empty text"),
@@ -216,16 +216,19 @@ async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pyte
         (july(per_minute=float("nan")), "per_minute=nan"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, name="july"), "needs content"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, 7, name="july"), "cannot be sent"),  # type: ignore[arg-type]
+    ]
+    against_a_rule: list[tuple[Act, str]] = [
         (lambda ctx: ctx.bot.broadcast(PEOPLE, LinkPart(value="no address"), name="july"), "must be an http"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, TEXT, LinkPart(value="here"), name="july"), "must be an http"),
     ]
 
     async def attempt(ctx: Context) -> None:
-        for act, text in rows:
-            with subtests.test(text=text):
-                with pytest.raises((BotError, RuleBroken), match=text):
-                    await act(ctx)
-                assert await ctx.bot.find_broadcast("july") is None
+        for rows, kind in ((wrong, BotError), (against_a_rule, RuleBroken)):
+            for act, text in rows:
+                with subtests.test(text=text):
+                    with pytest.raises(kind, match=text):
+                        await act(ctx)
+                    assert await ctx.bot.find_broadcast("july") is None
 
     sending = Sending(attempt)
     async with talking(sending.bot) as phone:
@@ -285,10 +288,8 @@ async def test_no_text_is_kept_of_a_broadcast_that_a_line_with_zero_retention_be
 
 
 async def test_all_messages_of_a_broadcast_belong_to_the_person_who_got_them() -> None:
-    sending, stored = (
-        Sending(lambda ctx: ctx.bot.broadcast(PEOPLE[:1], TEXT, "https://x.test", name="july")),
-        list[Any](),
-    )
+    sending = Sending(lambda ctx: ctx.bot.broadcast(PEOPLE[:1], TEXT, "https://x.test", name="july"))
+    stored: list[Any] = []
 
     @sending.bot.on_start
     async def started(running: Running) -> None:
@@ -301,23 +302,11 @@ async def test_all_messages_of_a_broadcast_belong_to_the_person_who_got_them() -
         assert (await stored[0].export(PEOPLE[0])).counts["journal"] == 2
 
 
-class Refusing:
-    """A plugin that refuses to open a chat with the first person."""
-
-    name = "policy"
-
-    @hookimpl
-    def register_outbound(self) -> Any:
-        return [lambda run: partial(self.run, run)]
-
-    async def run(self, run: Run, call: Call) -> ApiResponse:
-        if call.name == "chats.create" and (call.body or {})["to"] == PEOPLE[:1]:
-            raise Refused("not this person")
-        return await run(call)
-
-
 async def test_a_person_whom_a_plugin_refuses_is_an_outcome_and_stops_nothing() -> None:
-    sending = Sending(july(PEOPLE[:2]), plugins=[Refusing()])
+    def is_for_the_first(call: Call) -> bool:
+        return call.name == "chats.create" and (call.body or {})["to"] == PEOPLE[:1]
+
+    sending = Sending(july(PEOPLE[:2]), plugins=[Refusing(is_for_the_first, "not this person")])
     reasons: list[str | None] = []
 
     @sending.bot.on_message("report")

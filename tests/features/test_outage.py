@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from answers import answers
 from asking_talk import Talk
 from fakes import NOW, PERSON, delivery, text_body
 from one_handler import says
-from simulated_crash import crash
+from refusing import Refusing
 
-from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived, Refused, hookimpl
-from linqbot.client.call import ApiResponse, Call, Run
+from linqbot import Bot, Context, Failure, LinqApiError, LinqUnavailable, MessageReceived
 from linqbot.events import TypingEvent
 from linqbot.features.notices import leaves_waiting
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Lease, Outcome, Retry
@@ -97,15 +95,19 @@ async def test_while_linq_is_away_it_waits_and_is_not_said_after_the_answer() ->
         assert said[:-1] in ([], [MOMENT])
 
 
-async def test_a_handler_of_dead_letters_speaks_instead() -> None:
-    kitchen = Kitchen()
+def apologising(kitchen: Kitchen) -> Bot:
     bot = troubled(kitchen)
 
     @bot.on_dead_letter
     async def apologise(failure: Failure, message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("Sorry.")
 
-    async with talking(bot) as phone:
+    return bot
+
+
+async def test_a_handler_of_dead_letters_speaks_instead() -> None:
+    kitchen = Kitchen()
+    async with talking(apologising(kitchen)) as phone:
         kitchen.error = OSError(SECRET)
         await phone.text("soup")
         await phone.errors()
@@ -173,13 +175,7 @@ def test_a_person_waits_if_the_turn_of_the_message_ends_later_or_never() -> None
 
 async def test_an_apology_does_not_end_the_outage_in_which_it_is_said() -> None:
     kitchen = Kitchen()
-    bot = troubled(kitchen)
-
-    @bot.on_dead_letter
-    async def apologise(failure: Failure, message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Sorry.")
-
-    async with talking(bot) as phone:
+    async with talking(apologising(kitchen)) as phone:
         kitchen.error = away()
         assert await answers(phone, "soup") == [MOMENT]
         kitchen.error = OSError(SECRET)
@@ -234,24 +230,9 @@ async def test_the_notice_and_what_it_says_in_a_group_belong_to_the_person_who_w
     assert (talk.said, (await talk.storage.export(PERSON)).counts["journal"]) == ([MOMENT], 1)
 
 
-class Refusing:
-    """A plugin that refuses all sends."""
-
-    name = "policy"
-
-    @hookimpl
-    def register_outbound(self) -> Any:
-        return [lambda run: partial(self.run, run)]
-
-    async def run(self, run: Run, call: Call) -> ApiResponse:
-        if call.name == "chats.messages.send":
-            raise Refused("not now")
-        return await run(call)
-
-
 async def test_a_notice_that_a_plugin_refuses_is_dropped() -> None:
-    kitchen = Kitchen()
-    async with talking(troubled(kitchen, plugins=[Refusing()])) as phone:
+    kitchen, no_sends = Kitchen(), Refusing(lambda call: call.name == "chats.messages.send", "not now")
+    async with talking(troubled(kitchen, plugins=[no_sends])) as phone:
         kitchen.error = away()
         assert await answers(phone, "soup") == []
         assert await phone.dead_letters() == []
@@ -259,13 +240,9 @@ async def test_a_notice_that_a_plugin_refuses_is_dropped() -> None:
 
 
 async def test_a_notice_goes_on_after_a_message_that_was_deleted_before_its_answer_came(talk: Talk) -> None:
-    async def crash_without_an_answer(call: Call) -> None:
-        talk.linq.calls.append(call)
-        await crash()
-
     talk.bot = troubled(Kitchen(), on_trouble=f"{MOMENT}\n\n{STATUS}")
     await crashed(talk)
-    talk.linq.before = crash_without_an_answer
+    talk.crash_before_the_answer()
     assert await talk.crashable.run(talk.run())
     await talk.restart()
     talk.linq.will_answer("chats.messages.send", LinqApiError("deleted", status=404, code=2002))

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from fakes import settled
 from one_handler import bot_of, says
 from patience import until
 from pydantic import BaseModel
@@ -148,8 +149,7 @@ async def test_a_queued_message_waits_for_the_end_of_the_handler_also_where_anot
         await phone.text("one")
         await work.begun.wait()
         await phone.text("two")
-        for _ in range(50):  # a handler that is restarted would be by now
-            await asyncio.sleep(0)
+        await settled(50)  # a handler that is restarted would be by now
         work.end.set()
         assert await phone.replies() == ["one", "two"]
     assert runs == ["one", "two"]

@@ -132,12 +132,8 @@ async def test_a_send_of_which_a_crash_left_a_part_unsent_goes_on_however_long_t
 async def test_a_due_send_whose_first_message_was_deleted_before_its_answer_came_goes_on_with_the_next(
     talk: Talk,
 ) -> None:
-    async def crash_without_an_answer(call: Call) -> None:
-        talk.linq.calls.append(call)
-        await crash()
-
     await talk.to(does(lambda ctx: ctx.send_later("one", "two", after_s=60)), "hello")
-    talk.linq.before = crash_without_an_answer
+    talk.crash_before_the_answer()
     assert await talk.crashable.run(talk.pass_time(60))
     await talk.restart()
     talk.linq.will_answer("chats.messages.send", LinqApiError("deleted", status=404, code=2002))

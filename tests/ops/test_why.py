@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from one_handler import does, says
 from postgres_server import empty_storage_url
+from refusing import Refusing
 
-from linqbot import Bot, Context, Event, MessageReceived, Refused, Router, contains, hookimpl, in_group, muted
+from linqbot import Bot, Context, Event, MessageReceived, Router, contains, in_group, muted
 from linqbot.bot.router import Next
-from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.clock import MovableClock
 from linqbot.emulator.model.faults import Fault
 from linqbot.ops.why import look
@@ -25,26 +25,12 @@ from linqbot.testing import HandlerFailed, Phone, talking
 STRANGER, SECRET, DAY = "+14155550999", "my secret", 86_400
 
 
-class Night:
-    """A plugin that allows no message about the night."""
-
-    name = "night"
-
-    @hookimpl
-    def register_outbound(self) -> list[Any]:
-        def wrap(run: Run) -> Run:
-            async def asked(call: Call) -> ApiResponse:
-                if "night" in str(call.body):
-                    raise Refused("it is night")
-                return await run(call)
-
-            return asked
-
-        return [wrap]
+NIGHT = Refusing(lambda call: "night" in str(call.body), "it is night", name="night")
+"""A plugin that allows no message about the night."""
 
 
 def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message can end
-    bot = Bot(allow=lambda event: event.actor != STRANGER, plugins=[Night()], max_age_s=600, typing=False, read=False)
+    bot = Bot(allow=lambda event: event.actor != STRANGER, plugins=[NIGHT], max_age_s=600, typing=False, read=False)
 
     @bot.use
     def swallow(after: Next) -> Next:

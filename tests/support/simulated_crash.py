@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from fakes import NOW, Linq, settled
 
+from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -75,6 +76,15 @@ class Life:
     async def open(self) -> None:
         self.storage = SQLiteStorage(self.path, clock=self.clock)
         await self._stack.enter_async_context(self.storage)
+
+    def crash_before_the_answer(self) -> None:
+        """Let the process crash in its next call, which Linq has got."""
+
+        async def crash_in_the_call(call: Call) -> None:
+            self.linq.calls.append(call)
+            await crash()
+
+        self.linq.before = crash_in_the_call
 
     async def restart(self) -> None:
         """Go on with a copy of the files: they are what a killed process would leave now."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from answers import answers
 from one_handler import bot_of, does
+from refusing import Refusing
 
 from linqbot import (
     Bot,
@@ -22,16 +22,13 @@ from linqbot import (
     Sent,
     app_card,
     contact_card,
-    hookimpl,
     location_request,
     media,
     poll,
     sticker,
     voice_memo,
 )
-from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.content.drafts import MediaDraft, PollDraft
-from linqbot.errors import Refused
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service
 
@@ -291,17 +288,6 @@ async def test_a_file_that_linq_cannot_fetch_keeps_the_name_and_the_type_that_we
         assert said(phone) == ["|sofa.png"]
 
 
-class NothingLeaves:
-    """Vetoes every call."""
-
-    @hookimpl
-    def register_outbound(self) -> list[Callable[[Run], Run]]:
-        return [lambda run: self.veto]
-
-    async def veto(self, call: Call) -> ApiResponse:
-        raise Refused("It is night.")
-
-
 async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
     statuses = list[str]()
 
@@ -312,7 +298,7 @@ async def test_a_plugin_that_vetoes_an_upload_vetoes_the_send() -> None:
         await ctx.chat.set_icon(PNG, filename="logo.png")
         statuses.append("end")
 
-    async with talking(bot_of(show, plugins=[NothingLeaves()], groups="all")) as phone:
+    async with talking(bot_of(show, plugins=[Refusing(lambda call: True, "It is night.")], groups="all")) as phone:
         await phone.group("+14155550143").text("logo?")
         await phone.quiet()
         assert statuses == ["refused", "refused", "end"]
