@@ -77,8 +77,6 @@ _ME: Final = "🤖"
 
 _AMBIGUOUS_S: Final = 600.0
 """Seconds after the end of a handoff in which the owner may still write to its person, not knowing that it is over."""
-_GRACE_S: Final = 365 * DAY_S
-
 
 # What an author calls
 
@@ -175,7 +173,7 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
     if stored is None or stored.handoff is None or stored.handoff.id != handoff.id:
         raise BotError("This chat is handed over already. ctx.unmute() ends that.")
     payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
-    await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), HANDOFF_KIND, to_json(payload), _GRACE_S))
+    await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), HANDOFF_KIND, to_json(payload)))
     return _fields(handoff)
 
 

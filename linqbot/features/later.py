@@ -196,7 +196,7 @@ def timer(
     if tag is not None:
         payload["tag"] = tag
     payload |= retention_mark(off_the_record=off_the_record)
-    return Timer(timer_id, due, lane_of_chat(chat_id), KIND if every is None else REPEAT, to_json(payload), grace_s)
+    return Timer(timer_id, due, lane_of_chat(chat_id), KIND if every is None else REPEAT, to_json(payload))
 
 
 def moved(timer: Timer, timer_id: str, due: float) -> Timer:
@@ -318,7 +318,7 @@ _LISTED: Final = TypeAdapter(list[Scheduled])
 def note_timer(timer: Timer, *, replaces: bool = False) -> None:
     """Note a timer that belongs to the result of the running step, if there is one."""
     if (step := effects_of_step()) is not None:
-        said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind", "grace_s")}
+        said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind")}
         step.scheduled.append({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
 
 

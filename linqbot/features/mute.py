@@ -31,7 +31,7 @@ from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
-from linqbot.options import DAY_S, check_number, check_text
+from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
 from linqbot.storage.timers import Timer
@@ -51,8 +51,6 @@ MUTED_STEP: Final = "linqbot muted"
 
 MUTING: Final = ("linqbot mute ", "linqbot unmute ")
 """The beginnings of the names of the steps that begin and end mutes."""
-
-_GRACE_S: Final = 365 * DAY_S
 
 
 class Mutes(Part):
@@ -98,7 +96,7 @@ def waits(turn: Turn, delivery: Delivery, clock: Clock) -> None:
     """Let the commit of a turn store one of linqbot's deliveries as a timer, which fires when the mute of its chat is over."""
     _, kind, name = delivery.id.split(".", 2)
     now = clock.now()
-    timer = Timer(f"{name}.m{now * 1000:.0f}", now, delivery.lane, kind, delivery.body, _GRACE_S)
+    timer = Timer(f"{name}.m{now * 1000:.0f}", now, delivery.lane, kind, delivery.body)
 
     def end(_: Turn, commit: Commit) -> None:
         if isinstance(commit.outcome, Ack):

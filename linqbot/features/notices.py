@@ -27,7 +27,6 @@ from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import understood
 from linqbot.linq.types.message import MessageContent
-from linqbot.options import DAY_S
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 KIND: Final = "dead_letter"
 
 _DEAD_LETTER_ID: Final = f"i.{KIND}."
-
-_GRACE_S: Final = 365 * DAY_S
 
 
 def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
@@ -53,7 +50,7 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
         "failure": {"reason": outcome.error, "handler": outcome.handler, "attempts": attempts},
     }
     payload |= retention_mark(off_the_record=delivery.is_off_the_record)
-    return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload), _GRACE_S)
+    return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload))
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -82,7 +79,7 @@ def outage_begun(delivery: Delivery, origin: bytes | None, now: float) -> Timer:
     payload: dict[str, object] = {"chat_id": chat_id, "origin": None if origin is None else from_json(origin)}
     payload |= retention_mark(off_the_record=delivery.is_off_the_record)
     # In a lane of its own, because the deferred delivery blocks the lane of the chat.
-    return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload), _GRACE_S)
+    return Timer(f"{OUTAGE}.{chat_id}", now, f"t:{chat_id}", OUTAGE, to_json(payload))
 
 
 def is_outage_notice(delivery: Delivery) -> bool:

@@ -44,7 +44,7 @@ def timers(made: Iterable[Call], clock: Clock) -> list[Timer]:
             timer_id = _id(event_type, chat_id, handle)
             # With the handle, so that `linqbot person forget` finds the timer.
             payload = to_json({"chat_id": chat_id, "handle": handle})
-            found.append(Timer(timer_id, clock.now() + WAIT_S, f"x:{timer_id}", KIND, payload, WAIT_S))
+            found.append(Timer(timer_id, clock.now() + WAIT_S, f"x:{timer_id}", KIND, payload))
     return found
 
 

@@ -121,7 +121,7 @@ async def _store(storage: Storage, clock: Clock, schedule: Schedule) -> None:
     payload, after, step_s = _payload(schedule), clock.now(), 1.0
     # More than one try only if the clock was set back: then the next due times may have had their deliveries already.
     while (due := next_due(payload, after)) is not None:
-        if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload, 0.0)):
+        if await storage.schedule(Timer(schedule.name, due, f"s:{schedule.name}", SCHEDULE, payload)):
             log.debug("schedule.waits", schedule=schedule.name, due=datetime.fromtimestamp(due, UTC).isoformat())
             return
         # In growing steps, because there may be a due time for each second of a day.

@@ -44,7 +44,6 @@ class Timer:
             time makes one delivery.
         payload: The body of that delivery, as JSON. It holds the handles of the people of the turn that scheduled the
             timer as values, so that `Storage.forget` finds it.
-        grace_s: Seconds that the delivery may be late after downtime. When it is later, it counts as missed.
     """
 
     id: str
@@ -52,7 +51,6 @@ class Timer:
     lane: str
     kind: str
     payload: bytes
-    grace_s: float
 
     @property
     def is_off_the_record(self) -> bool:
@@ -87,7 +85,7 @@ class Rearm(NamedTuple):
     due: float  # the next due time, in Unix seconds
 
 
-COLUMNS = "id, due, lane, kind, payload, grace_s"
+COLUMNS = "id, due, lane, kind, payload"
 _MUTED = f"""(mute.lane = timer.lane OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}' AND substr(timer.lane, 1, 2) = '{lane_of_chat("")}'))
     AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""
 """The SQL that says that a mute concerns a timer."""
@@ -98,7 +96,7 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
     if await tx.value("SELECT 1 FROM seen WHERE id = $1", timer.fired(0.0).id):
         return False
     due = timer.due if timer.is_recurring else timer.due + tx.ahead_s
-    row = (timer.id, due, timer.lane, timer.kind, timer.payload, timer.grace_s)
+    row = (timer.id, due, timer.lane, timer.kind, timer.payload)
     stored = await tx.insert(
         f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=timer.is_off_the_record
     )

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("terminal")
 
     async def fill(storage: SQLiteStorage) -> None:
-        await storage.schedule(Timer("later", 4e9, "c:chat", "send", b"{}", 60.0))
+        await storage.schedule(Timer("later", 4e9, "c:chat", "send", b"{}"))
         await storage.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", time.time()), ["+14155550142"])
 
     in_storage(folder / "linqbot.db", fill)

@@ -110,7 +110,7 @@ async def test_a_handler_that_fails_while_the_worker_wakes_up_is_retried_like_an
         wakes = asyncio.Event()
         async with working(bot) as (storage, clock, _):
             await storage.put(delivery(text_body(str(passes))))
-            await storage.schedule(Timer("t", NOW + 60, "t", "test", b"{}", 60))
+            await storage.schedule(Timer("t", NOW + 60, "t", "test", b"{}"))
             await settled(50)
             wakes.set()
             clock.advance(60)

@@ -185,7 +185,7 @@ async def test_a_parked_timer_whose_delivery_is_lost_is_started_again(talk: Talk
     await start(talk, bot)
     (timer,) = await talk.storage.recurring("schedule")
     await talk.storage.cancel("report")
-    await talk.storage.schedule(Timer(timer.id, timer.due + PARKED_S, timer.lane, timer.kind, timer.payload, 0.0))
+    await talk.storage.schedule(Timer(timer.id, timer.due + PARKED_S, timer.lane, timer.kind, timer.payload))
     await restart(talk, bot)
     await talk.pass_time(3600)
     assert notes.events == ["Mon 10:00"]

@@ -31,7 +31,7 @@ DANA = By("dana", "ticket 12")
 async def prepare(storage: Storage) -> None:
     await handle(storage, delivery("c:1", name="w.dead"), commit=Commit(DeadLetter("Boom")))
     await handle(storage, delivery("r:1", name="w.dead2"), commit=Commit(DeadLetter("Boom")))
-    await storage.schedule(Timer("t-1", NOON + 60, "c:1", "send", b"{}", 30.0))
+    await storage.schedule(Timer("t-1", NOON + 60, "c:1", "send", b"{}"))
     await storage.start_broadcast(NewBroadcast("july", "+1", 60, b"[]", NOON), ["+2"])
 
 

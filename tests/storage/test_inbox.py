@@ -86,7 +86,7 @@ async def test_a_poison_message_is_dead_lettered_and_its_lane_goes_on(storage: S
 
 
 async def test_the_end_of_a_turn_under_a_lost_lease_stores_nothing(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(Timer("kept", NOON + 900, "c:1", "send", b"{}", 60.0))
+    await storage.schedule(Timer("kept", NOON + 900, "c:1", "send", b"{}"))
     await storage.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1"])
     await storage.advance_broadcasts(NOON)
     lost = await leased(storage)
@@ -96,7 +96,7 @@ async def test_the_end_of_a_turn_under_a_lost_lease_stores_nothing(storage: Stor
         Ack(),
         entries=[entry("w.1", status="accepted")],
         state=[StateWrite("bot", "a", b"1")],
-        timers=[Timer("t", NOON + 300, "c:1", "send", b"{}", 60.0)],
+        timers=[Timer("t", NOON + 300, "c:1", "send", b"{}")],
         cancelled=["kept"],
         rearmed=[Rearm("kept", NOON + 900, NOON + 300)],
         conversations=[asked("w.1")],

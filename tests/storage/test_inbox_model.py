@@ -327,7 +327,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(name=st.integers(0, 3), lane=st.sampled_from("abc"), after_s=st.sampled_from([-5.0, 0.0, 10.0, 100.0]))
     def schedule(self, name: int, lane: str, after_s: float) -> None:
-        timer = Timer(str(name), self.clock.now() + after_s, lane, "send", b"{}", 60.0)
+        timer = Timer(str(name), self.clock.now() + after_s, lane, "send", b"{}")
         key = f"i.send.{name}"
         known = timer.id in self.model.timers or key in self.model.live_keys()
         left = self.model.left.get(key)

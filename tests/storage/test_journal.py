@@ -90,7 +90,7 @@ async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_th
     await storage.begin(entry("w.0", key="lb.same"))
     lease = await leased(storage, delivery(name="w.1"))
     write = StateWrite("bot", "Diary", b"1")
-    later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}", 60.0)
+    later = Timer("t.1", clock.now() + 60, "c:1", "send", b"{}")
     same_key = entry("w.1", key="lb.same", status="accepted")
     failing = Commit(Retry(clock.now(), "Boom"), entries=[same_key], state=(write,), timers=[later])
     outcomes = await asyncio.gather(

@@ -26,7 +26,7 @@ async def known(storage: Storage) -> tuple[dict[str, Mute], list[Mute]]:
 
 
 def timer(name: str, due: float, lane: str = "c:1") -> Timer:
-    return Timer(name, due, lane, "send", b"{}", 0.0)
+    return Timer(name, due, lane, "send", b"{}")
 
 
 async def test_a_mute_is_stored_and_replaced_and_survives_a_restart_until_it_is_ended(closed_storage: Storage) -> None:
@@ -122,7 +122,7 @@ async def test_the_mute_of_all_chats_holds_every_timer_of_a_chat(storage: Storag
 
 async def test_a_proactive_mute_holds_sends_alone(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("here", NOON + 10))
-    await storage.schedule(Timer("asked", NOON + 20, "c:1", "ask", b"{}", 0.0))
+    await storage.schedule(Timer("asked", NOON + 20, "c:1", "ask", b"{}"))
     await storage.mute(Mute("1", FOREVER, only_proactive=True))
     assert await storage.next_timer() == pytest.approx(NOON + 20, abs=1)
     clock.advance(60)

@@ -75,7 +75,7 @@ async def test_history_is_deleted_with_the_first_write_after_its_days(url: str, 
 async def test_a_text_that_waits_leaves_with_what_ends_the_wait(url: str, clock: MovableClock) -> None:
     async with open_storage(url, clock=clock) as storage:
         payload = json.dumps({"calls": WORDS}).encode()
-        await storage.schedule(Timer("t-1", NOON + 60, "c:1", "send", payload, 30.0))
+        await storage.schedule(Timer("t-1", NOON + 60, "c:1", "send", payload))
         await storage.start_broadcast(NewBroadcast("july", "+1", 20, payload, NOON), ["+2"])
         asked = Conversation("w.1", 0, "1", "+1", "bot:form", "waiting", NOON, NOON + 60, payload, root=payload)
         await handle(storage, said("w.1", is_private=False), commit=Commit(Ack(), conversations=[asked]))

@@ -16,7 +16,7 @@ from linqbot.storage.timers import OUTAGE, PARKED_S, Rearm, Timer
 
 
 def timer(name: str = "t", after_s: float = 60, lane: str = "c:1", **changes: Any) -> Timer:
-    return Timer(name, NOON + after_s, lane, changes.get("kind", "send"), changes.get("payload", b"{}"), 3600.0)
+    return Timer(name, NOON + after_s, lane, changes.get("kind", "send"), changes.get("payload", b"{}"))
 
 
 async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: Storage, clock: MovableClock) -> None:
@@ -106,7 +106,7 @@ async def test_changed_returns_when_a_timer_fires(storage: Storage, clock: Movab
 
 
 def daily(name: str = "daily", due: float = NOON, **changes: Any) -> Timer:
-    return Timer(name, due, "s:daily", changes.get("kind", "schedule"), b"{}", 0.0)
+    return Timer(name, due, "s:daily", changes.get("kind", "schedule"), b"{}")
 
 
 async def fired(storage: Storage, clock: MovableClock) -> Lease:
@@ -180,7 +180,7 @@ async def test_a_timer_is_found_by_its_id_while_it_waits_and_while_it_is_parked(
 async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends(
     storage: Storage, clock: MovableClock
 ) -> None:
-    begun = Timer("outage.1", NOON, "t:1", OUTAGE, b"{}", 0.0)
+    begun = Timer("outage.1", NOON, "t:1", OUTAGE, b"{}")
     assert await storage.schedule(begun) is True
     lease = await fired(storage, clock)
     await storage.finish(lease, Commit(Ack(), timers=[begun]))

@@ -80,8 +80,8 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
 ) -> None:
     payload = json.dumps({"calls": text(6000), "data": {"zero_retention": True}}).encode()
     async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.schedule(Timer("sent", NOON, "c:1", "send", payload, 60))
-        await storage.schedule(Timer("gone", NOON + 99, "c:2", "send", payload, 60))
+        await storage.schedule(Timer("sent", NOON, "c:1", "send", payload))
+        await storage.schedule(Timer("gone", NOON + 99, "c:2", "send", payload))
         assert await storage.cancel("gone")
         await storage.fire(NOON)
         lease = await leased(storage)

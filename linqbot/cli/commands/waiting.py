@@ -232,7 +232,7 @@ def _timer(timer: Timer) -> _Row:
     payload = decode(timer.payload) or {}
     people = (payload.get("origin") or {}).get("handles") or []
     about = {"people": people, "calls": list(map(call_name, payload.get("calls") or ()))}
-    return columns(timer, "id", "due", "kind") | about | columns(timer, "lane", "grace_s")
+    return columns(timer, "id", "due", "kind") | about | columns(timer, "lane")
 
 
 # --- retry, answer, cancel --------------------------------------------------------------------------------------------

@@ -370,7 +370,7 @@ def _timer(timer: Timer) -> dict[str, Any]:
     payload = decode(timer.payload) or {}
     calls = [call for call in payload.get("calls") or () if isinstance(call, dict)]
     return {
-        **columns(timer, "id", "due", "grace_s"),
+        **columns(timer, "id", "due"),
         "chat_id": chat_of_lane(timer.lane) or "",
         "text": f"@bot.every: {timer.id}"
         if timer.kind == SCHEDULE

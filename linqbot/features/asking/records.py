@@ -46,7 +46,6 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
-from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import RECORDED, JournalEntry
@@ -273,9 +272,6 @@ async def open_questions(chat_id: str, storage: Storage) -> list[tuple[Conversat
     return [(each, question) for each, question in read if question is not None]
 
 
-_ANY_DELAY_S: Final = 10 * 365 * DAY_S
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
     conversation: str  # the id of the conversation
@@ -306,7 +302,7 @@ def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEn
 def _timer(conversation: Conversation, n: int, name: str, outcome: QuestionEnd, due: float) -> Timer:
     timer_id = f"{conversation.id}.{conversation.replay}.{n}{name}"
     body = _body(conversation, n, outcome, due)
-    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body, _ANY_DELAY_S)
+    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body)
 
 
 def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:

@@ -290,7 +290,7 @@ class Gate:
         payload = {"calls": [from_json(asked.call.to_json())], "due": due, "grace_s": DAY_S, "origin": origin}
         payload |= {"purpose": asked.purpose, "turn": asked.turn}
         payload |= retention_mark(off_the_record=asked.journal.off_the_record)
-        return Timer(asked.key, due, lane, KIND, to_json(payload), DAY_S)
+        return Timer(asked.key, due, lane, KIND, to_json(payload))
 
     async def _people(
         self, call: Call, chat_id: str | None, journal: TurnJournal, run: Run, *, needs_all: bool

@@ -93,10 +93,10 @@ CALL = (
 async def test_scheduled_are_the_authors_sends_and_schedules_and_not_timers_of_linqbots_own() -> None:
     storage = MemoryStorage()
     for n in range(MOST):
-        await storage.schedule(Timer(f"timeout{n}", 10.0 + n, "c:chat", "ask", b"{}", 0.0))
-    await storage.schedule(Timer("soon", 500.0, "c:chat", SEND, CALL, 0.0))
-    await storage.schedule(Timer("daily", 600.0, "c:chat", REPEAT, CALL, 0.0))
-    await storage.schedule(Timer("standup", 700.0, "s:standup", SCHEDULE, b"{}", 0.0))
+        await storage.schedule(Timer(f"timeout{n}", 10.0 + n, "c:chat", "ask", b"{}"))
+    await storage.schedule(Timer("soon", 500.0, "c:chat", SEND, CALL))
+    await storage.schedule(Timer("daily", 600.0, "c:chat", REPEAT, CALL))
+    await storage.schedule(Timer("standup", 700.0, "s:standup", SCHEDULE, b"{}"))
     shown = (await everything(storage, None, []))["scheduled"]
     assert [(each["id"], each["text"]) for each in shown] == [
         ("soon", "hi"),

@@ -295,7 +295,7 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
             async with asyncio.timeout(PATIENCE_S):
                 while await server.depth() == 2:
                     await asyncio.sleep(0.01)
-            await server.finish(lease, Commit(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload, 60.0)]))
+            await server.finish(lease, Commit(Ack(), timers=[Timer("t", NOW, "c:group", "send", payload)]))
             counts = await command
             assert await server.scheduled() == []
             return counts

@@ -239,7 +239,7 @@ def test_without_a_kind_the_list_counts_what_else_waits() -> None:
     stored()
     assert "Nothing waits" in shown("waiting", "list")
     stored((said(chat="a"), DeadLetter("Boom")), (said(chat="a"), DeadLetter("Boom")), (said(chat="a"), None))
-    schedule(Timer("t", NOON, "c:b", "send", WORDS.encode(), 60.0))
+    schedule(Timer("t", NOON, "c:b", "send", WORDS.encode()))
     output = shown("waiting", "list")
     assert "2 dead letters: linqbot waiting list --dead" in output
     assert "1 scheduled send: linqbot waiting list --scheduled" in output
@@ -259,7 +259,7 @@ def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its
     schedule(
         timer("said", "x", [call], NOON, 60.0, origin=b'{"handles": ["+14155550142"]}'),
         timer("plain", "x", [call], NOON + 1, 60.0),
-        Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}', 60.0),
+        Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}'),
     )
     head, *rows = (line.split() for line in shown("waiting", "list", "--scheduled").splitlines())
     assert head == ["due", "kind", "for", "calls", "id"]
@@ -269,14 +269,12 @@ def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its
     ]
     assert rows[2][1:3] == ["outage", "c:y"]
     said, *_ = data("waiting", "list", "--scheduled")
-    assert (said["people"], said["lane"], said["grace_s"]) == (["+14155550142"], "c:x", 60.0)
+    assert (said["people"], said["lane"]) == (["+14155550142"], "c:x")
     assert WORDS not in shown("waiting", "list", "--scheduled", "--json")
 
 
 def test_scheduled_sends_are_shown_without_their_texts_and_cancelled_and_a_timer_of_linqbot_is_not() -> None:
-    schedule(
-        *(Timer(kind, 4e9, lane, kind, WORDS.encode(), 60.0) for kind, lane in (("send", "c:a"), ("schedule", "c:b")))
-    )
+    schedule(*(Timer(kind, 4e9, lane, kind, WORDS.encode()) for kind, lane in (("send", "c:a"), ("schedule", "c:b"))))
     assert "2096-" in shown("waiting", "list", "--scheduled")
     assert WORDS not in shown("waiting", "list", "--scheduled", "--json")
     assert [row["id"] for row in data("waiting", "list", "--scheduled", "--chat", "b")] == ["schedule"]

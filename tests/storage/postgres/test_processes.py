@@ -261,11 +261,11 @@ async def test_a_conversation_of_another_process_is_found_by_its_person(one: Sto
 
 
 async def test_an_earlier_timer_of_another_process_is_known(one: Storage, two: Storage) -> None:
-    await one.schedule(Timer("late", NOON + 90, "c:1", "send", b"{}", 60))
+    await one.schedule(Timer("late", NOON + 90, "c:1", "send", b"{}"))
     assert await one.next_timer() == NOON + 90
     woken = asyncio.ensure_future(one.changed())
     await asyncio.sleep(0)
-    await two.schedule(Timer("early", NOON + 30, "c:1", "send", b"{}", 60))
+    await two.schedule(Timer("early", NOON + 30, "c:1", "send", b"{}"))
     await asyncio.wait_for(woken, PATIENCE_S)
     async with asyncio.timeout(PATIENCE_S):
         while await one.next_timer() != NOON + 30:
@@ -274,7 +274,7 @@ async def test_an_earlier_timer_of_another_process_is_known(one: Storage, two: S
 
 async def test_due_timers_fire_in_one_process_only(one: Storage, two: Storage, clock: MovableClock) -> None:
     for n in range(10):
-        await one.schedule(Timer(str(n), NOON, f"c:{n}", "send", b"{}", 60))
+        await one.schedule(Timer(str(n), NOON, f"c:{n}", "send", b"{}"))
     fired = await asyncio.gather(*(storage.fire(clock.now()) for storage in (one, two)))
     assert sum(fired) == 10
     assert await one.depth() == 10
@@ -283,7 +283,7 @@ async def test_due_timers_fire_in_one_process_only(one: Storage, two: Storage, c
 async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
     url: str, one: Storage, two: Storage
 ) -> None:
-    await one.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60.0))
+    await one.schedule(Timer("t", NOON, "c:1", "send", b"{}"))
     while await is_woken(two):
         pass
     async with connected(url) as other, other.transaction():
@@ -528,7 +528,7 @@ async def test_timers_keep_their_times_whatever_clock_the_database_has(
     monkeypatch.setattr(processes, "ahead", ahead)
     now = time.time()
     async with PostgresStorage(url) as storage:
-        await storage.schedule(Timer("once", now + 60, "c:1", "send", b"{}", 30.0))
+        await storage.schedule(Timer("once", now + 60, "c:1", "send", b"{}"))
         found = await storage.timer("once")
         assert found is not None
         assert found.due == pytest.approx(now + 60)
@@ -538,7 +538,7 @@ async def test_timers_keep_their_times_whatever_clock_the_database_has(
 
         # A tick is a time of day, for each clock.
         tick = round(now + ahead_s) + 120.0
-        await storage.schedule(Timer("daily", tick, "s:daily", "schedule", b"{}", 0.0))
+        await storage.schedule(Timer("daily", tick, "s:daily", "schedule", b"{}"))
         assert await storage.fire(tick - ahead_s) == 1
         fired = [lease.delivery for lease in await storage.take(9, lease_s=60)]
         (daily,) = [each for each in fired if each.lane == "s:daily"]

@@ -86,8 +86,8 @@ async def test_the_scheduled_sends_of_a_chat_are_found_by_an_index(url: str) -> 
         # With rows and their statistics: to the planner, all indexes of an empty table cost the same.
         await connection.execute("""
             SET enable_seqscan = off; SET enable_bitmapscan = off;
-            INSERT INTO timer (id, due, lane, kind, payload, grace_s)
-            SELECT n, n, 'c:' || n, 'repeat', '', 0 FROM generate_series(1, 1000) AS n;
+            INSERT INTO timer (id, due, lane, kind, payload)
+            SELECT n, n, 'c:' || n, 'repeat', '' FROM generate_series(1, 1000) AS n;
             ANALYZE timer""")
         with connection.query_logger(lambda query: asked.append((query.query, query.args))):
             await timers.scheduled(PostgresReader(connection, 0.0), "c:1", 10)

@@ -73,7 +73,7 @@ async def test_a_delivery_that_a_command_puts_back_wakes_the_server_and_keeps_it
 
 async def test_a_timer_that_a_command_stores_is_known_when_the_server_wakes(path: Path) -> None:
     async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
-        assert await command.schedule(Timer("t", NOON, "c:1", "send", b"{}", 60))
+        assert await command.schedule(Timer("t", NOON, "c:1", "send", b"{}"))
         await asyncio.wait_for(server.changed(), PATIENCE_S)
         assert await server.next_timer() == NOON
         assert await command.next_timer() == NOON
@@ -155,7 +155,7 @@ async def test_the_next_process_knows_the_first_webhook_and_what_is_due(path: Pa
     async with SQLiteStorage(path, clock=clock) as storage:
         for seconds in (0, 3600):
             await handle(storage, Delivery(f"w.{seconds}", "c:1", "", b"", NOON + seconds))
-        await storage.schedule(Timer("t", NOON + 60, "c:1", "send", b"{}", 60))
+        await storage.schedule(Timer("t", NOON + 60, "c:1", "send", b"{}"))
         assert await storage.start_broadcast(broadcast, ["+15550002222", "+15550003333"])
         assert await storage.advance_broadcasts(NOON) == 1
         due = await storage.next_broadcast()
@@ -177,7 +177,7 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: P
         state = [StateWrite("chat:chat", "said", MARKER), StateWrite(f"person:{ANN}", "said", MARKER)]
         sent = entry("w.ann-50", call=b'{"to":"' + ANN.encode() + b'","text":"' + MARKER + b'"}')
         await handle(server, from_ann(50), commit=Commit(Ack(), entries=[sent], state=state))
-        await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER, 60))
+        await server.schedule(Timer("t", NOON, "c:chat", "send", MARKER))
         await server.put(from_ann(60, size=20_000))
         await server.put(delivery("c:bob", name="w.bob", body=b"others stay"))
         assert MARKER in bytes_of(path)
@@ -227,7 +227,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
 
     async with SQLiteStorage(path, keep_days=9) as storage:
         lease = await leased(storage, from_ann(1))
-        timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode(), 60)
+        timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode())
 
         async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRow]]) -> Found:
             found = await find(person, records)

@@ -176,8 +176,7 @@ CREATE TABLE timer (
     due     double precision NOT NULL,
     lane    text NOT NULL,
     kind    text NOT NULL,
-    payload bytea NOT NULL,
-    grace_s double precision NOT NULL
+    payload bytea NOT NULL
 );
 CREATE INDEX timer_by_due ON timer (due, n);
 -- timer_by_lane: finds the scheduled sends of a chat, for ctx.scheduled and when its person opts out.
@@ -638,8 +637,8 @@ BEGIN
     IF EXISTS (SELECT FROM seen s WHERE s.id = 'i.' || kind || '.' || key) THEN
         RETURN false;
     END IF;
-    INSERT INTO timer AS t (id, due, lane, kind, payload, grace_s)
-        VALUES (key, extract(epoch FROM clock_timestamp()), lane, kind, body, 0) ON CONFLICT DO NOTHING;
+    INSERT INTO timer AS t (id, due, lane, kind, payload)
+        VALUES (key, extract(epoch FROM clock_timestamp()), lane, kind, body) ON CONFLICT DO NOTHING;
     is_new := FOUND;
     PERFORM pg_notify('linqbot.:queue', '{"by": "post", "work": false, "times": true, "own": false, "chats": [], "lanes": []}');
     RETURN is_new;

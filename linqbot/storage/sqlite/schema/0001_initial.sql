@@ -188,8 +188,7 @@ CREATE TABLE timer (
     lane    TEXT NOT NULL,
     kind    TEXT NOT NULL,
     padding BLOB,
-    payload BLOB NOT NULL,
-    grace_s REAL NOT NULL
+    payload BLOB NOT NULL
 );
 
 -- timer_by_due: the earliest timer is read after every change, and due timers are moved in this order.
