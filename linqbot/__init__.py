@@ -172,4 +172,5 @@ def _elsewhere() -> dict[str, str]:
     }
 
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES, elsewhere=_elsewhere)
+if not TYPE_CHECKING:  # a type checker would accept any name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES, elsewhere=_elsewhere)

@@ -45,4 +45,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker would accept any name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

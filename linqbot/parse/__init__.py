@@ -31,4 +31,5 @@ _HOMES = {
     "recurrence": "linqbot.parse.recurrences",
 }
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker would accept any name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -52,4 +52,5 @@ _HOMES = {
     "talking": "linqbot.testing.talk",
 }
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker would accept any name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -379,7 +379,7 @@ def misspelt_name(message: MessageReceived, ctx: Context) -> object:
 
 
 def misspelt_import(message: MessageReceived, ctx: Context) -> object:
-    from linqbot import markdwn
+    from linqbot import markdwn  # type: ignore[attr-defined]
 
     return markdwn
 

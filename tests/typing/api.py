@@ -190,6 +190,15 @@ async def wrong_answer(message: MessageReceived, ctx: Context) -> int:
     return 1
 
 
+def unknown_names() -> None:
+    from linqbot import markdwn  # type: ignore[attr-defined] # noqa: F401
+    from linqbot.events import MessageRecieved  # type: ignore[attr-defined] # noqa: F401
+    from linqbot.language import Wrding  # type: ignore[attr-defined] # noqa: F401
+    from linqbot.parse import yesno  # type: ignore[attr-defined] # noqa: F401
+    from linqbot.testing import talkng  # type: ignore[attr-defined] # noqa: F401
+    from linqbot.testing.people import Persna  # type: ignore[attr-defined] # noqa: F401
+
+
 bot.on_message(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]

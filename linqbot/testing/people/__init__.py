@@ -57,4 +57,5 @@ _HOMES = dict.fromkeys(__all__, "linqbot.testing.people.persona") | {
     "rehearse": "linqbot.testing.people.rehearsing",
 }
 
-__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+if not TYPE_CHECKING:  # a type checker would accept any name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
