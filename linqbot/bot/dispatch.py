@@ -569,7 +569,7 @@ class Dispatcher:
         kind = type(event)
         function = "on_" + (re.sub(r"\W+", "_", event.type) or "unknown")
         code = (
-            f"from {kind.__module__} import {kind.__name__}\n\n"
+            f"from linqbot.events import {kind.__name__}\n\n"
             f"@bot.on({kind.__name__})\nasync def {function}(event: {kind.__name__}, ctx: Context) -> None:\n    ..."
         )
         self._log_once(f"unhandled: {event.type}", "event.unhandled", event, to_handle_it=code)

@@ -226,7 +226,7 @@ async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> Non
         await handled(Bot(), *[loved(PERSON, is_from_me=False)] * 2)
     logged = [entry["to_handle_it"] for entry in logs if "to_handle_it" in entry]
     code = (
-        "from linqbot.linq.events.message import ReactionAdded\n\n"
+        "from linqbot.events import ReactionAdded\n\n"
         "@bot.on(ReactionAdded)\nasync def on_reaction_added(event: ReactionAdded, ctx: Context) -> None:\n    ..."
     )
     assert logged == [code]
