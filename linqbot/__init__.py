@@ -157,9 +157,12 @@ __all__ = list(_HOMES)
 
 
 def _elsewhere() -> dict[str, str]:
-    """Return the module of each public name that is not here: events, and what runs and tests bots."""
-    events = import_module("linqbot.events")
+    """Return the module of each public name that is not here: events, errors, and what runs and tests bots."""
+    events, errors, testing = (import_module(f"linqbot.{name}") for name in ("events", "errors", "testing"))
+    raised = [name for name, value in vars(errors).items() if hasattr(value, "lqb")]
     return {
+        **dict.fromkeys(testing.__all__, testing.__name__),
+        **{name: errors.__name__ for name in raised if name not in _HOMES},
         **{name: events.__name__ for name in events.__all__ if name not in _HOMES},
         **dict.fromkeys(("Filter", "Predicate"), "linqbot.bot.filters"),
         **dict.fromkeys(("Middleware", "Next"), "linqbot.bot.router"),
@@ -168,7 +171,6 @@ def _elsewhere() -> dict[str, str]:
         "create_app": "linqbot.server.app",
         "running": "linqbot.server.app",
         "from_env": "linqbot.settings",
-        **dict.fromkeys(("Phone", "PhoneFor", "killed_between_calls", "talking"), "linqbot.testing"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Every error that linqbot raises, drawn as one tree.
+"""The errors that a bot can meet, drawn as one tree. Those of commands stand in the modules that raise them.
 
     LinqbotError
       InvalidSignature      a POST to the webhook is not from Linq, or its timestamp is wrong
@@ -21,8 +21,10 @@
       StreamStalled         the source of ctx.stream was silent for too long; what was said stays
       Ambiguous             a step of ctx.once was cut off; it is unknown if it was done
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
-      FetchRefused          a media address that must not be fetched (client/http/media_fetch.py)
+      FetchRefused          a media address that must not be fetched
       FetchFailed           media that could not be fetched
+      SendMissed            a scheduled send came too late, or cannot be read; kept as a dead letter
+      PostNotUnderstood     the data of a post does not fit the handler's model; kept as a dead letter
       Refused               outbound middleware vetoed a call; nothing was sent
         Muted                 the call is for a chat in which the bot is muted; nothing was sent
         Withheld              the bot's own manners forbid the call; nothing was sent
@@ -40,11 +42,12 @@
           LaneFull              the backlog of one chat is full; deliveries of other chats are accepted
         LeaseLost             another worker may hold this lane now; nothing was written
         StateConflict         state was changed since it was read; nothing was written, and the turn runs again
+      StateChanged          another turn changed state that this one had stored with a call; the next call was not made
 
 TurnDeferred and Suspended are outside the tree. They are BaseExceptions that end a handler: TurnDeferred at a call that
 must wait, Suspended at a question.
 
-Lower folders raise errors; `worker` and `server` decide what to do about them. The messages of these errors end up in
+Lower folders raise errors; `engine` and `server` decide what to do about them. The messages of these errors end up in
 logs, so they never hold a secret, a phone number or the text of a message.
 
 `linqbot explain CODE` prints the docstring of a class: its meaning, then its paragraphs `Why:` and `To do:`. Every
@@ -248,6 +251,59 @@ class RuleBroken(LinqbotError):
         self.rule = rule
         self.status = status
         self.code = code
+
+
+class FetchRefused(LinqbotError):
+    """Media was not fetched, or not uploaded, because its URL is not allowed or the file is too large.
+
+    Why: Other people choose these URLs. The client does not connect to a private network or without https, and does not
+        read a file that is larger than the limit.
+    To do: Use a public https URL, or pass the bytes yourself. A retry would end the same way.
+    """
+
+    lqb = "LQB3101"
+    is_final = True
+
+
+class FetchFailed(LinqbotError):
+    """Media could not be fetched or uploaded: no response, an error, a response that was cut off, or a timeout.
+
+    Why: The server is down, or its link has expired; Linq's own links are short-lived.
+    To do: Try again. For an attachment of Linq's, first get a new link with `client.attachments.retrieve`.
+
+    Attributes:
+        status: The HTTP status of the response, or None.
+    """
+
+    lqb = "LQB3102"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SendMissed(LinqbotError):
+    """A scheduled send was not made, and is kept as a dead letter.
+
+    Why: The send is later than its `grace_s` allows, because no process ran when it was due, or because the handler
+        scheduled it only after an outage or in a late retry; or another release stored it in a form that this one
+        cannot read.
+    To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
+        downtime, schedule them with a longer `grace_s`.
+    """
+
+    lqb = "LQB3009"
+
+
+class PostNotUnderstood(LinqbotError):
+    """The data of a post does not fit the model of its handler. The post is kept as a dead letter.
+
+    Why: The program that posts and the bot disagree on the fields, as after a change of one of them.
+    To do: Correct the model or the program. `linqbot waiting retry` handles the post again with a corrected model.
+    """
+
+    lqb = "LQB3011"
+    is_final = True
 
 
 class Refused(LinqbotError):

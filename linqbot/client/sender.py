@@ -47,7 +47,7 @@ from linqbot.client.outcome import (
     pause_s,
 )
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable
+from linqbot.errors import ConfigError, FetchFailed, FetchRefused, LinqApiError, LinqUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -187,7 +187,6 @@ class Sender:
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
-        from linqbot.client.http.media_fetch import FetchFailed, FetchRefused  # imported late, as in `fetcher`
 
         goal = _upload_goal(url)
         if goal.origin.scheme != "https" and not goal.origin.is_same(self._origin):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from linqbot.client.client import Client
-from linqbot.client.http.media_fetch import EXPIRED, FetchFailed, FetchRefused
-from linqbot.errors import LinqApiError
+from linqbot.client.http.media_fetch import EXPIRED
+from linqbot.errors import FetchFailed, FetchRefused, LinqApiError
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.content import Fetched, Saved
 from linqbot.linq.types.message import MediaPart

@@ -86,19 +86,6 @@ class ChoiceFailed(Exception):
     """The bot's `allow` or a filter has raised an error, the cause, before the turn of the event ran a handler."""
 
 
-class SendMissed(LinqbotError):
-    """A scheduled send was not made, and is kept as a dead letter.
-
-    Why: The send is later than its `grace_s` allows, because no process ran when it was due, or because the handler
-        scheduled it only after an outage or in a late retry; or another release stored it in a form that this one
-        cannot read.
-    To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
-        downtime, schedule them with a longer `grace_s`.
-    """
-
-    lqb = "LQB3009"
-
-
 OTHER_RELEASE_S: Final = 60.0
 """Seconds after its arrival for which a delivery is left to processes with another release of the bot."""
 

@@ -23,14 +23,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
-from linqbot.errors import BotError, LinqApiError, Muted, RuleBroken
+from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.mute import waits
 from linqbot.features.notices import say

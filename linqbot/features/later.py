@@ -21,10 +21,10 @@ from pydantic_core import from_json, to_json
 from linqbot import clock
 from linqbot.client.call import Call
 from linqbot.engine.earlier_runs import JournalMatcher
-from linqbot.engine.failure import SendMissed, unreachable
+from linqbot.engine.failure import unreachable
 from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
-from linqbot.errors import BotError, LinqApiError, MessageGone
+from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, next_due, timer_and_tick
 from linqbot.linq.events.delivery import Delivery, retention_mark
 from linqbot.linq.events.lane import lane_of_chat

@@ -16,9 +16,7 @@ from linqbot.ops.doctor.codes import CODES
 ERRORS_LIVE_IN: Final = (
     "linqbot.errors",
     "linqbot.cli.failure",
-    "linqbot.client.http.media_fetch",
     "linqbot.linq.events.parse",
-    "linqbot.linq.events.posted",
     "linqbot.ops.bot_file",
     "linqbot.ops.rotation",
 )

@@ -184,8 +184,7 @@ def test_httpx_is_not_imported_by_a_client_that_calls_and_fetches_over_the_netwo
     code = """
 import asyncio, sys
 from linqbot.client.client import Client
-from linqbot.client.http.media_fetch import FetchFailed
-from linqbot.errors import LinqUnavailable
+from linqbot.errors import FetchFailed, LinqUnavailable
 
 async def call():
     async with Client("key", base_url="http://127.0.0.1:1", max_retries=0) as client:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import pickle
+import re
 import subprocess
 import sys
 import traceback
@@ -13,6 +16,7 @@ from types import ModuleType
 import pytest
 
 import linqbot
+import linqbot.errors
 import linqbot.events
 import linqbot.testing
 
@@ -75,6 +79,8 @@ def test_the_error_for_an_unknown_name_says_where_to_look(subtests: pytest.Subte
             "linqbot has no MesageRead. Did you mean MessageRead? Write: from linqbot.events import MessageRead",
         ),
         ("linqbot", "Next", "linqbot has no Next. Write: from linqbot.bot.router import Next"),
+        ("linqbot", "Muted", "linqbot has no Muted. Write: from linqbot.errors import Muted"),
+        ("linqbot", "HandlerFailed", "linqbot has no HandlerFailed. Write: from linqbot.testing import HandlerFailed"),
         ("linqbot.events", "MessageRecieved", "linqbot.events has no MessageRecieved. Did you mean MessageReceived?"),
         ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
         ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),
@@ -101,6 +107,23 @@ def test_the_places_that_errors_name_exist() -> None:
         found: dict[str, object] = {}
         exec(line, found)
         assert name in found
+
+
+def test_a_traceback_names_an_error_as_it_is_imported(subtests: pytest.Subtests) -> None:
+    for kind in (linqbot.testing.HandlerFailed, linqbot.testing.NothingCame):
+        with subtests.test(kind=kind.__name__):
+            (line,) = traceback.format_exception_only(kind("what"))
+            assert line == f"linqbot.testing.{kind.__name__}: what\n"
+            assert pickle.loads(pickle.dumps(kind("what"))).args == ("what",)
+
+
+def test_the_errors_that_a_handler_meets_are_in_linqbot_errors() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    table = page.partition("## In a handler")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row)} | {"SendMissed"}
+    assert len(named) > 15
+    assert [name for name in sorted(named - vars(builtins).keys()) if not hasattr(linqbot.errors, name)] == []
 
 
 @pytest.mark.process

@@ -8,8 +8,8 @@ import pytest
 from one_handler import bot_of
 
 from linqbot import BotError, Context, MediaPart, MessageReceived, has_media
-from linqbot.client.http.media_fetch import FetchFailed
 from linqbot.emulator.emulator import Emulator
+from linqbot.errors import FetchFailed
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"

@@ -42,7 +42,7 @@ from linqbot.client.http.addresses import (
 )
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError, reason_of
-from linqbot.errors import LinqbotError
+from linqbot.errors import FetchFailed, FetchRefused
 from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.linq.types.message import MediaPart
 
@@ -66,35 +66,6 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
 """Returns every IP address of a name; raises OSError if there is none."""
-
-
-class FetchRefused(LinqbotError):
-    """Media was not fetched, or not uploaded, because its URL is not allowed or the file is too large.
-
-    Why: Other people choose these URLs. The client does not connect to a private network or without https, and does not
-        read a file that is larger than the limit.
-    To do: Use a public https URL, or pass the bytes yourself. A retry would end the same way.
-    """
-
-    lqb = "LQB3101"
-    is_final = True
-
-
-class FetchFailed(LinqbotError):
-    """Media could not be fetched or uploaded: no response, an error, a response that was cut off, or a timeout.
-
-    Why: The server is down, or its link has expired; Linq's own links are short-lived.
-    To do: Try again. For an attachment of Linq's, first get a new link with `client.attachments.retrieve`.
-
-    Attributes:
-        status: The HTTP status of the response, or None.
-    """
-
-    lqb = "LQB3102"
-
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 async def resolve(name: str) -> Sequence[str]:

@@ -12,23 +12,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from linqbot.errors import LinqbotError
+from linqbot.errors import PostNotUnderstood
 from linqbot.linq.events.delivery import POST_ID, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, as_object
 from linqbot.linq.types.data import unfitting_fields
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class PostNotUnderstood(LinqbotError):
-    """The data of a post does not fit the model of its handler. The post is kept as a dead letter.
-
-    Why: The program that posts and the bot disagree on the fields, as after a change of one of them.
-    To do: Correct the model or the program. `linqbot waiting retry` handles the post again with a corrected model.
-    """
-
-    lqb = "LQB3011"
-    is_final = True
 
 
 class Posted(Event):

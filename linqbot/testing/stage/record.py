@@ -180,9 +180,13 @@ class HandlerFailed(AssertionError):
     Where a test expects the exception, `await phone.errors()` returns it instead.
     """
 
+    __module__ = "linqbot.testing"  # where authors import it from: pytest shows this name
+
 
 class NothingCame(AssertionError):
     """The expected reply, tapback or typing did not come, and nothing more happens until the clock moves.
 
     The message lists what happened instead.
     """
+
+    __module__ = "linqbot.testing"  # where authors import it from: pytest shows this name

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from linqbot import BotError, Context, Event, LinqApiError, LinqUnavailable, RateLimited, markdown, media, poll
-from linqbot.client.http.media_fetch import FetchFailed, FetchRefused
+from linqbot.errors import FetchFailed, FetchRefused
 from linqbot.linq.types.message import EffectName
 from linqbot.linq.types.message import text_of as text_of_parts
 from linqbot.speakers import visible

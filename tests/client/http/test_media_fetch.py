@@ -22,7 +22,8 @@ from patience import PATIENCE_S
 from linqbot import Fetched, LinqbotError, MediaPart
 from linqbot.client.http import media_fetch as guarded
 from linqbot.client.http.addresses import PORTS
-from linqbot.client.http.media_fetch import Fetcher, FetchFailed, FetchRefused
+from linqbot.client.http.media_fetch import Fetcher
+from linqbot.errors import FetchFailed, FetchRefused
 
 PUBLIC = "93.184.216.34"
 SIGNED = "/attachments/photo.jpg?signature=do-not-quote"
