@@ -275,7 +275,10 @@ class Context:
 
     @property
     def state(self) -> State:
-        """Typed values about the person, the chat, or the bot, which are stored when the handler succeeds.
+        """Typed values about the person, the chat, or the bot.
+
+        A change is stored before the next call to Linq, question or step of `once`, even if the handler fails after that,
+        and otherwise when the handler succeeds.
 
         Example:
             `guest = await ctx.state.person(Guest)`

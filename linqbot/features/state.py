@@ -1,7 +1,7 @@
 """`ctx.state`: typed values that a bot keeps about a person, about a chat, or about everything.
 
 A handler asks for a value by a pydantic model and changes its fields. `TurnState` notes what the turn has read and
-changed. The worker stores the changed values in the commit that acks the turn (`engine/turn.py`), each only if the
+changed. The changed values are stored in the commit that acks the turn (`engine/turn.py`), each only if the
 stored value is still the one that the turn has read. Otherwise the turn runs again with the new value.
 
 A change that is made before a call is stored in the commit that stores the call's key, so that a person never reads of
@@ -45,8 +45,8 @@ CHAT: Final = "chat:"
 class Tally(Generic[M]):
     """A number about the person of an event that a step of `ctx.once` changes, such as what the step has cost.
 
-    It is stored in the commit that records the step's result: once for each result, whatever becomes of the turn. Other
-    state is stored only if the turn succeeds. Example: `await ctx.once("price", ask, kind=int, tally=Tally(Spent, add))`
+    It is stored in the commit that records the step's result: once for each result, whatever becomes of the turn. A
+    change of other state is lost with a failed turn, unless a call follows it. Example: `await ctx.once("price", ask, kind=int, tally=Tally(Spent, add))`
 
     Args:
         model: A pydantic model whose fields all have defaults.
@@ -64,7 +64,8 @@ class State(ABC):
     """The values that a handler may read and change. Each is one object per turn, so all code of a turn shares it.
 
     A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
-    as `Guest`, or under `name`. Only values that were changed are stored, and only if the turn succeeds.
+    as `Guest`, or under `name`. Only values that were changed are stored: before the next call to Linq, question
+    or step of `ctx.once`, even if the turn fails after that, and otherwise when the turn succeeds.
 
     Args:
         event: The event of the turn.

@@ -54,7 +54,7 @@ def number(text: str, *, language: str | None = None) -> int:
     """Return the one whole number in a text.
 
     Args:
-        text: Digits or English words, of which `minus` or `negative` may be the first. Other words may stand around it:
+        text: Digits or words of the language, of which one such as `minus` may be the first. Other words may stand around it:
             `we are 5`, `two, please`.
         language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:

@@ -120,7 +120,7 @@ def _calls_ours(inner: Sequence[traceback.FrameSummary]) -> bool:
 
 
 def _runs_handlers(frame: traceback.FrameSummary) -> bool:
-    """Return True for the function of dispatch that runs the chosen handler: `handle` in `Dispatcher._wrapped`."""
+    """Return True for the function of dispatch that runs the chosen handler: `handle` in `Dispatcher._prepared`."""
     return frame.filename == dispatch.__file__ and frame.name == "handle"
 
 

@@ -187,7 +187,7 @@ async def consent(
 ) -> Result:
     """List the ledger of consents, or import the rows of FILE: CSV, or JSON as --json prints it.
 
-    The fields are person (a handle), what (given, withdrawn, or stopped for STOP), at (an ISO time with a zone), and how (words). Of
+    The fields are person (a handle), what (given, withdrawn, stopped for STOP, or wrote for a message after it), at (an ISO time with a zone), and how (words). Of
     several rows of a person, the one with the latest time counts. A row that is there already is not added again.
     """
     if file is None:
