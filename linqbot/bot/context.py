@@ -815,15 +815,15 @@ class Context:
                 one handler apart.
         Raises:
             AskTimeout, AskCancelled: as for `ask`.
-            BotError: as for `ask`; or a field of the model cannot be asked for by text, such as a nested model.
+            BotError: as for `ask`; or a field of the model cannot be asked for by text, such as a nested model; or there is no
+                time zone of this name.
 
         Example:
             `guest = await ctx.form(Guest, timezone="Europe/Paris")`
         """
         from linqbot.features.forms import form
 
-        prefix = f"form.{options.pop('key', None) or model.__name__}."
-        return await form(self, model, review=review, timezone=timezone, prefix=prefix, options=options)
+        return await form(self, model, review=review, timezone=timezone, options=options)
 
     def pay(
         self,

@@ -246,7 +246,8 @@ def check_async(function: Any, use: str, *arguments: str) -> str:
     """
     name = handler_name(function)
     if not inspect.iscoroutinefunction(function) or not takes(function, len(arguments)):
-        function_name = name.rpartition(":")[2].rpartition(".")[2]
+        last = name.rpartition(":")[2].rpartition(".")[2]
+        function_name = last if last.isidentifier() else "function"  # a lambda has no name
         raise BotError(f"{name} does not fit {use}. Write: async def {function_name}({', '.join(arguments)})")
     return name
 

@@ -20,9 +20,11 @@ from pydantic_core import PydanticUndefined
 
 from linqbot.errors import BotError
 from linqbot.features.asking.answers import choice_of, sentence_of
+from linqbot.features.later import zone
 from linqbot.language.spoken import sentences, spoken
 from linqbot.language.writing import day_in_words
 from linqbot.linq.text.sentences import is_one_of
+from linqbot.options import check_timezone
 from linqbot.parse.dates import date_time, day
 from linqbot.parse.numbers import number
 from linqbot.parse.yes_or_no import yes_no
@@ -190,9 +192,13 @@ class FilledForm:
         return asked.check.validate_strings(text)
 
 
-async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, prefix: str, options: AskOptions) -> M:
+async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, options: AskOptions) -> M:
     """Ask for the fields of a model, and return it; see `Context.form`."""
-    filled = FilledForm(ctx, fields_of(model), timezone, prefix, options)
+    fields = fields_of(model)
+    check_timezone("ctx.form", timezone)
+    zone(timezone)  # a wrong one is the author's mistake: the person would read its error as one about the answer
+    prefix = f"form.{options.pop('key', None) or model.__name__}."
+    filled = FilledForm(ctx, fields, timezone, prefix, options)
     by_name = {each.name: each for each in filled.fields}
     await filled.fill_in()
     fault = ""

@@ -57,7 +57,7 @@ LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now: float) -> float:
     """Return the time to send at, in Unix seconds. Raises BotError unless one of `at` and `after_s` gives a possible time."""
     if (at is None) == (after_s is None):
-        raise BotError("Give send_later either at= or after_s=.")
+        raise BotError("Give send_later one of at=, after_s= and every=.")
     if at is None:
         check_number("send_later", "after_s", after_s)
         assert after_s is not None

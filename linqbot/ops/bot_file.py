@@ -206,11 +206,17 @@ def _hint(file: str, error: Exception | SystemExit) -> str:
 
 def _hint_about_a_call(error: TypeError) -> str:
     """Return a line about a wrong call of a decorator, of which Python's message names a function of linqbot or a filter."""
-    if found := re.match(r"Router\.\w+\(\) got an unexpected keyword argument '(\w+)'", str(error)):
-        verbs = (verb for verb in ("ask", "reply", "send_later") if found[1] in _arguments(getattr(Context, verb)))
+    if found := re.match(
+        r"(?:Router|EventDecorators)\.(on\w*|every)\(\) got an unexpected keyword argument '(\w+)'", str(error)
+    ):
+        decorator, given = found.groups()
+        if given in _arguments(Router.on):
+            return f"\n@bot.{decorator} has no {given}=. It is an argument of @bot.on and of @bot.on_message."
+        verbs = (verb for verb in ("ask", "reply", "send_later") if given in _arguments(getattr(Context, verb)))
         if (verb := next(verbs, None)) is not None:
-            return f"\n{found[1]}= is an argument of ctx.{verb}(…), not of the decorator of a handler."
-        return f"\nThe decorator of a handler has no {found[1]}=. {suggestion(found[1], _arguments(Router.on))}"
+            return f"\n{given}= is an argument of ctx.{verb}(…), not of the decorator of a handler."
+        known = _arguments(getattr(Router, decorator))
+        return f"\nThe decorator of a handler has no {given}=. {suggestion(given, known) if known else ''}".rstrip()
     frame = authors_frame(error)
     if "missing 1 required positional argument" in str(error) and frame and re.match(r"@\w+\.on", frame.line or ""):
         return (

@@ -160,6 +160,8 @@ DO_NOT_START = {
     f"@bot.on_message(lambda message, ctx: True)\n{PLAIN}": "A filter takes the event only;",
     f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "repeat= is an argument of ctx.ask(…), not of the decorator",
     f"@bot.on_message('hi', atempts=2)\n{PLAIN}": "The decorator of a handler has no atempts=. Did you mean 'attempts'?",
+    f"@bot.on_edit('hi', attempts=2)\n{PLAIN}": "@bot.on_edit has no attempts=. It is an argument of @bot.on and of @bot.on_message.",
+    f"@bot.on_typing('started', late=True)\n{PLAIN}": "@bot.on_typing has no late=. It is an argument of",
     "import pydantic_ai_of_a_test": "-m pip install pydantic-ai-of-a-test",
 }
 """By a file's mistake, the words that lead to its correction."""

@@ -208,9 +208,29 @@ async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins(
 
     class Empty(BaseModel): ...
 
-    for model, why in ((Nested, "a form of its own"), (Empty, "a pydantic model with fields"), (int, "with fields")):
+    for model, why in (
+        (Nested, "a form of its own"),
+        (Empty, "a pydantic model with fields"),
+        (int, "with fields"),
+        (3, "with fields"),
+    ):
         async with talking(booking(model)) as phone:  # type: ignore[arg-type]
             await phone.text("book")
             (error,) = await phone.errors()
             assert isinstance(error, BotError)
             assert why in str(error)
+
+
+async def test_a_time_zone_that_there_is_none_of_is_the_authors_mistake_and_not_the_persons() -> None:
+    class When(BaseModel):
+        at: datetime
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.form(When, timezone="Europe/Pari")
+
+    async with talking(bot_of(book, "book")) as phone:
+        await phone.text("book")
+        (error,) = await phone.errors()
+        assert isinstance(error, BotError)
+        assert "There is no time zone 'Europe/Pari'." in str(error)
+        assert await phone.replies() == []
