@@ -114,7 +114,8 @@ def _write_settings_file(folder: Path) -> str:
     """
     lines = [
         "# Settings of linqbot serve. The values in comments are the defaults. An environment variable, named in brackets,",
-        "# overrides a setting. The token and the webhook secret belong in the environment, not here: .env.example",
+        "# overrides a setting. Secrets, such as the token, belong in the environment, not here: .env.example. All settings:",
+        "# linqbot serve --help",
     ]
     for name, field in Settings.model_fields.items():
         if not field.repr:
