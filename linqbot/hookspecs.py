@@ -36,7 +36,7 @@ last. Within each group they are sorted by the names of the plugins. Hook wrappe
 
 **Messages that are joined have one turn.** The messages of a burst, and those that a running handler takes in
 (`overlap=`), belong to the turn of the first. `received` and `stored` are called for each of them, and the hooks of a
-turn once, with the first as `delivery` of the report; its `joined` has the others. Only `routed` is called again, whenever the
+turn once, with the first as `delivery` of the report, whose `joined` has the others. Only `routed` is called again, whenever the
 handler begins again with a further message. So do not count the deliveries that wait as those stored minus the
 turns that ended.
 """
