@@ -112,8 +112,12 @@ class MovableClock:
                 moved.set_result(None)
 
 
+class NoSuchZone(ValueError):
+    """There is no time zone of a name, or this machine has no data about it: a mistake of the author, not of a person."""
+
+
 def zone(name: str) -> tzinfo:
-    """Return the time zone of an IANA name. Raises ValueError if there is none, or this machine has no data about it."""
+    """Return the time zone of an IANA name. Raises NoSuchZone if there is none, or this machine has no data about it."""
     if name == "UTC":
         return UTC  # also on a machine without time zone data
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # imported late: most processes name no zone
@@ -121,7 +125,7 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
+        raise NoSuchZone(
             f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris. If this is one, install the "
             "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import Enum
+from functools import partial
 from typing import Annotated, Literal
 
 import pytest
@@ -12,6 +13,7 @@ from one_handler import bot_of
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
+from linqbot.parse import date_time
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -225,12 +227,17 @@ async def test_a_time_zone_that_there_is_none_of_is_the_authors_mistake_and_not_
     class When(BaseModel):
         at: datetime
 
-    async def book(message: MessageReceived, ctx: Context) -> None:
+    async def by_form(message: MessageReceived, ctx: Context) -> None:
         await ctx.form(When, timezone="Europe/Pari")
 
-    async with talking(bot_of(book, "book")) as phone:
-        await phone.text("book")
-        (error,) = await phone.errors()
-        assert isinstance(error, BotError)
-        assert "There is no time zone 'Europe/Pari'." in str(error)
-        assert await phone.replies() == []
+    async def by_question(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("When?", kind=partial(date_time, timezone="Europe/Pari"))
+
+    for handler in (by_form, by_question):
+        async with talking(bot_of(handler, "book")) as phone:
+            await phone.text("book")
+            await phone.text("tomorrow at 19:30")
+            error, *_ = await phone.errors()
+            assert isinstance(error, BotError)
+            assert "There is no time zone 'Europe/Pari'." in str(error)
+            assert [reply for reply in await phone.replies() if reply != "When?"] == []

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from linqbot.clock import Clock
+from linqbot.clock import Clock, NoSuchZone
+from linqbot.errors import BotError
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
 from linqbot.features.state import digest_of
 from linqbot.language.spoken import ENGLISH, sentences, spoken
@@ -201,6 +202,8 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
 def value_of(question: Question, event: Event | None, text: str, shown: str | None) -> Any:
     """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person.
 
+    Raises BotError if the function of `kind` names a time zone that there is none of.
+
     Args:
         event: The event that answers; None if the operator answered.
         text: Of a message, without a mention of the bot; of the option that a vote chose; or of the operator.
@@ -249,7 +252,10 @@ def _choice(question: Question, text: str, shown: str | None) -> str | None:
 def _converted(kind: Any, text: str) -> Any:
     adapter = adapter_of(kind)
     if adapter is None:
-        return kind(text)
+        try:
+            return kind(text)
+        except NoSuchZone as error:  # the person would read it as a fault of the answer
+            raise BotError(f"ctx.ask(kind=…): {error}") from error
     try:
         value = adapter.validate_strings(_in_english_digits(text))
     except ValidationError as error:
