@@ -48,7 +48,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6010": DoctorCode(
         "There is no API token, so nothing can be sent and Linq cannot be asked.",
-        "LINQ_API_V3_API_KEY is not set where the doctor runs. linqbot does not read a .env file. uv does (export"
+        "LINQ_API_V3_API_KEY is not set where linqbot check runs. linqbot does not read a .env file. uv does (export"
         " UV_ENV_FILE=.env), and so does a shell (set -a; . ./.env; set +a).",
         "Set LINQ_API_V3_API_KEY to the API token from your Linq dashboard.",
     ),
@@ -168,8 +168,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6045": DoctorCode(
         "The bot refuses Linq's deliveries: the signing secret that is stored here is not the subscription's.",
-        "The secret file or LINQ_WEBHOOK_SECRET was changed by hand, or restored from an older copy. The doctor's own"
-        " test event is accepted, because the doctor signs it with the same wrong secret.",
+        "The secret file or LINQ_WEBHOOK_SECRET was changed by hand, or restored from an older copy. The test event"
+        " of linqbot check is accepted, because it is signed with the same wrong secret.",
         "Every delivery is lost: Linq does not retry after a refusal. Make a new secret: linqbot connect rotate --url"
         " {url}",
     ),

@@ -101,7 +101,12 @@ async def _in_storage(context: DoctorContext, url: str) -> Sequence[Finding]:
     """Check the storage of a URL. Raises NewerSchema, or ConfigError."""
     await asyncio.to_thread(context.settings.open_storage, serving=False)
     if scheme(url) not in register_storage():
-        return [ok("storage", f"A plugin brings the storage for {scheme(url)}:// URLs, which doctor cannot look into.")]
+        return [
+            ok(
+                "storage",
+                f"A plugin brings the storage for {scheme(url)}:// URLs, which linqbot check cannot look into.",
+            )
+        ]
     if scheme(url) == "postgresql":
         return await _database(context, url)
     path = path_of(url)

@@ -235,7 +235,7 @@ def has_arrived(delivery_id: str, arrivals: Arrivals) -> bool:
 
 async def _admit(delivery: Delivery) -> None:
     if not delivery.id.startswith(PROBE_ID):
-        raise StorageBusy("Only the doctor is here. The bot is not served yet.")
+        raise StorageBusy("Only linqbot check is here. The bot is not served yet.")
 
 
 class _ProbedEndpoint(WebhookEndpoint):

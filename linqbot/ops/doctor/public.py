@@ -80,8 +80,8 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
 
 def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
     if has_arrived:
-        return f"The bot is not served yet, so the doctor stood in for the bot on {_listens(settings)}."
-    return f"The doctor stood in for the bot on {_listens(settings)}, and the event did not arrive there."
+        return f"The bot is not served yet, so linqbot check stood in for the bot on {_listens(settings)}."
+    return f"linqbot check stood in for the bot on {_listens(settings)}, and the event did not arrive there."
 
 
 def _without_secret(url: str, probed: Probed) -> list[Finding]:
