@@ -212,7 +212,7 @@ def check(handler: Any, event: type[Event]) -> str:
         takes = {-1: "has other arguments than a handler", 1: "takes 1 argument"}.get(count, f"takes {count} arguments")
         raise BotError(
             f"Handler {name} {takes}; it is called with two, the event and the context: "
-            f"async def {name.rpartition('.')[2].rpartition(':')[2]}(event: {event.__name__}, ctx: Context) -> None{hint}"
+            f"async def {_last(name)}(event: {event.__name__}, ctx: Context) -> None{hint}"
         )
     wanted = _annotation_of_event(handler)
     if wanted is Context:
@@ -223,6 +223,12 @@ def check(handler: Any, event: type[Event]) -> str:
             f"Register it with @bot.on({wanted.__name__}), or change its annotation."
         )
     return name
+
+
+def _last(name: str) -> str:
+    """Return the name of a function without its module and class, to write a `def` with; a lambda has none."""
+    last = name.rpartition(":")[2].rpartition(".")[2]
+    return last if last.isidentifier() else "function"
 
 
 def check_overlap(handler: Any, overlap: str) -> None:
@@ -246,9 +252,7 @@ def check_async(function: Any, use: str, *arguments: str) -> str:
     """
     name = handler_name(function)
     if not inspect.iscoroutinefunction(function) or not takes(function, len(arguments)):
-        last = name.rpartition(":")[2].rpartition(".")[2]
-        function_name = last if last.isidentifier() else "function"  # a lambda has no name
-        raise BotError(f"{name} does not fit {use}. Write: async def {function_name}({', '.join(arguments)})")
+        raise BotError(f"{name} does not fit {use}. Write: async def {_last(name)}({', '.join(arguments)})")
     return name
 
 

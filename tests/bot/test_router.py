@@ -38,7 +38,7 @@ async def decides(event: Event) -> bool:
 
 NO_HANDLERS = {
     r"takes 0 arguments": lambda: None,
-    r"takes 1 argument;": lambda event: None,
+    r"takes 1 argument;.*async def function\(event": lambda event: None,
     r"takes 3 arguments": lambda a, b, c: None,
     r"must be a function": "hello",
     r"the event first": swapped,
