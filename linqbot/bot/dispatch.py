@@ -684,13 +684,24 @@ def _gather_s(route: Route, around: Sequence[Router]) -> float:
 
 def _refuse_unreachable(routes: Sequence[Route]) -> None:
     before: list[Route] = []
+    reachable: set[int] = set()
+    hidden: list[tuple[Route, Route]] = []
     for route in routes:
         if route.opt_out:
             continue
-        if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:
+        earlier = next((one for one in before if _hides(one, route)), None)
+        if earlier is not None and not route.is_one_of_several:
             raise BotError(_never_runs(route, earlier))
+        if earlier is not None:
+            hidden.append((route, earlier))
+        elif route.is_one_of_several:
+            reachable.add(id(route.handler))
         if route.when is None:
             before.append(route)
+    for route, earlier in hidden:
+        # A handler of all deliveries may follow one of those that failed: it runs for the others.
+        if id(route.handler) not in reachable:
+            raise BotError(_never_runs(route, earlier))
 
 
 def _hides(earlier: Route, route: Route) -> bool:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from linqbot.bot.filters import Filter, Predicate
+from linqbot.bot.filters import Filter, Predicate, check_filters
 from linqbot.bot.handlers import Decorator, Handler, Returned, is_handler
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
@@ -79,8 +79,10 @@ class EventDecorators(ABC):
     """The decorators for common events: a base of Router."""
 
     @abstractmethod
-    def on(self, event: type[E], *filters: Predicate[E]) -> Decorator[E]:
-        """Register a handler for the events of a class."""
+    def _add(
+        self, event: type[E], handler: Handler[E, Returned], *filters: Predicate[E], **how: Any
+    ) -> Handler[E, Returned]:
+        """Add a checked handler, with the attributes of its `Route` in `how`."""
 
     @overload
     def on_typing(self, handler: Handler[TypingEvent, Returned], /) -> Handler[TypingEvent, Returned]: ...
@@ -320,7 +322,8 @@ class EventDecorators(ABC):
             for event in classes:
                 # In a direct chat only the background can change, which is no change of a group.
                 own = [_not_direct] if event.types == ("chat.background_updated",) else []
-                self.on(event, *own, *filters)(handler)
+                check_filters(filters, event)
+                self._add(event, handler, *own, *filters, is_one_of_several=len(classes) > 1)
             return handler
 
         return register

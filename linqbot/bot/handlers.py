@@ -71,6 +71,7 @@ class Route(NamedTuple):
         overlap: What happens with messages of the same person that come while the handler runs.
         gather: False if a message that fits the handler closes a burst and is handled at once.
         opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
+        is_one_of_several: True if one decorator registered the handler for several classes of events.
         handle: The handler in the middleware of its routers. A Dispatcher makes it.
         gather_s: Seconds that a message which fits the handler waits for further ones. A Dispatcher finds it.
     """
@@ -88,6 +89,7 @@ class Route(NamedTuple):
     gather: bool = True
     overlap: OverlapMode = "queue"
     opt_out: bool = False
+    is_one_of_several: bool = False
     when: When[Any] | None = None
     handle: Handler[Any, Awaitable[None]] | None = None
     gather_s: float = 0.0

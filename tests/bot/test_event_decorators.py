@@ -120,3 +120,32 @@ def test_a_handler_subscribes_the_bot_to_exactly_the_events_that_it_takes() -> N
 def test_a_misspelt_name_is_refused_with_the_nearest_one(decorator: str, name: str, says: str) -> None:
     with pytest.raises(BotError, match=rf"@bot.{decorator}\('{name}'\).*{says}"):
         getattr(Bot(), decorator)(name)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name"),
+    [
+        ("on_typing", "started"),
+        ("on_delivery", "failed"),
+        ("on_poll_vote", "removed"),
+        ("on_group_change", "background"),
+        ("on_location", "stopped"),
+        ("on_payment", "succeeded"),
+    ],
+)
+async def test_a_handler_of_all_may_follow_one_of_a_single_name_but_not_one_of_all(decorator: str, name: str) -> None:
+    async def one(event: Event, ctx: Context) -> None: ...
+
+    async def rest(event: Event, ctx: Context) -> None: ...
+
+    async def too_late(event: Event, ctx: Context) -> None: ...
+
+    bot = Bot()
+    getattr(bot, decorator)(name)(one)
+    getattr(bot, decorator)(rest)
+    async with talking(bot):
+        pass
+    getattr(bot, decorator)(too_late)
+    with pytest.raises(BotError, match="too_late can never run"):
+        async with talking(bot):
+            pass
