@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.errors import BotError
 from linqbot.linq.rules.check import blockable
-from linqbot.linq.rules.values import E164
+from linqbot.linq.rules.values import E164, is_handle
+from linqbot.linq.types.proactive import Purpose
+from linqbot.nearest import suggestion
 
 LONGEST_GATHER_S: Final = 60.0
 DAY_S: Final = 86_400.0
@@ -82,6 +84,19 @@ def check_handle(handle: Any, option: str) -> str:
             f"code or the name of a sender. {_E164_IS}"
         )
     return str(handle).casefold()
+
+
+def check_chat_id(chat_id: Any, call: str) -> None:
+    """Raise BotError if the id of a chat is a person's handle, or no text. The error does not show it."""
+    if not isinstance(chat_id, str) or is_handle(chat_id):
+        given = "the handle of a person" if isinstance(chat_id, str) else f"a value of type {type(chat_id).__name__}"
+        raise BotError(f"{call}(…) takes the id of a chat, such as message.chat.id, but got {given}.")
+
+
+def check_purpose(purpose: Any, call: str) -> None:
+    """Raise BotError for a purpose that no message has. A misspelt `promotional` would pass the manners of the bot."""
+    if purpose not in get_args(Purpose):
+        raise BotError(f"{call}(purpose={purpose!r}) is not known. {suggestion(str(purpose), get_args(Purpose))}")
 
 
 def check_line(line: Any, option: str) -> None:

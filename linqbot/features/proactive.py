@@ -27,7 +27,7 @@ from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
-from linqbot.options import check_handle
+from linqbot.options import check_chat_id, check_handle, check_purpose
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent, ConsentKind
 
@@ -100,8 +100,8 @@ class BotContext:
         Returns:
             The messages that Linq accepted, and the status: `waiting` if the message will be sent later.
         Raises:
-            BotError: the account has no line, or has several and none was given; `to` is not one handle; or there is no
-                content, or of a type that cannot be sent.
+            BotError: the account has no line, or has several and none was given; `to` is not one handle; `purpose` is not
+                known; or there is no content, or of a type that cannot be sent.
             RuleBroken: the content breaks one of Linq's rules, such as R52 if the chat is new and the content is only an
                 address, or its first sentence has one; the message was not sent.
             LinqApiError: Linq refused the message.
@@ -114,6 +114,8 @@ class BotContext:
                 f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {type(to).__name__}. It "
                 "never opens a group: call ctx.client.chats.create for that."
             )
+        if purpose is not None:
+            check_purpose(purpose, "ctx.bot.send")
         check_content(content)
         try:
             messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
@@ -192,7 +194,7 @@ class BotContext:
         Returns:
             The broadcast, with the number of people for each outcome so far.
         Raises:
-            BotError: `audience`, `name`, `per_minute` or the content cannot be used; the account has no line, or has
+            BotError: `audience`, `name`, `per_minute`, `purpose` or the content cannot be used; the account has no line, or has
                 several and none was given, or has not the given one.
             RuleBroken: the content breaks one of Linq's rules; nothing was stored.
             Refused: a plugin vetoes the broadcast; nothing was stored.
@@ -203,6 +205,7 @@ class BotContext:
         """
         check_name(name, "broadcast")
         check_pace(per_minute)
+        check_purpose(purpose, "ctx.bot.broadcast")
         if (known := await self._broadcaster.stored.broadcast(name)) is not None:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
@@ -241,17 +244,20 @@ class BotContext:
         """Mute the bot in any chat: see `Context.mute`.
 
         Raises:
-            BotError: `for_s` is not a number of seconds.
+            BotError: `for_s` is not a number of seconds, or `chat_id` is the handle of a person.
             StorageUnavailable: nothing was stored; the turn runs again.
         """
+        check_chat_id(chat_id, "ctx.bot.mute")
         await self.mutes.mute(chat_id, for_s=for_s, reason=reason)
 
     async def unmute(self, chat_id: str) -> None:
         """End the mute of any chat: see `Context.unmute`.
 
         Raises:
+            BotError: `chat_id` is the handle of a person.
             StorageUnavailable: nothing was changed; the turn runs again.
         """
+        check_chat_id(chat_id, "ctx.bot.unmute")
         await self.mutes.unmute(chat_id)
 
     @cached_property
@@ -269,8 +275,10 @@ class BotContext:
         `vote` wait for stays open. For the event's own chat, `ctx.end_questions()` ends them without a word.
 
         Raises:
+            BotError: `chat_id` is the handle of a person.
             StorageUnavailable: not all of them were ended.
         """
+        check_chat_id(chat_id, "ctx.bot.end_questions")
         await self._asking().cancel_questions(chat_id)
 
     async def find_broadcast(self, name: str) -> Broadcast | None:

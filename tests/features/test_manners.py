@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,6 +125,21 @@ async def test_replies_and_what_was_asked_for_do_not_wait() -> None:
         assert (await phone.replies(), await bob.replies()) == ([], ["Sales of yesterday."])
         await advance_to(phone, at(16) + timedelta(minutes=1))
         assert await phone.replies() == ["Good morning!", URL]
+
+
+async def test_a_misspelt_purpose_does_not_pass_the_quiet_hours() -> None:
+    purpose: Any = "promotonal"
+    said = r"purpose='promotonal'\) is not known\. Did you mean 'promotional'\?"
+    wrong = [
+        lambda ctx: ctx.bot.send("The menu of July is out.", to=BOB, line=LINE, purpose=purpose),
+        lambda ctx: ctx.bot.broadcast([BOB], "The menu of July is out.", name="july", purpose=purpose),
+    ]
+    for call in wrong:
+        async with talking(bot_of(does(call)), start=at(3)) as phone:
+            await phone.text("july")
+            (error,) = await phone.errors()
+            assert re.search(said, str(error))
+            assert await phone.person(BOB).replies() == []
 
 
 async def test_the_time_zone_that_the_bot_knows_of_a_person_counts() -> None:

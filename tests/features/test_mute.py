@@ -222,3 +222,21 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
         assert heard[0] == "News!"
         assert heard[1].startswith(f"{ANN}: a mute: The bot is muted")
         await phone.quiet()
+
+
+async def test_the_handle_of_a_person_is_no_chat_to_mute() -> None:
+    bot, refused = Bot(), list[str]()
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        for call in (ctx.bot.mute, ctx.bot.unmute, ctx.bot.end_questions):
+            with pytest.raises(BotError, match="takes the id of a chat") as info:
+                await call(message.sender.handle)
+            refused.append(str(info.value))
+        await ctx.bot.send("I still write to people.", to=OWNER)
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("mute me")
+        assert await phone.person(OWNER).next_reply() == "I still write to people."
+    assert len(refused) == 3
+    assert ANN not in " ".join(refused)
