@@ -79,9 +79,10 @@ def _field(model: type[BaseModel], name: str, about: FieldInfo) -> FormField:
     if get_origin(kind) in {Union, types.UnionType}:
         others = [each for each in get_args(kind) if each is not type(None)]
         kind = others[0] if len(others) == 1 else kind
-    if isinstance(kind, type) and issubclass(kind, BaseModel | list | dict | tuple | set):
+    whole = get_origin(kind) or kind  # of `list[str]` the list
+    if isinstance(whole, type) and issubclass(whole, BaseModel | list | dict | tuple | set):
         raise BotError(
-            f"ctx.form({model.__name__}): the field {name} is a {kind.__name__}, for which one answer is not enough. Ask for it "
+            f"ctx.form({model.__name__}): the field {name} is a {whole.__name__}, for which one answer is not enough. Ask for it "
             "after the form, or give it a form of its own."
         )
     label = about.title or name.replace("_", " ").capitalize()

@@ -208,10 +208,18 @@ async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins(
     class Nested(BaseModel):
         guest: Guest
 
+    class Tagged(BaseModel):
+        tags: list[str]
+
+    class Numbered(BaseModel):
+        numbers: set[int] | None = None
+
     class Empty(BaseModel): ...
 
     for model, why in (
         (Nested, "a form of its own"),
+        (Tagged, "tags is a list"),
+        (Numbered, "numbers is a set"),
         (Empty, "a pydantic model with fields"),
         (int, "with fields"),
         (3, "with fields"),
