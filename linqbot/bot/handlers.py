@@ -197,7 +197,8 @@ def handler_name(handler: Any) -> str:
 def check(handler: Any, event: type[Event]) -> str:
     """Check a handler when it is registered, so that its author sees a mistake at once. Return its `module:qualname`.
 
-    Raises BotError if it takes another number of arguments than two, is a generator, or is annotated for another event.
+    Raises BotError if it takes another number of arguments than two, is a generator, or is annotated for another event or
+    with `bool` as its result.
     """
     if not callable(handler):
         raise BotError(f"A handler must be a function of (event, ctx), not {type(handler).__name__}.")
@@ -216,7 +217,13 @@ def check(handler: Any, event: type[Event]) -> str:
             f"Handler {name} {takes}; it is called with two, the event and the context: "
             f"async def {_last(name)}(event: {event.__name__}, ctx: Context) -> None{hint}"
         )
-    wanted = _annotation_of_event(handler)
+    wanted, returned = _annotations(handler)
+    if returned is bool:
+        function = name.rpartition(":")[2].rpartition(".")[2]
+        raise BotError(
+            f"Handler {name} returns a bool, which is no reply. If it chooses events, give it to the decorator of a handler: "
+            f"when={function}."
+        )
     if wanted is Context:
         raise BotError(f"Handler {name} takes (ctx, event); it is called with the event first: (event, ctx).")
     if isinstance(wanted, type) and issubclass(wanted, Event) and not issubclass(event, wanted):
@@ -297,6 +304,7 @@ def _is_suspendable(function: Any) -> bool:
 
 
 def _positional(function: Any) -> int:
+    """Return the number of arguments that a function needs, or -1 if it cannot be called with them alone."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -304,15 +312,20 @@ def _positional(function: Any) -> int:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [p for p in parameters if p.kind in kinds and p.default is p.empty]
     keyword_only = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    return -1 if keyword_only else len(required)
+    if keyword_only:
+        return -1
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # such as the wrapper that a decorator returns
+    return max(len(required), 2) if takes_any else len(required)
 
 
-def _annotation_of_event(handler: Any) -> Any:
+def _annotations(handler: Any) -> tuple[Any, Any]:
+    """Return the annotations of a handler's event and of its result, or None."""
     first = next(iter(inspect.signature(handler).parameters))
     try:
-        return typing.get_type_hints(handler).get(first)
+        hints = typing.get_type_hints(handler)
     except Exception:  # noqa: BLE001 - names that exist only for the type checker cannot be resolved here
-        return None
+        return None, None
+    return hints.get(first), hints.get("return")
 
 
 # Why no handler takes an event. Each is a clause with a subject and a verb: the page and the terminal of `linqbot dev` show

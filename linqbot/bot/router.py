@@ -293,7 +293,9 @@ class Router(EventDecorators):
         from linqbot.features.schedules import check_name
         from linqbot.linq.events.posted import Posted
 
-        for name in names or (None,):
+        if not names or is_handler(names[0]):
+            raise BotError('@bot.on_post() needs the names of the posts: @bot.on_post("order.shipped").')
+        for name in names:
             check_name(name, "post")
         return self.on(
             Posted,

@@ -32,6 +32,10 @@ async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 async def greet(message: MessageReceived, ctx: Context) -> None: ...
 async def sorry(error: Exception, ctx: Context) -> None: ...
 def plain(message: MessageReceived, ctx: Context) -> None: ...
+async def wants(message: MessageReceived, ctx: Context) -> bool:
+    return True
+
+
 async def decides(event: Event) -> bool:
     return False
 
@@ -51,6 +55,9 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     *((partial(new().on(MessageReceived), handler), says) for says, handler in NO_HANDLERS.items()),
     (partial(new().on_message, three), "three takes 3 arguments"),
     (partial(new().on_message, one), r"one takes 1 argument; .* is called with two.* a filter is a plain def"),
+    (partial(new().on_message, wants), r"wants returns a bool, which is no reply\. .*: when=wants\.$"),
+    (partial(new().on_post, greet), r"^@bot.on_post\(\) needs the names of the posts"),
+    (partial(new().on_post), r"^@bot.on_post\(\) needs the names of the posts"),
     (lambda: new().on_message(overlap=True)(greet), r"overlap=True is not known\. There are: queue, restart, steer"),
     (lambda: new().on_message(overlap="restart")(plain), "needs an async def: .*plain is a plain def"),
     *(
@@ -97,6 +104,15 @@ def test_a_mistake_in_a_registration_is_refused_in_words(subtests: pytest.Subtes
     for make, says in MISTAKES:
         with subtests.test(says=says), pytest.raises(BotError, match=says):
             make()
+
+
+def test_a_wrapper_that_takes_any_arguments_is_a_handler() -> None:
+    async def wrapper(*args: Any, **kwargs: Any) -> None:
+        await greet(*args, **kwargs)
+
+    bot = new()
+    bot.on_message(wrapper)
+    assert [route.handler for route, _ in bot.walk()] == [wrapper]
 
 
 def test_a_router_cannot_include_itself() -> None:

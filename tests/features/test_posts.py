@@ -183,5 +183,5 @@ async def test_what_cannot_be_posted_is_refused_with_the_reason() -> None:
         for why, call in wrong.items():
             with pytest.raises(BotError, match=why):
                 await call()
-    with pytest.raises(BotError, match="None cannot be the name of a post"):
+    with pytest.raises(BotError, match="needs the names of the posts"):
         Bot().on_post()
