@@ -10,7 +10,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, get_args, overload
 
 import anyio
 import anyio.to_thread
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.bot")
 
 E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event)
 ReturnValue: TypeAlias = "Sendable | Sequence[Sendable] | None"
 """The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
 Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
@@ -44,8 +45,15 @@ Handler: TypeAlias = Callable[[E, Context], Returned]
 
 
 class Decorator(Protocol[E]):
-    """The decorator that `@bot.on(MessageRead)` and its like return: it registers a handler of the event."""
+    """The decorator that `@bot.on(MessageRead)` and its like return: it registers a handler of the event.
 
+    A handler of several classes keeps its type, so that decorators for the other classes may stand above this one.
+    """
+
+    @overload
+    def __call__(self, handler: Handler[E | F, Returned], /) -> Handler[E | F, Returned]: ...
+
+    @overload  # pyright finds no F for a handler of E alone
     def __call__(self, handler: Handler[E, Returned], /) -> Handler[E, Returned]: ...
 
 

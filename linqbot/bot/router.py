@@ -134,7 +134,7 @@ class Router(EventDecorators):
             check_async(when, "when=", "event", "ctx")
         check_filters(filters, event)
 
-        def register(handler: Handler[E, Returned]) -> Handler[E, Returned]:
+        def register(handler: Any) -> Any:
             check_overlap(handler, overlap)
             limits = {"attempts": attempts, "deadline_s": deadline_s}
             how = {"late": late, "during_ask": during_ask, "gather": gather, "overlap": overlap, "when": when}
@@ -249,7 +249,7 @@ class Router(EventDecorators):
 
         from linqbot.features.schedules import Schedule
 
-        def register(handler: Handler[ScheduleDue, Returned]) -> Handler[ScheduleDue, Returned]:
+        def register(handler: Any) -> Any:
             path = check(handler, ScheduleDue)
             schedule = Schedule.checked(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
             is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")

@@ -88,6 +88,16 @@ async def edited(edit: MessageEdited, ctx: Context) -> None: ...
 async def loved(reaction: ReactionAdded, ctx: Context) -> None: ...
 
 
+@bot.on_reaction("love")
+@bot.on_reaction("love", removed=True)
+async def loved_or_cooled(reaction: ReactionAdded | ReactionRemoved, ctx: Context) -> None: ...
+
+
+@bot.on_message("hello")
+@bot.on_message("hi")
+async def twice(message: MessageReceived, ctx: Context) -> None: ...
+
+
 @bot.on_reaction("love", in_group, removed=True)
 async def cooled(reaction: ReactionRemoved, ctx: Context) -> None: ...
 
@@ -201,6 +211,7 @@ def unknown_names() -> None:
 
 bot.on_message(wrong_event)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_event)  # type: ignore[arg-type]
+bot.on_message("hi")(loved_or_cooled)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_shape)  # type: ignore[arg-type]
 bot.on_message("hi")(wrong_answer)  # type: ignore[type-var]
 bot.on_post("order.shipped")(wrong_event)  # type: ignore[arg-type]
