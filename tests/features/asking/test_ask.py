@@ -369,6 +369,7 @@ def misuses(verb: str, wait: Wait) -> list[tuple[Callable[..., Any], str]]:
     return [
         (plain, f"await ctx.{verb}(…)"),
         (twice, f"ctx.{verb}() was called in a task"),
+        (twice, "or that an agent started for its tools"),
         (in_a_step, "called in the step 'order'"),
         (after_a_step_in_a_step, "called in the step 'order'"),
     ]
