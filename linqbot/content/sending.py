@@ -31,7 +31,7 @@ from linqbot.content.message_split import (
     steps,
     without_effect,
 )
-from linqbot.content.sent import OPTED_OUT, Accepted, Sent, UnreadMessage
+from linqbot.content.sent import OPTED_OUT, Accepted, Sent, SentStatus, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused, Withheld
@@ -71,7 +71,7 @@ def with_standing_refusal(client: Client) -> Client:
     return client.wrapped(lambda run: lambda call: run(replace(call, refusal_stands=True)))
 
 
-def stopped_by(error: Refused | LinqApiError, log: Any) -> str | None:
+def stopped_by(error: Refused | LinqApiError, log: Any) -> SentStatus | None:
     """Return the status of a send that was not made on purpose, and log the reason; None for any other error.
 
     The status is `muted`, `refused`, `waiting`, `skipped` or `opted_out`: see `Sent`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from linqbot.client.call import ApiResponse
 from linqbot.client.resources.chats import read_sent
@@ -38,6 +38,9 @@ Accepted: TypeAlias = tuple[SentMessage | UnreadMessage, MessageContent | None]
 """A message, and what was sent: Linq's answer may lack the parts. None for a poll or a voice memo."""
 
 
+SentStatus: TypeAlias = Literal["accepted", "opted_out", "refused", "waiting", "muted", "skipped"]
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Sent:
     """The result of a reply or a send.
@@ -54,7 +57,7 @@ class Sent:
     """
 
     _accepted: tuple[Accepted, ...]
-    status: str = "accepted"
+    status: SentStatus = "accepted"
     degraded: tuple[str, ...] = ()
     _client: Client | None = None
 

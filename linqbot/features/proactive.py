@@ -11,7 +11,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.content.sending import stopped_by
-from linqbot.content.sent import Accepted, Sent
+from linqbot.content.sent import Accepted, Sent, SentStatus
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
@@ -135,7 +135,8 @@ class BotContext:
         self, messages: Iterable[MessageContent], client: Client, chat_id: str, sender: str, to: str
     ) -> Sent:
         """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused."""
-        status, sent = "accepted", list[Accepted]()
+        status: SentStatus = "accepted"
+        sent = list[Accepted]()
         for message in messages:
             try:
                 chat_id, accepted = await send_to(client, chat_id, sender, to, message)

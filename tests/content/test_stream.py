@@ -14,6 +14,7 @@ from fakes import CHAT, NOW, Linq, settled
 from linqbot import BotError, LinkPart, MessageContent, ReplyTo, Sent, StreamStalled, TextPart, markdown
 from linqbot.clock import MovableClock
 from linqbot.content.message_split import MAX_TEXT_UNITS
+from linqbot.content.sent import SentStatus
 from linqbot.content.streaming import PaceName, Stream, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 
@@ -45,7 +46,7 @@ class Stage:
         self.background = BackgroundTasks()
         self.sent: list[tuple[float, MessageContent]] = []
         self.dots: list[tuple[float, bool]] = []
-        self.status = "accepted"
+        self.status: SentStatus = "accepted"
         self.typing = TypingIndicator(self.linq.client, CHAT, shown=True, background=self.background)
         self.service = service
         self.linq.before = self._note

@@ -237,6 +237,8 @@ async def verbs(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("x", effect="confeti")  # type: ignore[arg-type]
     ctx.reply("x")  # type: ignore[unused-coroutine]
     await ctx.react("loved")  # type: ignore[arg-type]
+    if (await ctx.send("x")).status == "acepted":  # type: ignore[comparison-overlap]
+        return
     message.text = "frozen"  # type: ignore[misc]
 
 
