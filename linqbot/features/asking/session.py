@@ -251,8 +251,8 @@ class AskSession:
         if not self._journal.is_in_own_task:
             raise BotError(
                 f"{verb}() was called in a task that the handler started, such as by asyncio.gather, a TaskGroup or "
-                f"asyncio.wait_for, or that an agent started for its tools. One question waits at a time: await {verb}(…) in the handler itself, one after the "
-                "other, and limit its time with timeout_s=."
+                "asyncio.wait_for, or that an agent started for its tools. One question waits at a time: await "
+                f"{verb}(…) in the handler itself, one after the other, and limit its time with timeout_s=."
             )
         if not ctx.is_handling or ctx.handler is None:
             raise BotError(
