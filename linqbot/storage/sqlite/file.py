@@ -58,8 +58,7 @@ def prepare(path: Path, *, create: bool = True) -> None:
     if path.is_dir():
         raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
     try:
-        # -wal and -shm inherit the permissions of this file.
-        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+        _create(path) if create and not path.exists() else _check_rights(path)
     except FileNotFoundError:
         raise StorageMisplaced(
             f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
@@ -72,6 +71,24 @@ def prepare(path: Path, *, create: bool = True) -> None:
             f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
             "the other name, or use a copy: linqbot storage backup."
         )
+
+
+def _create(path: Path) -> None:
+    # -wal and -shm inherit the permissions of this file.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _check_rights(path: Path) -> None:
+    """Raise an OSError if this user may not read and write the file.
+
+    The file is not opened: on POSIX, closing it ends all locks that the process holds on it, also those of SQLite's connections. A
+    command of another process would then believe that it is alone, and delete `-wal` while the server writes to it.
+    """
+    path.stat()
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        is_read_only = hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY
+        reason = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(reason, os.strerror(reason))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -106,6 +106,17 @@ async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> N
         assert await server.entries("w.2") == [entry("w.2")]
 
 
+@pytest.mark.process
+async def test_a_command_leaves_the_wal_of_a_server_that_has_opened_the_file_twice(path: Path) -> None:
+    """Closing any descriptor of the file ends the locks of the whole process, and a command that is alone deletes `-wal`."""
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False):  # the second is the operator's page
+        await server.put(delivery("c:1"))
+        read = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM seen').fetchall(); db.close()"
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", read, str(path)], check=True)
+        assert path.with_name(f"{path.name}-wal").exists()
+        await server.put(delivery("c:2"))
+
+
 async def test_the_event_loop_is_not_blocked_while_a_command_writes(path: Path) -> None:
     async with SQLiteStorage(path) as server:
         with writing(path):
