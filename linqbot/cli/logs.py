@@ -210,7 +210,8 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     code = event.pop("to_handle_it", None)
     if code is not None:
         event.pop("event_id", None)
-        event["event"] = f"No handler took {event.pop('type')}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
+        taken = event.pop("type", None) or event["delivery"]  # an event of Linq by its type, a post by its id
+        event["event"] = f"No handler took {taken}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
     return event
 
 

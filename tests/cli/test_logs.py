@@ -65,6 +65,17 @@ def test_each_line_has_the_time_at_which_it_was_logged(
     assert logged[0] == "2026-12-31T23:59:59.250000Z"
 
 
+def test_the_console_shows_the_handler_to_paste_for_an_event_and_for_a_post(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "console")
+    log = structlog.get_logger("linqbot.test")
+    log.info("event.unhandled", type="reaction.added", event_id="e1", to_handle_it="@bot.on_reaction")
+    log.error("post.unhandled", delivery="i.post.order:17", to_handle_it="@bot.on_post('order')")
+    lines = capsys.readouterr().err.splitlines()
+    assert "No handler took reaction.added. To handle it:" in "".join(lines)
+    assert "No handler took i.post.order:17. To handle it:" in "".join(lines)
+    assert "    @bot.on_post('order')" in lines
+
+
 def test_the_console_has_no_colors_if_the_environment_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
