@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError
 from linqbot.hookspecs import GROUP
 from linqbot.interrupts import is_ctrl_c
 from linqbot.nearest import nearest_name
-from linqbot.plugins.registry import LIFECYCLE, Impl, Plugin, Plugins
+from linqbot.plugins.registry import COMPILED, LIFECYCLE, Impl, Plugin, Plugins
 
 _NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
 _COLLECTS_REST: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -230,5 +230,6 @@ def _implementation(plugin: Plugin, hook: str, found: pluggy.HookImpl) -> Impl:
         )
     # Compiled once from names of `hookspecs`, because to pick the arguments at every call costs more than the call itself.
     source = f"lambda {', '.join(known)}: function({', '.join(f'{name}={name}' for name in known if name in wanted)})"
-    call = eval(source, {"function": found.function, "__name__": __name__})  # noqa: S307
+    code = compile(source, COMPILED, "eval")
+    call = eval(code, {"function": found.function, "__name__": __name__})  # noqa: S307
     return Impl(plugin, hook, call, rank=0 if found.tryfirst else 2 if found.trylast else 1)

@@ -241,6 +241,9 @@ def _order(impl: Impl) -> tuple[bool, int, str]:
     return not impl.plugin.is_built_in, impl.rank, impl.plugin.name
 
 
+COMPILED: Final = "<linqbot hook>"
+"""The file name of the compiled function that calls a plugin's, in tracebacks and stacks: see `Impl.call`."""
+
 Status: TypeAlias = Literal["active", "failing", "disabled", "left out"]
 
 

@@ -129,7 +129,7 @@ def _running_plugin(stack: traceback.StackSummary) -> int | None:
     for number in range(len(stack) - 1, 0, -1):
         if stack[number].filename == guard.__file__:
             return None  # The middleware goes on with the code that it wraps.
-        if stack[number - 1].filename in _PLUGIN_CALLERS:
+        if stack[number - 1].filename in _PLUGIN_CALLERS and stack[number].filename != registry.COMPILED:
             return None if stack[number].filename.startswith(_OURS) else number
     return None
 
@@ -142,7 +142,7 @@ def _place(frame: traceback.FrameSummary) -> str:
     return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
-_PLUGIN_CALLERS: Final = frozenset({guard.__file__, registry.__file__})
+_PLUGIN_CALLERS: Final = frozenset({guard.__file__, registry.__file__, registry.COMPILED})
 """The files whose functions call those of plugins: middleware, and hooks."""
 
 _OURS: Final = f"{Path(guard.__file__).parents[1]}{os.sep}"

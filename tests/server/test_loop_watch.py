@@ -28,6 +28,7 @@ OURS = frame(dispatch.__file__, "handle")
 INSTALLED = frame(traceback.__file__, "wait")
 GUARD = frame(guard.__file__, "__call__")
 HOOK = frame(registry.__file__, "__call__")
+COMPILED = frame(registry.COMPILED, "<lambda>")
 
 
 def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_running(subtests: pytest.Subtests) -> None:
@@ -48,6 +49,8 @@ def test_the_culprit_is_the_function_of_the_author_or_of_a_plugin_that_is_runnin
         ([frame("/bots/bot.py", "on_start", 3)], ("bot:on_start", "bot.py:3", False)),
         ([GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
         ([HOOK, INSTALLED, frame(traceback.__file__, "query")], ("traceback:wait", "traceback.py:1", False)),
+        ([HOOK, COMPILED, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
+        ([HOOK, COMPILED, frame("/bots/plugin.py", "taken", 7)], ("plugin:taken", "plugin.py:7", False)),
         ([OURS, frame("/bots/bot.py", "slow", 5), GUARD, INSTALLED], ("traceback:wait", "traceback.py:1", False)),
         ([GUARD, INSTALLED, GUARD, OURS, frame("/bots/bot.py", "slow", 5)], ("bot:slow", "bot.py:5", True)),
         ([GUARD, INSTALLED, GUARD, OURS], None),
