@@ -56,10 +56,10 @@ class Outbound:
                 continue
             try:
                 _refuse_awaitable(check(name, people))
-                self.plugins.note_success(plugin)
+                self.plugins.note_success(plugin, BROADCAST_CHECK)
             except Refused as error:
                 error.plugin = error.plugin or plugin.name
-                self.plugins.note_success(plugin)
+                self.plugins.note_success(plugin, BROADCAST_CHECK)
                 raise
             except BaseException as error:
                 if is_ctrl_c(error):

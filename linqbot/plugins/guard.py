@@ -106,7 +106,7 @@ def guarded(
             result = checked(returned)
         except Refused as error:
             error.plugin = error.plugin or plugin.name
-            plugins.note_success(plugin)
+            plugins.note_success(plugin, kind)
             raise
         except BaseException as error:
             if run.error is not None or isinstance(error, (passing, TurnDeferred)):
@@ -117,7 +117,7 @@ def guarded(
             if plugin.required and run.result is _NOTHING:
                 raise NoVerdict(f"The required plugin {plugin.name} failed: {why}. Nothing was done.") from error
         else:
-            plugins.note_success(plugin)
+            plugins.note_success(plugin, kind)
             if not run.has_begun:
                 ended(*given)
             return result

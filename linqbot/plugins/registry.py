@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -194,20 +194,25 @@ class Plugins:
             The reason, in words that may be logged.
         """
         why = describe(what, error)
-        (self._mark_failing if plugin.required else self.disable)(plugin, why)
+        if plugin.required:
+            self._mark_failing(plugin, what, why)
+        else:
+            self.disable(plugin, why)
         return why
 
-    def note_success(self, plugin: Plugin) -> None:
-        """Mark a failing plugin as active again after a call that succeeded."""
-        if plugin.status == "failing":
+    def note_success(self, plugin: Plugin, what: str) -> None:
+        """Mark a failing plugin as active again after a call that succeeded, if nothing else of the plugin fails."""
+        plugin.failing.discard(what)
+        if plugin.status == "failing" and not plugin.failing:
             plugin.status, plugin.why = "active", None
             log.info("plugin.recovered", plugin=plugin.name)
 
-    def _mark_failing(self, plugin: Plugin, why: str) -> None:
+    def _mark_failing(self, plugin: Plugin, what: str, why: str) -> None:
         """Mark a required plugin as failing. Logged once for each reason, until the plugin recovers."""
         if plugin.status != "failing" or plugin.why != why:
             log.error("plugin.failing", plugin=plugin.name, why=why)
         plugin.status, plugin.why = "failing", why
+        plugin.failing.add(what)
 
     def _disable_observer(self, impl: Impl, why: str) -> None:
         if not impl.plugin.required:
@@ -261,6 +266,7 @@ class Plugin:
         why: Reason for the status. Holds no text of a person.
         observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
         is_built_in: The plugin is a part of linqbot that uses the same hooks.
+        failing: What of a required plugin failed when it was called last, such as its outbound middleware.
     """
 
     name: str
@@ -272,6 +278,7 @@ class Plugin:
     why: str | None = None
     observer_error: str | None = None
     is_built_in: bool = False
+    failing: set[str] = field(default_factory=set)
 
     @property
     def is_on(self) -> bool:

@@ -233,6 +233,23 @@ async def test_if_a_required_plugin_fails_nothing_is_sent_and_the_turn_is_deferr
     assert turns.linq.said() == ["first", "second"]
 
 
+async def test_a_required_plugin_whose_outbound_middleware_fails_does_not_recover_by_its_inbound_middleware() -> None:
+    policy = plugin(fail, required=True)
+    type(policy).register_middleware = hookimpl(lambda self: [lambda after: after])
+    runs: list[int] = []
+
+    async def say_once(message: MessageReceived, ctx: Context) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            await ctx.reply("first")
+
+    turns = await ran(say_once, policy)
+    turns.clock.advance(40)
+    await turns.run()
+    assert len(runs) == 2
+    assert turns.status().startswith("failing: outbound middleware raised ValueError")
+
+
 @pytest.mark.parametrize("required", [True, False])
 async def test_middleware_that_cannot_be_made_fails_like_one_that_is_called(required: bool) -> None:
     def broken(run: Run) -> Run:
