@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -39,6 +40,15 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
     if value is not None and value not in EVENT_TYPES:
         warn(f"linqbot knows no event type {value}. {advice_on(value)}")
+    return value
+
+
+def who_of(value: str) -> str:
+    """Return WHO, a handle or an id, as it was written; a phone number must be written as Linq writes it."""
+    if re.fullmatch(r"\+?[\d\s().-]{7,25}", value) and not re.fullmatch(r"\+\d+", value):
+        raise click.BadParameter(
+            f"{value} is not a handle. Write a phone number with its country code, and nothing else between the digits: +1…."
+        )
     return value
 
 

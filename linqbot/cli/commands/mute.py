@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.kit import Opt, Result
+from linqbot.cli.deliveries import who_of
+from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
@@ -21,7 +22,7 @@ from linqbot.storage.mutes import Mute
 
 
 async def mute(
-    who: str | None,
+    who: Annotated[str | None, Arg(type=who_of)],
     storage: Storage,
     settings: Settings,
     by: By,
@@ -49,6 +50,8 @@ async def mute(
         raise click.UsageError("WHO is a handle or the id of a chat. To list the mutes: linqbot mute")
     if end and (for_s is not None or only_proactive):
         raise click.UsageError("--end ends the whole mute at once. Leave out --for and --only-proactive.")
+    if who is None and not everywhere and (for_s is not None or only_proactive):
+        raise click.UsageError("Name WHO, or give --all. Without both, linqbot mute lists the mutes.")
     if catch_up and not end:
         raise click.UsageError("--catch-up goes with --end.")
     now = time.time()

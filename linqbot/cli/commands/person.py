@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeAlias
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.deliveries import act_for_people, act_row
+from linqbot.cli.deliveries import act_for_people, act_row, who_of
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
@@ -36,7 +36,7 @@ _NOTHING = "Nothing is kept of this person."
 def scope_of(value: str) -> str:
     """Return the scope of a handle, of the id of a chat, or of `bot`, as an argument names it."""
     try:
-        return stored_contents.scope_of(value)
+        return stored_contents.scope_of(who_of(value))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -48,7 +48,7 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 def _handle(_: click.Context, __: click.Parameter, value: str) -> str:
-    handle = value.strip()
+    handle = who_of(value.strip())
     if not handle:
         raise click.UsageError("HANDLE is empty. Write a phone number with its country code, or an e-mail address.")
     if re.fullmatch(r"[\d\s().-]+", handle):

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.kit import Opt, Result
+from linqbot.cli.deliveries import who_of
+from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import parse_time, printable, printable_json, printable_lines, warn
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
@@ -39,7 +40,7 @@ def _at(value: str) -> float:
 
 
 async def why(
-    who: str,
+    who: Annotated[str, Arg(type=who_of)],
     storage: Storage,
     settings: Settings,
     *,
