@@ -32,6 +32,7 @@ from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import KINDS, Consent, ConsentKind
 from linqbot.storage.mutes import FOREVER
+from linqbot.storage.timers import PARKED_S
 from linqbot.storage.upkeep import Forgotten
 
 _LOOK_EVERY_S: Final = 0.2
@@ -122,7 +123,10 @@ def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(name: str, value: Any) -> Any:
     if isinstance(value, float) and (name in _TIMES or name.endswith("_at")):
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds") if 0 < value < FOREVER else None
+        if not 0 < value < FOREVER:
+            return None
+        # A recurring timer that has fired is parked until its turn ends, which may wait: for the end of a mute or of an outage.
+        return datetime.fromtimestamp(value % PARKED_S, UTC).isoformat(timespec="seconds")
     if isinstance(value, bytes) or (value and name in _JSON):
         return decoded(value if isinstance(value, bytes) else value.encode()) if value else None
     return value

@@ -9,6 +9,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from plugin_packages import install_plugin
 from sqlite_connections import bytes_of, in_storage
 from typed_command import data, run, shown
 
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -251,6 +253,17 @@ def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path)
     erased = data("person", "forget", PERSON, "--yes")
     assert erased == {"rows": counts, "left": [], "chats": [CHAT], "wiped": True}
     assert "Nothing is kept" in shown("person", "show", PERSON)
+
+
+def test_a_reminder_whose_turn_waits_is_shown_with_the_time_at_which_it_was_due() -> None:
+    async def remind(storage: SQLiteStorage) -> None:
+        payload = json.dumps({"chat_id": CHAT, "origin": {"handles": [PERSON], "chat_id": CHAT, "is_group": False}})
+        await storage.schedule(Timer("daily", NOW, lane_of_chat(CHAT), "repeat", payload.encode(), 3600.0))
+        await storage.fire(NOW)
+
+    in_storage("linqbot.db", remind)
+    (timer,) = data("person", "show", PERSON)["tables"]["timer"]
+    assert datetime.fromisoformat(timer["due"]).timestamp() == NOW
 
 
 def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> None:
