@@ -258,7 +258,7 @@ def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path)
 def test_a_reminder_whose_turn_waits_is_shown_with_the_time_at_which_it_was_due() -> None:
     async def remind(storage: SQLiteStorage) -> None:
         payload = json.dumps({"chat_id": CHAT, "origin": {"handles": [PERSON], "chat_id": CHAT, "is_group": False}})
-        await storage.schedule(Timer("daily", NOW, lane_of_chat(CHAT), "repeat", payload.encode(), 3600.0))
+        await storage.schedule(Timer("daily", NOW, lane_of_chat(CHAT), "repeat", payload.encode()))
         await storage.fire(NOW)
 
     in_storage("linqbot.db", remind)
