@@ -12,6 +12,7 @@ import click
 from linqbot.cli.kit import Opt, time_option
 from linqbot.cli.output import iso_time, progress_bar, warn
 from linqbot.errors import StorageError
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
 from linqbot.ops.served_code import old_code
@@ -52,7 +53,12 @@ def who_of(value: str) -> str:
     return value
 
 
-Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.")]
+def _chat_of(value: str) -> str:
+    """Return the id of a chat that is given by its id, or by its lane, which tables show."""
+    return chat_of_lane(value) or value
+
+
+Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.", metavar="CHAT", type=_chat_of)]
 EventType: TypeAlias = Annotated[
     str | None,
     Opt("Only this event type, such as message.received.", "--type", complete=event_types, check=_doubted),

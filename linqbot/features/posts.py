@@ -119,7 +119,9 @@ def _checked(data: Any) -> Any:
     except (PydanticSerializationError, ValueError) as error:
         raise BotError(f"The data of a post must be a JSON object; this {type(data).__name__} is none.") from error
     if not isinstance(plain, dict):
-        raise BotError(f"The data of a post must be a JSON object, not a {type(data).__name__}: {{'order': 17}}.")
+        raise BotError(
+            f"The data of a post must be a JSON object, such as {{'order': 17}}, not a {type(data).__name__}."
+        )
     if len(content) > MAX_BYTES:
         raise BotError(
             f"The data of a post has {len(content):,} bytes of JSON; {MAX_BYTES:,} are the most. Post an id, and let the "
