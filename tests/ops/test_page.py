@@ -17,7 +17,7 @@ from patience import until
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.ops.page.access import COOKIE, Access, hashed
 from linqbot.ops.page.app import create_page
 from linqbot.ops.page.serving import page_server
@@ -138,6 +138,20 @@ async def test_each_view_shows_what_happens(office: Office) -> None:
         assert "1 given up" in await reader.see("/day")
         assert "+12025550100 iMessage HEALTHY" in await reader.see("/lines")
         assert "Mute" not in await reader.see(f"/chats/{chats['hi']}")
+
+
+async def test_a_storage_that_is_away_is_not_shown_as_a_page_that_does_not_exist(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StorageUnavailable("The server is away.")
+
+    monkeypatch.setattr(office.storage, "acts", away)
+    async with office.operator("let me look") as reader:
+        shown = await reader.http.get("/log")
+        assert shown.status_code == 503
+        assert "The server is away." in shown.text
+        assert "Not found" not in shown.text
 
 
 async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> None:

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqbotError
+from linqbot.errors import LinqApiError, LinqbotError, StorageUnavailable
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
@@ -95,8 +95,10 @@ class OperatorsPage:
                 return RedirectResponse(f"/login?to={quote(_path_of(request))}", 303, _HEADERS)
             try:
                 facts = await view(self, request)
+            except StorageUnavailable as error:
+                return self.shown("error.html", session, status=503, title="Storage unavailable", error=str(error))
             except LinqbotError as error:
-                return self.shown("error.html", session, status=404, error=str(error))
+                return self.shown("error.html", session, status=404, title="Not found", error=str(error))
             return self.shown(template, session, **facts)
 
         return endpoint
