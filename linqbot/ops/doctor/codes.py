@@ -314,7 +314,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6088": DoctorCode(
         "The PostgreSQL server of the storage does not answer as it should.",
-        "It is away, it refuses the user or the password, the user lacks a right, or all its connections are taken.",
+        "It is away, it refuses the user or the password, it can be read only, the user lacks a right, or all its connections"
+        " are taken.",
         "Correct what the message names: the server, the rights of the user, or the URL in LINQBOT_STORAGE. The rights and"
         " the URL are explained in docs/deploy/postgresql.md.",
     ),

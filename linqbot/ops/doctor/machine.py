@@ -128,11 +128,14 @@ async def _in_file(context: DoctorContext, path: Path) -> list[Finding]:
 async def _database(context: DoctorContext, url: str) -> list[Finding]:
     # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
     from linqbot.storage.postgres import migrate
+    from linqbot.storage.postgres.address import READ_ONLY_ADVICE
 
     try:
         how = await migrate.check_up(url)
     except StorageUnavailable as error:
         return [failure("storage", "LQB6088", str(error))]
+    if how.is_read_only:
+        return [failure("storage", "LQB6088", f"{how.name} can be read only. {READ_ONLY_ADVICE}.")]
     if how.lacks is not None:
         return [failure("storage", "LQB6088", f"The user of {how.name} lacks the right {how.lacks}.")]
     if how.schema is None:

@@ -195,15 +195,18 @@ _REASONS = {
     TimeoutError: "no answer in time",
     asyncpg.TargetServerAttributeNotMatched: "no server in the storage URL is now as its target_session_attrs says, such as read-write",
 }
+READ_ONLY_ADVICE: Final = (
+    "The server is a standby, or default_transaction_read_only is on: name the primary in the storage URL, or several "
+    "servers with target_session_attrs=read-write, or end what has made the database read-only"
+)
+_READ_ONLY = "25006"
 _FAULT_ADVICE = {
-    "25006": "The server is a standby, or default_transaction_read_only is on: name the primary in the storage URL, or several "
-    "servers with target_session_attrs=read-write, or end what has made the database read-only",
+    _READ_ONLY: READ_ONLY_ADVICE,
     "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, USAGE "
     "on the schema pgmq, and ALL on the tables q_ and a_ in it that end with the name of the schema",
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
 }
 _POOL_FULL = "The connection pool has no connection left: raise its default_pool_size to 3 or more for each process"
-_READ_ONLY = "25006"
 # ENOENT: no server listens at the path of a Unix socket. EAI_AGAIN: the name server does not answer.
 _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOENT, socket.EAI_AGAIN})
 # InternalClientError: the connection ended between two steps of an operation.

@@ -164,6 +164,7 @@ class PostgresCheckup:
     questions: Mapping[str, int] = field(default_factory=dict)
     # A right that the user needs and does not have, such as `INSERT on linqbot.journal`; None if it has all.
     lacks: str | None = None
+    is_read_only: bool = False  # the server is a standby, or default_transaction_read_only is on
 
 
 _LACKING_TO_CREATE: Final = """
@@ -188,16 +189,17 @@ async def check_up(url: str) -> PostgresCheckup:
             version = connection.get_server_version()
             number = f"{version.major}.{version.minor}"
             check_server(connection, address)
+            is_read_only = await connection.fetchval("SHOW transaction_read_only") == "on"
             schema = await schema_of(connection, address)
             if not schema:
                 lacks = await connection.fetchval(_LACKING_TO_CREATE)
-                return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks)
+                return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks, is_read_only=is_read_only)
             counts = "SELECT (SELECT count(*) FROM delivery), (SELECT count(*) FROM dead)"
             ((waiting, dead),) = await connection.fetch(counts)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
             questions = await conversations.waiting_by_handler(PostgresReader(connection, 0.0))
             lacks = await connection.fetchval(_LACKING, address.schema)
-            return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks)
+            return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks, is_read_only)
         finally:
             await connection.close()

@@ -443,6 +443,25 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
 
 
 @pytest.mark.process
+def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice) -> None:
+    practice.sync()
+    url = empty_storage_url("readonly")
+    role = f"reader{secrets.token_hex(4)}"
+    asyncio.run(migrate(url))
+    practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
+    execute(
+        server_url(),
+        f"CREATE ROLE {role} LOGIN SUPERUSER; ALTER ROLE {role} SET default_transaction_read_only = on",
+    )
+    try:
+        findings = practice.doctor()
+        assert problems(findings) == ["failure LQB6088"]
+        assert "default_transaction_read_only is on" in the(findings, "LQB6088").what
+    finally:
+        execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.process
 def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) -> None:
     practice.sync()
     url = empty_storage_url("rights")
