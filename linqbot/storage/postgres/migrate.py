@@ -187,7 +187,7 @@ async def check_up(url: str) -> PostgresCheckup:
         connection = await address.connect()
         try:
             version = connection.get_server_version()
-            number = f"{version.major}.{version.minor}"
+            number = f"{version.major}.{version.micro}"  # asyncpg reads 18.4 as 18.0.4
             check_server(connection, address)
             is_read_only = await connection.fetchval("SHOW transaction_read_only") == "on"
             schema = await schema_of(connection, address)

@@ -26,7 +26,7 @@ from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
 from plugin_packages import install_plugin
 from ports import free_port
-from postgres_server import as_role, empty_storage_url, execute, server_url
+from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 
 import linqbot.ops.doctor
 from linqbot import Client
@@ -427,6 +427,12 @@ def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) 
     ]
 
 
+async def server_version() -> str:
+    async with connected(server_url()) as connection:
+        number = int(await connection.fetchval("SHOW server_version_num"))
+    return f"{number // 10_000}.{number % 10_000}"
+
+
 @pytest.mark.process
 def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice) -> None:
     practice.sync()
@@ -439,7 +445,9 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
     asyncio.run(migrate(url))
     findings = practice.doctor()
     assert problems(findings) == []
-    assert any("0 processes serve it, 0 waiting" in each.what for each in findings)
+    (what,) = (each.what for each in findings if each.check == "storage")
+    assert "0 processes serve it, 0 waiting" in what
+    assert f"(version {asyncio.run(server_version())}, " in what
 
 
 @pytest.mark.process
