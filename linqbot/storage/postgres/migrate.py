@@ -169,7 +169,16 @@ class PostgresCheckup:
 
 _LACKING_TO_CREATE: Final = """
     SELECT 'CREATE on the database ' || current_database()
-    WHERE NOT has_database_privilege(current_database(), 'CREATE')"""
+    WHERE NOT has_database_privilege(current_database(), 'CREATE')
+    UNION ALL
+    SELECT format('%s on the schema pgmq', needed)
+    FROM pg_namespace, unnest(ARRAY['USAGE', 'CREATE']) AS needed
+    WHERE nspname = 'pgmq' AND NOT has_schema_privilege(pg_namespace.oid, needed)
+    UNION ALL
+    SELECT format('%s on pgmq.meta', needed)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace, unnest(ARRAY['SELECT', 'INSERT']) AS needed
+    WHERE nspname = 'pgmq' AND relname = 'meta' AND NOT has_table_privilege(pg_class.oid, needed)
+    LIMIT 1"""
 
 _LACKING: Final = """
     SELECT format('%s on %s.%s', needed, nspname, relname)

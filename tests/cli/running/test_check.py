@@ -489,6 +489,13 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) 
         assert the(findings, "LQB6088").what.endswith(f"lacks the right DELETE on {schema}.journal.")
         execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
         assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB6088").what
+        # Another user has installed pgmq.
+        for grant, lacks in (
+            ("CREATE ON DATABASE postgres", "CREATE on the schema pgmq"),
+            ("CREATE ON SCHEMA pgmq", "INSERT on pgmq.meta"),
+        ):
+            execute(server_url(), f"GRANT {grant} TO {role}; REVOKE INSERT ON pgmq.meta FROM {role}")
+            assert the(practice.doctor(), "LQB6088").what.endswith(f"lacks the right {lacks}.")
     finally:
         execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 
