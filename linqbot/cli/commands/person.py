@@ -244,4 +244,5 @@ async def forget(
             "The file could not be rewritten, so deleted bytes are still in it. Other programs kept it busy, or its disk "
             f"has no room for a copy of it. Run this again: {again}"
         )
-    return Result(row, dict(forgotten.rows) or _NOTHING, failure=failure)
+    nothing = _NOTHING if failure is None else "Nothing was erased."
+    return Result(row, dict(forgotten.rows) or nothing, failure=failure)

@@ -291,6 +291,7 @@ def test_if_a_handler_takes_too_long_the_chats_that_were_found_are_named_for_the
 
     first, second = asyncio.run(work())
     assert "1 delivery is being handled now" in first
+    assert "Nothing is kept" not in first
     assert f"linqbot person forget {PERSON} --chat={CHAT}" in first
     assert second["rows"] == {"journal": 1}
     assert CHAT.encode() not in bytes_of(folder / "linqbot.db")
