@@ -74,9 +74,23 @@ def test_attempts_that_failed_are_expected_and_time_passes_before_the_next() -> 
         """
     assert error + "await phone.advance(2)" in source(said(turns=[FAILED, {"outcome": "acked"}]))
     given_up = FAILED | {"outcome": "dead_lettered", "retry_in_s": None}
-    found = source(said(turns=[FAILED, given_up]), said())
-    assert (found.count("phone.errors"), found.count("phone.advance")) == (2, 1)
+    assert "advance" not in source(said(turns=[given_up]), said())
     assert source(said(turns=[FAILED, given_up])).count("phone.errors") == 1
+
+
+def test_further_failures_are_expected_of_the_call_that_lets_the_time_pass_because_it_raises_them() -> None:
+    given_up = FAILED | {"outcome": "dead_lettered", "retry_in_s": None}
+    for last in (given_up, {"outcome": "acked"}):
+        found = source(said(turns=[FAILED, FAILED | {"retry_in_s": 1.3}, last]), said())
+        assert found.count("phone.errors") == 1
+        assert "with pytest.raises(HandlerFailed):\n            await phone.advance(3)" in found
+        assert "import pytest\nfrom linqbot.testing import HandlerFailed, PhoneFor\n" in found
+
+
+def test_what_is_scheduled_after_a_failure_is_not_expected_too_early() -> None:
+    due = event("linqbot.send", {}, calls=[sent("r1")], ms=3_601_000)
+    found = source(said(turns=[FAILED, {"outcome": "acked"}]), said(ms=1000), due)
+    assert "phone.advance(3601)" in found
 
 
 def test_the_time_between_the_steps_of_a_chat_passes_and_brings_scheduled_sends() -> None:

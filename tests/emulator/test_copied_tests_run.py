@@ -129,9 +129,20 @@ async def members(event: Event, ctx: Context) -> None:
     await say(ctx, event.chat_id, f"{event.type} {event.participant.handle}")
 """
 FAILING = """
+from collections import Counter
+
 from linqbot import Bot, Context, MessageReceived
 
 bot = Bot()
+runs = Counter()
+
+
+@bot.on_message("again")
+async def again(message: MessageReceived, ctx: Context) -> None:
+    runs[message.id] += 1
+    if runs[message.id] < 3:
+        1 / 0
+    await ctx.reply("at last")
 
 
 @bot.on_message
@@ -311,7 +322,10 @@ async def a_failing_bot(folder: Path) -> list[str]:
     async with talk(folder, "failing", FAILING) as person:
         await person.fails("0")
         assert '== "ZeroDivisionError"' in person.tests[0]
-        return [*person.tests, person.whole]
+        tests = [*person.tests, person.whole]
+    async with talk(folder, "failing_twice", FAILING) as person:
+        await person.writes("again")
+        return [*tests, *person.tests, person.whole]
 
 
 async def polls_and_money(folder: Path) -> list[str]:

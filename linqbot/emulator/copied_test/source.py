@@ -68,6 +68,7 @@ class PytestSource:
         self._options: dict[str, str] = {}  # the texts of the options of polls, by the ids
         self._places: dict[str, tuple[float, float]] = {}  # of those who share theirs, by the handles
         self._share_ends: dict[str, float] = {}  # on the test's clock, in milliseconds, by the handles
+        self._fails_again = False
         self._expected: set[str] = set()  # messages of the bot: a call may be repeated after a lost answer
         self._owner = sender_of(steps[0].data) or (people[0] if people else FIRST_PERSON)
         self._all = "group" if len(people) > 1 else "phone"
@@ -89,7 +90,8 @@ class PytestSource:
             "",
             f"from {self._module} import bot",
             "",
-            "from linqbot.testing import PhoneFor",
+            *(["import pytest"] if self._fails_again else []),
+            f"from linqbot.testing import {'HandlerFailed, ' if self._fails_again else ''}PhoneFor",
             *("", ""),
             f"async def test_{self._test_name()}(phone_for: PhoneFor) -> None:",
             f"    async with phone_for(bot{handle}{'' if service == 'iMessage' else f', service={literal(service)}'}) as phone:",
@@ -253,16 +255,28 @@ class PytestSource:
         """Expect the exceptions of the turns.
 
         An event that has failed so far is expected to fail once, unless more follows in the test: then the bot must be done
-        with it.
+        with it. `advance` raises what fails meanwhile, so all further failures are expected of one call.
         """
-        succeeds = bool(turns) and turns[-1]["outcome"] == "acked"
-        for turn in turns if succeeds or not is_last else turns[:1]:
-            error, retry_in_s = turn.get("error"), turn.get("retry_in_s")
-            if error:
-                self._add("(error,) = await phone.errors()")
-                self._add(f"assert type(error).__name__ == {literal(error['type'])}")
-                if succeeds or (retry_in_s and not is_last):
-                    self._advance(math.ceil((1 if retry_in_s is None else retry_in_s) / 0.75))
+        failed = [turn for turn in turns if turn.get("error")]
+        if not failed:
+            return
+        self._add("(error,) = await phone.errors()")
+        self._add(f"assert type(error).__name__ == {literal(failed[0]['error']['type'])}")
+        succeeds = turns[-1]["outcome"] == "acked"
+        if is_last and not succeeds:
+            return
+        in_s = [1 if one.get("retry_in_s") is None else one["retry_in_s"] for one in failed[: None if succeeds else -1]]
+        if not in_s:
+            return
+        # The time that has really passed: what is scheduled from now on must not be expected too early.
+        self._ms += math.floor(sum(in_s) * 1000)
+        advance = f"await phone.advance({math.ceil(sum(in_s) / 0.75)})"
+        if len(failed) == 1:
+            self._add(advance)
+            return
+        self._fails_again = True
+        self._add("with pytest.raises(HandlerFailed):")
+        self._add(f"    {advance}")
 
     def _expect_reply(self, message: JsonObject, asked: list[str]) -> None:
         """Expect a message of the bot, after these payment requests."""
