@@ -19,6 +19,7 @@ from linqbot.linq.events.parse import parse
 LINE = "+12052535597"
 PERSON = "+14155550142"
 CHAT = "3c99d589-8d03-5753-96bd-addff71de8c2"
+POLL = "5c1f0f1e-6d0e-4c0e-9d5f-2f6a0f1f7b11"
 NOW = 1_793_900_000.0
 _count = itertools.count(1)
 
@@ -84,15 +85,15 @@ def tapback(name: str, message_id: str, *, sender: str = PERSON, emoji: str | No
     return envelope("reaction.added", data)
 
 
-def poll_vote(option: str, person: str = PERSON, *, poll: str = "poll", kind: str = "added") -> bytes:
+def poll_vote(option: str, person: str = PERSON, *, poll: str = POLL, kind: str = "added") -> bytes:
     """Return the body of a `poll.vote.added` or `poll.vote.removed` webhook."""
     data = {"message_id": poll, "option_id": option, "chat": {"id": CHAT}, "sender_handle": handle(person)}
     return envelope(f"poll.vote.{kind}", data)
 
 
 def poll_made(*options: str) -> ApiResponse:
-    """Return Linq's answer to a poll, with the ids of its options. Its message is called `poll`."""
-    return ApiResponse(201, {"message_id": "poll", "poll": {"options": [{"option_id": each} for each in options]}})
+    """Return Linq's answer to a poll, with the ids of its options. Its message is POLL."""
+    return ApiResponse(201, {"message_id": POLL, "poll": {"options": [{"option_id": each} for each in options]}})
 
 
 def delivery(body: bytes) -> Delivery:

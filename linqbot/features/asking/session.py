@@ -43,6 +43,7 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
+from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -317,7 +318,7 @@ class AskSession:
             raise end_without_answer(outcome)
         event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
         if event is not None:
-            ctx.event = event
+            self._go_on_with(event, ctx)
         try:
             with speaking(self._dispatcher.language_named(record.language)):
                 value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"))
@@ -349,8 +350,17 @@ class AskSession:
         if record.outcome["outcome"] == "cancelled":
             raise cancelled_for(record.outcome["reason"])
         if (event := record.event(ctx.chat_id)) is not None:
-            ctx.event = event
+            self._go_on_with(event, ctx)
         return wait.result(record.outcome)
+
+    def _go_on_with(self, event: Event, ctx: TurnContext) -> None:
+        """Make the event that ended the question that of the context.
+
+        A payment names no line, and a location no service: what an event does not say of the chat, the one that began the
+        conversation says.
+        """
+        said = with_chat(event, KnownChat(self.root.is_group, self.root.line))
+        ctx.event = said.model_copy(update={"service": said.service or self.root.service})
 
     def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
         assert self._conversation is not None

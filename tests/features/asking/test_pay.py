@@ -175,6 +175,20 @@ async def test_a_payment_comes_back_in_later_parts_of_the_handler(talk: Talk) ->
     assert seen == [(Paid(requests(talk)[0], 1250, "usd"), "payment.succeeded")] * 2
 
 
+async def test_after_a_payment_the_handler_knows_line_and_service_of_the_chat_as_before_it(talk: Talk) -> None:
+    async def shop(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(500, "Tea")
+        assert (ctx.event.line, ctx.event.service, ctx.event.is_group) == (LINE, "SMS", False)
+        await ctx.send("Thanks!", effect="confetti")
+
+    talk.deploy(shop)
+    await talk.say("tea", service="SMS")
+    await end(talk, "succeeded")
+    assert talk.said[-1] == "Thanks!"
+    (sent,) = (call.body for call in talk.linq.calls if call.body and "Thanks!" in str(call.body))
+    assert "effect" not in sent["message"]
+
+
 @pytest.mark.parametrize("changes", [{"service": "SMS"}, {"service": "RCS"}, {"is_group": True}])
 async def test_where_there_is_no_card_the_request_is_a_link(talk: Talk, changes: dict[str, Any]) -> None:
     talk.deploy(soup, groups="all")

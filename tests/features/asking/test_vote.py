@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, handle, poll_made, poll_vote
+from fakes import CHAT, LINE, PERSON, POLL, envelope, handle, poll_made, poll_vote
 
 from linqbot import AskCancelled, BotError, Context, MessageReceived, VoteResult
 from linqbot.client.call import ApiResponse
@@ -81,7 +81,7 @@ async def test_a_person_may_choose_several_options_and_each_counts_once(talk: Ta
 async def test_options_that_people_add_count(talk: Talk) -> None:
     await begin(talk, PERSON, BOB)
     added = {"option_id": "s", "text": "Sushi", "creator_handle": handle(BOB)}
-    update = {"message_id": "poll", "chat": {"id": CHAT}, "direction": "inbound", "added_options": [added]}
+    update = {"message_id": POLL, "chat": {"id": CHAT}, "direction": "inbound", "added_options": [added]}
     await talk.receive(envelope("poll.updated", update), poll_vote("s", BOB), poll_vote("s", PERSON))
     assert talk.said[1:] == ["all voted: Sushi {'Thai': 0, 'Pizza': 0, 'Sushi': 2}"]
 
