@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.cli.rehearsal.report import print_trying
-from linqbot.testing.people.checks import OF_EFFECTS, Violation
+from linqbot.testing.people.checks import ANY_ANSWER, OF_EFFECTS, Violation
 from linqbot.testing.people.persona import Inject, Pause, PersonAct, Stretch, Visit, code_of
 
 MOST: Final = 5
@@ -146,6 +146,8 @@ LEDGER = Ledger()  # has what the bot records in its own
 def reproductions(violation: Violation, visits: Sequence[Visit], bot: str, folder: Path) -> Iterator[str]:
     """Yield tests that may reproduce a violation, the shortest first. The last one has the whole conversation.
 
+    A person who expects a certain answer, or silence, expects it after all that was said: there every test has all of it.
+
     Args:
         bot: The bot as commands take it: `bot.py`, `bot.py:name` or `package.module:name`.
         folder: The folder of the test, from which the bot's file is found.
@@ -158,7 +160,7 @@ def reproductions(violation: Violation, visits: Sequence[Visit], bot: str, folde
     ]
     stretches = visit.stretches[: violation.stretch + 1]
     seen: set[str] = set()
-    for part, with_faults, is_killed in _attempts(stretches):
+    for part, with_faults, is_killed in _attempts(stretches, needs_all=_depends_on_what_was_said(violation)):
         acts = _shortened([act for stretch in part for act in stretch.acts], with_faults=with_faults and not is_killed)
         text = _test(violation, [(visit, acts), *others], bot=_bot(bot, folder), is_killed=is_killed)
         if text not in seen:
@@ -166,8 +168,17 @@ def reproductions(violation: Violation, visits: Sequence[Visit], bot: str, folde
             yield text
 
 
-def _attempts(stretches: Sequence[Stretch]) -> Iterator[tuple[Sequence[Stretch], bool, bool]]:
+def _depends_on_what_was_said(violation: Violation) -> bool:
+    """Return True if a person expected more than any answer: a corrected bot gives it only after what was said before."""
+    return violation.rule == "unexpected" or (violation.rule == "unanswered" and violation.expected != ANY_ANSWER)
+
+
+def _attempts(stretches: Sequence[Stretch], *, needs_all: bool) -> Iterator[tuple[Sequence[Stretch], bool, bool]]:
     """Yield parts of a conversation, whether faults are injected, and whether the bot is killed at every point."""
+    if needs_all:
+        yield stretches, False, False
+        yield stretches, True, False
+        return
     last = stretches[-1:]
     yield last, False, False
     yield last, True, False

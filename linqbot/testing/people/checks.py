@@ -36,6 +36,8 @@ Rule: TypeAlias = Literal[
     "criterion",
 ]
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
+ANY_ANSWER: Final = "an answer"
+"""What is expected of a message that the bot left without an answer."""
 OF_EFFECTS: Final[tuple[Rule, ...]] = ("effect-twice", "effect-unsaid")
 SLACK_S: Final = 0.0001
 """The time of an effect is rounded to microseconds."""
@@ -207,7 +209,7 @@ def _unanswered(heard: Heard) -> Iterator[Violation]:
     for done in stretch.causes:
         if done.expects == "answer" and not answers_to(done, heard.records, before_seq=heard.end_seq):
             happened = "no message" if stretch.is_settled else "no message, and the bot has not finished"
-            yield heard.broken("unanswered", _about(done), expected="an answer", happened=happened)
+            yield heard.broken("unanswered", _about(done), expected=ANY_ANSWER, happened=happened)
         act = done.act
         if isinstance(act, Say) and act.contains is not None and done.message_id is not None:
             answers = [text_of(one) for one in heard.bubbles if one.seq > done.seq]

@@ -66,7 +66,12 @@ SMS = visit("sms 3", [Inject("429"), Say("first")])
 
 CASES = {
     "doubled": (TWICE, violation("doubled", "ann", 1), [ANN], 0),
-    "silent": (SILENT, violation("unanswered", "ann", 1), [visit("ann", [Say("first")], [Say("second")])], 0),
+    "silent": (
+        SILENT,
+        violation("unanswered", "ann", 1, "an answer"),
+        [visit("ann", [Say("first")], [Say("second")])],
+        0,
+    ),
     "leak": (LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0),
     "secret": (SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0),
     "after_a_crash": (AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2),
@@ -115,6 +120,14 @@ def test_the_shortest_test_comes_first_and_the_last_has_the_whole_conversation()
     assert "Pause" not in first
     assert all(said in last for said in ("Say('first')", "Say('second', waits=False)", "Pause(2)"))
     assert "fourth" not in last
+
+
+def test_where_a_certain_answer_or_silence_is_expected_a_test_has_all_that_was_said_before() -> None:
+    for found in (
+        violation("unanswered", "ann", 1, "an answer that contains 'for 4 people'"),
+        violation("unexpected", "ann", 1, "no message"),
+    ):
+        assert all("Say('first')" in test for test in reproductions(found, [ANN], "bot.py", Path()))
 
 
 def test_a_bot_in_a_module_and_a_bot_with_a_name_are_found() -> None:
