@@ -436,6 +436,7 @@ def test_a_near_miss_is_answered_with_what_to_write() -> None:
         (send(TEXT, preferred_service="imessage"), "Did you mean iMessage?"),
         (react({"type": "❤️"}), 'react("custom", custom_emoji="❤️")'),
         (body("chats.create", from_=LINE, to=[ANN, "Ann"], message={"parts": [TEXT]}), "to[1] is neither"),
+        (body("chats.create", from_=LINE, to=[ANN] * 32, message={"parts": [TEXT]}), "Linq takes 1 to 31."),
     ):
         assert broken is not None
         assert hint in broken.message

@@ -123,7 +123,7 @@ def recipients(value: Any, at: str) -> Broken | None:
     """Check R51 and R8: the number and the form of the recipients."""
     if isinstance(value, list | tuple) and not value:
         return breaks("R51", f"{at} is empty. Give 1 to {MAX_RECIPIENTS} handles.", code=1001)
-    return list_of(handle, most=MAX_RECIPIENTS, rule="R51")(value, at)
+    return list_of(handle, least=1, most=MAX_RECIPIENTS, rule="R51")(value, at)
 
 
 def one_recipient_for_experience(body: JsonObject) -> Broken | None:
