@@ -109,6 +109,7 @@ class Emulator:
         self.calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         self.observations: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
         self.bot: dict[str, Any] | None = None
+        self.bot_starts: deque[str] = deque(maxlen=1000)  # the times at which its file was loaded
         self.runner: BotRunner | None = None
         self._own_subscriptions: list[SubscriptionRecord] = []
         self._entered = 0
@@ -225,6 +226,8 @@ class Emulator:
         shown = {**report, "at": report.get("at") or iso(self.clock.now())}
         if report.get("kind") == "bot":
             self.bot = shown
+            if report.get("status") == "loaded":
+                self.bot_starts.append(shown["at"])
         else:
             self.observations.append(shown)
         self.world.feed.publish("observation", lambda: shown)

@@ -167,6 +167,12 @@ class Talk:
         """Let time pass, and copy what it brings as a test."""
         await self._copies(lambda: self._emulator.advance(seconds), copied, self._app.quiet)
 
+    def corrected_before_the_last_turn(self) -> None:
+        """Report that the bot's file was loaded before the last turn began, and once more now."""
+        began = self._emulator.observations[-1]["started_at"]
+        self._emulator.observe({"kind": "bot", "status": "loaded", "at": began})
+        self._emulator.observe({"kind": "bot", "status": "loaded"})
+
     def moves(self, act: Any) -> None:
         """Act in a way that no event reports."""
         self._emulator.do(act)
@@ -325,7 +331,11 @@ async def a_failing_bot(folder: Path) -> list[str]:
         tests = [*person.tests, person.whole]
     async with talk(folder, "failing_twice", FAILING) as person:
         await person.writes("again")
-        return [*tests, *person.tests, person.whole]
+        tests += [*person.tests, person.whole]
+        assert "phone.errors" in person.whole
+        person.corrected_before_the_last_turn()
+        assert "phone.errors" not in person.whole
+        return tests
 
 
 async def polls_and_money(folder: Path) -> list[str]:

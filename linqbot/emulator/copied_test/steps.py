@@ -43,7 +43,7 @@ class Copier:
 
     def __init__(self, emulator: Emulator) -> None:
         self._state = emulator.state
-        self._loaded_at: str | None = (emulator.bot or {}).get("at")
+        self._loaded_at = sorted(milliseconds(at) for at in emulator.bot_starts)
         self._all = Grouping(emulator.world.deliveries.history, emulator.observations, emulator.calls).all
 
     def of_event(self, event_id: str) -> str:
@@ -199,10 +199,13 @@ def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Exchang
     return list(dict.fromkeys(people))
 
 
-def _without_old_failures(turns: list[JsonObject], loaded_at: str | None) -> list[JsonObject]:
-    """Return the turns since the bot's file was last loaded, if the last one succeeded: a test runs the file as it is now."""
-    if loaded_at is None or not turns or turns[-1]["outcome"] != "acked":
+def _without_old_failures(turns: list[JsonObject], loaded_at: Sequence[int]) -> list[JsonObject]:
+    """Return the turns of the code that succeeded, if the last turn did: a test does not repeat failures of older code.
+
+    The file may have been loaded again since then.
+    """
+    if not turns or turns[-1]["outcome"] != "acked" or not turns[-1]["started_at"]:
         return turns
-    loaded = milliseconds(loaded_at)
-    new = [one for one in turns if one["started_at"] and milliseconds(one["started_at"]) >= loaded]
-    return new if turns[-1] in new else turns
+    succeeded = milliseconds(turns[-1]["started_at"])
+    loaded = max((at for at in loaded_at if at <= succeeded), default=0)
+    return [one for one in turns if one["started_at"] and milliseconds(one["started_at"]) >= loaded]
