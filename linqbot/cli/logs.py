@@ -58,8 +58,8 @@ def configure(
         style: `json`, `console`, or `auto`: console when standard error is a terminal.
         without: The events that are left out, because the command prints them itself.
         for_good: The configuration stays until the process ends, so each logger is cached when it is first used.
-        log_tracebacks: Keep the tracebacks that other libraries log, such as asyncio's of a failed task. They may quote
-            texts of people.
+        log_tracebacks: Keep the tracebacks that handlers and other libraries log, such as those of `ctx.log.exception` and of
+            a failed task of asyncio. They may quote texts of people.
         full_tracebacks: Show all frames of a traceback, instead of folding linqbot's own.
     """
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
@@ -90,7 +90,7 @@ def configure(
     stream = cast("TextIO", LossyStream(sys.stderr, _log_lost))
     lines = _Lines(stream)
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared, *([] if log_tracebacks else [_without_traceback]), *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=for_good,
@@ -238,6 +238,19 @@ def _placed(_: WrappedLogger, __: str, event: EventDict, *, log_tracebacks: bool
         event["event"] = event["event"].partition("\n")[0]
         if log_tracebacks:
             event["exc_info"] = error
+    return event
+
+
+def _without_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Reduce an error that a handler logs, as with `ctx.log.exception`, to its type and its line."""
+    given = event.pop("exc_info", None)
+    if given:
+        error = (
+            given if isinstance(given, BaseException) else (given if isinstance(given, tuple) else sys.exc_info())[1]
+        )
+        if error is not None:
+            event.setdefault("error", type(error).__name__)
+            event.setdefault("at", place_of(error))
     return event
 
 

@@ -92,7 +92,7 @@ def test_the_console_has_no_colors_if_the_environment_says_so(
 def test_a_traceback_in_a_terminal_escapes_what_the_terminal_would_obey(
     capsys: pytest.CaptureFixture[str], *, full_tracebacks: bool
 ) -> None:
-    logs.configure("info", "console", full_tracebacks=full_tracebacks)
+    logs.configure("info", "console", log_tracebacks=True, full_tracebacks=full_tracebacks)
     structlog.get_logger("test").error("turn.failed", exc_info=ValueError("hello \x1b]0;owned\x07\x9b2J\r\u202e"))
     assert capsys.readouterr().err.endswith("\nValueError: hello \\x1b]0;owned\\x07\\x9b2J\\r\\u202e\n")
 
@@ -256,6 +256,23 @@ def test_a_connection_that_a_fault_of_the_emulator_broke_is_no_error_of_the_serv
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["error"] == "ReadError"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_an_error_that_a_handler_logs_shows_its_type_and_line_only(
+    capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    logs.configure("info", style)
+    log = structlog.get_logger("linqbot.bot")
+    try:
+        json.loads("two soups, please")
+    except ValueError as error:
+        log.exception("order.lost")
+        log.error("order.lost", exc_info=error)
+        log.error("order.lost", exc_info=sys.exc_info())
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert all("order.lost" in line and "JSONDecodeError" in line and "test_logs.py:" in line for line in lines)
 
 
 def test_an_error_that_another_library_logs_keeps_its_traceback_if_tracebacks_are_logged(
