@@ -782,9 +782,9 @@ class Context:
         from linqbot.features.asking.question import Question, texts
         from linqbot.language.spoken import spoken
 
-        if choices is not None and not choices:
+        options = () if choices is None else texts("choices", choices)
+        if choices is not None and not options:
             raise BotError("ctx.ask(choices=[]): there is nothing to choose from.")
-        options = texts("choices", choices or ())
         words = spoken().cancel if cancel is None else texts("cancel", cancel)
         others = texts("also", also)
         asked = Question(
@@ -927,14 +927,13 @@ class Context:
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
-        from linqbot.features.asking.question import Question
+        from linqbot.features.asking.question import Question, texts
         from linqbot.features.asking.waits import VoteWait
 
-        if len(choices) < 2 or isinstance(choices, str):
-            raise BotError(f"ctx.vote({choices!r}): give a list of 2 choices or more first, then the question.")
-        return self._wait_for(
-            Question(question, choices=tuple(choices), timeout_s=timeout_s, key=key, wait=VoteWait(until))
-        )
+        options = texts("choices", choices, of="ctx.vote")
+        if len(options) < 2:
+            raise BotError(f"ctx.vote({list(options)!r}): give a list of 2 choices or more first, then the question.")
+        return self._wait_for(Question(question, choices=options, timeout_s=timeout_s, key=key, wait=VoteWait(until)))
 
     def _wait_for(self, question: Question) -> Coroutine[Any, Any, Any]:
         try:
@@ -1156,7 +1155,7 @@ class Context:
             RuleBroken: the reaction breaks one of Linq's rules.
             LinqApiError: Linq refused the reaction.
         """
-        target = message_id or self.event.message_id
+        target = self.event.message_id if message_id is None else message_id
         if target is None:
             raise BotError(f"{self.event.type} names no message to react to. Give message_id=.")
         client = self.client if key is None else self.client.named(key)

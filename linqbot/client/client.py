@@ -219,10 +219,12 @@ class Client:
             key: Unique within the turn, at most 128 characters. Several calls under one key are numbered in their
                 order; inside of a step of `ctx.once` they are numbered within the step.
         Raises:
-            BotError: The key is empty or too long.
+            BotError: The key is no text, or it is empty or too long.
         Example:
             `await ctx.client.named("weather").chats.messages.send(chat_id, message=…)`
         """
+        if not isinstance(key, str):
+            raise BotError(f"A key of a call is a text, not a value of type {type(key).__name__}.")
         if not 0 < len(key) <= _MAX_KEY_LENGTH:
             raise BotError(f"A key of {len(key)} characters cannot name a call. Use 1 to {_MAX_KEY_LENGTH} characters.")
         return self.wrapped(lambda run: lambda call: run(replace(call, label=key)))

@@ -97,7 +97,9 @@ class Terms:
         if not isinstance(self.to, str) or not is_handle(self.to.strip()):
             raise BotError("ctx.handoff(to=…) takes the handle of one person: '+14155550142', or an e-mail address.")
         for option in ("summary", "name", "owner_name"):
-            check_text(f"ctx.handoff({option}=…)", getattr(self, option))
+            check_text(f"ctx.handoff({option}=…)", text := getattr(self, option))
+            if text is not None and not isinstance(text, str):
+                raise BotError(f"ctx.handoff({option}=…) takes a text, not a value of type {type(text).__name__}.")
         for option in ("back_after_s", "taken_within_s"):
             check_number("handoff", option, seconds := getattr(self, option))
             if not 0 < seconds <= 365 * DAY_S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from linqbot.client.client import Client
 from linqbot.clock import Clock
@@ -27,6 +27,7 @@ from linqbot.features.schedules import check_name
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
+from linqbot.nearest import suggestion
 from linqbot.options import check_chat_id, check_handle, check_purpose
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent, ConsentKind
@@ -122,7 +123,7 @@ class BotContext:
         except Refused as error:
             stopped_by(error, self._log)
             return Sent((), "refused")
-        sender = line or self._line or await self._only_line()
+        sender = (self._line or await self._only_line()) if line is None else line
         client = self._sending(key, purpose)
         return await self._send(messages, client, "", sender, to.strip())
 
@@ -227,12 +228,16 @@ class BotContext:
             given: True if the person agrees.
             how: Your words for where and how, such as `box in the booking form`.
         Raises:
-            BotError: `person` is no handle, or `how` is empty.
+            BotError: `person` is no handle, `given` is neither True nor False, or `how` is empty.
             StorageUnavailable: nothing was stored; the turn runs again.
 
         Example: `await ctx.bot.record_consent(message.sender.handle, given=True, how="said yes in the chat")`
         """
         check_handle(person, "record_consent(…)")
+        if not isinstance(given, bool):
+            raise BotError(
+                "record_consent(given=…) takes True if the person agrees, and False if they do not any more."
+            )
         if not isinstance(how, str) or not how.strip():
             raise BotError("record_consent(how=…) takes a text that says how the person agreed or withdrew.")
         journal, self._consents = self._broadcaster.journal, self._consents + 1
@@ -298,8 +303,11 @@ class BotContext:
         Args:
             outcome: Only people with this outcome; None yields all.
         Raises:
+            BotError: there is no such outcome.
             StorageUnavailable: the storage cannot be read.
         """
+        if outcome is not None and outcome not in get_args(RecipientOutcome):
+            raise BotError(f"There is no outcome {outcome!r}. {suggestion(str(outcome), get_args(RecipientOutcome))}")
         async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
             yield recipient
 

@@ -8,7 +8,18 @@ from direct_dispatch import context_of, handled
 from fakes import NOW, Linq, delivery, envelope, message, settled
 from one_handler import bot_of
 
-from linqbot import Bot, BotError, Context, Effect, Event, LinqApiError, MessageContent, MessageReceived, TextPart
+from linqbot import (
+    Bot,
+    BotError,
+    Context,
+    Effect,
+    Event,
+    LinqApiError,
+    MessageContent,
+    MessageReceived,
+    RuleBroken,
+    TextPart,
+)
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.content import typing as dots
@@ -124,6 +135,17 @@ async def test_what_a_verb_cannot_take_is_named_with_what_it_takes() -> None:
             await ctx.once("order", 5)
         with pytest.raises(BotError, match=r"history\(limit='5'\) must be a number from 1"):
             await ctx.history("5")
+        with pytest.raises(RuleBroken, match="message_id is not a UUID"):
+            await ctx.react("like", message_id="")  # not a tapback on the event's message
+        with pytest.raises(RuleBroken, match=r"from is not E\.164"):
+            await ctx.bot.send("Hi!", to="+14155550143", line="")  # not from the line of the chat
+        with pytest.raises(BotError, match=r"A key of a call is a text, not a value of type int\."):
+            await ctx.reply("Hi!", key=5)
+        for given in ("no", None, 0):
+            with pytest.raises(BotError, match=r"record_consent\(given=…\) takes True"):
+                await ctx.bot.record_consent("+14155550143", given=given, how="asked")
+        with pytest.raises(BotError, match=r"There is no outcome 'Refused'\. Did you mean 'refused'\?"):
+            _ = [each async for each in ctx.bot.recipients("july", "Refused")]
         await ctx.reply("done")
 
     bot = bot_of(use)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from answers import answers
 from one_handler import bot_of, does
@@ -236,9 +238,13 @@ async def test_a_handoff_that_cannot_be_is_an_error() -> None:
     found: list[str] = []
 
     async def human(message: MessageReceived, ctx: Context) -> None:
-        for change in ({"to": "Dana"}, {"back_after_s": 0}, {"taken_within_s": True}, {"to": ANN}, {}, {}):
+        wrong: list[dict[str, Any]] = [
+            *({"to": "Dana"}, {"back_after_s": 0}, {"taken_within_s": True}, {"name": 5}, {"owner_name": b"Dana"}),
+            *({"to": ANN}, {}, {}),
+        ]
+        for change in wrong:
             try:
-                await ctx.handoff(**{"to": OWNER, "say": SAID, **change})  # type: ignore[arg-type]
+                await ctx.handoff(**{"to": OWNER, "say": SAID, **change})
             except BotError as error:
                 found.append(str(error))
 
@@ -248,6 +254,8 @@ async def test_a_handoff_that_cannot_be_is_an_error() -> None:
             "ctx.handoff(to=…) takes the handle",
             "handoff(back_after_s=0)",
             "handoff(taken_within_s=…) takes",
+            "ctx.handoff(name=…) takes a text, not a value of type int.",
+            "ctx.handoff(owner_name=…) takes a text, not a value of type bytes.",
         )
         ends = ("ctx.handoff(to=…) is the person", "This chat is handed over already.")
         for text, wanted in zip(found, [*beginnings, *ends], strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -27,7 +27,7 @@ from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.event import Event
-from linqbot.linq.rules.values import E164, EMAIL
+from linqbot.linq.rules.values import is_handle
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
@@ -185,11 +185,20 @@ _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 
 
-def texts(argument: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the texts that an argument of `ctx.ask` lists. Raises BotError for one text: its letters would be taken for them."""
+def texts(argument: str, given: Sequence[str], *, of: str = "ctx.ask") -> tuple[str, ...]:
+    """Return the texts that an argument of a question lists.
+
+    Raises BotError for one text, whose letters would be taken for them, and for a set: its order is another one in each
+    process, so the question would be asked again after a restart.
+    """
     if isinstance(given, str):
-        raise BotError(f"ctx.ask({argument}={given!r}): give a list of texts, such as [{given!r}].")
-    return tuple(given)
+        raise BotError(f"{of}({argument}={given!r}): give a list of texts, such as [{given!r}].")
+    if isinstance(given, set | frozenset) or not isinstance(given, Iterable):
+        raise BotError(f"{of}({argument}=…) takes a list of texts, not a value of type {type(given).__name__}.")
+    listed = tuple(given)
+    if any(not isinstance(each, str) for each in listed):
+        raise BotError(f"{of}({argument}={list(listed)!r}): each of them is a text.")
+    return listed
 
 
 def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
@@ -238,18 +247,20 @@ class Question:
         if not 0 < self.timeout_s <= LONGEST_TIMEOUT_S:
             raise BotError(f"{self.verb}(timeout_s={self.timeout_s!r}): give seconds, more than 0 and at most a year.")
         check_number(self.verb, "tries", self.tries, "a number of answers")
-        if self.tries < 1:
+        if self.tries < 1 or not isinstance(self.tries, int):
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
         self._check_texts()
         self._check_people()
         self._check_kind()
 
     def _check_texts(self) -> None:
+        if self.key is not None and not isinstance(self.key, str):
+            raise BotError(f"{self.verb}(key=…) takes a text, not a value of type {type(self.key).__name__}.")
         for given in (*self.content, *self.choices, *self.cancel, self.key):
             check_text(self.verb, given.text if isinstance(given, StyledText) else given)
 
     def _check_people(self) -> None:
-        if self.who not in ("asker", "anyone") and not (E164.fullmatch(self.who) or EMAIL.fullmatch(self.who)):
+        if self.who not in ("asker", "anyone") and not is_handle(self.who):
             raise BotError(
                 f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', or a handle, such as '+14155550142'. Otherwise no "
                 "answer could ever come."
@@ -259,7 +270,7 @@ class Question:
                 "ctx.ask() takes also= and side_questions= with yes= only: other messages may be any answer."
             )
         for handle in self.also:
-            if not (E164.fullmatch(handle) or EMAIL.fullmatch(handle)):
+            if not is_handle(handle):
                 raise BotError(f"ctx.ask(also={list(self.also)!r}): {handle!r} is no handle, such as '+14155550142'.")
 
     def _check_kind(self) -> None:

@@ -273,7 +273,7 @@ class VoteWait:
     until: Literal["all"] | int = "all"
 
     def __post_init__(self) -> None:
-        if self.until != "all" and (not isinstance(self.until, int) or self.until < 1):
+        if self.until != "all" and (type(self.until) is not int or self.until < 1):
             raise BotError(f"ctx.vote(until={self.until!r}): give 'all', or the number of people who must vote.")
 
     @property

@@ -471,7 +471,13 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         ({"timeout_s": timedelta(hours=1)}, "Write timedelta(…).total_seconds()"),
         ({"tries": 0}, "number of answers"),
         ({"tries": "2"}, "ctx.ask(tries=…) takes a number of answers"),
-        ({"choices": [1, 2]}, "each choice is a text"),
+        ({"choices": [1, 2]}, "each of them is a text"),
+        ({"choices": {"a", "b"}}, "ctx.ask(choices=…) takes a list of texts, not a value of type set"),
+        ({"choices": 5}, "takes a list of texts, not a value of type int"),
+        ({"cancel": [None]}, "each of them is a text"),
+        ({"who": None}, "or a handle"),
+        ({"tries": 1.5}, "number of answers"),
+        ({"key": 5}, "ctx.ask(key=…) takes a text, not a value of type int"),
         ({"choices": []}, "nothing to choose from"),
         ({"choices": "Friday"}, "give a list of texts"),
         ({"cancel": "stop"}, "give a list of texts"),
@@ -481,6 +487,7 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         ({"side_questions": True}, "with yes= only"),
         ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
         ({"yes": "like", "also": ["Bob"]}, "'Bob' is no handle"),
+        ({"yes": "like", "also": [None]}, "each of them is a text"),
     ]
     runs = []
 

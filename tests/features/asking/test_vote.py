@@ -176,9 +176,10 @@ async def test_the_bot_is_not_waited_for_although_it_is_added_to_the_group(talk:
 async def test_choices_and_ends_that_cannot_be_right_are_refused(talk: Talk, subtests: pytest.Subtests) -> None:
     rows: list[tuple[Any, Any, str]] = [
         (["Thai"], "all", "2 choices"),
-        ("Thai", "all", "2 choices"),
+        ("Thai", "all", r"ctx\.vote\(choices='Thai'\): give a list of texts"),
+        ({"Thai", "Pizza"}, "all", r"ctx\.vote\(choices=…\) takes a list of texts, not a value of type set"),
         (["a", "A "], "all", r"ctx\.vote.*two choices are equal"),
-        *((["a", "b"], until, r"ctx\.vote") for until in (0, "most", 1.5)),
+        *((["a", "b"], until, r"ctx\.vote") for until in (0, "most", 1.5, True)),
     ]
 
     async def bad(message: MessageReceived, ctx: Context) -> None:
