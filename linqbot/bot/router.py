@@ -458,7 +458,7 @@ class Router(EventDecorators):
         """Add the handlers of another router, after the handlers already registered here.
 
         Raises:
-            BotError: the router is this router, or includes it, or is no Router.
+            BotError: the router is this router, or includes it, or is a Bot, or is no Router.
         """
         if not isinstance(router, Router):
             raise BotError(
@@ -466,6 +466,13 @@ class Router(EventDecorators):
             )
         if any(inner is self for inner in router.routers()):
             raise BotError("A router cannot include itself, neither directly nor through another.")
+        from linqbot.bot.bot import Bot  # imported late: a Bot is a Router
+
+        if isinstance(router, Bot):
+            raise BotError(
+                "include() takes a Router, not a Bot: the options of an included bot, such as allow=, would not count. "
+                "Write: router = Router(), and register its handlers with @router.on_message."
+            )
         self._entries.append(router)
 
     def use(self, middleware: Middleware, /) -> Middleware:

@@ -123,6 +123,11 @@ def test_a_router_cannot_include_itself() -> None:
             router.include(outer)
 
 
+def test_a_bot_is_not_included_because_its_options_would_not_count() -> None:
+    with pytest.raises(BotError, match=r"takes a Router, not a Bot: the options of an included bot, such as allow="):
+        Bot().include(Bot(allow=["+14155550142"]))
+
+
 def is_short(message: MessageReceived) -> bool:
     return len(message.text) < 4
 
