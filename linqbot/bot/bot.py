@@ -76,6 +76,8 @@ class Bot(Router):
             speak a language.
     """
 
+    _is_includable = False  # its options would not count
+
     def __init__(
         self,
         *,

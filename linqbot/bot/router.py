@@ -69,6 +69,8 @@ class Router(EventDecorators):
         BotError: `gather_s` is not a number from 0 to 60.
     """
 
+    _is_includable = True  # False for a Bot
+
     def __init__(self, *, gather_s: float | None = None) -> None:
         check_gather_s(gather_s)
         self.gather_s = gather_s
@@ -466,9 +468,7 @@ class Router(EventDecorators):
             )
         if any(inner is self for inner in router.routers()):
             raise BotError("A router cannot include itself, neither directly nor through another.")
-        from linqbot.bot.bot import Bot  # imported late: a Bot is a Router
-
-        if isinstance(router, Bot):
+        if not router._is_includable:
             raise BotError(
                 "include() takes a Router, not a Bot: the options of an included bot, such as allow=, would not count. "
                 "Write: router = Router(), and register its handlers with @router.on_message."
