@@ -631,9 +631,10 @@ class Dispatcher:
             try:
                 # Treated like a router that the bot includes: its middleware wraps its handlers.
                 added = [self._prepared(route, (self._bot, *around)) for route, around in router.walk()]
-                _refuse_unreachable(
-                    [*first, *added, *self._compiled] if is_first else [*first, *self._compiled, *added]
-                )
+                if is_first:
+                    _refuse_unreachable([*first, *added, *self._compiled])
+                else:
+                    _refuse_unreachable([*first, *self._compiled, *added], advice=_PLUGIN_LAST)
             except Exception as error:  # noqa: BLE001 - middleware may raise anything
                 plugins.blame(impl.plugin, impl.hook, error)
                 continue
@@ -682,26 +683,28 @@ def _gather_s(route: Route, around: Sequence[Router]) -> float:
     return next((router.gather_s for router in reversed(around) if router.gather_s is not None), 0.0)
 
 
-def _refuse_unreachable(routes: Sequence[Route]) -> None:
+_PLUGIN_LAST: Final = "A plugin's handlers are tried after the bot's, and before them with @hookimpl(tryfirst=True)"
+
+
+def _refuse_unreachable(
+    routes: Sequence[Route], *, advice: str = "Put the more particular handler first, or remove one of them"
+) -> None:
     before: list[Route] = []
-    reachable: set[int] = set()
     hidden: list[tuple[Route, Route]] = []
+    reached: set[int] = set()
     for route in routes:
         if route.opt_out:
             continue
-        earlier = next((one for one in before if _hides(one, route)), None)
-        if earlier is not None and not route.is_one_of_several:
-            raise BotError(_never_runs(route, earlier))
-        if earlier is not None:
+        if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:
             hidden.append((route, earlier))
         elif route.is_one_of_several:
-            reachable.add(id(route.handler))
+            reached.add(id(route.handler))
         if route.when is None:
             before.append(route)
     for route, earlier in hidden:
         # A handler of all deliveries may follow one of those that failed: it runs for the others.
-        if id(route.handler) not in reachable:
-            raise BotError(_never_runs(route, earlier))
+        if not (route.is_one_of_several and id(route.handler) in reached):
+            raise BotError(_never_runs(route, earlier, advice))
 
 
 def _hides(earlier: Route, route: Route) -> bool:
@@ -718,9 +721,9 @@ def _hides(earlier: Route, route: Route) -> bool:
     return (earlier.during_ask or not route.during_ask) and covers(earlier.filters, route.filters)
 
 
-def _never_runs(route: Route, earlier: Route) -> str:
+def _never_runs(route: Route, earlier: Route, advice: str) -> str:
     how = f"for {' and '.join(map(name_of, earlier.filters))}" if earlier.filters else "without a filter"
     return (
-        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes all its events. Put the more "
-        f"particular handler first, or remove one of them: {route.at}, {earlier.at}."
+        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes all its events. "
+        f"{advice}: {route.at}, {earlier.at}."
     )

@@ -67,6 +67,7 @@ async def test_a_plugin_whose_handlers_are_unreachable_is_blamed(tryfirst: bool)
     plugins = load([adding("register_routers", [router()], tryfirst=tryfirst)])
     assert (await handled_texts(bot(says("own")), plugins)).said() == ["own"]
     assert "can never run" in status(plugins)
+    assert ("before them with @hookimpl(tryfirst=True)" in status(plugins)) != tryfirst
 
 
 def returns_nothing(handle: Next) -> Any:
