@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -278,13 +278,16 @@ class Question:
             raise BotError("ctx.ask(kind=…) takes a plain function, because it runs again for each later answer.")
         if self.kind is str or self.events:
             return
+        no_text = BotError(
+            f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, or a "
+            "function."
+        )
+        if (get_origin(self.kind) or self.kind) in (None, dict, frozenset, list, set, tuple):
+            raise no_text
         try:
             adapter_of(self.kind)
         except PydanticUserError as error:
-            raise BotError(
-                f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, "
-                "or a function."
-            ) from error
+            raise no_text from error
 
     @property
     def verb(self) -> str:

@@ -482,7 +482,7 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         ({"choices": "Friday"}, "give a list of texts"),
         ({"cancel": "stop"}, "give a list of texts"),
         ({"who": "Bob"}, "or a handle"),
-        ({"kind": 5}, "no text can be read as this"),
+        *(({"kind": kind}, "no text can be read as this") for kind in (5, None, dict, list[int])),
         ({"also": ["+14155550142"]}, "with yes= only"),
         ({"side_questions": True}, "with yes= only"),
         ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
