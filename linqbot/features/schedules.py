@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic_core import from_json, to_json
 
-from linqbot.clock import Clock
+from linqbot.clock import Clock, NoSuchZone
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import Turn
 from linqbot.errors import BotError
@@ -64,9 +64,8 @@ class Schedule:
         try:
             recurrence(spec, timezone=timezone, language="en")
         except ValueError as error:
-            raise BotError(
-                f"@bot.every({spec!r}, timezone={timezone!r}): {error} A cron expression has five fields: '0 9 * * mon'."
-            ) from error
+            advice = "" if isinstance(error, NoSuchZone) else " A cron expression has five fields: '0 9 * * mon'."
+            raise BotError(f"@bot.every({spec!r}, timezone={timezone!r}): {error}{advice}") from error
         return cls(name, spec, timezone)
 
 
