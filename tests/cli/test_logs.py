@@ -246,8 +246,9 @@ def test_an_error_that_another_library_logs_is_named_with_the_authors_line_and_w
 
 
 def test_a_connection_that_a_fault_of_the_emulator_broke_is_no_error_of_the_server(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # uvicorn's own configuration turns it off
     logs.configure("info", "json")
     for error in (DroppedByFault("dropped"), httpx.ReadError("lost")):
         try:
