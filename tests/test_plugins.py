@@ -290,6 +290,25 @@ def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
     assert plugins.turn_ended is None
 
 
+def test_a_required_plugin_is_failing_because_of_what_still_fails_and_each_reason_is_logged_once() -> None:
+    class Approval(Counts):
+        required = True
+        name = "approval"
+
+    plugins = load([Approval])
+    (plugin,) = plugins.every
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            plugins.note_failure(plugin, "outbound middleware", ValueError())
+            plugins.note_failure(plugin, "middleware", ValueError())
+        plugins.note_success(plugin, "middleware")
+        assert plugins.report()["approval"].startswith("failing: outbound middleware raised ValueError")
+        plugins.note_success(plugin, "outbound middleware")
+        plugins.note_success(plugin, "outbound middleware")
+    assert plugins.report()["approval"] == "active"
+    assert [line["event"] for line in logs] == ["plugin.failing", "plugin.failing", "plugin.recovered"]
+
+
 @pytest.mark.parametrize(
     ("takes", "status"),
     [

@@ -194,25 +194,23 @@ class Plugins:
             The reason, in words that may be logged.
         """
         why = describe(what, error)
-        if plugin.required:
-            self._mark_failing(plugin, what, why)
-        else:
+        if not plugin.required:
             self.disable(plugin, why)
+            return why
+        if plugin.failing.get(what) != why:  # each reason is logged once, until the plugin recovers
+            log.error("plugin.failing", plugin=plugin.name, why=why)
+        plugin.failing[what] = why
+        plugin.status, plugin.why = "failing", why
         return why
 
     def note_success(self, plugin: Plugin, what: str) -> None:
         """Mark a failing plugin as active again after a call that succeeded, if nothing else of the plugin fails."""
-        plugin.failing.discard(what)
-        if plugin.status == "failing" and not plugin.failing:
-            plugin.status, plugin.why = "active", None
+        if plugin.failing.pop(what, None) is None:
+            return
+        plugin.why = next(iter(plugin.failing.values()), None)
+        if plugin.why is None:
+            plugin.status = "active"
             log.info("plugin.recovered", plugin=plugin.name)
-
-    def _mark_failing(self, plugin: Plugin, what: str, why: str) -> None:
-        """Mark a required plugin as failing. Logged once for each reason, until the plugin recovers."""
-        if plugin.status != "failing" or plugin.why != why:
-            log.error("plugin.failing", plugin=plugin.name, why=why)
-        plugin.status, plugin.why = "failing", why
-        plugin.failing.add(what)
 
     def _disable_observer(self, impl: Impl, why: str) -> None:
         if not impl.plugin.required:
@@ -261,12 +259,12 @@ class Plugin:
         hooks: Names of the hooks that the plugin implements.
         required: Fail closed. If the plugin cannot be loaded, the bot does not start; while its middleware fails,
             nothing is sent.
-        status: `active`; `failing`, a required plugin whose latest call failed; `disabled` after a fault; or
+        status: `active`; `failing`, a required plugin with `failing`; `disabled` after a fault; or
             `left out`, not loaded, because of the configuration or because another plugin has its name.
         why: Reason for the status. Holds no text of a person.
         observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
         is_built_in: The plugin is a part of linqbot that uses the same hooks.
-        failing: What of a required plugin failed when it was called last, such as its outbound middleware.
+        failing: Reasons by what of a required plugin failed when it was called last, such as its outbound middleware.
     """
 
     name: str
@@ -278,7 +276,7 @@ class Plugin:
     why: str | None = None
     observer_error: str | None = None
     is_built_in: bool = False
-    failing: set[str] = field(default_factory=set)
+    failing: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_on(self) -> bool:
