@@ -188,12 +188,12 @@ _POLL_MOST: Final = 12
 def texts(argument: str, given: Sequence[str], *, of: str = "ctx.ask") -> tuple[str, ...]:
     """Return the texts that an argument of a question lists.
 
-    Raises BotError for one text, whose letters would be taken for them, and for a set: its order is another one in each
-    process, so the question would be asked again after a restart.
+    Raises BotError for one text, whose letters would be taken for them, and for a set of choices: its order is another one
+    in each process, so the question would be asked again after a restart.
     """
     if isinstance(given, str):
         raise BotError(f"{of}({argument}={given!r}): give a list of texts, such as [{given!r}].")
-    if isinstance(given, set | frozenset) or not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or (argument == "choices" and isinstance(given, set | frozenset)):
         raise BotError(f"{of}({argument}=…) takes a list of texts, not a value of type {type(given).__name__}.")
     listed = tuple(given)
     if any(not isinstance(each, str) for each in listed):

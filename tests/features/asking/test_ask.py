@@ -505,6 +505,17 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
     assert (runs, talk.said) == (["hi"], [])
 
 
+async def test_words_and_people_of_a_question_may_be_sets_because_their_order_does_not_matter(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        words: Any = {"stop it", "no more"}
+        people: Any = frozenset({"+14155550143", "+14155550144"})
+        await ctx.ask("Well?", yes="like", cancel=words, also=people)
+
+    talk.deploy(ask)
+    await talk.say("hi")
+    assert talk.said == ["Well?"]
+
+
 # State
 
 
