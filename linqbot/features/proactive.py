@@ -123,7 +123,7 @@ class BotContext:
         except Refused as error:
             stopped_by(error, self._log)
             return Sent((), "refused")
-        sender = (self._line or await self._only_line()) if line is None else line
+        sender = await self._own_line() if line is None else line
         client = self._sending(key, purpose)
         return await self._send(messages, client, "", sender, to.strip())
 
@@ -211,11 +211,11 @@ class BotContext:
         if (known := await self._broadcaster.stored.broadcast(name)) is not None:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
-        sender = line or self._line or await self._only_line()
+        sender = await self._own_line() if line is None else line
         stored = checked_messages(messages, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
-        is_known = not line or line == self._line
+        is_known = line is None or line == self._line
         return await self._broadcaster.start_broadcast(new, people, ask_linq=None if is_known else self._client)
 
     async def record_consent(self, person: str, *, given: bool, how: str) -> None:
@@ -311,7 +311,10 @@ class BotContext:
         async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
             yield recipient
 
-    async def _only_line(self) -> str:
+    async def _own_line(self) -> str:
+        """Return the line of the event's chat, or else the account's only line. Raises BotError if neither is there."""
+        if self._line:
+            return self._line
         lines = await self._client.phone_numbers.list()
         if len(lines) == 1:
             self._line = lines[0].phone_number

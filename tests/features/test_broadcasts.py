@@ -220,6 +220,7 @@ async def test_a_wrong_call_says_what_is_wrong_and_stores_nothing(subtests: pyte
     against_a_rule: list[tuple[Act, str]] = [
         (lambda ctx: ctx.bot.broadcast(PEOPLE, LinkPart(value="no address"), name="july"), "must be an http"),
         (lambda ctx: ctx.bot.broadcast(PEOPLE, TEXT, LinkPart(value="here"), name="july"), "must be an http"),
+        (july(line=""), r"from is not E\.164"),  # not from the line of the chat
     ]
 
     async def attempt(ctx: Context) -> None:
