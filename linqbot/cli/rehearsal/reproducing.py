@@ -178,6 +178,8 @@ def _attempts(stretches: Sequence[Stretch], *, needs_all: bool) -> Iterator[tupl
     if needs_all:
         yield stretches, False, False
         yield stretches, True, False
+        if any(stretch.has_kill for stretch in stretches):
+            yield stretches, False, True
         return
     last = stretches[-1:]
     yield last, False, False

@@ -41,6 +41,12 @@ AFTER_A_CRASH = (
     '        await ctx.reply("hello")\n'
 )
 
+FORGETS_AFTER_A_CRASH = (
+    "    last.append(message.event_id)\n"
+    "    is_known = last.count(message.event_id) > 1\n"
+    '    await ctx.reply("What?" if is_known else f"You said: {message.text}")\n'
+)
+
 BOOKS_TWICE = """\
     from linqbot.testing.ledger import Ledger
 
@@ -61,6 +67,7 @@ def violation(rule: Rule, person: str, stretch: int, expected: str = "", other: 
 
 ANN = visit("ann", [Say("first")], [Pause(2), Say("second", waits=False), Say("third, with 'quotes'")], [Say("fourth")])
 KILLED = visit("ann", [Say("first"), Inject("kill")])
+KILLED_LATER = visit("ann", [Say("zero", contains="You said"), Inject("kill")], [Say("first", contains="You said")])
 BOB = visit("bob", [Say("my code is tulip-4821")])
 SMS = visit("sms 3", [Inject("429"), Say("first")])
 
@@ -75,6 +82,12 @@ CASES = {
     "leak": (LEAKS, violation("leak", "ann", 0, "no text", "bob"), [BOB, ANN], 0),
     "secret": (SECRET, violation("leak", "ann", 0, "no secret in a message"), [ANN], 0),
     "after_a_crash": (AFTER_A_CRASH, violation("doubled", "ann", 0), [KILLED], 2),
+    "wrong_after_a_crash": (
+        FORGETS_AFTER_A_CRASH,
+        violation("unanswered", "ann", 1, "an answer that contains 'You said'"),
+        [KILLED_LATER],
+        2,
+    ),
     "effects": (BOOKS_TWICE, violation("effect-twice", "ann", 0), [ANN], 0),
     "with_a_fault_over_sms": (TWICE, violation("doubled", "sms 3", 0), [SMS], 1),
 }
@@ -128,6 +141,12 @@ def test_where_a_certain_answer_or_silence_is_expected_a_test_has_all_that_was_s
         violation("unexpected", "ann", 1, "no message"),
     ):
         assert all("Say('first')" in test for test in reproductions(found, [ANN], "bot.py", Path()))
+
+
+def test_a_wrong_answer_after_a_kill_is_reproduced_with_kills() -> None:
+    found = violation("unanswered", "ann", 1, "an answer that contains 'You said'")
+    *_, last = reproductions(found, [KILLED_LATER], "bot.py", Path())
+    assert "killed_between_calls" in last
 
 
 def test_a_bot_in_a_module_and_a_bot_with_a_name_are_found() -> None:
