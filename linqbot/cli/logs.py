@@ -86,11 +86,12 @@ def configure(
             structlog.processors.JSONRenderer(_as_json),
         ]
     )
+    placed = partial(_placed, log_tracebacks=log_tracebacks)
     least = getattr(logging, level.upper())
     stream = cast("TextIO", LossyStream(sys.stderr, _log_lost))
     lines = _Lines(stream)
     structlog.configure(
-        processors=[*shared, *([] if log_tracebacks else [_without_traceback]), *last],
+        processors=[*shared, placed, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=for_good,
@@ -98,7 +99,7 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_named, partial(_placed, log_tracebacks=log_tracebacks), *shared],
+            foreign_pre_chain=[_named, placed, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
@@ -218,39 +219,30 @@ def _pasteable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     code = event.pop("to_handle_it", None)
     if code is not None:
         event.pop("event_id", None)
-        taken = event.pop("type", None) or event["delivery"]  # an event of Linq by its type, a post by its id
+        taken = event.pop("type", None) or event.get("delivery")  # an event of Linq by its type, a post by its id
         event["event"] = f"No handler took {taken}. To handle it:\n\n{textwrap.indent(code, '    ')}\n"
     return event
 
 
 def _placed(_: WrappedLogger, __: str, event: EventDict, *, log_tracebacks: bool) -> EventDict:
-    """Reduce an error in another library's log record to its type and its line: its text may quote a person's message.
+    """Reduce an error that a handler or another library logs to its type and its line: its text may quote a person.
 
     Args:
         log_tracebacks: Keep the traceback too.
     """
-    exc_info = event.pop("exc_info", None)
-    if exc_info and exc_info[1] is not None:
-        error = exc_info[1]
-        event["error"] = type(error).__name__
-        event["at"] = place_of(error)
+    given = event.pop("exc_info", None)
+    if not given:
+        return event
+    error = given if isinstance(given, BaseException) else (given if isinstance(given, tuple) else sys.exc_info())[1]
+    if error is None:
+        return event
+    event.setdefault("error", type(error).__name__)
+    event.setdefault("at", place_of(error))
+    if "_record" in event:
         # From the second line on, asyncio logs the repr of the task, which includes that of its exception.
         event["event"] = event["event"].partition("\n")[0]
-        if log_tracebacks:
-            event["exc_info"] = error
-    return event
-
-
-def _without_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Reduce an error that a handler logs, as with `ctx.log.exception`, to its type and its line."""
-    given = event.pop("exc_info", None)
-    if given:
-        error = (
-            given if isinstance(given, BaseException) else (given if isinstance(given, tuple) else sys.exc_info())[1]
-        )
-        if error is not None:
-            event.setdefault("error", type(error).__name__)
-            event.setdefault("at", place_of(error))
+    if log_tracebacks:
+        event["exc_info"] = error
     return event
 
 
