@@ -227,10 +227,9 @@ def check(handler: Any, event: type[Event]) -> str:
         )
     wanted, returned = _annotations(handler)
     if returned is bool:
-        function = name.rpartition(":")[2].rpartition(".")[2]
         raise BotError(
             f"Handler {name} returns a bool, which is no reply. If it chooses events, give it to the decorator of a handler: "
-            f"when={function}."
+            f"when={_last(name)}."
         )
     if wanted is Context:
         raise BotError(f"Handler {name} takes (ctx, event); it is called with the event first: (event, ctx).")

@@ -54,8 +54,8 @@ def number(text: str, *, language: str | None = None) -> int:
     """Return the one whole number in a text.
 
     Args:
-        text: Digits or words of the language, of which one such as `minus` may be the first. Other words may stand around it:
-            `we are 5`, `two, please`.
+        text: A number in digits or in words of the language, also after a word such as `minus`. Other words may stand around
+            it: `we are 5`, `two, please`.
         language: The code of the text's language, such as `fr`; None for that of the turn, or else English.
     Raises:
         ValueError: there is no whole number in the text, or more than one.

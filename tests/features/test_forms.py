@@ -231,7 +231,7 @@ async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins(
             assert why in str(error)
 
 
-async def test_a_time_zone_that_there_is_none_of_is_the_authors_mistake_and_not_the_persons() -> None:
+async def test_a_time_zone_that_does_not_exist_is_the_authors_mistake_and_not_the_persons() -> None:
     class When(BaseModel):
         at: datetime
 

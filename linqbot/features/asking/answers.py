@@ -202,7 +202,7 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
 def value_of(question: Question, event: Event | None, text: str, shown: str | None) -> Any:
     """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person.
 
-    Raises BotError if the function of `kind` names a time zone that there is none of.
+    Raises BotError if the function of `kind` names a time zone that does not exist.
 
     Args:
         event: The event that answers; None if the operator answered.
