@@ -296,10 +296,6 @@ def answer_of(fault: Fault) -> EndpointResponse:
     return ApiError(status, code, "Answered by a fault", retry_after=fault.retry_after).answer()
 
 
-class DroppedByFault(httpx.ReadError):
-    """Ends an answer in the middle. A server closes the connection; `cli.logs` leaves out what it would log."""
-
-
 async def break_connection(lost: Lost, scope: Scope, receive: Receive, send: Send) -> None:
     """Break the connection of a request, as `Fault.drop` says; what was to be done before is done."""
     if lost != "connection":
@@ -313,7 +309,7 @@ async def _hang_up(send: Send) -> None:
     A server then closes the socket. An in-process client gets the error that a closed socket would cause.
     """
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
-    raise DroppedByFault("The emulator dropped the connection, as a fault asked")
+    raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
 
 
 async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
-import httpx
 import pytest
 import structlog
 from fakes import delivery, text_body
@@ -24,7 +23,6 @@ from structlog.testing import capture_logs
 
 from linqbot.cli import logs
 from linqbot.client.call import ApiResponse, prepare
-from linqbot.emulator.api import DroppedByFault
 from linqbot.linq.events.parse import parse
 from linqbot.linq.signatures import Secret
 from linqbot.settings import Settings
@@ -243,20 +241,6 @@ def test_an_error_that_another_library_logs_is_named_with_the_authors_line_and_w
     )
     assert "exception" not in logged
     assert "soup" not in line
-
-
-def test_a_connection_that_a_fault_of_the_emulator_broke_is_no_error_of_the_server(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # uvicorn's own configuration turns it off
-    logs.configure("info", "json")
-    for error in (DroppedByFault("dropped"), httpx.ReadError("lost")):
-        try:
-            raise error
-        except httpx.ReadError:
-            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert json.loads(line)["error"] == "ReadError"
 
 
 @pytest.mark.parametrize("style", ["json", "console"])
