@@ -321,7 +321,8 @@ def _positional(function: Any) -> int:
     keyword_only = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if keyword_only:
         return -1
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # such as the wrapper that a decorator returns
+    # An async wrapper, as decorators return it. A plain one may wrap a filter.
+    takes_any = inspect.iscoroutinefunction(function) and any(p.kind is p.VAR_POSITIONAL for p in parameters)
     return max(len(required), 2) if takes_any else len(required)
 
 
