@@ -649,13 +649,11 @@ class Storage(ABC):
         self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
     ) -> float | None:
         """Return the earliest time in a table. A process that serves reads it again only after a change."""
-        if earliest.has_changed or not self._serving:
-            earliest.has_changed = False
-            try:
-                earliest.at = await self._read(query)
-            except BaseException:
-                earliest.has_changed = True
-                raise
+        if earliest.changes_read != earliest.changes or not self._serving:
+            # Noted after the read: another caller meanwhile must read too, and not return the time from before.
+            changes = earliest.changes
+            earliest.at = await self._read(query)
+            earliest.changes_read = changes
         return earliest.at
 
     # Troubles

@@ -435,10 +435,11 @@ class Recent:
 
 @dataclass(slots=True)
 class Earliest:
-    """The earliest time in a table, as it was read last. It must be read again if it `has_changed`."""
+    """The earliest time in a table, as it was read last, and how often the table had changed then."""
 
-    has_changed: bool = True
     at: float | None = None
+    changes: int = 1
+    changes_read: int = 0
 
 
 class StorageMemory(ABC):
@@ -474,8 +475,8 @@ class StorageMemory(ABC):
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
         self.has_own_entries |= changes.own_entries
-        self.timers.has_changed |= changes.timers
-        self.broadcasts.has_changed |= changes.broadcasts
+        self.timers.changes += changes.timers
+        self.broadcasts.changes += changes.broadcasts
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,12 @@ async def test_a_timer_becomes_a_delivery_of_its_lane_when_it_is_due(storage: St
     assert lease.delivery == Delivery("i.send.t", "c:1", "linqbot.send", b'{"say":"hi"}', clock.now())
     assert lease.is_first_run
     assert (await storage.scheduled(), await storage.next_timer()) == ([], None)
+
+
+async def test_all_who_ask_for_the_next_timer_at_once_get_the_one_that_was_stored_last(storage: Storage) -> None:
+    assert await storage.next_timer() is None
+    await storage.schedule(timer("t", 60))
+    assert await asyncio.gather(*[storage.next_timer() for _ in range(3)]) == [NOON + 60] * 3
 
 
 async def test_scheduled_timers_are_listed_by_lane_and_limited(storage: Storage) -> None:

@@ -88,7 +88,8 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
-    memory.timers.has_changed = memory.broadcasts.has_changed = True
+    memory.timers.changes += 1
+    memory.broadcasts.changes += 1
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
