@@ -46,7 +46,9 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 
 def who_of(value: str) -> str:
     """Return WHO, a handle or an id, as it was written; a phone number must be written as Linq writes it."""
-    if re.fullmatch(r"\+?[\d\s().-]{7,25}", value) and not re.fullmatch(r"\+\d+", value):
+    number = value.strip()
+    # A longer one is an id: a UUID may have digits only.
+    if re.fullmatch(r"\+?[\d\s().-]{1,25}", number) and not re.fullmatch(r"\+\d+", number):
         raise click.BadParameter(
             f"{value} is not a handle. Write a phone number with its country code, and nothing else between the digits: +1…."
         )

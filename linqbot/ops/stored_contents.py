@@ -6,7 +6,6 @@ An edited value is checked before it is written. The backends read and write the
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -129,8 +128,6 @@ def scope_of(who: str) -> str:
         raise ValueError("It is empty. Write a handle, the id of a chat, or bot.")
     if who == BOT or who.startswith((PERSON, CHAT)):
         return who.casefold() if who.startswith(PERSON) else who
-    if re.fullmatch(r"[\d\s().-]+", who):
-        raise ValueError(f"{who} is not a handle. Write a phone number with its country code: +1….")
     if who.startswith("+") or "@" in who:
         return PERSON + who.casefold()
     return CHAT + who
