@@ -187,7 +187,6 @@ class Sender:
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
-
         goal = _upload_goal(url)
         if goal.origin.scheme != "https" and not goal.origin.is_same(self._origin):
             raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)

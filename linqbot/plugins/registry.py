@@ -259,12 +259,12 @@ class Plugin:
         hooks: Names of the hooks that the plugin implements.
         required: Fail closed. If the plugin cannot be loaded, the bot does not start; while its middleware fails,
             nothing is sent.
-        status: `active`; `failing`, a required plugin with `failing`; `disabled` after a fault; or
+        status: `active`; `failing`, a required plugin of which a latest call failed; `disabled` after a fault; or
             `left out`, not loaded, because of the configuration or because another plugin has its name.
         why: Reason for the status. Holds no text of a person.
         observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
         is_built_in: The plugin is a part of linqbot that uses the same hooks.
-        failing: Reasons by what of a required plugin failed when it was called last, such as its outbound middleware.
+        failing: Of a required plugin, why the latest call of each kind failed, such as of its outbound middleware.
     """
 
     name: str

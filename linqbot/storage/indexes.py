@@ -467,6 +467,11 @@ class StorageMemory(ABC):
     def release(self, leases: Iterable[Lease]) -> object:
         """Forget leases that have no holder any more."""
 
+    def forget_times(self) -> None:
+        """Have the earliest timer and the next step of a broadcast read again."""
+        self.timers.changes += 1
+        self.broadcasts.changes += 1
+
     def follow(self, changes: Changes) -> None:
         if changes.has_news:
             self.changed.set()

@@ -175,19 +175,14 @@ def _depends_on_what_was_said(violation: Violation) -> bool:
 
 def _attempts(stretches: Sequence[Stretch], *, needs_all: bool) -> Iterator[tuple[Sequence[Stretch], bool, bool]]:
     """Yield parts of a conversation, whether faults are injected, and whether the bot is killed at every point."""
-    if needs_all:
-        yield stretches, False, False
+    shortest = stretches if needs_all else stretches[-1:]
+    yield shortest, False, False
+    yield shortest, True, False
+    if any(stretch.has_kill for stretch in shortest):
+        yield shortest, False, True
+    if not needs_all:
+        yield stretches[-BEFORE:], False, False
         yield stretches, True, False
-        if any(stretch.has_kill for stretch in stretches):
-            yield stretches, False, True
-        return
-    last = stretches[-1:]
-    yield last, False, False
-    yield last, True, False
-    if any(stretch.has_kill for stretch in last):
-        yield last, False, True
-    yield stretches[-BEFORE:], False, False
-    yield stretches, True, False
 
 
 def _shortened(acts: Sequence[PersonAct], *, with_faults: bool) -> list[PersonAct]:

@@ -88,8 +88,7 @@ async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) ->
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
-    memory.timers.changes += 1
-    memory.broadcasts.changes += 1
+    memory.forget_times()
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:

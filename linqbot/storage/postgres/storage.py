@@ -249,8 +249,7 @@ class PostgresStorage(Storage):
         if news is None:
             # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
             log.warning("storage.unreadable_notification", storage=self._address.name, characters=len(payload))
-            self._memory.timers.changes += 1
-            self._memory.broadcasts.changes += 1
+            self._memory.forget_times()
             self._look_again()
             return
         if news.by == self._memory.sender:
@@ -264,8 +263,7 @@ class PostgresStorage(Storage):
         if news.chats is None or news.chats:
             self._queue.post(WorkOp(self._reading_chats(news.chats)))
         if news.times:
-            self._memory.timers.changes += 1
-            self._memory.broadcasts.changes += 1
+            self._memory.forget_times()
         if news.times or news.work:
             self._memory.note_news()
 
@@ -314,8 +312,7 @@ class PostgresStorage(Storage):
                 continue
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
-            self._memory.timers.changes += 1
-            self._memory.broadcasts.changes += 1
+            self._memory.forget_times()
             self._memory.note_news()
 
     async def _wait_for_sweep(self) -> None:

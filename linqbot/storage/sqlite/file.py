@@ -58,7 +58,11 @@ def prepare(path: Path, *, create: bool = True) -> None:
     if path.is_dir():
         raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
     try:
-        _create(path) if create and not path.exists() else _check_rights(path)
+        if create and not path.exists():
+            # -wal and -shm inherit the permissions of this file.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        else:
+            _check_rights(path)
     except FileNotFoundError:
         raise StorageMisplaced(
             f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
@@ -71,11 +75,6 @@ def prepare(path: Path, *, create: bool = True) -> None:
             f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
             "the other name, or use a copy: linqbot storage backup."
         )
-
-
-def _create(path: Path) -> None:
-    # -wal and -shm inherit the permissions of this file.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _check_rights(path: Path) -> None:
