@@ -79,8 +79,9 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
     """Copy a storage into an empty one, and compare the digests of both. Either all rows are copied or none.
 
     Raises:
-        ConfigError: one of the URLs cannot be used, or a process serves one of the storages.
-        StorageError: the target holds rows, or the digests differ.
+        ConfigError: one of the URLs cannot be used, or there is no source.
+        StorageError: a process serves one of the storages, the source has an old schema, the target holds rows, or the
+            digests differ.
         StorageUnavailable: one of the storages cannot be read or written.
     """
     started = time.monotonic()

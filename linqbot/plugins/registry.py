@@ -366,7 +366,8 @@ def describe(what: str, error: BaseException, *, with_message: bool = False) -> 
     at = places[0] if places else ""
     is_about_code = isinstance(error, WrongUse) or (isinstance(error, TypeError) and not places)
     is_shown = is_about_code or (with_message and isinstance(error, _SAFE_ERRORS))
-    message = " ".join(str(error).split())[:_MAX_MESSAGE] if is_shown else ""
+    # Without a full stop: what is returned is a part of sentences that end with one.
+    message = " ".join(str(error).split())[:_MAX_MESSAGE].removesuffix(".") if is_shown else ""
     raised = "" if isinstance(error, WrongUse) else f" raised {type(error).__name__}"
     return f"{what}{raised}{at}" + (f": {message}" if message else "")
 

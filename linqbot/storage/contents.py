@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic_core import to_json
 
-from linqbot.errors import StorageError
+from linqbot.errors import StorageError, StorageMisplaced
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, consents, conversations, decisions, journal, mutes, outcomes, state, timers, upkeep
 from linqbot.storage.dialect import Readable, Writable
@@ -128,9 +128,9 @@ class SchemaState:
     serving: int  # number of processes that serve the storage now
 
     def require_current(self) -> None:
-        """Check that the schema is the newest. Raises StorageError if it is older, or there is no storage."""
+        """Check that the schema is the newest. Raises StorageError if it is older, StorageMisplaced if there is no storage."""
         if not self.have:
-            raise StorageError(f"There is no storage {self.name}. Check the URL.")
+            raise StorageMisplaced(f"There is no storage {self.name}. Check the URL.")
         if self.have != self.newest:
             raise StorageError(
                 f"{self.name} has schema {self.have}, and this linqbot works with schema {self.newest}. Run linqbot storage "

@@ -93,7 +93,7 @@ def test_urls_that_cannot_be_used_are_refused(
         ([*CHECK, "--storage", "memory://"], 1, "cannot be checked or copied"),
         (["storage", "migrate", "--storage", "mysql://x"], 2, "There is no storage for mysql:// URLs"),
         ([*CHECK, "--storage", "sqlite:///none.db"], 1, "There is no storage"),
-        (["storage", "copy", "sqlite:///none.db", "sqlite:///new.db"], 1, "There is no storage"),
+        (["storage", "copy", "sqlite:///none.db", "sqlite:///new.db"], 2, "There is no storage"),
         (["storage", "copy", "memory://", "sqlite:///new.db"], 2, "cannot be checked or copied"),
         (["storage", "copy", "sqlite:///linqbot.db", "sqlite:///./linqbot.db"], 2, "the same storage"),
     ]
