@@ -106,14 +106,15 @@ _HEAD: Final = '''\
 `linqbot rehearse` wrote this test. It fails as long as the bot does what is said above.
 """
 
-from pathlib import Path
+{imports}
 
-from linqbot.ops.bot_file import load_bot
-from linqbot.testing import {testing}
-from linqbot.testing.people import {names}
+{setting}{bot}'''
 
-{setting}bot = load_bot({bot})
-'''
+_BOT: Final = """\
+sys.path[:0] = [f"{{Path(__file__).parent}}/{{each}}" for each in {folders}]
+sys.modules.pop({module!r}, None)  # the test of another finding may have imported it
+bot = {bot}
+"""
 
 _TALKING: Final = """
 
@@ -201,20 +202,19 @@ def _test(
     names = sorted({type(act).__name__ for _, given in people for act in given} | {"Persona"})
     is_secret = violation.rule == "leak" and violation.other is None and "secret" in violation.expected
     is_effect = violation.rule in OF_EFFECTS
-    head = _HEAD.format(
-        about=_about(violation),
-        testing="Phone, PhoneFor, killed_between_calls" if is_killed else "PhoneFor",
-        names=", ".join([*names, "rehearse"]),
-        setting=_SETTING if is_secret else _LEDGER if is_effect else "",
-        bot=bot,
-    )
-    if is_secret or is_effect:
-        head = head.replace("from pathlib", "import os\nfrom pathlib", 1)
-    if is_effect:
-        head = head.replace("from pathlib", "import tempfile\nfrom pathlib", 1)
-        head = head.replace(
-            "from linqbot.testing.people", "from linqbot.testing.ledger import Ledger\nfrom linqbot.testing.people", 1
-        )
+    imports = [
+        *(["import os"] if is_secret or is_effect else []),
+        "import sys",
+        *(["import tempfile"] if is_effect else []),
+        "from importlib import import_module",
+        "from pathlib import Path\n",
+        *(["from linqbot import Bot"] if "isinstance(each, Bot)" in bot else []),
+        f"from linqbot.testing import {'Phone, PhoneFor, killed_between_calls' if is_killed else 'PhoneFor'}",
+        *(["from linqbot.testing.ledger import Ledger"] if is_effect else []),
+        f"from linqbot.testing.people import {', '.join([*names, 'rehearse'])}",
+    ]
+    setting = _SETTING if is_secret else _LEDGER if is_effect else ""
+    head = _HEAD.format(about=_about(violation), imports="\n".join(imports), setting=setting, bot=bot)
     shown = "".join(_persona(one, given) for one, given in people)
     end = (_KILLED if is_killed else _TALKING).format(
         name=name_of(visit.persona.name),
@@ -244,9 +244,16 @@ def _about(violation: Violation) -> str:
 
 
 def _bot(bot: str, folder: Path) -> str:
+    """Return the code that imports the bot from where commands find it: the folder of its file, and the current folder."""
     target, _, name = bot.partition(":")
-    if not (target.endswith(".py") or "/" in target):
-        return repr(bot)
+    module, folders = target, [Path.cwd()]
+    if target.endswith(".py") or "/" in target:
+        module, folders = Path(target).stem, [Path(target).resolve().parent, *folders]
     # Relative, so that the folders can be moved together.
-    shown = Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
-    return f'f"{{Path(__file__).parent}}/{shown}{":" + name if name else ""}"'
+    shown = dict.fromkeys(Path(os.path.relpath(each, folder.resolve())).as_posix() for each in folders)
+    found = f"vars(import_module({module!r})).values() if isinstance(each, Bot)"
+    return _BOT.format(
+        folders=list(shown),
+        module=module,
+        bot=f"import_module({module!r}).{name}" if name else f"next(each for each in {found})",
+    )

@@ -154,8 +154,19 @@ def test_a_bot_in_a_module_and_a_bot_with_a_name_are_found() -> None:
         [*reproductions(violation("doubled", "ann", 0), [ANN], bot, Path("out"))]
         for bot in ("my.bots:shop", "a/b.py:shop")
     )
-    assert "load_bot('my.bots:shop')" in module
-    assert 'load_bot(f"{Path(__file__).parent}/../a/b.py:shop")' in named
+    assert ("import_module('my.bots').shop" in module, "for each in ['..']]" in module) == (True, True)
+    assert ("import_module('b').shop" in named, "for each in ['../a', '..']]" in named) == (True, True)
+
+
+PUBLIC = {"linqbot", "linqbot.testing", "linqbot.testing.ledger", "linqbot.testing.people"}
+
+
+def test_a_test_imports_public_names_only() -> None:
+    for _, found, visits, _ in CASES.values():
+        for test in reproductions(found, visits, "bot.py", Path("out")):
+            named = set(re.findall(r"^(?:from|import) (linqbot\S*)", test, re.MULTILINE))
+            assert named <= PUBLIC
+            assert "linqbot.testing" in named
 
 
 @pytest.mark.process
