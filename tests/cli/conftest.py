@@ -130,10 +130,8 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     linq = f"http://127.0.0.1:{free_port()}"
-    # No key in the command line, which `test_going_live.py` looks at.
-    process = Command(
-        tmp_path_factory.mktemp("linq"), "dev", "--no-bot", "--port", linq.rpartition(":")[2], LINQ_API_V3_API_KEY=KEY
-    )
+    port = linq.rpartition(":")[2]
+    process = Command(tmp_path_factory.mktemp("linq"), "dev", "--no-bot", "--port", port, LINQ_API_V3_API_KEY=KEY)
     process.until(lambda: httpx.get(f"{linq}/emulator/state").status_code == 200)
     yield linq
     process.stop()

@@ -78,6 +78,8 @@ def test_a_served_bot_accepts_the_test_event_through_its_proxy_and_no_handler_ge
     assert "once, though it was sent twice" in next(each.what for each in findings if each.check == "inbox")
     assert f"process {bot.process.pid} serves it" in next(each.what for each in findings if each.check == "storage")
     assert bot.stop() == 0
+    assert KEY not in bot.said()
+    assert not any(secret.removeprefix("whsec_") in bot.said() for secret in practice.kept().values())
     # This bot handles every event, even those about its own subscription. The test event must not reach it.
     seen = practice.folder / "seen"
     assert "linqbot.doctor" not in (seen.read_text() if seen.exists() else "")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,39 +26,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Bots(HTTPServer):
-    """A bot's server. It passes every POST to a real app of linqbot, or answers with `fixed_status`."""
+class Bots:
+    """A bot's server, in place of the network. It passes every POST to a real app of linqbot, or answers with a fixed status or error."""
+
+    url = "http://127.0.0.1:8000/webhooks/linq"
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/webhooks/linq"
-        self.fixed_status: int | None = None
+        self.fixed: int | httpx.TransportError | None = None
+        self.asked: list[str] = []
         self.seen: list[dict[str, Any]] = []
-        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Bots
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.seen.append(json.loads(body))
-        self.server.paths.append(self.path)
-        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        status, answer = self.server.fixed_status, b""
-        if status is None:
-            status, answer = asyncio.run(_taken(body, self.server.headers[-1]))
-        self.send_response(status)
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None: ...
+    def post(self, url: httpx.URL, *, content: bytes, headers: dict[str, str], **_: object) -> httpx.Response:
+        self.asked.append(str(url))
+        self.seen.append(json.loads(content))
+        self.headers.append({name.lower(): value for name, value in headers.items()})
+        if isinstance(self.fixed, httpx.TransportError):
+            raise self.fixed
+        if self.fixed is not None:
+            return httpx.Response(self.fixed)
+        return asyncio.run(_taken(url, content, headers))
 
 
-async def _taken(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    """Return the status and the body with which linqbot's own server answers."""
+async def _taken(url: httpx.URL, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    """Return the answer of linqbot's own server."""
     bot = Bot(read=False, typing=False)
 
     @bot.on_message
@@ -73,18 +60,14 @@ async def _taken(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
 
     app = create_app(bot, client=Client("k"), storage=MemoryStorage(), secrets=[SECRET])
     async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-        answer = await client.post("http://127.0.0.1/webhooks/linq", content=body, headers=headers)
-    return answer.status_code, answer.content
+        return await client.post(url, content=body, headers=headers)
 
 
 @pytest.fixture
-def bots() -> Iterator[Bots]:
-    with Bots() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def bots(monkeypatch: pytest.MonkeyPatch) -> Bots:
+    made = Bots()
+    monkeypatch.setattr(httpx, "post", made.post)
+    return made
 
 
 def test_an_event_is_accepted_by_a_real_server(bots: Bots) -> None:
@@ -100,7 +83,7 @@ def test_an_event_is_accepted_by_a_real_server(bots: Bots) -> None:
 
 
 def test_every_type_can_be_sent(bots: Bots, subtests: pytest.Subtests) -> None:
-    bots.fixed_status = 200
+    bots.fixed = 200
     for event_type in EVENT_TYPES:
         with subtests.test(event_type=event_type):
             shown("trigger", event_type, "--url", bots.url)
@@ -121,24 +104,21 @@ def test_a_schedule_can_be_run_now_and_for_any_other_name_those_of_the_bot_are_n
 
 
 def test_the_answer_is_printed_as_json(bots: Bots) -> None:
-    bots.fixed_status = 200
+    bots.fixed = 200
     answer = data("trigger", "message.read", "--version", "2025-01-01", "--url", bots.url)
     assert bots.seen[0]["webhook_version"] == "2025-01-01"
     assert (answer["event_id"], answer["status"], answer["error"]) == (bots.seen[0]["event_id"], 200, None)
 
 
 def test_an_event_that_is_not_accepted_ends_with_1_and_advice(bots: Bots) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-        for status, url, said, advice in (
-            (401, bots.url, "401", "The bot has another secret"),
-            (404, bots.url, "404", "/webhooks/linq"),
-            (None, nowhere, "no answer (ConnectError)", "linqbot serve bot.py"),
-        ):
-            bots.fixed_status = status
-            done = run("trigger", "message.received", "--url", url)
-            assert (done.exit_code, f": {said} in " in done.output, advice in done.output) == (1, True, True), said
+    for fixed, said, advice in (
+        (401, "401", "The bot has another secret"),
+        (404, "404", "/webhooks/linq"),
+        (httpx.ConnectError("refused"), "no answer (ConnectError)", "linqbot serve bot.py"),
+    ):
+        bots.fixed = fixed
+        done = run("trigger", "message.received", "--url", bots.url)
+        assert (done.exit_code, f": {said} in " in done.output, advice in done.output) == (1, True, True), said
 
 
 def test_a_wrong_call_ends_with_2_and_names_the_right_one(subtests: pytest.Subtests) -> None:
@@ -174,5 +154,5 @@ def test_every_type_is_listed_with_its_class() -> None:
 
 
 def test_without_a_url_the_event_goes_to_the_bot_on_this_machine(bots: Bots) -> None:
-    shown("trigger", "message.received", LINQBOT_PORT=str(bots.server_port))
-    assert bots.paths == ["/webhooks/linq"]
+    shown("trigger", "message.received", LINQBOT_PORT="8321")
+    assert bots.asked == ["http://127.0.0.1:8321/webhooks/linq"]
