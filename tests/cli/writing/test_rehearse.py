@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from patience import PATIENCE_S
 
-from linqbot.cli.rehearsal.served import ServedBot
+from linqbot.cli.rehearsal.run import ServedBot
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 
