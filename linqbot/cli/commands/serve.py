@@ -17,7 +17,7 @@ from linqbot.cli.logs import log_uncaught
 from linqbot.cli.output import file_argument, json_option, print_started
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
-from linqbot.errors import LinqApiError
+from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.bot_file import load_bot, log_opt_outs
 from linqbot.ops.served_code import note_code
 from linqbot.server import loop_watch, systemd, uvicorn_server
@@ -76,8 +76,10 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     log_uncaught(with_tracebacks=settings.log_tracebacks)
     serve_page = None
     if page:
-        from linqbot.ops.page.serving import page_server  # few bots have it
-
+        try:
+            from linqbot.ops.page.app import page_server  # few bots have it, and it needs jinja2
+        except ImportError as error:
+            raise ConfigError("The page needs a further package: pip install 'linqbot[page]'") from error
         serve_page = page_server(settings)
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with (

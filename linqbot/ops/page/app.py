@@ -1,13 +1,14 @@
 """The operator's page: what a bot does, what went wrong, and what an operator does about it. Each view is one HTML page.
 
 It has no scripts. Forms are sent to this origin only, with a token of their session, and lead back to the page they are on.
-`linqbot serve --page` serves it on a port of its own.
+`linqbot serve --page` serves it on a port of its own, in a task of the bot's event loop.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,13 +22,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from linqbot.client.client import Client
-from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqbotError, StorageUnavailable
+from linqbot.clock import Clock, SystemClock
+from linqbot.errors import ConfigError, LinqApiError, LinqbotError, StorageUnavailable
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
-from linqbot.ops.page.access import COOKIE, SESSION_S, Access, Session
+from linqbot.ops.page.access import COOKIE, HOW_TO_HASH, SESSION_S, Access, Role, Session, check_hash
+from linqbot.server.uvicorn_server import SideServer
+from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
 
@@ -50,6 +53,48 @@ _HEADERS: Final = {
 Form: TypeAlias = Mapping[str, str]
 View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]]  # returns the facts for a template
 Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
+
+
+def page_server(settings: Settings) -> Callable[[socket.socket], Coroutine[Any, Any, None]]:
+    """Return the function that serves the page on a bound socket, until its task is cancelled.
+
+    Raises:
+        ConfigError: no one could use the page, a setting is wrong, or the storage is in memory.
+    """
+    if settings.storage.startswith("memory:"):
+        raise ConfigError(
+            "The page cannot look into a storage in memory. Set LINQBOT_STORAGE, such as to sqlite:///linqbot.db"
+        )
+    access = _access(settings)
+
+    async def serve(bound: socket.socket) -> None:
+        async with settings.open_storage(serving=False) as storage, settings.linq() as client:
+            await SideServer(create_page(storage, client, access, SystemClock())).serve(sockets=[bound])
+
+    return serve
+
+
+def _access(settings: Settings) -> Access:
+    passwords: dict[Role, str] = {}
+    names: dict[Role, str] = {"operator": "page_password", "reader": "page_reader_password"}
+    for role, name in names.items():
+        if (stored := getattr(settings, name)) is not None:
+            check_hash(variable(name), stored)
+            passwords[role] = stored
+    if settings.page_user_header is not None and not settings.trusted_proxies:
+        raise ConfigError(
+            "LINQBOT_PAGE_USER_HEADER is the header of a proxy, and LINQBOT_TRUSTED_PROXIES names none. Name the proxy's "
+            "address there, or everyone could send the header."
+        )
+    if not passwords and settings.page_user_header is None:
+        raise ConfigError(f"LINQBOT_PAGE_PASSWORD is not set, so no one could log in to the page. {HOW_TO_HASH}")
+    return Access(
+        SystemClock(),
+        passwords,
+        user_header=settings.page_user_header,
+        proxies=settings.trusted_proxies,
+        operators=settings.page_operators,
+    )
 
 
 def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock) -> Starlette:
