@@ -21,9 +21,8 @@ from pathlib import Path
 import httpx
 import pytest
 from crash import Served, settled
-from deploy.behind import BOT
 from patience import PATIENCE_S
-from served_bot import message, post, serving
+from served_bot import NOTES, message, noted, post, serving
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,7 +68,7 @@ class Door:
         await settled(self._http, self.url)
 
     def handled(self) -> Counter[str]:
-        return Counter((self.folder / "handled").read_text().split())
+        return Counter(word for _, word in noted(self.folder))
 
     def memory(self, kind: str = "VmRSS") -> int:
         """Return the memory of the server in bytes: now, or with `VmHWM` the maximum so far."""
@@ -92,7 +91,7 @@ async def front_door(folder: Path, *, files: int | None = None) -> AsyncIterator
         if files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))  # the soft limit, inherited at start
         try:
-            served, http = await stack.enter_async_context(serving(folder, code=BOT))
+            served, http = await stack.enter_async_context(serving(folder, code=NOTES))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         yield Door(folder, served, http)

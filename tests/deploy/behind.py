@@ -14,21 +14,7 @@ from asgi_client import PATH
 from crash import Served
 from deploy.proxies import PROXIES, Proxy
 from patience import PATIENCE_S, until
-from served_bot import serving
-
-BOT = """
-from pathlib import Path
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(read=False, typing=False, max_age_s=None)
-handled = Path("handled").open("a", buffering=1)
-
-
-@bot.on_message
-async def note(message: MessageReceived, ctx: Context) -> None:
-    handled.write(message.text.split()[0] + "\\n")
-"""
+from served_bot import NOTES, noted, serving
 
 
 class Behind:
@@ -50,9 +36,8 @@ class Behind:
 
     async def handled(self, count: int) -> Counter[str]:
         """Wait until `count` messages reached the handler. Return their first words."""
-        file = self._folder / "handled"
-        await until(lambda: file.exists() and len(file.read_text().split()) >= count, every_s=0.05)
-        return Counter(file.read_text().split())
+        await until(lambda: len(noted(self._folder)) >= count, every_s=0.05)
+        return Counter(word for _, word in noted(self._folder))
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         lines = (self._folder / "bot.log").read_text().splitlines()
@@ -62,6 +47,6 @@ class Behind:
 @asynccontextmanager
 async def behind(name: str, folder: Path) -> AsyncIterator[Behind]:
     """Serve a bot with a proxy in front of it."""
-    async with serving(folder, code=BOT, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
+    async with serving(folder, code=NOTES, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
         with PROXIES[name](folder / name, served.url.removeprefix("http://")) as proxy:
             yield Behind(proxy, served, folder)

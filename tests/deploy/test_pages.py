@@ -16,28 +16,12 @@ import pytest
 import yaml
 from crash import Served, settled
 from deploy.tools import DEPLOY, ran
-from served_bot import message, post, serving
+from served_bot import NOTES, message, noted, post, serving
 
 ROOT = DEPLOY.parent
 PAGES = sorted((ROOT / "docs" / "deploy").glob("*.md"))
 STORAGE = (ROOT / "docs" / "storage.md").read_text()
 TEMPLATE = (DEPLOY / "nginx" / "linqbot.conf.template").read_text()
-BOT = """
-import asyncio
-from pathlib import Path
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(read=False, typing=False, max_age_s=None)
-
-
-@bot.on_message
-async def note(message: MessageReceived, ctx: Context) -> None:
-    while Path("blocked").exists():
-        await asyncio.sleep(0.02)
-    with Path("handled").open("a") as handled:
-        handled.write(message.text + "\\n")
-"""
 
 
 def page(name: str) -> str:
@@ -100,14 +84,14 @@ async def _restart(bot: Served, http: httpx.AsyncClient) -> None:
 async def _handled(bot: Served, http: httpx.AsyncClient) -> list[str]:
     """Wait until nothing waits, and return the handled texts."""
     await settled(http, bot.url)
-    return sorted((bot.folder / "handled").read_text().split())
+    return sorted(word for _, word in noted(bot.folder))
 
 
 @pytest.mark.process
 @pytest.mark.slow
 async def test_a_bot_restored_from_a_backup_as_the_page_says_is_in_its_old_state(tmp_path: Path) -> None:
     (tmp_path / "blocked").touch()
-    async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
+    async with serving(tmp_path, code=NOTES, LINQBOT_DRAIN_S="0") as (bot, http):
         before, since = [message(f"before{n}") for n in range(20)], message("since")
         await _deliver(bot, http, *before)
         make, restore = console(section(STORAGE, "Backup"))[0], console(section(STORAGE, "Restore"))[0]
@@ -132,7 +116,7 @@ async def test_a_deleted_file_is_rescued_as_the_page_says(
     sig: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "blocked").touch()
-    async with serving(tmp_path, code=BOT, LINQBOT_DRAIN_S="0") as (bot, http):
+    async with serving(tmp_path, code=NOTES, LINQBOT_DRAIN_S="0") as (bot, http):
         await _deliver(bot, http, *(message(f"accepted{n}") for n in range(20)))
         for suffix in ("", "-wal", "-shm"):
             (tmp_path / f"linqbot.db{suffix}").unlink()

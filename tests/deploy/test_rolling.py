@@ -24,27 +24,12 @@ from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S, until
 from ports import free_port
 from postgres_server import empty_storage_url
-from served_bot import message, post
+from served_bot import NOTES, message, noted, post
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 ROUNDS = int(os.environ.get("TEST_ROLLING_ROUNDS", "1"))
 CHATS = 8
-BOT = """
-import asyncio
-from pathlib import Path
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot(read=False, typing=False, max_age_s=None)
-handled = Path("handled").open("a", buffering=1)
-
-
-@bot.on_message
-async def note(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.sleep(0.01)
-    handled.write(f"{message.chat.id} {message.text}\\n")
-"""
 
 
 @asynccontextmanager
@@ -52,7 +37,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[list[Proxy], list[Served]]
     """Run the processes of one bot with each proxy in front of the receivers."""
     roles, storage = ("receive", "receive", "work", "work"), empty_storage_url("rolling")
     environ = {"LINQBOT_TRUSTED_PROXIES": "127.0.0.1", "LINQBOT_ORDER_WAIT_S": "0"}
-    async with fleet(folder, BOT, roles, storage=storage, **environ) as processes:
+    async with fleet(folder, NOTES, roles, storage=storage, **environ) as processes:
         with ExitStack() as stack:
             proxies = []
             # Both files have one variable for the address of the bot: Caddy takes a list there, nginx a line for each address.
@@ -95,8 +80,7 @@ async def test_rolling_restarts_lose_double_and_misorder_nothing_behind_either_p
             stop.set()
         await settled(http, processes[0].url)
     handled: dict[str, list[str]] = defaultdict(list)
-    for line in (tmp_path / "handled").read_text().splitlines():
-        chat, text = line.split()
+    for chat, text in noted(tmp_path):
         handled[chat].append(text)
     assert handled == said
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 from crash import SECRET
-from deploy.behind import BOT
 from deploy.tools import DEPLOY, tool
 from patience import PATIENCE_S, until
 from ports import free_port
-from served_bot import message, post, serving
+from served_bot import NOTES, message, noted, post, serving
 
 from deploy import proxies
 
@@ -28,7 +27,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool("caddy", get=proxies.GET["caddy"])
-    (tmp_path / "bot.py").write_text(BOT)
+    (tmp_path / "bot.py").write_text(NOTES)
     ports = {"8001": free_port(), "8002": free_port()}
     (routes,) = re.findall(r"```caddyfile\n(.*?)```", PAGE, re.DOTALL)
     for named, free in ports.items():
@@ -51,7 +50,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
                 body = message(f"{signer}-to-{name}")
                 answer = await post(linq_side, f"{proxy.url}/{name}", body, secret=secret)
                 assert answer.status_code == (200 if signer == name else 401), (name, signer)
-        await until(lambda: all((tmp_path / name / "handled").exists() for name in accounts), every_s=0.05)
+        await until(lambda: all(noted(tmp_path / name) for name in accounts), every_s=0.05)
     for name in accounts:
-        assert (tmp_path / name / "handled").read_text() == f"{name}-to-{name}\n"
+        assert [word for _, word in noted(tmp_path / name)] == [f"{name}-to-{name}"]
         assert (tmp_path / name / "linqbot.db").exists()

@@ -15,6 +15,30 @@ from ports import free_port
 
 NO_LINQ = {"LINQ_API_V3_API_KEY": "key", "LINQ_API_V3_BASE_URL": "http://127.0.0.1:1", "LINQ_WEBHOOK_SECRET": SECRET}
 """The environment of a bot that reaches no Linq."""
+NOTES = """
+import asyncio
+from pathlib import Path
+
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False, max_age_s=None)
+handled = Path("handled").open("a", buffering=1)
+
+
+@bot.on_message
+async def note(message: MessageReceived, ctx: Context) -> None:
+    await asyncio.sleep(0.01)  # a process may be stopped meanwhile
+    while Path("blocked").exists():
+        await asyncio.sleep(0.02)
+    handled.write(f"{message.chat.id} {message.text.split()[0]}\\n")
+"""
+"""A bot that notes the chat and the first word of each message, unless there is a file `blocked`."""
+
+
+def noted(folder: Path) -> list[list[str]]:
+    """Return the chat and the first word of each message that the bot in this folder has handled."""
+    file = folder / "handled"
+    return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def message(text: str, *, chat: str | None = None) -> bytes:
