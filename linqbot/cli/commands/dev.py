@@ -2,7 +2,7 @@
 
 The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot
 loses no conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator
-retries others, as Linq would. With `--public-url` there is no emulator: `cli/dev/public.py`. With `--no-bot` there is
+retries others, as Linq would. With a real account there is no emulator: `cli/dev/real_account.py`. With `--no-bot` there is
 nothing else: `serve_emulator` below.
 """
 
@@ -150,12 +150,15 @@ def command(
 
         raise no_file(path)
     logs.configure("warning", "json" if as_json else "auto")
-    if public_url is not None:
-        is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
-        _behind_tunnel(file, public_url, port if is_given else None, watched, as_json=as_json)
-        return
-    if line is not None:
-        _on_line(file, line, watched, as_json=as_json)
+    if is_real:
+        from linqbot.cli.dev import real_account  # a bot on the emulator does not need it
+
+        if line is not None:
+            real_account.on_line(file, line, watched, as_json=as_json)
+        else:
+            is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
+            own_port = port if is_given else None
+            real_account.behind_tunnel(file, str(public_url), own_port, watched, as_json=as_json)
         return
     with uvicorn_server.listen(host, port) as page, bots_socket() as (bot_port, bound):
         open_at = exposed(page, host, names)
@@ -178,30 +181,6 @@ def command(
                     terminal=terminal,
                 )
             )
-
-
-def _behind_tunnel(file: str, url: str, port: int | None, watched: Path | None, *, as_json: bool) -> None:
-    # Imported here: a bot on the emulator does not need it.
-    from linqbot.cli.dev import public
-    from linqbot.ops.subscriptions import target
-    from linqbot.server.secret_file import SecretFile
-    from linqbot.settings import from_env
-
-    settings = from_env(port=port)
-    instead = public.environ(settings) | public.OF_TUNNEL
-    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=instead)
-    there = partial(public.Tunnel, secrets=SecretFile(public.SECRET_FILE), target_url=target(url), bot_url=bot.url)
-    asyncio.run(public.run(bot, settings, there, watched))
-
-
-def _on_line(file: str, line: str, watched: Path | None, *, as_json: bool) -> None:
-    from linqbot.cli.dev import public, relay
-    from linqbot.settings import from_env
-
-    settings = from_env()
-    with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
-        bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=public.environ(settings))
-        asyncio.run(public.run(bot, settings, partial(relay.Relay, bot=bot, lines=line), watched))
 
 
 async def _dev(

@@ -17,7 +17,7 @@ from patience import PATIENCE_S, until
 from ports import free_port
 from typed_command import shown
 
-from linqbot.cli.dev import public
+from linqbot.cli.dev import real_account
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.errors import ConfigError
 from linqbot.ops.subscriptions import Handled
@@ -135,7 +135,7 @@ async def test_a_save_while_linq_is_asked_starts_the_bot_again_and_only_a_start_
 ) -> None:
     source = SlowAtFirst(tmp_path / "bot.py")
     running = asyncio.create_task(
-        public.run(Started("bot.py", "", 0, tmp_path), Settings(api_key="key"), lambda _: source, tmp_path)
+        real_account.run(Started("bot.py", "", 0, tmp_path), Settings(api_key="key"), lambda _: source, tmp_path)
     )
     said = ""
     try:
@@ -174,7 +174,7 @@ async def test_a_start_that_ends_with_the_source_of_events_is_not_said_to_have_f
             raise ConfigError("The relay has ended.")
 
     with pytest.raises(ConfigError, match="The relay has ended"):
-        await public.run(bot, Settings(api_key="key"), lambda _: Ended(tmp_path / "bot.py"), None)
+        await real_account.run(bot, Settings(api_key="key"), lambda _: Ended(tmp_path / "bot.py"), None)
     assert capsys.readouterr().err == ""
 
 

@@ -15,7 +15,7 @@ import pytest
 from cli.practice import ALWAYS, KEY, LINES, Practice
 from typed_command import shown
 
-from linqbot.cli.dev.relay import said_by
+from linqbot.cli.dev.real_account import said_by
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the program that stands for Linq's CLI is a shell script")
 

@@ -1,0 +1,352 @@
+"""`linqbot dev` with a real account: the bot runs on this machine, behind a tunnel of the author's or Linq's own relay.
+
+With `--public-url`, a subscription to the tunnel is created for this run and deleted at its end. A crash leaves the subscription
+behind. Its secret is in a file, so the next run finds it and takes it over, even if the tunnel has another address by then.
+
+With `--line`, `linq webhooks listen --json` subscribes a relay of Linq's and prints each event as JSON, between other lines. It
+passes no signature on. So each event is signed here, with a secret that only this run and its bot know, and posted to the bot's
+webhook. The relay has answered Linq by then, so Linq does not repeat an event: it is posted until the bot takes it. The CLI
+subscribes the relay to all lines of the account, and not to every event type that a bot needs. So its subscription is changed to
+those of the bot, and to the one line. The CLI deletes it at its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+import httpx
+
+from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.cli.dev.processes import bots_socket, no_authorities, stop
+from linqbot.cli.output import printable
+from linqbot.cli.storage_option import KEPT, folder_prefix
+from linqbot.client.client import Client
+from linqbot.errors import ConfigError, LinqApiError
+from linqbot.linq.events.delivery import Delivery, event_id_of
+from linqbot.linq.events.parse import understood
+from linqbot.linq.signatures import random_secret
+from linqbot.ops.doctor.probe import probe
+from linqbot.ops.subscriptions import Handled, address, create_pending, events_for, is_pending, sync, target
+from linqbot.server.app import WEBHOOK_PATH
+from linqbot.server.secret_file import SecretFile
+from linqbot.settings import Settings, from_env
+from linqbot.testing.samples import signed
+
+SECRET_FILE: Final = Path(".linqbot") / "dev-webhook-secret"
+
+
+def behind_tunnel(file: str, url: str, port: int | None, watched: Path | None, *, as_json: bool) -> None:
+    settings = from_env(port=port)
+    instead = _environ(settings) | {
+        "LINQ_WEBHOOK_SECRET": "",
+        "LINQ_WEBHOOK_SECRET_FILE": str(SECRET_FILE),
+        # Not the storage of `linqbot serve`: a delivery to one of the two must not be handled by the other.
+        "LINQBOT_STORAGE": f"sqlite:///{KEPT}",
+    }
+    bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=instead)
+    there = partial(Tunnel, secrets=SecretFile(SECRET_FILE), target_url=target(url), bot_url=bot.url)
+    asyncio.run(run(bot, settings, there, watched))
+
+
+def on_line(file: str, line: str, watched: Path | None, *, as_json: bool) -> None:
+    settings = from_env()
+    with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
+        bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=_environ(settings))
+        asyncio.run(run(bot, settings, partial(Relay, bot=bot, lines=line), watched))
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    api_key = settings.required_key(
+        ", and --line and --public-url are for a real account",
+        "Set it to the API token from your Linq dashboard, or run linqbot dev without the option.",
+    )
+    return {
+        "LINQ_API_V3_API_KEY": api_key,
+        "LINQ_API_V3_BASE_URL": settings.base_url,
+        "LINQBOT_DRAIN_S": "5",
+    }
+
+
+class EventSource(Protocol):
+    """A way for Linq's events to reach this machine."""
+
+    lines: str  # the lines to text, once it is open
+
+    async def open(self) -> None:
+        """Open it, before the bot starts."""
+
+    async def pass_on(self) -> None:
+        """Pass events on to the bot until this task is cancelled."""
+
+    async def sync(self, handled: Handled) -> str | None:
+        """Have Linq deliver the event types that the bot handles, after each start of the bot.
+
+        Return why nothing arrives, although the bot is up; None if there is no reason.
+        """
+
+    async def remove(self) -> None:
+        """Close it, and delete its subscription."""
+
+
+async def run(
+    bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path | None
+) -> None:
+    assert settings.api_key
+    _stop_at_signals()
+    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
+        source = source_of(client)
+        with suppress(asyncio.CancelledError):
+            try:
+                await source.open()
+                keeping = asyncio.create_task(bot.keep_up(partial(_begin, bot, source), watched))
+                try:
+                    await asyncio.gather(source.pass_on(), keeping)
+                finally:
+                    keeping.cancel()  # no file that is saved from now on starts the bot
+                    await asyncio.wait({keeping})
+            finally:
+                # First at Linq: what it sends once the bot has stopped would fail.
+                await source.remove()
+                await bot.aclose()
+
+
+async def _begin(bot: BotProcess, source: EventSource) -> None:
+    needs = await bot.begin()
+    if needs is None:
+        click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
+    elif trouble := await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"])):
+        click.secho(f"  {trouble}", fg="red", err=True)
+    else:
+        lines = click.style(source.lines, fg="cyan", bold=True)
+        click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
+
+
+def _stop_at_signals() -> None:
+    """Cancel this task at the first signal, as asyncio does at Ctrl-C. A second signal ends this process at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    assert task is not None
+
+    def cancel() -> None:
+        task.cancel()
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+    for each in signals:
+        loop.add_signal_handler(each, cancel)
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """A tunnel of the author's, to which Linq delivers."""
+
+    client: Client
+    secrets: SecretFile
+    target_url: str
+    bot_url: str
+    lines: str = ""
+    id: str = ""  # of the subscription; empty until there is one
+
+    async def pass_on(self) -> None:
+        await asyncio.Event().wait()  # the tunnel itself does
+
+    async def open(self) -> None:
+        """Take over the subscription that a crash has left, or create one. If there are several, delete all but one."""
+        kept = {each.subscription_id for each in self.secrets.read()}
+        there = [one async for one in self.client.webhook_subscriptions.list()]
+        strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
+        for orphan in [one for one in strangers if is_pending(one)]:
+            await self._delete(orphan.id)
+            strangers.remove(orphan)
+        if strangers:
+            raise ConfigError(
+                f"{strangers[0].id} already delivers to {address(self.target_url)} and was not created by linqbot dev. "
+                f"Give another --public-url, or delete it: linqbot connect remove {strangers[0].id}"
+            )
+        left = [one.id for one in there if one.id in kept]
+        for other in left[1:]:
+            await self._delete(other)
+        # Pending at first: the bot starts with its secret, and only then says which events it needs.
+        self.id = left[0] if left else (await create_pending(self.client, self.secrets, self.target_url)).id
+        self.lines = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
+
+    async def sync(self, handled: Handled) -> str | None:
+        own = await self.client.webhook_subscriptions.retrieve(self.id)
+        done = await sync(self.client, self.secrets, self.target_url, handled, own=own)
+        if done.subscription and done.changes:
+            names = ", ".join(sorted(done.subscription.subscribed_events))
+            click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
+        secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
+        found = (await probe(self.target_url, secret)).trouble
+        if found is None:
+            return None
+        return (
+            f"Nothing arrives through {address(self.target_url)}: {found.what} [{found.code}]\n"
+            f"  Point your tunnel to {self.bot_url}, where the bot listens."
+        )
+
+    async def remove(self) -> None:
+        """Delete the subscription. If that fails, the next run takes it over."""
+        if not self.id:
+            return
+        try:
+            await self._delete(self.id)
+        except LinqApiError as error:
+            click.secho(f"  {self.id} could not be deleted: {error}. The next linqbot dev takes it over.", err=True)
+        else:
+            click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
+
+    async def _delete(self, subscription_id: str) -> None:
+        try:
+            await self.client.webhook_subscriptions.delete(subscription_id)
+        except LinqApiError as error:
+            if error.status != 404:
+                raise
+        self.secrets.drop(subscription_id)
+
+
+LISTEN: Final = ("webhooks", "listen", "--json")
+LONGEST_LINE: Final = 1 << 22
+AGAIN_S: Final = 0.2
+"""Seconds until an event is posted again that the bot has not taken, because it is being restarted."""
+STOP_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Relay:
+    """The relay of Linq's CLI, as a child process."""
+
+    client: Client
+    bot: BotProcess
+    lines: str  # the line that was asked for; empty chooses the only one of the account
+    secret: str = field(default_factory=random_secret, repr=False)
+    process: Process | None = None
+    events: tuple[str, ...] = ()  # the event types that the bot needs
+    before: frozenset[str] = field(default_factory=frozenset)  # the subscriptions that were there before the relay's
+    id: str | None = None  # of the relay's subscription, once it is known
+
+    async def open(self) -> None:
+        self.lines = await self._chosen()
+        program = shutil.which("linq")
+        if program is None:
+            raise ConfigError(
+                "The program linq, Linq's own CLI, is not on the PATH, and --line needs its relay. "
+                "Install it with npm install -g @linqapp/cli, or use --public-url."
+            )
+        there = [one async for one in self.client.webhook_subscriptions.list()]
+        self.before = frozenset(one.id for one in there)
+        for one in there:
+            if one.is_active and self.lines in (one.phone_numbers or (self.lines,)):
+                click.secho(
+                    f"  {one.id} delivers {self.lines} to {address(one.target_url)} too. If a bot is there, both answer. "
+                    f"To delete it: linqbot connect remove {one.id}",
+                    fg="yellow",
+                    err=True,
+                )
+        self.bot.webhook_secret = self.secret
+        self.bot.instead["LINQBOT_LINES"] = self.lines  # another bot may serve the other lines of the account
+        self.process = await asyncio.create_subprocess_exec(
+            program,
+            *LISTEN,
+            env=os.environ | {"LINQ_TOKEN": self.bot.instead["LINQ_API_V3_API_KEY"]},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            limit=LONGEST_LINE,
+            # Ctrl-C in the terminal would stop it a second time, and then it does not delete its subscription.
+            start_new_session=True,
+        )
+
+    async def _chosen(self) -> str:
+        lines = [one.phone_number async for one in self.client.phone_numbers.list()]
+        if self.lines in lines:
+            return self.lines
+        if len(lines) == 1 and not self.lines:
+            return lines[0]
+        problem = f"{self.lines} is not a line of this account, which has" if self.lines else "This account has"
+        raise ConfigError(
+            f"{problem} {len(lines)} lines: {', '.join(lines)}. Choose one: linqbot dev --line {(*lines, 'NUMBER')[0]}"
+        )
+
+    async def pass_on(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as http:
+            async for said in said_by(self.process.stdout):
+                if self.id is None:
+                    await self._subscribe()
+                delivery = Delivery.from_webhook(said.encode(), webhook_id="", received_at=time.time())
+                if not delivery.type:
+                    click.secho(f"  linq: {printable(said)}", dim=True, err=True)
+                elif line_of(delivery) in (None, self.lines):
+                    await self._post(http, delivery)
+        raise ConfigError(
+            f"linq webhooks listen has ended with exit code {await self.process.wait()}, so no text arrives any more. "
+            "Its own lines say why; linq doctor checks its set-up. Then run linqbot dev --line again."
+        )
+
+    async def _post(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
+        event = {"event_id": event_id_of(delivery.id), "event_type": delivery.type}
+        while True:
+            headers = signed(delivery.body, event, secret=self.secret)
+            with suppress(httpx.TransportError):
+                answer = await http.post(self.bot.url + WEBHOOK_PATH, content=delivery.body, headers=headers)
+                if answer.status_code < 500:
+                    if not answer.is_success:
+                        click.secho(f"  The bot refused a {delivery.type}: {answer.status_code}.", fg="red", err=True)
+                    return
+            await asyncio.sleep(AGAIN_S)
+
+    async def sync(self, handled: Handled) -> str | None:
+        self.events, _ = await events_for(self.client, handled)
+        await self._subscribe()
+        return None
+
+    async def _subscribe(self) -> None:
+        """Have Linq deliver to the relay what the bot needs, of this line, once the CLI has made its subscription."""
+        if self.id is None:
+            made = [one.id async for one in self.client.webhook_subscriptions.list() if one.id not in self.before]
+            self.id = made[0] if made else None
+        if self.id is not None:
+            # The types are not known before the bot has started.
+            await self.client.webhook_subscriptions.update(
+                self.id, subscribed_events=self.events or None, phone_numbers=[self.lines]
+            )
+
+    async def remove(self) -> None:
+        if self.process is not None:
+            await stop(self.process, within_s=STOP_S)
+        if self.id is not None:
+            with suppress(LinqApiError):  # the CLI has deleted it, unless it crashed
+                await self.client.webhook_subscriptions.delete(self.id)
+
+
+async def said_by(output: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Yield each JSON object that the CLI prints, also one that is indented over several lines, and each other line."""
+    begun = ""
+    async for raw in output:
+        line = raw.decode(errors="replace").rstrip()
+        begun += line
+        # An indented object begins and ends in the first column.
+        is_whole = line.endswith("}") if line.startswith(("{", "}")) else not begun.startswith("{")
+        if begun and is_whole:
+            yield begun
+            begun = ""
+
+
+def line_of(delivery: Delivery) -> str | None:
+    """Return the line of an event, if the event names it."""
+    event = understood(delivery)
+    return None if event is None else event.line
