@@ -1,17 +1,23 @@
-"""`linqbot dev --public-url`: an emulator in another process is the real account, a small proxy is the tunnel."""
+"""`linqbot dev` with a real account, which is an emulator in another process.
+
+A small proxy is the tunnel of --public-url, and a small program is Linq's CLI with the relay of --line.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import emulator_control
 import httpx
+import linq_cli
 import pytest
-from cli.practice import ALWAYS, Practice
+from cli.practice import ALWAYS, KEY, LINES, Practice
 from cli.running.broken_proxies import Crooked, proxying
 from patience import PATIENCE_S, until
 from ports import free_port
@@ -24,6 +30,9 @@ from linqbot.ops.subscriptions import Handled
 from linqbot.settings import Settings
 
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
+
+
+# The tunnel
 
 
 @pytest.fixture
@@ -186,3 +195,89 @@ def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Practice, subt
     ]:
         with subtests.test(url=url, environ=environ):
             assert says in shown("dev", "bot.py", "--public-url", url, code=code, **account.environ | environ)
+
+
+# The relay
+
+
+@pytest.fixture
+def relayed(account: Practice, tmp_path: Path) -> Practice:
+    if os.name != "posix":
+        pytest.skip("the program that stands for Linq's CLI is a shell script")
+    account.environ["PATH"] = linq_cli.install(tmp_path / "bin")
+    return account
+
+
+@pytest.mark.slow
+def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription(
+    relayed: Practice, command: Callable[..., Any]
+) -> None:
+    theirs = relayed.create("https://live.test/hooks", "message.received")
+    trying = command("dev", "--line", LINES[0], **relayed.settings)
+    trying.until(lambda: f"Text your bot: {LINES[0]}" in trying.said() and "Listening for events" in trying.said())
+    assert f"{theirs['id']} delivers {LINES[0]} to https://live.test/hooks too" in trying.said()
+
+    def relays() -> dict[str, Any]:
+        (own,) = [one for one in relayed.subscriptions() if one["id"] != theirs["id"]]
+        return own
+
+    trying.until(lambda: relays()["phone_numbers"] == [LINES[0]])
+    assert set(relays()["subscribed_events"]) == {"message.received"} | ALWAYS
+    relayed.text("one")
+    trying.until(lambda: relayed.replies() == ["You said: one"])
+
+    bot = relayed.folder / "bot.py"
+    code = bot.read_text()
+    bot.write_text(code + "broken(")
+    trying.until(lambda: "did not start. Correct it and save" in trying.said())
+    relayed.text("two")
+    # As between the start of the CLI and the change of its subscription.
+    relayed.api("PUT", f"/webhook-subscriptions/{relays()['id']}", {"phone_numbers": []})
+    emulator_control.text(relayed.linq, "not for this bot", to=LINES[1])
+    bot.write_text(code.replace("You said", "I heard"))
+    trying.until(lambda: "I heard: two" in relayed.replies())
+    relayed.text("three")
+    trying.until(lambda: "I heard: three" in relayed.replies())
+    assert relayed.replies() == ["You said: one", "I heard: two", "I heard: three"]
+
+    assert trying.stop(signal.SIGINT) == 0
+    assert [one["id"] for one in relayed.subscriptions()] == [theirs["id"]]
+    assert "Traceback" not in trying.said()
+    assert KEY not in trying.said()
+
+
+@pytest.mark.slow
+def test_when_the_relay_dies_dev_ends_and_says_so(relayed: Practice, command: Callable[..., Any]) -> None:
+    trying = command("dev", "--line", LINES[0], "--no-reload", **relayed.settings)
+    trying.until(lambda: "Text your bot" in trying.said() and relayed.subscriptions())
+    trying.until(lambda: relayed.subscriptions()[0]["phone_numbers"])
+    os.kill(int(relayed.subscriptions()[0]["target_url"].rpartition("/")[2]), signal.SIGKILL)
+    assert trying.end() == 2
+    assert "linq webhooks listen has ended" in trying.said()
+    assert "linq doctor" in trying.said()
+    assert relayed.subscriptions() == []
+    assert "Traceback" not in trying.said()
+
+
+def test_a_wrong_line_or_key_or_a_missing_program_ends_dev_with_what_to_do(relayed: Practice) -> None:
+    for arguments, environ, code, says in [
+        (["--line"], {}, 2, f"This account has 2 lines: {', '.join(LINES)}. Choose one: linqbot dev --line {LINES[0]}"),
+        (["--line", "bot.py"], {}, 2, "bot.py is not a line of this account"),
+        (["--line", LINES[0]], {"PATH": "/nowhere"}, 2, "npm install -g @linqapp/cli"),
+        (["--line", LINES[0]], {"LINQ_API_V3_API_KEY": "another"}, 1, "401/2004"),
+        (["--line", LINES[0]], {"LINQ_API_V3_API_KEY": ""}, 2, "LINQ_API_V3_API_KEY is not set"),
+        (["--line", LINES[0], "--public-url", "https://x.test"], {}, 2, "Give one of --line, --public-url"),
+    ]:
+        assert says in " ".join(shown("dev", *arguments, code=code, **relayed.environ | environ).split())
+        assert relayed.subscriptions() == []
+
+
+async def test_events_are_found_among_the_other_lines_of_the_cli() -> None:
+    output = asyncio.StreamReader()
+    output.feed_data(
+        b'Connecting...\n{"a": 1}\n\n{\n  "b": {\n    "c": "}"\n  }\n}\nDisconnected.\n{}\n{\n  "cut": 1\n'
+    )
+    output.feed_eof()
+    assert [said async for said in real_account.said_by(output)] == [
+        *("Connecting...", '{"a": 1}', '{  "b": {    "c": "}"  }}', "Disconnected.", "{}")
+    ]
