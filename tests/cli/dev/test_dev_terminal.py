@@ -17,7 +17,7 @@ import click
 import httpx
 import pytest
 from cli.conftest import Command
-from cli.practice import ALWAYS, KEY, Practice, serve
+from cli.practice import ALWAYS, Practice, serve
 from emulator_control import ANN, replies, text
 from patience import PATIENCE_S
 from ports import free_port
@@ -377,25 +377,14 @@ def test_with_json_the_start_each_turn_and_each_reload_is_a_line_of_json_without
     assert dev.stop() == 0
 
 
-def served(folder: Path, command: Callable[..., Any], source: str) -> tuple[Any, str]:
-    """Serve a bot on an emulator, and return its process and the emulator's address."""
-    emulator = command("dev", "--no-bot", "--port", "0", "--json", "--api-key", KEY)
-    emulator.until(lambda: "\n" in emulator.said())
-    page = json.loads(emulator.said())["api"].removesuffix("/api/partner")
-    emulator.until(lambda: httpx.get(f"{page}/emulator/state").is_success)
-    practice = Practice(folder, page)
-    (folder / "bot.py").write_text(source)
-    practice.sync()
-    return serve(practice, command, "--json"), page
-
-
-def test_emulator_and_serve_print_their_addresses_in_json_and_serve_logs_each_turn_the_line_that_blocks_the_event_loop_and_words_by_which_people_opt_out(
-    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_serve_prints_its_address_in_json_and_logs_each_turn_the_line_that_blocks_the_event_loop_and_words_by_which_people_opt_out(
+    practice: Practice, command: Callable[..., Any]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    bot, page = served(tmp_path, command, MISTAKES + OPTS_OUT)
+    (practice.folder / "bot.py").write_text(MISTAKES + OPTS_OUT)
+    practice.sync()
+    bot = serve(practice, command, "--json")
     assert "a person who writes CANCEL opts out" in bot.said()
-    text(page, "slow")
+    text(practice.linq, "slow")
     bot.until(lambda: "loop.blocked" in bot.said())
     bot.until(lambda: "turn.acked" in bot.said())
     assert bot.stop() == 0

@@ -30,7 +30,7 @@ def test_the_emulator_warns_that_other_machines_can_open_it_and_its_files_are_un
     said: dict[str, Any] = {}
     for line in emulator.said().splitlines():
         said |= json.loads(line)
-    assert said["phone"] == f"http://emulator:{port}"
+    assert (said["phone"], said["api"]) == (f"http://emulator:{port}", f"http://emulator:{port}/api/partner")
     assert said["warning"]["addresses"][0] == f"http://emulator:{port}"
     assert f"reaches port {port}" in said["warning"]["what"]
     assert "the phone page, the control API and Linq's API without a password" in said["warning"]["what"]

@@ -356,27 +356,26 @@ def without_webhook_headers(headers: Headers, body: bytes) -> tuple[Headers, byt
     return {name: value for name, value in headers.items() if not name.startswith("webhook-")}, body
 
 
-@pytest.mark.parametrize(
-    ("change", "problem", "says"),
-    [
-        (without_webhook_headers, "LQB6071", "webhook-id, webhook-timestamp, webhook-signature"),
-        (lambda headers, body: (headers, json.dumps(json.loads(body)).encode()), "LQB6072", "bytes left"),
-        (lambda headers, body: (headers, body.strip()), "LQB6072", "bytes left"),
-    ],
-    ids=["without its headers", "JSON written again", "without its last line"],
-)
-def test_a_proxy_that_changes_deliveries_is_found(practice: Practice, change: Any, problem: str, says: str) -> None:
-    findings = found_behind(practice, request=change)
-    assert problems(findings) == [f"failure {problem}"]
-    assert says in the(findings, problem).what
-
-
-@pytest.mark.parametrize(
-    ("status", "problem"),
-    [(302, "LQB6062"), (404, "LQB6063"), (401, "LQB6064"), (502, "LQB6066"), (200, "LQB6067"), (503, "LQB6073")],
-)
-def test_another_server_at_the_address_is_found(practice: Practice, status: int, problem: str) -> None:
-    assert problems(found_behind(practice, status=status)) == [f"failure {problem}"]
+def test_a_proxy_that_changes_deliveries_and_another_server_at_the_address_are_found(
+    practice: Practice, subtests: pytest.Subtests
+) -> None:
+    rows: list[tuple[dict[str, Any], str, str]] = [
+        ({"request": without_webhook_headers}, "LQB6071", "webhook-id, webhook-timestamp, webhook-signature"),
+        ({"request": lambda headers, body: (headers, json.dumps(json.loads(body)).encode())}, "LQB6072", "bytes left"),
+        ({"request": lambda headers, body: (headers, body.strip())}, "LQB6072", "bytes left"),
+        ({"status": 302}, "LQB6062", "redirects to elsewhere.test"),
+        ({"status": 404}, "LQB6063", "404"),
+        ({"status": 401}, "LQB6064", "401"),
+        ({"status": 502}, "LQB6066", "502"),
+        ({"status": 200}, "LQB6067", "a random secret"),
+        ({"status": 503}, "LQB6073", "503"),
+    ]
+    for faults, problem, says in rows:
+        with subtests.test(faults=faults):
+            findings = found_behind(practice, **faults)
+            assert problems(findings) == [f"failure {problem}"]
+            assert says in the(findings, problem).what
+            assert practice.run("connect", "remove", practice.subscription()["id"], "--yes").exit_code == 0
 
 
 async def asked_by(*handlers: str) -> None:
