@@ -42,11 +42,6 @@ class ConversationSummary(NamedTuple):
     status: ConversationStatus
     until: float
 
-    @property
-    def keeps_its_place(self) -> bool:
-        """True if a newer conversation with the same person in the chat does not replace this one."""
-        return self.status == "failed"
-
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -96,7 +91,8 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
     for commit in commits:
         deleted = set(commit.ended)
         for new in commit.conversations:
-            if not new.summary.keeps_its_place:
+            # One that has failed replaces none and is not replaced, so that its dead letter can be retried.
+            if new.status != "failed":
                 sql = (
                     "SELECT id FROM conversation WHERE chat_id = $1 AND person = $2 AND id <> $3 AND status <> 'failed'"
                 )

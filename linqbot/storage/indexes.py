@@ -372,16 +372,9 @@ class OpenConversations:
             self._by_chat[each.chat_id] = (*self.in_chat(each.chat_id), each)
 
     def add(self, new: ConversationSummary) -> None:
-        """Add a conversation. It replaces the one with its id, and the one of its person in its chat.
-
-        A conversation that has failed replaces none and is not replaced, so that its dead letter can be retried.
-        """
-        stays = (
-            old
-            for old in self.in_chat(new.chat_id)
-            if old.id != new.id and (old.person != new.person or old.keeps_its_place or new.keeps_its_place)
-        )
-        self._by_chat[new.chat_id] = (*stays, new)
+        """Add a conversation, in place of the one with its id."""
+        self.remove(new.chat_id, new.id)
+        self._by_chat[new.chat_id] = (*self.in_chat(new.chat_id), new)
 
     def remove(self, chat_id: str, conversation_id: str) -> None:
         if left := tuple(each for each in self.in_chat(chat_id) if each.id != conversation_id):

@@ -102,6 +102,7 @@ async def test_a_conversation_fails_with_the_dead_letter_of_its_answer(storage: 
     failed = replace(asked(), status="failed")
     dead = Commit(DeadLetter("Boom"), [entry("w.root")], conversations=[failed])
     await handle(storage, delivery(), commit=dead)
+    assert storage.conversations_in("1") == (failed.summary,)
     await passes(2 * ENTRIES_KEPT_S, storage, clock)
     assert await storage.conversation("w.root") == (failed, [entry("w.root")])
 
