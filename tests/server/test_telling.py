@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -20,7 +20,6 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from asgi_client import PATH, SECRET, running_client
 from fakes import LINE, NOW
 from patience import PATIENCE_S
-from postgres_server import empty_storage_url
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Client, LinqApiError, LinqUnavailable
@@ -36,28 +35,13 @@ from linqbot.server.troubles import TroubleFacts, TroubleRecord, claim, follow, 
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, DeadLetter
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-
-MakeStorage = Callable[[], Storage]
 
 
 @pytest.fixture
 def clock() -> MovableClock:
     return MovableClock(NOW, frozen=True)
-
-
-@pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.process)])
-def make_storage(request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock) -> MakeStorage:
-    """`make_storage()` returns the storage of one more process, or of the same one after a restart."""
-    if request.param == "postgres":
-        url = empty_storage_url("telling")
-        return lambda: PostgresStorage(url, clock=clock)
-    if request.param == "memory":
-        kept = MemoryStorage(clock=clock)
-        return lambda: kept
-    return lambda: SQLiteStorage(tmp_path / "bot.db", clock=clock)
 
 
 class Linq:
@@ -203,11 +187,9 @@ async def remember_hours(storage: Storage, now: float) -> None:
     await storage.change_troubles(change)
 
 
-async def test_each_trouble_and_its_end_is_said_once_by_each_way(
-    make_storage: MakeStorage, clock: MovableClock
-) -> None:
+async def test_each_trouble_and_its_end_is_said_once_by_each_way(clock: MovableClock) -> None:
     linq = Linq()
-    async with make_storage() as storage, hook_served() as hook, mails_served() as mails:
+    async with MemoryStorage(clock=clock) as storage, hook_served() as hook, mails_served() as mails:
         targets = (hook.url, "mailto:ann@a.test", "sms:+14155550142")
         telling = Telling(targets, f"smtp://127.0.0.1:{mails.port}")
         refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
@@ -346,22 +328,18 @@ async def test_a_dead_letter_of_yesterday_is_no_news(clock: MovableClock) -> Non
         assert hook.said() == [("dead_letters", "began"), ("dead_letters", "over"), ("dead_letters", "began")]
 
 
-async def test_processes_and_restarts_tell_one_trouble_once(make_storage: MakeStorage, clock: MovableClock) -> None:
+async def test_processes_and_restarts_tell_one_trouble_once(tmp_path: Path, clock: MovableClock) -> None:
+    path = tmp_path / "bot.db"
     async with hook_served() as hook:
         telling = Telling((hook.url,))
-        async with make_storage() as one, AsyncExitStack() as others:
-            watches = [watching(telling, Linq(), one, clock)]
-            if isinstance(one, PostgresStorage):
-                other = await others.enter_async_context(make_storage())
-                watches.append(watching(telling, Linq(), other, clock))
+        async with SQLiteStorage(path, clock=clock) as one, SQLiteStorage(path, clock=clock, serving=False) as two:
+            watches = [watching(telling, Linq(), each, clock) for each in (one, two)]
             await give_up(one, "w.1")
             for _ in range(3):
                 await asyncio.gather(*(each.look() for each in watches * 2))
                 clock.advance(60)
             assert hook.said() == [("dead_letters", "began")]
-            if isinstance(one, MemoryStorage):
-                return
-        async with make_storage() as again:
+        async with SQLiteStorage(path, clock=clock) as again:
             watch = watching(telling, Linq(), again, clock)
             await watch.look()
             await again.retry(["w.1"])
