@@ -21,7 +21,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.file import Place
@@ -222,21 +222,18 @@ async def test_nothing_is_written_to_the_lost_file_after_the_loss_was_noticed(st
     await storage.finish(lease, ACK)
 
 
-async def finish_in_lost_file(storage: Storage, path: Path, lease: Lease, commit: Commit) -> None:
-    """End a turn while the file is away, and again when it is back."""
-    with away(path), pytest.raises(StorageUnavailable):
-        await storage.finish(lease, commit)
-    with pytest.raises(LeaseLost):
-        await storage.finish(lease, commit)
-
-
 @pytest.mark.parametrize("commit", [ACK, Commit(Retry(0.0, "Boom"))], ids=["ack", "retry"])
-async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once(
+async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once_and_wakes_a_worker_that_sleeps(
     storage: Storage, path: Path, commit: Commit
 ) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     lease = await leased(storage, delivery("c:1", name="w.2"))
-    await finish_in_lost_file(storage, path, lease, commit)
+    await storage.changed()
+    with away(path), pytest.raises(StorageUnavailable):
+        await storage.finish(lease, commit)
+    with pytest.raises(LeaseLost):
+        await storage.finish(lease, commit)
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     (after,) = await storage.take(10, lease_s=60)
     assert (after.delivery.id, after.attempts) == (("w.2", 0) if commit is ACK else ("w.1", 1))
 
@@ -250,16 +247,6 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
     assert await storage.put(delivery("c:1", name="w.1")) is False
     await asyncio.wait_for(storage.changed(), PATIENCE_S)
     assert await taken(storage) == ["w.1"]
-
-
-async def test_a_worker_that_sleeps_is_woken_for_the_next_of_a_lane_if_the_end_of_a_turn_reached_the_lost_file(
-    storage: Storage, path: Path
-) -> None:
-    lease = await leased(storage, delivery("c:1", name="w.1"), delivery("c:1", name="w.2"), limit=10)
-    await storage.changed()
-    await finish_in_lost_file(storage, path, lease, ACK)
-    await asyncio.wait_for(storage.changed(), PATIENCE_S)
-    assert await taken(storage) == ["w.2"]
 
 
 async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
@@ -285,13 +272,18 @@ async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage
     await storage.finish(lease, ACK)
 
 
-async def test_prefetched_deliveries_are_not_taken_after_the_loss(storage: Storage, path: Path) -> None:
+@pytest.mark.parametrize("is_noticed_first", [False, True])
+async def test_prefetched_deliveries_are_taken_when_the_file_is_back(
+    storage: Storage, path: Path, is_noticed_first: bool
+) -> None:
     assert await storage.take(10, lease_s=60) == []
     await storage.put(delivery("c:1", name="w.1"))  # prefetched
     with away(path):
-        await refused(storage.put(delivery("c:2", name="w.2")))
-        await refused(storage.take(10, lease_s=60))
-    await storage.check()
+        await refused(storage.put(delivery("c:2", name="w.2")))  # prefetched too
+        if is_noticed_first:
+            await refused(storage.take(10, lease_s=60))
+    if is_noticed_first:
+        await storage.check()
     assert await taken(storage) == ["w.1", "w.2"]
 
 
@@ -456,12 +448,3 @@ async def test_a_check_writes_durably_and_leaves_nothing_behind(
     db.set_trace_callback(None)
     assert made.count("COMMIT") == 2
     assert db.execute("SELECT count(*) FROM meta WHERE key = 'check'").fetchone() == (0,)
-
-
-async def test_a_prefetched_delivery_is_leased_again_when_the_file_is_back_before_the_next_take(
-    storage: Storage, path: Path
-) -> None:
-    assert await storage.take(10, lease_s=60) == []
-    with away(path), pytest.raises(StorageUnavailable):
-        await storage.put(delivery("c:1", name="w.1"))  # prefetched
-    assert await taken(storage) == ["w.1"]
