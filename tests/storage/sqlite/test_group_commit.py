@@ -177,17 +177,20 @@ async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
     assert await storage.put(delivery("c:2")) is True
 
 
-async def test_an_index_that_could_not_follow_the_disk_is_read_again(
+async def test_an_index_that_could_not_follow_the_disk_is_read_again_and_the_worker_is_woken(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: object) -> None:
         raise RuntimeError("a bug")
 
     lease = await leased(storage, delivery("c:1", name="w.1"))
+    await storage.changed()
     with monkeypatch.context() as patch:
         patch.setattr(Lanes, "add", stumble)
         with pytest.raises(StorageError):
             await storage.put(delivery("c:2", name="w.2"))
+    assert await storage.put(delivery("c:2", name="w.2")) is False
+    await asyncio.wait_for(storage.changed(), PATIENCE_S)
     assert await storage.put(delivery("c:2", name="w.3")) is True
     assert await storage.depth() == 3
     await storage.finish(lease, ACK)
