@@ -161,21 +161,6 @@ async def test_no_call_begins_for_a_lease_that_another_turn_has(storage: Storage
     assert [each.slot for each in await storage.entries("w.1")] == ["0", "1", "3"]
 
 
-async def test_entries_are_kept_for_a_week_after_their_turn_and_then_deleted(
-    storage: Storage, clock: MovableClock
-) -> None:
-    lease = await leased(storage, delivery(name="w.1"))
-    await storage.begin(entry("w.1"))
-    await storage.begin(entry("w.1", "once"))
-    clock.advance(2 * ENTRIES_KEPT_S)
-    await storage.finish(lease, Commit(Ack(), entries=[entry("w.1", status="accepted")]))
-    await passes(ENTRIES_KEPT_S - 1, storage, clock)
-    assert len(await storage.entries("w.1")) == 2
-    await passes(62, storage, clock)
-    assert await storage.entries("w.1") == []
-    await storage.begin(entry("w.2", key="lb.w.1.0.0"))
-
-
 async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last_delivery(
     storage: Storage, clock: MovableClock
 ) -> None:
@@ -347,30 +332,27 @@ async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, sta
 
 
 @pytest.mark.parametrize("has_all_entries", [True, False])
-async def test_after_the_ack_neither_texts_nor_answers_are_kept(
+async def test_all_entries_of_a_turn_are_kept_for_a_week_after_the_ack_without_texts_and_answers(
     storage: Storage, clock: MovableClock, has_all_entries: bool
 ) -> None:
     lease = await leased(storage, delivery(name="w.1"))
     await storage.begin(entry("w.1", call=CALL))
+    if not has_all_entries:
+        await storage.begin(entry("w.1", "once"))
+        await storage.settle(entry("w.1", "1", call=CALL, status="accepted", answer=ANSWER))
+    clock.advance(2 * ENTRIES_KEPT_S)
     accepted = entry("w.1", call=CALL, status="accepted", answer=ANSWER, message_id="msg")
     await storage.finish(lease, Commit(Ack(), [accepted], has_all_entries=has_all_entries))
-    (kept,) = await storage.entries("w.1")
-    assert (kept.status, kept.message_id, kept.answer) == ("accepted", "msg", None)
-    assert b"marker" not in kept.call
-    assert await storage.has_sent("msg")
-    await passes(ENTRIES_KEPT_S + 61, storage, clock)
+    kept = await storage.entries("w.1")
+    assert [each.slot for each in kept] == (["0"] if has_all_entries else ["0", "once", "1"])
+    assert [each.answer for each in kept] == [None] * len(kept)
+    assert b"marker" not in b"".join(each.call for each in kept)
+    assert (kept[0].status, kept[0].message_id, await storage.has_sent("msg")) == ("accepted", "msg", True)
+    await passes(ENTRIES_KEPT_S - 1, storage, clock)
+    assert len(await storage.entries("w.1")) == len(kept)
+    await passes(62, storage, clock)
     assert await storage.entries("w.1") == []
-
-
-async def test_an_entry_that_the_finish_does_not_name_ends_with_its_turn_too(
-    storage: Storage, clock: MovableClock
-) -> None:
-    lease = await leased(storage, delivery(name="w.1"))
-    await storage.settle(entry("w.1", "0", status="accepted", answer=b"{}", message_id="msg"))
-    await storage.finish(lease, Commit(Ack(), [entry("w.1", "1", status="accepted", answer=b"{}")]))
-    assert [kept.answer for kept in await storage.entries("w.1")] == [None, None]
-    await passes(ENTRIES_KEPT_S + 61, storage, clock)
-    assert await storage.entries("w.1") == []
+    await storage.begin(entry("w.2", key="lb.w.1.0.0"))
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
