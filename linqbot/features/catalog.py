@@ -110,7 +110,7 @@ _KINDS: Final = {
     # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
     "doctor": Kind(open=_ack),
     "own_change": Kind(open=_ack),
-    "schedule": Kind(open=schedules.check_schedule_gone, end=schedules.rearm),
+    "schedule": Kind(open=schedules.check_known, end=schedules.rearm),
     "send": Kind(run=_late("later:send_due")),
     "repeat": Kind(run=_late("later:send_due"), end=schedules.rearm),
     "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),

@@ -93,11 +93,16 @@ async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Sc
     A timer whose schedule is gone is deleted, and one whose rhythm has changed is replaced. A timer that is overdue
     stays, and fires at once. A parked timer whose delivery is lost is replaced too, and one that waits for a later due
     time than the next, because the clock was ahead when it was set.
+
+    In a shared storage, a schedule that this bot does not have may be of a newer release, of which another process runs.
+    So its timer stays until it is due: see `check_known`.
     """
     wanted = {schedule.name: schedule for schedule in schedules}
     stored = {timer.id: timer for timer in await storage.recurring(SCHEDULE)}
     for name, timer in stored.items():
         schedule = wanted.get(name)
+        if schedule is None and storage.is_shared:
+            continue
         if (
             schedule is None
             or timer.payload != _payload(schedule)
@@ -140,18 +145,21 @@ async def _is_orphan(storage: Storage, timer: Timer) -> bool:
     return (await storage.seen([delivery_id])).get(delivery_id, True)
 
 
-async def check_schedule_gone(turns: Turns, turn: Turn) -> None:
-    """Check that a due schedule that this process does not have is gone, and not in another release of the bot.
+async def check_known(turns: Turns, turn: Turn) -> None:
+    """Leave a due schedule that the bot does not have to another release of the bot, then delete its timer.
 
-    When this process began, it deleted the timers of all schedules that it does not have: see `start_schedules`. So
-    another process has stored such a timer since: then raise OfOtherRelease.
+    Raises OfOtherRelease as long as a process with another release may have the schedule.
     """
-    if not turns.may_be_of_other_release(turn.lease.delivery):
+    lease = turn.lease
+    name, _ = timer_and_tick(lease.delivery)
+    if any(schedule.name == name for schedule in turns.dispatcher.schedules):
         return
-    name, _ = timer_and_tick(turn.lease.delivery)
-    is_here = any(schedule.name == name for schedule in turns.dispatcher.schedules)
-    if not is_here and await turns.storage.timer(name) is not None:
+    if turns.may_be_of_other_release(lease.delivery):
         raise OfOtherRelease(name)
+    # An earlier run has failed, so some process has the schedule. A dead letter that was put back has no parked timer.
+    has_run = lease.attempts or lease.crashes or lease.put_back
+    if not has_run and await turns.storage.cancel(name):
+        log.info("schedule.removed", schedule=name)
 
 
 def timer_and_tick(delivery: Delivery) -> tuple[str, str]:

@@ -208,38 +208,65 @@ async def test_a_recurring_send_whose_delivery_is_lost_is_started_again_unless_i
     assert unreadable in await talk.storage.recurring("repeat")
 
 
-async def due_in_new_release(talk: Talk, handler: Handle) -> Bot:
-    """Let a release with an hourly schedule begin while a process of the old one runs, and let the schedule be due."""
-    new = bot_with("hour", handler)
+@pytest.fixture
+def shared(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Talk:
+    monkeypatch.setattr(type(talk.storage), "is_shared", True)
     talk.shared_since = talk.clock.now()
-    await start(talk, new)
-    talk.clock.advance(3600)
-    await talk.storage.fire(talk.clock.now())
-    return new
+    return talk
 
 
-async def test_a_due_schedule_of_the_new_release_is_left_to_a_process_that_serves_it(talk: Talk) -> None:
+async def test_a_schedule_of_the_new_release_outlives_a_start_of_the_old_one_and_waits_for_a_process_that_has_it(
+    shared: Talk,
+) -> None:
     notes = Notes()
-    new = await due_in_new_release(talk, notes.take)
-    talk.bot = Bot()
-    await talk.run()
-    assert await talk.storage.depth() == 1
-    talk.bot = new
-    await talk.pass_time(1)
-    assert (notes.events, await talk.storage.depth()) == (["Mon 10:00"], 0)
+    new = bot_with("hour", notes.take)
+    await start(shared, new)
+    await restart(shared, Bot())
+    for _ in range(2):
+        shared.bot = Bot()
+        await shared.pass_time(3600)
+        assert await shared.storage.depth() == 1
+        shared.bot = new
+        await shared.pass_time(1)
+    assert (notes.events, await shared.storage.depth()) == (["Mon 10:00", "Mon 11:00"], 0)
 
 
-@pytest.mark.parametrize("is_withdrawn", [True, False], ids=["withdrawn", "without the schedule"])
-async def test_a_due_schedule_that_no_process_has_is_acked(talk: Talk, *, is_withdrawn: bool) -> None:
-    await due_in_new_release(talk, Notes().take)
-    talk.bot = Bot()
-    if is_withdrawn:
-        await talk.run()
-        talk.clock.advance(60)
-    else:
-        await start_schedules(talk.storage, talk.clock, ())
-    await talk.run()
-    assert await talk.storage.depth() == 0
+async def test_a_due_schedule_that_no_process_has_is_acked_after_a_minute_and_leaves_no_timer(shared: Talk) -> None:
+    await start(shared, bot_with("hour", Notes().take))
+    await restart(shared, Bot())
+    await shared.pass_time(3600)
+    assert await shared.storage.depth() == 1
+    await shared.pass_time(60)
+    assert (await shared.storage.depth(), await shared.storage.recurring("schedule")) == (0, [])
+
+
+async def test_a_schedule_that_another_process_has_run_without_success_goes_on(shared: Talk) -> None:
+    async def handle(event: ScheduleDue, ctx: Context) -> None:
+        raise ValueError
+
+    async def fail() -> None:
+        await shared.turn()
+
+    async def give_up() -> None:
+        shared.attempts = 1
+        await shared.turn()
+        (letter,) = await shared.storage.dead_letters()
+        assert await shared.storage.retry([letter.delivery.id]) == 1
+
+    async def die() -> None:
+        assert await shared.storage.take(1, lease_s=30)
+
+    new = bot_with("hour", handle)
+    for end in (fail, give_up, die):
+        shared.bot = new
+        await start_schedules(shared.storage, shared.clock, Dispatcher(new, shared.clock).schedules)
+        shared.clock.advance(3600)
+        await shared.storage.fire(shared.clock.now())
+        await end()
+        shared.bot = Bot()
+        await shared.pass_time(60)
+        left = [timer.id for timer in await shared.storage.scheduled()]
+        assert (await shared.storage.depth(), left) == (0, ["report"]), end
 
 
 ZONES = (
