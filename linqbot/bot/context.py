@@ -74,7 +74,6 @@ if TYPE_CHECKING:
 
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
-    from linqbot.content.streaming import PaceName, StreamSource
     from linqbot.engine.parts import Turn
     from linqbot.features.asking.answers import Seen, Times
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
@@ -82,6 +81,7 @@ if TYPE_CHECKING:
     from linqbot.features.history import History, HistoryReader
     from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.proactive import BotContext
+    from linqbot.features.streams import PaceName, StreamSource
     from linqbot.parse.recurrences import Recurrence
     from linqbot.storage.backend import Storage
 
@@ -518,7 +518,7 @@ class Context:
                 to no chat.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
-        from linqbot.content.streaming import Stream, pace_of
+        from linqbot.features.streams import Stream, pace_of
 
         record = self._record.stream(key)
         client = self.client.named(record.label)

@@ -1,7 +1,7 @@
 """The typing indicator, also called typing dots: shown when a handler works for a while, refreshed, and ended with it.
 
 `bot/dispatch.py` calls `arm` when it has chosen a handler, and `stop` when the handler has ended.
-`content/sending.py` reports each message, which ends the dots on the phone, and `content/streaming.py` shows them
+`content/sending.py` reports each message, which ends the dots on the phone, and `features/streams.py` shows them
 between two messages. `ctx.typing` shows them at once. All of this is best effort. Typing dots and read receipts are
 sent by background tasks, which no turn waits for: each call has one attempt of at most `HINT_S` seconds, and its errors
 never reach a handler.

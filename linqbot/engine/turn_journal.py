@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from linqbot.features.overlap import IncomingCalls
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
-    from linqbot.features.stream_journal import StreamJournal
+    from linqbot.features.streams import StreamJournal
     from linqbot.plugins.registry import Plugins
 
 log = structlog.get_logger("linqbot.worker")

@@ -148,7 +148,7 @@ class Features:
     scheduler = staticmethod(_late("later:TurnScheduler"))
     broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
     state_journal = StateJournal
-    stream_journal = staticmethod(_late("stream_journal:StreamJournal"))
+    stream_journal = staticmethod(_late("streams:StreamJournal"))
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns

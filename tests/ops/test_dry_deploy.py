@@ -24,9 +24,9 @@ from simulated_crash import begun
 
 from linqbot import Bot, Context, LinqApiError, MessageReceived, contains, muted
 from linqbot.client.call import ApiResponse
-from linqbot.content.streaming import PaceName
 from linqbot.errors import StorageUnavailable
 from linqbot.features.handoff import RELAY_STEP
+from linqbot.features.streams import PaceName
 from linqbot.linq.events.delivery import Joined
 from linqbot.ops.dry_runs.dry_deploy import loaded
 from linqbot.storage.journal import JournalEntry

@@ -3,7 +3,7 @@
 The source is read while messages are sent. The pace decides which finished pieces make the next message, and how long
 to wait before it. Each message is journalled under the stream's own key. When a turn runs again, the stream first
 repeats the messages of its earlier runs: the journal answers for those that Linq has taken, and the others are sent.
-Then the stream goes on behind them. `features/stream_journal.py` reads the record of earlier runs.
+Then the stream goes on behind them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from contextlib import AsyncExitStack, aclosing
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
+from pydantic_core import from_json, to_json
+
+from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.content.message_split import bubbles
 from linqbot.content.sent import Sent
 from linqbot.content.typing import TypingIndicator
+from linqbot.engine.slots import labelled
 from linqbot.errors import BotError, StreamStalled
 from linqbot.linq.text.pieces import PARAGRAPH, SLICE, Cutter, Piece
 from linqbot.linq.text.styled import joined
 from linqbot.linq.types.message import LinkPart, MessageContent, ReplyTo, TextPart
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn_journal import TurnJournal
 
 ACCEPTED = "accepted"
 
@@ -44,7 +52,7 @@ class Stream:
     reply_to: ReplyTo | None
     service: str | None
     log: Any
-    record: StreamRecord
+    record: StreamJournal
     pace: Pace
     markdown: bool
     cards: bool
@@ -359,30 +367,81 @@ def pace_of(name: str, service: str | None) -> Pace:
     return replace(_SMS, has_pauses=pace.has_pauses) if service == "SMS" else pace
 
 
-class StreamRecord(Protocol):
-    """The part of a turn's journal that belongs to one stream."""
+_CALL = to_json({"noun": "ctx", "verb": "stream"})
 
-    @property
-    def said(self) -> Sequence[MessageContent]:
-        """The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send."""
-        ...
+_LOST = MessageContent(parts=(TextPart(value="…"),))
+"""Stands for a message whose text is not known any more. It is never sent: the journal has its answer."""
 
-    @property
-    def is_complete(self) -> bool:
-        """True if an earlier run has said everything."""
-        ...
+
+class StreamJournal:
+    """The part of a turn's journal that belongs to one stream. Without a key, the stream is numbered within the turn.
+
+    After a crash, the journal entries of the sends still have their texts. After a failure they have none any more, so the
+    run that failed has stored the messages in an entry of the stream itself, with the safety class `step`.
+
+    Raises BotError if the turn has ended, or the key was used before in this run.
+
+    Attributes:
+        said: The messages of earlier runs, in order. Linq has taken them, or may have; planned ones may be still to send.
+        is_complete: True if an earlier run has said everything.
+    """
+
+    def __init__(self, journal: TurnJournal, key: str | None) -> None:
+        journal.refuse_after_end("stream")
+        self._journal = journal
+        self.label = journal.slots.label_of_stream(key)
+        part = journal.slots.part
+        slot = f"{part}stream:{self.label}"
+        self._entry = journal.steps.get(slot) or journal.new_entry(slot, "step", _CALL)
+        known = {entry.slot: entry for entry in journal.calls_of_earlier_runs()}
+        stored: dict[str, Any] = from_json(self._entry.answer) if self._entry.answer else {}
+        kept = stored.get("messages", [])
+        self.is_complete: bool = journal.is_past or bool(stored.get("is_complete"))
+        self.said: list[MessageContent] = []
+        while (sent := known.get(labelled(part, self.label, len(self.said)))) is not None:
+            if sent.status not in ("accepted", "attempting"):
+                break
+            at = len(self.said)
+            self.said.append(_content(sent, kept[at] if at < len(kept) else None))
+        if sent is None:
+            # Planned messages whose sends have not begun. After a refused send, none follow.
+            self.said += map(_kept_content, kept[len(self.said) :])
+        self._messages: list[MessageContent] = []
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
         """Record messages that belong together before the first is sent: a run that ends between them leaves none out."""
-        ...
+        self.said = [*self._messages, *messages]
+        entry = self._recorded(is_complete=False)
+        self._journal.steps[entry.slot] = entry
+        await self._journal.store(entry)
 
     def note(self, messages: Sequence[MessageContent]) -> None:
         """Record messages that were sent in this run."""
-        ...
+        self._messages += messages
+        self._recorded(is_complete=self.is_complete)
 
     def complete(self) -> None:
         """Record that everything was said."""
-        ...
+        self._recorded(is_complete=True)
+
+    def _recorded(self, *, is_complete: bool) -> JournalEntry:
+        """Keep the entry of the stream, and return it."""
+        # With those of earlier runs that this run has not repeated yet: it may end before it does.
+        later = self.said[len(self._messages) :]
+        messages = [message.to_json_object() for message in (*self._messages, *later)]
+        answer = to_json({"messages": messages, "is_complete": is_complete})
+        entry = replace(self._entry, status="accepted", answer=answer)
+        self._journal.streams[entry.slot] = entry
+        return entry
+
+
+def _content(sent: JournalEntry, kept: dict[str, Any] | None) -> MessageContent:
+    message = (Call.from_json(sent.call).body or {}).get("message") or kept
+    return _LOST if message is None else _kept_content(message)
+
+
+def _kept_content(message: dict[str, Any]) -> MessageContent:
+    return MessageContent.model_validate({**message, "idempotency_key": None})
 
 
 def seen(messages: Iterable[MessageContent]) -> str:

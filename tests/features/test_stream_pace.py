@@ -15,17 +15,17 @@ from linqbot import BotError, LinkPart, MessageContent, ReplyTo, Sent, StreamSta
 from linqbot.clock import MovableClock
 from linqbot.content.message_split import MAX_TEXT_UNITS
 from linqbot.content.sent import SentStatus
-from linqbot.content.streaming import PaceName, Stream, StreamSource, pace_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
+from linqbot.features.streams import PaceName, Stream, StreamJournal, StreamSource, pace_of
 
 STEP_S = 0.05
 
 
-class FirstRun:
+class FirstRun(StreamJournal):
     """A record without earlier runs."""
 
-    said: Sequence[MessageContent] = ()
-    is_complete = False
+    def __init__(self) -> None:
+        self.said, self.is_complete = [], False
 
     async def plan(self, messages: Sequence[MessageContent]) -> None:
         pass
