@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,8 +18,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
-from linqbot.events import Delivery
-from linqbot.storage.inbox import Ack, Commit, Lease
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 
@@ -31,60 +30,32 @@ class Timed(MemoryStorage):
         super().__init__(clock=self.clock)
 
 
-class Losing(Timed):
-    """A storage that joins deliveries, and whose first answer to that is lost: it fails, or never comes."""
+def lose_answer(storage: MemoryStorage, name: str, *, fails: bool = True) -> asyncio.Event:
+    """Let the first answer of an operation be lost: it fails, or never comes. Return what is set when it is lost."""
+    operation, is_lost = getattr(storage, name), asyncio.Event()
 
-    def __init__(self, *, fails: bool) -> None:
-        super().__init__()
-        self.fails = fails
-        self.joined = asyncio.Event()
-
-    async def join(self, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool = False) -> None:
-        await super().join(lease, joined, ids, again=again)
-        if not self.joined.is_set():
-            self.joined.set()
-            if self.fails:
+    async def lose(*arguments: Any, **options: Any) -> Any:
+        answer = await operation(*arguments, **options)
+        if not is_lost.is_set():
+            is_lost.set()
+            if fails:
                 raise StorageUnavailable("The connection was lost.")
             await asyncio.Event().wait()
+        return answer
+
+    setattr(storage, name, lose)
+    return is_lost
 
 
-class SlowEnd(Timed):
-    """A storage that takes its time to store the end of a turn."""
+def before(storage: MemoryStorage, name: str, act: Callable[[], Awaitable[object]]) -> None:
+    """Let something happen before each use of an operation."""
+    operation = getattr(storage, name)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.ending = Work()
+    async def do(*arguments: Any, **options: Any) -> Any:
+        await act()
+        return await operation(*arguments, **options)
 
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        await self.ending()
-        await super().finish(lease, commit)
-
-
-class LosingPutBack(Timed):
-    """A storage that puts deliveries back into their lane, and whose first answer to that is lost."""
-
-    is_lost = False
-
-    async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
-    ) -> int:
-        count = await super().put_in_order(lane, missed, lease, keep=keep)
-        if not self.is_lost:
-            self.is_lost = True
-            raise StorageUnavailable("The connection was lost.")
-        return count
-
-
-class TakenOver(Timed):
-    """A storage on which another worker takes the lane over and ends the turn, just before messages are put back into it."""
-
-    async def put_in_order(
-        self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
-    ) -> int:
-        self.clock.advance(24 * 3600)
-        (other,) = await self.take(1, lease_s=60)
-        await self.finish(other, Commit(Ack()))
-        return await super().put_in_order(lane, missed, lease, keep=keep)
+    setattr(storage, name, do)
 
 
 def one_handler(handler: Any, overlap: str = "steer") -> Bot:
@@ -121,7 +92,8 @@ async def test_a_handler_that_ignores_a_lost_answer_runs_again_with_the_messages
             words += [each.text async for each in ctx.incoming()]
         runs.append(words)
 
-    async with Losing(fails=True) as storage, working(one_handler(answer), storage):
+    async with Timed() as storage, working(one_handler(answer), storage):
+        lose_answer(storage, "join")
         await put_two(storage, work)
     assert runs == [["one"], ["one", "two"]]
 
@@ -137,7 +109,7 @@ async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joine
         words.append(message.text)
         await work()
         taking = asyncio.ensure_future(take())
-        await storage.joined.wait()
+        await is_joined.wait()
         taking.cancel()
         await asyncio.wait([taking])
         assert taking.cancelled() is not fails
@@ -145,7 +117,8 @@ async def test_the_next_call_takes_what_a_failed_or_cancelled_one_may_have_joine
         await take()
         await take()
 
-    async with Losing(fails=fails) as storage, working(one_handler(answer), storage):
+    async with Timed() as storage, working(one_handler(answer), storage):
+        is_joined = lose_answer(storage, "join", fails=fails)
         await put_two(storage, work)
     assert words == ["one", "two", "three"]
 
@@ -162,8 +135,10 @@ async def test_a_message_is_handled_once_although_the_answer_to_its_return_into_
         if len(runs) == 1:
             raise ValueError
 
-    async with LosingPutBack() as storage, working(one_handler(answer), storage):
+    async with Timed() as storage, working(one_handler(answer), storage):
+        is_put_back = lose_answer(storage, "put_in_order")
         await put_two(storage, work)
+    assert is_put_back.is_set()
     # The third run does not get it at its call: it is in the lane already, for a turn of its own or for a later call.
     assert runs[:2] == [["one", "two"], ["one"]]
     assert [word for run in runs[2:] for word in run].count("two") == 1
@@ -183,9 +158,10 @@ async def test_a_call_under_way_ends_before_the_restart_and_no_further_one_begin
 
 
 async def test_a_message_that_comes_while_the_end_of_a_turn_is_stored_gets_a_turn_of_its_own() -> None:
-    linq = Linq()
-    async with SlowEnd() as storage, working(one_handler(says("{}"), "restart"), storage, linq):
-        await put_two(storage, storage.ending)
+    linq, ending = Linq(), Work()
+    async with Timed() as storage, working(one_handler(says("{}"), "restart"), storage, linq):
+        before(storage, "finish", ending)
+        await put_two(storage, ending)
     assert linq.said() == ["one", "two"]
 
 
@@ -204,9 +180,9 @@ async def test_a_handler_that_has_asked_takes_no_message_from_its_question() -> 
     assert (answers, taken) == (["Friday"], [])
 
 
-@pytest.mark.parametrize(("kind", "handled"), [(Timed, ["one", "two"]), (TakenOver, ["one"])])
+@pytest.mark.parametrize(("is_taken_over", "handled"), [(False, ["one", "two"]), (True, ["one"])])
 async def test_what_a_failed_run_has_taken_is_handled_by_a_corrected_bot_unless_another_worker_has_handled_it(
-    kind: type[Timed], handled: list[str]
+    is_taken_over: bool, handled: list[str]
 ) -> None:
     """The corrected bot has no handler that takes messages."""
     work, failed, seen = Work(), asyncio.Event(), list[str]()
@@ -220,7 +196,15 @@ async def test_what_a_failed_run_has_taken_is_handled_by_a_corrected_bot_unless_
     async def queued(message: MessageReceived, ctx: Context) -> None:
         seen.append(message.text)
 
-    async with kind() as storage:
+    async def take_over() -> None:
+        """Let another worker take the lane over and end the turn."""
+        storage.clock.advance(24 * 3600)
+        (other,) = await storage.take(1, lease_s=60)
+        await storage.finish(other, Commit(Ack()))
+
+    async with Timed() as storage:
+        if is_taken_over:
+            before(storage, "put_in_order", take_over)
         async with run_worker(one_handler(steered), Linq(), storage, storage.clock) as worker:
             await put_two(storage, work)
             await failed.wait()
