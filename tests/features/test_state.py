@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
-from engine_turns import turns_of
+from asking_talk import Talk
+from engine_turns import run_worker, turns_of
 from fakes import NOW, Linq, delivery, settled, text_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,31 +23,16 @@ from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
-from linqbot.engine.turn import Turns
-from linqbot.engine.worker import Worker
 from linqbot.errors import StateConflict
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 
-Handle: TypeAlias = Callable[[MessageReceived, Context], Awaitable[None]]
-
 
 class Total(BaseModel):
     count: int = 0
     texts: list[str] = []
-
-
-@pytest.fixture
-def storage() -> Storage:
-    return MemoryStorage(clock=MovableClock(NOW, frozen=True))
-
-
-def turns(storage: Storage, linq: Linq, handle: Handle, clock: MovableClock | None = None) -> Turns:
-    clock = clock or MovableClock(NOW, frozen=True)
-    bot = bot_of(handle, read=False, typing=False, groups="all", max_age_s=None)
-    return turns_of(bot, linq, storage, clock)
 
 
 def chat_id(n: int) -> str:
@@ -60,39 +44,37 @@ async def total(storage: Storage) -> Total:
     return Total() if stored is None else Total.model_validate_json(stored)
 
 
-async def take(storage: Storage) -> Lease:
-    (lease,) = await storage.take(1, lease_s=1000)
-    return lease
+async def store(storage: Storage, value: bytes) -> None:
+    """Store a value of the bot, as another turn does."""
+    await storage.write_state([StateWrite("bot", "Total", value)])
 
 
-async def test_a_conflict_runs_the_turn_again_at_once_and_sends_nothing_twice(storage: Storage) -> None:
-    linq, runs = Linq(), 0
+async def test_a_conflict_runs_the_turn_again_at_once_and_sends_nothing_twice(talk: Talk) -> None:
+    runs = 0
 
     async def count(message: MessageReceived, ctx: Context) -> None:
         nonlocal runs
         runs += 1
         value = await ctx.state.bot(Total)
         if runs == 1:
-            await storage.write_state([StateWrite("bot", "Total", b'{"count":10}')])
+            await store(talk.storage, b'{"count":10}')
         value.count += 1
         await ctx.reply("counted")
 
-    await storage.put(delivery(text_body()))
-    running = turns(storage, linq, count)
-    await running.run(await take(storage))
-    (waiting,) = await storage.waiting()
+    talk.deploy(count)
+    await talk.put(text_body())
+    assert await talk.turn()
+    (waiting,) = await talk.storage.waiting()
     assert (waiting.state, waiting.attempts, waiting.crashes) == ("ready", 0, 0)
-    assert (await total(storage)).count == 10
-    await running.run(await take(storage))
-    assert (await total(storage)).count == 11
-    assert linq.said() == ["counted"]
-    assert await storage.depth() == 0
+    assert (await total(talk.storage)).count == 10
+    await talk.run()
+    assert (await total(talk.storage)).count == 11
+    assert talk.linq.said() == ["counted"]
+    assert await talk.storage.depth() == 0
 
 
-async def test_a_value_that_is_changed_before_a_refused_call_is_made_again_is_stored_before_it() -> None:
-    clock = MovableClock(NOW, frozen=True)
-    storage = MemoryStorage(clock=clock)
-    linq, runs, stored = Linq(), 0, list[int]()
+async def test_a_value_that_is_changed_before_a_refused_call_is_made_again_is_stored_before_it(talk: Talk) -> None:
+    runs, stored = 0, list[int]()
 
     async def count(message: MessageReceived, ctx: Context) -> None:
         nonlocal runs
@@ -102,85 +84,88 @@ async def test_a_value_that_is_changed_before_a_refused_call_is_made_again_is_st
         await ctx.reply("counted")
 
     async def look(_: Call) -> None:
-        stored.append((await total(storage)).count)
+        stored.append((await total(talk.storage)).count)
 
-    linq.before = look
-    linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2005))
-    await storage.put(delivery(text_body()))
-    running = turns(storage, linq, count, clock)
-    await running.run(await take(storage))
-    clock.advance(10)
-    await running.run(await take(storage))
+    talk.linq.before = look
+    talk.linq.will_answer("chats.messages.send", LinqApiError("no", status=403, code=2005))
+    await talk.to(count, "hello")
+    await talk.pass_time(10)
     assert stored == [0, 1]
 
 
 async def test_a_value_that_was_stored_with_a_call_and_then_changed_by_another_turn_makes_a_dead_letter(
-    storage: Storage,
+    talk: Talk,
 ) -> None:
     async def count(message: MessageReceived, ctx: Context) -> None:
         value = await ctx.state.bot(Total)
         value.count += 1
         await ctx.reply("counted")
-        await storage.write_state([StateWrite("bot", "Total", b'{"count":10}')])
+        await store(talk.storage, b'{"count":10}')
         value.count += 1
 
-    await storage.put(delivery(text_body()))
-    await turns(storage, Linq(), count).run(await take(storage))
-    (letter,) = await storage.dead_letters()
+    await talk.to(count, "hello")
+    (letter,) = await talk.storage.dead_letters()
     assert "StateChanged" in letter.error
 
 
-async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept(storage: Storage) -> None:
+async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept(talk: Talk) -> None:
     async def count(message: MessageReceived, ctx: Context) -> None:
         (await ctx.state.bot(Total)).count += 1
 
     unreadable = b'{"count":"Ann said many","texts":{"+14155550142":1}}'
-    await storage.write_state([StateWrite("bot", "Total", unreadable)])
-    await storage.put(delivery(text_body()))
-    running = turns(storage, Linq(), count)
+    await store(talk.storage, unreadable)
     with capture_logs() as logs:
-        await running.run(await take(storage))
-    (letter,) = await storage.dead_letters()
+        await talk.to(count, "hello")
+    (letter,) = await talk.storage.dead_letters()
     (logged,) = (each for each in logs if each["event"] == "turn.dead_lettered")
     for said in (letter.error, logged["why"]):
         assert "does not fit" in said
         assert "count: Input should be a valid integer" in said
         assert "texts: Input should be a valid array" in said
         assert not any(private in said for private in ("Ann", "many", "+1415"))
-    assert await storage.load("bot") == {"Total": unreadable}
+    assert await talk.storage.load("bot") == {"Total": unreadable}
     # The operator corrects the value and puts the dead letter back.
-    await storage.write_state([StateWrite("bot", "Total", b'{"count":4}')])
-    await storage.retry([letter.delivery.id])
-    await running.run(await take(storage))
-    assert (await total(storage)).count == 5
+    await store(talk.storage, b'{"count":4}')
+    await talk.storage.retry([letter.delivery.id])
+    await talk.run()
+    assert (await total(talk.storage)).count == 5
 
 
-async def test_a_turn_that_conflicts_each_time_counts_as_failed_in_the_end(storage: Storage) -> None:
-    clock = MovableClock(NOW, frozen=True)
+async def test_a_turn_that_conflicts_each_time_counts_as_failed_in_the_end(talk: Talk) -> None:
     values = iter(range(1000))
 
     async def count(message: MessageReceived, ctx: Context) -> None:
         value = await ctx.state.bot(Total)
-        await storage.write_state([StateWrite("bot", "Total", b'{"count":%d}' % next(values))])
+        await store(talk.storage, b'{"count":%d}' % next(values))
         value.count += 1
 
-    await storage.put(delivery(text_body()))
-    running = turns(storage, Linq(), count, clock)
+    talk.deploy(count)
+    await talk.put(text_body())
+    running = talk.turns()
     for _ in range(failure.MAX_CONFLICTS):
-        await running.run(await take(storage))
-    (waiting,) = await storage.waiting()
+        assert await talk.turn(running)
+    (waiting,) = await talk.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("ready", 0)
-    await running.run(await take(storage))
-    (waiting,) = await storage.waiting()
+    assert await talk.turn(running)
+    (waiting,) = await talk.storage.waiting()
     assert (waiting.state, waiting.attempts) == ("retrying", 1)
 
 
-async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.engine.failure.CONFLICT_WAIT_S", 0.0)
-    queue = StateQueue()
-    for name in ("w.1", "w.2"):
-        queue.note(name, StateConflict("bot", "Total"))
-        await queue.enter(name, MovableClock(NOW, frozen=True))
+async def test_what_a_changed_value_says_is_sent_although_the_run_that_lost_had_sent_other_words(talk: Talk) -> None:
+    runs = 0
+
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+        value = await ctx.state.bot(Total)
+        if runs == 1:
+            await store(talk.storage, b'{"count":10}')
+        await ctx.reply(f"Until now {value.count}.")
+        value.count += 1
+
+    await talk.to(count, "hello")
+    assert talk.said == ["Until now 0.", "Until now 10."]
+    assert (await total(talk.storage)).count == 11
 
 
 # --- Any order of conflicts, failures and crashes ---------------------------------------------------------------------
@@ -224,7 +209,8 @@ class Run(Life):
     async def step(self, limit: int, crash_at: str, *, fails: bool) -> None:
         """Run what can be leased, at the same time. A crash of one turn stops all."""
         self.crash_at, self.fails = crash_at, fails
-        running = turns(self.storage, self.linq, self.handle, self.clock)
+        bot = bot_of(self.handle, read=False, typing=False, max_age_s=None)
+        running = turns_of(bot, self.linq, self.storage, self.clock)
         leases = await self.storage.take(limit, lease_s=1000)
 
         async def every() -> None:
@@ -275,10 +261,9 @@ def test_no_update_is_lost_or_doubled(
 
 
 @pytest.mark.parametrize("stored", ["with a call", "at the end"])
-async def test_chats_that_change_one_value_at_the_same_time_all_count_and_lose_it_about_once(
-    storage: Storage, stored: str
-) -> None:
-    linq, chats, runs = Linq(), 30, 0
+async def test_chats_that_change_one_value_at_the_same_time_all_count_and_lose_it_about_once(stored: str) -> None:
+    clock, linq, chats, runs = MovableClock(NOW, frozen=True), Linq(), 30, 0
+    storage = MemoryStorage(clock=clock)
 
     async def count(message: MessageReceived, ctx: Context) -> None:
         nonlocal runs
@@ -291,41 +276,16 @@ async def test_chats_that_change_one_value_at_the_same_time_all_count_and_lose_i
         if stored == "with a call":
             await ctx.reply(message.text)
 
-    running = turns(storage, linq, count)
-    worker = Worker(running, storage, running.clock)
-    worker.start()
-    for n in range(chats):
-        await storage.put(delivery(text_body(str(n), chat=chat_id(n))))
-    async with asyncio.timeout(PATIENCE_S):
-        while await storage.depth():
-            await asyncio.sleep(0.001)
-    await worker.stop(1)
+    async with run_worker(bot_of(count, read=False, typing=False), linq, storage, clock):
+        for n in range(chats):
+            await storage.put(delivery(text_body(str(n), chat=chat_id(n))))
+        async with asyncio.timeout(PATIENCE_S):
+            while await storage.depth():
+                await asyncio.sleep(0.001)
     assert (await total(storage)).count == chats
     assert sorted(map(int, linq.said())) == list(range(chats))
     assert await storage.dead_letters() == []
     assert runs < 3 * chats  # those that lost the value run again one after the other
-
-
-async def test_what_a_changed_value_says_is_sent_although_the_run_that_lost_had_sent_other_words(
-    storage: Storage,
-) -> None:
-    linq, runs = Linq(), 0
-
-    async def count(message: MessageReceived, ctx: Context) -> None:
-        nonlocal runs
-        runs += 1
-        value = await ctx.state.bot(Total)
-        if runs == 1:
-            await storage.write_state([StateWrite("bot", "Total", b'{"count":10}')])
-        await ctx.reply(f"Until now {value.count}.")
-        value.count += 1
-
-    await storage.put(delivery(text_body()))
-    running = turns(storage, linq, count)
-    for _ in range(2):
-        await running.run(await take(storage))
-    assert linq.said() == ["Until now 0.", "Until now 10."]
-    assert (await total(storage)).count == 11
 
 
 async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_leaves_nothing_behind() -> None:
@@ -349,3 +309,11 @@ async def test_turns_that_lost_a_value_run_one_after_the_other_and_the_queue_lea
     await queue.enter("w.never", MovableClock(NOW, frozen=True))
     queue.leave("w.never", runs_again=False)
     assert queue.is_empty
+
+
+async def test_a_turn_does_not_wait_forever_for_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.engine.failure.CONFLICT_WAIT_S", 0.0)
+    queue = StateQueue()
+    for name in ("w.1", "w.2"):
+        queue.note(name, StateConflict("bot", "Total"))
+        await queue.enter(name, MovableClock(NOW, frozen=True))
