@@ -82,7 +82,8 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `memory`, `other_topic` or `outage` is unknown, or a text is given in place of a list.
+        BotError: `memory`, `other_topic` or `outage` is unknown, a number is too small, `budget` is no `Budget`, or a text is
+            given in place of a list.
     """
 
     name: ClassVar[str] = NAME
@@ -125,6 +126,20 @@ class LinqAgent:
         for name in ("approvers", "elsewhere", "needs_approval", "unapproved"):
             if isinstance(several := getattr(self, name), str):
                 raise BotError(f"LinqAgent({name}={several!r}): give a list, such as [{several!r}].")
+        for name, least, may_be_none in (
+            ("history", 0, False),
+            ("history_tokens", 1, True),
+            ("images", 0, False),
+            ("documents", 0, False),
+            ("max_messages", 1, False),
+        ):
+            number = getattr(self, name)
+            if not (number is None and may_be_none) and not (isinstance(number, int) and number >= least):
+                raise BotError(
+                    f"LinqAgent({name}={number!r}): give a whole number, {least} or more{', or None' * may_be_none}."
+                )
+        if not isinstance(self.budget, Budget | None):
+            raise BotError(f"LinqAgent(budget={self.budget!r}): give a Budget, such as Budget(requests=100), or None.")
         if not self.history:
             self.memory = None
 

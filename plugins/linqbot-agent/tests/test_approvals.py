@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
@@ -149,13 +151,23 @@ async def test_a_postponed_question_stays_open_while_another_topic_is_answered()
         assert set(bookings.booked) == {"Ann at 8"}, phone.killed
 
 
-def test_settings_of_the_plugin_are_checked() -> None:
-    for text in ({"approvers": "+14155550143"}, {"elsewhere": "book"}):
-        with pytest.raises(BotError, match="give a list"):
-            LinqAgent(**text)  # type: ignore[arg-type]
-    for wrong in ({"memory": "group"}, {"other_topic": "ignore"}, {"outage": "wait"}):
-        with pytest.raises(BotError, match="give one of"):
-            LinqAgent(**wrong)  # type: ignore[arg-type]
+def test_settings_of_the_plugin_are_checked(subtests: pytest.Subtests) -> None:
+    wrong: list[tuple[str, Any, str]] = [
+        ("approvers", "+14155550143", "give a list"),
+        ("elsewhere", "book", "give a list"),
+        ("memory", "group", "give one of"),
+        ("other_topic", "ignore", "give one of"),
+        ("outage", "wait", "give one of"),
+        ("history", -1, "give a whole number, 0 or more"),
+        ("history_tokens", 0, "give a whole number, 1 or more, or None"),
+        ("images", None, "give a whole number, 0 or more"),
+        ("documents", 0.5, "give a whole number, 0 or more"),
+        ("max_messages", 0, "give a whole number, 1 or more"),
+        ("budget", 3, "give a Budget"),
+    ]
+    for name, value, said in wrong:
+        with subtests.test(name), pytest.raises(BotError, match=said):
+            LinqAgent(**{name: value})
 
 
 async def test_a_question_without_an_answer_ends_in_silence() -> None:
