@@ -59,6 +59,7 @@ from pydantic_ai.usage import RunUsage
 from pydantic_core import SchemaValidator, core_schema, to_json
 
 from linqbot import BotError, Refused
+from linqbot.frames import place_of
 from linqbot.speakers import visible
 from linqbot_agent.budget import Use
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
@@ -91,6 +92,7 @@ def _failure(error: Exception, model: str) -> ModelFailed:
     last, away = errors[-1], [each for each in errors if is_model_away(each)]
     facts = {
         "error": type(error).__name__,
+        "at": place_of(last),
         "status": getattr(last, "status_code", None),
         "model": getattr(last, "model_name", None) or model,
     }

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived
+from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
 from linqbot_agent.run import Settings
 
@@ -105,7 +106,7 @@ async def heard(settings: Settings) -> dict[str, str]:
             async with asyncio.timeout(settings.timeout_s):
                 return (await transcribe(fetched))[:_MOST_HEARD]
         except Exception as error:  # noqa: BLE001 - the person must be answered all the same
-            ctx.log.warning("agent.not_transcribed", error=type(error).__name__)
+            ctx.log.warning("agent.not_transcribed", error=type(error).__name__, at=place_of(error))
             return ""
 
     said = {**(await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file}

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Context, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
+from linqbot.frames import place_of
 from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval
@@ -290,7 +291,7 @@ async def run_of(
             if error is not loop.requests.error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)
-            facts = {"error": type(error).__name__, "status": status}
+            facts = {"error": type(error).__name__, "at": place_of(error), "status": status}
             may_succeed = not is_useless and (status is None or is_away(status))
             raise ModelFailed(facts, is_away=may_succeed) from error
         finally:

@@ -32,6 +32,7 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json
 
 from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
+from linqbot.frames import place_of
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
 
@@ -270,7 +271,9 @@ class Refusals:
         level = next_level(messages, self._run_id, self.level, self._texts)
         if level is None or (level > 1 and not is_refusal):
             return False
-        self._ctx.log.warning("agent.asked_again", error=type(error).__name__, left_out=LEFT_OUT[level])
+        self._ctx.log.warning(
+            "agent.asked_again", error=type(error).__name__, at=place_of(error), left_out=LEFT_OUT[level]
+        )
         self.level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
         return True
 

@@ -32,6 +32,7 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
+from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
@@ -263,7 +264,7 @@ async def _summarized(
     except Exception as error:
         if error not in failed:
             raise
-        settings.ctx.log.warning("agent.no_summary", error=type(error).__name__)
+        settings.ctx.log.warning("agent.no_summary", error=type(error).__name__, at=place_of(error))
         return None
     said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
     return Summary(text=said[:_MOST_CHARACTERS], upto=upto)

@@ -282,7 +282,8 @@ class ModelFailed(Exception):
     """A model did not answer, or its answers were of no use.
 
     Args:
-        facts: The class of the error, the HTTP status and the model, as far as they are known. They may be logged.
+        facts: The class of the error, the place of the author's code at which it was raised, the HTTP status and the model,
+            as far as they are known. They may be logged.
         is_away: True if the same request may succeed later.
         after_s: The seconds to wait before it, if the provider has named them.
     """

@@ -19,6 +19,7 @@ from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_fra
 from linqbot_agent import Budget, LinqAgent, requests
 from linqbot_agent.budget import USED, Used
 from linqbot_agent.requests import GO_ON
+from structlog.testing import capture_logs
 
 from linqbot import Context
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -92,6 +93,24 @@ async def test_a_model_that_fails_is_an_apology_and_a_budget_ends(framework: Ans
         for reply in ("Sorry.", None, "Used up."):
             said = await answers(phone, "A table for two, please")
             assert len(said) == 4 if reply is None else said == [reply]
+
+
+# Not of Anthropic, whose client an author does not write.
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"anthropic"}), indirect=True)
+async def test_an_error_of_the_author_in_a_model_is_an_apology_and_the_log_names_its_line_and_no_text(
+    framework: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("secret")
+
+    outside = Outside()
+    monkeypatch.setattr(outside, "response", fail)
+    with capture_logs() as log:
+        async with talking(bot_of(outside, framework(outside), LinqAgent(sorry="Sorry."))) as phone:
+            assert await answers(phone, "A table for two, please") == ["Sorry."]
+    (line,) = (line for line in log if line["event"] == "agent.model_failed")
+    assert (line["error"], line["at"]) == ("KeyError", f"{Path(__file__).name}:{fail.__code__.co_firstlineno + 1}")
+    assert "secret" not in str(log)
 
 
 ASKED = "May I charge? 👍 or yes, 👎 or no"
