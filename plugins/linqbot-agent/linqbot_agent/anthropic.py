@@ -78,6 +78,7 @@ async def run(
         servers=servers,
     ) as loop:
         known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools)]}
+        loop.offer(known)
         if known:
             request["tools"] = [tool.to_dict() for tool in known.values()]
         messages = await loop.conversation()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic_core import to_json
@@ -22,6 +22,9 @@ from linqbot_agent.run import NeedsApproval, Settings
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
+
+_LEAST_LIKENESS: Final = 0.5
+"""The least likeness of a name to be named as the nearest one: `close` is meant for the tool `ledger_close` of an MCP server."""
 
 T = TypeVar("T")
 
@@ -150,6 +153,32 @@ class Questions:
 def needs_approval(policy: NeedsApproval, tool: str, arguments: Mapping[str, Any], speaker: str | None) -> bool:
     """Return True if the policy of the bot's author wants an approval for a call."""
     return policy(tool, arguments, speaker) if callable(policy) else tool in policy
+
+
+def warn_of_unknown_names(settings: Settings, offered: Iterable[str]) -> None:
+    """Log each name of `needs_approval` that no tool has, once: calls of a tool whose name it misspells are made unasked.
+
+    The run goes on, because a tool may be offered in some runs only, and another agent of the bot may have it.
+
+    Args:
+        offered: The names of the tools that the model of this run may call.
+    """
+    turn, policy = settings.turn, settings.turn.options.needs_approval
+    tools = set(offered)
+    turn.known_tools |= tools
+    if callable(policy) or not tools:
+        return
+    for name in policy:
+        if name not in turn.known_tools:
+            from difflib import get_close_matches  # imported late: most bots never need it
+
+            turn.known_tools.add(name)
+            settings.ctx.log.warning(
+                "agent.unknown_tool",
+                needs_approval=name,
+                nearest=next(iter(get_close_matches(name, tools - {*policy}, 1, _LEAST_LIKENESS)), None),
+                why="No tool of this agent has the name in LinqAgent(needs_approval=…), so no call is asked about.",
+            )
 
 
 def question(tool: str, arguments: Mapping[str, Any]) -> str:

@@ -61,6 +61,7 @@ from pydantic_core import SchemaValidator, core_schema, to_json
 from linqbot import BotError, Refused
 from linqbot.frames import place_of
 from linqbot.speakers import visible
+from linqbot_agent.approvals import warn_of_unknown_names
 from linqbot_agent.budget import Use
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded
@@ -196,6 +197,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         requests = _requests.get()
         await _add_incoming(request_context, ctx, requests.settings)
+        offered = request_context.model_request_parameters.function_tools
+        warn_of_unknown_names(requests.settings, (tool.name for tool in offered))
         new = [message for message in request_context.messages if message.run_id == ctx.run_id]
         requests.name, requests.model = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name
         requests.is_said = False

@@ -135,13 +135,16 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
 class _DurableModel(BaseChatModel):
     inner: Any
     named: str | None
+    tools: tuple[str, ...] = ()
 
     @property
     def _llm_type(self) -> str:
         return "linqbot"
 
     def bind_tools(self, tools: Any, **options: Any) -> BaseChatModel:
-        return _DurableModel(inner=self.inner.bind_tools(tools, **options), named=self.named)
+        tools = list(tools)
+        names = tuple(tool.name for tool in tools if isinstance(tool, _DurableTool))
+        return _DurableModel(inner=self.inner.bind_tools(tools, **options), named=self.named, tools=names)
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise BotError("A durable model works with ainvoke only, as run(graph, ctx) does.")
@@ -150,6 +153,7 @@ class _DurableModel(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
     ) -> ChatResult:
         loop = current_loop("A durable model")
+        loop.offer(self.tools)
 
         async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
             given = [*system, *convert_to_messages(given)]

@@ -26,7 +26,7 @@ from linqbot.errors import TurnDeferred
 from linqbot.frames import place_of
 from linqbot.speakers import visible
 from linqbot_agent.answering import keep_answer, talk_of
-from linqbot_agent.approvals import Questions, needs_approval
+from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
@@ -189,6 +189,10 @@ class Loop:
             return None
         said = shown_to_model(self._past.messages, self._settings.run_id)
         return partial(without_invented, shown=self._shown | Shown.of([instructions]) | said)
+
+    def offer(self, tools: Iterable[str]) -> None:
+        """Check the names in `needs_approval` by those of the tools that the model may call."""
+        warn_of_unknown_names(self._settings, tools)
 
     async def call(
         self,

@@ -88,6 +88,7 @@ async def run(
         config = replace(config, model=own, model_provider=recorded)
         recorded.servers = [*map(_of_server, loop.tools)]
         made = recorded.agent(agent)
+        loop.offer(recorded.tools)
         return await loop.answer(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
     return None
 
@@ -100,6 +101,7 @@ class _Recording(ModelProvider):
         self._provider = provider
         self._agents: dict[int, Agent[Any]] = {}
         self.servers: list[FunctionTool] = []  # the tools of MCP servers, which each agent gets
+        self.tools: list[str] = []  # the names of the recorded tools of all agents
 
     def get_model(self, model_name: str | None) -> Model:
         return self.model(self._provider.get_model(model_name))
@@ -147,6 +149,7 @@ class _Recording(ModelProvider):
                 asks = await asks(context, given, context.tool_call_id)
             return await self._loop.call(tool.name, context.tool_call_id, given, make, asks=asks)
 
+        self.tools.append(tool.name)
         made = copy.copy(tool)
         made.on_invoke_tool, made.needs_approval = invoke, False
         return made

@@ -59,7 +59,8 @@ class LinqAgent:
         needs_approval: The names of tools whose calls a person must approve, in any framework. Or a function that is given
             the name of the tool, its arguments as the model wrote them, and the handle of the person for whom the agent
             runs (None without one), and returns True if the call needs an approval. It is called in each run of the turn,
-            so it returns the same for the same call.
+            so it returns the same for the same call. A name that no tool of an agent has is logged once, with the nearest
+            name.
         unapproved: The names of tools that need no approval, although they have `metadata={"writes": True}`, or their MCP
             server marks them with `destructiveHint`.
         known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
@@ -111,6 +112,7 @@ class LinqAgent:
     trace_content: bool = False
     counts: Counts = field(default_factory=Counts, init=False)
     _unpriced: set[str] = field(default_factory=set, init=False)
+    _known_tools: set[str] = field(default_factory=set, init=False)
     _clock: Clock | None = field(default=None, init=False)
     _store: Storage | None = field(default=None, init=False)
     _connections: dict[str, Any] = field(default_factory=dict, init=False)
@@ -182,6 +184,7 @@ class LinqAgent:
             account=Account(ctx, self.budget, self._store),
             clock=self._clock,
             unpriced=self._unpriced,
+            known_tools=self._known_tools,
             counts=self.counts,
             connections=self._connections,
         )

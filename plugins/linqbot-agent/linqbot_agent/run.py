@@ -89,6 +89,7 @@ class AgentTurn:
     account: Account  # what the person may still use of the model
     clock: Clock | None  # the bot's clock; None if the bot does not run
     unpriced: set[str]  # the models whose price is not known, of all runs of the bot
+    known_tools: set[str]  # the names of tools that runs of the bot have offered, or have warned of
     counts: Counts
     connections: dict[str, Any]  # the ways to MCP servers by their ids, of all runs of the bot; see `mcp.tools_of`
     _runs: int = field(default=0, init=False)

@@ -188,6 +188,22 @@ async def test_each_call_has_a_question_of_its_own_and_only_approved_ones_are_ma
     assert sorted(tool for tool, _ in outside.effects.elements()) == ["notify", "reserve"]
 
 
+async def test_a_name_for_approval_that_no_tool_has_is_logged_once_with_the_nearest_name(framework: Answer) -> None:
+    outside = Outside()
+    plugin = LinqAgent(needs_approval=["reserve", "chrage", "no_such_tool"])
+    with capture_logs() as log:
+        async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+            for _ in range(2):
+                await phone.text("A table for two, please")
+                assert await phone.next_reply() == ASKED.replace("charge", "reserve")
+                assert without_numbers(await answers(phone, "yes")) == PARAGRAPHS
+    lines = [line for line in log if line["event"] == "agent.unknown_tool"]
+    assert [(line["needs_approval"], line["nearest"]) for line in lines] == [
+        ("chrage", "charge"),
+        ("no_such_tool", None),
+    ]
+
+
 async def test_a_person_is_answered_until_the_cost_is_reached(framework: Answer) -> None:
     outside = Outside()
     bot = bot_of(outside, framework(outside), LinqAgent(budget=Budget(cost=0.00004, notice="Used up.")))
