@@ -15,13 +15,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from signed import SECRET, SLACK_SECRET
+from ports import free_port
+from signed import SECRET, SLACK_SECRET, Deliveries, linq, slack
 
 PEERS = Path(__file__).with_name("peers")
 _PROC = Path("/proc")
@@ -152,6 +155,53 @@ async def serving(served: Served, cores: Cores, *, wait: bool = True) -> AsyncIt
         raise
     finally:
         await served.stop()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A bot to measure.
+
+    Attributes:
+        app: A bot of `peers/linqbot_echo.py`, or `module:app` of an ASGI app in `peers/`.
+        send: Makes the deliveries that it takes.
+        needs: The library without which it cannot run.
+    """
+
+    name: str
+    app: str
+    send: Callable[..., Deliveries] = linq
+    needs: str = "linqbot"
+
+    @property
+    def is_here(self) -> bool:
+        """True if the library that it needs is installed."""
+        return find_spec(self.needs) is not None
+
+    def command(self, port: int) -> list[str]:
+        """Return the command line that serves the program on a port."""
+        if ":" in self.app:
+            return uvicorn(self.app, port)
+        return linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:{self.app}", "--port", str(port))
+
+    @asynccontextmanager
+    async def serving(self, api_port: int, folder: Path, cores: Cores, *, wait: bool = True) -> AsyncIterator[Served]:
+        """Run the program with an empty database while the block runs.
+
+        Args:
+            wait: Wait until the program accepts connections.
+        """
+        port = free_port()
+        environ = linq_environ(api_port, folder / f"{port}.db") | slack_environ(api_port)
+        served = Served(self.command(port), port=port, folder=folder, environ=environ)
+        async with serving(served, cores, wait=wait):
+            yield served
+        for left in folder.glob(f"{port}.*"):  # noqa: ASYNC240 - nothing is measured now
+            left.unlink()
+
+
+PLAIN = Program("linqbot", "plain")
+BY_HAND = Program("FastAPI + linq-python", "fastapi_echo:app", needs="fastapi")
+BOLT = Program("slack-bolt", "slack_bolt_echo:app", send=slack, needs="slack_bolt")
 
 
 def linq_environ(api_port: int, database: Path) -> dict[str, str]:

@@ -30,76 +30,43 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from fake_api import FakeApi
 from loader import ClosedLoop, Connection, Paced
-from ports import free_port
 from processes import (
+    BOLT,
+    BY_HAND,
     LOADER_BUSY,
-    PEERS,
+    PLAIN,
     Cores,
+    Program,
     Served,
     cpu_s,
     fsync_ms,
-    linq_environ,
-    linqbot,
     machine_busy_s,
     ours_s,
     rss_mib,
     run,
-    serving,
-    slack_environ,
-    uvicorn,
 )
-from signed import Deliveries, linq, slack
+from signed import Deliveries, linq
 
 IN_FLIGHT = 64
 CHATS = 2000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Program:
-    """A program to measure.
-
-    Attributes:
-        run: A bot of `peers/linqbot_echo.py`, or `module:app` of an ASGI app in `peers/`.
-        needs: The library that it needs.
-    """
-
-    name: str
-    run: str
-    send: Callable[..., Deliveries] = linq
-    needs: str = "linqbot"
-
-    @property
-    def is_here(self) -> bool:
-        """True if the library that it needs is installed."""
-        return find_spec(self.needs) is not None
-
-    def command(self, port: int) -> list[str]:
-        """Return the command line that serves the program on a port."""
-        if ":" in self.run:
-            return uvicorn(self.run, port)
-        return linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:{self.run}", "--port", str(port))
-
-
 BARE = Program("bare ASGI", "bare:app")
 SILENT = Program("linqbot, no handler", "silent")
-PLAIN = Program("linqbot", "plain")
 MANNERED = Program("linqbot, read and typing on", "mannered")
 REMEMBERING = Program("linqbot, changes state in each turn", "remembering")
 COUNTING = Program("linqbot, changes the bot's state in each turn", "counting")
 SLOW = Program("linqbot, slow handlers", "slow")
-BY_HAND = Program("FastAPI + linq-python", "fastapi_echo:app", needs="fastapi")
-BOLT = Program("slack-bolt", "slack_bolt_echo:app", send=slack, needs="slack_bolt")
 
 
 @dataclass(frozen=True)
@@ -167,21 +134,6 @@ class Bench:
     disturbed: int = 0
     notes: list[str] = field(default_factory=list)
 
-    @asynccontextmanager
-    async def serving(self, program: Program, api: FakeApi, *, wait: bool = True) -> AsyncIterator[Served]:
-        """Run a program with an empty database while the block runs.
-
-        Args:
-            wait: Wait until the program accepts connections.
-        """
-        port = free_port()
-        environ = linq_environ(api.port, self.folder / f"{port}.db") | slack_environ(api.port)
-        served = Served(program.command(port), port=port, folder=self.folder, environ=environ)
-        async with serving(served, self.cores, wait=wait):
-            yield served
-        for left in self.folder.glob(f"{port}.*"):
-            left.unlink()
-
     async def undisturbed(self, take: Callable[[], Awaitable[T]]) -> T:
         """Take a sample, and repeat it if other processes used the machine. The programs that it starts must end within it."""
         for left in reversed(range(3)):
@@ -206,7 +158,7 @@ class Bench:
 
     async def _sample(self, program: Program, api: FakeApi, in_flight: int, replies: FakeApi | None) -> Sample:
         deliveries = program.send(chats=CHATS)
-        async with self.serving(program, api) as served:
+        async with program.serving(api.port, self.folder, self.cores) as served:
             load = ClosedLoop(served.port, deliveries, in_flight=in_flight, replies=replies)
             warm = await load.run(seconds=min(0.5, self.seconds))
             deliveries.prepare(round(warm.per_s * self.seconds * 1.5))
@@ -296,7 +248,7 @@ async def _p99s_ms(bench: Bench, api: FakeApi) -> tuple[float, float]:
     """Return the p99 of acks while no handler works, and while all handlers work."""
     probes, work = linq(chats=1000), linq(chats=CHATS, text="work", first_chat=1000)
     seconds = bench.seconds * 2
-    async with bench.serving(SLOW, api) as served:
+    async with SLOW.serving(api.port, bench.folder, bench.cores) as served:
         await _p99_ms(served.port, probes, seconds / 4)
         idle = await _p99_ms(served.port, probes, seconds)
         async with asyncio.TaskGroup() as group:
@@ -341,7 +293,8 @@ async def _first_reply_ms(bench: Bench, program: Program, api: FakeApi) -> float
     api.on_reply = arrived
     delivery = next(program.send(chats=1))
     started = time.perf_counter()
-    async with bench.serving(program, api, wait=False) as served, asyncio.timeout(60):
+    serving = program.serving(api.port, bench.folder, bench.cores, wait=False)
+    async with serving as served, asyncio.timeout(60):
         connection = await _patiently(served)
         assert await connection.ask(delivery.request) == 200
         taken = (await replied - started) * 1000
@@ -361,7 +314,7 @@ async def _patiently(served: Served) -> Connection:
 async def memory(bench: Bench) -> None:
     """Measure the memory of `linqbot serve` after many turns in many chats, with read receipts and typing on."""
     deliveries = linq(chats=bench.chats)
-    async with FakeApi() as api, bench.serving(MANNERED, api) as served:
+    async with FakeApi() as api, MANNERED.serving(api.port, bench.folder, bench.cores) as served:
         load = ClosedLoop(served.port, deliveries, in_flight=IN_FLIGHT, replies=api)
         at_start = rss_mib(served.pid)
         tenth = bench.turns // 10

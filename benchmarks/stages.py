@@ -41,11 +41,11 @@ from typing import Final
 from fake_api import FakeApi
 from loader import ClosedLoop
 from ports import free_port
-from processes import Cores, Served, cpu_s, linq_environ, run, serving, slack_environ
+from processes import PLAIN, Cores, Program, Served, cpu_s, linq_environ, run, serving, slack_environ
 from pydantic_core import to_json
 from results import Conditions, rounded, save
-from signed import LINE, SECRET, Deliveries, linq, slack
-from versus import BOTS, Bot
+from signed import LINE, SECRET, Deliveries, linq
+from versus import BOTS
 
 import linqbot
 from linqbot import Context, MessageReceived
@@ -254,13 +254,11 @@ async def measured(stage: str, count: int, *, works: bool = True) -> float:
         return time.process_time() - before
 
 
-ECHOES: Final = {
-    "echo" if bot.name == "linqbot" else bot.name: bot for bot in BOTS if bot.is_here and bot.name != SLOWED_DOWN
-}
+ECHOES: Final = {"echo" if bot is PLAIN else bot.name: bot for bot in BOTS if bot.is_here and bot.name != SLOWED_DOWN}
 """The bots that run in a process of their own, by the names of their rows."""
 
 
-async def echo_cpu_s(bot: Bot, cores: Cores, count: int, *, prefix: Sequence[str] = ()) -> tuple[float, str]:
+async def echo_cpu_s(bot: Program, cores: Cores, count: int, *, prefix: Sequence[str] = ()) -> tuple[float, str]:
     """Let a real server answer `count` messages. Return the CPU seconds it used for them, and its log."""
     folder = Path(tempfile.mkdtemp(prefix="linqbot-stages-"))
     try:
@@ -270,8 +268,7 @@ async def echo_cpu_s(bot: Bot, cores: Cores, count: int, *, prefix: Sequence[str
             environ |= _SAME_HASHES
             command = [*prefix, *bot.command(port)]
             async with serving(Served(command, port=port, folder=folder, environ=environ), cores) as served:
-                deliveries = (slack if bot.is_slack else linq)(chats=2000)
-                load = ClosedLoop(port, deliveries, in_flight=IN_FLIGHT, replies=api)
+                load = ClosedLoop(port, bot.send(chats=2000), in_flight=IN_FLIGHT, replies=api)
                 if not prefix:
                     await load.run(turns=IN_FLIGHT * 4)
                 before = cpu_s(served.pid)
@@ -297,7 +294,7 @@ def instructions(stage: str, cores: Cores) -> float:
 _VALGRIND: Final = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 
 
-def _instructions_of_echo(bot: Bot, count: int, cores: Cores) -> int:
+def _instructions_of_echo(bot: Program, count: int, cores: Cores) -> int:
     return _refs(run(echo_cpu_s(bot, cores, count, prefix=_VALGRIND))[1])
 
 

@@ -32,28 +32,24 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ports import free_port
 from processes import (
+    BOLT,
+    BY_HAND,
     LOADER_BUSY,
-    PEERS,
+    PLAIN,
     Cores,
-    Served,
+    Program,
     cpu_s,
-    linq_environ,
-    linqbot,
     machine_busy_s,
     rss_mib,
     run,
-    serving,
-    slack_environ,
-    uvicorn,
 )
-from signed import linq, slack
+from signed import slack
 
 CHATS = 1000
 IN_FLIGHT = 64
@@ -62,38 +58,12 @@ MARKER = "Hello! evt-%09d"
 """The text of the events. Replies are matched by the number, so each reply repeats the text."""
 
 
-@dataclass(frozen=True)
-class Bot:
-    """A bot to compare.
-
-    Attributes:
-        app: A bot of `peers/linqbot_echo.py`, or `module:app` of an ASGI app in `peers/`.
-        needs: The library without which the bot cannot run.
-    """
-
-    name: str
-    app: str
-    needs: str = "linqbot"
-    is_slack: bool = False
-
-    @property
-    def is_here(self) -> bool:
-        """True if the library that it needs is installed."""
-        return find_spec(self.needs) is not None
-
-    def command(self, port: int) -> list[str]:
-        """Return the command line that serves the bot."""
-        if ":" in self.app:
-            return uvicorn(self.app, port)
-        return linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:{self.app}", "--port", str(port))
-
-
 BOTS = (
-    Bot("linqbot", "plain"),
-    Bot("FastAPI + linq-python", "fastapi_echo:app", needs="fastapi"),
-    Bot("FastAPI + linq-python, tuned", "fastapi_tuned:app", needs="fastapi"),
-    Bot("slack-bolt", "slack_bolt_echo:app", needs="slack_bolt", is_slack=True),
-    Bot("slack-bolt, tuned", "slack_bolt_tuned:app", needs="slack_bolt", is_slack=True),
+    PLAIN,
+    BY_HAND,
+    Program("FastAPI + linq-python, tuned", "fastapi_tuned:app", needs="fastapi"),
+    BOLT,
+    Program("slack-bolt, tuned", "slack_bolt_tuned:app", send=slack, needs="slack_bolt"),
 )
 
 
@@ -134,7 +104,7 @@ class Comparison:
     folder: Path
     cores: Cores
     seconds: float
-    samples: dict[Bot, list[Sample]] = field(default_factory=dict)
+    samples: dict[Program, list[Sample]] = field(default_factory=dict)
 
     def build(self) -> None:
         """Compile the load generator.
@@ -148,19 +118,17 @@ class Comparison:
         except FileNotFoundError:
             sys.exit("There is no C compiler. Install gcc or clang, or name one in CC.")
 
-    async def sample(self, bot: Bot) -> Sample:
+    async def sample(self, bot: Program) -> Sample:
         """Measure a bot once, in a fresh process with an empty database."""
         taken = await self._once(bot)
         return taken if taken.is_fair else await self._once(bot)
 
-    async def _once(self, bot: Bot) -> Sample:
-        port, api = free_port(), free_port()
-        environ = linq_environ(api, self.folder / f"{port}.db") | slack_environ(api)
-        served = Served(bot.command(port), port=port, folder=self.folder, environ=environ)
-        async with serving(served, self.cores):
+    async def _once(self, bot: Program) -> Sample:
+        api = free_port()
+        async with bot.serving(api, self.folder, self.cores) as served:
             most = 1 + round(9000 * (self.seconds + 1))  # events of one load
             requests = self._requests(bot, 2 * most + round(STEADY_PER_S * (self.seconds + 3)))
-            load = partial(self._load, bot, port, api, requests)
+            load = partial(self._load, bot, served.port, api, requests)
             await load("--first", "0", "--seconds", "0.2", "--warmup", "0.3", "--inflight", "8")
             server, core = cpu_s(served.pid), machine_busy_s(self.cores.server)
             seconds = ("--seconds", str(self.seconds))
@@ -169,8 +137,6 @@ class Comparison:
             noise = (machine_busy_s(self.cores.server) - core - server) / (self.seconds + 1)
             steady = await load("--first", str(2 * most), *seconds, "--rate", str(STEADY_PER_S))
             memory = rss_mib(served.pid)
-        for left in self.folder.glob(f"{port}.*"):
-            left.unlink()
         return Sample(
             per_s=echo["replied_per_s"],
             cpu_us=server / max(echo["acked"], 1) * 1e6,
@@ -181,18 +147,18 @@ class Comparison:
             faults=_faults(echo) or _faults(steady),
         )
 
-    def _requests(self, bot: Bot, count: int) -> Path:
+    def _requests(self, bot: Program, count: int) -> Path:
         """Write signed requests in the form that the load generator reads; signatures are good for five minutes."""
-        deliveries = slack(chats=CHATS, text=MARKER) if bot.is_slack else linq(chats=CHATS, text=MARKER)
+        deliveries = bot.send(chats=CHATS, text=MARKER)
         path = self.folder / "requests"
         with path.open("wb") as file:
             for delivery in islice(deliveries, count):
                 file.write(struct.pack("<I", len(delivery.request)) + delivery.request)
         return path
 
-    async def _load(self, bot: Bot, port: int, api: int, requests: Path, *options: str) -> dict[str, Any]:
+    async def _load(self, bot: Program, port: int, api: int, requests: Path, *options: str) -> dict[str, Any]:
         responses = self.folder / "responses"
-        responses.write_text("\n".join(_SLACK_RESPONSES if bot.is_slack else _LINQ_RESPONSES) + "\n")
+        responses.write_text("\n".join(_SLACK_RESPONSES if bot.send is slack else _LINQ_RESPONSES) + "\n")
         command = [
             str(self.folder / "echo_load"),
             "--requests",
@@ -248,7 +214,7 @@ _SLACK_RESPONSES = (
 """Path, status and body of each response, separated by tabs. The last line is the call that counts as the reply."""
 
 
-def report(samples: dict[Bot, list[Sample]]) -> str:
+def report(samples: dict[Program, list[Sample]]) -> str:
     """Return the table in Markdown: medians, with the least and the most of the rounds."""
     rows = [
         "| | replies/s | server's CPU per reply, µs | reply p99 at 100/s, ms | RSS, MiB | loader's core | linqbot is |"
@@ -281,7 +247,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
-async def compare(bots: Sequence[Bot], rounds: int, comparison: Comparison) -> None:
+async def compare(bots: Sequence[Program], rounds: int, comparison: Comparison) -> None:
     """Measure every bot once in each round, so that a round's rows are minutes apart at most."""
     comparison.build()
     with comparison.cores.ours():
