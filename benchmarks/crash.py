@@ -252,27 +252,33 @@ class People:
     async def _write(self, person: str, numbers: list[str]) -> None:
         async with self._at_once:
             for number in numbers:
-                body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": number}]}
-                answer = await self._http.post(f"{self._linq}/emulator/inbound", json=body)
-                answer.raise_for_status()
+                await write(self._http, self._linq, person, number)
                 self.posts += 1
                 await asyncio.sleep(self._random.uniform(0.0, self._pause_s))
 
 
-async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Path) -> None:
-    """Subscribe the bot to messages at the emulator. The bot reads the secret from its file."""
+async def write(http: httpx.AsyncClient, emulator: str, person: str, text: str) -> str:
+    """Let a person write to the line. Return the id of the chat."""
+    body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]}
+    answer = await http.post(f"{emulator}/emulator/inbound", json=body)
+    return str(answer.raise_for_status().json()["chat_id"])
+
+
+async def subscribe(http: httpx.AsyncClient, emulator: str, bot: str, place: Path) -> str:
+    """Subscribe the bot to messages at the emulator, and return the secret. The bot reads it from its file."""
     target = f"{bot}/webhooks/linq?version=2026-02-03"
     body = {"target_url": target, "subscribed_events": ["message.received"]}
     made = await http.post(f"{emulator}/v3/webhook-subscriptions", json=body, headers={"authorization": "Bearer crash"})
     secrets = place / ".linqbot" / "webhook-secret"
     await asyncio.to_thread(secrets.parent.mkdir, mode=0o700, exist_ok=True)
-    await asyncio.to_thread(secrets.write_text, made.json()["signing_secret"] + "\n")
+    secret = str(made.json()["signing_secret"])
+    await asyncio.to_thread(secrets.write_text, secret + "\n")
+    return secret
 
 
 async def send_first_message(http: httpx.AsyncClient, emulator: str) -> None:
     """Send a first message and wait for its answer: a bot without an earlier webhook never fetches missed messages."""
-    body = {"from": "+14159999999", "to": LINE, "parts": [{"type": "text", "value": "1"}]}
-    chat = str((await http.post(f"{emulator}/emulator/inbound", json=body)).json()["chat_id"])
+    chat = await write(http, emulator, "+14159999999", "1")
     async with asyncio.timeout(300):
         while not (await replies(http, emulator))[chat]:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
@@ -415,14 +421,7 @@ async def kill_now_and_then(
 
 async def chats(http: httpx.AsyncClient, emulator: str, count: int) -> list[str]:
     """Let `count` people write to the line. Return the ids of their chats."""
-    return [await _chat(http, emulator, n) for n in range(count)]
-
-
-async def _chat(http: httpx.AsyncClient, emulator: str, n: int) -> str:
-    body = {"from": _handle(n), "to": LINE, "parts": [{"type": "text", "value": "start"}]}
-    answer = await http.post(f"{emulator}/emulator/inbound", json=body)
-    answer.raise_for_status()
-    return str(answer.json()["chat_id"])
+    return [await write(http, emulator, _handle(n), "start") for n in range(count)]
 
 
 def _handle(n: int) -> str:

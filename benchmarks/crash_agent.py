@@ -243,17 +243,12 @@ class Guests:
     async def order(self, handle: str, *texts: str) -> None:
         """Let a person write each text when the one before has its answer."""
         for number, text in enumerate(texts):
-            self.chats[handle] = await self._write(handle, text)
+            self.chats[handle] = await crash.write(self._http, self._linq, handle, text)
             for count, answer in ((1, "yes"), (len(ANSWER), "")):
                 if not await self._wait(handle, number * len(ANSWER) + count):
                     return
                 if answer:
-                    await self._write(handle, answer)
-
-    async def _write(self, handle: str, text: str) -> str:
-        body = {"from": handle, "to": crash.LINE, "parts": [{"type": "text", "value": text}]}
-        answer = await self._http.post(f"{self._linq}/emulator/inbound", json=body)
-        return str(answer.raise_for_status().json()["chat_id"])
+                    await crash.write(self._http, self._linq, handle, answer)
 
     async def _wait(self, handle: str, messages: int) -> bool:
         """Wait until a person was sent a number of messages. Return False if the person has lost patience."""

@@ -34,9 +34,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import crash
 import httpx
 from crash import Served
-from ports import free_port
 from processes import uvicorn
 from results import Conditions, save
 
@@ -54,7 +54,6 @@ PEER = "FastAPI + linq-python"
 READY = {"linqbot": "/readyz", PEER: "/openapi.json"}
 """By bot, a path that is answered once the bot is up."""
 TEXTS = ("a", "b", "c")
-LINE = "+12025550100"
 SAID = {"kill": "killed", "restart": "stopped", "lock": "database locked"}
 """The gaps in words."""
 
@@ -91,11 +90,10 @@ class House:
 
     @property
     def database(self) -> Path:
-        return self.folder / "order.db"
+        return self.folder / "crash.db"
 
     async def text(self, person: str, text: str) -> None:
-        body = {"from": person, "to": LINE, "parts": [{"type": "text", "value": text}]}
-        (await self.http.post(f"{self.emulator.url}/emulator/inbound", json=body)).raise_for_status()
+        await crash.write(self.http, self.emulator.url, person, text)
 
     async def answers(self) -> dict[str, list[tuple[str, float]]]:
         """Return the answers to each person, each with the seconds since the message with the same text."""
@@ -123,39 +121,15 @@ def _text(message: dict[str, object]) -> str:
 
 @contextlib.asynccontextmanager
 async def house(folder: Path, name: str) -> AsyncIterator[House]:
-    (folder / "bot.py").write_text(BOT)
-    emulator, port = Served(folder, "emulator", free_port(), "dev", "--no-bot"), free_port()
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        await emulator.start()
-        bot = None
-        try:
-            await emulator.up(http, "/emulator/state")
-            target = f"http://127.0.0.1:{port}/webhooks/linq?version=2026-02-03"
-            made = await http.post(
-                f"{emulator.url}/v3/webhook-subscriptions",
-                json={"target_url": target, "subscribed_events": ["message.received"]},
-                headers={"authorization": "Bearer order"},
-            )
-            bot = Served(
-                folder,
-                "bot",
-                port,
-                "serve",
-                "bot.py",
-                LINQ_API_V3_API_KEY="order",
-                LINQ_API_V3_BASE_URL=f"{emulator.url}/api/partner",
-                LINQ_WEBHOOK_SECRET=made.json()["signing_secret"],
-                LINQBOT_STORAGE=f"sqlite:///{folder / 'order.db'}",
-            )
-            if name == PEER:
-                bot.command = uvicorn("fastapi_echo:app", port)
+    async with crash.house(folder, BOT) as (bot, emulator, http):
+        secret = await crash.subscribe(http, emulator.url, bot.url, folder)
+        if name == PEER:
+            await bot.kill()
+            bot.command = uvicorn("fastapi_echo:app", int(bot.url.rpartition(":")[2]))
+            bot.environ["LINQ_WEBHOOK_SECRET"] = secret
             await bot.start()
-            await bot.up(http, READY[name])
-            yield House(folder, emulator, bot, http, READY[name])
-        finally:
-            for served in (bot, emulator):
-                if served is not None:
-                    await served.close()
+        await bot.up(http, READY[name])
+        yield House(folder, emulator, bot, http, READY[name])
 
 
 async def run(
