@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from app_with_emulator import run_app
-from linqbot_opentelemetry import OpenTelemetry, provider
-from linqbot_opentelemetry.provider import set_from_environment
+from linqbot_opentelemetry import OpenTelemetry, plugin
+from linqbot_opentelemetry.plugin import flush, is_set, set_from_environment
 from one_handler import bot_of, says
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -75,7 +75,7 @@ def test_a_provider_is_set_with_the_exporters_that_the_environment_names(
 def test_a_provider_that_is_set_is_left_alone(made: list[TracerProvider], monkeypatch: pytest.MonkeyPatch) -> None:
     somebodys = TracerProvider()
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: somebodys)
-    assert provider.is_set()
+    assert is_set()
     set_from_environment({"OTEL_TRACES_EXPORTER": "console"})
     assert made == []
 
@@ -118,11 +118,11 @@ class Stuck(SpanExporter):
 
 
 async def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "FLUSH_S", 0.05)
+    monkeypatch.setattr(plugin, "FLUSH_S", 0.05)
     stuck, sdk = Stuck(), TracerProvider()
     sdk.add_span_processor(BatchSpanProcessor(stuck))
     sdk.get_tracer("bot").start_span("turn").end()
-    await provider.flush(sdk)
+    await flush(sdk)
     assert stuck.asked.is_set()
     assert not stuck.go_on.is_set()
     stuck.go_on.set()
@@ -133,7 +133,7 @@ async def test_the_last_spans_are_sent_before_the_end() -> None:
     memory, sdk = InMemorySpanExporter(), TracerProvider()
     sdk.add_span_processor(BatchSpanProcessor(memory, schedule_delay_millis=3_600_000))
     sdk.get_tracer("bot").start_span("turn").end()
-    await provider.flush(sdk)
+    await flush(sdk)
     assert [span.name for span in memory.get_finished_spans()] == ["turn"]
     sdk.shutdown()
 

@@ -1,5 +1,92 @@
-"""Errors of a linqbot in Sentry. `Sentry` is the plugin; linqbot finds it once this package is installed."""
+"""Errors of a linqbot in Sentry. `Sentry` is the plugin; linqbot finds it once this package is installed.
 
-from linqbot_sentry.plugin import Sentry
+One Sentry event for each turn that failed, with ids and the places in the code, without what people wrote.
+
+Sentry's defaults send the values of local variables and the messages of errors. Both may quote a person, so they are
+removed, and so are breadcrumbs, because turns of several people run at the same time in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import sentry_sdk
+
+from linqbot import hookimpl
+from linqbot.errors import LinqApiError
+from linqbot.hookspecs import TurnReport
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 __all__ = ["Sentry"]
+
+_FLUSH_S: Final = 5.0
+
+
+class Sentry:
+    """Reports each turn that is to be retried because of an error, and each dead letter.
+
+    If Sentry is not set up when the bot starts, the plugin sets it up from SENTRY_DSN and the SDK's other variables.
+    Without SENTRY_DSN the plugin does nothing.
+
+    Args:
+        messages: True sends the messages of errors too. They may quote a person, or contain a secret.
+    """
+
+    name: Final = "sentry"
+
+    def __init__(self, *, messages: bool = False) -> None:
+        self._messages = messages
+
+    @hookimpl(trylast=True)
+    def started(self) -> None:
+        if not sentry_sdk.is_initialized() and os.environ.get("SENTRY_DSN"):
+            # Integrations would wrap the server, the loggers and each HTTP request, and send what passes there.
+            sentry_sdk.init(default_integrations=False, include_local_variables=False)
+
+    @hookimpl
+    def turn_ended(self, report: TurnReport) -> None:
+        if report.outcome not in ("retry", "dead_letter") or not sentry_sdk.is_initialized():
+            return
+        with sentry_sdk.new_scope() as scope:
+            scope.set_level("error" if report.outcome == "dead_letter" else "warning")
+            for name, value in _tags(report).items():
+                scope.set_tag(name, value)
+            scope.add_event_processor(self._without_texts)
+            if report.error is not None:
+                sentry_sdk.capture_exception(report.error)
+            else:
+                # The reason is not sent: it may be a traceback.
+                sentry_sdk.capture_message("A delivery was given up. See: linqbot why")
+
+    @hookimpl
+    async def stopped(self) -> None:
+        await asyncio.to_thread(sentry_sdk.flush, _FLUSH_S)
+
+    def _without_texts(self, event: Event, _hint: Hint) -> Event:
+        for name in ("breadcrumbs", "request", "extra"):
+            event.pop(name, None)  # type: ignore[misc]
+        errors: list[dict[str, Any]] = (event.get("exception") or {}).get("values", [])
+        for error in errors:
+            if not self._messages:
+                error["value"] = ""
+            for frame in (error.get("stacktrace") or {}).get("frames", ()):
+                frame.pop("vars", None)
+        return event
+
+
+def _tags(report: TurnReport) -> dict[str, str | int]:
+    """Return what identifies the turn: ids, names of code and numbers, as in `linqbot why`."""
+    tags: dict[str, str | int | None] = {
+        "linqbot.delivery": report.delivery.id,
+        "linqbot.outcome": report.outcome,
+        "linqbot.attempts": report.attempts,
+        "linqbot.handler": report.handler,
+        "linqbot.event": None if report.event is None else type(report.event).__name__,
+    }
+    if isinstance(report.error, LinqApiError):
+        tags |= {"linq.status": report.error.status, "linq.code": report.error.code}
+    return {name: value for name, value in tags.items() if value is not None}
