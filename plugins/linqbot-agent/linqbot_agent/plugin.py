@@ -83,8 +83,8 @@ class LinqAgent:
     Attributes:
         counts: What the agents have done, for metrics.
     Raises:
-        BotError: `memory`, `other_topic` or `outage` is unknown, a number is too small, `budget` is no `Budget`, or a text is
-            given in place of a list.
+        BotError: `memory`, `other_topic` or `outage` is unknown, a number is too small, `budget` is no `Budget`, or what must
+            be a list is none, such as a text.
     """
 
     name: ClassVar[str] = NAME
@@ -126,8 +126,11 @@ class LinqAgent:
             if given not in known:
                 raise BotError(f"LinqAgent({name}={given!r}): give one of {', '.join(map(repr, known))}.")
         for name in ("approvers", "elsewhere", "needs_approval", "unapproved"):
-            if isinstance(several := getattr(self, name), str):
-                raise BotError(f"LinqAgent({name}={several!r}): give a list, such as [{several!r}].")
+            several = getattr(self, name)
+            is_function = name == "needs_approval" and callable(several)
+            if isinstance(several, str) or not (isinstance(several, Collection) or is_function):
+                example = f", such as [{several!r}]" if isinstance(several, str) else ""
+                raise BotError(f"LinqAgent({name}={several!r}): give a list{example}.")
         for name, least, may_be_none in (
             ("history", 0, False),
             ("history_tokens", 1, True),

@@ -154,7 +154,8 @@ async def test_a_postponed_question_stays_open_while_another_topic_is_answered()
 def test_settings_of_the_plugin_are_checked(subtests: pytest.Subtests) -> None:
     wrong: list[tuple[str, Any, str]] = [
         ("approvers", "+14155550143", "give a list"),
-        ("elsewhere", "book", "give a list"),
+        ("elsewhere", "book", "give a list, such as"),
+        ("needs_approval", None, "give a list"),
         ("memory", "group", "give one of"),
         ("other_topic", "ignore", "give one of"),
         ("outage", "wait", "give one of"),
