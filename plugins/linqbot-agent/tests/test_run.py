@@ -84,31 +84,6 @@ async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
         assert await answers(phone, "Hello?") == ["Too slow."]
 
 
-async def test_a_tool_that_fails_runs_again_and_what_is_recorded_does_not() -> None:
-    script = Script(calls(tool("first", "c1")), calls(tool("second", "c2")), says("Done."))
-    agent, done = Agent(script.model), list[str]()
-
-    @agent.tool_plain
-    def first() -> None:
-        done.append("first")
-
-    @agent.tool_plain
-    def second() -> None:
-        done.append(idempotency_key())
-        if len(done) == 2:
-            raise ConnectionError
-
-    async with talking(bot_with(agent)) as phone:
-        await phone.text("Do both")
-        assert [type(error) for error in await phone.errors()] == [ConnectionError]
-        await phone.advance(5)
-        assert await phone.replies() == ["Done."]
-    assert len(script.requests) == 3
-    assert done[0] == "first"
-    assert len(done) == 3
-    assert done[1] == done[2]
-
-
 async def test_a_tool_that_finds_linq_away_is_deferred_and_goes_on() -> None:
     script, tapped = Script(calls(tool("tap", "c1")), says("Done.")), list[str]()
     agent = Agent(script.model, deps_type=Context)
