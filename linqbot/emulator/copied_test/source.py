@@ -131,8 +131,9 @@ class PytestSource:
         if kind == "message.received":
             self._write(phone, _message_of(data))
         elif kind == "message.edited":
-            text = (data.get("part") or {}).get("text")
-            self._add(f"await {phone}.edit({self._name_of(data['id'])}, {literal(text)})")
+            part = data.get("part") or {}
+            self._leave_out(_other_part(part.get("index")))
+            self._add(f"await {phone}.edit({self._name_of(data['id'])}, {literal(part.get('text'))})")
         elif kind.startswith("poll.") and kind != "poll.reaction.added":
             self._do_with_poll(phone, step)
         elif kind.startswith("payment."):
@@ -151,6 +152,7 @@ class PytestSource:
     def _react(self, phone: str, step: Exchange) -> None:
         data = step.data
         message = self._name_of(data["message_id"])
+        self._leave_out(_other_part(data.get("part_index")))
         if data["reaction_type"] == "sticker":
             name = (data.get("sticker") or {}).get("file_name") or "sticker.png"
             self._add(f'await {phone}.sticker({message}, b"a sticker", {literal(name)})')
@@ -207,20 +209,26 @@ class PytestSource:
 
     def _write(self, phone: str, message: JsonObject) -> None:
         said, text, mention = self._said(message["id"]), _text_of(message), _mention_in(message)
-        media = next((part for part in message["parts"] if part["type"] == "media"), None)
-        options = ""
-        if message.get("reply_to"):
-            options += f", reply_to={self._name_of(message['reply_to']['message_id'])}"
+        kinds, reply = [part["type"] for part in message["parts"]], message.get("reply_to") or {}
+        files = [literal(part.get("filename") or "file") for part in message["parts"] if part["type"] == "media"]
+        options = [f"reply_to={self._name_of(reply['message_id'])}"] if reply else []
         if message.get("effect"):
-            options += f", effect={literal(message['effect']['name'])}"
-        if media is not None:
+            options.append(f"effect={literal(message['effect']['name'])}")
+        left_out = options if files or kinds == ["link"] else []
+        self._leave_out([*files[1:], *left_out, *_other_part(reply.get("part_index"))])
+        if files:
             also = f", text={literal(text)}" if text else ""
-            self._add(f'{said}await {phone}.media(b"a file", {literal(media.get("filename") or "file")}{also})')
-        elif [part["type"] for part in message["parts"]] == ["link"]:
+            self._add(f'{said}await {phone}.media(b"a file", {files[0]}{also})')
+        elif kinds == ["link"]:
             self._add(f"{said}await {phone}.link({literal(text)})")
         else:
-            marked = "" if mention is None else f", mention={literal(mention)}"
-            self._add(f"{said}await {phone}.text({literal(text)}{marked}{options})")
+            marked = [] if mention is None else [f"mention={literal(mention)}"]
+            self._add(f"{said}await {phone}.text({', '.join([literal(text), *marked, *options])})")
+
+    def _leave_out(self, what: Sequence[str]) -> None:
+        """Say in the test what the person did in the next step and a phone of a test cannot do."""
+        if what:
+            self._add(f"# Left out, because a phone of a test cannot do it: {', '.join(what)}")
 
     # What the bot does
 
@@ -338,6 +346,11 @@ def literal(value: str | None) -> str:
 def _message_of(data: JsonObject) -> JsonObject:
     """Return a message event's message in one shape: version 2025-01-01 has it in `message`."""
     return {"parts": [], **(data.get("message") or data)}
+
+
+def _other_part(index: int | None) -> list[str]:
+    """Return the argument for a part of a message; none for the first part."""
+    return [f"part_index={index}"] if index else []
 
 
 def _texts_of(options: Iterable[JsonObject]) -> str:
