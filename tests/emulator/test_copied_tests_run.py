@@ -374,14 +374,20 @@ async def cards_and_members(folder: Path) -> list[str]:
         return person.tests
 
 
-async def test_a_chat_whose_poll_came_without_a_webhook_is_not_copied(emulator: Emulator, receiver: Receiver) -> None:
+async def test_a_poll_without_a_webhook_is_left_out_unless_a_vote_refers_to_it(
+    emulator: Emulator, receiver: Receiver
+) -> None:
     emulator.subscribe("https://hook.example", ["message.received", "poll.vote.added"])
     await arrives(emulator, "hello")
     (chat,) = emulator.state.chats.values()
     made = emulator.do(chat_acts.MakePoll(**{"from": PERSON, "chat_id": chat.id, "options": ["Tea", "Cake"]})) or {}
+    assert ".poll(" not in Copier(emulator).of_chat(chat)
     _, poll = emulator.state.poll(made["message_id"])
     emulator.do(chat_acts.Vote(**{"from": PERSON, "message_id": made["message_id"], "option_id": poll.options[0].id}))
     await emulator.flush()
     assert receiver.of("poll.vote.added")
-    with pytest.raises(ApiError, match="does not have the webhooks of all messages"):
+    with pytest.raises(ApiError, match=r"does not have the webhooks of all messages.* a handler of PollReceived"):
         Copier(emulator).of_chat(chat)
+    (vote,) = [one for one in emulator.world.deliveries.history if one.event_type == "poll.vote.added"]
+    with pytest.raises(ApiError, match="a handler of PollReceived"):
+        Copier(emulator).of_event(vote.event_id)
