@@ -103,6 +103,9 @@ async def test_r63_typing_lasts_85_seconds_in_direct_chats_and_groups_and_is_dro
         assert LINE in emulator.state.chats[chat_id].typing
         emulator.advance(2)
         assert LINE not in emulator.state.chats[chat_id].typing
+        await api.post(f"/v3/chats/{chat_id}/typing")
+        await api.delete(f"/v3/chats/{chat_id}/typing")
+        assert LINE not in emulator.state.chats[chat_id].typing
     sms = say(emulator, from_=FOURTH, service="SMS")["chat_id"] or ""
     assert (await api.post(f"/v3/chats/{sms}/typing")).status_code == 204
     assert emulator.state.chats[sms].typing == {}

@@ -84,6 +84,12 @@ async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
     assert seen == ids[::-1]
 
 
+async def test_chats_are_listed_by_line_and_by_person(emulator: Emulator, api: Api, chat: Ids) -> None:
+    other = say(emulator, from_="+14155550143", to="+12025550101")["chat_id"]
+    for params, wanted in (({"from": LINE}, chat["chat_id"]), ({"to": "+14155550143"}, other)):
+        assert [one["id"] for one in (await api.get("/v3/chats", params=params)).json()["chats"]] == [wanted]
+
+
 async def test_r10_a_cursor_of_another_list_is_refused(emulator: Emulator, api: Api, chat: Ids) -> None:
     say(emulator, from_="+14155550143")
     cursor = (await api.get("/v3/chats", params={"limit": "1"})).json()["next_cursor"]

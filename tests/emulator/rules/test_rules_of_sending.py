@@ -26,6 +26,8 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import Line
 
+NOBODYS = "+12025550999"
+
 
 def message(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"message": {"parts": list(parts or (HI,)), **more}}
@@ -36,7 +38,7 @@ async def create(api: Api, *to: str, line: str = LINE, **more: Any) -> httpx.Res
 
 
 async def test_r12_the_sender_must_be_a_line_of_the_account(api: Api) -> None:
-    refused(await create(api, line="+12025550999"), 403, 2005)
+    refused(await create(api, line=NOBODYS), 403, 2005)
 
 
 async def test_r13_a_flagged_line_does_nothing_and_still_reads(emulator: Emulator, api: Api, group: Ids) -> None:
@@ -62,7 +64,7 @@ async def test_r14_no_line_that_can_send(emulator: Emulator, api: Api) -> None:
 
 
 async def test_r16_foreign_lines_in_exclude_from_are_ignored_but_not_all_own(api: Api) -> None:
-    body = {"to": [PERSON], **message(), "exclude_from": ["+12025550999", LINE]}
+    body = {"to": [PERSON], **message(), "exclude_from": [NOBODYS, LINE]}
     assert (await api.post("/v3/messages", json=body)).json()["from"] == OTHER_LINE
     body = {"to": [FRIEND], **message(), "exclude_from": [LINE, OTHER_LINE]}
     refused(await api.post("/v3/messages", json=body), 400, 1005)
@@ -83,6 +85,16 @@ async def test_r17_suggestions_take_turns_among_the_lines_of_the_best_reputation
     assert [await suggested() for _ in range(2)] == [OTHER_LINE, OTHER_LINE]
     emulator.state.lines[OTHER_LINE].reputation = "CRITICAL"
     assert await suggested() == LINE
+
+
+async def test_r17_the_line_of_the_chat_with_these_people_is_suggested_before_the_best_one(api: Api) -> None:
+    await create(api, line=OTHER_LINE)
+    await create(api, PERSON, FRIEND, line=OTHER_LINE)
+    # The official client joins lists by commas, Linq's documentation repeats the key.
+    for to in ([PERSON], [PERSON, FRIEND], [f"{PERSON},{FRIEND}"]):
+        for excluded, line in (([], OTHER_LINE), ([OTHER_LINE, NOBODYS], LINE), ([f"{OTHER_LINE},{NOBODYS}"], LINE)):
+            found = await api.get("/v3/available_number", params={"to": to, "exclude_from": excluded})
+            assert found.json()["phone_number"] == line, (to, excluded)
 
 
 async def test_r17_an_available_number_of_a_type_that_no_line_has_is_503(emulator: Emulator, api: Api) -> None:
