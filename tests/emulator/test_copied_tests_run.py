@@ -29,13 +29,22 @@ from linqbot.plugins.loading import load
 
 LINE, ANN, BOB, CAT = "+12025550100", "+14155550142", "+14155550187", "cat@example.com"
 EXAMPLES = Path(__file__).parents[2] / "examples"
-POLLS_AND_MONEY = """
+BOT = """
+from collections import Counter
+
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
-from linqbot.events import Event, LocationSharingStarted, LocationSharingStopped, PaymentDeclined, PaymentSucceeded
-from linqbot.events import PollReactionAdded, PollReceived, PollUpdated, PollVoteAdded, PollVoteRemoved
+from linqbot.events import ContactCardReceived, Event, LocationSharingStarted, LocationSharingStopped
+from linqbot.events import ParticipantAdded, ParticipantRemoved, PaymentDeclined, PaymentSucceeded, PollReactionAdded
+from linqbot.events import PollReceived, PollUpdated, PollVoteAdded, PollVoteRemoved
 from linqbot.linq.events.payment import PaymentEvent
 
 bot = Bot(groups="all")
+latest = {}
+runs = Counter()
+
+
+async def say(ctx: Context, chat_id: str, text: str) -> None:
+    await ctx.client.chats.messages.send(chat_id, message={"parts": [{"type": "text", "value": text}]})
 
 
 @bot.on_message("lunch")
@@ -63,8 +72,22 @@ async def bill(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"Pay here: {request.checkout_url}", cards=False)
 
 
+@bot.on_message("fails")
+async def fails(message: MessageReceived, ctx: Context) -> None:
+    1 / 0
+
+
+@bot.on_message("fails twice")
+async def fails_twice(message: MessageReceived, ctx: Context) -> None:
+    runs[message.id] += 1
+    if runs[message.id] < 3:
+        1 / 0
+    await ctx.reply("at last")
+
+
 @bot.on_message
 async def hello(message: MessageReceived, ctx: Context) -> None:
+    latest["chat"] = message.chat.id
     await ctx.reply("hello")
 
 
@@ -79,7 +102,18 @@ async def poll(event: PollReceived, ctx: Context) -> None:
 @bot.on(PollReactionAdded)
 @bot.on(LocationSharingStopped)
 async def seen(event: Event, ctx: Context) -> None:
-    await ctx.client.chats.messages.send(event.chat_id, message={"parts": [{"type": "text", "value": event.type}]})
+    await say(ctx, event.chat_id, event.type)
+
+
+@bot.on(ParticipantAdded)
+@bot.on(ParticipantRemoved)
+async def members(event: Event, ctx: Context) -> None:
+    await say(ctx, event.chat_id, f"{event.type} {event.participant.handle}")
+
+
+@bot.on(ContactCardReceived)
+async def card(event: ContactCardReceived, ctx: Context) -> None:
+    await say(ctx, latest["chat"], f"Hello {event.first_name} {event.last_name}")
 
 
 @bot.on_reaction("sticker")
@@ -97,57 +131,7 @@ async def located(event: LocationSharingStarted, ctx: Context) -> None:
 @bot.on(PaymentSucceeded)
 @bot.on(PaymentDeclined)
 async def paid(event: PaymentEvent, ctx: Context) -> None:
-    parts = [{"type": "text", "value": event.type}]
-    await ctx.client.chats.messages.send(event.metadata["chat"], message={"parts": parts})
-"""
-CARDS_AND_MEMBERS = """
-from linqbot import Bot, Context, MessageReceived
-from linqbot.events import ContactCardReceived, Event, ParticipantAdded, ParticipantRemoved
-
-bot = Bot(groups="all")
-latest = {}
-
-
-async def say(ctx: Context, chat_id: str, text: str) -> None:
-    await ctx.client.chats.messages.send(chat_id, message={"parts": [{"type": "text", "value": text}]})
-
-
-@bot.on_message
-async def hello(message: MessageReceived, ctx: Context) -> None:
-    latest["chat"] = message.chat.id
-    await ctx.reply(f"hello {message.text}")
-
-
-@bot.on(ContactCardReceived)
-async def card(event: ContactCardReceived, ctx: Context) -> None:
-    await say(ctx, latest["chat"], f"Hello {event.first_name} {event.last_name}")
-
-
-@bot.on(ParticipantAdded)
-@bot.on(ParticipantRemoved)
-async def members(event: Event, ctx: Context) -> None:
-    await say(ctx, event.chat_id, f"{event.type} {event.participant.handle}")
-"""
-FAILING = """
-from collections import Counter
-
-from linqbot import Bot, Context, MessageReceived
-
-bot = Bot()
-runs = Counter()
-
-
-@bot.on_message("again")
-async def again(message: MessageReceived, ctx: Context) -> None:
-    runs[message.id] += 1
-    if runs[message.id] < 3:
-        1 / 0
-    await ctx.reply("at last")
-
-
-@bot.on_message
-async def greet(message: MessageReceived, ctx: Context) -> None:
-    1 / 0
+    await say(ctx, event.metadata["chat"], event.type)
 """
 
 
@@ -295,7 +279,7 @@ async def tapbacks(folder: Path) -> list[str]:
 
 
 async def votes(folder: Path) -> list[str]:
-    async with talk(folder, "votes", POLLS_AND_MONEY) as person:
+    async with talk(folder, "votes", BOT) as person:
         asked = await person.writes("lunch", group=[BOB])
 
         async def vote(by: str, text: str, event: str, operation: str = "add") -> None:
@@ -312,7 +296,7 @@ async def votes(folder: Path) -> list[str]:
 
 
 async def places(folder: Path) -> list[str]:
-    async with talk(folder, "places", POLLS_AND_MONEY) as person:
+    async with talk(folder, "places", BOT) as person:
         chat: dict[str, Any] = {"from": ANN, "chat_id": (await person.writes("hi"))["chat_id"]}
         share = chat_acts.ShareLocation
         await person.does(share(**chat, latitude=48.86), "location.sharing.started")
@@ -325,12 +309,12 @@ async def places(folder: Path) -> list[str]:
 
 
 async def a_failing_bot(folder: Path) -> list[str]:
-    async with talk(folder, "failing", FAILING) as person:
-        await person.fails("0")
+    async with talk(folder, "failing", BOT) as person:
+        await person.fails("fails")
         assert '== "ZeroDivisionError"' in person.tests[0]
         tests = [*person.tests, person.whole]
-    async with talk(folder, "failing_twice", FAILING) as person:
-        await person.writes("again")
+    async with talk(folder, "failing_twice", BOT) as person:
+        await person.writes("fails twice")
         tests += [*person.tests, person.whole]
         assert "phone.errors" in person.whole
         person.corrected_before_the_last_turn()
@@ -339,7 +323,7 @@ async def a_failing_bot(folder: Path) -> list[str]:
 
 
 async def polls_and_money(folder: Path) -> list[str]:
-    async with talk(folder, "polls_and_money", POLLS_AND_MONEY) as person:
+    async with talk(folder, "polls_and_money", BOT) as person:
         asked = await person.writes("lunch")
         chat: dict[str, Any] = {"from": ANN, "chat_id": asked["chat_id"]}
         vote = {"from": ANN, "message_id": asked["id"], "option_id": asked["poll"]["options"][1]["option_id"]}
@@ -362,7 +346,7 @@ async def polls_and_money(folder: Path) -> list[str]:
 
 
 async def cards_and_members(folder: Path) -> list[str]:
-    async with talk(folder, "cards_and_members", CARDS_AND_MEMBERS) as person:
+    async with talk(folder, "cards_and_members", BOT) as person:
         await person.writes("hi")
         card = {"from": ANN, "to": LINE, "first_name": "Ann", "last_name": "Lee"}
         await person.does(chat_acts.ShareCard(**card), "contact_card.received")
