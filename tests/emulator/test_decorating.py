@@ -20,44 +20,28 @@ def shown(emulator: Emulator, chat_id: str) -> dict[str, Any]:
     return next(dict(chat) for chat in emulator.snapshot()["chats"] if chat["id"] == chat_id)
 
 
-async def test_a_person_names_a_group_and_the_bot_hears_who_did(
-    emulator: Emulator, group: Ids, receiver: Receiver
-) -> None:
-    emulator.subscribe("https://hook.example")
-    emulator.do(NameGroup(from_=PERSON, chat_id=group["chat_id"], name="Cake"))
-    emulator.do(NameGroup(from_=FRIEND, chat_id=group["chat_id"], name="Cake"))
-    emulator.do(NameGroup(from_=FRIEND, chat_id=group["chat_id"], name=None))
-    await emulator.flush()
-    named, unnamed = [event["data"] for event in receiver.of("chat.group_name_updated")]
-    assert (named["old_value"], named["new_value"], named["changed_by_handle"]["handle"]) == (None, "Cake", PERSON)
-    assert (unnamed["old_value"], unnamed["new_value"], unnamed["changed_by_handle"]["handle"]) == (
-        "Cake",
-        None,
-        FRIEND,
-    )
-
-
-async def test_a_person_gives_a_group_an_icon_that_the_api_shows(
+async def test_the_bot_hears_once_of_each_new_look_of_a_chat_and_who_gave_it(
     emulator: Emulator, group: Ids, api: Api, receiver: Receiver
 ) -> None:
     emulator.subscribe("https://hook.example")
-    emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"], image=IMAGE))
+    me, friend = ({"from_": person, "chat_id": group["chat_id"]} for person in (PERSON, FRIEND))
+    for act in (NameGroup(**me, name="Cake"), NameGroup(**friend, name="Cake"), NameGroup(**friend, name=None)):
+        emulator.do(act)
+    ice = {"type": "color", "variant": "ice"}
+    for look in (SetBackground(**me, **ice), SetBackground(**friend, **ice), SetBackground(**friend)):
+        emulator.do(look)
+    emulator.do(SetGroupIcon(**me, image=IMAGE))
     icon = (await api.get(f"/v3/chats/{group['chat_id']}")).json()["group_chat_icon"]
     assert (await api.get(icon.removeprefix(emulator.public_url))).headers["content-type"] == "image/png"
-    emulator.do(SetGroupIcon(from_=PERSON, chat_id=group["chat_id"]))
+    emulator.do(SetGroupIcon(**friend))
     await emulator.flush()
-    assert [event["data"]["new_value"] for event in receiver.of("chat.group_icon_updated")] == [icon, None]
-
-
-async def test_a_background_of_a_person_reaches_the_bot_once(emulator: Emulator, chat: Ids, receiver: Receiver) -> None:
-    emulator.subscribe("https://hook.example")
-    ice = SetBackground(from_=PERSON, chat_id=chat["chat_id"], type="color", variant="ice")
-    for act in (ice, ice, SetBackground(from_=PERSON, chat_id=chat["chat_id"])):
-        emulator.do(act)
-    await emulator.flush()
+    for name, new in (("name", "Cake"), ("icon", icon)):
+        heard = [event["data"] for event in receiver.of(f"chat.group_{name}_updated")]
+        changes = [(one["old_value"], one["new_value"], one["changed_by_handle"]["handle"]) for one in heard]
+        assert changes == [(None, new, PERSON), (new, None, FRIEND)]
     first, last = [event["data"] for event in receiver.of("chat.background_updated")]
     assert (first["background"]["variant"], first["actor_handle"]["handle"]) == ("ice", PERSON)
-    assert last["background"] is None
+    assert (last["background"], last["actor_handle"]["handle"]) == (None, FRIEND)
 
 
 async def test_a_photo_as_background_is_served_by_the_emulator(emulator: Emulator, chat: Ids) -> None:
