@@ -71,6 +71,7 @@ def test_what_a_phone_of_a_test_cannot_do_is_named_before_the_step_that_leaves_i
     edit = {"id": "m1", "sender_handle": ANN, "part": {"index": 1, "text": "its"}}
     text, link = {"type": "text", "value": "hi"}, {"type": "link", "value": "https://a.example"}
     other_part = {"reply_to": {"message_id": "m1", "part_index": 1}}
+    bold = {"text_decorations": [{"range": [0, 2], "style": "bold"}]}
     rows = [
         (event("message.received", {"id": "m2", "parts": files}), '"b.png", "c.png"', "media("),
         (
@@ -80,6 +81,7 @@ def test_what_a_phone_of_a_test_cannot_do_is_named_before_the_step_that_leaves_i
         ),
         (event("message.received", {"id": "m2", "parts": [link], **answer}), 'reply_to=said, effect="slam"', "link("),
         (event("message.received", {"id": "m2", "parts": [text], **other_part}), "part_index=1", "text("),
+        (event("message.received", {"id": "m2", "parts": [text | bold]}), "text_decorations", "text("),
         (event("message.edited", edit), "part_index=1", "edit(said"),
         (event("reaction.added", reaction), "part_index=2", "react(said"),
     ]

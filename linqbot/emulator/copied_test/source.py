@@ -215,7 +215,8 @@ class PytestSource:
         if message.get("effect"):
             options.append(f"effect={literal(message['effect']['name'])}")
         left_out = options if files or kinds == ["link"] else []
-        self._leave_out([*files[1:], *left_out, *_other_part(reply.get("part_index"))])
+        styles = ["text_decorations"] if any(part.get("text_decorations") for part in message["parts"]) else []
+        self._leave_out([*files[1:], *left_out, *_other_part(reply.get("part_index")), *styles])
         if files:
             also = f", text={literal(text)}" if text else ""
             self._add(f'{said}await {phone}.media(b"a file", {files[0]}{also})')

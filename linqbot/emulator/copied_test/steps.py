@@ -32,7 +32,7 @@ _NEEDS_CHAT: Final = frozenset(
     {"poll.received", "location.sharing.started", "participant.added", "participant.removed"}
 )
 """A phone can do these only in a chat that exists."""
-_POLLS: Final = "It has that of a person's poll if the bot had a handler of PollReceived when the poll was made."
+_POLLS: Final = "A person's poll is there if the bot had a handler of PollReceived when the poll was made."
 
 
 class Copier:
@@ -141,7 +141,7 @@ class Copier:
             found.append(next((each for each in self._all if _writes(each, message_id)), None))
         if None in found:
             raise conflict(
-                f"The emulator does not have the webhook of what this event refers to, or no longer. {_POLLS}"
+                f"The emulator does not have all that this event refers to, such as an old message. {_POLLS}"
             )
         return [each for each in found if each is not None]
 
