@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -22,6 +23,8 @@ from linqbot.emulator.acts.conversation import Act, Result_co, Write
 from linqbot.emulator.api import CALLS_KEPT
 from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.emulator.endpoints import subscriptions
+from linqbot.emulator.engine.deliveries import RETRY_WINDOW_S
+from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.documents import iso
@@ -264,6 +267,39 @@ class Emulator:
         data["webhook_subscriptions"] = [one for one in data["webhook_subscriptions"] if one["id"] not in own]
         return data
 
+    def rewinder(self, *, stored_until: float) -> Callable[[], None]:
+        """Return a function that returns the emulator to its present state, whenever and however often it is called.
+
+        It keeps what `save_state` saves and, in addition, the latest webhooks, the page's records and the faults. Rate
+        limits, typing and shared locations start again.
+
+        Args:
+            stored_until: The time of the copy of the receiver's storage that belongs to this state, in Unix seconds on
+                the emulator's clock. Events that were delivered later are not in the copy, and are delivered again.
+        """
+        world, now, ahead_s = self.world, self.clock.now(), self.clock.ahead_s
+        state = self.save_state(with_files=False)
+        files = list(map(replace, self.state.attachments.values()))
+        deliveries = list(map(_copied, list(world.deliveries.history)[-SHOWN:]))
+        undelivered = dict.fromkeys(one.event_id for one in deliveries if _is_undelivered(one, stored_until, now))
+        calls, observations = list(self.calls), list(self.observations)
+        faults = [fault.model_copy() for fault in world.faults.active]
+
+        def rewind() -> None:
+            self.reset(state)
+            self.state.attachments.update({one.id: replace(one) for one in files})
+            self.clock.run_ahead(ahead_s)
+            world.deliveries.history.extend(map(_copied, deliveries))
+            self.calls.extend(calls)
+            self.observations.extend(observations)
+            for fault in faults:
+                world.faults.add(fault.model_copy())
+            world.show_conditions()
+            for event_id in undelivered:
+                world.deliveries.replay(event_id)
+
+        return rewind
+
     def snapshot(self, *, latest: int | None = None) -> dict[str, Any]:
         """Return everything that the page shows: chats with messages, payments, subscriptions, deliveries, calls.
 
@@ -318,3 +354,19 @@ class Emulator:
             raise ConfigError(f"{error}. See what `save_state` writes.") from error
         if not self.state.lines:
             self._seed()
+
+
+def _copied(delivery: WebhookDelivery) -> WebhookDelivery:
+    return replace(delivery, attempts=list(delivery.attempts))
+
+
+def _is_undelivered(delivery: WebhookDelivery, stored_until: float, now: float) -> bool:
+    """Return True if the receiver may not have stored an event at `stored_until`, and Linq would still deliver it."""
+    if delivery.created_at + RETRY_WINDOW_S < now:
+        return False
+    if not delivery.attempts:
+        return True
+    last = delivery.attempts[-1]
+    if last.status is None or last.status == 429 or last.status >= 500:
+        return True
+    return last.at + last.ms / 1000 >= stored_until

@@ -10,7 +10,6 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.rewinding import rewinder
 
 
 def write(emulator: Emulator, text: str) -> str:
@@ -19,7 +18,7 @@ def write(emulator: Emulator, text: str) -> str:
 
 def back_to_now(emulator: Emulator) -> Callable[[], None]:
     """Return the way back for a receiver that has stored all that was delivered."""
-    return rewinder(emulator, stored_until=emulator.clock.now() + 1)
+    return emulator.rewinder(stored_until=emulator.clock.now() + 1)
 
 
 async def test_messages_files_faults_and_records_return(emulator: Emulator) -> None:
@@ -73,7 +72,7 @@ async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_deli
     stored_until = emulator.clock.now()
     write(emulator, "hi")
     await emulator.flush()
-    rewind = rewinder(emulator, stored_until=stored_until)
+    rewind = emulator.rewinder(stored_until=stored_until)
     rewind()
     await emulator.flush()
     first, again = hook.requests

@@ -29,7 +29,6 @@ from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.rewinding import rewinder
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
@@ -124,7 +123,7 @@ class DevRunner:
         # The bot repeats it with the same idempotency keys, and webhooks from this time on are delivered again.
         stored_until = self._emulator.clock.now()
         copy = await asyncio.to_thread(copy_of, self._file)
-        rewind = rewinder(self._emulator, stored_until=stored_until)
+        rewind = self._emulator.rewinder(stored_until=stored_until)
         written = self._emulator.do(message)
         if copy is not None and written["message_id"] is not None:
             self._checkpoints.append(Checkpoint(written["message_id"], message, rewind, copy))
