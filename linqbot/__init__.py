@@ -79,8 +79,8 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.linq.events.message import MessageEdited as MessageEdited
     from linqbot.linq.events.message import MessageReceived as MessageReceived
     from linqbot.linq.events.message import ReactionAdded as ReactionAdded
-    from linqbot.linq.events.posted import Posted as Posted
     from linqbot.linq.events.proactive import BroadcastDone as BroadcastDone
+    from linqbot.linq.events.proactive import Posted as Posted
     from linqbot.linq.events.proactive import ScheduleDue as ScheduleDue
     from linqbot.linq.text.markdown import markdown as markdown
     from linqbot.linq.text.styled import StyledText as StyledText
@@ -139,8 +139,7 @@ _NAMES = {
     "linqbot.hookspecs": "Running hookimpl",
     "linqbot.linq.events.event": "Event UnknownEvent",
     "linqbot.linq.events.message": "MessageEdited MessageReceived ReactionAdded",
-    "linqbot.linq.events.posted": "Posted",
-    "linqbot.linq.events.proactive": "BroadcastDone ScheduleDue",
+    "linqbot.linq.events.proactive": "BroadcastDone Posted ScheduleDue",
     "linqbot.linq.text.markdown": "markdown",
     "linqbot.linq.text.styled": "StyledText link",
     "linqbot.linq.types.chat": "Chat Handle",

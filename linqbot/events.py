@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # the names in `__all__` of a module; `import X as X` makes X
     from linqbot.linq.events.message import *  # noqa: F403
     from linqbot.linq.events.payment import *  # noqa: F403
     from linqbot.linq.events.poll import *  # noqa: F403
-    from linqbot.linq.events.posted import Posted as Posted
     from linqbot.linq.events.proactive import BroadcastDone as BroadcastDone
+    from linqbot.linq.events.proactive import Posted as Posted
     from linqbot.linq.events.proactive import ScheduleDue as ScheduleDue
 
 
@@ -35,8 +35,8 @@ _OTHERS = (
     "message.MessageReceipt",
     "payment.PaymentEvent",
     "poll.PollVote",
-    "posted.Posted",
     "proactive.BroadcastDone",
+    "proactive.Posted",
     "proactive.ScheduleDue",
 )
 _HOMES = {

@@ -35,13 +35,10 @@ from linqbot.frames import place_of_function
 from linqbot.hookspecs import Running
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
-from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
 from linqbot.linq.types.message import ReactionType
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_gather_s, check_limits, check_timezone
-
-if TYPE_CHECKING:
-    from linqbot.linq.events.posted import Posted
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -293,7 +290,6 @@ class Router(EventDecorators):
             `@bot.on_post("order.shipped")` above `async def shipped(post: Posted, ctx: Context) -> None: …`
         """
         from linqbot.features.schedules import check_name
-        from linqbot.linq.events.posted import Posted
 
         if not names or is_handler(names[0]):
             raise BotError('@bot.on_post() needs the names of the posts: @bot.on_post("order.shipped").')

@@ -36,7 +36,7 @@ BROADCAST_DONE_ID: Final = "i.broadcast_done."
 """Prefix of the ids of the deliveries of ended broadcasts."""
 
 POST_TYPE: Final = "linqbot.post"
-"""Type of the event of a post; see `posted.py`."""
+"""Type of the event of a post; see `proactive.py`."""
 
 POST_ID: Final = "i.post."
 """Prefix of the ids of posts that a handler gets. A webhook cannot have such an id."""

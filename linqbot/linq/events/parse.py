@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from linqbot.errors import LinqbotError
 from linqbot.linq.events import EVENT_CLASSES
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, JOINED_KEY, POST_TYPE, Delivery, event_id_of
+from linqbot.linq.events.delivery import JOINED_KEY, Delivery, event_id_of
 from linqbot.linq.events.event import Event, UnknownEvent, as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
-from linqbot.linq.events.proactive import SCHEDULE_TYPE, broadcast_done, schedule_due
+from linqbot.linq.events.proactive import own_event
 from linqbot.linq.types.data import unfitting_fields, validated, validated_leniently
 
 
@@ -122,15 +122,8 @@ def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
 
 
 def _unknown(delivery: Delivery, body: Any) -> Event:
-    if delivery.type == SCHEDULE_TYPE and (event := schedule_due(delivery, body)) is not None:
-        return event
-    if delivery.type == BROADCAST_DONE_TYPE and (ended := broadcast_done(delivery, body)) is not None:
-        return ended
-    if delivery.type == POST_TYPE:
-        from linqbot.linq.events.posted import posted
-
-        if (post := posted(delivery, body)) is not None:
-            return post
+    if (own := own_event(delivery, body)) is not None:
+        return own
     data = body.get("data") if isinstance(body, dict) else body
     fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
     fields["body"] = delivery.body

@@ -1,17 +1,25 @@
-"""The events that linqbot makes itself: a schedule that is due, and a broadcast that has ended.
+"""The events that linqbot makes itself: a schedule that is due, a broadcast that has ended, and a post.
 
-`@bot.every` and `@bot.on_broadcast_done` handle them. Linq knows nothing of schedules and broadcasts.
+A post is what a program outside the bot, such as a web shop or a cron job, has put into a chat's lane. `@bot.every`,
+`@bot.on_broadcast_done` and `@bot.on_post` handle these events. Linq knows nothing of them.
 """
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, Delivery
+from pydantic import BaseModel, ValidationError
+
+from linqbot.errors import PostNotUnderstood
+from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, POST_ID, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, as_object
+from linqbot.linq.types.data import unfitting_fields
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class BroadcastDone(Event):
@@ -39,17 +47,6 @@ class BroadcastDone(Event):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("people", self.people), ("sent", self.sent))
-
-
-def broadcast_done(delivery: Delivery, body: Any) -> BroadcastDone | None:
-    """Return the event of a delivery that linqbot made when a broadcast ended; None for any other delivery."""
-    if not delivery.id.startswith(BROADCAST_DONE_ID):
-        return None
-    data = as_object(as_object(body).get("data"))
-    at = datetime.fromtimestamp(delivery.received_at, UTC)
-    return BroadcastDone.model_validate(
-        {**data, "event_id": delivery.id, "event_type": BROADCAST_DONE_TYPE, "created_at": at}
-    )
 
 
 SCHEDULE_TYPE: Final = "linqbot.schedule"
@@ -83,6 +80,45 @@ class ScheduleDue(Event):
         yield from (("name", self.name), ("due", self.due.isoformat()), ("missed", self.missed))
 
 
+class Posted(Event):
+    """A program outside the bot has posted something.
+
+    Attributes:
+        name: The name of the post, such as `order.shipped`.
+        post_id: The id that the program gave to the post.
+        data: The data of the post, a JSON object. `read` gives it a type.
+        actor: The person that the post was addressed to; None if it was addressed to a chat, or to nothing.
+        chat_id: The chat that it was addressed to, or the direct chat with the person. None if there is none: write with
+            `ctx.bot.send(…, to=…)`.
+    """
+
+    types = (POST_TYPE,)
+
+    name: str
+    post_id: str
+    data: dict[str, Any]
+
+    def read(self, model: builtins.type[M]) -> M:  # `type` is a field of this class
+        """Return the data as a pydantic model.
+
+        Raises:
+            PostNotUnderstood: a field is missing or has another type. The post becomes a dead letter at once.
+
+        Example: `order = post.read(Order)`
+        """
+        try:
+            return model.model_validate(self.data)
+        except ValidationError as error:
+            fields = ", ".join(unfitting_fields(error))
+            raise PostNotUnderstood(
+                f"The post {self.name} with the id {self.post_id} does not fit {model.__name__}: {fields} missing or "
+                "wrong. It is kept: linqbot waiting retry handles it again."
+            ) from None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("name", self.name), ("post_id", self.post_id), ("chat_id", self.chat_id))
+
+
 def schedule_name(body: bytes) -> str | None:
     try:
         name = as_object(as_object(json.loads(body)).get("data")).get("name")
@@ -91,30 +127,29 @@ def schedule_name(body: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def schedule_due(delivery: Delivery, body: Any) -> ScheduleDue | None:
-    """Return the event of a schedule's delivery, or of one that `linqbot trigger schedule` sent; None if it names none.
+def own_event(delivery: Delivery, body: Any) -> Event | None:
+    """Return the event of a delivery that linqbot made; None for any other, and for a schedule without a name.
 
-    Every run of the turn gets the same event, because it depends only on what is stored.
+    `linqbot trigger schedule` sends a schedule as a webhook. Every run of the turn gets the same event, because it
+    depends only on what is stored.
     """
     envelope = as_object(body)
     data = as_object(envelope.get("data"))
-    name = data.get("name")
-    if not isinstance(name, str) or not name:
-        return None
-    due, missed = datetime.fromtimestamp(delivery.received_at, UTC), 0
-    if delivery.id.startswith(SCHEDULE_ID):
-        due, missed = merged(delivery, as_object(data.get("every")))
-    event_id = envelope.get("event_id")
-    return ScheduleDue.model_validate(
-        {
-            "event_id": event_id if isinstance(event_id, str) else delivery.id,
-            "event_type": SCHEDULE_TYPE,
-            "created_at": datetime.fromtimestamp(delivery.received_at, UTC),
-            "name": name,
-            "due": due,
-            "missed": missed,
-        }
-    )
+    at = datetime.fromtimestamp(delivery.received_at, UTC)
+    own: dict[str, Any] = {"event_id": delivery.id, "event_type": delivery.type, "created_at": at}
+    if delivery.type == SCHEDULE_TYPE and isinstance(name := data.get("name"), str) and name:
+        due, missed = at, 0
+        if delivery.id.startswith(SCHEDULE_ID):
+            due, missed = merged(delivery, as_object(data.get("every")))
+        if isinstance(event_id := envelope.get("event_id"), str):
+            own["event_id"] = event_id
+        return ScheduleDue.model_validate({**own, "name": name, "due": due, "missed": missed})
+    if delivery.type == BROADCAST_DONE_TYPE and delivery.id.startswith(BROADCAST_DONE_ID):
+        return BroadcastDone.model_validate({**data, **own})
+    if delivery.type == POST_TYPE and delivery.id.startswith(POST_ID):
+        given = {name: data.get(name) for name in ("name", "data", "chat_id")}
+        return Posted.model_validate({**own, **given, "post_id": data.get("id"), "actor": data.get("person")})
+    return None
 
 
 def merged(delivery: Delivery, every: dict[str, Any]) -> tuple[datetime, int]:
