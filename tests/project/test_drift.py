@@ -5,7 +5,6 @@ If the official client learns something new, these tests fail and name what is m
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import re
@@ -34,28 +33,6 @@ OFFICIAL = Path(linq.__file__).parent
 NO_ENDPOINTS = {"webhooks.unwrap"}
 
 
-def official_resources() -> Iterator[ast.ClassDef]:
-    for path in sorted((OFFICIAL / "resources").rglob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and node.name.startswith("Async") and node.name.endswith("Resource"):
-                yield node
-
-
-def official_endpoints() -> set[str]:
-    """Return `METHOD /path` of every call in the SDK's source, with `{}` for path values."""
-    found = set()
-    for resource in official_resources():
-        for call in ast.walk(resource):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-                continue
-            verb = re.fullmatch(r"_(get|post|put|patch|delete|get_api_list)", call.func.attr)
-            if verb and call.args:
-                path = next(node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant))
-                method = verb[1].partition("_")[0].upper()
-                found.add(f"{method} {re.sub(r'{.*?}', '{}', str(path))}")
-    return found
-
-
 def test_each_variable_of_the_official_client_may_be_set() -> None:
     sources = "".join(path.read_text() for path in OFFICIAL.rglob("*.py"))
     variables = set(re.findall(r"\bLINQ_[A-Z0-9_]+\b", sources))
@@ -73,11 +50,6 @@ def test_the_official_client_has_a_model_for_no_event_type_that_we_do_not_know()
     modelled = {name for each in lists for name in re.findall(r'"([\w.]+)"', each)}
     assert len(modelled) > 60
     assert modelled - set(EVENT_TYPES) == set()
-
-
-def test_the_table_has_every_endpoint_of_the_official_client_once_and_one_older_one() -> None:
-    ours = [f"{each.method} {re.sub(r'{.*?}', '{}', each.path)}" for each in ENDPOINTS.values()]
-    assert sorted(ours) == sorted({*official_endpoints(), "GET /v2/chats"})
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
