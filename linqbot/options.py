@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.errors import BotError
 from linqbot.linq.rules.check import blockable
-from linqbot.linq.rules.values import E164, is_handle
+from linqbot.linq.rules.values import is_handle, is_number, is_phone, is_whole
 from linqbot.linq.types.proactive import Purpose
 from linqbot.nearest import suggestion
 
@@ -28,18 +28,12 @@ _E164_IS: Final = (
 )
 
 
-def is_number(value: Any) -> bool:
-    """Return True if a value is an int or a float; booleans do not count."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def check_limits(attempts: Any, deadline_s: Any) -> None:
     """Raise BotError for limits of a handler that cannot be.
 
     `attempts` are None or a whole number of at least 1, `deadline_s` is None or a finite number greater than 0.
     """
-    is_whole = isinstance(attempts, int) and not isinstance(attempts, bool)
-    if attempts is not None and not (is_whole and attempts >= 1):
+    if attempts is not None and not (is_whole(attempts) and attempts >= 1):
         raise BotError(
             f"attempts={attempts!r} is not possible. It is the number of runs of a handler before an event that fails "
             "becomes a dead letter: a whole number of at least 1, such as attempts=3."
@@ -101,7 +95,7 @@ def check_purpose(purpose: Any, call: str) -> None:
 
 def check_line(line: Any, option: str) -> None:
     """Raise BotError if a line is not a phone number in E.164 form, as `check_handle` does for people."""
-    if not isinstance(line, str) or not E164.fullmatch(line):
+    if not is_phone(line):
         raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_E164_IS}")
 
 

@@ -96,7 +96,7 @@ PUMPS = [
 BEGINNINGS = ["", "x@", "https://", "http://127.0.0.1:", "+1", "\n", "?"]
 ENDS = ["", " ", "@", "!", "\n!"]
 METHODS = {"fullmatch", "match", "search", "sub", "split", "findall", "finditer"}
-USED_LATER = {"linq/text/pieces.py": "match"}
+USED_LATER = {"linq/rules/check.py": "fullmatch", "linq/text/pieces.py": "match"}
 """Modules that use patterns by another name than that of the constant, and how they use them."""
 OF_BOTS = {"bot/filters.py", "cli/commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
 """Modules that compile the patterns of bots and of their authors."""

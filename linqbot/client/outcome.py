@@ -26,6 +26,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.delivery import decode, repaired
+from linqbot.linq.rules.values import is_number, is_whole
 
 
 def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str) -> ApiResponse | AttemptFailure:
@@ -209,14 +210,14 @@ def _text(value: Any, longest: int = _LONGEST_ID) -> str | None:
 def _whole(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_CODE:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_CODE else None
+    return value if is_whole(value) and abs(value) < 10**_LONGEST_CODE else None
 
 
 def _retry_after_s(value: Any, now: float) -> float | None:
     if isinstance(value, str):
         value = _number_or_date(value.strip(), now)
     # Compared before the conversion: Python's integers are unbounded, and float() raises for the largest ones.
-    is_wait = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    is_wait = is_number(value) and 0 < value < float("inf")
     return float(min(value, LONGEST_RETRY_AFTER_S)) if is_wait else None
 
 

@@ -359,7 +359,7 @@ REQUESTS = [
         ],
     ),
     Rule("R82", sticker, [{"operation": "remove", "emoji": "🎂"}]),
-    Rule("R83", lambda place: sticker({"emoji": "🎂", "placement": place}), PLACES),
+    Rule("R83", lambda place: sticker({"emoji": "🎂", "placement": place}), PLACES, [{"scale": 10**400}]),
     Rule("R83", by("messages.update_sticker_placement", "placement"), PLACES),
     Rule(
         "R85",

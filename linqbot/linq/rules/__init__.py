@@ -7,7 +7,7 @@ or time (R12-R15, R54-R65, R69-R75, …) are checked by the emulator only. So is
 knows if a chat is new. A client that refused a link because the chat *might* be new would refuse allowed messages.
 
 Messages name positions, lengths and allowed values, never the text of the request, because they are logged. To find a
-rule, search for its number: the docstring of each function names the rules that the function checks.
+rule, search for its number: each check has it, in its docstring or as an argument.
 """
 
 from linqbot.linq.rules.check import MAX_UPLOAD_BYTES, check

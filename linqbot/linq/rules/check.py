@@ -12,7 +12,6 @@ from typing import Any, Final, get_args
 
 from linqbot.linq.rules.message import app_identity, app_url, experience, layout, message_content
 from linqbot.linq.rules.values import (
-    E164,
     EMAIL,
     NOTHING,
     Broken,
@@ -27,9 +26,13 @@ from linqbot.linq.rules.values import (
     https,
     is_handle,
     is_https,
+    is_number,
+    is_phone,
     is_whole,
     list_of,
+    matches,
     missing,
+    must,
     number,
     one_of,
     page_limit,
@@ -68,8 +71,8 @@ def takes_body(endpoint: str) -> bool:
     return endpoint in _BODIES
 
 
-_SHORT_CODE = re.compile(r"[0-9]{3,8}")
-_SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
+# A short code, or the name of a sender.
+_SENDER = re.compile(r"[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
 _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
 # A flag, a digit on a key, or symbols that are joined, each with what changes its look.
@@ -80,12 +83,7 @@ _EMOJI = re.compile(
 )
 
 
-def own_line(value: Any, at: str) -> Broken | None:
-    """Check R16: a line of the account, by its form."""
-    fits = isinstance(value, str) and E164.fullmatch(value)
-    return None if fits else breaks("R16", f"{at} is not a line in E.164 form.", code=1002)
-
-
+own_line = must("R16", is_phone, "is not a line in E.164 form.", code=1002)
 own_lines = list_of(own_line)
 
 
@@ -99,11 +97,7 @@ def joined(rule: Check) -> Check:
     return is_a_list
 
 
-def line_kind(value: Any, at: str) -> Broken | None:
-    """Check R17: the type of a line."""
-    if isinstance(value, str) and value.lower() in {"rcs", "imessage"}:
-        return None
-    return breaks("R17", f"{at} must be RCS or iMessage.")
+line_kind = must("R17", lambda value: str(value).lower() in {"rcs", "imessage"}, "must be RCS or iMessage.")
 
 
 def forwarding(body: JsonObject) -> Broken | None:
@@ -111,7 +105,7 @@ def forwarding(body: JsonObject) -> Broken | None:
     if "forwarding_number" not in body:
         return missing("forwarding_number")
     value = body["forwarding_number"]
-    if value is None or value == "" or (isinstance(value, str) and E164.fullmatch(value)):
+    if value is None or value == "" or is_phone(value):
         return None
     return breaks("R18", "forwarding_number must be E.164, or null to stop forwarding.", code=1002)
 
@@ -186,11 +180,12 @@ def _shades(shades: Any) -> Broken | None:
     return breaks("R66", "shades must be two colors such as #1A2B3C. Or use a variant.")
 
 
-def blockable(value: Any, at: str) -> Broken | None:
-    """Check R76: a handle that can be blocked."""
-    if is_handle(value) or (isinstance(value, str) and (_SHORT_CODE.fullmatch(value) or _SENDER_ID.fullmatch(value))):
-        return None
-    return breaks("R76", f"{at} is not an E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.")
+_is_sender = matches(_SENDER)
+blockable = must(
+    "R76",
+    lambda value: is_handle(value) or _is_sender(value),
+    "is not an E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.",
+)
 
 
 def reaction(body: JsonObject) -> Broken | None:
@@ -209,17 +204,14 @@ def reaction(body: JsonObject) -> Broken | None:
     return None
 
 
-def single_emoji(value: Any, at: str) -> Broken | None:
-    """Check R81 approximately: one symbol with its colours and marks, or several that joiners make one."""
-    if isinstance(value, str) and not value.isascii() and utf16_length(value) <= 32 and _EMOJI.fullmatch(value):
-        return None
-    return breaks("R81", f"{at} must be a single emoji.")
+def _is_emoji(value: Any) -> bool:
+    """Return True for one symbol with its colours and marks, or several that joiners make one, as far as the form says."""
+    fits = isinstance(value, str) and not value.isascii() and utf16_length(value) <= 32
+    return fits and _EMOJI.fullmatch(value) is not None
 
 
-def unit_place(value: Any, at: str) -> Broken | None:
-    """Check R83: a coordinate."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1
-    return None if fits else breaks("R83", f"{at} must be a number from -1 to 1.")
+single_emoji = must("R81", _is_emoji, "must be a single emoji.")
+unit_place = must("R83", lambda value: is_number(value) and -1 <= value <= 1, "must be a number from -1 to 1.")
 
 
 def update_url_or_experience(body: JsonObject) -> Broken | None:
@@ -229,11 +221,8 @@ def update_url_or_experience(body: JsonObject) -> Broken | None:
     return breaks("R85", "an app card is updated with a url or an experience, not both.")
 
 
-def event_name(value: Any, at: str) -> Broken | None:
-    """Check R95: the form of an event type. The name is not looked up: Linq adds types before linqbot does."""
-    if isinstance(value, str) and _EVENT_NAME.fullmatch(value):
-        return None
-    return breaks("R95", f"{at} is not the name of an event, such as message.received.")
+# The name is not looked up: Linq adds types before linqbot does.
+event_name = must("R95", matches(_EVENT_NAME), "is not the name of an event, such as message.received.")
 
 
 def phone_only(value: Any, at: str) -> Broken | None:
@@ -291,21 +280,14 @@ MAX_UPLOAD_BYTES: Final = 100 * 2**20
 refuses no file that Linq would accept."""
 
 
-def upload_size(value: Any, at: str) -> Broken | None:
-    """Check R91: the size of an upload."""
-    if is_whole(value) and 1 <= value <= MAX_UPLOAD_BYTES:
-        return None
-    return breaks("R91", f"{at} must be 1 to {MAX_UPLOAD_BYTES} bytes.")
-
-
-def upload_type(value: Any, at: str) -> Broken | None:
-    """Check R92: the content type of an upload."""
-    if isinstance(value, str) and value in CONTENT_TYPES:
-        return None
-    return breaks(
-        "R92",
-        f"{at} is not a type that Linq accepts, such as image/jpeg. linqbot explain R92 names Linq's page with all types.",
-    )
+upload_size = must(
+    "R91", lambda value: is_whole(value) and 1 <= value <= MAX_UPLOAD_BYTES, f"must be 1 to {MAX_UPLOAD_BYTES} bytes."
+)
+upload_type = must(
+    "R92",
+    lambda value: isinstance(value, str) and value in CONTENT_TYPES,
+    "is not a type that Linq accepts, such as image/jpeg. linqbot explain R92 names Linq's page with all types.",
+)
 
 
 _OPERATION = one_of("R80", ("add", "remove"))

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.linq.rules.values import (
-    WEB,
     Broken,
     Check,
     JsonObject,
@@ -24,8 +23,10 @@ from linqbot.linq.rules.values import (
     flag,
     is_handle,
     is_https,
+    is_web,
     is_whole,
     missing,
+    must,
     one_of,
     text,
     uuid,
@@ -379,7 +380,7 @@ def _file(given: JsonObject, at: str, choice: str, address: str, wanted: str) ->
 
 def _link_url(value: Any, at: str) -> Broken | None:
     """Check R26: the URL of a link part."""
-    if not isinstance(value, str) or not WEB.fullmatch(value):
+    if not is_web(value):
         return breaks("R4", f"{at} must be an http(s) address.")
     if len(value) <= MAX_LINK_CHARACTERS:
         return None
@@ -417,34 +418,31 @@ def layout(layout: Any, at: str) -> Broken | None:
     return None
 
 
-def _image_url(value: Any, at: str) -> Broken | None:
-    """Check R38: the address of an image can be one. An empty text is no image."""
-    if isinstance(value, str) and (not value or WEB.fullmatch(value)):
-        return None
-    return breaks("R38", f"{at} must be a public http(s) address of an image.", code=5007)
-
-
+# An empty text is no image.
+_image_url = must(
+    "R38",
+    lambda value: is_web(value) or (isinstance(value, str) and not value),
+    "must be a public http(s) address of an image.",
+    code=5007,
+)
 _SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
 _OVER_IMAGE: Final = ("image_title", "image_subtitle")
 _LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
 
 
-def app_url(url: Any, at: str) -> Broken | None:
-    """Check R39: the URL of an app card."""
+def _is_app_url(url: Any) -> bool:
     if isinstance(url, str) and url.startswith("data:"):
-        fits = len(url) <= MAX_DATA_CHARACTERS
-    else:
-        fits = is_https(url) and len(url) <= MAX_LINK_CHARACTERS
-    if fits:
-        return None
-    return bad_content(
-        "R39", f"{at} must be https with up to {MAX_LINK_CHARACTERS} characters, or data: with {MAX_DATA_CHARACTERS}."
-    )
+        return len(url) <= MAX_DATA_CHARACTERS
+    return is_https(url) and len(url) <= MAX_LINK_CHARACTERS
 
 
-def _clip_url(value: Any, at: str) -> Broken | None:
-    """Check R25: the URL of an App Clip."""
-    return None if is_https(value) else bad_content("R25", f"{at} must be the https address of an App Clip page.")
+app_url = must(
+    "R39",
+    _is_app_url,
+    f"must be https with up to {MAX_LINK_CHARACTERS} characters, or data: with {MAX_DATA_CHARACTERS}.",
+    code=1004,
+)
+_clip_url = must("R25", is_https, "must be the https address of an App Clip page.", code=1004)
 
 
 PARTS: Final[Mapping[str, Check]] = {

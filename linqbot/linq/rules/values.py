@@ -25,118 +25,6 @@ _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?([/?#]\S*
 WEB = re.compile(r"https?://[^\s/?#]++\S*+", re.IGNORECASE)
 
 
-def text(value: Any, at: str) -> Broken | None:
-    """Check R4: a string."""
-    return None if isinstance(value, str) else breaks("R4", f"{at} must be a string.")
-
-
-def filled_text(value: Any, at: str) -> Broken | None:
-    """Check R4: a string that is not empty."""
-    return None if isinstance(value, str) and value else breaks("R4", f"{at} must be a string that is not empty.")
-
-
-def flag(value: Any, at: str) -> Broken | None:
-    """Check R4: a boolean."""
-    return None if isinstance(value, bool) else breaks("R4", f"{at} must be true or false.")
-
-
-def is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def whole(least: int, rule: str = "R4") -> Check:
-    """Return a check that a value is an integer of at least `least`."""
-
-    def is_whole_enough(value: Any, at: str) -> Broken | None:
-        fits = is_whole(value) and value >= least
-        return None if fits else breaks(rule, f"{at} must be a whole number, {least} or more.")
-
-    return is_whole_enough
-
-
-def one_of(rule: str, allowed: Collection[str], otherwise: str = "") -> Check:
-    """Return a check that a value is one of the allowed strings; the message suggests the nearest one, or else `otherwise`."""
-
-    def is_one_of(value: Any, at: str) -> Broken | None:
-        if isinstance(value, str) and value in allowed:
-            return None
-        near = nearest_name(value, allowed) if isinstance(value, str) else None
-        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}. {otherwise}".rstrip()
-        return breaks(rule, f"{at} is not a value Linq knows. {hint}")
-
-    return is_one_of
-
-
-def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str = "R4") -> Check:
-    """Return a check that a value is a list of `least` to `most` items that pass `item`."""
-
-    def is_list(value: Any, at: str) -> Broken | None:
-        if not isinstance(value, list | tuple):
-            return breaks("R4", f"{at} must be a list.")
-        if not least <= len(value) <= (len(value) if most is None else most):
-            wanted = f"{least} or more" if most is None else f"{least} to {most}"
-            return breaks(rule, f"{at} has {len(value)} entries. Linq takes {wanted}.")
-        for i, each in enumerate(value):
-            if broken := item(each, f"{at}[{i}]"):
-                return broken
-        return None
-
-    return is_list
-
-
-def uuid(value: Any, at: str) -> Broken | None:
-    """Check R5: a UUID."""
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return None
-    return breaks("R5", f"{at} is not a UUID. Pass an id that Linq returned.")
-
-
-def phone(value: Any, at: str) -> Broken | None:
-    """Check R7: a phone number in E.164 form."""
-    if isinstance(value, str) and E164.fullmatch(value):
-        return None
-    return breaks("R7", f"{at} is not E.164: a plus and 2 to 15 digits, without spaces or brackets.", code=1002)
-
-
-def is_handle(value: Any) -> bool:
-    return isinstance(value, str) and (E164.fullmatch(value) or EMAIL.fullmatch(value)) is not None
-
-
-def handle(value: Any, at: str) -> Broken | None:
-    """Check R8: a phone number or an e-mail address."""
-    if is_handle(value):
-        return None
-    return breaks("R8", f"{at} is neither an E.164 phone number nor an e-mail address.", code=1002)
-
-
-def page_limit(value: Any, at: str) -> Broken | None:
-    """Check R9: the page size of a list."""
-    digits = str(value)
-    if digits.isascii() and digits.isdigit() and len(digits) <= 3 and 1 <= int(digits) <= 100:
-        return None
-    return breaks("R9", f"{at} must be 1 to 100.")
-
-
-def is_https(value: Any) -> bool:
-    """Return True if a value is an https URL, or an http URL of the local machine (the emulator)."""
-    return isinstance(value, str) and (_HTTPS.fullmatch(value) or _LOOPBACK.fullmatch(value)) is not None
-
-
-def https(rule: str) -> Check:
-    """Return a check that a value is an https URL."""
-
-    def is_an_address(value: Any, at: str) -> Broken | None:
-        return None if is_https(value) else breaks(rule, f"{at} must be a public https address.")
-
-    return is_an_address
-
-
-def number(value: Any, at: str) -> Broken | None:
-    """Check R83: a finite number. Linq clamps `scale` to 0.05-2.5 itself."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return None if fits else breaks("R83", f"{at} must be a number.")
-
-
 JsonObject: TypeAlias = Mapping[str, Any]
 """A JSON object as it is sent."""
 
@@ -176,6 +64,104 @@ def bad_content(rule: str, message: str) -> Broken:
 def missing(at: str) -> Broken:
     """Return the broken rule R3 for a required field that is missing."""
     return Broken("R3", 400, 1001, f"{at} is missing. It is required.")
+
+
+def must(rule: str, fits: Callable[[Any], object], says: str, *, code: int = 1005) -> Check:
+    """Return a check that a value fits. Of one that does not, the message is its position and `says`."""
+
+    def is_fitting(value: Any, at: str) -> Broken | None:
+        return None if fits(value) else breaks(rule, f"{at} {says}", code=code)
+
+    return is_fitting
+
+
+def matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    """Return a predicate: a value is a string that the whole pattern matches."""
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Return True if a value is an int or a float; booleans do not count."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+is_phone = matches(E164)
+is_web = matches(WEB)
+
+
+def is_handle(value: Any) -> bool:
+    return isinstance(value, str) and (E164.fullmatch(value) or EMAIL.fullmatch(value)) is not None
+
+
+def is_https(value: Any) -> bool:
+    """Return True if a value is an https URL, or an http URL of the local machine (the emulator)."""
+    return isinstance(value, str) and (_HTTPS.fullmatch(value) or _LOOPBACK.fullmatch(value)) is not None
+
+
+def _is_page_limit(value: Any) -> bool:
+    digits = str(value)
+    return digits.isascii() and digits.isdigit() and len(digits) <= 3 and 1 <= int(digits) <= 100
+
+
+text = must("R4", lambda value: isinstance(value, str), "must be a string.")
+filled_text = must("R4", lambda value: isinstance(value, str) and value, "must be a string that is not empty.")
+flag = must("R4", lambda value: isinstance(value, bool), "must be true or false.")
+phone = must("R7", is_phone, "is not E.164: a plus and 2 to 15 digits, without spaces or brackets.", code=1002)
+handle = must("R8", is_handle, "is neither an E.164 phone number nor an e-mail address.", code=1002)
+page_limit = must("R9", _is_page_limit, "must be 1 to 100.")
+# Not `math.isfinite`, which raises for the largest integers. Linq clamps `scale` to 0.05-2.5 itself.
+number = must("R83", lambda value: is_number(value) and -math.inf < value < math.inf, "must be a number.")
+
+
+def uuid(value: Any, at: str) -> Broken | None:
+    """Check R5: a UUID. Written out, because every call has an id."""
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return None
+    return breaks("R5", f"{at} is not a UUID. Pass an id that Linq returned.")
+
+
+def whole(least: int, rule: str = "R4") -> Check:
+    """Return a check that a value is an integer of at least `least`."""
+    return must(rule, lambda value: is_whole(value) and value >= least, f"must be a whole number, {least} or more.")
+
+
+def https(rule: str) -> Check:
+    """Return a check that a value is an https URL."""
+    return must(rule, is_https, "must be a public https address.")
+
+
+def one_of(rule: str, allowed: Collection[str], otherwise: str = "") -> Check:
+    """Return a check that a value is one of the allowed strings; the message suggests the nearest one, or else `otherwise`."""
+
+    def is_one_of(value: Any, at: str) -> Broken | None:
+        if isinstance(value, str) and value in allowed:
+            return None
+        near = nearest_name(value, allowed) if isinstance(value, str) else None
+        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}. {otherwise}".rstrip()
+        return breaks(rule, f"{at} is not a value Linq knows. {hint}")
+
+    return is_one_of
+
+
+def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str = "R4") -> Check:
+    """Return a check that a value is a list of `least` to `most` items that pass `item`."""
+
+    def is_list(value: Any, at: str) -> Broken | None:
+        if not isinstance(value, list | tuple):
+            return breaks("R4", f"{at} must be a list.")
+        if not least <= len(value) <= (len(value) if most is None else most):
+            wanted = f"{least} or more" if most is None else f"{least} to {most}"
+            return breaks(rule, f"{at} has {len(value)} entries. Linq takes {wanted}.")
+        for i, each in enumerate(value):
+            if broken := item(each, f"{at}[{i}]"):
+                return broken
+        return None
+
+    return is_list
 
 
 class Schema(NamedTuple):
