@@ -7,7 +7,7 @@ first used. Inside the package, import from the module that defines a name.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import lazy_exports
+from linqbot.lazy_exports import homes_of, lazy_exports
 
 if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.bot.bot import Bot as Bot
@@ -150,8 +150,7 @@ _NAMES = {
     ),
     "linqbot.linq.types.proactive": "Broadcast Recipient Scheduled",
 }
-"""The names, separated by spaces, by the module that defines them."""
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_HOMES = homes_of(_NAMES)
 __all__ = list(_HOMES)
 
 

@@ -13,6 +13,11 @@ from importlib import import_module
 from typing import Any
 
 
+def homes_of(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the module of each name, from the names of each module, which are separated by spaces."""
+    return {name: module for module, its_names in names.items() for name in its_names.split()}
+
+
 def lazy_exports(
     package: str, homes: Mapping[str, str], *, elsewhere: Callable[[], Mapping[str, str]] = dict
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

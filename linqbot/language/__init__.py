@@ -9,7 +9,7 @@
 
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import lazy_exports
+from linqbot.lazy_exports import homes_of, lazy_exports
 
 if TYPE_CHECKING:
     from linqbot.language.spoken import CODES, ENGLISH, in_language, sentences, speaking
@@ -18,15 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CODES", "ENGLISH", "Sentences", "in_language", "sentences", "speaking", "written"]
 
-_HOMES = {
-    "CODES": "linqbot.language.spoken",
-    "ENGLISH": "linqbot.language.spoken",
-    "Sentences": "linqbot.language.wording",
-    "in_language": "linqbot.language.spoken",
-    "sentences": "linqbot.language.spoken",
-    "speaking": "linqbot.language.spoken",
-    "written": "linqbot.language.writing",
+_NAMES = {
+    "linqbot.language.spoken": "CODES ENGLISH in_language sentences speaking",
+    "linqbot.language.wording": "Sentences",
+    "linqbot.language.writing": "written",
 }
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+    __getattr__, __dir__ = lazy_exports(__name__, homes_of(_NAMES))

@@ -11,7 +11,7 @@ They understand English words and the number formats of most countries. They ref
 
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import lazy_exports
+from linqbot.lazy_exports import homes_of, lazy_exports
 
 if TYPE_CHECKING:
     from linqbot.parse.dates import date_time, day, duration
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Recurrence", "date_time", "day", "duration", "number", "recurrence", "yes_no"]
 
-_HOMES = {
-    "number": "linqbot.parse.numbers",
-    "yes_no": "linqbot.parse.yes_or_no",
-    "duration": "linqbot.parse.dates",
-    "date_time": "linqbot.parse.dates",
-    "day": "linqbot.parse.dates",
-    "Recurrence": "linqbot.parse.recurrences",
-    "recurrence": "linqbot.parse.recurrences",
+_NAMES = {
+    "linqbot.parse.dates": "date_time day duration",
+    "linqbot.parse.numbers": "number",
+    "linqbot.parse.recurrences": "Recurrence recurrence",
+    "linqbot.parse.yes_or_no": "yes_no",
 }
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+    __getattr__, __dir__ = lazy_exports(__name__, homes_of(_NAMES))

@@ -10,47 +10,33 @@ runs need no emulator.
 
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import lazy_exports
+from linqbot.lazy_exports import homes_of, lazy_exports
 
-if TYPE_CHECKING:
-    from linqbot.emulator.declared_world import AccountLine, Contact, DeclaredWorld, GroupChat
-    from linqbot.testing.bubble import Bubble, Tapback
-    from linqbot.testing.phone import Phone
-    from linqbot.testing.stage.connections import ApiCall
-    from linqbot.testing.stage.record import HandlerFailed, NothingCame
-    from linqbot.testing.talk import PhoneFor, killed_between_calls, talking
+if TYPE_CHECKING:  # `import X as X` makes X a name of this module
+    from linqbot.emulator.declared_world import AccountLine as AccountLine
+    from linqbot.emulator.declared_world import Contact as Contact
+    from linqbot.emulator.declared_world import DeclaredWorld as DeclaredWorld
+    from linqbot.emulator.declared_world import GroupChat as GroupChat
+    from linqbot.testing.bubble import Bubble as Bubble
+    from linqbot.testing.bubble import Tapback as Tapback
+    from linqbot.testing.phone import Phone as Phone
+    from linqbot.testing.stage.connections import ApiCall as ApiCall
+    from linqbot.testing.stage.record import HandlerFailed as HandlerFailed
+    from linqbot.testing.stage.record import NothingCame as NothingCame
+    from linqbot.testing.talk import PhoneFor as PhoneFor
+    from linqbot.testing.talk import killed_between_calls as killed_between_calls
+    from linqbot.testing.talk import talking as talking
 
-__all__ = [
-    "AccountLine",
-    "ApiCall",
-    "Bubble",
-    "Contact",
-    "DeclaredWorld",
-    "GroupChat",
-    "HandlerFailed",
-    "NothingCame",
-    "Phone",
-    "PhoneFor",
-    "Tapback",
-    "killed_between_calls",
-    "talking",
-]
-
-_HOMES = {
-    "AccountLine": "linqbot.emulator.declared_world",
-    "ApiCall": "linqbot.testing.stage.connections",
-    "Bubble": "linqbot.testing.bubble",
-    "Contact": "linqbot.emulator.declared_world",
-    "DeclaredWorld": "linqbot.emulator.declared_world",
-    "GroupChat": "linqbot.emulator.declared_world",
-    "HandlerFailed": "linqbot.testing.stage.record",
-    "NothingCame": "linqbot.testing.stage.record",
-    "Phone": "linqbot.testing.phone",
-    "PhoneFor": "linqbot.testing.talk",
-    "Tapback": "linqbot.testing.bubble",
-    "killed_between_calls": "linqbot.testing.talk",
-    "talking": "linqbot.testing.talk",
+_NAMES = {
+    "linqbot.emulator.declared_world": "AccountLine Contact DeclaredWorld GroupChat",
+    "linqbot.testing.bubble": "Bubble Tapback",
+    "linqbot.testing.phone": "Phone",
+    "linqbot.testing.stage.connections": "ApiCall",
+    "linqbot.testing.stage.record": "HandlerFailed NothingCame",
+    "linqbot.testing.talk": "PhoneFor killed_between_calls talking",
 }
+_HOMES = homes_of(_NAMES)
+__all__ = list(_HOMES)
 
 if not TYPE_CHECKING:  # a type checker would accept any name
     __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -10,52 +10,34 @@
 
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import lazy_exports
+from linqbot.lazy_exports import homes_of, lazy_exports
 
-if TYPE_CHECKING:
-    from linqbot.testing.people.checks import Judgement, Violation
-    from linqbot.testing.people.kinds import KINDS, crowd
-    from linqbot.testing.people.persona import (
-        Correct,
-        Decide,
-        Dialogue,
-        Inject,
-        Locate,
-        Pause,
-        PayRequest,
-        Persona,
-        Say,
-        Tap,
-        VoteFor,
-    )
-    from linqbot.testing.people.rehearsing import rehearse
+if TYPE_CHECKING:  # `import X as X` makes X a name of this module
+    from linqbot.testing.people.checks import Judgement as Judgement
+    from linqbot.testing.people.checks import Violation as Violation
+    from linqbot.testing.people.kinds import KINDS as KINDS
+    from linqbot.testing.people.kinds import crowd as crowd
+    from linqbot.testing.people.persona import Correct as Correct
+    from linqbot.testing.people.persona import Decide as Decide
+    from linqbot.testing.people.persona import Dialogue as Dialogue
+    from linqbot.testing.people.persona import Inject as Inject
+    from linqbot.testing.people.persona import Locate as Locate
+    from linqbot.testing.people.persona import Pause as Pause
+    from linqbot.testing.people.persona import PayRequest as PayRequest
+    from linqbot.testing.people.persona import Persona as Persona
+    from linqbot.testing.people.persona import Say as Say
+    from linqbot.testing.people.persona import Tap as Tap
+    from linqbot.testing.people.persona import VoteFor as VoteFor
+    from linqbot.testing.people.rehearsing import rehearse as rehearse
 
-__all__ = [
-    "KINDS",
-    "Correct",
-    "Decide",
-    "Dialogue",
-    "Inject",
-    "Judgement",
-    "Locate",
-    "Pause",
-    "PayRequest",
-    "Persona",
-    "Say",
-    "Tap",
-    "Violation",
-    "VoteFor",
-    "crowd",
-    "rehearse",
-]
-
-_HOMES = dict.fromkeys(__all__, "linqbot.testing.people.persona") | {
-    "Judgement": "linqbot.testing.people.checks",
-    "KINDS": "linqbot.testing.people.kinds",
-    "Violation": "linqbot.testing.people.checks",
-    "crowd": "linqbot.testing.people.kinds",
-    "rehearse": "linqbot.testing.people.rehearsing",
+_NAMES = {
+    "linqbot.testing.people.checks": "Judgement Violation",
+    "linqbot.testing.people.kinds": "KINDS crowd",
+    "linqbot.testing.people.persona": "Correct Decide Dialogue Inject Locate Pause PayRequest Persona Say Tap VoteFor",
+    "linqbot.testing.people.rehearsing": "rehearse",
 }
+_HOMES = homes_of(_NAMES)
+__all__ = list(_HOMES)
 
 if not TYPE_CHECKING:  # a type checker would accept any name
     __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
