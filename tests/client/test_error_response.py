@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from linqbot.errors import LinqApiError, LinqUnavailable
 
 CALL = prepare("phone_numbers.list")
 NOW = 1_700_000_000.0
+PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 
 
 def error(status: int, body: Any, headers: dict[str, str] | None = None, call: Call = CALL) -> LinqApiError:
@@ -50,6 +52,41 @@ def test_a_body_of_another_kind_is_still_an_error_with_its_status(subtests: pyte
             assert caught.status == 502
             assert {caught.code, caught.doc_url, caught.trace_id, caught.retry_after_s} == {None}
             assert caught.message == "HTTP 502 without an error body of Linq's"
+
+
+def test_a_3xx_or_4xx_without_linqs_error_body_is_from_another_server(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[int, bytes]] = [
+        *((status, PAGE) for status in (301, 400, 403, 404, 413)),
+        *((status, b"") for status in (302, 405, 409)),
+        (407, b"Proxy Authentication Required"),
+        (403, b'{"message": "Blocked by policy"}'),
+        (403, b'{"error": "blocked"}'),
+        (400, b'{"error": {"message": "blocked", "code": null}}'),
+        (400, b'{"errors": []}'),
+        (400, b'[{"error": {"code": 1005}}]'),
+    ]
+    for status, body in rows:
+        with subtests.test(status=status, body=body):
+            caught = error(status, body, {"retry-after": "9999999"})
+            assert type(caught) is LinqUnavailable
+            assert (caught.status, caught.code, caught.trace_id, caught.retry_after_s) == (status, None, None, 3600)
+
+
+def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(subtests: pytest.Subtests) -> None:
+    bodies: list[dict[str, Any]] = [
+        v3(),
+        {"error": {"code": 2024}},
+        {"error": {"code": "2024", "message": "m"}},
+        {"trace_id": "ab12"},
+        {"error": {"message": "m"}, "trace_id": "ab12"},
+        {"error": {"message": "m", "trace_id": "ab12"}},
+        {"errors": [{"status": 403, "code": "forbidden", "title": "Forbidden"}]},
+    ]
+    for status, body in product((302, 400, 403, 404, 409, 413), bodies):
+        with subtests.test(status=status, body=body):
+            caught = error(status, body)
+            assert type(caught) is LinqApiError
+            assert caught.status == status
 
 
 PAST, SOON, FAR = "Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:50 GMT", "Sat, 01 Jan 2090 00:00:00 GMT"

@@ -29,7 +29,6 @@ SENDS = {
     "chats.send_voicememo": "voice_memo.id",
 }
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
-ERROR = {"success": False, "error": {"status": 400, "code": 1005, "message": "Invalid value"}, "trace_id": "ab12"}
 
 
 class Row(NamedTuple):
@@ -142,58 +141,6 @@ async def test_where_linq_answers_without_a_body_its_2xx_is_enough_unless_it_is_
                 assert type(caught) is LinqUnavailable
 
 
-FOREIGN = {
-    "moved": reply(301, PAGE, "text/html", location="http://portal.example/login"),
-    "found": reply(302, location="http://portal.example/login"),
-    "bad request": reply(400, PAGE, "text/html"),
-    "forbidden": reply(403, PAGE, "text/html"),
-    "not found": reply(404, PAGE, "text/html"),
-    "method": reply(405),
-    "proxy": reply(407, b"Proxy Authentication Required", "text/plain"),
-    "conflict": reply(409),
-    "too large": reply(413, PAGE, "text/html"),
-    "other JSON": reply(403, b'{"message": "Blocked by policy"}', "application/json"),
-    "another error": reply(403, b'{"error": "blocked"}', "application/json"),
-    "no code": reply(400, b'{"error": {"message": "blocked", "code": null}}', "application/json"),
-    "empty errors": reply(400, b'{"errors": []}', "application/json"),
-    "a list": reply(400, b'[{"error": {"code": 1005}}]', "application/json"),
-}
-
-
-async def test_a_3xx_or_4xx_without_linqs_error_body_is_no_answer(
-    rows: dict[str, Row], subtests: pytest.Subtests
-) -> None:
-    names: list[tuple[str, int]] = [("chats.messages.send", 3), ("messages.update", 3), ("chats.send_voicememo", 1)]
-    for name, requests in names:
-        for said in FOREIGN.values():
-            with subtests.test(name=name, answer=said):
-                caught, linq = await refused(rows[name], said)
-                assert type(caught) is LinqUnavailable
-                assert (caught.status, caught.code, caught.trace_id) == (said.status_code, None, None)
-                assert len(linq.requests) == requests
-
-
-async def test_an_error_of_linqs_is_linqs_in_each_of_its_shapes(
-    rows: dict[str, Row], subtests: pytest.Subtests
-) -> None:
-    statuses: list[int] = [302, 400, 403, 404, 409, 413]
-    bodies: list[dict[str, Any]] = [
-        ERROR,
-        {"error": {"code": 2024}},
-        {"error": {"code": "2024", "message": "m"}},
-        {"trace_id": "ab12"},
-        {"error": {"message": "m"}, "trace_id": "ab12"},
-        {"error": {"message": "m", "trace_id": "ab12"}},
-        {"errors": [{"status": 403, "code": "forbidden", "title": "Forbidden"}]},
-    ]
-    for status in statuses:
-        for body in bodies:
-            with subtests.test(status=status, body=body):
-                caught, linq = await refused(rows["chats.messages.send"], answer(status, body))
-                assert type(caught) is LinqApiError
-                assert (caught.status, len(linq.requests)) == (status, 1)
-
-
 async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body(
     rows: dict[str, Row],
 ) -> None:
@@ -207,12 +154,6 @@ async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_n
             caught, _ = await refused(rows["chats.messages.send"], said)
             assert "secret" not in str(caught)
             assert "with no content type" in str(caught)
-
-
-async def test_a_firewall_that_names_a_time_is_waited_for(rows: dict[str, Row]) -> None:
-    caught, linq = await refused(rows["chats.messages.send"], reply(403, PAGE, "text/html", retry_after="9999999"))
-    assert caught.retry_after_s == 3600
-    assert len(linq.requests) == 1, "it is longer than a call waits by itself"
 
 
 async def test_an_answer_that_is_not_linqs_is_an_error_to_whatever_wraps_the_call(rows: dict[str, Row]) -> None:
