@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from fakes import NOW, delivery, text_body
 
 from linqbot.content.sent import OPTED_OUT
@@ -19,11 +20,13 @@ from linqbot.engine.failure import (
 )
 from linqbot.errors import (
     AmbiguousCall,
+    BotError,
     LinqApiError,
     LinqUnavailable,
     Muted,
     RateLimited,
     Refused,
+    RuleBroken,
     StateConflict,
     StorageUnavailable,
     TurnDeferred,
@@ -40,6 +43,10 @@ STOPPED = TurnDeferred("stopped")
 STOPPED.__cause__ = CONFLICT
 
 
+def answered(status: int) -> LinqApiError:
+    return LinqApiError("no", status=status, code=1005, call="chats.messages.send")
+
+
 def group(*errors: Exception) -> ExceptionGroup[Exception]:
     return ExceptionGroup("several", errors)
 
@@ -51,7 +58,7 @@ def group(*errors: Exception) -> ExceptionGroup[Exception]:
         (TurnDeferred("later"), FIRST, POLICY.defer_s),
         (BUSY, FIRST, 7),
         (LinqUnavailable("away", retry_after_s=1e9), FIRST, POLICY.longest_defer_s),
-        (LinqApiError("unauthorized", status=401), FIRST, POLICY.defer_s),
+        (answered(401), replace(FIRST, attempts=2), POLICY.defer_s),
         (StorageUnavailable("locked"), FIRST, STORAGE_PAUSE_S),
         (group(ValueError(), group(BUSY)), FIRST, 7),
         (BUSY, OLD, DeadLetter),
@@ -63,7 +70,12 @@ def group(*errors: Exception) -> ExceptionGroup[Exception]:
         (ValueError(), OLD, Retry),
         (group(ValueError()), replace(FIRST, attempts=1), Retry),
         (ValueError(), replace(FIRST, attempts=2), DeadLetter),
-        (LinqApiError("bad request", status=400), FIRST, DeadLetter),
+        *((answered(status), FIRST, Retry) for status in (403, 404, 409)),
+        *((answered(status), FIRST, DeadLetter) for status in (400, 422)),
+        (RuleBroken("no such effect", rule="R33", status=400, code=1002), FIRST, DeadLetter),
+        (BotError("An object of type int cannot be sent."), FIRST, DeadLetter),
+        (group(answered(400), ValueError("may heal")), FIRST, Retry),
+        (group(answered(400)), FIRST, DeadLetter),
         (Refused("not now"), FIRST, DeadLetter),
         (AmbiguousCall("chats.create"), FIRST, DeadLetter),
     ],
@@ -74,6 +86,18 @@ def test_a_failed_turn_is_deferred_repeated_or_given_up(error: BaseException, le
         assert end.at - NOW == ends_as
     else:
         assert type(end) is ends_as
+
+
+def test_the_log_has_linqs_numbers_and_says_why_a_turn_is_not_run_again() -> None:
+    with structlog.testing.capture_logs() as logs:
+        for status in (403, 400, 401):
+            decide(FIRST, TurnFailure(answered(status), "answer"), POLICY, now=NOW)
+    failed, dead, deferred = logs
+    for line, status in ((failed, 403), (dead, 400)):
+        assert (line["call"], line["status"], line["code"]) == ("chats.messages.send", status, 1005)
+    assert [line["event"] for line in logs] == ["turn.failed", "turn.dead_lettered", "turn.deferred"]
+    assert dead["why"] == "A retry would fail in the same way."
+    assert deferred["reason"].endswith("401/1005: no. Check LINQ_API_V3_API_KEY.")
 
 
 def test_the_dead_letter_of_a_refused_call_names_who_refused_it() -> None:
@@ -87,6 +111,17 @@ def test_the_dead_letter_of_a_refused_call_names_who_refused_it() -> None:
     ]
     ends = [decide(FIRST, TurnFailure(error, "answer"), POLICY, now=NOW) for error, _ in rows]
     assert ends == [DeadLetter(f"A call was refused by {by}: not now", "answer") for _, by in rows]
+
+
+def test_a_reason_that_no_storage_keeps_is_shortened_and_its_half_characters_are_replaced() -> None:
+    for reason, kept in [
+        ("half an emoji: \ud83d, and \x00", "half an emoji: \ufffd, and \ufffd"),
+        ("x" * 5_000_000, "characters left out"),
+    ]:
+        end = decide(FIRST, TurnFailure(Refused(reason), "answer"), POLICY, now=NOW)
+        assert isinstance(end, DeadLetter)
+        assert kept in end.error
+        assert len(end.error) < 30_000
 
 
 def test_a_person_is_out_of_reach_after_an_opt_out_and_where_the_bot_left_or_may_not_speak() -> None:

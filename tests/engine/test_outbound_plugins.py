@@ -124,25 +124,6 @@ async def test_a_refused_scheduled_send_makes_a_dead_letter() -> None:
     assert (turns.linq.names(), await turns.storage.depth()) == ([], 0)
 
 
-@pytest.mark.parametrize(
-    ("reason", "stored"),
-    [
-        ("half an emoji: \ud83d, and \x00", "half an emoji: \ufffd, and \ufffd"),
-        ("x" * 5_000_000, "characters left out"),
-    ],
-    ids=["no text", "five megabytes"],
-)
-async def test_a_veto_whose_reason_no_storage_keeps_makes_a_dead_letter_that_tells_it(reason: str, stored: str) -> None:
-    async def call(message: MessageReceived, ctx: Context) -> None:
-        raise Refused(reason)
-
-    turns = await ran(call, plugin(pass_on))
-    (dead,) = await turns.storage.dead_letters()
-    assert dead.error.startswith("A call was refused by outbound middleware: ")
-    assert stored in dead.error
-    assert len(dead.error) < 30_000
-
-
 async def test_a_veto_does_not_shift_the_slots_of_later_calls(crashable: Crashable) -> None:
     async def two(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply("no one")
