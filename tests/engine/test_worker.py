@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import errno
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from engine_turns import run_worker
@@ -18,19 +19,41 @@ from linqbot.clock import MovableClock
 from linqbot.engine.worker import AlarmClock, Worker
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.features.bursts import Bursts
-from linqbot.storage.inbox import Commit, Lease, Retry
+from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Waiting
 
 
+class Faulty(MemoryStorage):
+    """A storage that raises the errors that `fault` returns for the ends of turns."""
+
+    fault: Callable[[Commit], Exception | None] | None = None
+    tries = 0
+
+    async def finish(self, lease: Lease, commit: Commit) -> None:
+        self.tries += 1
+        if self.fault is not None and (error := self.fault(commit)) is not None:
+            raise error
+        await super().finish(lease, commit)
+
+
+def unforeseen() -> StorageError:
+    return StorageError("The storage failed in an unforeseen way.")
+
+
 @contextlib.asynccontextmanager
 async def working(
-    bot: Bot, *, concurrency: int = 200, kind: type[MemoryStorage] = MemoryStorage
-) -> AsyncIterator[tuple[MemoryStorage, MovableClock, Worker]]:
+    bot: Bot, *, kind: type[Faulty] = Faulty, **options: Any
+) -> AsyncIterator[tuple[Faulty, MovableClock, Worker]]:
     clock = MovableClock(NOW, frozen=True)
-    async with kind(clock=clock) as storage, run_worker(bot, Linq(), storage, clock, concurrency=concurrency) as worker:
+    async with kind(clock=clock) as storage, run_worker(bot, Linq(), storage, clock, **options) as worker:
         yield storage, clock, worker
+
+
+@pytest.fixture
+def bot() -> Bot:
+    return Bot(read=False, typing=False)
 
 
 def noting(bot: Bot) -> list[str]:
@@ -50,8 +73,7 @@ async def until(storage: MemoryStorage, depth: int = 0) -> None:
             await settled(1)
 
 
-async def test_each_chat_stays_in_order_while_chats_run_concurrently() -> None:
-    bot = Bot(read=False, typing=False)
+async def test_each_chat_stays_in_order_while_chats_run_concurrently(bot: Bot) -> None:
     seen: defaultdict[str, list[str]] = defaultdict(list)
     at_once = most = 0
 
@@ -73,9 +95,7 @@ async def test_each_chat_stays_in_order_while_chats_run_concurrently() -> None:
     assert most == 4
 
 
-async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
-    bot = Bot(read=False, typing=False)
-
+async def test_a_chat_waiting_for_its_retry_holds_no_other_chat(bot: Bot) -> None:
     @bot.on_message("bad")
     async def bad(message: MessageReceived, ctx: Context) -> None:
         seen.append("bad")
@@ -96,9 +116,7 @@ async def test_a_chat_waiting_for_its_retry_holds_no_other_chat() -> None:
         assert len(await storage.dead_letters()) == 1
 
 
-async def test_a_handler_that_fails_while_the_worker_wakes_up_is_retried_like_any_other() -> None:
-    bot = Bot(read=False, typing=False)
-
+async def test_a_handler_that_fails_while_the_worker_wakes_up_is_retried_like_any_other(bot: Bot) -> None:
     @bot.on_message
     async def fail(message: MessageReceived, ctx: Context) -> None:
         await wakes.wait()
@@ -163,8 +181,7 @@ async def test_a_worker_waits_between_looks_at_a_due_timer_that_another_process_
             clock.advance(1)
 
 
-async def test_a_stop_waits_for_a_running_turn() -> None:
-    bot = Bot(read=False, typing=False)
+async def test_a_stop_waits_for_a_running_turn(bot: Bot) -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     @bot.on_message
@@ -183,8 +200,7 @@ async def test_a_stop_waits_for_a_running_turn() -> None:
         assert await storage.depth() == 1
 
 
-async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
-    bot = Bot(read=False, typing=False)
+async def test_a_stop_releases_turns_that_do_not_end_in_time(bot: Bot) -> None:
     started = asyncio.Event()
 
     @bot.on_message
@@ -201,28 +217,17 @@ async def test_a_stop_releases_turns_that_do_not_end_in_time() -> None:
         assert (lease.attempts, lease.crashes) == (0, 0)
 
 
-async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bot = Bot(read=False, typing=False)
+async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logged_once(bot: Bot) -> None:
     handled = noting(bot)
-    tries = 0
-
-    async def away(*_: object) -> None:
-        nonlocal tries
-        tries += 1
-        raise StorageUnavailable("The database is away.")
-
     async with working(bot) as (storage, clock, _):
         with capture_logs() as logs:
-            back = storage.finish
-            monkeypatch.setattr(storage, "finish", away)
+            storage.fault = lambda _: StorageUnavailable("The database is away.")
             await storage.put(delivery(text_body("hi")))
             for _ in range(5):
                 await settled(3)
                 clock.advance(10)
-            assert tries > 2
-            monkeypatch.setattr(storage, "finish", back)
+            assert storage.tries > 2
+            storage.fault = None
             clock.advance(10)
             await until(storage)
     assert [line["event"] for line in logs].count("turn.unfinished") == 1
@@ -252,9 +257,10 @@ class BrokenBursts(Bursts):
         return lease
 
 
-@pytest.mark.parametrize("error", [KeyError("a mistake"), StorageError("The storage failed in an unforeseen way.")])
-async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(error: Exception) -> None:
-    bot = Bot(read=False, typing=False)
+@pytest.mark.parametrize("error", [KeyError("a mistake"), unforeseen()])
+async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(
+    bot: Bot, error: Exception
+) -> None:
     handled = noting(bot)
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
@@ -273,35 +279,13 @@ async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_a
     assert handled == ["hi"]
 
 
-class OutOfFiles(MemoryStorage):
-    """A storage on a machine that has no open file left when the first turn ends."""
-
-    is_out = True
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        if self.is_out:
-            self.is_out = False
-            raise OSError(errno.EMFILE, "Too many open files")
-        await super().finish(lease, commit)
-
-
-class Unwritable(MemoryStorage):
-    """A storage that cannot store what the first turn has done, but that it runs again."""
-
-    is_out = True
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        if self.is_out and not isinstance(commit.outcome, Retry):
-            raise StorageError("The storage failed in an unforeseen way.")
-        self.is_out = False
-        await super().finish(lease, commit)
-
-
-@pytest.mark.parametrize("kind", [OutOfFiles, Unwritable])
-async def test_a_turn_whose_end_cannot_be_stored_runs_again_soon(kind: type[MemoryStorage]) -> None:
-    bot = Bot(read=False, typing=False)
-    handled = noting(bot)
-    async with working(bot, kind=kind) as (storage, clock, _):
+@pytest.mark.parametrize(
+    "errors", [[OSError(errno.EMFILE, "Too many open files")], [unforeseen(), unforeseen()]], ids=["files", "storage"]
+)
+async def test_a_turn_whose_end_cannot_be_stored_runs_again_soon(bot: Bot, errors: list[Exception]) -> None:
+    handled, left = noting(bot), [*errors]
+    async with working(bot) as (storage, clock, _):
+        storage.fault = lambda _: left.pop() if left else None
         await storage.put(delivery(text_body("hi")))
         waiting = await postponed(storage)
         assert (waiting.attempts, handled) == (1, ["hi"])
@@ -310,17 +294,9 @@ async def test_a_turn_whose_end_cannot_be_stored_runs_again_soon(kind: type[Memo
     assert handled == ["hi", "hi"]
 
 
-class UnwritableCalls(MemoryStorage):
-    """A storage that cannot store what a call has done."""
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        if commit.entries:
-            raise StorageError("The storage failed in an unforeseen way.")
-        await super().finish(lease, commit)
-
-
-async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once_and_its_record_says_why() -> None:
-    bot = Bot(read=False, typing=False)
+async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once_and_its_record_says_why(
+    bot: Bot,
+) -> None:
     handled: list[str] = []
 
     @bot.on_message
@@ -328,7 +304,8 @@ async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once
         handled.append(message.text)
         await ctx.reply("hello")
 
-    async with working(bot, kind=UnwritableCalls) as (storage, _, _):
+    async with working(bot) as (storage, _, _):
+        storage.fault = lambda commit: unforeseen() if commit.entries else None
         await storage.put(delivery(text_body("hi")))
         await until(storage)
         (letter,) = await storage.dead_letters()
@@ -338,30 +315,17 @@ async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once
     assert handled == ["hi"]
 
 
-class NeverWritable(MemoryStorage):
-    """A storage that stores no end of a turn until it is back."""
-
-    is_back = False
-    tries = 0
-
-    async def finish(self, lease: Lease, commit: Commit) -> None:
-        self.tries += 1
-        if not self.is_back and self.tries < 20:  # without a pause, no other task would run again
-            raise StorageError("The storage failed in an unforeseen way.")
-        await super().finish(lease, commit)
-
-
-async def test_between_two_tries_to_store_no_more_than_an_outcome_there_is_a_pause() -> None:
-    bot = Bot(read=False, typing=False)
+async def test_between_two_tries_to_store_no_more_than_an_outcome_there_is_a_pause(bot: Bot) -> None:
     noting(bot)
-    async with working(bot, kind=NeverWritable) as (storage, clock, _):
-        assert isinstance(storage, NeverWritable)
+    async with working(bot) as (storage, clock, _):
+        # Without a pause, no other task would run again.
+        storage.fault = lambda _: unforeseen() if storage.tries < 20 else None
         await storage.put(delivery(text_body("hi")))
         for tries in (3, 4, 5):
             await settled(50)
             assert storage.tries == tries
             clock.advance(1)
-        storage.is_back = True
+        storage.fault = None
         clock.advance(1)
         assert (await postponed(storage)).attempts == 1
 
@@ -371,15 +335,14 @@ async def test_between_two_tries_to_store_no_more_than_an_outcome_there_is_a_pau
     [(StorageUnavailable("The database is away."), ["storage.failed"]), (KeyError("a mistake"), ["worker.failed"] * 3)],
 )
 async def test_a_worker_that_cannot_lease_tries_again_after_a_pause_and_logs_an_outage_once(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, logged: list[str]
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, error: Exception, logged: list[str]
 ) -> None:
-    bot = Bot(read=False, typing=False)
     handled = noting(bot)
     fails = [error] * 3
     pauses: list[float] = []
     sleep = asyncio.sleep
 
-    class Failing(MemoryStorage):
+    class Failing(Faulty):
         async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
             if fails:
                 raise fails.pop()
@@ -426,9 +389,7 @@ async def test_the_alarm_ends_a_wait_and_keeps_the_earlier_of_two_times() -> Non
     alarm.cancel()
 
 
-async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat() -> None:
-    bot = Bot(read=False, typing=False)
-
+async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not_hold_its_chat(bot: Bot) -> None:
     async def leave() -> None:
         raise GeneratorExit
 
