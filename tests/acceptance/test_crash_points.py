@@ -1,4 +1,7 @@
-"""The process dies between every two steps of the path of an event: what was accepted is answered, once."""
+"""The process dies between every two steps of the path of an event: what was accepted is answered, once.
+
+So it is in a turn that a newer message restarts: no bubble is said twice, and nothing is withdrawn later.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import pytest
 from killed_once import DYING, killed_once
 from postgres_server import empty_storage_url
 
-BOT = (
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+TWO_REPLIES = (
     DYING
     + """
 from linqbot.storage.STORAGE
@@ -24,25 +29,62 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("two " + message.text)
 """
 )
-POINTS = [f"after {step} 1" for step in ("put", "take", "begin", "run", "finish")]
-"""Each state in which a kill can leave a turn of one call: between the end of a step and the next one, nothing is written.
+RESTARTED = (
+    DYING
+    + """
+import asyncio
 
-`test_killed_restart` has those of several calls, and the loss of a delivery that is not stored yet."""
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+dying(SQLiteStorage, "put", "begin", "join", "finish")
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message(overlap="restart")
+async def answer(message: MessageReceived, ctx: Context) -> None:
+    words = message.text.splitlines()
+    await ctx.reply(f"seen {words[-1]}")
+    if len(words) == 1:
+        await asyncio.sleep(20)  # until the next message
+        await ctx.reply("withdrawn")
+    said = [entry.text for entry in await ctx.history() if entry.speaker == "me"]
+    await ctx.reply(f"answered {words} after {list(ctx.already_sent)}, {said}")
+"""
+)
+# Each state in which a kill can leave the bot and Linq: between the end of a step and the next one, nothing is written.
+OF_ONE_CALL = [f"after {step} 1" for step in ("put", "take", "begin", "run", "finish")]
+OF_SEVERAL_CALLS = [
+    "before put 2",  # the delivery is not stored yet
+    *(f"after {step}" for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")),
+]
 STORAGES = {"sqlite": "sqlite.storage import SQLiteStorage", "postgres": "postgres.storage import PostgresStorage"}
 
 
-@pytest.mark.process
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", STORAGES)
-async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path, backend: str) -> None:
-    url = empty_storage_url("points") if backend == "postgres" else None
-    code = BOT.replace("STORAGE", f"{STORAGES[backend]} as Storage")
-    async with crash.house(tmp_path, code, storage=url) as (bot, emulator, http):
-        chats = await crash.chats(http, emulator.url, len(POINTS))
-        for chat, point in zip(chats, POINTS, strict=True):
-            await killed_once(bot, http, tmp_path, chat, point)
+async def said_after_kills(
+    folder: Path, code: str, points: list[str], *, messages: int = 1, storage: str | None = None
+) -> dict[str, list[str]]:
+    """Let a bot die at each point, in a chat of its own, and start again; return what it has said in each."""
+    async with crash.house(folder, code, storage=storage) as (bot, emulator, http):
+        chats = await crash.chats(http, emulator.url, len(points))
+        for chat, point in zip(chats, points, strict=True):
+            await killed_once(bot, http, folder, chat, point, messages=messages)
         await bot.up(http, "/readyz")
         await crash.settled(http, bot.url)
         replies = await crash.replies(http, emulator.url)
-        said = {point: replies[chat] for chat, point in zip(chats, POINTS, strict=True)}
-    assert said == {point: ["one 0", "two 0"] for point in POINTS}
+    return {point: replies[chat] for chat, point in zip(chats, points, strict=True)}
+
+
+@pytest.mark.parametrize("backend", STORAGES)
+async def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path, backend: str) -> None:
+    url = empty_storage_url("points") if backend == "postgres" else None
+    code = TWO_REPLIES.replace("STORAGE", f"{STORAGES[backend]} as Storage")
+    said = await said_after_kills(tmp_path, code, OF_ONE_CALL, storage=url)
+    assert said == {point: ["one 0", "two 0"] for point in OF_ONE_CALL}
+
+
+async def test_a_restarted_turn_that_is_killed_at_any_step_says_each_thing_once(tmp_path: Path) -> None:
+    for point, said in (await said_after_kills(tmp_path, RESTARTED, OF_SEVERAL_CALLS, messages=2)).items():
+        before = said[:-2]  # a run that was restarted may have said this
+        assert before in ([], ["seen 0"]), point
+        # The history has what was delivered: nothing that was withdrawn, and all that a killed run has said.
+        assert said[-2:] == ["seen 1", f"answered ['0', '1'] after {before}, {said[:-1]}"], point
