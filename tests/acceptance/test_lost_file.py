@@ -45,7 +45,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
         await asyncio.sleep(0.02)
     await ctx.reply(message.text)
 """
-BY_SIGNAL = pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 
 
 class Harness:
@@ -172,24 +172,20 @@ def delete_wal(path: Path) -> None:
     Path(f"{path}-wal").unlink()
 
 
-@BY_SIGNAL
-async def test_a_bot_whose_file_was_deleted_answers_after_a_restart(harness: Harness, sig: signal.Signals) -> None:
-    await lose(harness, delete, "is gone", slow=False)
+@pytest.mark.parametrize(
+    ("how", "reason", "sig", "slow"),
+    [
+        *((delete, "is gone", sig, False) for sig in SIGNALS),
+        *((copy_in_place, "it was replaced", sig, True) for sig in SIGNALS),
+        (delete_wal, "crash.db-wal is gone", signal.SIGTERM, True),
+    ],
+)
+async def test_a_bot_whose_file_was_lost_answers_everything_after_a_restart(
+    harness: Harness, how: Callable[[Path], None], reason: str, sig: signal.Signals, slow: bool
+) -> None:
+    await lose(harness, how, reason, slow=slow)
     await restart(harness, sig)
-    await all_is_answered(harness, QUICK)
-
-
-@BY_SIGNAL
-async def test_a_file_that_was_replaced_by_its_copy_loses_nothing(harness: Harness, sig: signal.Signals) -> None:
-    await lose(harness, copy_in_place, "it was replaced")
-    await restart(harness, sig)
-    await all_is_answered(harness, [*QUICK, *SLOW])
-
-
-async def test_its_wal_deleted_and_stopped_cleanly_and_restarted(harness: Harness) -> None:
-    await lose(harness, delete_wal, "crash.db-wal is gone")
-    await restart(harness, signal.SIGTERM)
-    await all_is_answered(harness, [*QUICK, *SLOW])
+    await all_is_answered(harness, [*QUICK, *(SLOW if slow else [])])
 
 
 async def test_moved_away_and_back(harness: Harness) -> None:
@@ -200,7 +196,7 @@ async def test_moved_away_and_back(harness: Harness) -> None:
     assert len(harness.logged("storage.found")) == 1
 
 
-@BY_SIGNAL
+@pytest.mark.parametrize("sig", SIGNALS)
 async def test_moved_away_stopped_moved_back_and_restarted(harness: Harness, sig: signal.Signals) -> None:
     await lose(harness, move, "is gone")
     await harness.bot.kill(sig)

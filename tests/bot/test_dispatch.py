@@ -9,7 +9,7 @@ import pytest
 import structlog
 from direct_dispatch import handled
 from fakes import CHAT, LINE, NOW, PERSON, Linq, delivery, envelope, handle, message
-from one_handler import bot_of
+from one_handler import bot_of, says
 
 from linqbot import (
     Bot,
@@ -33,19 +33,12 @@ from linqbot.linq.events.parse import parse
 from linqbot.testing import HandlerFailed, talking
 
 
-def saying(text: str) -> Any:
-    async def say(event: Any, ctx: Context) -> None:
-        await ctx.reply(text)
-
-    return say
-
-
 async def test_the_first_handler_that_fits_takes_the_event_in_the_order_in_which_routers_were_included() -> None:
     bot, router = Bot(), Router()
-    bot.on_message("hi")(saying("bot"))
-    router.on_message(regex("h"))(saying("router"))
+    bot.on_message("hi")(says("bot"))
+    router.on_message(regex("h"))(says("router"))
     bot.include(router)
-    bot.on_message(saying("rest"))
+    bot.on_message(says("rest"))
     for text, said in (("hi", "bot"), ("oh", "router"), ("yes", "rest")):
         assert (await handled(bot, message(text))).said() == [said]
 
@@ -68,9 +61,9 @@ async def test_middleware_wraps_from_the_outside_in() -> None:
     bot.use(noting("one"))
     bot.use(noting("two"))
     router.use(noting("router"))
-    router.on_message("a")(saying("routed"))
+    router.on_message("a")(says("routed"))
     bot.include(router)
-    bot.on_message(saying("rest"))
+    bot.on_message(says("rest"))
     await handled(bot, message("a"))
     assert seen == ["one in", "two in", "router in", "router out", "two out", "one out"]
     seen.clear()
@@ -133,7 +126,11 @@ def loved(by: str, *, is_from_me: bool) -> Event:
 
 async def test_own_echoes_never_reach_a_handler() -> None:
     bot = Bot()
-    bot.on(Event)(saying("heard"))
+
+    @bot.on(Event)
+    async def hear(event: Event, ctx: Context) -> None:
+        await ctx.reply("heard")
+
     assert (await handled(bot, edited("outbound"))).said() == []
     assert (await handled(bot, loved(LINE, is_from_me=True))).said() == []
     assert (await handled(bot, edited("inbound"))).said() == ["heard"]
@@ -142,8 +139,8 @@ async def test_own_echoes_never_reach_a_handler() -> None:
 
 async def test_in_a_group_the_bot_answers_only_when_addressed() -> None:
     bot = Bot()
-    bot.on_message(replies_to_bot)(saying("reply"))
-    bot.on_message(saying("mention"))
+    bot.on_message(replies_to_bot)(says("reply"))
+    bot.on_message(says("mention"))
     mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}
     replied = message(is_group=True).model_copy(update={"replies_to_me": True})
     assert (await handled(bot, message(is_group=True))).calls == []
@@ -151,13 +148,13 @@ async def test_in_a_group_the_bot_answers_only_when_addressed() -> None:
     assert (await handled(bot, replied)).said() == ["reply"]
     for option, said in (("all", ["x"]), ("never", [])):
         changed = Bot(groups=option)  # type: ignore[arg-type]
-        changed.on_message(saying("x"))
+        changed.on_message(says("x"))
         assert (await handled(changed, message(is_group=True))).said() == said
 
 
 async def test_a_handled_message_is_marked_read_and_others_are_not() -> None:
     bot = Bot()
-    bot.on_message("hi")(saying("hello"))
+    bot.on_message("hi")(says("hello"))
     linq = await handled(bot, message("hi"))
     assert sorted(call.name for call in linq.calls) == ["chats.mark_as_read", "chats.messages.send"]
     assert (await handled(bot, message("else"))).calls == []
@@ -167,13 +164,13 @@ async def test_a_failing_read_receipt_does_not_fail_the_handler() -> None:
     linq = Linq()
     linq.will_answer("chats.mark_as_read", LinqApiError("gone", status=409, code=2001))
     bot = Bot()
-    bot.on_message(saying("hello"))
+    bot.on_message(says("hello"))
     assert (await handled(bot, message(), linq=linq)).said() == ["hello"]
 
 
 async def test_strangers_get_no_reply_no_receipt_and_no_dots() -> None:
     bot = Bot(allow=["+15550000000"])
-    bot.on_message(saying("hello"))
+    bot.on_message(says("hello"))
     assert (await handled(bot, message())).calls == []
     assert (await handled(bot, message(sender="+15550000000"))).said() == ["hello"]
 
@@ -214,9 +211,9 @@ async def test_events_that_no_person_causes_reach_their_handlers_whomever_the_bo
 )  # fmt: skip
 async def test_late_messages_reach_only_late_handlers(changes: dict[str, str]) -> None:
     bot = Bot()
-    bot.on_message(saying("news"))
+    bot.on_message(says("news"))
     assert (await handled(bot, message(**changes))).calls == []
-    bot.on_message(late=True)(saying("history"))
+    bot.on_message(late=True)(says("history"))
     assert (await handled(bot, message(**changes))).said() == ["history"]
     assert (await handled(bot, message())).said() == ["news"]
 
@@ -234,7 +231,7 @@ async def test_an_unhandled_type_is_logged_once_with_a_handler_to_paste() -> Non
 
 async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() -> None:
     bot, around = Bot(), Bot()
-    bot.on_message("order")(saying("never"))
+    bot.on_message("order")(says("never"))
     around.use(lambda after: after)
     for each, unhandled in ((bot, {"reaction.added"}), (around, set[str]())):
         dispatcher = Dispatcher(each, MovableClock(NOW, frozen=True))
@@ -247,13 +244,13 @@ async def test_a_type_without_any_handler_is_known_after_it_was_logged_once() ->
 
 async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() -> None:
     bot = Bot(allow=[PERSON])
-    bot.on_message("order")(saying("never"))
+    bot.on_message("order")(says("never"))
     stranger = message("hi", sender="+15550000000")
     with structlog.testing.capture_logs() as logs:
         await handled(bot, message("hi"), message("hello"), stranger, message(is_group=True))
     logged = [entry for entry in logs if entry["log_level"] == "info"]
     assert [entry["event"] for entry in logged] == ["event.unmatched", "event.ignored", "event.ignored"]
-    assert logged[0]["tried"][0].endswith("say")
+    assert logged[0]["tried"][0].endswith("answer")
     assert [entry["reason"] for entry in logged[1:]] == [
         "the sender is not allowed",
         "the message neither mentions the bot nor replies to it",
@@ -263,7 +260,7 @@ async def test_unmatched_and_ignored_events_are_logged_once_with_the_reason() ->
 @pytest.mark.parametrize("late_s", [0.0, 1.3])
 async def test_a_loop_is_logged_once_with_its_end_even_if_linqs_clock_is_late(late_s: float) -> None:
     bot = Bot(read=False, typing=False)
-    bot.on_message(saying("I am a bot."))
+    bot.on_message(says("I am a bot."))
     clock = MovableClock(NOW, frozen=True)
     dispatcher, linq = Dispatcher(bot, clock), Linq()
     with structlog.testing.capture_logs() as logs:

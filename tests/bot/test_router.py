@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -210,23 +211,24 @@ def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
         assert other.name in str(refused.value)
 
 
-NO_ATTEMPTS = ["3", 0, -1, 2.5, True, float("inf")]
-NO_SECONDS = ["60", 0, -1, float("nan"), float("inf"), True]
-
-
-def test_impossible_limits_of_a_handler_are_refused_when_it_is_registered(subtests: pytest.Subtests) -> None:
-    rows: list[dict[str, Any]] = [
-        *({"attempts": value} for value in NO_ATTEMPTS),
-        *({"deadline_s": value} for value in NO_SECONDS),
+def test_impossible_numbers_are_refused_when_a_handler_is_registered_or_a_bot_is_made(
+    subtests: pytest.Subtests,
+) -> None:
+    bot, nan, inf = Bot(), float("nan"), float("inf")
+    registering = (bot.on_message, partial(bot.on, ReactionAdded), partial(bot.every, "hour"))
+    rows: list[tuple[str, Sequence[Callable[..., object]], list[Any], str]] = [
+        ("attempts", registering, ["3", 0, -1, 2.5, True, inf], ".* number .*such as attempts="),
+        ("deadline_s", registering, ["60", 0, -1, nan, inf, True], ".* number .*such as deadline_s="),
+        ("gather_s", (Bot, Router), ["2", -1, 61, True, nan, [2]], "It is the number of sec"),
+        ("max_age_s", (Bot,), ["60", 0, -1, True, nan, inf, [60]], "It is the number of sec"),
     ]
-    for option in rows:
-        with subtests.test(option=option):
-            bot = Bot()
-            ((name, value),) = option.items()
-            says = rf"^{name}={re.escape(repr(value))} is not possible\. .* number .*such as {name}="
-            for decorator in (bot.on_message, partial(bot.on, ReactionAdded), partial(bot.every, "hour")):
-                with pytest.raises(BotError, match=says):
-                    decorator(**option)
+    for name, uses, values, says in rows:
+        for value, use in product(values, uses):
+            with (
+                subtests.test(name=name, value=value, use=use),
+                pytest.raises(BotError, match=rf"^{name}={re.escape(repr(value))} is not possible\. {says}"),
+            ):
+                use(**{name: value})
 
 
 async def of_web_frameworks(event: Event, ctx: Context, next_: Any) -> None: ...
@@ -263,21 +265,6 @@ def test_middleware_may_be_anything_that_takes_the_next_step() -> None:
     for middleware in several:
         assert bot.use(middleware) is middleware
     assert bot.added_middleware == several
-
-
-def test_impossible_numbers_of_a_bot_are_refused_when_it_is_made(subtests: pytest.Subtests) -> None:
-    rows: list[dict[str, Any]] = [
-        *({"gather_s": value} for value in ("2", -1, 61, True, float("nan"), [2])),
-        *({"max_age_s": value} for value in ("60", 0, -1, True, float("nan"), float("inf"), [60])),
-    ]
-    for option in rows:
-        with subtests.test(option=option):
-            ((name, value),) = option.items()
-            for kind in (Bot, Router) if name == "gather_s" else (Bot,):
-                with pytest.raises(
-                    BotError, match=rf"^{name}={re.escape(repr(value))} is not possible\. It is the number of sec"
-                ):
-                    kind(**option)
 
 
 def test_numbers_of_a_bot_may_be_left_out_or_be_at_their_limits() -> None:
