@@ -29,7 +29,7 @@ class _Recent:
 
     def __init__(self, most: int) -> None:
         self.times: deque[tuple[float, str]] = deque(maxlen=most)
-        self.is_warned = False
+        self.warned: str | None = None  # the id of the event to which `say` was the reply
 
 
 def limit_per_person(most: int, *, per_s: float, say: str | None = None) -> Middleware:
@@ -68,13 +68,13 @@ def limit_per_person(most: int, *, per_s: float, say: str | None = None) -> Midd
             is_second_run = any(each == event.event_id for _, each in recent.times)
             if not is_second_run and len(recent.times) == most and recent.times[0][0] > now - per_s:
                 ctx.log.info("message.over_limit", most=most, per_s=per_s)
-                if say is not None and not recent.is_warned:
-                    recent.is_warned = True
+                if say is not None and recent.warned in (None, event.event_id):
+                    recent.warned = event.event_id
                     await ctx.reply(say)
                 return
             if not is_second_run:
                 recent.times.append((now, event.event_id))
-                recent.is_warned = False
+                recent.warned = None
             await next_(event, ctx)
 
         return handle

@@ -50,6 +50,17 @@ async def test_a_person_who_writes_too_much_is_answered_once_and_others_as_usual
         assert await answers(phone, "5") == ["5"]
 
 
+async def test_the_reply_to_what_is_left_out_is_not_lost_in_an_outage_of_linq() -> None:
+    bot = echoing(Bot())
+    bot.use(limit_per_person(1, per_s=3600, say="Slowly, please."))
+    async with talking(bot, handle=ANN) as phone:
+        assert await answers(phone, "1") == ["1"]
+        phone.fail_next("chats.messages.send", status=503, retry_after_s=60)
+        assert await answers(phone, "2") == []
+        await phone.advance(120)
+        assert await answers(phone, "3") == ["Slowly, please."]
+
+
 async def test_a_second_run_and_an_answer_to_a_question_are_not_counted() -> None:
     bot = echoing(Bot())
     bot.use(limit_per_person(2, per_s=3600))
