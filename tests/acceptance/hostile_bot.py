@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,19 @@ async def recurse(message: MessageReceived, ctx: Context) -> None:
 # Cancellation
 
 
+def awaits(name: str, act: Callable[[], Awaitable[object]], dead: str) -> None:
+    """Register a way that awaits what fails or never ends."""
+
+    async def await_it(message: MessageReceived, ctx: Context) -> None:
+        await act()
+
+    ways[name], DEAD[name] = await_it, dead
+
+
+awaits("sleep beyond the deadline", lambda: asyncio.sleep(3600), "TimeoutError")
+awaits("wait for too little", lambda: asyncio.wait_for(asyncio.sleep(10), 0.01), "TimeoutError")
+
+
 @way("CancelledError")
 async def await_what_was_cancelled(message: MessageReceived, ctx: Context) -> None:
     task = asyncio.create_task(asyncio.sleep(1))
@@ -137,11 +150,6 @@ async def cancel_oneself_and_return(message: MessageReceived, ctx: Context) -> N
     task.cancel()
 
 
-@way("TimeoutError")
-async def sleep_beyond_the_deadline(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.sleep(3600)
-
-
 @way("and still runs")
 async def ignore_the_deadline(message: MessageReceived, ctx: Context) -> None:
     while True:
@@ -161,11 +169,6 @@ async def swallow_the_deadline_and_end(message: MessageReceived, ctx: Context) -
 async def a_timeout_of_its_own(message: MessageReceived, ctx: Context) -> None:
     async with asyncio.timeout(0.01):
         await asyncio.sleep(10)
-
-
-@way("TimeoutError")
-async def wait_for_too_little(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.wait_for(asyncio.sleep(10), 0.01)
 
 
 # Blocking
@@ -200,9 +203,10 @@ def wait_in_a_thread_until_released(message: MessageReceived, ctx: Context) -> s
 # Tasks
 
 
-@way("SystemExit")
-async def await_a_task_that_exits(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.create_task(boom())
+awaits("await a task that exits", lambda: asyncio.create_task(boom()), "SystemExit")
+awaits("await a task that is interrupted", lambda: asyncio.create_task(boom(KeyboardInterrupt())), "KeyboardInterrupt")
+awaits("gather with an exit", lambda: asyncio.gather(boom(), asyncio.sleep(0.05)), "SystemExit")
+awaits("a thread that exits", lambda: asyncio.to_thread(sys.exit, 3), "SystemExit")
 
 
 @way()
@@ -226,38 +230,26 @@ async def a_task_group_with_a_base_exception(message: MessageReceived, ctx: Cont
 
 
 @way("SystemExit")
-async def gather_with_an_exit(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.gather(boom(), asyncio.sleep(0.05))
-
-
-@way("SystemExit")
 async def an_anyio_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(boom)
 
 
-@way("KeyboardInterrupt")
-async def await_a_task_that_is_interrupted(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.create_task(boom(KeyboardInterrupt()))
+def disturbs(name: str, act: Callable[[asyncio.AbstractEventLoop], object]) -> None:
+    """Register a way that does something to the event loop, and replies after it."""
+
+    async def disturb(message: MessageReceived, ctx: Context) -> None:
+        act(asyncio.get_running_loop())
+        await asyncio.sleep(0.05)
+        await ctx.reply(f"done: {message.text}")
+
+    ways[name] = disturb
 
 
-@way("SystemExit")
-async def a_thread_that_exits(message: MessageReceived, ctx: Context) -> None:
-    await asyncio.to_thread(sys.exit, 3)
-
-
-@way()
-async def a_callback_that_exits(message: MessageReceived, ctx: Context) -> None:
-    asyncio.get_running_loop().call_soon(sys.exit, 3)
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
-
-
-@way()
-async def a_timer_that_exits(message: MessageReceived, ctx: Context) -> None:
-    asyncio.get_running_loop().call_later(0.01, sys.exit, 3)
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
+disturbs("a callback that exits", lambda loop: loop.call_soon(sys.exit, 3))
+disturbs("a timer that exits", lambda loop: loop.call_later(0.01, sys.exit, 3))
+disturbs("a callback that raises", lambda loop: loop.call_soon(int, "x"))
+disturbs("stop the loop", lambda loop: loop.stop())
 
 
 @way()
@@ -265,20 +257,6 @@ async def a_done_callback_that_exits(message: MessageReceived, ctx: Context) -> 
     task = asyncio.create_task(asyncio.sleep(0))
     task.add_done_callback(lambda _: sys.exit(3))
     await task
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
-
-
-@way()
-async def a_callback_that_raises(message: MessageReceived, ctx: Context) -> None:
-    asyncio.get_running_loop().call_soon(int, "x")
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
-
-
-@way()
-async def stop_the_loop(message: MessageReceived, ctx: Context) -> None:
-    asyncio.get_running_loop().stop()
     await asyncio.sleep(0.05)
     await ctx.reply(f"done: {message.text}")
 
