@@ -410,6 +410,16 @@ async def test_a_slip_of_the_author_is_given_up_at_once_and_an_error_of_data_is_
     assert wrong == []
 
 
+@pytest.mark.parametrize("status", [403, 404, 409])
+async def test_a_call_that_linq_has_refused_is_made_again_in_the_next_run(harness: Harness, status: int) -> None:
+    harness.linq.will_answer("chats.messages.send", LinqApiError("no", status=status, code=1005))
+    await harness.run(three)
+    await harness.pass_time_until_due()
+    await harness.run(three)
+    assert harness.linq.said()[-3:] == ["one", "two", "three"]
+    assert (await harness.storage.depth(), await harness.storage.dead_letters()) == (0, [])
+
+
 @pytest.mark.parametrize("handler", [three, memo([])])
 async def test_an_outage_for_which_linq_names_a_time_is_not_asked_about_before(harness: Harness, handler: Any) -> None:
     calls: list[str] = []
