@@ -38,6 +38,12 @@ _ROUND: Final = str.maketrans(_OPENING + _CLOSING, "(" * len(_OPENING) + ")" * l
 _COLONS: Final = str.maketrans("ː∶꞉։", "::::")
 
 
+class SaidText(str):
+    """A text that a person has got already, such as the answer of an agent. If a handler returns it, it is not sent again."""
+
+    __slots__ = ()
+
+
 def visible(text: str) -> str:
     """Return a text without characters that control a screen, or turn the direction of text, and with plain line breaks."""
     return text.replace("\r\n", "\n").translate(_VISIBLE)

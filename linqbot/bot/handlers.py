@@ -29,6 +29,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
+from linqbot.speakers import SaidText
 
 if TYPE_CHECKING:
     from linqbot.features.schedules import Schedule
@@ -125,10 +126,10 @@ class Route(NamedTuple):
 
 async def send_returned(returned: Any, ctx: Context) -> None:
     """Send the return value of a handler as a reply."""
-    if isinstance(returned, Sent):  # `return await ctx.reply(…)` has sent the reply already
-        return
     for content in returned if isinstance(returned, list | tuple) else [returned]:
-        await ctx.reply(content)
+        # `return await ctx.reply(…)`, `ctx.stream(…)` and the `run` of an agent have sent it already.
+        if not isinstance(content, Sent | SaidText):
+            await ctx.reply(content)
 
 
 async def call_in_thread(handler: Handler[Any, Any], event: Event, ctx: Context, threads: anyio.CapacityLimiter) -> Any:

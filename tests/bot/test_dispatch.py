@@ -92,6 +92,9 @@ async def test_what_a_handler_returns_is_sent_unless_it_is_a_message_that_was_se
     async def reply(message: MessageReceived, ctx: Context) -> Any:
         return await ctx.reply("hello")
 
+    async def replies(message: MessageReceived, ctx: Context) -> Any:
+        return [await ctx.reply("hello")]
+
     async def nothing(message: MessageReceived, ctx: Context) -> None:
         found: list[str] = []
         await ctx.reply(*found)
@@ -99,7 +102,7 @@ async def test_what_a_handler_returns_is_sent_unless_it_is_a_message_that_was_se
     def number(message: MessageReceived, ctx: Context) -> Any:
         return 5
 
-    for handler in (text, reply):
+    for handler in (text, reply, replies):
         bot = bot_of(handler)
         assert (await handled(bot, message())).said() == ["hello"]
     for handler, problem in ((nothing, "There is nothing to send"), (number, "object of type int cannot be sent")):

@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.frames import place_of
-from linqbot.speakers import visible
+from linqbot.speakers import SaidText, visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.capabilities import shown_to_model
@@ -101,7 +101,7 @@ class Loop:
         talk = talk_of(self._settings, past.words, [], said)
         kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
         await keep_answer(kept, self._settings)
-        return said
+        return SaidText(said)
 
     async def conversation(self) -> list[Message]:
         """Return what the model is shown of the chat, up to the current message, each as one of the user or the assistant.

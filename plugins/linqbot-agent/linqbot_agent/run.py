@@ -20,6 +20,7 @@ from linqbot import BotError, Context, Event, Fetched
 from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
+from linqbot.speakers import SaidText
 from linqbot_agent.budget import Account, BudgetUsedUp
 from linqbot_agent.entries import Entries
 from linqbot_agent.progress import PROGRESS, Progress
@@ -274,8 +275,8 @@ async def run(
         await say(answer.outputs, speech, ctx, settings.event, key=name)
         text = answer.said or text_of(answer.outputs)
         if not speech.is_cut or not text:
-            return text
-        return await cut(answer, settings)
+            return SaidText(text)
+        return SaidText(await cut(answer, settings))
     return None
 
 

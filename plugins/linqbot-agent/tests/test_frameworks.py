@@ -21,7 +21,7 @@ from linqbot_agent.budget import USED, Used
 from linqbot_agent.requests import GO_ON
 from structlog.testing import capture_logs
 
-from linqbot import Context
+from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -75,6 +75,20 @@ async def test_a_response_that_the_provider_cuts_goes_on_behind_what_was_said(fr
         assert without_numbers(await answers(phone, "A table for two, please")) == PARAGRAPHS
         assert await phone.errors() == []
     assert outside.requests[-1][-2:] == [("assistant", phone.messages[1]), ("user", GO_ON)]
+
+
+async def test_a_handler_that_returns_the_answer_says_it_once(framework: Answer) -> None:
+    outside = Outside()
+    answer = framework(outside)
+    bot = Bot(plugins=[LinqAgent()])
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> str | None:
+        said: str | None = await answer(ctx)
+        return said
+
+    async with talking(bot) as phone:
+        assert without_numbers(await answers(phone, "A table for two, please")) == PARAGRAPHS
 
 
 async def test_only_the_answer_is_said_and_the_tokens_are_counted(framework: Answer) -> None:
