@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -212,7 +213,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 def _cell(value: Any) -> str:
     # An id or an error may hold line breaks, and a row is one line.
     text = "" if value is None else str(value)
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    return "".join(letter if letter.isprintable() or _is_space(letter) else "�" for letter in text)
 
 
 _JOINERS: Final = "\u200c\u200d"
@@ -224,7 +225,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() or _joins(text, at) else repr(letter)[1:-1] for at, letter in enumerate(text)
+        letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else repr(letter)[1:-1]
+        for at, letter in enumerate(text)
     )
 
 
@@ -244,6 +246,14 @@ def printable_json(value: Any, *, indent: int | None = None) -> str:
         line if line.isprintable() else "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
         for line in text.split("\n")
     )
+
+
+def _is_space(letter: str) -> bool:
+    """Return True for any space, such as that of `7:00\\u202fPM` or the wide one of Japanese.
+
+    Python calls only the space of ASCII printable.
+    """
+    return unicodedata.category(letter) == "Zs"
 
 
 def _joins(text: str, at: int) -> bool:

@@ -13,6 +13,8 @@ def test_a_text_is_one_line_without_control_characters(subtests: pytest.Subtests
     for text, shown in [
         ("Grüße 😀", "Grüße 😀"),
         ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
+        ("7:00\u202fPM", "7:00\u202fPM"),  # as CLDR writes times in English
+        ("明日\u300019時", "明日\u300019時"),
         ("a\u200d", r"a\u200d"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("\u200dhi\u200d\u200d!\u200c", r"\u200dhi\u200d\u200d!\u200c"),
