@@ -290,6 +290,8 @@ class Dispatcher:
             ctx.deadline.give_extra_time()
             with ctx.deadline:
                 await self._speaking(partial(handler, error))(event, ctx)
+                if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
+                    await ctx.side.ask_again(ctx)
             ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
             turn_watcher.get().handled_error(error, handler_name(handler))
         finally:

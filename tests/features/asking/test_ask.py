@@ -411,6 +411,22 @@ async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
     assert talk.open_questions() == ["waiting"]
 
 
+async def test_a_question_is_asked_again_after_a_side_handler_whose_error_was_handled(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.on_message("status", during_ask=True)
+    async def status(message: MessageReceived, ctx: Context) -> None:
+        raise LookupError
+
+    @bot.on_error(LookupError)
+    async def sorry(error: LookupError, event: Event, ctx: Context) -> None:
+        await ctx.reply("There is no such order.")
+
+    bot.on_message(greet)
+    await talk.say("hi", "status")
+    assert talk.said == ["Welcome!", "Your name?", "There is no such order.", "Your name?"]
+
+
 async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None:
     bot = talk.deploy(greet)
 
