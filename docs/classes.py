@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from linqbot.linq.events.parse import EVENT_TYPES
 from pydantic import BaseModel
@@ -35,7 +36,7 @@ FILTERS += ("mentions_bot", "replies_to_bot", "has_media", "has_link")
 BASES = ("GroupChange", "LocationSharing", "MessageReceipt", "PaymentEvent", "PollVote", "TypingEvent")
 """The bases of several event classes, for handlers that take all of them."""
 PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "text": ("Text", "linqbot", ("markdown", "link", "StyledText")),
+    "text": ("Text", "linqbot", ("markdown", "link", "StyledText", "Sendable")),
     "content": (
         "Files, polls and cards",
         "linqbot",
@@ -196,6 +197,9 @@ def _entry(name: str, value: Any) -> Iterator[str]:
     yield from (f"## {name}", "")
     if inspect.isclass(value):
         yield from _class(name, value)
+    elif isinstance(value, UnionType):
+        kinds = ", ".join(f"`{each.__name__}`" for each in get_args(value))
+        yield from (f"The type of what `ctx.reply` takes and a handler may return: {kinds}.", "")
     else:
         if inspect.isfunction(value):
             yield from _code(signature(name, value))

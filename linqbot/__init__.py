@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.content.drafts import poll as poll
     from linqbot.content.drafts import sticker as sticker
     from linqbot.content.drafts import voice_memo as voice_memo
+    from linqbot.content.message_split import Sendable as Sendable
     from linqbot.content.preview import Form as Form
     from linqbot.content.preview import Preview as Preview
     from linqbot.content.preview import PreviewMessage as PreviewMessage
@@ -123,6 +124,7 @@ _NAMES = {
     "linqbot.bot.router": "Router",
     "linqbot.client.client": "Client",
     "linqbot.content.drafts": "app_card contact_card location_request media poll sticker voice_memo",
+    "linqbot.content.message_split": "Sendable",
     "linqbot.content.preview": "Form Preview PreviewMessage",
     "linqbot.content.sending": "Capabilities",
     "linqbot.content.sent": "Sent",

@@ -30,6 +30,7 @@ from linqbot import (
     ReactionAdded,
     Resource,
     Running,
+    Sendable,
     app_card,
     contact_card,
     contains,
@@ -44,7 +45,6 @@ from linqbot import (
     sticker,
     voice_memo,
 )
-from linqbot.content.message_split import Sendable
 from linqbot.events import (
     GroupChange,
     LocationSharingStarted,
