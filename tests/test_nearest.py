@@ -34,6 +34,9 @@ async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) 
         (Bot, "run", "Bot has no attribute run. Run the bot with: linqbot dev bot.py"),
         (Bot, "start_polling", "Bot has no attribute start_polling. Run the bot with: linqbot dev bot.py"),
         (Bot, "middleware", "Bot has no attribute middleware. Add middleware with: @bot.use"),
+        (Bot, "message_handler", "Bot has no attribute message_handler. Take messages with: @bot.on_message"),
+        (lambda: ctx, "answer", "Context has no attribute answer. Reply with: await ctx.reply(…)"),
+        (lambda: ctx, "respond", "Context has no attribute respond. Reply with: await ctx.reply(…)"),
         (message, "from_", "MessageReceived has no attribute from_."),
         (
             message,

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 import structlog
 
@@ -102,6 +102,10 @@ class AskOptions(TypedDict, total=False):
     key: str | None
 
 
+_HINTS: Final = dict.fromkeys(("answer", "respond", "say", "send_message"), "Reply with: await ctx.reply(…)")
+"""What the handlers of other frameworks call, with the sentence that helps."""
+
+
 class Context:
     """The second argument of every handler, after its event.
 
@@ -167,7 +171,7 @@ class Context:
 
         def __getattr__(self, name: str) -> Any:
             of_event = not name.startswith("_") and hasattr(type(self.__dict__.get("event")), name)
-            hint = "The event has it, which is the first argument of the handler." if of_event else ""
+            hint = "The event has it, which is the first argument of the handler." if of_event else _HINTS.get(name, "")
             return no_attribute(self, name, of=Context, hint=hint)
 
     @property

@@ -51,6 +51,7 @@ X = TypeVar("X", bound=Exception)
 _RUN: Final = "Run the bot with: linqbot dev bot.py"
 _HINTS: Final = {
     **dict.fromkeys(("run", "serve", "run_forever", "run_polling", "start", "start_polling"), _RUN),
+    **dict.fromkeys(("message", "message_handler", "command"), "Take messages with: @bot.on_message"),
     "middleware": "Add middleware with: @bot.use",
 }
 """What bots of other frameworks have, with the sentence that helps."""
