@@ -12,6 +12,7 @@ import linecache
 import sys
 import warnings
 from collections.abc import Collection, Iterable
+from inspect import iscoroutinefunction
 from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any, Final, TextIO
@@ -139,10 +140,16 @@ def _call_in(line: str, function: str) -> str | None:
 
 
 def _is_linqbots(name: str) -> bool:
-    """Return True for a method of a class of linqbot: an author may have a class of the same name."""
-    owner, _, method = name.rpartition(".")
-    modules = [module for path, module in list(sys.modules.items()) if path.startswith("linqbot.")]
-    return any(hasattr(getattr(module, owner, None), method) for module in modules)
+    """Return True for a method of a class of linqbot, or a function of a plugin such as `run` of linqbot-agent.
+
+    An author may have a class or a function of the same name.
+    """
+    owner, _, function = name.rpartition(".")
+    package, modules = "linqbot." if owner else "linqbot_", list(sys.modules.items())
+    homes = [module for path, module in modules if path.startswith(package)]
+    if owner:
+        return any(hasattr(getattr(home, owner, None), function) for home in homes)
+    return any(iscoroutinefunction(getattr(home, function, None)) for home in homes)
 
 
 def _is_in_thread() -> bool:

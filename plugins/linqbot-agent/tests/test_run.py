@@ -21,7 +21,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from pydantic_core import to_json
 from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot, BotError, Context
+from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.errors import ConfigError
 from linqbot.testing import talking
 
@@ -82,6 +82,18 @@ async def test_a_model_that_does_not_answer_in_time_has_failed() -> None:
 
     async with talking(bot_with(Agent(FunctionModel(hangs)), timeout_s=0.01, sorry="Too slow.")) as phone:
         assert await answers(phone, "Hello?") == ["Too slow."]
+
+
+async def test_a_run_without_await_is_a_dead_letter_that_names_its_line() -> None:
+    agent = Agent(Script().model)
+
+    async def forget(message: MessageReceived, ctx: Context) -> None:
+        run(agent, ctx)  # type: ignore[unused-coroutine]
+
+    async with talking(bot_of(forget, plugins=[LinqAgent()])) as phone:
+        await phone.text("Hello?")
+        (error,) = await phone.errors()
+    assert re.search(r"test_run\.py:\d+ never awaited run\(\)\. Write: await run", str(error))
 
 
 async def test_a_tool_that_finds_linq_away_is_deferred_and_goes_on() -> None:
