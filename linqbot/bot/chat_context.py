@@ -7,7 +7,7 @@ events of the bot's own changes reach no handler: `features/own_changes.py` reco
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, get_args, overload
 
 from linqbot.client.call import File
 from linqbot.client.client import Client
@@ -15,15 +15,8 @@ from linqbot.content.drafts import media
 from linqbot.content.sending import stopped_by
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, Refused
-from linqbot.linq.types.chat import Handle
+from linqbot.linq.types.chat import BackgroundName, Handle
 from linqbot.nearest import no_attribute, suggestion
-
-BackgroundName: TypeAlias = Literal[
-    "mango", "ice", "plum", "deep_sea", "green_apple", "cherry", "bubblegum", "tangerine", "magenta", "lime",
-    "silver", "carbon", "stone", "sky dusk", "sky haze", "sky sunset", "sky clear", "sky sunrise", "sky dawn",
-    "water light", "water dark", "aurora green", "aurora purple", "aurora pink",
-]  # fmt: skip
-"""A color of Linq's, or a moving scene with its variant."""
 
 _NOT_SO: Final = (404, 409)
 """The statuses by which Linq refuses a change that is no change. They have other reasons too."""

@@ -41,6 +41,7 @@ from linqbot.linq.rules.values import (
     uuid,
     whole,
 )
+from linqbot.linq.types.chat import BackgroundName
 from linqbot.linq.types.content import CONTENT_TYPES
 from linqbot.linq.types.message import ReactionType, utf16_length
 
@@ -145,17 +146,9 @@ def voice_memo(body: JsonObject) -> Broken | None:
     return breaks("R68", "a voice memo needs either voice_memo_url or attachment_id, and not both.")
 
 
-_COLOURS: Final = frozenset({
-    "mango", "ice", "plum", "deep_sea", "green_apple", "cherry", "bubblegum", "tangerine", "magenta", "lime", "silver",
-    "carbon", "stone", "custom",
-})  # fmt: skip
-
-
-_MOVING: Final[Mapping[str, tuple[str, ...]]] = {
-    "sky": ("dusk", "haze", "sunset", "clear", "sunrise", "dawn"),
-    "water": ("light", "dark"),
-    "aurora": ("green", "purple", "pink"),
-}
+_COLOURS: Final = frozenset(name for name in get_args(BackgroundName) if " " not in name) | {"custom"}
+_SCENES: Final = [name.split() for name in get_args(BackgroundName) if " " in name]
+_MOVING: Final = {scene: [variant for of, variant in _SCENES if of == scene] for scene, _ in _SCENES}
 
 
 def background(body: JsonObject) -> Broken | None:

@@ -10,6 +10,13 @@ from linqbot.linq.types.data import Data
 ServiceType: TypeAlias = Literal["iMessage", "SMS", "RCS"]
 """The services that a call may request. Services in responses are `str`, because Linq may add more."""
 
+BackgroundName: TypeAlias = Literal[
+    "mango", "ice", "plum", "deep_sea", "green_apple", "cherry", "bubblegum", "tangerine", "magenta", "lime",
+    "silver", "carbon", "stone", "sky dusk", "sky haze", "sky sunset", "sky clear", "sky sunrise", "sky dawn",
+    "water light", "water dark", "aurora green", "aurora purple", "aurora pink",
+]  # fmt: skip
+"""A color of Linq's, or a moving scene with its variant."""
+
 
 class Handle(Data):
     """A participant of a chat. Linq calls it ChatHandle.
