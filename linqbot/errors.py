@@ -56,7 +56,7 @@ class with its own `lqb` has both paragraphs, in whatever module it is defined.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 
 class LinqbotError(Exception):
@@ -402,6 +402,12 @@ class AskTimeout(AskEnded):
     lqb = "LQB5006"
 
 
+AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
+"""The reason why a question could not be asked."""
+AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out", "replaced"]
+"""The reason why an open question was cancelled."""
+
+
 class AskCancelled(AskEnded):
     """A question of `ctx.ask` was ended before it was answered.
 
@@ -421,7 +427,7 @@ class AskCancelled(AskEnded):
         self,
         message: str,
         *,
-        reason: Literal["word", "invalid", "operator", "opted_out", "replaced", "refused", "unsupported"],
+        reason: AskCancellation | AskRefusal,
     ) -> None:
         super().__init__(message)
         self.reason = reason

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -26,7 +26,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
-from linqbot.errors import AskCancelled, AskTimeout, LinqApiError
+from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError
 from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
 from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import (
@@ -77,11 +77,6 @@ def is_payment(person: str) -> bool:
     """Return True if the `person` of a conversation says that it waits for a payment: no message answers that."""
     return person.partition(" ")[2].startswith(PAYMENT)
 
-
-AskRefusal: TypeAlias = Literal["opted_out", "refused", "unsupported"]
-"""The reason why a question could not be asked."""
-AskCancellation: TypeAlias = Literal["word", "invalid", "operator", "opted_out", "replaced"]
-"""The reason why an open question was cancelled."""
 
 _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
     "word": "The person ended the question.",
