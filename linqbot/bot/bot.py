@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
@@ -106,7 +106,7 @@ class Bot(Router):
         check_number("Bot", "mute_s", mute_s)
         if not 0 <= mute_s <= 365 * DAY_S:
             raise BotError(f"Bot(mute_s={mute_s!r}) takes a number of seconds, of a year at most; 0 never mutes.")
-        if groups not in ("addressed", "all", "never"):
+        if groups not in get_args(Groups):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")

@@ -16,6 +16,7 @@ from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import suggestion
+from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at its first use.
     from linqbot.linq.events.chat import (
@@ -49,12 +50,7 @@ _TYPING: Mapping[str, str] = {
     "started": "chat.typing_indicator.started",
     "stopped": "chat.typing_indicator.stopped",
 }
-_DELIVERY: Mapping[str, str] = {
-    "sent": "message.sent",
-    "delivered": "message.delivered",
-    "read": "message.read",
-    "failed": "message.failed",
-}
+_DELIVERY: Mapping[str, str] = {status: event_type for event_type, status in RECEIPTS.items()}
 _POLL_VOTE: Mapping[str, str] = {"added": "poll.vote.added", "removed": "poll.vote.removed"}
 _GROUP_CHANGE: Mapping[str, str] = {
     "added": "participant.added",

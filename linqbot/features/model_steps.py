@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from linqbot.errors import TurnDeferred
 from linqbot.features.state import Tally
+from linqbot.linq.text.pieces import PARAGRAPH
+from linqbot.options import DAY_S
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
 
 T = TypeVar("T")
 
-PARAGRAPH: Final = "\n\n"
-_DAY_S: Final = 86_400.0
+_STALL_S: Final = DAY_S
 """The longest silence of a model. A time limit of the source ends it earlier."""
 
 
@@ -149,7 +150,7 @@ class Saying:
                 async for text in draft._pieces():  # noqa: SLF001 - of this module
                     yield text
 
-        saying = asyncio.ensure_future(self.stream(growing, stall_s=_DAY_S, key=self._key))
+        saying = asyncio.ensure_future(self.stream(growing, stall_s=_STALL_S, key=self._key))
         try:
             waited: list[asyncio.Future[Any]] = [saying, so_far]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

@@ -26,6 +26,7 @@ from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import own_opt_outs
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import address
+from linqbot.options import DAY_S
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.storage.backend import NewerSchema
@@ -242,7 +243,6 @@ async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
     return (await asyncio.to_thread(context.settings.load_plugins, lenient=True)).every
 
 
-DAY_S: Final = 86_400.0
 HOUR_S: Final = 3600.0
 
 HEARD_PRECISION_S: Final = 60.0
