@@ -106,7 +106,7 @@ test("what a payer can do follows from the status", () => {
   assert.match(amountText({ ...request, currency: "jpy" }), /4,?250/);
 });
 
-test("a payment is found by its address in a link or a text", () => {
+test("a payment is found by its address in a link, a text or the card of an app", () => {
   const store = storeWith(chatData());
   store.setPayment(request);
   store.setPayment(charge);
@@ -115,6 +115,9 @@ test("a payment is found by its address in a link or a text", () => {
   assert.deepEqual(found("https://a.example/pay_1", "link"), ["pay_1"]);
   assert.deepEqual(found("https://pay.example/2"), []);
   assert.deepEqual(found("https://pay.example/1", "media"), []);
+  const inPart = (/** @type {string} */ url, type = "imessage_app") => paymentsIn(store, { type, url }).map(({ id }) => id);
+  assert.deepEqual(inPart("https://pay.example/1"), ["pr_1"]);
+  assert.deepEqual(inPart("https://pay.example/1", "media"), []);
 });
 
 test("a thread holds replies, and replies to replies", () => {

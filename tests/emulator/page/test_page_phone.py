@@ -228,6 +228,20 @@ def test_a_payment_request_is_declined_then_paid(phone: Page, bot: Bot) -> None:
     assert bot.call("GET", f"/v3/payment_requests/{asked['id']}")["status"] == "succeeded"
 
 
+def test_a_payment_request_in_the_card_of_an_app_is_paid(phone: Page, bot: Bot) -> None:
+    chat_id = greet(phone, bot)
+    asked = bot.call("POST", "/v3/payment_requests", {"amount": 950, "currency": "usd", "description": "Cake"})
+    params = {"checkout_url": asked["checkout_url"], "title": "Cake", "note": "$9.50"}
+    # As ctx.pay sends it over iMessage.
+    experience = {"name": "agentpay", "action": "request_payment", "params": params}
+    bot.call("POST", f"/v3/chats/{chat_id}/messages", {"message": {"experience": experience}})
+    card = phone.locator(".msg.other .payment")
+    expect(card).to_contain_text("Cake")
+    card.get_by_role("button", name="Pay").click()
+    expect(card.locator(".payment-status")).to_have_text("Paid")
+    assert bot.call("GET", f"/v3/payment_requests/{asked['id']}")["status"] == "succeeded"
+
+
 def test_a_charge_is_connected_and_approved_in_the_details(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     charge = {"handle": ME, "amount_cents": 700, "currency": "usd", "merchant": {"name": "Bistro"}}

@@ -40,8 +40,8 @@ const openTapbackPicker = later(async () => (await import("./tapback-picker.js")
 function bubbleRow(view, message, part, index) {
   const { store } = view;
   const payments = paymentsIn(store, part);
-  // A link to a payment is the payment's card; a text with such a link stands over it.
-  const isCard = part.type === "link" && payments.length > 0;
+  // A link to a payment, or an app's card for it, is the payment's card; a text with such a link stands over it.
+  const isCard = part.type !== "text" && payments.length > 0;
   const cards = payments.map((payment) => paymentCard(payment, store.me));
   const bubble = isCard ? h("div", { class: `bubble ${shape(part)}` }, cards) : partBubble(part);
   if (message.effect?.name === "invisible") coverWithInk(bubble);

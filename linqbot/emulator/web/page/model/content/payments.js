@@ -44,13 +44,14 @@ const addresses = ({ checkout_url: checkout, attach_url: attach, approval_url: a
   [checkout, attach, approval].filter((url) => url !== undefined && url !== null);
 
 /**
- * Return the payments whose addresses stand in a text or a link.
+ * Return the payments whose addresses stand in a text, a link or the card of an app, as `ctx.pay` sends it over iMessage.
  * @param {Store} store
  * @param {Part} part
  */
-export function paymentsIn(store, { type, value }) {
-  if (store.payments.size === 0 || !value || (type !== "text" && type !== "link")) return [];
-  return [...store.payments.values()].filter((payment) => isNamedIn(payment, value));
+export function paymentsIn(store, { type, value, url }) {
+  const named = type === "imessage_app" ? url : type === "text" || type === "link" ? value : undefined;
+  if (store.payments.size === 0 || !named) return [];
+  return [...store.payments.values()].filter((payment) => isNamedIn(payment, named));
 }
 
 /**
