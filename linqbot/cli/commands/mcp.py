@@ -149,19 +149,29 @@ def _offer_writes(server: MCPServer, run: _Run) -> None:
 
 
 def _offer_phone(server: MCPServer, page: str) -> None:
+    from mcp.server.mcpserver.exceptions import ToolError
+
     http = httpx.AsyncClient(base_url=f"{page}/emulator", trust_env=False, timeout=60)
 
+    async def asked(method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        try:
+            answer: JsonObject = (await http.request(method, path, json=body)).json()
+        except (httpx.TransportError, ValueError) as error:  # an agent is shown the words of a ToolError only
+            raise ToolError(
+                f"No page of linqbot dev answers at {page}. Start linqbot dev, or begin linqbot mcp with the address that it "
+                "shows: --page http://127.0.0.1:4011"
+            ) from error
+        return answer
+
     async def state() -> JsonObject:
-        found: JsonObject = (await http.get("/state")).json()
-        return found
+        return await asked("GET", "/state")
 
     @server.tool()
     async def text(text: str, person: str = FIRST_PERSON) -> JsonObject:
         """Text the bot as a person, on the emulated phone. Read the answer with conversation."""
         line = (await state())["lines"][0]["phone_number"]
         body = {"from": person, "to": line, "parts": [{"type": "text", "value": text}]}
-        written: JsonObject = (await http.post("/inbound", json=body)).json()
-        return written
+        return await asked("POST", "/inbound", body)
 
     @server.tool()
     async def conversation(person: str = FIRST_PERSON) -> JsonObject:
@@ -175,11 +185,9 @@ def _offer_phone(server: MCPServer, page: str) -> None:
     async def copy_test(person: str = FIRST_PERSON) -> JsonObject:
         """Return the latest conversation with a person as a pytest: what people wrote, and what the bot did, is expected."""
         chats = [chat["id"] for chat in (await state())["chats"] if any(h["handle"] == person for h in chat["handles"])]
-        copied: JsonObject = (await http.get(f"/chats/{chats[-1] if chats else person}/test")).json()
-        return copied
+        return await asked("GET", f"/chats/{chats[-1] if chats else person}/test")
 
     @server.tool()
     async def move_clock(seconds: float) -> JsonObject:
         """Move the clock of the bot and of the emulator: what is due meanwhile happens."""
-        shown: JsonObject = (await http.post("/clock", json={"advance_s": seconds})).json()
-        return shown
+        return await asked("POST", "/clock", {"advance_s": seconds})

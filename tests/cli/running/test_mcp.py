@@ -72,3 +72,22 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
         assert (await call("explain", code="LQB4001"))["code"] == "LQB4001"
         before = (await call("move_clock", seconds=0))["now"]
         assert (await call("move_clock", seconds=3600))["now"] > before
+
+
+async def test_without_a_page_a_tool_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
+    from mcp import Client, StdioServerParameters
+
+    page = f"http://127.0.0.1:{free_port()}"
+    line = ["-m", "linqbot", "mcp", "--dev", "--page", page]
+    async with Client(
+        StdioServerParameters(command=sys.executable, args=line, env=dict(os.environ), cwd=tmp_path)
+    ) as agent:
+        for tool, arguments in (
+            ("text", {"text": "hi"}),
+            ("conversation", {}),
+            ("copy_test", {}),
+            ("move_clock", {"seconds": 1}),
+        ):
+            result = await agent.call_tool(tool, arguments)
+            assert result.is_error
+            assert f"No page of linqbot dev answers at {page}. Start linqbot dev" in str(result.content)
