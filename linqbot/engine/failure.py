@@ -91,7 +91,7 @@ OTHER_RELEASE_S: Final = 60.0
 
 
 class OfOtherRelease(TurnDeferred):
-    """Defers a turn that needs a handler, or a schedule, that this process does not have, and had not since it began.
+    """Defers a turn that needs a handler, a question or a schedule that this process does not have, and had not since it began.
 
     So another process, with another release of the bot, shares the storage, as during a rolling update.
     """

@@ -284,7 +284,7 @@ class Turns:
         try:
             if callable(outcome):
                 again = await outcome(turn)
-        except StorageError as error:
+        except (StorageError, OfOtherRelease) as error:
             # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
             outcome = self._judged(turn.lease, error)
         if again is not None:

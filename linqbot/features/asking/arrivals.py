@@ -452,12 +452,24 @@ class Asks(Part):
 
         It took another way than before: its code has changed, or what it looks at. Its calls on that way were not made, and
         count now; see `Opening.live_from`.
+
+        Raises OfOtherRelease if a process with another release of the bot may come to the question.
         """
         opening = turn.opening
+        self._leave_to_other_release(turn)
         log.warning("ask.not_reached", conversation=opening.turn, handler=turn.handler)
         await self._turns.settle(turn.journal.outcomes(with_digests=True))
         known = await self._turns.storage.entries(opening.turn, opening.replay)
         return self._turns.again(turn, replace(opening, known=known, live_from=live_from))
+
+    def _leave_to_other_release(self, turn: Turn) -> None:
+        """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""
+        asked, turns = turn.opening.conversation, self._turns
+        session = None if turn.asking is None else turn.asking.session
+        if asked is None or session is None or not turns.may_be_of_other_release(turn.lease.delivery):
+            return
+        if asked.asked_at > turns.shared_since and session.was_asked_by_other_code:
+            raise OfOtherRelease(f"The open question of {asked.handler}")
 
     async def _answer(self, turn: Turn) -> Turn:
         """Return the turn in which an event answers the open question, because no handler with `during_ask=True` took it."""

@@ -137,6 +137,11 @@ class AskSession:
         return None if self._is_live or self._asked is not None else self._part
 
     @property
+    def was_asked_by_other_code(self) -> bool:
+        """True if the question that the event of this turn answers was asked by other code of the handler."""
+        return self._past.live is not None and self._past.live.code != self._code_of(self.handler)
+
+    @property
     def is_restartable(self) -> bool:
         """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
         return not self._number and not self._steps.holds_input
@@ -550,7 +555,10 @@ class AskSession:
         )
 
     def _code(self, ctx: Context) -> str:
-        return code_digest(self._dispatcher.handler_named(ctx.handler or ""))
+        return self._code_of(ctx.handler or "")
+
+    def _code_of(self, handler: str) -> str:
+        return code_digest(self._dispatcher.handler_named(handler))
 
 
 def _person_to_ask(question: Question, root: Event) -> str:

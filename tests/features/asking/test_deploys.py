@@ -199,6 +199,34 @@ async def test_an_answer_to_a_question_of_the_new_release_is_left_to_a_process_t
     assert talk.open_questions() == []
 
 
+async def test_an_answer_to_a_question_that_only_the_new_release_of_the_handler_asks_is_left_to_it(talk: Talk) -> None:
+    old = form("a = await ctx.ask('Size?')\nawait ctx.reply(f'One {a}.')")
+    new = form("a = await ctx.ask('Size?')\nb = await ctx.ask('Color?')\nawait ctx.reply(f'One {a}, {b}.')")
+    talk.shared_since = talk.clock.now()
+    talk.clock.advance(5)
+    await talk.to(new, "hi", "large")
+    await talk.to(old, "red")
+    assert talk.said == ["Size?", "Color?"]
+    talk.deploy(new)
+    await talk.pass_time(1)
+    assert talk.said == ["Size?", "Color?", "One large, red."]
+    assert talk.open_questions() == []
+
+
+async def test_if_the_release_with_the_question_was_withdrawn_the_old_one_goes_on_after_a_minute(talk: Talk) -> None:
+    talk.shared_since = talk.clock.now()
+    talk.clock.advance(5)
+    await talk.to(
+        form("a = await ctx.ask('Size?')\nb = await ctx.ask('Color?')\nawait ctx.reply(a + b)"), "hi", "large"
+    )
+    await talk.to(form("a = await ctx.ask('Size?')\nawait ctx.reply(f'One {a}.')"), "red")
+    await talk.pass_time(50)
+    assert talk.said == ["Size?", "Color?"]
+    await talk.pass_time(10)
+    assert talk.said == ["Size?", "Color?", "One large."]
+    assert talk.open_questions() == []
+
+
 async def test_the_timeout_of_a_question_of_the_new_release_is_left_to_it_too(talk: Talk) -> None:
     new, old = await ask_in_new_release(talk)
     talk.deploy(old)
