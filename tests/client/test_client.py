@@ -265,6 +265,20 @@ async def test_one_handle_is_not_taken_for_a_list_of_letters() -> None:
             await client.chats.create(from_=LINE, to=ANN, message=CONTENT)
 
 
+@pytest.mark.parametrize("key", ["", 5])
+async def test_a_key_that_identifies_nothing_is_refused_and_nothing_is_sent(key: Any) -> None:
+    script = Script()
+    async with client_over(script) as client:
+        for call in (
+            client.payments.create(amount_cents=100, currency="usd", handle=ANN, idempotency_key=key),
+            client.payment_requests.create(amount=500, payer_handle=ANN, idempotency_key=key),
+            client.messages.create(to=[ANN], message=CONTENT, idempotency_key=key),
+        ):
+            with pytest.raises(RuleBroken, match="R4: idempotency_key must be a string that is not empty"):
+                await call
+    assert script.requests == []
+
+
 async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
     linq = Script(answer(200, {"id": CHAT}))
     order: list[str] = []

@@ -90,6 +90,9 @@ def checked_call(
     key: str | None = None,
 ) -> Call:
     """Return the call of an endpoint, or RuleBroken. Body fields and query values that are None are left out."""
+    # An empty key would be replaced by a new one for every call, so a repeated payment would be made twice.
+    if key is not None and not (isinstance(key, str) and key):
+        raise RuleBroken("idempotency_key must be a string that is not empty.", rule="R4", status=400, code=1005)
     wire = None if body is None else _json_object(body)
     given = {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
     path = path or {}
