@@ -139,11 +139,13 @@ class Sender:
             wait_s = None
             if attempt < self._max_retries:
                 wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=_jitter())
-            if wait_s is None:
+            if wait_s is not None:
+                await self._clock.wait_until(self._clock.now() + wait_s)
+            # After a close the failed attempt is reported: "This Client is closed" would hide that Linq may have made the call.
+            if wait_s is None or self._closed:
                 if isinstance(outcome.error, LinqUnavailable):
                     outcome.error.is_unsent = not may_be_made
                 raise outcome.error
-            await self._clock.wait_until(self._clock.now() + wait_s)
             attempt += 1
 
     async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:

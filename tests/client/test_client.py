@@ -23,7 +23,7 @@ from linqbot import Client, Effect, MessageContent, TextDecoration, TextPart
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.resource import ApiResource, Listing
-from linqbot.errors import ConfigError, LinqApiError, RuleBroken
+from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
@@ -277,6 +277,17 @@ async def test_a_key_that_identifies_nothing_is_refused_and_nothing_is_sent(key:
             with pytest.raises(RuleBroken, match="R4: idempotency_key must be a string that is not empty"):
                 await call
     assert script.requests == []
+
+
+async def test_a_call_that_a_close_cuts_off_says_that_linq_may_have_made_it() -> None:
+    async def cut_off(request: httpx.Request) -> httpx.Response:
+        await client.aclose()
+        raise httpx.ReadError("the connection was closed")
+
+    client = client_over(cut_off)
+    with pytest.raises(LinqUnavailable) as caught:
+        await client.chats.messages.send(CHAT, message=CONTENT)
+    assert caught.value.is_unsent is False
 
 
 async def test_wrappings_stand_around_every_call_the_newest_outermost() -> None:
