@@ -726,6 +726,11 @@ class Context:
         self, *question: Content, kind: type[T] | Callable[[str], T], **options: Unpack[AskOptions]
     ) -> Coroutine[Any, Any, T]: ...
 
+    @overload  # mypy tries this one where the result has to be of another type: without it, `kind: object` accepts that
+    def ask(  # type: ignore[overload-cannot-match, unused-ignore]
+        self, *question: Content, kind: type[object] | Callable[[str], object], **options: Unpack[AskOptions]
+    ) -> Coroutine[Any, Any, object]: ...
+
     @overload
     def ask(self, *question: Content, kind: object, **options: Unpack[AskOptions]) -> Coroutine[Any, Any, Any]: ...
 

@@ -352,6 +352,7 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     await ctx.pay("12.50", "2 soups")  # type: ignore[arg-type]
     await ctx.ask("Sure?", yes="thumb")  # type: ignore[call-overload]
     await ctx.ask("Name?", timeout="1h")  # type: ignore[call-overload]
+    _wrong: str = await ctx.ask("How many?", kind=int)  # type: ignore[assignment]
 
 
 HOURS = Hours("mon-fri 9-18", timezone="Europe/Paris", closed=["2027-01-01", date(2027, 5, 1)])
