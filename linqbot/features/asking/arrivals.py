@@ -168,7 +168,12 @@ class Arriving:
         """
         event = understood(self.delivery)
         # A message by which a person opts out ends all questions of the chat: `features/optout.py`.
-        if event is None or (event.is_own and event.echoes) or opts_out(event) or self.dispatcher.takes_keyword(event):
+        if (
+            event is None
+            or (event.is_own and event.echoes and not _removes_us(event))
+            or opts_out(event)
+            or self.dispatcher.takes_keyword(event)
+        ):
             return NOTHING
         person = (event.actor or "").casefold()
         # A question to this person comes before a question to anyone.
