@@ -1,7 +1,7 @@
 """The lock that allows one process to serve a storage file.
 
 It is a lock of the operating system, so it ends with the process, however that ends. The lock file contains the process id of the
-server.
+server, and the inode of the storage file that it serves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
 from linqbot.storage.sqlite.file import cannot_be_opened
 
 if sys.platform == "win32":
@@ -36,6 +36,7 @@ class ServingLock:
     """
 
     def __init__(self, path: Path) -> None:
+        self._file = path
         self._path = path.with_name(path.name + ".lock")
         self._fd: int | None = None
 
@@ -54,7 +55,7 @@ class ServingLock:
                 "Stop it first, or give this bot a storage of its own (LINQBOT_STORAGE)."
             ) from error
         try:
-            text = f"{os.getpid()}\n".encode("ascii")
+            text = f"{os.getpid()} {self._inode()}\n".encode("ascii")
             os.lseek(fd, 0, os.SEEK_SET)
             # Written before the rest is cut off: a full disk would not give back the block that an empty file has released.
             os.write(fd, text)
@@ -84,9 +85,44 @@ class ServingLock:
             pass  # alive, and owned by another user
         return pid
 
+    def check_file(self) -> None:
+        """Raise StorageMisplaced if a process serves another file that was at this path, before it was replaced.
+
+        SQLite finds the `-wal` by the name. The first command to close would move that of the server into this file, and delete it.
+        """
+        (_, served), now = self._read(), self._inode()
+        if not (served and now) or served == now or not self._is_held():
+            return
+        raise StorageMisplaced(
+            f"Process {self._named()} serves the storage file that was at {self._file} before, and another one is there now. It was "
+            "not opened, since that would damage both. Put the former file back, or stop the process and start it again."
+        )
+
+    def _inode(self) -> int:
+        """Return the inode of the storage file; 0 if there is no file, or its file system has no inodes."""
+        try:
+            return self._file.stat().st_ino
+        except OSError:
+            return 0
+
+    def _is_held(self) -> bool:
+        fd = os.open(self._path, os.O_RDWR)
+        try:
+            _lock(fd)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def _named(self) -> int | None:
         """Return the process id in the lock file; None if it has none."""
+        return self._read()[0] or None
+
+    def _read(self) -> tuple[int, int]:
+        """Return the process id and the inode in the lock file; 0 for what it does not have."""
         try:
-            return int(self._path.read_text("ascii").split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
+            pid, inode, *_ = [*map(int, self._path.read_text("ascii").split()), 0, 0]
+        except (OSError, ValueError):
+            return 0, 0
+        return pid, inode

@@ -184,6 +184,8 @@ class SQLiteStorage(SQLiteMethods):
             undo.callback(self._lock.release)
             if self._serving:
                 self._lock.acquire()
+            else:
+                self._lock.check_file()
             self._queue.place.opening()
             self._reader = connect(self._path)
             undo.callback(self._reader.close)

@@ -137,9 +137,11 @@ def check_up(path: Path) -> SQLiteCheckup:
         raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     _write_in(folder)
     free_bytes = shutil.disk_usage(folder).free
-    serving = ServingLock(path).holder()
+    lock = ServingLock(path)
+    serving = lock.holder()
     if not path.exists():
         return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
+    lock.check_file()
     with translated(path, f"The storage file {path} cannot be used"):
         uri, timeout_s = f"{path.as_uri()}?mode=rw", file.BUSY_TIMEOUT_MS / 1000
         with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as db:
@@ -236,8 +238,10 @@ class SQLiteContents(Contents):
         if is_written:
             prepare(self._path)
         with contextlib.ExitStack() as opened:
-            if self._role != "check":
-                lock = ServingLock(self._path)
+            lock = ServingLock(self._path)
+            if self._role == "check":
+                lock.check_file()
+            else:
                 lock.acquire()
                 opened.callback(lock.release)
             db = opened.enter_context(contextlib.closing(connect(self._path)))

@@ -18,7 +18,7 @@ from sqlite_connections import recorded, writing
 from storage.conftest import NOON, delivery, handle, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
-from linqbot.errors import LeaseLost, StorageUnavailable
+from linqbot.errors import LeaseLost, StorageMisplaced, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Retry
@@ -26,6 +26,7 @@ from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.file import Place
 from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
+from linqbot.storage.sqlite.upkeep import SQLiteContents, check_up
 
 pytestmark = pytest.mark.process
 
@@ -70,6 +71,15 @@ def move_back(path: Path) -> None:
 @contextmanager
 def away(path: Path) -> Iterator[None]:
     move(path)
+    yield
+    move_back(path)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[None]:
+    move(path)
+    # In another process: closing a file drops the locks that SQLite holds on it for its process.
+    subprocess.run(["cp", path.with_name("away"), path], check=True)
     yield
     move_back(path)
 
@@ -392,6 +402,27 @@ async def test_methods_for_operators_are_refused_and_create_no_file(
     before = {each.name for each in path.parent.iterdir()}
     await refused(storage.retry(["w.1"]), storage.backup(tmp_path / "copy.db"))
     assert {each.name for each in path.parent.iterdir()} == before
+
+
+async def test_a_command_does_not_open_the_file_that_was_put_in_place_of_the_served_one(
+    storage: Storage, path: Path
+) -> None:
+    await storage.put(delivery("c:1", name="w.1"))
+    with replaced(path):
+        for opened in (SQLiteStorage(path, serving=False), SQLiteContents(path, "check")):
+            with pytest.raises(StorageMisplaced, match="Put the former file back"):
+                await opened.__aenter__()
+        with pytest.raises(StorageMisplaced):
+            check_up(path)
+    assert await taken(storage) == ["w.1"]
+
+
+async def test_a_file_that_was_put_in_place_of_one_whose_server_was_killed_is_opened(path: Path) -> None:
+    async with SQLiteStorage(path):
+        pass
+    path.with_name(f"{path.name}.lock").write_text(f"{os.getpid()} 1\n")
+    async with SQLiteStorage(path, serving=False) as storage:
+        assert await storage.depth() == 0
 
 
 async def test_a_file_that_is_replaced_during_the_opening_is_not_served(
