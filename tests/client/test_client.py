@@ -25,6 +25,7 @@ from linqbot.client.resources.chats import Chats
 from linqbot.client.resources.resource import ApiResource, Listing
 from linqbot.errors import ConfigError, LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
+from linqbot.linq.types.line import CreatedWebhookSubscription
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecate:DeprecationWarning")
 
@@ -356,6 +357,8 @@ def test_a_repr_shows_where_but_not_who() -> None:
     assert repr(client) == "Client(base_url='http://127.0.0.1:4010')"
     for thing in (client, client.run, client.chats, client.wrapped(lambda run: run)):
         assert KEY not in repr(thing) + str(thing)
+    made = CreatedWebhookSubscription(id="1", target_url="https://bot.example", signing_secret="whsec_x")
+    assert "whsec_x" not in repr(made)
 
 
 async def test_payment_requests_are_walked_by_offset(exchanges: dict[str, Exchange]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
+
 from linqbot.linq.types.data import Data
 
 
@@ -196,9 +198,9 @@ class WebhookSubscription(Data):
 
 
 class CreatedWebhookSubscription(WebhookSubscription):
-    """Response of `webhook_subscriptions.create`, the only one with the signing secret. Keep the secret."""
+    """Response of `webhook_subscriptions.create`, the only one with the signing secret. Keep the secret; the repr hides it."""
 
-    signing_secret: str
+    signing_secret: str = Field(repr=False)
 
 
 class WebhookEventList(Data):

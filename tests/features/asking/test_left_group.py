@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
-
-pytestmark = pytest.mark.usefixtures("phone_for")
 
 
 async def test_the_bots_own_leave_ends_the_questions_of_the_group() -> None:
