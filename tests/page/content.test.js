@@ -115,7 +115,8 @@ test("a payment is found by its address in a link, a text or the card of an app"
   assert.deepEqual(found("https://a.example/pay_1", "link"), ["pay_1"]);
   assert.deepEqual(found("https://pay.example/2"), []);
   assert.deepEqual(found("https://pay.example/1", "media"), []);
-  const inPart = (/** @type {string} */ url, type = "imessage_app") => paymentsIn(store, { type, url }).map(({ id }) => id);
+  const inPart = (/** @type {string} */ url, type = "imessage_app") =>
+    paymentsIn(store, { type, url }).map(({ id }) => id);
   assert.deepEqual(inPart("https://pay.example/1"), ["pr_1"]);
   assert.deepEqual(inPart("https://pay.example/1", "media"), []);
 });
