@@ -49,8 +49,8 @@ const addresses = ({ checkout_url: checkout, attach_url: attach, approval_url: a
  * @param {Part} part
  */
 export function paymentsIn(store, { type, value, url }) {
-  const named = type === "imessage_app" ? url : type === "text" || type === "link" ? value : undefined;
-  if (store.payments.size === 0 || !named) return [];
+  const named = type === "imessage_app" ? url : value;
+  if (store.payments.size === 0 || !named || !["text", "link", "imessage_app"].includes(type)) return [];
   return [...store.payments.values()].filter((payment) => isNamedIn(payment, named));
 }
 
