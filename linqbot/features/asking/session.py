@@ -97,6 +97,7 @@ class AskSession:
         self._is_live = conversation is None
         # True once the handler of the conversation runs. Middleware may keep the event from it.
         self._has_begun = False
+        self._is_asked_again = False
         # The question at which the handler was suspended in this run.
         self._asked: AskRecord | None = None
         # What this run adds to the commit that ends its turn: conversations and timers to store, ids of timers to delete, and
@@ -189,9 +190,13 @@ class AskSession:
         return self._arrival.question is not None and self._arrival.question.side_questions
 
     async def ask_again(self, ctx: Context) -> None:
-        """Send the open question again if it has `repeat=True`, after another handler has answered and has not ended it."""
-        if self._ended:
+        """Send the open question again if it has `repeat=True`, after another handler has answered and has not ended it.
+
+        Once in a run: middleware may fail behind the handler, and an error handler then takes the error.
+        """
+        if self._ended or self._is_asked_again:
             return
+        self._is_asked_again = True
         question = self._arrival.question
         self._note("kept_open")
         if question is None or not question.repeat:

@@ -27,6 +27,7 @@ from linqbot import (
     ReactionAdded,
     regex,
 )
+from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import StorageUnavailable
 from linqbot.events import ContactCardReceived, TypingStarted
@@ -425,6 +426,30 @@ async def test_a_question_is_asked_again_after_a_side_handler_whose_error_was_ha
     bot.on_message(greet)
     await talk.say("hi", "status")
     assert talk.said == ["Welcome!", "Your name?", "There is no such order.", "Your name?"]
+
+
+async def test_a_question_is_asked_again_once_though_middleware_fails_behind_the_side_handler(talk: Talk) -> None:
+    bot = talk.deploy()
+
+    @bot.use
+    def fail_after(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            await next_(event, ctx)
+            if isinstance(event, MessageReceived) and event.text == "status":
+                raise LookupError
+
+        return handle
+
+    @bot.on_message("status", during_ask=True)
+    async def status(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("All is well.")
+
+    @bot.on_error(LookupError)
+    async def sorry(error: LookupError, event: Event, ctx: Context) -> None: ...
+
+    bot.on_message(greet)
+    await talk.say("hi", "status")
+    assert talk.said == ["Welcome!", "Your name?", "All is well.", "Your name?"]
 
 
 async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None:
