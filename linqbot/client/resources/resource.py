@@ -16,7 +16,7 @@ from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules.check import check
-from linqbot.linq.rules.values import NOTHING
+from linqbot.linq.rules.values import NOTHING, filled_text
 from linqbot.linq.types.data import Data, unfitting_fields, validated_leniently
 
 T = TypeVar("T")
@@ -90,13 +90,13 @@ def checked_call(
     key: str | None = None,
 ) -> Call:
     """Return the call of an endpoint, or RuleBroken. Body fields and query values that are None are left out."""
-    # An empty key would be replaced by a new one for every call, so a repeated payment would be made twice.
-    if key is not None and not (isinstance(key, str) and key):
-        raise RuleBroken("idempotency_key must be a string that is not empty.", rule="R4", status=400, code=1005)
     wire = None if body is None else _json_object(body)
     given = {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
     path = path or {}
-    broken = check(name, wire, given, path)
+    # An empty key would be replaced by a new one for every call, so a repeated payment would be made twice.
+    broken = None if key is None else filled_text(key, "idempotency_key")
+    if broken is None:
+        broken = check(name, wire, given, path)
     if broken is not None:
         raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
     call = prepare(name, path=path, body=wire, query=_pairs(given) if given else ())
