@@ -160,8 +160,9 @@ class StorageMisplaced(ConfigError):
     """The storage cannot be where LINQBOT_STORAGE or `--storage` says. Nothing was written.
 
     Why: The folder of the file does not exist, or this user may not write to it; or the file belongs to another program;
-        or the URL is misspelt.
-    To do: Create the folder, or correct the URL: sqlite:///linqbot.db, postgresql://user@host/name or memory://.
+        or the URL is misspelt; or the file was replaced while a process serves it.
+    To do: Create the folder, or correct the URL: sqlite:///linqbot.db, postgresql://user@host/name or memory://. Put a file
+        that was replaced back.
     """
 
     lqb = "LQB1008"

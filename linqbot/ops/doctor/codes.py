@@ -293,8 +293,9 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6084": DoctorCode(
         "LINQBOT_STORAGE does not name a usable storage.",
-        "It is not the URL of a known storage, or it names a folder or another program's file.",
-        "Correct LINQBOT_STORAGE. It is a URL such as sqlite:///linqbot.db.",
+        "It is not the URL of a known storage, or it names a folder or another program's file; or the file was replaced while a "
+        "process serves it.",
+        "Correct LINQBOT_STORAGE. It is a URL such as sqlite:///linqbot.db. Put a file that was replaced back.",
     ),
     "LQB6085": DoctorCode(
         "There are dead letters: deliveries that the bot gave up on.",
