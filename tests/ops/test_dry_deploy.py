@@ -397,6 +397,18 @@ async def test_other_words_in_a_scheduled_send_are_shown(day: Day) -> None:
         assert texts(group) == [("Tomorrow!", "See you tomorrow!")]
 
 
+async def test_each_time_of_a_recurring_send_is_the_same(day: Day) -> None:
+    async def water(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Drink water!", every="hour", timezone="UTC")
+
+    day.deploy(water)
+    await day.say()
+    for _ in range(2):
+        await day.pass_time(3600)
+    assert day.said == ["Drink water!"] * 2
+    assert (await day.compared(water)).counts == {"same": 3}
+
+
 async def test_a_cancelled_send_is_not_on_record_but_what_was_read_of_it_and_its_cancelling_are(day: Day) -> None:
     async def remind(message: MessageReceived, ctx: Context) -> None:
         if message.text == "cancel":

@@ -21,7 +21,7 @@ from linqbot.errors import LeaseLost, Suspended
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import AskRecord, order, record_of
 from linqbot.features.later import CANCEL, KIND
-from linqbot.features.schedules import REPEAT
+from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -311,6 +311,10 @@ class DryTurn(MemoryStorage):
 
     async def timer(self, timer_id: str) -> Timer | None:
         found = await super().timer(timer_id)
+        fired = self.turn.delivery
+        if fired.id.startswith(REPEAT_ID) and timer_and_tick(fired)[0] == timer_id and self.turn.entries:
+            # It was not cancelled then, because it was sent.
+            return Timer(timer_id, fired.received_at, fired.lane, REPEAT, fired.body)
         if found is None and self.ctx is not None:
             self.doubt("it is not on record if a scheduled send was still waiting to be moved")
         return found
