@@ -60,23 +60,26 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
     server.run("stdio")
 
 
-async def _run(dev: str | None, *words: str, stored: bool = True) -> JsonObject:
-    """Run a command. Return its JSON, or its error in JSON with what to do.
+async def _run(dev: str | None, *words: str, said: Sequence[str] = (), stored: bool = True) -> JsonObject:
+    """Run a command. Return its JSON. Raises ToolError with the command's error in JSON, which says what to do.
 
     Args:
         dev: The page of the `linqbot dev` whose storage and Linq the command uses; None for those of the settings.
+        said: Arguments in the words of the agent, of which none is an option of the command.
     """
+    from mcp.server.mcpserver.exceptions import ToolError  # an agent is shown the words of no other error
+
     ours = {} if dev is None else {"LINQ_API_V3_API_KEY": "dev", "LINQ_API_V3_BASE_URL": f"{dev}/api/partner"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "linqbot", *words, *(["--dev"] if stored and dev else []), "--json"),
+        *(sys.executable, "-m", "linqbot", *words, *(["--dev"] if stored and dev else []), "--json", "--", *said),
         env=os.environ | ours,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, said = await process.communicate()
+    out, error = await process.communicate()
     if not out.strip():
-        return {"exit_code": process.returncode, "error": said.decode()}
+        raise ToolError(error.decode())
     found = from_json(out)
     return found if isinstance(found, dict) else {"rows": found}
 
@@ -94,7 +97,7 @@ def _offer_reads(server: MCPServer, run: _Run) -> None:
             who: A handle such as +14155550142, or the id of a chat, a message or a delivery.
             at: Only around this time, such as 10:42 or 2026-11-26T10:42.
         """
-        return await run("why", who, *_given(at=at))
+        return await run("why", *_given(at=at), said=[who])
 
     @server.tool()
     async def waiting(kind: Kind | None = None) -> JsonObject:
@@ -113,10 +116,13 @@ def _offer_reads(server: MCPServer, run: _Run) -> None:
     @server.tool()
     async def explain(code: str) -> JsonObject:
         """Explain an error code of linqbot (LQB…) or of Linq: its meaning, its causes, and what to do."""
-        return await run("explain", code, stored=False)
+        return await run("explain", said=[code], stored=False)
 
 
 def _offer_writes(server: MCPServer, run: _Run) -> None:
+    async def mute_of(who: str, *options: str) -> JsonObject:
+        return await (run("mute", "--all", *options) if who == "all" else run("mute", *options, said=[who]))
+
     @server.tool()
     async def mute(who: str, for_time: str | None = None, reason: str | None = None) -> JsonObject:
         """Make the bot silent.
@@ -125,27 +131,27 @@ def _offer_writes(server: MCPServer, run: _Run) -> None:
             who: A handle, the id of a chat, or all.
             for_time: Such as 30m, 2h or 1d; None is until unmute.
         """
-        return await run("mute", "--all" if who == "all" else who, *_given(**{"for": for_time}, reason=reason))
+        return await mute_of(who, *_given(**{"for": for_time}, reason=reason))
 
     @server.tool()
     async def unmute(who: str, catch_up: bool = False) -> JsonObject:
         """Let the bot speak again for a handle, a chat or all; with catch_up it answers what came meanwhile."""
-        return await run("mute", "--all" if who == "all" else who, "--end", *(["--catch-up"] if catch_up else []))
+        return await mute_of(who, "--end", *(["--catch-up"] if catch_up else []))
 
     @server.tool()
     async def retry(delivery: str) -> JsonObject:
         """Have a dead letter handled again."""
-        return await run("waiting", "retry", delivery)
+        return await run("waiting", "retry", said=[delivery])
 
     @server.tool()
     async def answer(question: str, text: str) -> JsonObject:
         """Answer an open question in place of the person."""
-        return await run("waiting", "answer", question, text)
+        return await run("waiting", "answer", said=[question, text])
 
     @server.tool()
     async def send(to: str, text: str) -> JsonObject:
         """Send a message to a handle."""
-        return await run("send", to, "--text", text, stored=False)
+        return await run("send", "--text", text, said=[to], stored=False)
 
 
 def _offer_phone(server: MCPServer, page: str) -> None:
@@ -156,7 +162,7 @@ def _offer_phone(server: MCPServer, page: str) -> None:
     async def asked(method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         try:
             answer: JsonObject = (await http.request(method, path, json=body)).json()
-        except (httpx.TransportError, ValueError) as error:  # an agent is shown the words of a ToolError only
+        except (httpx.TransportError, ValueError) as error:
             raise ToolError(
                 f"No page of linqbot dev answers at {page}. Start linqbot dev, or begin linqbot mcp with the address that it "
                 "shows: --page http://127.0.0.1:4011"

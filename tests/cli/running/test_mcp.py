@@ -65,7 +65,12 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
         assert "No handler took it: no filter fits." in said
         (letter,) = (await call("waiting", kind="dead"))["rows"]
         assert await call("retry", delivery=letter["id"]) == {"retried": 1}
-        assert "is not a dead letter" in str(await call("retry", delivery="w.unknown"))
+        for tool, wrong, what in (
+            ("retry", {"delivery": "w.unknown"}, "is not a dead letter"),
+            ("mute", {"who": "--all"}, "is not a UUID"),
+        ):
+            result = await agent.call_tool(tool, wrong)
+            assert (result.is_error, what in str(result.content)) == (True, True), result
         assert (await call("mute", who="all", for_time="1h", reason="dinner"))["rows"][0]["reason"] == "dinner"
         assert len((await call("mutes"))["rows"]) == 1
         await call("unmute", who="all")
