@@ -39,7 +39,7 @@ def advice_on(unknown: str) -> str:
 
 def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Warn of a type that is probably misspelt. It is not refused: Linq may have types that linqbot does not know."""
-    if value is not None and value not in EVENT_TYPES:
+    if value is not None and value not in EVENT_TYPES and not value.startswith("linqbot."):
         warn(f"linqbot knows no event type {value}. {advice_on(value)}")
     return value
 

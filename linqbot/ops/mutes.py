@@ -87,7 +87,8 @@ async def unmute(
     if not ending:
         everywhere = any(each.chat_id == EVERY_CHAT and each.until > now for each in stored)
         hint = "All chats are muted: linqbot mute --all --end" if everywhere else "List the mutes with: linqbot mute"
-        raise StorageError(f"The bot is not muted {'anywhere' if who is None else f'for {who} alone'}. {hint}")
+        where = {None: "anywhere", EVERY_CHAT: "everywhere"}.get(who, f"for {who} alone")
+        raise StorageError(f"The bot is not muted {where}. {hint}")
     chats = [each.chat_id for each in ending]
     if not catch_up:
         await storage.unmute(*chats, by=by)

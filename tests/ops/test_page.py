@@ -171,7 +171,7 @@ async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> N
         await guest.text("hi")
         await guest.quiet()
         assert await operator.do(f"{view}/unmute", view, catch_up="on") == (
-            "The bot answers again, and handles 1 messages that came meanwhile."
+            "The bot answers again, and handles 1 message that came meanwhile."
         )
         await guest.text("hi")
         assert (await guest.replies())[-2:] == ["Hello!", "Hello!"]
@@ -184,7 +184,7 @@ async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> N
         (key,) = re.findall(r"/troubles/(\w+)/retry", (await operator.http.get("/troubles")).text)
         assert await operator.do(f"/troubles/{key}/retry", "/troubles") == "1 delivery is handled again."
         assert await operator.do("/unmute", "/") == (
-            "The bot is not muted for * alone. List the mutes with: linqbot mute"
+            "The bot is not muted everywhere. List the mutes with: linqbot mute"
         )
         done = [(each.who, each.what, each.reason) for each in (await office.storage.acts())[::-1]]
         assert done[:3] == [("operator", "mute", "Dana answers"), *[("operator", "send", None)] * 2]

@@ -301,7 +301,9 @@ async def _unmute(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     ended = await mutes.unmute(
         page.storage, page.client, chat_id or EVERY_CHAT, by=by, now=page.clock.now(), catch_up="catch_up" in form
     )
-    return f"The bot answers again{f', and handles {ended.caught_up} messages that came meanwhile' if ended.caught_up else ''}."
+    count = ended.caught_up
+    caught_up = f", and handles {count} message{'' if count == 1 else 's'} that came meanwhile" if count else ""
+    return f"The bot answers again{caught_up}."
 
 
 async def _send(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
