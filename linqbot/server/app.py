@@ -31,7 +31,7 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, Outages, end_downtime
 from linqbot.features.posts import Poster
@@ -90,7 +90,7 @@ def create_app(
     on_drain: Callable[[int], object] | None = None,
     telling: Telling | None = None,
 ) -> Starlette:
-    """Return an ASGI app that receives Linq's webhooks and runs `bot` on them.
+    """Return an ASGI app that receives Linq's webhooks and runs `bot` on them, once: its lifespan cannot be run again.
 
     Args:
         client: Client for calls to Linq. Opened and closed with the app.
@@ -191,6 +191,7 @@ def create_app(
     added_routes = health.routes(plugins, environment)
     receives, works = role != "work", role != "receive"
 
+    @_once
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with client, storage, lifecycle.around(bot, environment):
@@ -231,6 +232,25 @@ def create_app(
         *_post_routes(environment, post_secrets, max_body_bytes, lambda: webhook.is_open),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+
+
+def _once(
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Refuse to run a lifespan again: the worker stays stopped, and what it waits for belongs to the first event loop."""
+    has_run = False
+
+    def run(app: Starlette) -> AbstractAsyncContextManager[None]:
+        nonlocal has_run
+        if has_run:
+            raise BotError(
+                "The app of a bot runs once, and this one was started before. Make another one for each run, such as in "
+                "each test: create_app(bot)."
+            )
+        has_run = True
+        return lifespan(app)
+
+    return run
 
 
 class _App(Starlette):

@@ -1,14 +1,17 @@
-"""An app: the receipts of the bot's own messages, which have a turn only if code of the bot may want them."""
+"""An app: the receipts of the bot's own messages, which have a turn only if code of the bot may want them; one run only."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
 from fakes import Linq
 
 from linqbot import Bot
+from linqbot.errors import BotError
 from linqbot.events import MessageReceipt
-from linqbot.server.app import create_app
+from linqbot.server.app import create_app, running
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 
@@ -36,3 +39,18 @@ def test_receipts_have_turns_if_code_of_the_bot_may_want_them() -> None:
     assert settled(without) == ["sent", "delivered", "read"]
     assert settled(reading) == ["sent", "delivered"]
     assert settled(every) == settled(wrapped) == []
+
+
+def test_an_app_says_that_it_runs_once() -> None:
+    """A test client runs the lifespan again in each `with`, in another event loop: the second run would handle nothing."""
+    app = create_app(
+        Bot(), client=Linq().client, storage=MemoryStorage(), secrets=["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="]
+    )
+
+    async def run() -> None:
+        async with running(app):
+            pass
+
+    asyncio.run(run())
+    with pytest.raises(BotError, match=r"runs once, .* Make another one for each run"):
+        asyncio.run(run())
