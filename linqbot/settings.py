@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, KeyMissing, SettingWrong
+from linqbot.linq.rules.values import is_phone
 from linqbot.nearest import nearest_name
 from linqbot.server.secret_file import SecretFile
 from linqbot.server.storages import Role, openers
@@ -79,6 +80,19 @@ def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Proxies = Annotated[List, AfterValidator(_checked_proxies)]
+
+
+def _checked_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+    # Linq is asked for their missed messages after a long downtime only: a number that it does not take shows too late.
+    for number, line in enumerate(lines, 1):
+        if not is_phone(line):
+            raise PydanticCustomError(
+                "line", f"entry {number} is not a phone number in E.164 form, without spaces or brackets: +12025550100"
+            )
+    return lines
+
+
+Lines = Annotated[List, AfterValidator(_checked_lines)]
 
 
 def _without_version(value: Any) -> Any:
@@ -171,7 +185,7 @@ class Settings(BaseModel):
         ge=0,
         description="Maximum age, in seconds, of messages that are answered although Linq gave up on them",
     )
-    lines: List = Field(
+    lines: Lines = Field(
         (),
         description="Lines that this bot serves, comma-separated: only their missed messages are fetched. Default: all",
     )

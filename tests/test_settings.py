@@ -43,6 +43,13 @@ def test_proxies_are_addresses_networks_unix_sockets_or_a_star_alone(subtests: p
             from_env({"LINQBOT_TRUSTED_PROXIES": f"::1, {entry}"})
 
 
+def test_lines_are_phone_numbers_in_e164_form() -> None:
+    assert from_env({"LINQBOT_LINES": "+12025550100, +12025550101"}).lines == ("+12025550100", "+12025550101")
+    for entry in ("12025550101", "+1 (202) 555-0101", "sales"):
+        with pytest.raises(ConfigError, match=r"LINQBOT_LINES does not fit: entry 2 is not a phone number in E\.164 form"):
+            from_env({"LINQBOT_LINES": f"+12025550100, {entry}"})
+
+
 def test_linqs_own_variables_keep_their_names() -> None:
     assert variable("api_key") == "LINQ_API_V3_API_KEY"
     assert variable("drain_s") == "LINQBOT_DRAIN_S"
