@@ -41,14 +41,22 @@ async def _accepted(context: DoctorContext) -> Finding:
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:
-    """Check that each line can send, and that the carriers have not flagged it or are about to."""
+    """Check that each line can send, that the carriers have not flagged it or are about to, and that LINQBOT_LINES are lines."""
     try:
         all_lines = await context.lines()
     except LinqApiError as error:
         raise Skip(NOT_ASKED) from error
     if not all_lines:
         return [failure("lines", "LQB6020", "The account has no line.")]
-    return [await _line(context, line, all_lines) for line in all_lines]
+    numbers = {line.phone_number for line in all_lines}
+    others = [number for number in context.settings.lines if number not in numbers]
+    return [
+        *[await _line(context, line, all_lines) for line in all_lines],
+        *[
+            failure("line", "LQB6024", f"LINQBOT_LINES has {number}, and the account has no such line.")
+            for number in others
+        ],
+    ]
 
 
 async def _line(context: DoctorContext, line: PhoneNumber, all_lines: Sequence[PhoneNumber]) -> Finding:

@@ -96,6 +96,11 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Linq or the carriers stopped it, usually after its reputation was critical for a while.",
         "Send from another line, and ask Linq's support: this line cannot send until Linq trusts it again.",
     ),
+    "LQB6024": DoctorCode(
+        "LINQBOT_LINES has a number that is no line of the account.",
+        "The number is misspelt, the line was released, or the token belongs to another environment.",
+        "Correct LINQBOT_LINES: after a long downtime, the missed messages of these lines only are fetched.",
+    ),
     "LQB6030": DoctorCode(
         "Linq delivers nothing here: there is no subscription.",
         "The subscription was never made, was deleted, or delivers to another address than the one checked.",

@@ -164,6 +164,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
     (line(reputation="CRITICAL"), ["failure LQB6021"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
+    (setting("LINQBOT_LINES", f"{LINE},+12025550999"), ["failure LQB6024"], "+12025550999"),
     (subscription(phone_numbers=[LINE]), ["warning LQB6036"], ""),
     (second_subscription, ["failure LQB6032", "warning LQB6035", "failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n"), ["failure LQB6041"], ""),
