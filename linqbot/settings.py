@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError, KeyMissing, SettingWrong
+from linqbot.errors import ConfigError, KeyMissing, SecretMissing, SettingWrong
 from linqbot.linq.rules.values import is_phone
+from linqbot.linq.signatures import MIN_KEY_BYTES, Secret
 from linqbot.nearest import nearest_name
 from linqbot.server.secret_file import SecretFile
 from linqbot.server.storages import Role, openers
@@ -95,6 +96,21 @@ def _checked_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
 Lines = Annotated[List, AfterValidator(_checked_lines)]
 
 
+def _checked_post_secrets(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    for number, secret in enumerate(secrets, 1):
+        try:
+            Secret.parse(secret)
+        except SecretMissing:  # it speaks of Linq's secrets, which are copied; these are chosen
+            raise PydanticCustomError(
+                "secret",
+                f"entry {number} is not base64 of {MIN_KEY_BYTES} bytes or more. openssl rand -base64 32 prints one",
+            ) from None
+    return secrets
+
+
+PostSecrets = Annotated[List, AfterValidator(_checked_post_secrets)]
+
+
 def _without_version(value: Any) -> Any:
     # Linq's pages show the address with /v3, which the client adds itself.
     return value.rstrip("/").removesuffix("/v3") if isinstance(value, str) else value
@@ -121,7 +137,7 @@ class Settings(BaseModel):
         Path(".linqbot/webhook-secret"),
         description="File with more signing secrets, one per line; linqbot connect writes it",
     )
-    post_secrets: List = Field(
+    post_secrets: PostSecrets = Field(
         (),
         repr=False,
         description="Secrets of programs that post events to /posts, base64, comma-separated; unset for no such route",

@@ -46,8 +46,19 @@ def test_proxies_are_addresses_networks_unix_sockets_or_a_star_alone(subtests: p
 def test_lines_are_phone_numbers_in_e164_form() -> None:
     assert from_env({"LINQBOT_LINES": "+12025550100, +12025550101"}).lines == ("+12025550100", "+12025550101")
     for entry in ("12025550101", "+1 (202) 555-0101", "sales"):
-        with pytest.raises(ConfigError, match=r"LINQBOT_LINES does not fit: entry 2 is not a phone number in E\.164 form"):
+        with pytest.raises(
+            ConfigError, match=r"LINQBOT_LINES does not fit: entry 2 is not a phone number in E\.164 form"
+        ):
             from_env({"LINQBOT_LINES": f"+12025550100, {entry}"})
+
+
+def test_secrets_of_posts_are_base64() -> None:
+    """Without this check `linqbot serve` said that Linq shows such a secret when a subscription is created."""
+    assert from_env({"LINQBOT_POST_SECRETS": "c2VjcmV0LXNlY3JldC1zZWNyZXQ="}).post_secrets
+    for entry in ("short", "c2VjcmV0", "no base64 at all, of any length"):
+        with pytest.raises(ConfigError, match=r"LINQBOT_POST_SECRETS does not fit: entry 1 is not base64") as caught:
+            from_env({"LINQBOT_POST_SECRETS": entry})
+        assert entry not in str(caught.value)
 
 
 def test_linqs_own_variables_keep_their_names() -> None:

@@ -181,6 +181,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (storage("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot"), ["failure LQB6084"], ""),
     (setting("LINQBOT_TRUSTED_PROXIES", "*"), ["warning LQB6074"], ""),
     (setting("LINQBOT_PORT", "many"), ["failure LQB6001"], ""),
+    (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB6001"], "LINQBOT_POST_SECRETS"),
     (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
