@@ -83,7 +83,10 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         routes=[
             Mount("/v3", api),
             Mount("/api/partner/v3", api),
-            Mount("/api/partner/v2", request_response(control.answering(emulator, _v2))),
+            *(
+                Mount(f"{prefix}/v2", request_response(control.answering(emulator, _v2)))
+                for prefix in ("", "/api/partner")
+            ),
             *control.routes(emulator),
             Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
             Route("/attachments/{attachment_id}/{filename:path}", _Guarded(downloads, FILE_POLICY), methods=["GET"]),
@@ -103,8 +106,8 @@ async def _v2(emulator: Emulator, request: Request) -> EndpointResponse:
     endpoint = ENDPOINTS["v2.list_chats"]
     if not fits(request.headers.get("x-linq-integration-token", ""), emulator.api_key):
         return v2.refused(401, "unauthorized", "Missing or invalid token")
-    if (request.method, request.url.path) != (endpoint.method, f"/api/partner{endpoint.path}"):
-        return v2.refused(404, "not_found", "The emulator knows GET /api/partner/v2/chats only")
+    if (request.method, request.url.path.removeprefix("/api/partner")) != (endpoint.method, endpoint.path):
+        return v2.refused(404, "not_found", "The emulator knows GET /v2/chats only")
     return v2.list_chats(emulator.world, request.query_params)
 
 

@@ -125,6 +125,8 @@ async def test_v2_lists_chats_in_pages_with_its_own_header_and_envelope(emulator
     assert (unauthorized.status_code, unauthorized.json()["errors"][0]["code"]) == (401, "unauthorized")
     token = {"x-linq-integration-token": "t"}
     first = (await api.get("/api/partner/v2/chats", params=params, headers=token)).json()
+    # As V3 it is also under the address to which LINQ_API_V3_BASE_URL is set for a rehearsal.
+    assert (await api.get("/v2/chats", params=params, headers=token)).json() == first
     second = (await api.get("/api/partner/v2/chats", params=params | {"page": "2"}, headers=token)).json()
     assert first["meta"] == {"page": 1, "total_pages": 2, "total_count": 4, "per_page": 3}
     assert [len(first["data"]), len(second["data"])] == [3, 1]
