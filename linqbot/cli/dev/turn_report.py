@@ -162,7 +162,8 @@ class ObservedTurn:
         if self.taken_by is not None:
             return "taken"
         if self.report.outcome == "ack" and self.handler is None and self.question is None and self.event is not None:
-            return "not_handled"
+            # linqbot itself has handled an event without a handler and without a reason, such as a text that a handoff passes on.
+            return "acked" if self.record is not None and self.record.outcome == "handled" else "not_handled"
         return _OUTCOMES[self.report.outcome]
 
     @property

@@ -265,6 +265,22 @@ async def test_a_vote_that_is_counted_is_shown_although_no_handler_runs() -> Non
     assert dev.lines[-1].startswith(f'{phone.handle} in a group "Thai" → counted as a vote on "Lunch?')
 
 
+async def test_a_text_that_a_handoff_passes_on_is_shown_with_what_was_sent() -> None:
+    """It has no handler, and no reason for that: the line was "no handler took it: None"."""
+    dev = Dev()
+
+    @dev.bot.on_message("a person")
+    async def hand_over(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to="+14155550199", say="One moment.")
+
+    async with talking(dev.bot) as phone:
+        await answers(phone, "a person")
+        await phone.text("hello?")
+        await phone.quiet()
+    assert dev.lines[-1] == f'{phone.handle} "hello?" → "{phone.handle}: hello?"'
+    assert (dev.reports[-1]["outcome"], dev.reports[-1]["handler"]) == ("acked", None)
+
+
 async def test_a_failing_handler_is_shown_with_the_authors_line_and_the_pause_until_the_last_attempt() -> None:
     dev = Dev()
 
