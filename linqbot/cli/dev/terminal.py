@@ -64,14 +64,17 @@ def _read(put: Callable[[str | None], object]) -> None:
 
 
 async def _show(emulator: Emulator, ended: dict[str, asyncio.Event]) -> None:
-    """Print each message of the bot once, and note the messages of people whose turns have ended."""
+    """Print each message of the bot to the person once, and note the messages of people whose turns have ended."""
     shown: set[str] = set()
     async for block in emulator.world.feed.read(lambda: None):
         head, _, data = block.partition(b"\ndata: ")
         match head.rpartition(b"event: ")[2]:
             case b"message":
                 message = from_json(data)
-                if message["is_from_me"] and message["id"] not in shown:
+                # What others get is on the line of the turn. After "Empty everything" a chat may be gone.
+                chat = emulator.state.chats.get(message["chat_id"])
+                is_theirs = chat is not None and emulator.declared.owner in chat.people
+                if is_theirs and message["is_from_me"] and message["id"] not in shown:
                     shown.add(message["id"])
                     click.echo("\n".join(_lines(message)))
             case b"observation":

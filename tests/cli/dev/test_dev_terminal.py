@@ -210,6 +210,7 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message("when")
 async def when(message: MessageReceived, ctx: Context) -> None:
+    await ctx.bot.send("A guest asks for a time.", to="+14155550199", line=message.line)
     await ctx.reply(poll("At 7", "At 8"))
 """
 
@@ -224,7 +225,7 @@ def test_with_terminal_each_line_is_a_text_and_the_answers_are_printed_until_ctr
     dev.until(lambda: "\nA table for 4.\nSee you!\n" in dev.screen)
     dev.type("\x04")
     assert dev.process.wait(PATIENCE_S) == 0
-    # From a pipe, standard output has the answers only, and each line waits for the turn of the line before it.
+    # From a pipe, standard output has the answers only, not what others get, and each line waits for the turn of the line before it.
     line = [sys.executable, "-P", "-m", "linqbot", "dev", "--terminal", "--port", "0"]
     said = subprocess.run(
         line, cwd=tmp_path, input="book\n5\n\nwhen", capture_output=True, text=True, timeout=PATIENCE_S, check=True
