@@ -24,7 +24,7 @@ from linqbot.features.schedules import check_name
 from linqbot.linq.events.delivery import POST_ID, POST_TYPE, Delivery
 from linqbot.linq.events.lane import lane_of_chat, token
 from linqbot.linq.events.parse import parse
-from linqbot.options import check_handle
+from linqbot.linq.rules.values import is_handle
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import DeadLetter
 
@@ -95,8 +95,11 @@ def post_delivery(
         raise BotError("post() takes chat= or person=, not both. A chat says already who gets it.")
     if chat is not None and not token(chat):
         raise BotError("post(chat=…) takes the id of a chat.")
-    if person is not None:
-        check_handle(person, "post(person=…)")
+    if person is not None and not is_handle(person):
+        # Linq lists no chat of another handle, such as a short code, so the post would be given up.
+        raise BotError(
+            "post(person=…) takes a phone number in E.164 form, such as '+14155550142', or an e-mail address."
+        )
     stored = {"name": name, "id": post_id, "data": _checked(data), "chat_id": chat, "person": person}
     return _delivery(POST_ID if person is None else PERSON_POST_ID, stored, now)
 

@@ -76,6 +76,8 @@ async def test_what_cannot_be_posted_is_refused(subtests: pytest.Subtests) -> No
             "is a JSON object": "'order.paid', '[]', '1'",
             "256 KiB": f"'order.paid', '{{\"a\": \"{'x' * 270_000}\"}}', '1'",
             "or neither": f"'order.paid', '{{}}', '1', '9e1f', '{ANN}'",
+            "E.164": "'order.paid', '{}', '1', person => '4155550142'",
+            "an e-mail address": "'order.paid', '{}', '1', person => 'ann at example.com'",
         }
         for why, given in wrong.items():
             with subtests.test(why=why), pytest.raises(asyncpg.RaiseError, match=why):

@@ -633,6 +633,9 @@ BEGIN
         RAISE EXCEPTION 'post: data is a JSON object of at most 256 KiB';
     ELSIF chat IS NOT NULL AND person IS NOT NULL OR chat = '' OR length(chat) > 128 OR person = '' THEN
         RAISE EXCEPTION 'post: give the id of a chat, or the handle of a person, or neither';
+    ELSIF person !~ '^(\+[1-9][0-9]{1,14}|[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+)$' THEN
+        -- Linq lists no chat of another handle, so the post would be given up.
+        RAISE EXCEPTION 'post: person is a phone number in E.164 form, such as +14155550142, or an e-mail address';
     END IF;
     IF EXISTS (SELECT FROM seen s WHERE s.id = 'i.' || kind || '.' || key) THEN
         RETURN false;
