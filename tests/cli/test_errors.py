@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -210,6 +211,16 @@ def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(subtests: py
         with subtests.test(command=command):
             assert says in shown(*command, code=2, LINQBOT_STORAGE="sqlite:///made.db")
             assert not Path("made.db").exists()
+
+
+def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message was one sentence, so the advice that follows it was the one for a wrong setting."""
+    monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
+    monkeypatch.setitem(sys.modules, "linqbot.ops.page.app", None)
+    for name, arguments in {"mcp": ["mcp"], "page": ["serve", "bot.py", "--page"]}.items():
+        said = shown(*arguments, code=2, **GOOD | {"LINQBOT_STORAGE": "memory://"})
+        assert f"needs a further package. Install it: pip install 'linqbot[{name}]'" in said
+        assert "setting" not in said
 
 
 def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start() -> None:

@@ -46,7 +46,7 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
     try:
         from mcp.server.mcpserver import MCPServer
     except ImportError as error:
-        raise ConfigError("linqbot mcp needs a further package: pip install 'linqbot[mcp]'") from error
+        raise ConfigError("linqbot mcp needs a further package. Install it: pip install 'linqbot[mcp]'") from error
     server = MCPServer(
         "linqbot", instructions="Tools to find out what a chatbot did and why, by Linq's ids and handles."
     )

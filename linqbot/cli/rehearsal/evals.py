@@ -230,7 +230,9 @@ def load(file: Path) -> Suite:
     try:
         import yaml
     except ImportError as error:
-        raise ConfigError("linqbot rehearse --evals needs a further package: pip install 'linqbot[evals]'") from error
+        raise ConfigError(
+            "linqbot rehearse --evals needs a further package. Install it: pip install 'linqbot[evals]'"
+        ) from error
     try:
         evals = Evals.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
