@@ -428,6 +428,7 @@ def from_env(environ: Mapping[str, str] | None = None, **given: Any) -> Settings
     """
     environ = os.environ if environ is None else environ
     variables = _from_environ(environ)
+    _refuse_unknown(given, "from_env() got")
     given = {name: value for name, value in given.items() if value is not None}
 
     def place(name: str) -> str:
@@ -496,9 +497,13 @@ def _from_file() -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         raise SettingWrong(f"{_FILE} cannot be read as TOML: {error}. Correct it, or remove it.") from error
-    for name in values:
+    _refuse_unknown(values, f"{_FILE} sets")
+    return values
+
+
+def _refuse_unknown(names: Iterable[str], who: str) -> None:
+    for name in names:
         if name not in Settings.model_fields:
             near = nearest_name(name, Settings.model_fields)
             hint = f"Did you mean {near}?" if near else "See: linqbot serve --help"
-            raise SettingWrong(f"{_FILE} sets {name}, which is not a setting. {hint}")
-    return values
+            raise SettingWrong(f"{who} {name}, which is not a setting. {hint}")

@@ -89,6 +89,13 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(subtests: pytest.S
             from_env({name: "x"})
 
 
+def test_an_argument_that_is_no_setting_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(
+        ConfigError, match=r"from_env\(\) got webhook_secret, which is not a setting\. Did you mean webhook_secrets\?"
+    ):
+        from_env({}, webhook_secret="whsec_AA==")
+
+
 def test_variables_that_are_no_settings_may_belong_to_other_programs(subtests: pytest.Subtests) -> None:
     of_linq = (
         "LINQ_API_V2_API_KEY",
