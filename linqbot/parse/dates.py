@@ -29,6 +29,7 @@ _MONTH_OF: Final = {name: index + 1 for index, month in enumerate(MONTHS) for na
 
 _EVENING = re.compile(r"\b(?:evening|afternoon|night|tonight)\b")
 _MORNING = re.compile(r"\bmorning\b")
+_NIGHT = re.compile(r"\b(?:evening|night|tonight)\b")
 _HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _HOUR = rf"\d{{1,2}}|{'|'.join(_HOURS)}"
 _CLOCK: Final = re.compile(
@@ -104,14 +105,13 @@ def _date_time(plain: str, now: datetime) -> datetime:
             return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
         days, plain = [_later(now, ahead).date()], f"at {at}" if at else ""
     plain = clocks(plain)
-    evening, morning = _EVENING.search(plain) is not None, _MORNING.search(plain) is not None
-    clock, before, after = time_of_day(plain, evening=evening, morning=morning)
+    clock, before, after = time_of_day(plain, part_of_day=plain)
     rest = f"{before} {after}"
     if days is None:
         days, rest = _days(rest, now.date())
     rest = _without_fillers(rest)
     if clock is None and re.fullmatch(_HOUR, rest):
-        clock, rest, _ = time_of_day(f"at {rest}", evening=evening, morning=morning)
+        clock, rest, _ = time_of_day(f"at {rest}", part_of_day=plain)
     if rest or (clock is None and days is None):
         raise ValueError(sentences().day_and_time)
     if clock is None:
@@ -183,22 +183,22 @@ def _without_fillers(text: str) -> str:
     return _FILLERS.sub("", text).strip(" .,;-")
 
 
-def time_of_day(text: str, *, evening: bool = False, morning: bool = False) -> tuple[time | None, str, str]:
+def time_of_day(text: str, *, part_of_day: str = "") -> tuple[time | None, str, str]:
     """Return a time of day in a text in lower case, and the texts before and after it.
 
     None if the text has none: the text before it is the whole text then. Of several times this is not always the first,
-    because times with minutes are found before bare hours. Raises ValueError if the time does not exist, or is a bare
-    hour that could be in the morning or in the evening.
+    because times with minutes are found before bare hours. Raises ValueError if the time does not exist, or could be in
+    the morning or in the evening, such as a bare hour without a `part_of_day`, a text that may say `evening`.
     """
     for pattern in (_SPOKEN, _CLOCK, _DOTTED_CLOCK, _BARE_HOUR):
         if match := pattern.search(text):
-            clock = _clock(match, evening=evening, morning=morning)
+            clock = _clock(match, part_of_day)
             return clock, text[: match.start()], text[match.end() :]
     return None, text, ""
 
 
-def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
-    given = match.groupdict()
+def _clock(match: re.Match[str], part_of_day: str) -> time:
+    given, evening = match.groupdict(), _EVENING.search(part_of_day)
     if given.get("noon"):
         return time(12)
     if given.get("midnight"):
@@ -215,7 +215,10 @@ def _clock(match: re.Match[str], *, evening: bool, morning: bool) -> time:
         if not 1 <= hour <= 12:
             raise ValueError(sentences().which_time)
         hour = hour % 12 + (12 if half.startswith("p") else 0)
-    elif hour <= 12 and match.re in (_BARE_HOUR, _SPOKEN) and not (evening or morning):
+    elif (hour <= 12 and match.re in (_BARE_HOUR, _SPOKEN) and not (evening or _MORNING.search(part_of_day))) or (
+        # A night ends in the morning, and its twelve is not that of noon.
+        hour in (12, 1, 2, 3, 4) and _NIGHT.search(part_of_day)
+    ):
         raise ValueError(sentences().morning_or_evening.format(hour=f"{hour}:{minute}" if minute else hour))
     elif evening and 1 <= hour <= 11:
         hour += 12
