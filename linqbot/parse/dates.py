@@ -27,6 +27,7 @@ WEEKDAYS: Final = {
 """The number of each weekday, by its names and short forms; Monday is 0."""
 _MONTH_OF: Final = {name: index + 1 for index, month in enumerate(MONTHS) for name in (month, month[:3])} | {"sept": 9}
 
+PART_OF_DAY: Final = re.compile(r"\b(?:in the )?(?:morning|afternoon|evening)\b|\b(?:at )?night\b")
 _EVENING = re.compile(r"\b(?:evening|afternoon|night|tonight)\b")
 _MORNING = re.compile(r"\bmorning\b")
 _NIGHT = re.compile(r"\b(?:evening|night|tonight)\b")

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking
-from linqbot.parse.dates import WEEKDAYS, duration, instant, time_of_day
+from linqbot.parse.dates import PART_OF_DAY, WEEKDAYS, duration, instant, time_of_day
 from linqbot.parse.numbers import check_length
 from linqbot.parse.translation import clocks, english
 
@@ -156,7 +156,12 @@ def _interval(text: str, where: tzinfo) -> _Rule | None:
 
 
 def _days_and_times(text: str, where: tzinfo) -> _Rule:
-    found = list(_in_order(text))
+    parts = PART_OF_DAY.findall(text)
+    # Of several parts of the day, or of several times, it is not clear which belongs to which.
+    part, rest = (parts[0], PART_OF_DAY.sub(" ", text)) if len(parts) == 1 else ("", text)
+    found = list(_in_order(rest, part))
+    if part and sum(isinstance(each, time) for each in found) > 1:
+        raise ValueError(sentences().rhythm)
     days = [each for each in found if not isinstance(each, time)]
     times = [
         frozenset(each for each in group if isinstance(each, time))
@@ -173,12 +178,12 @@ def _days_and_times(text: str, where: tzinfo) -> _Rule:
     return lambda at: min(rule(at) for rule in rules)
 
 
-def _in_order(text: str) -> Iterator[time | frozenset[int]]:
-    clock, before, after = time_of_day(text)
+def _in_order(text: str, part_of_day: str) -> Iterator[time | frozenset[int]]:
+    clock, before, after = time_of_day(text, part_of_day=part_of_day)
     if clock is not None:
-        yield from _in_order(before)
+        yield from _in_order(before, part_of_day)
         yield clock
-        yield from _in_order(after)
+        yield from _in_order(after, part_of_day)
     elif days := weekdays(text):
         yield frozenset(days)
 

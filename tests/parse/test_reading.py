@@ -405,14 +405,19 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
         ("0 9 * * mon", "2026-11-23 09:00"),
         ("*/5 * * * *", "2026-11-20 13:05"),
         ("0 9 L * *", "2026-11-30 09:00"),
+        ("every Monday at 7 in the evening", "2026-11-23 19:00"),
+        ("every evening at half past seven", "2026-11-20 19:30"),
+        ("9:00 in the morning on mon and thu", "2026-11-23 09:00"),
     ],
     "fr": [
         ("chaque lundi à 19h30", "2026-11-23 19:30"),
         ("le week-end à 11h", "2026-11-21 11:00"),
         ("tous les lundis à 9h", "2026-11-23 09:00"),
         ("toutes les heures", "2026-11-20 14:00"),
+        ("tous les lundis à 7h du soir", "2026-11-23 19:00"),
     ],
     "de": [
+        ("montags um halb acht abends", "2026-11-23 19:30"),
         ("jeden Montag um 19 Uhr", "2026-11-23 19:00"),
         ("am Wochenende 11:00", "2026-11-21 11:00"),
         ("täglich 9:00", "2026-11-21 09:00"),
@@ -420,11 +425,23 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
         ("Mo-Do 9:00", "2026-11-23 09:00"),
         ("stündlich", "2026-11-20 14:00"),
     ],
-    "es": [("todos los días a las 9:00", "2026-11-21 09:00"), ("fin de semana 11:00", "2026-11-21 11:00")],
-    "pt": [("fim de semana 11h", "2026-11-21 11:00")],
-    "it": [("fine settimana 11:00", "2026-11-21 11:00")],
-    "nl": [("in het weekend 11:00", "2026-11-21 11:00"), ("ma-do 9:00", "2026-11-23 09:00")],
-    "ja": [("週末11時", "2026-11-21 11:00"), ("毎週月曜日の19時", "2026-11-23 19:00")],
+    "es": [
+        ("todos los días a las 9:00", "2026-11-21 09:00"),
+        ("fin de semana 11:00", "2026-11-21 11:00"),
+        ("todos los lunes a las 7 de la tarde", "2026-11-23 19:00"),
+    ],
+    "pt": [("fim de semana 11h", "2026-11-21 11:00"), ("toda segunda às 7 da noite", "2026-11-23 19:00")],
+    "it": [("fine settimana 11:00", "2026-11-21 11:00"), ("ogni lunedì alle 7 di sera", "2026-11-23 19:00")],
+    "nl": [
+        ("in het weekend 11:00", "2026-11-21 11:00"),
+        ("ma-do 9:00", "2026-11-23 09:00"),
+        ("elke maandag om 7 uur 's avonds", "2026-11-23 19:00"),
+    ],
+    "ja": [
+        ("週末11時", "2026-11-21 11:00"),
+        ("毎週月曜日の19時", "2026-11-23 19:00"),
+        ("毎週月曜日午後7時", "2026-11-23 19:00"),
+    ],
 }
 
 REFUSED: dict[str, dict[str, Mapping[str, str] | list[str]]] = {
@@ -524,6 +541,9 @@ REFUSED: dict[str, dict[str, Mapping[str, str] | list[str]]] = {
             "every day": "At which time of day",
             "every 2 days": "At which time of day",
             "every day at 9": "9 in the morning or in the evening",
+            "every night at 2": "2 in the morning or in the evening",
+            "every day at 9:00 and at 7 in the evening": "Please say how often",
+            "every day at 8 in the morning and 7 in the evening": "8 in the morning or in the evening",
             "61 * * * *": "is not a cron expression: Bad minute",
             "0 0 30 2 *": "is not a cron expression: Bad day-of-month",
             "0.5 s": "how often",
