@@ -20,7 +20,7 @@ class News(BaseModel):
 @bot.on_message("news on", "news off")
 async def choose(message: MessageReceived, ctx: Context) -> str:
     subscriber = await ctx.state.person(Subscriber)
-    subscriber.wants_news = message.text.strip().lower() == "news on"
+    subscriber.wants_news = "news on" in message.text.lower()  # also "News on!"
     return "You get the news on Mondays." if subscriber.wants_news else "You get no more news."
 
 

@@ -28,7 +28,7 @@ kitchen = Kitchen()
 
 @bot.on_message(*MENU)
 async def order(message: MessageReceived, ctx: Context) -> None:
-    dish = message.text.strip().lower()
+    dish = next(dish for dish in MENU if dish in message.text.lower())  # also of "Soup!"
     match await ctx.pay(MENU[dish], f"1 {dish}", timeout_s=3600):
         case Paid():
             await cook(dish, ctx)

@@ -17,8 +17,8 @@ async def test_the_news_reach_the_subscribers_once_and_the_editor_gets_a_report(
     async with talking(bot, start=SUNDAY) as ann:
         assert await answers(ann, "hello") == ['Write "news on" to get the news on Mondays.']
         bob, cleo, editor = (ann.person(handle) for handle in ("+14155550143", "+14155550144", "+14155550199"))
-        for reader in (ann, bob, cleo):
-            assert await answers(reader, "news on") == ["You get the news on Mondays."]
+        for reader, wish in ((ann, "news on"), (bob, "News on!"), (cleo, "news on.")):
+            assert await answers(reader, wish) == ["You get the news on Mondays."]
         assert await answers(bob, "News off") == ["You get no more news."]
         await cleo.opt_out()
         assert await answers(editor, "The menu of July is out.") == ["That will be sent on Monday at 9."]

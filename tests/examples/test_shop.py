@@ -30,7 +30,7 @@ def statuses(phone: Phone) -> list[str]:
 async def order_soup(phone: Phone) -> None:
     kitchen().orders.clear()
     kitchen().tickets.clear()
-    await phone.text("Soup")
+    await phone.text("Soup!")
     assert card(await phone.next_reply()) == ("1 soup", "$8.00")
     await phone.quiet()
     assert not kitchen().orders
