@@ -19,11 +19,12 @@ from answers import answers
 from docs_console import Terminal, steps
 from project.test_reference import anchors, built
 
-from linqbot import Bot
+from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.cli.table import COMMANDS
 from linqbot.clock import SystemClock
+from linqbot.events import MessageDelivered
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.settings import Settings, variable
 from linqbot.testing import talking
@@ -255,6 +256,23 @@ async def test_each_bot_of_coming_from_asks_once_and_knows_after_a_restart_what_
                         "Please answer with one of these: S, M, L.",
                         "One M is on its way.",
                     ]
+
+
+async def test_the_language_of_a_person_on_the_page_of_languages_takes_receipts_too() -> None:
+    bot = bot_of(next(code for _, code in SNIPPETS if "async def of_person" in code))
+    delivered = list[str | None]()
+
+    @bot.on_delivery("delivered")
+    async def note(receipt: MessageDelivered, ctx: Context) -> None:
+        delivered.append(ctx.language)
+
+    @bot.on_message
+    def greet(message: MessageReceived, ctx: Context) -> str:
+        return "Hello!"
+
+    async with talking(bot) as phone:
+        assert await answers(phone, "hi") == ["Hello!"]
+    assert delivered == ["en"]
 
 
 def test_the_page_on_delivery_names_every_keyed_call() -> None:
