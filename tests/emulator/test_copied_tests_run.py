@@ -33,7 +33,7 @@ BOT = """
 from collections import Counter
 
 from linqbot import Bot, Context, MessageReceived, ReactionAdded
-from linqbot.events import ContactCardReceived, Event, LocationSharingStarted, LocationSharingStopped
+from linqbot.events import ContactCardReceived, Event, GroupNameUpdated, LocationSharingStarted, LocationSharingStopped
 from linqbot.events import ParticipantAdded, ParticipantRemoved, PaymentDeclined, PaymentSucceeded, PollReactionAdded
 from linqbot.events import PollReceived, PollUpdated, PollVoteAdded, PollVoteRemoved
 from linqbot.linq.events.payment import PaymentEvent
@@ -72,6 +72,12 @@ async def bill(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"Pay here: {request.checkout_url}", cards=False)
 
 
+@bot.on_message("name us")
+async def name_us(message: MessageReceived, ctx: Context) -> None:
+    await ctx.chat.rename("Us")
+    await ctx.reply("Named.")
+
+
 @bot.on_message("fails")
 async def fails(message: MessageReceived, ctx: Context) -> None:
     1 / 0
@@ -100,6 +106,7 @@ async def poll(event: PollReceived, ctx: Context) -> None:
 @bot.on(PollVoteAdded)
 @bot.on(PollVoteRemoved)
 @bot.on(PollReactionAdded)
+@bot.on(GroupNameUpdated)
 @bot.on(LocationSharingStopped)
 async def seen(event: Event, ctx: Context) -> None:
     await say(ctx, event.chat_id, event.type)
@@ -243,7 +250,17 @@ async def test_copied_tests_pass_until_the_bot_answers_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    conversations = (effects, a_group, tapbacks, votes, places, polls_and_money, cards_and_members, a_failing_bot)
+    conversations = (
+        effects,
+        a_group,
+        tapbacks,
+        votes,
+        places,
+        polls_and_money,
+        cards_and_members,
+        names,
+        a_failing_bot,
+    )
     tests = [test for conversation in conversations for test in await conversation(tmp_path)]
     otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
     outcomes = run_copied([*tests, otherwise], tmp_path)
@@ -356,6 +373,16 @@ async def cards_and_members(folder: Path) -> list[str]:
         await person.does(chat_acts.Leave(**chat, **{"from": CAT}), "participant.removed")
         await person.does(chat_acts.Leave(**chat, **{"from": ANN, "handle": BOB}), "participant.removed")
         return person.tests
+
+
+async def names(folder: Path) -> list[str]:
+    async with talk(folder, "names", BOT) as person:
+        started = await person.writes("name us", group=[BOB])
+        named = conversation.NameGroup(**{"from": BOB}, chat_id=started["chat_id"], name="Lunch")
+        await person.does(named, "chat.group_name_updated")
+        assert '.rename("Lunch")' in person.whole
+        assert '.rename("Us")' not in person.whole  # the bot did that
+        return [*person.tests, person.whole]
 
 
 async def test_a_poll_without_a_webhook_is_left_out_unless_a_vote_refers_to_it(

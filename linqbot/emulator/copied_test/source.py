@@ -42,7 +42,8 @@ def places_in(call: JsonObject) -> dict[str, tuple[float, float]]:
 def sender_of(data: JsonObject) -> str | None:
     # Linq names its own line as the sender of an option that was added.
     added = (data.get("added_options") or [{}])[0].get("creator_handle")
-    named = (added, *(data.get(name) for name in ("sender_handle", "from_handle", "shared_by", "from")))
+    fields = ("sender_handle", "from_handle", "shared_by", "from", "changed_by_handle")
+    named = (added, *(data.get(name) for name in fields))
     handles = (one.get("handle") if isinstance(one, dict) else one for one in named)
     return next((str(handle) for handle in handles if handle is not None), None)
 
@@ -143,6 +144,8 @@ class PytestSource:
             self._share(phone, step)
         elif kind.startswith("participant."):
             self._change_members(step)
+        elif kind == "chat.group_name_updated":
+            self._add(f"await {phone}.rename({literal(data['new_value'])})")
         elif kind == "contact_card.received":
             names = [data[name] for name in ("first_name", "last_name") if data.get(name)]
             self._add(f"await {phone}.share_card({', '.join(map(literal, names))})")

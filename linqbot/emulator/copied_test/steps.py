@@ -29,7 +29,10 @@ _TAKES_BACK: Final = {
 }
 """The event that an event takes back: its test needs the one before."""
 _NEEDS_CHAT: Final = frozenset(
-    {"poll.received", "location.sharing.started", "participant.added", "participant.removed"}
+    {
+        *("poll.received", "location.sharing.started"),
+        *("participant.added", "participant.removed", "chat.group_name_updated"),
+    }
 )
 """A phone can do these only in a chat that exists."""
 _POLLS: Final = "A person's poll is there if the bot had a handler of PollReceived when the poll was made."

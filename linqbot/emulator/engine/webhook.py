@@ -72,7 +72,7 @@ _BY_PHONE: Final = frozenset(
         *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
         *("payment.succeeded", "payment.declined", "contact_card.received"),
         *("location.sharing.started", "location.sharing.stopped"),
-        *("participant.added", "participant.removed"),
+        *("participant.added", "participant.removed", "chat.group_name_updated"),
     }
 )
 
@@ -83,7 +83,7 @@ def facts_of(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
     Args:
         data: The event's data in the current payload version.
     """
-    actor = data.get("actor_handle")
+    actor = data.get("actor_handle") or data.get("changed_by_handle")
     is_by_line = data.get("is_from_me") or (isinstance(actor, dict) and actor.get("is_me"))
     is_of_charge = event_type.startswith("payment.") and str(data.get("id")).startswith("pay_")
     is_vote = event_type.startswith("poll.vote.")
