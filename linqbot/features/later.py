@@ -87,7 +87,7 @@ def due_at(at: datetime | None, after_s: float | None, timezone: str | None, now
 
 def due_before(at: datetime, before: str, timezone: str | None, now: float) -> float:
     """Return the time of a reminder before an event, in Unix seconds. Raises BotError as `Context.remind` says."""
-    from linqbot.parse.dates import duration, instant, time_of_day
+    from linqbot.parse.dates import IN_DAYS, duration, instant, time_of_day
 
     is_naive = isinstance(at, datetime) and at.tzinfo is None
     happens = due_at(at, None, timezone if is_naive else None, now)
@@ -102,9 +102,10 @@ def due_before(at: datetime, before: str, timezone: str | None, now: float) -> f
         clock, *around = time_of_day(clock_text.casefold())
     except ValueError as error:
         raise _no_reminder(before) from error
-    if ahead % timedelta(days=1) and not at_clock:
+    has_days = not ahead % timedelta(days=1) and IN_DAYS.search(length.casefold())  # "24 hours" are no day
+    if not has_days and not at_clock:
         return happens - ahead.total_seconds()
-    if ahead % timedelta(days=1) or (at_clock and (clock is None or "".join(around).strip())):
+    if not has_days or (at_clock and (clock is None or "".join(around).strip())):
         raise _no_reminder(before)
     # Days are counted by the calendar, so that a day before seven in the evening is seven in the evening.
     wall = datetime.fromtimestamp(happens, where).replace(tzinfo=None) - ahead

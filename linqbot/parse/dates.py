@@ -63,7 +63,7 @@ _RELATIVE = re.compile(
 )
 _OF_MONTH = re.compile(r"\b(?:the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?|(?P<day2>\d{1,2})(?:st|nd|rd|th))\b(?![:./])")
 _LENGTH = re.compile(r"in (?!the\b).+|.+ from (?:now|today)")
-_IN_DAYS = re.compile(r"(?<![a-z])(?:d|days?|w|wks?|weeks?)\b")
+IN_DAYS: Final = re.compile(r"(?<![a-z])(?:d|days?|w|wks?|weeks?)\b")
 _FILLERS = re.compile(
     r"\b(?:on|at|the|of|by|around|about|please|(?:in the )?(?:morning|afternoon|evening)|(?:at )?night|o'clock)\b"
 )
@@ -100,7 +100,7 @@ def _date_time(plain: str, now: datetime) -> datetime:
     length, _, at = plain.partition(" at ")
     if _LENGTH.fullmatch(length):
         ahead = _length(length, otherwise=sentences().day_and_time)
-        if ahead % _A_DAY or not _IN_DAYS.search(length):
+        if ahead % _A_DAY or not IN_DAYS.search(length):
             if at:
                 raise ValueError(sentences().day_and_time)
             return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
@@ -143,7 +143,7 @@ def translated_day(plain: str, now: datetime) -> date:
     """Return the day that a text in lower-case English names, as of `now` in the person's zone. Raises as `day` does."""
     if _LENGTH.fullmatch(plain):
         ahead = _length(plain, otherwise=sentences().day)
-        if ahead % _A_DAY or not _IN_DAYS.search(plain):
+        if ahead % _A_DAY or not IN_DAYS.search(plain):
             raise ValueError(sentences().day)
         return _later(now, ahead).date()
     days, rest = _days(plain, now.date())
