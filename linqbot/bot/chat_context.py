@@ -67,8 +67,8 @@ class ChatContext:
             LinqApiError: Linq refused the change.
         """
         self._check_group("rename")
-        if not name.strip():
-            raise BotError("ctx.chat.rename('') has no name. Linq cannot take a name away.")
+        if not isinstance(name, str) or not name.strip():
+            raise BotError(f"ctx.chat.rename({name!r}) has no name. Linq cannot take a name away.")
         await self._make(self._client.chats.update(self.id, display_name=name))
 
     async def set_icon(self, icon: File, *, filename: str | None = None) -> None:

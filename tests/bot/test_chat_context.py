@@ -187,6 +187,7 @@ async def test_a_mistake_says_what_to_do() -> None:
             lambda: ctx.chat.set_background(photo="icon.png"),
             lambda: ctx.chat.set_background(shades=["red", "blue"]),
             lambda: ctx.chat.rename(" "),
+            lambda: ctx.chat.rename(None),  # type: ignore[arg-type]
             lambda: ctx.chat.add("Dan"),
             lambda: ctx.chat.renam("x"),  # type: ignore[attr-defined]
         ):
@@ -203,7 +204,8 @@ async def test_a_mistake_says_what_to_do() -> None:
         "ctx.chat.set_background() takes one of a",
         "R66: a photo needs an https image_url.",
         "R66: shades must be two colors such as #",
-        "ctx.chat.rename('') has no name. Linq ca",
+        "ctx.chat.rename(' ') has no name. Linq c",
+        "ctx.chat.rename(None) has no name. Linq ",
         "R8: handle is neither an E.164 phone num",
         "ChatContext has no attribute renam. Did ",
     ]
