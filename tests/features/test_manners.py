@@ -12,7 +12,7 @@ from one_handler import bot_of, does, says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, Manners, MessageReceived, ScheduleDue, link
+from linqbot import Bot, BroadcastDone, Context, Manners, MessageReceived, ScheduleDue, link
 from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -202,6 +202,25 @@ def campaign(**options: Any) -> Bot:
 
     sent: list[str] = []
     return bot
+
+
+async def test_one_promotional_message_is_not_called_messages() -> None:
+    bot, reasons = Bot(manners=Manners()), list[str | None]()
+
+    @bot.on_message("july", "august")
+    async def news(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.broadcast([BOB], "The menu is out.", name=message.text)
+
+    @bot.on_broadcast_done
+    async def report(broadcast: BroadcastDone, ctx: Context) -> None:
+        reasons.extend([person.reason async for person in ctx.bot.recipients(broadcast.name, "refused")])
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("july")
+        await phone.advance(60)
+        await phone.text("august")
+        await phone.advance(60)
+    assert reasons == ["The person had 1 promotional message within 24 hours."]
 
 
 async def test_a_person_who_does_not_answer_gets_two_promotional_messages() -> None:

@@ -212,9 +212,9 @@ class Gate:
     async def _check_limits(self, asked: _Asked, manners: Manners, known: Standing, now: float) -> None:
         """Check the numbers of messages to the person and from the line."""
         if manners.per_day is not None and known.turns >= manners.per_day:
-            raise await self._withhold(asked, f"The person had {known.turns} promotional messages within 24 hours.")
+            raise await self._withhold(asked, f"The person had {_promotional(known.turns)} within 24 hours.")
         if manners.unanswered is not None and known.unanswered >= manners.unanswered:
-            raise await self._withhold(asked, f"The person has not answered {known.unanswered} promotional messages.")
+            raise await self._withhold(asked, f"The person has not answered {_promotional(known.unanswered)}.")
         if known.line_since is not None:
             free_at = max(known.line_since + DAY_S, now + 1)
             reason = (
@@ -330,6 +330,10 @@ def _has_more_than_text(call: Call) -> bool:
     """Return True if a call sends anything but texts without web addresses."""
     parts: Sequence[Mapping[str, Any]] = ((call.body or {}).get("message") or {}).get("parts") or ({},)
     return any(part.get("type") != "text" or has_address(part.get("value") or "") for part in parts)
+
+
+def _promotional(count: int) -> str:
+    return "1 promotional message" if count == 1 else f"{count} promotional messages"
 
 
 def _shown(at: float) -> str:
