@@ -923,7 +923,8 @@ class Context:
         Args:
             choices: 2 or more texts. More than 12 are a numbered list on iMessage too.
             question: Content to send before the choices, as for `reply`.
-            until: `all` waits for each person who is in the chat now; a number waits until so many people have voted.
+            until: `all` waits for each person of the chat, those included who join it meanwhile, but not for those who
+                leave; a number waits until so many people have voted.
             timeout_s: The seconds after which the vote ends with the votes that there are.
             key: Identifies the vote within its handler, as for `ask`.
         Returns:
