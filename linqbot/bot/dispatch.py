@@ -65,6 +65,7 @@ log = structlog.get_logger("linqbot.bot")
 
 # By name, because only a bot that gathers needs their module.
 _TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
+_EDITED: Final = "message.edited"
 
 _OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
 """The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
@@ -162,9 +163,10 @@ class Dispatcher:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and typing for bursts."""
-        typing = [EVENT_TYPES[name] for name in _TYPING] if self.gathers else []
-        return frozenset([*(route.event for route in self._compiled), *typing])
+        """The event classes that the bot needs: those that handlers take, plugins' included, and those that change a message
+        which waits or is handled: edits, and typing for bursts."""
+        unhandled = (*(_TYPING if self.gathers else ()), *((_EDITED,) if self.gathers or self.overlaps else ()))
+        return frozenset([*(route.event for route in self._compiled), *(EVENT_TYPES[name] for name in unhandled)])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""

@@ -22,6 +22,7 @@ from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.linq.events.chat import TypingStarted, TypingStopped
 from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.message import MessageEdited
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.plugins.registry import Plugin
@@ -65,8 +66,11 @@ def handled(*routers: Router) -> Handled:
     """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
     routes = [route for router in routers for route, _ in router.walk()]
     classes = {route.event for route in routes}
-    if any(router.gather_s for outer in routers for router in outer.routers()):
+    gathers = any(router.gather_s for outer in routers for router in outer.routers())
+    if gathers:
         classes |= {TypingStarted, TypingStopped}  # A burst waits while the person types.
+    if gathers or any(route.overlap != "queue" for route in routes):
+        classes.add(MessageEdited)  # An edit joins a burst, and reaches a handler that runs.
     return replace(handled_by(classes), handlers=frozenset(route.name for route in routes))
 
 

@@ -13,11 +13,14 @@ import httpx
 import pytest
 from cli.practice import ALWAYS, LINES, Practice, serve
 
-from linqbot import Bot, Event, MessageEdited, Router, UnknownEvent
+from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, Router, UnknownEvent
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.events import PollSent
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
+from linqbot.ops.subscriptions import PENDING, address, generation, handled, handled_by, next_generation, pinned, target
+from linqbot.options import OverlapMode
 from linqbot.server.secret_file import SecretFile
 
 # --- which events, and where to ---------------------------------------------------------------------------------------
@@ -31,6 +34,28 @@ def test_the_events_of_a_bot_are_those_of_its_handlers_and_routers() -> None:
     bot.include(router)
     assert handled(bot).types == ("message.received", "message.edited", "poll.sent")
     assert not handled(bot).everything
+
+
+@pytest.mark.parametrize(
+    ("gather_s", "overlap", "needed"),
+    [
+        (0.0, "queue", set()),
+        (0.0, "restart", {"message.edited"}),
+        (0.0, "steer", {"message.edited"}),
+        (2.0, "queue", {"message.edited", "chat.typing_indicator.started", "chat.typing_indicator.stopped"}),
+    ],
+)
+def test_a_bot_is_subscribed_to_the_edits_that_change_a_burst_or_a_running_handler(
+    gather_s: float, overlap: OverlapMode, needed: set[str]
+) -> None:
+    bot = Bot(gather_s=gather_s)
+
+    @bot.on_message(overlap=overlap)
+    async def answer(message: MessageReceived, ctx: Context) -> None: ...
+
+    assert set(handled(bot).types) == {"message.received"} | needed
+    dispatcher = Dispatcher(bot, SystemClock())
+    assert handled_by(dispatcher.handled).types == handled(bot).types  # linqbot dev subscribes to these
 
 
 def test_a_handler_of_every_event_needs_every_type_that_linq_offers() -> None:
