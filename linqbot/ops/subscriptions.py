@@ -45,14 +45,17 @@ class Handled:
     types: tuple[str, ...]
     # A handler takes events for which linqbot has no class, so the bot needs every type that Linq offers.
     everything: bool = False
+    # False if there is no handler at all, of posts and schedules neither: nothing can ask or send.
+    has_handlers: bool = True
     # The names of the handlers, and the plugins that are served with the bot; empty if only its event types are known.
     handlers: frozenset[str] = frozenset()
     plugins: tuple[Plugin, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """These types, and those that linqbot needs: answers to questions, if there are handlers, and receipts."""
-        return tuple(dict.fromkeys((*self.types, *(ANSWERS if self.types else ()), *RECEIPTS)))
+        """These types, and those that linqbot needs: answers and messages such as STOP, if there are handlers, and receipts."""
+        of_people = ("message.received", *ANSWERS) if self.has_handlers else ()
+        return tuple(dict.fromkeys((*self.types, *of_people, *RECEIPTS)))
 
 
 def handled_when_served(bot: Bot, settings: Settings) -> Handled:
@@ -76,7 +79,7 @@ def handled(*routers: Router) -> Handled:
 
 def handled_by(classes: Collection[type[Event]]) -> Handled:
     types = tuple(name for name, event in EVENT_TYPES.items() if any(issubclass(event, each) for each in classes))
-    return Handled(types, everything=Event in classes or UnknownEvent in classes)
+    return Handled(types, everything=Event in classes or UnknownEvent in classes, has_handlers=bool(classes))
 
 
 async def events_for(client: Client, wants: Handled) -> tuple[tuple[str, ...], tuple[str, ...]]:

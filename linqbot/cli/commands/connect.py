@@ -62,8 +62,8 @@ def sync(
     given = subscriptions.target(url) if url else None
     of_lines = lines or (() if all_lines else None)
     done = asyncio.run(_sync(settings, handled, given, of_lines, dry_run=dry_run))
-    if not handled.types:
-        warn(f"{file} handles no events, so it is subscribed only to receipts.")
+    if not handled.has_handlers:
+        warn(f"{file} has no handlers, so it is subscribed only to receipts.")
     for name in done.not_offered:
         warn(f"A handler takes {name}, but Linq does not offer it. It is left out.")
     data = _as_json(done, settings.secret_file, dry_run=dry_run) | (events if dry_run else {})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from linqbot import Bot, Context, MessageReceived, Paid
+import pytest
+
+from linqbot import Bot, Context, Event, Manners, MessageReceived, Paid
 from linqbot.events import ContactCardReceived, LocationSharingStarted
 from linqbot.ops.subscriptions import handled
 from linqbot.testing import Phone, talking
@@ -70,3 +72,32 @@ async def test_a_vote_counts_changed_votes_and_people_who_leave() -> None:
         assert await group.replies() == []
         await group.by(cat).leave()
         assert await group.next_reply() == "Pizza {'Thai': 0, 'Pizza': 2}"
+
+
+@pytest.mark.parametrize("begins", ["post", "tapback"])
+async def test_a_bot_without_handlers_of_messages_gets_the_answer_that_somebody_writes(begins: str) -> None:
+    bot = Bot(manners=Manners())
+
+    async def ask(event: Event, ctx: Context) -> None:
+        await ctx.reply(f"Noted: {await ctx.ask('Is all well?', who='anyone')}")
+
+    if begins == "post":
+        bot.on_post("shipped")(ask)
+    else:
+        bot.on_reaction("dislike")(ask)
+    async with talking(bot) as phone:
+        await subscribed(phone, bot)
+        said = await phone.text("hi")
+        if begins == "post":
+            await phone.post("shipped", {})
+        else:
+            await phone.react(said, "dislike")
+        assert await phone.next_reply() == "Is all well?"
+        await phone.text("Yes")
+        assert await phone.next_reply() == "Noted: Yes"
+        await phone.text("HELP")
+        assert "STOP" in await phone.next_reply()
+
+
+def test_a_bot_without_handlers_is_subscribed_to_receipts_only() -> None:
+    assert set(handled(Bot()).needed) == {"message.sent", "message.delivered", "message.read", "message.failed"}
