@@ -28,6 +28,7 @@ from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.options import STEER_ONLY, OverlapMode
@@ -139,8 +140,22 @@ class TurnOverlap:
         root = _with_body(body)
         # Not those that only an earlier, failed run has taken: `put_back_untaken` gives these turns of their own.
         untaken = self._untaken
-        incoming = tuple(() if number in untaken else bodies for number, bodies in enumerate(self._taken))
+        taken = enumerate(self._taken)
+        incoming = tuple(() if number in untaken else self._with_edited_answer(bodies) for number, bodies in taken)
         return root.with_joined(replace(root.joined, incoming=incoming)).body
+
+    def _with_edited_answer(self, bodies: Sequence[Any]) -> tuple[Any, ...]:
+        """Return these bodies, an edit of the answer that began this part behind the answer: later parts begin with others."""
+        answer = message_of(self.lease.delivery)
+        if answer is None or self._asking is not None:
+            return tuple(bodies)
+        kept = list[Any]()
+        for body in bodies:
+            event = self._event(body)
+            if isinstance(event, MessageEdited) and event.id == answer.id:
+                kept.append(self.lease.delivery.content)
+            kept.append(body)
+        return tuple(kept)
 
     @property
     def _taken(self) -> tuple[tuple[Any, ...], ...]:
@@ -159,14 +174,17 @@ class TurnOverlap:
         for bodies in self._taken:
             found = dict[str, MessageReceived]()
             for body in bodies:
-                event = parse(replace(self.lease.delivery, type=str(body.get("event_type")), decoded=body))
-                if isinstance(event, MessageEdited) and event.id in latest:
-                    found[event.id] = latest[event.id].with_edit(event)
+                event = self._event(body)
+                if isinstance(event, MessageEdited) and (edited := found.get(event.id) or latest.get(event.id)):
+                    found[event.id] = edited.with_edit(event)
                 elif isinstance(event, MessageReceived):
                     found[event.id] = event
                 latest |= found
             calls.append(found)
         return calls
+
+    def _event(self, body: Any) -> Event:
+        return parse(replace(self.lease.delivery, type=str(body.get("event_type")), decoded=body))
 
     @property
     def _untaken(self) -> list[int]:

@@ -629,6 +629,34 @@ async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_
         assert await phone.next_reply() == "one two three four five"
 
 
+async def test_an_edit_of_an_answer_that_a_steered_handler_took_is_there_after_later_answers() -> None:
+    work, runs = Work(), list[list[str]]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        day = await ctx.ask("Which day?")
+        if not work.end.is_set():
+            await work()
+        taken = [f"{later.text}, {later.edited}" async for later in ctx.incoming()]
+        runs.append([day, *taken])
+        name = await ctx.ask("Your name?")
+        await ctx.reply(f"{await ctx.ask('How many?')} for {name}")
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await phone.text("book")
+        assert await phone.next_reply() == "Which day?"
+        day = await phone.text("Friday")
+        await work.begun.wait()
+        await phone.text("evening")
+        await phone.edit(day, "Saturday")
+        work.end.set()
+        assert await phone.next_reply() == "Your name?"
+        await phone.text("Ada")
+        assert await phone.next_reply() == "How many?"
+        await phone.text("Two")
+        assert await phone.next_reply() == "Two for Ada"
+    assert runs == 3 * [["Friday", "evening, False", "Saturday, True"]]
+
+
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
     work = Work()
 
