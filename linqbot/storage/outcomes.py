@@ -147,9 +147,12 @@ async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
 
 
 async def lanes_naming(db: Readable, handle: str) -> list[str]:
-    """Return the lanes of outcomes that name a person, in lower case: those of a few events hold a handle."""
+    """Return the lanes of outcomes that name a person, in lower case: those of a few events hold a handle.
+
+    A post to a person waits in the lane `post:<handle>` until Linq was asked for the chat.
+    """
     lanes = await db.fetch("SELECT DISTINCT lane FROM outcome WHERE lane >= 'p:' AND lane < 'p;'")
-    return [lane for (lane,) in lanes if handle in lane.split(":")]
+    return [f"post:{handle}", *(lane for (lane,) in lanes if handle in lane.split(":"))]
 
 
 async def purge(tx: Writable, keep_s: float, limit: int) -> int:

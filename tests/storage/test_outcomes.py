@@ -97,13 +97,14 @@ async def test_old_outcomes_are_deleted_with_the_entries_of_their_calls(
 
 
 async def test_a_forgotten_person_has_no_outcomes(storage: Storage) -> None:
-    for lane in ("c:1", "r:1", f"p:+1999:{ANN}", "c:2", "p:+1999:+14155550143"):
+    theirs = ("c:1", "r:1", f"p:+1999:{ANN}", f"post:{ANN}")
+    for lane in (*theirs, "c:2", "p:+1999:+14155550143", "post:+14155550143"):
         each = delivery(lane)
         await handle(storage, each, commit=Commit(Ack(), record=row(each)))
-    assert (await storage.forget(ANN, chats=["1"])).rows["outcome"] == 3
+    assert (await storage.forget(ANN, chats=["1"])).rows["outcome"] == len(theirs)
     assert (await storage.forget(ANN, chats=["1"])).rows["outcome"] == 0
     assert await storage.outcomes(["1"]) == []
-    assert len(await storage.outcomes_of(["m"])) == 2
+    assert len(await storage.outcomes_of(["m"])) == 3
 
 
 async def test_outcomes_are_counted_by_span_and_kind_and_the_newest_come_first(
