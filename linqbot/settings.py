@@ -495,7 +495,13 @@ def _from_file() -> dict[str, Any]:
         values = tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
+    except OSError as error:
+        # Also if there is no such file, in a folder that this user may not enter.
+        raise SettingWrong(
+            f"{_FILE.absolute()} cannot be read: {error.strerror}. Let this user read the file and its folder, or change to "
+            "the folder of the bot."
+        ) from error
+    except ValueError as error:  # not UTF-8, or not TOML
         raise SettingWrong(f"{_FILE} cannot be read as TOML: {error}. Correct it, or remove it.") from error
     _refuse_unknown(values, f"{_FILE} sets")
     return values

@@ -94,6 +94,14 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailu
     return CommandFailure(code, _with_full_stop(what), fix or f"See: {path} --help", code, error.exit_code, usage)
 
 
+def not_allowed(error: OSError) -> ConfigError:
+    """Return the error for a file or a folder that this user may not read or write."""
+    return ConfigError(
+        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}. Run the command as the user to whom it belongs, or "
+        "name another path."
+    )
+
+
 def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
     message = str(error)
     # A message of several lines holds a traceback or code to paste, and is not split into sentences.

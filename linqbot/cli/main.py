@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _NOT_WRITTEN: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
 """The errors of a disk that takes no output."""
 
+_NOT_ALLOWED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""The errors of a file or a folder that this user may not read or write."""
+
 
 class ListedGroup(click.Group):
     """A group of the table. It is listed without importing its commands."""
@@ -113,6 +116,12 @@ class Commands(ListedGroup):
             failure.print_failure(failed, as_json=failure.wants_json(arguments))
             sys.exit(failed.exit_code)
         except OSError as error:
+            if error.errno in _NOT_ALLOWED and error.filename is not None:
+                from linqbot.cli import failure
+
+                failed = failure.of(failure.not_allowed(error))
+                failure.print_failure(failed, as_json=failure.wants_json(arguments))
+                sys.exit(failed.exit_code)
             # Of a file, the error would have a name; a storage translates its own.
             if error.errno not in _NOT_WRITTEN or error.filename is not None:
                 raise

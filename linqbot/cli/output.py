@@ -36,6 +36,8 @@ USUAL: Final = "bot.py"
 
 def find_bot(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Return the file of the bot that a value names; without a value `bot.py`, if there is one in this folder."""
+    if value is not None and value.endswith(".py"):
+        return value
     folder = Path(value or ".")
     # A folder with this file is a package, and its name is that of a module.
     if (folder / USUAL).is_file() and not (value and value.isidentifier() and (folder / "__init__.py").is_file()):

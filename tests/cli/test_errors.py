@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -247,6 +250,50 @@ def test_a_settings_file_is_read_and_its_mistakes_are_named(folder: Path) -> Non
     ]:
         (folder / "linqbot.toml").write_text(text)
         assert says in shown("serve", "bot.py", code=2, **GOOD)
+
+
+def test_a_place_that_this_user_may_not_enter_is_named_without_a_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    shown("storage", "migrate")
+    stat = os.stat
+
+    def refuse(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        # Tests may run as root, whom no folder is closed to.
+        if not isinstance(path, int) and "closed" in Path(path).parent.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *more, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    (folder / "closed").mkdir()
+    for words in [
+        ("serve", "closed/bot.py"),
+        ("replay", "closed/bot.py", "--since", "1h"),
+        ("waiting", "list", "--storage", "sqlite:///closed/linqbot.db"),
+        ("storage", "backup", "closed/copy.db"),
+    ]:
+        with subtests.test(words=words):
+            said = shown(*words, code=2, **GOOD)
+            assert "Permission denied" in said
+            assert "closed" in said
+            assert "Traceback" not in said
+    environ = GOOD | {"LINQBOT_PORT": "0", "LINQBOT_STORAGE": "sqlite:///closed/sub/linqbot.db"}
+    for code, words in [(2, ("serve", "bot.py")), (1, ("check", "--only", "storage"))]:
+        with subtests.test(words=words):
+            assert "Let this user write to the file" in " ".join(shown(*words, code=code, **environ).split())
+
+
+def test_a_settings_file_in_a_folder_that_this_user_may_not_enter_is_not_called_wrong_toml(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    said = " ".join(shown("waiting", "list", code=2).split())
+    assert f"{folder / 'linqbot.toml'} cannot be read: Permission denied." in said
+    assert "change to the folder of the bot" in said
+    assert "TOML" not in said
 
 
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:

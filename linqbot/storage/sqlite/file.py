@@ -53,11 +53,12 @@ def prepare(path: Path, *, create: bool = True) -> None:
 
     Raises ConfigError, or StorageUnavailable if the file cannot be opened.
     """
-    if not path.parent.is_dir():
-        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
-    if path.is_dir():
-        raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+    require_folder(path)
     try:
+        if path.is_dir():
+            raise StorageMisplaced(
+                f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db"
+            )
         if create and not path.exists():
             # -wal and -shm inherit the permissions of this file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -75,6 +76,16 @@ def prepare(path: Path, *, create: bool = True) -> None:
             f"The storage file {path} has a second name, a hard link, so a second server could open it and damage it. Remove "
             "the other name, or use a copy: linqbot storage backup."
         )
+
+
+def require_folder(path: Path) -> None:
+    """Raise ConfigError if the folder of the file does not exist, or is in one that this user may not enter."""
+    try:
+        exists = path.parent.is_dir()
+    except OSError as error:
+        raise cannot_be_opened(path, error) from error
+    if not exists:
+        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
 
 
 def _check_rights(path: Path) -> None:

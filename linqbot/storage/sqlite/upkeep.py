@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage import conversations
 from linqbot.storage.contents import Contents, Role, SchemaState
 from linqbot.storage.dialect import drive
@@ -132,9 +132,8 @@ def check_up(path: Path) -> SQLiteCheckup:
 
     Raises ConfigError if there is no such folder, or StorageUnavailable.
     """
+    file.require_folder(path)
     folder = path.parent
-    if not folder.is_dir():
-        raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
     _write_in(folder)
     free_bytes = shutil.disk_usage(folder).free
     lock = ServingLock(path)
