@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from linqbot.client.client import Client
-from linqbot.errors import KeyMissing, LinqApiError, StorageError
+from linqbot.errors import KeyMissing, LinqApiError, RuleBroken, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
@@ -192,7 +192,7 @@ async def chats_with(client: Client | None, handle: str) -> list[Chat]:
     """
     if client is None:
         raise KeyMissing(
-            "The chats of a person are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or name a chat."
+            "The chats of a person are asked of Linq. Set LINQ_API_V3_API_KEY, and leave out --no-ask-linq, or name a chat."
         )
     return [chat async for chat in client.chats.list_chats(to=handle, limit=100)]
 
@@ -221,11 +221,15 @@ async def _choose(storage: Storage, client: Client | None, who: str, found: Find
         found.chats = [who]
         return None
     if client is None:
-        found.notes.append("Linq was not asked, because LINQ_API_V3_API_KEY is not set.")
+        found.notes.append("Linq was not asked: this needs LINQ_API_V3_API_KEY, and no --no-ask-linq.")
         found.chats = [who]
         return None
     try:
         found.chats = [(await client.chats.retrieve(who)).id]
+    except RuleBroken as error:
+        raise StorageError(
+            f"{who!r} is neither a handle, such as +14155550142, nor the id of a chat, a message or a delivery. Check it."
+        ) from error
     except LinqApiError as error:
         if error.status != 404:
             raise

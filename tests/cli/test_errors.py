@@ -296,6 +296,14 @@ def test_a_settings_file_in_a_folder_that_this_user_may_not_enter_is_not_called_
     assert "TOML" not in said
 
 
+def test_an_option_that_keeps_linq_from_being_asked_is_not_called_a_missing_key() -> None:
+    shown("storage", "migrate")
+    for who, code in [("+14155550142", 2), ("20000000-0000-4000-8000-000000000000", 0)]:
+        said = shown("why", who, "--no-ask-linq", code=code, **GOOD)
+        assert "--no-ask-linq" in said
+        assert "is not set" not in said
+
+
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:
     output = click.unstyle(shown("serve", "--help"))
     for name in ("LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET", "LINQBOT_STORAGE", "LINQBOT_TRUSTED_PROXIES"):

@@ -126,6 +126,7 @@ async def test_each_view_shows_what_happens(office: Office) -> None:
         only = await reader.see("/?only=is_asking")
         assert "+14155550302" in only
         assert "+14155550303" not in only
+        assert "+14155550303" in await reader.see("/?only=no_such_state")
         assert "No handler took it: no filter fits." in await reader.see(f"/chats/{chats['what']}")
         assert "How many?" in await reader.see(f"/chats/{chats['book']}")
         answered = await reader.see(f"/chats/{chats['hi']}")
@@ -136,6 +137,9 @@ async def test_each_view_shows_what_happens(office: Office) -> None:
         assert "a secret" not in shown
         assert "It was given up in the handler" in await reader.see("/why?who=%2B14155550303")
         assert "Check the handle." in (await reader.http.get("/why?who=%2B14155550399")).text
+        for wrong in ("4155550399", "", "c:1"):
+            said = (await reader.http.get("/why", params={"who": wrong})).text
+            assert "is neither a handle, such as +14155550142, nor the id of a chat" in said
         assert "1 given up" in await reader.see("/day")
         assert "+12025550100 iMessage HEALTHY" in await reader.see("/lines")
         assert "Mute" not in await reader.see(f"/chats/{chats['hi']}")
