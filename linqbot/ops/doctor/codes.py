@@ -353,7 +353,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6094": DoctorCode(
         "Nothing can tell you that the line or the API key is broken.",
-        "LINQBOT_TELL names only texts, which go over a line and with the key, or it lacks what an e-mail needs.",
+        "LINQBOT_TELL names only texts, which go over a line and with the key.",
         "Add an e-mail or a webhook to LINQBOT_TELL: mailto:… with LINQBOT_SMTP_URL, or https://…",
     ),
 }

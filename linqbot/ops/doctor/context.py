@@ -19,6 +19,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
+from linqbot.linq.signatures import Secret
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
@@ -80,8 +81,12 @@ class DoctorContext:
             return ()
 
     def secrets(self) -> list[str]:
-        """Return all signing secrets: those of the environment, then those of the file."""
-        return [*self.settings.webhook_secrets, *(each.secret for each in self.kept())]
+        """Return all signing secrets: those of the environment, then those of the file.
+
+        One that cannot be a secret is left out; the check `secret` reports it.
+        """
+        given = [each for each in self.settings.webhook_secrets if _can_be_secret(each)]
+        return [*given, *(each.secret for each in self.kept())]
 
     async def targets(self) -> list[str]:
         if self.url is not None:
@@ -132,6 +137,14 @@ class DoctorContext:
             return answer
 
         return measured
+
+
+def _can_be_secret(given: str) -> bool:
+    try:
+        Secret.parse(given)
+    except ConfigError:
+        return False
+    return True
 
 
 Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]

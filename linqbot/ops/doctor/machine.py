@@ -42,10 +42,13 @@ async def secret(context: DoctorContext) -> Sequence[Finding]:
     """Check that each subscription's signing secret is stored here, and that other users cannot read it."""
     try:
         kept = context.settings.secret_file.read()
+    except ConfigError as error:
+        return [failure("secret", "LQB6044", str(error))]
+    try:
         for given in context.settings.webhook_secrets:
             Secret.parse(given)
     except ConfigError as error:
-        return [failure("secret", "LQB6044", str(error))]
+        return [failure("secret", "LQB6001", f"LINQ_WEBHOOK_SECRET does not fit: {error}")]
     if not kept and not context.settings.webhook_secrets:
         where = context.settings.webhook_secret_file
         return [failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
@@ -183,7 +186,7 @@ async def tell(context: DoctorContext) -> Sequence[Finding]:
     try:
         telling = context.settings.telling()
     except ConfigError as error:
-        return [failure("tell", "LQB6094", str(error))]
+        return [failure("tell", "LQB6001", str(error))]
     if telling is None or not telling.targets:
         return []
     if telling.is_only_by_linq:

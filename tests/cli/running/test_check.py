@@ -161,6 +161,10 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_API_KEY", None), ["failure LQB6010"], "Set LINQ_API_V3_API_KEY"),
     (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB6011"], "401/2004"),
     (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB6012"], "127.0.0.1:1"),
+    # One that is set, and cannot be used, is not said to be missing.
+    (setting("LINQ_API_V3_API_KEY", "two words"), ["failure LQB6001"], "contains spaces"),
+    (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB6001"], "base URL"),
+    (setting("LINQ_WEBHOOK_SECRET", "nonsense!"), ["failure LQB6001"], "LINQ_WEBHOOK_SECRET does not fit"),
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
     (line(reputation="CRITICAL"), ["failure LQB6021"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
@@ -185,7 +189,8 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
-    (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6094"], ""),  # without LINQBOT_SMTP_URL
+    (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6001"], "LINQBOT_SMTP_URL"),
+    (setting("LINQBOT_HEARTBEAT_URL", "nonsense"), ["failure LQB6001"], "LINQBOT_HEARTBEAT_URL does not fit"),
     (setting("LINQBOT_TELL", f"{SMS},https://a.test/hook"), [], ""),
 ]
 
