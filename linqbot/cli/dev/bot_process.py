@@ -166,7 +166,7 @@ class BotProcess:
         self.accept()
 
     async def keep_up(self, begin: Callable[[], Awaitable[object]], watched: Path | None) -> None:
-        """Let `begin` start the bot, and again whenever a Python file in a folder is saved, until this task is cancelled."""
+        """Let `begin` start the bot, and again whenever code or `linqbot.toml` in a folder is saved, until this task is cancelled."""
         saves = _saves_in(watched)
         while True:
             self.saved = saved = asyncio.ensure_future(anext(saves))
@@ -240,8 +240,8 @@ class BotProcess:
 async def _saves_in(watched: Path | None) -> AsyncIterator[object]:
     if watched is None:
         await asyncio.Event().wait()
-    only_python = watchfiles.PythonFilter()
-    async for changes in watchfiles.awatch(watched or ".", watch_filter=only_python, debounce=200, step=20):
+    code_and_settings = watchfiles.PythonFilter(extra_extensions=("linqbot.toml",))
+    async for changes in watchfiles.awatch(watched or ".", watch_filter=code_and_settings, debounce=200, step=20):
         yield changes
 
 

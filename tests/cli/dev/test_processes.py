@@ -99,6 +99,25 @@ async def test_a_file_that_never_ends_loading_is_not_waited_for_by_the_page_and_
             await bot.aclose()
 
 
+async def test_corrected_settings_start_the_bot_again_as_corrected_code_does(tmp_path: Path) -> None:
+    settings, starts = tmp_path / "linqbot.toml", asyncio.Queue[None]()
+    with bots_socket() as (port, bound):
+        bot = BotProcess(str(tmp_path / "bot.py"), "", port, tmp_path, webhook_secret=SECRET, bound=bound)
+        keeping = asyncio.create_task(bot.keep_up(lambda: starts.put(None), tmp_path))
+        try:
+            await starts.get()
+
+            def is_started_again() -> bool:
+                settings.write_text("drain_s = 1")  # again until the folder is watched
+                return not starts.empty()
+
+            await until(is_started_again)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            await bot.aclose()
+
+
 @pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="the test needs a look at a child that leaves its exit code")
 @pytest.mark.parametrize("at_once", [False, True])
