@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,8 +35,17 @@ Check = Callable[[], Awaitable[str | None]]
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
     """Return the routes of all plugins, those of each under `/plugins/<name>`. Raises ConfigError if a required one failed."""
-    asked = plugins.ask("register_routes", list[BaseRoute], running=running)
+    asked = plugins.ask("register_routes", _checked, running=running)
     return [Mount(f"/plugins/{impl.plugin.name}", app=_Mounted(impl.plugin, added)) for impl, added in asked]
+
+
+def _checked(given: Iterable[object]) -> list[BaseRoute]:
+    routes: list[BaseRoute] = []
+    for each in given:
+        if not isinstance(each, BaseRoute):  # every request to the plugin would be answered with 500
+            raise TypeError(f"a {type(each).__name__} is no route of Starlette")
+        routes.append(each)
+    return routes
 
 
 class _Mounted:

@@ -138,10 +138,12 @@ async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> Non
     assert ready.json()["plugins"]["pages"].startswith("disabled: stored raised ValueError at test_plugin_routes.py:")
 
 
-@pytest.mark.parametrize("hook", ["register_routes", "register_health_checks"])
-async def test_a_plugin_that_adds_neither_routes_nor_checks_is_disabled(hook: str) -> None:
-    def add() -> None:
-        pass
+@pytest.mark.parametrize(
+    ("hook", "given"), [("register_routes", None), ("register_routes", ["/page"]), ("register_health_checks", None)]
+)
+async def test_a_plugin_that_adds_neither_routes_nor_checks_is_disabled(hook: str, given: object) -> None:
+    def add() -> object:
+        return given
 
     plugin = type("Adds", (), {"name": "adds"})()
     setattr(plugin, hook, hookimpl(add))
