@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from linqbot.content.drafts import (
     Act,
+    ContactCardDraft,
     LocationRequestDraft,
     MediaDraft,
     PollDraft,
@@ -211,12 +212,21 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
     return [text[: max(ends)], text[max(ends) :]] if ends else [text]
 
 
+_MADE_BY: Final[dict[type[Act], str]] = {
+    VoiceMemoDraft: "voice_memo(…)",
+    PollDraft: "poll(…)",
+    ContactCardDraft: "contact_card()",
+    LocationRequestDraft: "location_request()",
+}
+"""What an author has written for each act: the names of the classes are not public."""
+
+
 def _not_sendable(item: object) -> BotError:
     if inspect.iscoroutine(item):
         item.close()
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
     if isinstance(item, Act):
-        return BotError(f"A {type(item).__name__} is no message. It is sent with ctx.reply and ctx.send only.")
+        return BotError(f"{_MADE_BY[type(item)]} is no message. It is sent with ctx.reply and ctx.send only.")
     is_file = isinstance(item, bytes | bytearray | memoryview | os.PathLike) or hasattr(item, "read")
     advice = (
         "Write media(…) around a file to send it."

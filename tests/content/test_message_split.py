@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linqbot import BotError, link, location_request, markdown
+from linqbot import BotError, contact_card, link, location_request, markdown, poll, voice_memo
 from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles, fitted
 from linqbot.linq import rules
 from linqbot.linq.types.message import Effect, LinkPart, MediaPart, MessageContent, ReplyTo, TextPart, utf16_slice
@@ -167,6 +168,18 @@ def test_a_long_text_is_cut_shorter_on_sms() -> None:
 def test_a_part_is_sent_as_it_is_however_long() -> None:
     part = TextPart(value="Some words. " * 1000)
     assert bubbles([part]) == [MessageContent(parts=(part,))]
+
+
+def test_what_is_no_message_is_named_as_its_author_wrote_it(subtests: pytest.Subtests) -> None:
+    acts = {
+        "poll(…)": poll("Thai", "Pizza"),
+        "voice_memo(…)": voice_memo(b"...", filename="hello.m4a"),
+        "contact_card()": contact_card(),
+        "location_request()": location_request(),
+    }
+    for written, act in acts.items():
+        with subtests.test(written), pytest.raises(BotError, match=f"^{re.escape(written)} is no message"):
+            bubbles([act])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("file", [b"GIF89a", Path("menu.jpg"), io.BytesIO(b"GIF89a")], ids=["bytes", "path", "opened"])
