@@ -19,7 +19,9 @@ export function titleOf(store, exchange) {
   const { chatId, messageId, eventType, calls, turns, receipts } = exchange;
   const chat = store.chats.get(chatId ?? "");
   const [call] = calls;
-  const id = messageId ?? (call && sentMessageId(call.data));
+  // A scheduled send is about the message that it sends. An event of Linq is not about the answer to it.
+  const isOwn = !eventType || eventType.startsWith("linqbot.");
+  const id = messageId ?? (isOwn && call ? sentMessageId(call.data) : null);
   const message = id ? chat?.messages.get(id) : undefined;
   if (chat && message) {
     const speaker = nameIn(store, chat, senderOf(message));
