@@ -33,7 +33,7 @@ from linqbot.engine.call_lookup import (
 )
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
-from linqbot.engine.slots import OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
+from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.errors import (
     BotError,
@@ -232,6 +232,8 @@ class TurnJournal:
         self.cancelled: list[str] = []
         self.streams: dict[str, JournalEntry] = {}
         self.steps: dict[str, JournalEntry] = {}
+        # The names of the steps that have ended in this run, those on record included.
+        self.steps_come_to: set[str] = set()
         if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
             self._earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
@@ -385,6 +387,14 @@ class TurnJournal:
         while self._under_way:
             self._settled = asyncio.Event()
             await self._settled.wait()
+
+    def calls_ahead(self) -> list[JournalEntry]:
+        """Return the calls of earlier runs of the handler, made or perhaps made, that this run has not come to.
+
+        Without those inside of a step, which are not made again if the step is on record.
+        """
+        ahead = (each for each in self.unmatched() if each.status != "refused" and not step_around(each.slot))
+        return [each for each in ahead if not each.slot.startswith(OUTSIDE)]
 
     def begin(self, entry: JournalEntry) -> Awaitable[None]:
         """Store an entry, and the state that was changed, before the first attempt of what the entry records.
@@ -586,6 +596,7 @@ class TurnJournal:
 
     def note_ended_step(self, step: TurnStep) -> None:
         """Note a step that has ended."""
+        self.steps_come_to.add(step.name)
         self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
         if self._report is not None:
             self._report.steps.append(step)

@@ -26,6 +26,7 @@ from linqbot.engine.parts import Again, Part, Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
+from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
@@ -197,8 +198,9 @@ class TurnOverlap:
         The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
         """
         if self._unconfirmed is None:
-            # In a part of the conversation that is over, the handler took no more then, and must not take more now.
-            found = [] if self._journal.is_past else await self._waiting()
+            # In a part of the conversation that is over, the handler took no more then, and must not take more now. Neither
+            # before what an earlier run has sent or recorded: that says nothing of newer messages and is not made again.
+            found = [] if self._journal.is_past or self._is_behind else await self._waiting()
             # Calls that took nothing were not stored, if no later one took something.
             empty = [()] * (number - len(self._taken))
             incoming = *self._joined.incoming, *empty, tuple(each.content for each in found)
@@ -214,6 +216,15 @@ class TurnOverlap:
         self.lease = replace(self.lease, delivery=delivery)
         self._joined, self._unconfirmed = joined, None
         turn_watcher.get().took(found)
+
+    @property
+    def _is_behind(self) -> bool:
+        """True if an earlier run has made calls or steps that this run has not come to."""
+        if not self._known:
+            return False
+        return bool(self._journal.calls_ahead()) or not self._journal.steps_come_to.issuperset(
+            steps_on_record(self._known)
+        )
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:

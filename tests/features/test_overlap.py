@@ -657,6 +657,38 @@ async def test_an_edit_of_an_answer_that_a_steered_handler_took_is_there_after_l
     assert runs == 3 * [["Friday", "evening, False", "Saturday, True"]]
 
 
+@pytest.mark.parametrize("is_step", [False, True])
+@pytest.mark.parametrize("is_sent", [True, False])
+async def test_a_run_that_begins_again_takes_newer_messages_only_behind_what_is_on_record(
+    is_step: bool, is_sent: bool
+) -> None:
+    runs = list[str]()
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        said = " and ".join([message.text, *[later.text async for later in ctx.incoming()]])
+
+        async def think(_: str) -> str:
+            return said
+
+        if is_step:
+            said = await ctx.once("think", think, kind=str)
+        if is_sent:
+            await ctx.reply(said)
+        runs.append(said)
+        if len(runs) == 1:
+            raise OSError
+        said = " and ".join([said, *[later.text async for later in ctx.incoming()]])
+        await ctx.reply(f"Done: {said}")
+
+    async with talking(bot_of(answer, overlap="steer")) as phone:
+        await phone.text("one")
+        await phone.errors()
+        await phone.text("two")
+        await phone.advance(2)
+        assert await phone.replies() == [*(["one"] if is_sent else []), "Done: one and two"]
+    assert runs == ["one", "one" if is_step or is_sent else "one and two"]
+
+
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:
     work = Work()
 
