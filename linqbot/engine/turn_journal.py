@@ -223,6 +223,7 @@ class TurnJournal:
         self._outside = OUTSIDE_FIRST if self.delivery.id == self.turn else outside_of_answer(self.delivery.id)
         # Held by the call that is made or matched: the calls of a turn are made one after the other.
         self._call_lock = asyncio.Lock()
+        self._call_ended = asyncio.Event()
         # The accepted calls of this run, in order, those included that were answered from their entries.
         self._made: list[tuple[Call, ApiResponse]] = []
         # The entries whose outcome is not stored yet, by slot.
@@ -396,6 +397,12 @@ class TurnJournal:
         ahead = (each for each in self.unmatched() if each.status != "refused" and not step_around(each.slot))
         return [each for each in ahead if not each.slot.startswith(OUTSIDE)]
 
+    async def reach_earlier_runs(self) -> None:
+        """Wait until no calls are ahead."""
+        while self.calls_ahead():
+            self._call_ended.clear()
+            await self._call_ended.wait()
+
     def begin(self, entry: JournalEntry) -> Awaitable[None]:
         """Store an entry, and the state that was changed, before the first attempt of what the entry records.
 
@@ -514,6 +521,7 @@ class TurnJournal:
                 raise
             finally:
                 self._under_way -= 1
+                self._call_ended.set()
                 if not self._under_way and self._settled is not None:
                     self._settled.set()
 

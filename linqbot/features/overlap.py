@@ -319,6 +319,8 @@ class TurnOverlap:
         return replace(lease, delivery=delivery, replay=lease.replay + 1, delivery_count=lease.delivery_count + 1)
 
     async def _watch(self) -> None:
+        # Otherwise the person would get again, and `already_sent` would lack, what an earlier run has sent.
+        await self._journal.reach_earlier_runs()
         with self._storage.watch(self.lease.delivery.lane) as grew:
             while True:
                 grew.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -133,6 +133,59 @@ async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() ->
         await phone.text("Friday")
         await phone.quiet()
     assert sent == [["Let me look."]]
+
+
+@pytest.mark.parametrize(
+    ("ends", "said", "last"),
+    [
+        ("fails", ["one", "two"], ("two", [])),
+        ("is killed", ["one", "two"], ("two", [])),
+        ("fails and works on", ["one", "one and two"], ("one\ntwo", ["one"])),
+        ("streams and works on", ["one", "one and two"], ("one\ntwo", ["one"])),
+        ("sends nothing", ["one and two"], ("one\ntwo", [])),
+    ],
+)
+async def test_a_run_that_begins_again_is_restarted_only_behind_what_an_earlier_run_has_sent(
+    ends: str, said: list[str], last: tuple[str, list[str]]
+) -> None:
+    thought, ended, runs = Work(), Work(), list[tuple[str, list[str]]]()
+
+    async def chunks(text: str) -> AsyncIterator[str]:
+        yield text
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        runs.append((message.text, list(ctx.already_sent)))
+        run = len(runs)
+        if run == 2:
+            await thought()
+        text = message.text.replace("\n", " and ")
+        if ends == "streams and works on":
+            await ctx.stream(chunks(text), pace="fast")
+        elif run > 1 or ends != "sends nothing":
+            await ctx.reply(text)
+        if run == 1:
+            if ends == "is killed":
+                await ended()
+            raise OSError
+        if run == 2 and ends.endswith("works on"):
+            await ended()
+
+    async with talking(bot_of(answer, overlap="restart")) as phone:
+        await phone.text("one")
+        if ends == "is killed":
+            await ended.begun.wait()
+            await phone.restart()
+            again = asyncio.create_task(phone.quiet())
+        else:
+            await phone.errors()
+            again = asyncio.create_task(phone.advance(2))
+        await thought.begun.wait()
+        await phone.text("two")
+        await settled(50)
+        thought.end.set()
+        await again
+        assert await phone.replies() == said
+    assert runs[-1] == last
 
 
 async def test_a_queued_message_waits_for_the_end_of_the_handler_also_where_another_handler_is_restarted() -> None:
