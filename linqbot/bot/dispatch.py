@@ -37,7 +37,7 @@ from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
-from linqbot.engine.parts import Turn, keyword_of, opts_out
+from linqbot.engine.parts import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
@@ -203,7 +203,7 @@ class Dispatcher:
 
         It is not known if a `when=` decides, if `allow` fails, or, in a group, for a message that replies to another one.
         """
-        route = self._route_of(message) if _may_join(message) else None
+        route = self._route_of(message) if self._may_join(message) else None
         if route is None or route.when is not None or not self.may_reach_handler(message):
             return None
         return route.name
@@ -218,10 +218,16 @@ class Dispatcher:
 
         The first handler that fits the message alone decides; if none fits, the bot.
         """
-        if not _may_join(message):
+        if not self._may_join(message):
             return 0.0
         route = self._route_of(message)
         return self._bot.gather_s or 0.0 if route is None else route.gather_s
+
+    def _may_join(self, message: MessageReceived) -> bool:
+        """Return True if a message can become a part of another message's turn: not a late one, nor STOP, START or HELP."""
+        if message.is_own or message.reconciled_at is not None:
+            return False
+        return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
 
     def _route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
@@ -673,11 +679,6 @@ def _sent_at(event: Event, now: float) -> float:
     # Once per event: the conversion takes longer than the loop breaker's judgement.
     sent_at = event.sent_at if isinstance(event, MessageReceived) else None
     return now if sent_at is None else sent_at.timestamp()
-
-
-def _may_join(message: MessageReceived) -> bool:
-    """Return True if a message can become a part of another message's turn: not a late one, and none that opts out."""
-    return not message.is_own and message.reconciled_at is None and not opts_out(message)
 
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from answers import answers
+from fakes import settled
 from one_handler import bot_of, says
 from pydantic import BaseModel
+from slow_work import Work
 
 from linqbot import AskCancelled, Bot, Broadcast, Context, Manners, MessageReceived, Running
 from linqbot.errors import StorageUnavailable
+from linqbot.options import OverlapMode
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import ConsentState
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -177,6 +180,45 @@ async def test_help_and_start_are_answered_also_while_a_question_is_open() -> No
         assert await answers(phone, "ask") == ["Which one?"]
         assert await answers(phone, "HELP", "START") == [HELP, AGAIN]
         assert await answers(phone, "help") == []  # the answer
+
+
+@pytest.mark.parametrize(("gather_s", "overlap"), [(2.0, "queue"), (None, "restart"), (None, "steer")])
+async def test_help_and_start_join_no_other_message(gather_s: float | None, overlap: OverlapMode) -> None:
+    bot = Bot(manners=Manners(), gather_s=gather_s)
+    work = Work()
+
+    @bot.on_message(overlap=overlap)
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        if not work.end.is_set() and gather_s is None:
+            await work()
+        await ctx.reply(message.text)
+
+    async with talking(bot) as phone:
+        await phone.text("one")
+        if gather_s is None:
+            await work.begun.wait()
+        for text in ("HELP", "two", "START", "three"):
+            await phone.text(text)
+        await settled(50)
+        work.end.set()
+        assert await phone.replies() == ["one", HELP, "two", AGAIN, "three"]
+
+
+async def test_start_in_a_burst_brings_recurring_sends_back() -> None:
+    bot = Bot(gather_s=2)
+
+    @bot.on_message("remind me")
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("Stretch!", every="hour", timezone="UTC")
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> None: ...
+
+    async with talking(bot) as phone:
+        for text in ("remind me", "STOP", "START", "I am back"):
+            await phone.text(text)
+        await phone.advance(3600)
+        assert await phone.replies() == ["Stretch!"]
 
 
 async def test_a_handler_for_help_comes_first() -> None:
