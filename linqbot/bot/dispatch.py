@@ -224,8 +224,11 @@ class Dispatcher:
         return self._bot.gather_s or 0.0 if route is None else route.gather_s
 
     def _may_join(self, message: MessageReceived) -> bool:
-        """Return True if a message can become a part of another message's turn: not a late one, nor STOP, START or HELP."""
-        if message.is_own or message.reconciled_at is not None:
+        """Return True if a message can become a part of another message's turn.
+
+        Not a late one, nor one that is a command by itself: STOP, START, HELP, or a word of the owner.
+        """
+        if message.is_own or message.reconciled_at is not None or self.is_owner_word(message):
             return False
         return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
 

@@ -240,3 +240,15 @@ async def test_the_handle_of_a_person_is_no_chat_to_mute() -> None:
         assert await phone.person(OWNER).next_reply() == "I still write to people."
     assert len(refused) == 3
     assert ANN not in " ".join(refused)
+
+
+async def test_a_word_of_the_owner_joins_no_burst() -> None:
+    bot = Bot(gather_s=2, owner=OWNER, mute_word="bot off")
+    bot.on_message(says("hello"))
+    async with talking(bot) as phone:
+        owner = phone.person(OWNER)
+        for text in ("one moment", "bot off", "thanks"):
+            await owner.text(text)
+        assert await owner.replies() == ["hello", "The bot is silent in all chats. To end that, write: bot on"]
+        await phone.text("hi")
+        assert await phone.replies() == []
