@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, go_on, run_of
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, go_on, run_of
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ async def _response(client: AsyncAnthropic, loop: Loop, request: Mapping[str, An
         async with client.messages.stream(**whole) as stream:
             async for text in stream.text_stream:
                 write(text)
-            return _recorded(await stream.get_final_message())
+            message = await stream.get_final_message()
+        if message.stop_reason is None:
+            raise NoEnd
+        return _recorded(message)
 
     step = await loop.ask(messages, ask, model=request["model"], instructions=_system(request))
     messages += go_on(step.said)
@@ -138,7 +141,7 @@ def _system(request: Mapping[str, Any]) -> str:
 
 
 def _calls_tool(response: Any) -> bool:
-    return bool(response["stop_reason"] == "tool_use")
+    return any(block["type"] == "tool_use" for block in response["content"])
 
 
 def _is_cut(response: Any) -> bool:

@@ -6,6 +6,7 @@ a turn goes through the whole graph again, and is answered from the record.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import EllipsisType
@@ -29,7 +30,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Message, current_loop, run_of
+from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, run_of
 from linqbot_agent.run import ServerTool
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class _DurableModel(BaseChatModel):
                 async for chunk in self.inner.astream(given, stop=stop, **options):
                     write(chunk.text)
                     message = chunk if message is None else message + chunk
+                _check_end(message)
                 message = message_chunk_to_message(message)
             else:
                 message = await self.inner.ainvoke(given, stop=stop, **options)
@@ -224,6 +226,15 @@ class _ServerTool(BaseTool):
         raise BotError("A tool of an MCP server works with ainvoke only, as run(graph, ctx) does.")
 
 
+def _check_end(chunk: Any) -> None:
+    """Raise an error if a stream has ended in a call of a tool: LangChain would complete the arguments by itself."""
+    for call in getattr(chunk, "tool_call_chunks", ()):
+        try:
+            json.loads(call["args"] or "{}", strict=False)
+        except ValueError:
+            raise (NoAnswer if _reason(chunk.response_metadata) else NoEnd) from None
+
+
 def _message(recorded: Any) -> Any:
     return messages_from_dict([recorded])[0]
 
@@ -244,14 +255,18 @@ def _text(recorded: Any) -> str:
 
 
 def _calls_tool(recorded: Any) -> bool:
-    return bool(recorded["data"].get("tool_calls"))
+    return bool(recorded["data"].get("tool_calls") or recorded["data"].get("invalid_tool_calls"))
 
 
 def _is_cut(recorded: Any) -> bool:
     """Return True if the provider has cut a response off or held it back, or the model has called a tool without JSON."""
-    facts = recorded["data"]["response_metadata"]
-    reason = str(facts.get("finish_reason") or facts.get("stop_reason")).casefold()
-    return reason in _CUT or bool(recorded["data"].get("invalid_tool_calls"))
+    data = recorded["data"]
+    return _reason(data["response_metadata"]) in _CUT or bool(data.get("invalid_tool_calls"))
+
+
+def _reason(facts: Mapping[str, Any]) -> str:
+    """Return the reason of the provider for the end of a response; empty if it has given none."""
+    return str(facts.get("finish_reason") or facts.get("stop_reason") or "").casefold()
 
 
 def _shown(message: BaseMessage) -> list[Any]:

@@ -65,7 +65,11 @@ class Framework:
 
 
 class NoAnswer(Exception):
-    """The provider has ended a response, or held it back, before its first word."""
+    """The provider has ended a response, or held it back, before its first word, or in a call of a tool."""
+
+
+class NoEnd(Exception):
+    """The stream of a response has ended before the response, without an error."""
 
 
 class Loop:
@@ -180,7 +184,8 @@ class Loop:
             raise RuntimeError(str(deferred)) from deferred
         found = step.response
         is_silent = not visible(f"{step.said}{framework.text(found)}").strip()
-        if is_silent and framework.is_cut(found) and not framework.calls_tool(found):
+        # The arguments of a call that was cut off may be others than the model was about to write.
+        if framework.is_cut(found) and (is_silent or framework.calls_tool(found)):
             raise NoAnswer
         return step
 

@@ -236,9 +236,10 @@ def _text(response: Any) -> str:
 
 
 def _is_cut(response: Any) -> bool:
-    """Return True if a response has no text, not even an empty one: it was cut off, or it is a refusal."""
+    """Return True if a response has no text, not even an empty one, and no call: it was cut off, or it is a refusal."""
     items = (item for item in response["output"] if item["type"] == "message")
-    return not any(part["type"] == "output_text" for item in items for part in item["content"])
+    has_text = any(part["type"] == "output_text" for item in items for part in item["content"])
+    return not has_text and not _calls_tool(response)
 
 
 def _calls_tool(response: Any) -> bool:

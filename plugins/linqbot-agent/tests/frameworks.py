@@ -184,7 +184,7 @@ class FakeAnthropic:
             body = {"type": "error", "error": {"type": kind, "message": ""}}
             return httpx2.Response(error.status_code, json=body)
         if asked.get("stream"):
-            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self._events(message))
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self.events(message))
         return httpx2.Response(200, json=message)
 
     def _message(self, messages: list[Any]) -> Any:
@@ -202,7 +202,7 @@ class FakeAnthropic:
         usage = {"input_tokens": 7, "output_tokens": 2}
         return {**facts, "content": [*text, *tools], "stop_reason": reason, "usage": usage}
 
-    async def _events(self, message: Any) -> AsyncIterator[bytes]:
+    async def events(self, message: Any) -> AsyncIterator[bytes]:
         yield _sse("message_start", message={**message, "content": [], "stop_reason": None})
         for index, block in enumerate(message["content"]):
             empty = {**block, "text": ""} if block["type"] == "text" else block
