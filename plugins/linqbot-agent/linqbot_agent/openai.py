@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
@@ -214,11 +214,17 @@ def _arguments(written: str) -> dict[str, Any]:
 
 async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) -> ModelResponse:
     ended = None
-    async for event in events:
-        if event.type == "response.output_text.delta":
-            write(event.delta)
-        elif event.type in ("response.completed", "response.incomplete"):
-            ended = event.response
+    try:
+        async for event in events:
+            if event.type == "response.output_text.delta":
+                write(event.delta)
+            elif event.type in ("response.completed", "response.incomplete"):
+                # Behind an incomplete response the SDK raises an error, which would drop what the model has written.
+                ended = event.response
+                break
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
     if ended is None:
         raise ModelBehaviorError("The response has no end.")
     tokens = ended.usage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from agents import Model, ModelResponse, Usage
+from agents import Model, ModelBehaviorError, ModelResponse, Usage
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 from frameworks import Outside, files_in, text_of
 from openai.types.responses import ResponseIncompleteEvent
@@ -46,5 +46,6 @@ class FakeOpenAI(Model):
                     await self._outside.pause()
             elif event.type == "response.completed" and stop:
                 yield ResponseIncompleteEvent(type="response.incomplete", response=event.response, sequence_number=0)
+                raise ModelBehaviorError("Responses stream ended with terminal event `response.incomplete`.")
             else:
                 yield event
