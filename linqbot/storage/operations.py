@@ -14,7 +14,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
-from linqbot.errors import StateConflict, StorageError, StorageUnavailable
+from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, broadcasts, conversations, journal, outcomes, timers, upkeep
 from linqbot.storage.acts import By
@@ -171,6 +171,7 @@ class OpQueue(ABC):
         self._memory = memory
         self._waiting: list[Op[Any]] = []
         self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -179,7 +180,8 @@ class OpQueue(ABC):
         return not self._waiting
 
     def open(self) -> None:
-        """Accept operations."""
+        """Accept operations, from now on and in this event loop."""
+        self._loop = asyncio.get_running_loop()
         self._is_open = True
 
     async def close(self) -> None:
@@ -192,11 +194,18 @@ class OpQueue(ABC):
         """Queue an operation, and return a future that has its result once it is committed.
 
         Cancelling the future ends the wait, but never cancels the operation. Raises StorageUnavailable if the storage
-        is not open.
+        is not open, and BotError in another event loop: a task that writes there would end with that loop, and everything
+        that is stored later would wait for it.
         """
         if not self._is_open:
             raise StorageUnavailable("The storage is not open. Use it inside `async with storage:`.")
-        future = op.future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop and self._loop is not None:
+            raise BotError(
+                "A call runs in another event loop than the bot, such as that of asyncio.run(…), and was not made. "
+                "Write the handler with async def and await the call, or let a plain def return its reply."
+            )
+        future = op.future = loop.create_future()
         self.post(op)
         return future
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from patience import PATIENCE_S
 from storage.conftest import NOON, asked, delivery, entry, handle_all, is_woken, leased, passes, take, taken
 
 from linqbot.branch import begin_turn, follow_tasks
 from linqbot.clock import MovableClock
-from linqbot.errors import LaneFull, LeaseLost, StorageBusy
+from linqbot.errors import BotError, LaneFull, LeaseLost, StorageBusy
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
@@ -31,6 +32,16 @@ async def test_a_delivery_is_taken_unchanged(storage: Storage) -> None:
 async def test_one_of_fifty_simultaneous_copies_is_stored(storage: Storage) -> None:
     stored = await asyncio.gather(*(storage.put(delivery(name="w.same")) for _ in range(50)))
     assert stored.count(True) == 1
+
+
+async def test_a_call_from_another_event_loop_is_refused_and_later_ones_do_not_wait_for_it(storage: Storage) -> None:
+    async def elsewhere() -> None:
+        with pytest.raises(BotError, match="another event loop than the bot"):
+            await storage.begin(entry("w.1"))
+
+    await asyncio.to_thread(asyncio.run, elsewhere())
+    async with asyncio.timeout(PATIENCE_S):
+        assert await storage.put(delivery())
 
 
 async def test_duplicates_among_other_deliveries_are_dropped_alone(storage: Storage) -> None:

@@ -219,3 +219,17 @@ async def test_middleware_that_does_not_await_the_next_handler_fails_the_test(ot
     said = await failure_of(bot)
     assert f"The middleware at {FILE}:" in said
     assert "so no handler ran. Write: await next_(event, ctx). It was given up." in said
+
+
+async def test_a_plain_def_that_runs_calls_in_an_event_loop_of_its_own_is_told_to_be_async_def() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    def reply_in_own_loop(message: MessageReceived, ctx: Context) -> None:
+        asyncio.run(ctx.reply("hello"))
+
+    async with talking(bot) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+        assert "Write the handler with async def" in str(error)
+        assert await phone.replies() == []
