@@ -29,7 +29,7 @@ from linqbot.cli.deliveries import (
     warn_of_old_code,
 )
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
-from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar
+from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar, warn
 from linqbot.errors import StorageError
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.linq.events.delivery import decode
@@ -87,9 +87,9 @@ async def list_(
     handler: Annotated[str | None, Opt("Only questions of this handler, such as bot:book.")] = None,
     limit: Limit = 100,
 ) -> Result:
-    """List what waits: the deliveries, and the number of dead letters, scheduled sends, questions and broadcasts.
+    """List what waits: the deliveries, and the number of dead letters, timers, questions and broadcasts.
 
-    Name a kind to list it whole. What people wrote is not shown. Works next to a running server.
+    Timers are scheduled sends, schedules, and the time limits of questions. Name a kind to list it. What people wrote is not shown. Works next to a running server.
     """
     given = {"chat": chat, "type": event_type, "since": since, "until": until, "handler": handler}
     used = {name for name, value in given.items() if value is not None}
@@ -99,6 +99,8 @@ async def list_(
     if kind is not None:
         listing = _LISTINGS[kind]
         rows = await listing.rows(storage, wanted)
+        if len(rows) == limit:
+            warn(f"At most {limit} are listed. To list more: --limit")
         return Result(rows, [listing.shown(row) for row in rows], listing.empty)
     names = [name for name in _FLAGS if name not in ("ambiguous", "withheld", "log") and used <= _LISTINGS[name].takes]
     if not names:
@@ -115,7 +117,9 @@ def _print_summary(found: dict[str, list[_Row]], limit: int) -> None:
         click.echo()
     for name, rows in found.items():
         if rows and name != "deliveries":
-            many = f"{len(rows)}{' or more' if len(rows) == limit else ''} {_LISTINGS[name].noun}"
+            is_other_timer = name == "scheduled" and any(row["kind"] not in _CANCELLABLE for row in rows)
+            noun = "timer" if is_other_timer else _LISTINGS[name].noun
+            many = f"{len(rows)}{' or more' if len(rows) == limit else ''} {noun}"
             click.echo(f"{many}{'' if len(rows) == 1 else 's'}: linqbot waiting list --{name}")
 
 

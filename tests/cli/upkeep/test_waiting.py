@@ -253,6 +253,16 @@ def test_without_a_kind_the_list_counts_what_else_waits() -> None:
     assert {name: len(rows) for name, rows in of_chat.items()} == {
         "deliveries": 0, "dead": 0, "scheduled": 1, "questions": 0,
     }  # fmt: skip
+    schedule(Timer("hourly", NOON, "s:hourly", "schedule", b"{}"))
+    assert "2 timers: linqbot waiting list --scheduled" in shown("waiting", "list")
+
+
+def test_a_list_that_may_not_be_whole_says_how_to_list_more() -> None:
+    stored((said(chat="a"), DeadLetter("Boom")), (said(chat="a"), DeadLetter("Boom")))
+    for limit, says in [(1, "At most 1 are listed. To list more: --limit\n"), (3, "")]:
+        result = run("waiting", "list", "--dead", "--limit", str(limit), "--json")
+        assert len(json.loads(result.stdout)) == min(limit, 2)
+        assert result.stderr == says
 
 
 def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its_text() -> None:
