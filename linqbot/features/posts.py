@@ -93,8 +93,8 @@ def post_delivery(
         )
     if chat is not None and person is not None:
         raise BotError("post() takes chat= or person=, not both. A chat says already who gets it.")
-    if chat is not None and not token(chat):
-        raise BotError("post(chat=…) takes the id of a chat.")
+    if chat is not None and (not token(chat) or is_handle(chat)):
+        raise BotError("post(chat=…) takes the id of a chat. For a person, give the handle to person=.")
     if person is not None and not is_handle(person):
         # Linq lists no chat of another handle, such as a short code, so the post would be given up.
         raise BotError(

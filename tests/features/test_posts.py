@@ -177,6 +177,7 @@ async def test_what_cannot_be_posted_is_refused_with_the_reason() -> None:
             "not both": partial(post, "order.paid", {}, id="1", chat="c", person=ANN),
             "E.164 form": partial(post, "order.paid", {}, id="1", person="415 555"),
             "an e-mail address": partial(post, "order.paid", {}, id="1", person="22395"),  # Linq lists no such chat
+            "give the handle to person=": partial(post, "order.paid", {}, id="1", chat=ANN),
             "must be a JSON object": partial(post, "order.paid", [1], id="1"),  # type: ignore[arg-type]
             "this dict is none": partial(post, "order.paid", {"a": object()}, id="1"),
             "are the most": partial(post, "order.paid", {"a": "x" * 300_000}, id="1"),
