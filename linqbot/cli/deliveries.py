@@ -45,22 +45,22 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 
 
 def who_of(value: str) -> str:
-    """Return WHO, a handle or an id, as it was written; a phone number must be written as Linq writes it."""
+    """Return WHO, a handle or an id; of the lane of a chat, the id. A phone number must be written as Linq writes it."""
     number = value.strip()
     # A longer one is an id: a UUID may have digits only.
     if re.fullmatch(r"\+?[\d\s().-]{1,25}", number) and not re.fullmatch(r"\+\d+", number):
         raise click.BadParameter(
             f"{value} is not a handle. Write a phone number with its country code, and nothing else between the digits: +1…."
         )
-    return value
+    return chat_of(value)
 
 
-def _chat_of(value: str) -> str:
+def chat_of(value: str) -> str:
     """Return the id of a chat that is given by its id, or by its lane, which tables show."""
     return chat_of_lane(value) or value
 
 
-Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.", metavar="CHAT", type=_chat_of)]
+Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.", metavar="CHAT", type=chat_of)]
 EventType: TypeAlias = Annotated[
     str | None,
     Opt("Only this event type, such as message.received.", "--type", complete=event_types, check=_doubted),

@@ -295,6 +295,23 @@ def test_a_settings_file_in_a_folder_that_this_user_may_not_enter_is_not_called_
     assert "TOML" not in said
 
 
+def test_a_chat_is_taken_by_the_lane_that_tables_show() -> None:
+    shown("storage", "migrate")
+    chat = "20000000-0000-4000-8000-000000000000"
+    assert chat in shown("mute", f"c:{chat}")
+    assert f"chat {chat} is muted" in shown("why", f"c:{chat}", "--no-ask-linq")
+    shown("post", "order.paid", "--id", "1", "--chat", f"c:{chat}", "--data", "{}")
+    assert f" c:{chat} " in shown("waiting", "list", "--deliveries")
+    assert "no question" in shown("waiting", "cancel", "--chat", f"c:{chat}")
+
+
+def test_a_person_to_be_forgotten_is_named_by_a_handle() -> None:
+    shown("storage", "migrate")
+    for word in ("nonsense", "bot", "20000000-0000-4000-8000-000000000000"):
+        said = shown("person", "forget", word, "--yes", "--no-ask-linq", code=2)
+        assert f"{word} is not a handle. Write a phone number with its country code, or an e-mail address." in said
+
+
 def test_an_option_that_keeps_linq_from_being_asked_is_not_called_a_missing_key() -> None:
     shown("storage", "migrate")
     for who, code in [("+14155550142", 2), ("20000000-0000-4000-8000-000000000000", 0)]:

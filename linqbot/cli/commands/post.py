@@ -9,6 +9,7 @@ from typing import Annotated
 
 import click
 
+from linqbot.cli.deliveries import chat_of
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import BotError
 from linqbot.features.posts import post_delivery
@@ -21,7 +22,7 @@ async def post(
     *,
     post_id: Annotated[str, Opt("The same for every repetition of this post, such as an order number.", "--id")],
     data: Annotated[str | None, Opt("A JSON object. Default: standard input.", "--data -d", "JSON")] = None,
-    chat: Annotated[str | None, Opt("The chat that it concerns.", metavar="ID")] = None,
+    chat: Annotated[str | None, Opt("The chat that it concerns.", metavar="ID", type=chat_of)] = None,
     person: Annotated[str | None, Opt("The person that it concerns, instead of a chat.", metavar="HANDLE")] = None,
 ) -> Result:
     """Let the bot's handler of `@bot.on_post(NAME)` run once, in the order of the chat.

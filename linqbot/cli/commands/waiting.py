@@ -23,6 +23,7 @@ from linqbot.cli.deliveries import (
     Until,
     act_for_people,
     act_row,
+    chat_of,
     deliveries,
     put_back,
     refuse_missing,
@@ -276,7 +277,9 @@ async def cancel(
     storage: Storage,
     confirm: Confirm,
     by: By,
-    chat: Annotated[str | None, Opt("End all questions of this chat that a text would answer, instead of one.")] = None,
+    chat: Annotated[
+        str | None, Opt("End all questions of this chat that a text would answer, instead of one.", type=chat_of)
+    ] = None,
 ) -> Result:
     """End what has this ID: a question, a scheduled send, or a broadcast, whose ID is its name.
 
