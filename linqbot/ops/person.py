@@ -148,7 +148,8 @@ async def exported_consents(storage: Storage, person: str | None) -> AsyncIterat
     while page := await storage.consents(person=person and person.casefold(), after=after, limit=_PAGE):
         after = page[-1][0]
         for _, row in page:
-            at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
+            # Rounded before the seconds are cut off: with a clock of its own, a database returns 10:00:00 as 9:59:59.9999.
+            at = datetime.fromtimestamp(round(row.at, 2), UTC).isoformat(timespec="seconds")
             yield {"person": row.person, "what": row.what, "at": at, "how": row.how}
 
 

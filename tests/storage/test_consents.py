@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from storage.conftest import NOON
 
+from linqbot.ops.person import exported_consents
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import Consent, ConsentState
 
@@ -35,3 +37,10 @@ async def test_a_row_is_stored_once_and_listed_in_order(storage: Storage) -> Non
     assert [row for _, row in await storage.consents()] == [STOPPED, GIVEN, other]
     ((first, _), *_) = await storage.consents(limit=1)
     assert [row for _, row in await storage.consents(after=first, person=ANN)] == [GIVEN]
+
+
+async def test_an_exported_row_has_its_second(storage: Storage) -> None:
+    # As PostgreSQL returns a time: it is moved by the difference of two clocks, which is measured.
+    await storage.note_consent(replace(GIVEN, at=NOON - 3e-6))
+    (row,) = [row async for row in exported_consents(storage, None)]
+    assert row["at"] == datetime.fromtimestamp(NOON, UTC).isoformat()

@@ -187,7 +187,7 @@ async def consent(
     """List the ledger of consents, or import the rows of FILE: CSV, or JSON as --json prints it.
 
     The fields are person (a handle), what (given, withdrawn, stopped for STOP, or wrote for a message after it), at (an ISO time with a zone), and how (words). Of
-    several rows of a person, the one with the latest time counts. A row that is there already is not added again.
+    several rows of a person, the one with the latest time counts. A row that was imported already is not added again.
     """
     if file is None:
         rows = [row async for row in exported_consents(storage, person)]
