@@ -180,7 +180,7 @@ class Hours:
         """
         router = Router()
 
-        @router.on_message(from_handle(*handles), _is_command)
+        @router.on_message(from_handle(*handles), _is_command, gather=False)
         async def change_hours(message: MessageReceived, ctx: Context) -> str:
             hours, changed = await self.current(ctx), await ctx.state.bot(ChangedHours, name=_NAME)
             try:

@@ -319,3 +319,16 @@ def test_shown_hours_are_understood_in_their_language(language: str, spans: list
     with speaking(language):
         read = Hours(*map(understood, str(hours).splitlines()), timezone="UTC")
         assert str(read) == str(hours)
+
+
+async def test_a_change_of_the_owner_joins_no_burst() -> None:
+    bot = Bot(gather_s=2)
+    bot.include(SALON.changed_by(OWNER))
+    bot.on_message(says("hello"))
+    async with talking(bot, start=WEDNESDAY) as phone:
+        owner = phone.person(OWNER)
+        for text in ("one moment", "sold out today", "thanks"):
+            await owner.text(text)
+        first, changed, last = await owner.replies()
+        assert (first, last) == ("hello", "hello")
+        assert "Wednesday 25 November 2026: sold out" in changed
