@@ -47,6 +47,11 @@ _MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)", re.IGNORECASE)
 _MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))", re.IGNORECASE)
 _POINTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.])")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
+_FRACTION = re.compile(
+    r"\band (?:a )?(?:half|medi[oa]|mezz[oa])\b|\beinhalb\b|半|\b(?:point|virgule|virgula|virgola|komma|coma|punto)\s+\d",
+    re.IGNORECASE,
+)
+"""A fraction in a translated text. The whole number next to it is not what the person has said."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -69,6 +74,8 @@ def number(text: str, *, language: str | None = None) -> int:
 
 
 def _number(text: str) -> int:
+    if _FRACTION.search(text):
+        raise ValueError(sentences().number)
     text = _MINUS_DIGITS.sub("-", text)
     found = [match.group() for match in _DIGITS.finditer(text)]
     if len(found) == 1 and not _has_number_word(_DIGITS.sub(" ", text)) and not re.search(r"\d", _DIGITS.sub("", text)):
