@@ -13,15 +13,18 @@ from typing import Any
 import httpx
 import pytest
 from cli.practice import ALONE
+from fakes import Linq
 from one_handler import says
 from patience import until
 from typed_command import shown
 
 from linqbot import Bot, Context, MessageReceived
+from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.ops.page.access import COOKIE, Access, hashed
 from linqbot.ops.page.app import create_page, page_server
+from linqbot.ops.page.views import Names
 from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
@@ -114,6 +117,17 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         clock = MovableClock(phone.now, frozen=True)
         async with open_storage(url, serving=False, clock=clock) as storage:
             yield Office(phone, storage, clock)
+
+
+async def test_a_chat_behind_the_first_hundred_of_linq_has_its_name_too() -> None:
+    linq = Linq()
+    pages = [
+        {"chats": [{"id": f"chat-{n}", "display_name": f"Guest {n}"} for n in numbers], "next_cursor": following}
+        for numbers, following in ((range(100), "2"), (range(100, 200), "3"))
+    ]
+    linq.will_answer("chats.list_chats", *(ApiResponse(200, page) for page in pages))
+    assert await Names(linq.client).of(["chat-3", "chat-150"], 100.0) == {"chat-3": "Guest 3", "chat-150": "Guest 150"}
+    assert len(linq.calls) == 2, "no further page is asked for"
 
 
 async def test_each_view_shows_what_happens(office: Office) -> None:

@@ -35,6 +35,8 @@ BARS: Final = 96
 """Bars of the graphs of a day, of 15 minutes each."""
 
 _NAMES_S: Final = 60.0
+_MOST_NAMES: Final = 1000
+"""Chats that are listed at once, to find the names of those that are shown."""
 
 
 class Names:
@@ -47,19 +49,20 @@ class Names:
         self.trouble: str | None = None if client is not None else "LINQ_API_V3_API_KEY is not set."
 
     async def of(self, chats: Sequence[str], now: float) -> dict[str, str]:
-        if (
-            self._client is not None
-            and now - self._asked_at >= _NAMES_S
-            and any(one not in self._known for one in chats)
-        ):
-            self._asked_at = now
+        unknown = {one for one in chats if one not in self._known}
+        if self._client is not None and now - self._asked_at >= _NAMES_S and unknown:
+            self._asked_at, left = now, _MOST_NAMES
             try:
-                listed = await self._client.chats.list_chats(limit=100)
+                async for chat in self._client.chats.list_chats(limit=100):
+                    self._known[chat.id] = chat.display_name or chat.id
+                    unknown.discard(chat.id)
+                    left -= 1
+                    if not (unknown and left):
+                        break
             except LinqApiError as error:
                 self.trouble = f"Linq does not list chats: {why.answer_code(error)}."
             else:
                 self.trouble = None
-                self._known |= {chat.id: chat.display_name or chat.id for chat in listed.items}
         return {one: self._known.get(one, one) for one in chats}
 
 
