@@ -17,7 +17,7 @@ from typing import Final
 import pluggy
 
 from linqbot import hookspecs
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, SettingWrong
 from linqbot.hookspecs import GROUP
 from linqbot.interrupts import is_ctrl_c
 from linqbot.nearest import nearest_name
@@ -60,10 +60,10 @@ def load(
     installed = _installed() if discover or wanted or allowed else []
     entries = [entry for entry in installed if discover or entry.name in wanted]
     known = {*own, *(entry.name for entry in installed)}
-    _refuse_missing(named, "The bot names", known)
-    _refuse_missing(required, "LINQBOT_REQUIRED_PLUGINS names", known)
+    _refuse_missing(ConfigError, named, "The bot names", known)
+    _refuse_missing(SettingWrong, required, "LINQBOT_REQUIRED_PLUGINS names", known)
     # A misspelt name would leave out the plugin that was meant, without a word.
-    _refuse_missing(allowed or (), "LINQBOT_PLUGINS names", known)
+    _refuse_missing(SettingWrong, allowed or (), "LINQBOT_PLUGINS names", known)
     if allowed is not None and (barred := sorted(wanted - own.keys() - set(allowed))):
         who = "The bot" if barred[0] in named else "LINQBOT_REQUIRED_PLUGINS"
         raise ConfigError(
@@ -118,7 +118,7 @@ def _installed() -> list[EntryPoint]:
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
 
 
-def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) -> None:
+def _refuse_missing(error: type[ConfigError], names: Collection[str], who: str, known: Collection[str]) -> None:
     for name in sorted(names):
         if name in known:
             continue
@@ -126,7 +126,7 @@ def _refuse_missing(names: Collection[str], who: str, known: Collection[str]) ->
         # Not `linqbot check --only plugins`: that refuses the name too.
         there = f"These are: {', '.join(sorted(known))}." if known else "No plugin is installed."
         hint = f"Did you mean {near}?" if near else f"Install it, or take the name out. {there}"
-        raise ConfigError(f"{who} the plugin {name}, which is not installed. {hint}")
+        raise error(f"{who} the plugin {name}, which is not installed. {hint}")
 
 
 def _add(

@@ -23,7 +23,7 @@ from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Opt, OptionalBotFile, Result
 from linqbot.cli.output import printable, progress_bar
 from linqbot.client.client import Client
-from linqbot.errors import LinqbotError
+from linqbot.errors import LinqbotError, SettingWrong
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
@@ -116,7 +116,7 @@ def _check(
             handled = handled_when_served(bot, settings) if set(names) - _WHEN_NAMED.keys() else None
     except LinqbotError as error:
         what = str(error).splitlines()
-        broken = failure("bot", "LQB6002", f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
+        broken = failure("bot", _code_of(error), f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
         report(broken.with_fix({"file": str(file)}))
 
     async def examined() -> None:
@@ -136,6 +136,11 @@ def _check(
     asyncio.run(examined())
 
 
+def _code_of(error: LinqbotError) -> str:
+    """Return the code of an error with which a bot's file, or what is served with it, cannot be loaded."""
+    return "LQB6001" if isinstance(error, SettingWrong) else "LQB6002"
+
+
 async def _plugins(context: DoctorContext) -> Sequence[Finding]:
     """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
     bot, settings = context.bot or Bot(), context.settings
@@ -151,7 +156,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
             plugins=plugins,
         )
     except LinqbotError as error:
-        return [failure("plugins", "LQB6091" if context.file is None else "LQB6002", str(error))]
+        return [failure("plugins", "LQB6091" if context.file is None else _code_of(error), str(error))]
     return [machine.of_plugin(plugin) for plugin in plugins.every]
 
 
