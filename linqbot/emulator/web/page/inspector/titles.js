@@ -16,12 +16,9 @@ import { callStatus, summaryOf } from "./summary.js";
  * @returns {{ speaker: string, text: string }}
  */
 export function titleOf(store, exchange) {
-  const { chatId, messageId, eventType, calls, turns, receipts } = exchange;
+  const { chatId, eventType, calls, turns, receipts } = exchange;
   const chat = store.chats.get(chatId ?? "");
-  const [call] = calls;
-  // A scheduled send is about the message that it sends. An event of Linq is not about the answer to it.
-  const isOwn = !eventType || eventType.startsWith("linqbot.");
-  const id = messageId ?? (isOwn && call ? sentMessageId(call.data) : null);
+  const id = subjectOf(exchange);
   const message = id ? chat?.messages.get(id) : undefined;
   if (chat && message) {
     const speaker = nameIn(store, chat, senderOf(message));
@@ -36,10 +33,20 @@ export function titleOf(store, exchange) {
   }
   const name = eventType ?? turns[0]?.data.handler;
   if (name) return { speaker: "", text: name };
-  const first = call ?? receipts[0];
+  const first = calls[0] ?? receipts[0];
   if (!first) return { speaker: "", text: "" };
   const { method = "", title } = summaryOf(first);
   return { speaker: method, text: title };
+}
+
+/**
+ * Return the id of the message that an exchange is about.
+ * @param {Exchange} exchange
+ */
+function subjectOf({ messageId, eventType, calls: [call] }) {
+  // A scheduled send is about the message that it sends. An event of Linq is not about the answer to it.
+  const isOwn = !eventType || eventType.startsWith("linqbot.");
+  return messageId ?? (isOwn && call ? sentMessageId(call.data) : null);
 }
 
 /**
