@@ -111,8 +111,9 @@ class BotContext:
             `await ctx.bot.send("Good morning!", to="+14155550142")`
         """
         if not isinstance(to, str) or not to.strip():
+            given = "an empty text" if isinstance(to, str) else type(to).__name__
             raise BotError(
-                f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {type(to).__name__}. It "
+                f"ctx.bot.send(to=…) takes the handle of one person, such as '+14155550142', not {given}. It "
                 "never opens a group: call ctx.client.chats.create for that."
             )
         if purpose is not None:
@@ -322,6 +323,6 @@ class BotContext:
         if not lines:
             raise BotError("This account has no line to write from. Add one in Linq's dashboard.")
         raise BotError(
-            f"This account has {len(lines)} lines, and the event is not from one of them. Say which one writes: "
-            'ctx.bot.send(…, to=…, line="+1…").'
+            f"This account has {len(lines)} lines, and the event is not from one of them. Say which one "
+            'writes: line="+1…".'
         )
