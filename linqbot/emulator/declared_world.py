@@ -135,7 +135,7 @@ class DeclaredWorld:
         for one in handles:
             if not is_handle(one):
                 names = [person.name for person in self.people if person.name is not None]
-                near = suggestion(one, names) if names else ""
+                near = suggestion(one, names) if names else "No person has a name."
                 raise ValueError(f"A group has {one!r}, which is neither a handle nor the name of a person. {near}")
         if len(set(handles)) < 2:
             raise ValueError(f"The group {group.name or handles} needs two people or more. The bot is in every group.")
@@ -201,8 +201,12 @@ def read_world(file: Path) -> DeclaredWorld:
     try:
         world: DeclaredWorld = TypeAdapter(DeclaredWorld).validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        # A misspelt name comes after the error that its field is missing.
+        first = next((one for one in found if one["type"] == "unexpected_keyword_argument"), found[0])
         where = ".".join(map(str, first["loc"])) or "the file"
-        why = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{file} does not describe a world. {where}: {why}") from error
+        why = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise ConfigError(
+            f"{file} does not describe a world: {where}: {why}. Correct it: docs/testing.md says what such a file holds."
+        ) from error
     return world

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
+from linqbot.emulator.declared_world import DeclaredWorld
+from linqbot.emulator.model.records import is_handle
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
@@ -25,6 +27,17 @@ _NAMED_ID: Final = re.compile(r"\{\w+\}")
 def one_of(name: str, given: object, known: Collection[str]) -> None:
     if given not in known:
         raise ValueError(f"There is no {name} {given!r}. {suggestion(str(given), known)}")
+
+
+def handle(given: str, world: DeclaredWorld) -> None:
+    """Refuse what is neither a handle nor the name of a person, before an act of the person is refused by the emulator."""
+    if not is_handle(given):
+        names = [person.name for person in world.people if person.name is not None]
+        near = f" {suggestion(given, names)}" if names else ""
+        raise ValueError(
+            f"{given!r} is neither a phone number such as +14155550143, nor an e-mail address, nor the name of a person of "
+            f"the test's DeclaredWorld.{near}"
+        )
 
 
 def start(given: datetime | None) -> None:

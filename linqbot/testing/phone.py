@@ -91,7 +91,7 @@ class Phone:
             handle: E.164, an e-mail address, or the name of a person of the test's `DeclaredWorld`.
             service: The service of that phone; None is what the test's `DeclaredWorld` says, or iMessage.
         Raises:
-            ValueError: there is no such service.
+            ValueError: there is no such service, or no person of this name.
         """
         phone = Phone(self._stage, self._handle(handle), self.line)
         declared = self.emulator.declared.person(phone.handle)
@@ -670,7 +670,10 @@ class Phone:
         return result
 
     def _handle(self, person: Phone | str) -> str:
-        return self.emulator.declared.handle_of(person) if isinstance(person, str) else person.handle
+        if not isinstance(person, str):
+            return person.handle
+        arguments.handle(handle := self.emulator.declared.handle_of(person), self.emulator.declared)
+        return handle
 
     def _act(self, what: str, act: Act[Result_co]) -> Result_co:
         self._stage.require_running()

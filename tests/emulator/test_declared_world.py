@@ -115,6 +115,8 @@ def test_a_file_that_is_no_world_is_refused_with_the_place_in_it(tmp_path: Path,
         '{"people": [{"handle": "+14155550142", "service": "WhatsApp"}]}': "people.0.service: ",
         '{"lines": [{"phone_number": "+12025550100", "status": "OFF"}]}': "lines.0.status: ",
         '{"lines": []}': "the file: A world needs a line",
+        '{"people": [{"handel": "+14155550142"}]}': "people.0.handel: ",
+        '{"groups": [{"people": ["Ann", "Bob"]}]}': "No person has a name. Correct it: docs/testing.md",
     }
     file = tmp_path / "world.json"
     for text, message in wrong.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from answers import answers
 
 from linqbot import Bot, Context, MessageReceived
@@ -37,6 +38,17 @@ async def test_a_handle_and_a_service_of_ones_own_come_before_the_worlds() -> No
         assert await answers(bob, "hi") == ["SMS hi"]
     async with talking(bot, world=WORLD, handle="dan@example.com", service="RCS") as dan:
         assert await answers(dan, "hi") == ["RCS hi"]
+
+
+async def test_a_misspelt_name_or_number_is_refused_with_the_nearest_name() -> None:
+    world = DeclaredWorld(people=[Contact("+14155550142", name="Ann"), Contact("+14155550143", name="Bob")])
+    async with talking(Bot(), world=world) as ann:
+        for find in (ann.person, ann.group, ann.group("Bob").by):
+            with pytest.raises(ValueError, match=r"'Bobb' is neither a phone number.* Did you mean 'Bob'\?"):
+                find("Bobb")
+    async with talking(Bot()) as phone:
+        with pytest.raises(ValueError, match="'4155550143' is neither a phone number"):
+            phone.person("4155550143")
 
 
 async def test_each_run_of_killed_between_calls_begins_with_the_world() -> None:
