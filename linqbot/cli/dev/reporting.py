@@ -358,7 +358,7 @@ def _answer(call: Call) -> str:
     if isinstance(message, Mapping):
         effect = message.get("effect")
         name = f" ({effect['name']})" if isinstance(effect, Mapping) and effect.get("name") else ""
-        return f"{_parts(message.get('parts') or ())}{name}"
+        return f"{_parts(message.get('parts') or ()) or _experience(message)}{name}"
     if call.name == "messages.add_reaction":
         body = call.body or {}
         return f"({body.get('operation')} {body.get('custom_emoji') or body.get('type')})"
@@ -400,6 +400,12 @@ def _end_of_question(turn: ObservedTurn) -> list[str]:
 
 def _parts(parts: Any) -> str:
     return " ".join(_part(part) for part in parts if isinstance(part, Mapping))
+
+
+def _experience(message: Mapping[str, Any]) -> str:
+    """Return the name of what is sent instead of parts, such as the card of a payment."""
+    experience = message.get("experience")
+    return f"[{_cut(str(experience.get('name')))}]" if isinstance(experience, Mapping) else ""
 
 
 def _part(part: Mapping[str, Any]) -> str:

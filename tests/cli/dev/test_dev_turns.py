@@ -72,6 +72,19 @@ async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answ
     assert "hi" not in report.values()
 
 
+async def test_the_card_of_a_payment_is_shown_by_its_name() -> None:
+    dev = Dev()
+
+    @dev.bot.on_message("soup")
+    async def sell(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(800, "Soup")
+
+    async with talking(dev.bot) as phone:
+        await phone.text("soup")
+        await phone.quiet()
+    assert dev.lines[0].endswith("→ (payment_requests.create) [agentpay]")
+
+
 async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handler for each end
     dev = Dev()
 
