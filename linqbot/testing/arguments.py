@@ -46,6 +46,12 @@ def start(given: datetime | None) -> None:
         raise ValueError(f"start={given} has no time zone. Write datetime(…, tzinfo=UTC).")
 
 
+def seconds(given: float) -> None:
+    """Refuse a time that passes backwards: nothing would become due, and a test might pass for this reason."""
+    if not given >= 0:
+        raise ValueError(f"advance({given!r}) is not a number of seconds from 0 on.")
+
+
 def call(given: str) -> None:
     """Refuse a part of a call's method and path, or of its endpoint's name, that no call has."""
     paths = (f"{endpoint.method} {_NAMED_ID.sub('{}', endpoint.path)}" for endpoint in ENDPOINTS.values())

@@ -458,9 +458,11 @@ class Phone:
         Everything happens in order and at its time, and is handled when this method returns.
 
         Raises:
+            ValueError: `seconds` is below 0.
             HandlerFailed: a handler raised.
         """
         __tracebackhide__ = True
+        arguments.seconds(seconds)
         await self._stage.advance(seconds)
 
     async def restart(self, *, down_s: float = 0.0, bot: Bot | None = None) -> None:

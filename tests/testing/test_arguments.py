@@ -43,6 +43,12 @@ async def test_a_start_without_a_time_zone_is_refused() -> None:
             pass
 
 
+async def test_time_that_passes_backwards_is_refused() -> None:
+    async with talking(Bot()) as phone:
+        with pytest.raises(ValueError, match=r"advance\(-60\)"):
+            await phone.advance(-60)
+
+
 async def test_what_does_not_exist_is_refused_with_the_nearest_name(subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, Callable[[Any], object]]] = [
         ("no effect 'confettii'. Did you mean 'confetti'?", lambda phone: phone.text("hi", effect="confettii")),
