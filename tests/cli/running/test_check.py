@@ -555,7 +555,7 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     practice.environ["LINQBOT_PLUGINS"] = ""
     assert "handover 1.0 (left out)" in practice.doctor()[0].what
     practice.environ["LINQBOT_PLUGINS"] = "handovr"
-    assert problems(practice.doctor()) == ["failure LQB6002"]
+    assert problems(practice.doctor()) == ["failure LQB6001"]
     (practice.folder / "bot.py").unlink()
     (found,) = [each for each in practice.doctor(file="") if each.check == "plugins"]
     assert (found.status, found.code) == ("failure", "LQB6091")
