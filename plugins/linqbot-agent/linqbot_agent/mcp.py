@@ -64,7 +64,7 @@ class McpServer:
             access token of OAuth. It is read for each request.
         timeout_s: The longest time of one call, in seconds.
     Raises:
-        BotError: the id has other characters, or the token is a text.
+        BotError: the id has other characters, a text is no URL, or the token is a text.
 
     Example: `ledger = McpServer("ledger", "https://ledger.example/mcp", token=Path("/run/secrets/ledger"))`
     """
@@ -79,6 +79,11 @@ class McpServer:
             raise BotError(
                 f"McpServer({self.id!r}, …): the id has letters, digits and hyphens only. Calls are found again by it. "
                 'Write: McpServer("ledger", "https://ledger.example/mcp").'
+            )
+        if isinstance(self.server, str) and not self.server.startswith(("http://", "https://")):
+            raise BotError(
+                f"McpServer({self.id!r}, …): a text is the URL of a server, with http:// or https://. Give a command as its "
+                'words: ["python", "menu_server.py"].'
             )
         if isinstance(self.token, str):
             raise BotError(

@@ -314,6 +314,11 @@ def test_a_server_without_an_id_or_with_its_token_in_the_code_is_refused(server_
     assert "hunter2" not in repr(McpServer("ledger", "https://ledger.example/mcp", token=lambda: "hunter2"))
 
 
+def test_a_command_that_is_one_text_is_refused_with_its_words() -> None:
+    with pytest.raises(BotError, match=r'Give a command as its words: \["python"'):
+        McpServer("menu", "python menu_server.py")
+
+
 async def test_a_server_that_is_made_for_each_message_is_refused() -> None:
     agent, shop = Agent(Script(says("Hi."), says("Hi.")).model), Shop()
     bot = bot_of(Outside(), lambda ctx: run(agent, ctx, servers=[McpServer("shop", shop.server())]), attempts=1)
