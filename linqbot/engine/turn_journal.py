@@ -233,7 +233,7 @@ class TurnJournal:
         self.cancelled: list[str] = []
         self.streams: dict[str, JournalEntry] = {}
         self.steps: dict[str, JournalEntry] = {}
-        # The names of the steps that have ended in this run, those on record included.
+        # The names of the steps on record whose results this run has.
         self.steps_come_to: set[str] = set()
         if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
@@ -604,7 +604,6 @@ class TurnJournal:
 
     def note_ended_step(self, step: TurnStep) -> None:
         """Note a step that has ended."""
-        self.steps_come_to.add(step.name)
         self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
         if self._report is not None:
             self._report.steps.append(step)

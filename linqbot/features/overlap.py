@@ -26,7 +26,7 @@ from linqbot.engine.parts import Again, Part, Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
-from linqbot.features.asking.steps import steps_on_record
+from linqbot.features.asking.steps import last_step
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
@@ -219,12 +219,11 @@ class TurnOverlap:
 
     @property
     def _is_behind(self) -> bool:
-        """True if an earlier run has made calls or steps that this run has not come to."""
+        """True if an earlier run has made calls, or a step, that this run has not come to."""
         if not self._known:
             return False
-        return bool(self._journal.calls_ahead()) or not self._journal.steps_come_to.issuperset(
-            steps_on_record(self._known)
-        )
+        last = last_step(self._known)
+        return bool(self._journal.calls_ahead()) or (last is not None and last not in self._journal.steps_come_to)
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:

@@ -15,7 +15,8 @@ from patience import until
 from pydantic import BaseModel
 from slow_work import Work
 
-from linqbot import AskTimeout, Bot, Context, MessageEdited, MessageReceived
+from linqbot import AskTimeout, Bot, Context, Event, MessageEdited, MessageReceived
+from linqbot.bot.router import Next
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -740,6 +741,46 @@ async def test_a_run_that_begins_again_takes_newer_messages_only_behind_what_is_
         await phone.advance(2)
         assert await phone.replies() == [*(["one"] if is_sent else []), "Done: one and two"]
     assert runs == ["one", "one" if is_step or is_sent else "one and two"]
+
+
+async def test_a_step_on_record_that_no_further_run_makes_keeps_no_message_from_a_steered_handler() -> None:
+    """A step inside of another one, one whose result is recalled, one of middleware, and one before a question."""
+    runs, taken = list[str](), list[str]()
+
+    def outside(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            try:
+                await next_(event, ctx)
+            finally:
+                await ctx.once(f"outside {len(runs)}", lambda _: 1)
+
+        return handle
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        async def outer(_: str) -> int:
+            return await ctx.once("inner", lambda _: 1, kind=int)
+
+        runs.append(message.text)
+        if len(runs) == 1:
+            await ctx.once("first run", lambda _: 1)
+        await ctx.ask("Which day?")
+        if ctx.recall("plan") is None:
+            await ctx.once("plan", lambda _: 1)
+        taken.extend([later.text async for later in ctx.incoming()])
+        await ctx.once("outer", outer, kind=int)
+        if len(runs) == 2:
+            raise OSError
+        taken.extend([later.text async for later in ctx.incoming()])
+
+    bot = bot_of(answer, overlap="steer")
+    bot.use(outside)
+    async with talking(bot) as phone:
+        await phone.text("one")
+        await phone.text("Friday")
+        await phone.errors()
+        await phone.text("two")
+        await phone.advance(2)
+    assert (runs, taken) == (["one"] * 3, ["two"])
 
 
 async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(tmp_path: Path) -> None:

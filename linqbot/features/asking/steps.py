@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from linqbot.clock import Clock
-from linqbot.engine.slots import StepEffects, is_outside_of_answer
+from linqbot.engine.slots import OUTSIDE, StepEffects, effects_of_step, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.features import own_changes
@@ -172,6 +172,7 @@ class Steps:
         The handler has the messages that the step took with `ctx.incoming()`, and the step's scheduled sends. In a part of a
         conversation that is over, these sends were stored when the part ended.
         """
+        self._journal.steps_come_to.add(name)
         said = from_json(entry.call)
         if self._journal.incoming_calls is not None:
             self._journal.incoming_calls.note(said.get("incoming", ()))
@@ -201,10 +202,28 @@ def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
     return found
 
 
+def last_step(entries: Iterable[JournalEntry]) -> str | None:
+    """Return the name of the step on record that a handler has begun last, behind its last question; None if there is none.
+
+    Of a step inside of another one, that is the other one: a run that has the other one's result does not come to it.
+    """
+    found = None
+    for entry in entries:
+        if entry.safety == "ask":
+            found = None
+        elif entry.safety == "step" and entry.status == "accepted" and not entry.slot.startswith(OUTSIDE):
+            said = from_json(entry.call)
+            if said.get("verb") == "once" and not said.get("inside"):
+                found = said["name"]
+    return found
+
+
 def _call_of(name: str, effects: StepEffects, *, restartable: bool) -> bytes:
     what: dict[str, Any] = {"noun": "ctx", "verb": "once", "name": name}
     if restartable:
         what["restartable"] = True
+    if effects_of_step() is not None:
+        what["inside"] = True
     if effects.incoming:
         what["incoming"] = effects.incoming
     if effects.scheduled:
