@@ -48,10 +48,13 @@ _MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))", re.I
 _POINTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.])")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
 _FRACTION = re.compile(
-    r"\band (?:a )?(?:half|medi[oa]|mezz[oa])\b|\beinhalb\b|半|\b(?:point|virgule|virgula|virgola|komma|coma|punto)\s+\d",
+    r"\band (?:a )?(?:half|medi[oa]|mezz[oa])\b|\beinhalb\b|半|\ba (?:point|ponto|virgule|virgula|virgola|komma|coma|punto)\s+\d",
     re.IGNORECASE,
 )
-"""A fraction in a translated text. The whole number next to it is not what the person has said."""
+"""A fraction in a translated text. The whole number next to it is not what the person has said.
+
+"un virgule cinq" is translated as "a virgule 5". "El punto 3" is no fraction: it is the third of several choices.
+"""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
