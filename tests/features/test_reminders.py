@@ -278,6 +278,7 @@ async def test_a_reminder_is_sent_some_time_before_the_event_by_the_calendar_of_
         (after_change, "1 day at 18:00", None, "2027-03-27T17:00"),
         (after_change, "23 hours", None, "2027-03-27T18:00"),
         (after_change, "24 hours", None, "2027-03-27T17:00"),
+        (after_change, "24 hours at 18:00", None, "2027-03-27T17:00"),
         (after_change, "1 Day", None, "2027-03-27T18:00"),
         (THURSDAY.astimezone(PARIS), "1 day at 18:00", None, None),
         (THURSDAY.astimezone(PARIS), "a minute", None, None),
