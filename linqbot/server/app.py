@@ -240,15 +240,17 @@ def _once(
     """Refuse to run a lifespan again: the worker stays stopped, and what it waits for belongs to the first event loop."""
     has_run = False
 
-    def run(app: Starlette) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def run(app: Starlette) -> AsyncIterator[None]:
         nonlocal has_run
         if has_run:
             raise BotError(
                 "The app of a bot runs once, and this one was started before. Make another one for each run, such as in "
                 "each test: create_app(bot)."
             )
-        has_run = True
-        return lifespan(app)
+        async with lifespan(app):  # a start that fails, such as while PostgreSQL is away, may be tried again
+            has_run = True
+            yield
 
     return run
 
