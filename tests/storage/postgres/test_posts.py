@@ -76,6 +76,7 @@ async def test_what_cannot_be_posted_is_refused(subtests: pytest.Subtests) -> No
             "is a JSON object": "'order.paid', '[]', '1'",
             "256 KiB": f"'order.paid', '{{\"a\": \"{'x' * 270_000}\"}}', '1'",
             "or neither": f"'order.paid', '{{}}', '1', '9e1f', '{ANN}'",
+            "the handle to person": f"'order.paid', '{{}}', '1', chat => '{ANN}'",
             "E.164": "'order.paid', '{}', '1', person => '4155550142'",
             "an e-mail address": "'order.paid', '{}', '1', person => 'ann at example.com'",
         }

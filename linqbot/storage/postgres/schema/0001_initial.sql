@@ -623,6 +623,7 @@ DECLARE
     lane text := CASE WHEN chat IS NULL THEN 'post:' || lower(coalesce(person, name)) ELSE 'c:' || chat END;
     body bytea := convert_to(jsonb_build_object('event_type', 'linqbot.post', 'data', jsonb_build_object(
         'name', name, 'id', id, 'data', data, 'chat_id', chat, 'person', person))::text, 'UTF8');
+    handle CONSTANT text := '^(\+[1-9][0-9]{1,14}|[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+)$';
     is_new boolean;
 BEGIN
     IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,64}$' THEN
@@ -633,7 +634,9 @@ BEGIN
         RAISE EXCEPTION 'post: data is a JSON object of at most 256 KiB';
     ELSIF chat IS NOT NULL AND person IS NOT NULL OR chat = '' OR length(chat) > 128 OR person = '' THEN
         RAISE EXCEPTION 'post: give the id of a chat, or the handle of a person, or neither';
-    ELSIF person !~ '^(\+[1-9][0-9]{1,14}|[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+)$' THEN
+    ELSIF chat ~ handle THEN
+        RAISE EXCEPTION 'post: chat is the id of a chat. For a person, give the handle to person';
+    ELSIF person !~ handle THEN
         -- Linq lists no chat of another handle, so the post would be given up.
         RAISE EXCEPTION 'post: person is a phone number in E.164 form, such as +14155550142, or an e-mail address';
     END IF;
