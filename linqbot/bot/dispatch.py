@@ -163,9 +163,9 @@ class Dispatcher:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and those that change a message
-        which waits or is handled: edits, and typing for bursts."""
-        unhandled = (*(_TYPING if self.gathers else ()), *((_EDITED,) if self.gathers or self.overlaps else ()))
+        """The event classes that the bot needs: those that handlers take, plugins' included, typing for bursts, and edits for
+        bursts and overlaps."""
+        unhandled = [*(_TYPING if self.gathers else ()), *([_EDITED] if self.gathers or self.overlaps else ())]
         return frozenset([*(route.event for route in self._compiled), *(EVENT_TYPES[name] for name in unhandled)])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:

@@ -146,7 +146,10 @@ class TurnOverlap:
         return root.with_joined(replace(root.joined, incoming=incoming)).body
 
     def _with_edited_answer(self, bodies: Sequence[Any]) -> tuple[Any, ...]:
-        """Return these bodies, an edit of the answer that began this part behind the answer: later parts begin with others."""
+        """Return these bodies, with the answer that began this part before each edit of it.
+
+        Later parts begin with other answers, so they do not know the message that the edit changes.
+        """
         answer = message_of(self.lease.delivery)
         if answer is None or self._asking is not None:
             return tuple(bodies)
@@ -198,8 +201,8 @@ class TurnOverlap:
         The storage may have joined them although this has failed or was cancelled. Then the next call joins the same ones.
         """
         if self._unconfirmed is None:
-            # In a part of the conversation that is over, the handler took no more then, and must not take more now. Neither
-            # before what an earlier run has sent or recorded: that says nothing of newer messages and is not made again.
+            # In a part of the conversation that is over, the handler took no more then, and must not take more now. Nor may it
+            # before the sends and steps of an earlier run: they are not made again, and say nothing of newer messages.
             found = [] if self._journal.is_past or self._is_behind else await self._waiting()
             # Calls that took nothing were not stored, if no later one took something.
             empty = [()] * (number - len(self._taken))
@@ -318,7 +321,7 @@ class TurnOverlap:
         return replace(lease, delivery=delivery, replay=lease.replay + 1, delivery_count=lease.delivery_count + 1)
 
     async def _watch(self) -> None:
-        # Otherwise the person would get again, and `already_sent` would lack, what an earlier run has sent.
+        # Before, `already_sent` would lack what an earlier run has sent, and the person would get it again.
         await self._journal.reach_earlier_runs()
         with self._storage.watch(self.lease.delivery.lane) as grew:
             while True:
