@@ -163,6 +163,9 @@ def _days_and_times(text: str, where: tzinfo) -> _Rule:
     if part and sum(isinstance(each, time) for each in found) > 1:
         raise ValueError(sentences().rhythm)
     days = [each for each in found if not isinstance(each, time)]
+    is_small_hour = any(each.hour < 5 for each in found if isinstance(each, time))
+    if is_small_hour and part.endswith(("night", "evening")) and any(len(each) < 7 for each in days):
+        raise ValueError(sentences().rhythm)  # midnight of Friday night is on Saturday by the calendar
     times = [
         frozenset(each for each in group if isinstance(each, time))
         for are_times, group in groupby(found, key=lambda each: isinstance(each, time))

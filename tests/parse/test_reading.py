@@ -553,6 +553,8 @@ REFUSED: dict[str, dict[str, Mapping[str, str] | list[str]]] = {
             "every 2 days": "At which time of day",
             "every day at 9": "9 in the morning or in the evening",
             "every night at 2": "2 in the morning or in the evening",
+            "friday night at midnight": "Please say how often",
+            "friday night at 1 am": "Please say how often",
             "every day at 9:00 and at 7 in the evening": "Please say how often",
             "every day at 8 in the morning and 7 in the evening": "8 in the morning or in the evening",
             "61 * * * *": "is not a cron expression: Bad minute",
