@@ -305,11 +305,12 @@ def test_a_chat_is_taken_by_the_lane_that_tables_show() -> None:
     assert "no question" in shown("waiting", "cancel", "--chat", f"c:{chat}")
 
 
-def test_a_person_to_be_forgotten_is_named_by_a_handle() -> None:
+def test_the_id_of_a_chat_is_no_person_to_forget() -> None:
     shown("storage", "migrate")
-    for word in ("nonsense", "bot", "20000000-0000-4000-8000-000000000000"):
-        said = shown("person", "forget", word, "--yes", "--no-ask-linq", code=2)
-        assert f"{word} is not a handle. Write a phone number with its country code, or an e-mail address." in said
+    chat = "20000000-0000-4000-8000-000000000000"
+    said = shown("person", "forget", chat, "--yes", "--no-ask-linq", code=2)
+    assert f"{chat} is not a handle. Write a phone number with its country code, or an e-mail address." in said
+    assert "Nothing is kept" in shown("person", "forget", "BANK", "--yes", "--no-ask-linq")
 
 
 def test_an_option_that_keeps_linq_from_being_asked_is_not_called_a_missing_key() -> None:

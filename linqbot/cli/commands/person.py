@@ -21,7 +21,7 @@ from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
 from linqbot.features.state import PERSON
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.rules.check import blockable
 from linqbot.ops import person, stored_contents
 from linqbot.ops.person import exported_consents, read_consents
 from linqbot.settings import Settings
@@ -49,7 +49,7 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
 
 def _handle(_: click.Context, __: click.Parameter, value: str) -> str:
     handle = who_of(value.strip())
-    if not is_handle(handle):
+    if not handle or blockable(handle, "HANDLE") is not None:  # also the name of a sender
         what = f"{handle} is not a handle" if handle else "HANDLE is empty"
         raise click.UsageError(f"{what}. Write a phone number with its country code, or an e-mail address.")
     return handle
