@@ -11,7 +11,19 @@ import pytest
 from fakes import delivery, text_body
 from one_handler import bot_of, does
 
-from linqbot import Bot, Client, Context, MessageReceived, Sent, contact_card, location_request, media, poll, voice_memo
+from linqbot import (
+    Bot,
+    Client,
+    Context,
+    Manners,
+    MessageReceived,
+    Sent,
+    contact_card,
+    location_request,
+    media,
+    poll,
+    voice_memo,
+)
 from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
 from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load
@@ -118,6 +130,21 @@ async def test_a_reply_is_shown_with_files_and_polls_without_an_upload() -> None
         "chats.location.request",
     ]
     assert len(sent[0].messages) == 3
+
+
+async def test_manners_that_look_at_the_line_fail_no_send() -> None:
+    bot = Bot(manners=Manners())
+
+    @bot.on_message
+    async def handler(_: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.send("Hi", to="+14155550177", purpose="promotional")
+
+    async with listening() as (origin, requests), Client("key", base_url=origin) as client:
+        report = await ran(bot, client, text_body())
+        assert requests == []
+    assert [(group.kind, group.cause) for group in report.groups] == [
+        ("different answer", "it was silent then, and answers now")
+    ]
 
 
 async def test_a_file_that_was_received_is_shown_without_being_fetched_or_uploaded() -> None:

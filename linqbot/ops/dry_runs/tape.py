@@ -92,6 +92,9 @@ class Tape:
             return ApiResponse(200, found)
         if not self._reads and is_of_bot:
             self._run.cut(f"what {call.name} returned (with --reads, Linq is asked now)")
+        if not self._reads and call.name == "phone_numbers.list":
+            # Manners looks for a line in bad standing before a send. An error would be one of the send.
+            return ApiResponse(200, {"phone_numbers": []})
         if not self._reads:
             raise LinqApiError("It is not on record.", status=404, call=call.name)
         self._run.doubt(f"{call.name} was read from Linq as it is now")
