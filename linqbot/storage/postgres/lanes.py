@@ -521,6 +521,9 @@ async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
     ends = [op.commit.outcome for op in ops.values()]
     await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
     tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
+    # Another process may have what the turn waits for, such as the handler in a rolling update. That process may know only
+    # when the ended lease was to end, and would sleep until then.
+    tx.changes.work |= any(isinstance(end, Defer) for end in ends)
 
 
 async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:

@@ -440,6 +440,22 @@ async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ende
     assert await handle_all(two) == ["w.1"]
 
 
+async def test_a_deferred_turn_wakes_the_others_which_may_have_its_handler(
+    one: Storage, two: Storage, clock: MovableClock
+) -> None:
+    await one.put(delivery(name="w.1"))
+    (lease,) = await take(one)
+    assert await take(two) == []
+    while await is_woken(two):
+        pass
+    await one.finish(lease, Commit(Defer(clock.now() + 1, "It is in another release.")))
+    assert await is_woken(two)  # and not only by its next sweep
+    assert await take(two) == []
+    due = await two.next_due()
+    assert due is not None
+    assert due < clock.now() + 2
+
+
 async def is_woken(storage: Storage) -> bool:
     """Tell whether a notification comes: one that was sent with the last commit arrives within milliseconds."""
     try:
