@@ -34,6 +34,18 @@ async def test_a_handler_fetches_a_file_and_its_content_says_what_it_is() -> Non
         assert await phone.next_reply() == "audio/mpeg 2 False False None"
 
 
+async def test_a_voice_memo_of_an_iphone_is_caf_though_linq_says_mp4() -> None:
+    async def look(message: MessageReceived, ctx: Context) -> None:
+        [part] = message.media
+        await ctx.reply(f"{part.mime_type} {part.is_caf}")
+
+    async with talking(bot_of(look)) as phone:
+        await phone.voice_memo(CAF)
+        assert await phone.next_reply() == "audio/mp4 True"
+        await phone.voice_memo(b"m4a", "Recording.m4a")
+        assert await phone.next_reply() == "audio/x-m4a False"
+
+
 async def test_a_handler_saves_a_file_and_limits_are_kept(tmp_path: Path) -> None:
     async def keep(message: MessageReceived, ctx: Context) -> None:
         saved = await message.media[0].save(tmp_path / "kept", max_bytes=20)

@@ -176,8 +176,8 @@ class MediaPart(Data):
 
     @property
     def is_caf(self) -> bool:
-        """Return True for audio in Apple's CAF. Many programs cannot read it."""
-        return self.mime_type in _CAF or (not self.mime_type and self._suffix == "caf")
+        """Return True for audio in Apple's CAF, as iPhones record voice memos. Many programs cannot read it."""
+        return self.mime_type in _CAF or self._suffix == "caf"
 
     @property
     def _suffix(self) -> str:
