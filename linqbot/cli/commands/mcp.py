@@ -161,12 +161,15 @@ def _offer_phone(server: MCPServer, page: str) -> None:
 
     async def asked(method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         try:
-            answer: JsonObject = (await http.request(method, path, json=body)).json()
+            response = await http.request(method, path, json=body)
+            answer: JsonObject = response.json()
         except (httpx.TransportError, ValueError) as error:
             raise ToolError(
                 f"No page of linqbot dev answers at {page}. Start linqbot dev, or begin linqbot mcp with the address that it "
                 "shows: --page http://127.0.0.1:4011"
             ) from error
+        if response.is_error:
+            raise ToolError(answer["error"]["message"])
         return answer
 
     async def state() -> JsonObject:
