@@ -22,7 +22,7 @@ from patience import PATIENCE_S
 from pydantic import BaseModel
 from simulated_crash import begun
 
-from linqbot import Bot, Context, LinqApiError, MessageReceived, contains, muted
+from linqbot import Bot, Context, LinqApiError, Manners, MessageReceived, contains, muted
 from linqbot.client.call import ApiResponse
 from linqbot.errors import StorageUnavailable
 from linqbot.features.handoff import RELAY_STEP
@@ -433,6 +433,18 @@ async def test_what_is_scheduled_for_a_person_who_opts_out_is_not_sent_by_either
     bot = day.deploy(echo)
     bot.on_opt_out(bye)
     await day.say("hello", "STOP")
+    assert (await day.compared(bot)).counts == {"same": 2}
+
+
+async def test_a_send_that_the_manners_withheld_is_no_failure(day: Day) -> None:
+    async def tell(message: MessageReceived, ctx: Context) -> None:
+        sent = await ctx.bot.send("News!", to="+14155550199", line="+12025550100", purpose="promotional")
+        await ctx.reply(sent.status)
+
+    bot = day.deploy(tell, manners=Manners())
+    day.linq.will_answer("phone_numbers.list", *[ApiResponse(200, {"phone_numbers": []})] * 2)
+    await day.say("one", "two")
+    assert day.said[-1] == "refused"
     assert (await day.compared(bot)).counts == {"same": 2}
 
 
