@@ -116,7 +116,9 @@ def _check(
             handled = handled_when_served(bot, settings) if set(names) - _WHEN_NAMED.keys() else None
     except LinqbotError as error:
         what = str(error).splitlines()
-        broken = failure("bot", _code_of(error), f"{what[0]} {what[-1]}" if len(what) > 1 else what[0])
+        # The last line of a traceback says more; that of code to paste says nothing.
+        last = f" {what[-1]}" if len(what) > 1 and not what[0].endswith(" Write:") else ""
+        broken = failure("bot", _code_of(error), f"{what[0].removesuffix(' Write:')}{last}")
         report(broken.with_fix({"file": str(file)}))
 
     async def examined() -> None:
