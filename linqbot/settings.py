@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from linqbot.clock import Clock
-from linqbot.errors import ConfigError, KeyMissing, SecretMissing, SettingWrong
+from linqbot.errors import ConfigError, KeyMissing, SettingWrong
 from linqbot.linq.rules.values import is_phone
-from linqbot.linq.signatures import MIN_KEY_BYTES, Secret
+from linqbot.linq.signatures import MIN_KEY_BYTES, is_secret
 from linqbot.nearest import nearest_name
 from linqbot.server.secret_file import SecretFile
 from linqbot.server.storages import Role, openers
@@ -98,13 +98,11 @@ Lines = Annotated[List, AfterValidator(_checked_lines)]
 
 def _checked_post_secrets(secrets: tuple[str, ...]) -> tuple[str, ...]:
     for number, secret in enumerate(secrets, 1):
-        try:
-            Secret.parse(secret)
-        except SecretMissing:  # it speaks of Linq's secrets, which are copied; these are chosen
+        if not is_secret(secret):
             raise PydanticCustomError(
                 "secret",
                 f"entry {number} is not base64 of {MIN_KEY_BYTES} bytes or more. openssl rand -base64 32 prints one",
-            ) from None
+            )
     return secrets
 
 

@@ -163,10 +163,9 @@ class Dispatcher:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, typing for bursts, and edits for
-        bursts and overlaps."""
-        unhandled = [*(_TYPING if self.gathers else ()), *([_EDITED] if self.gathers or self.overlaps else ())]
-        return frozenset([*(route.event for route in self._compiled), *(EVENT_TYPES[name] for name in unhandled)])
+        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `joining`."""
+        taken = (route.event for route in self._compiled)
+        return frozenset([*taken, *joining(gathers=self.gathers, overlaps=self.overlaps)])
 
     def handler_named(self, name: str) -> Callable[..., Any] | None:
         """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
@@ -682,6 +681,12 @@ def _sent_at(event: Event, now: float) -> float:
     # Once per event: the conversion takes longer than the loop breaker's judgement.
     sent_at = event.sent_at if isinstance(event, MessageReceived) else None
     return now if sent_at is None else sent_at.timestamp()
+
+
+def joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
+    """Return the event classes that a bot needs for messages which join: typing for bursts, edits for bursts and overlaps."""
+    names = [*(_TYPING if gathers else ()), *([_EDITED] if gathers or overlaps else ())]
+    return [EVENT_TYPES[name] for name in names]
 
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:

@@ -73,7 +73,13 @@ class CommandFailure:
     usage: str = ""  # usage line of the command, if it was called in the wrong way
 
 
-def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailure:
+def of(error: LinqbotError | click.ClickException | click.Abort | OSError) -> CommandFailure:
+    """Return what to print of an error. An OSError is one of a file or a folder that this user may not read or write."""
+    if isinstance(error, OSError):
+        error = ConfigError(
+            f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}. Run the command as the user to whom it belongs, "
+            "or name another path."
+        )
     if isinstance(error, click.Abort):
         # click raises Abort from KeyboardInterrupt for Ctrl-C, and without a cause for the answer no to a question.
         # After Ctrl-C, the command asked nothing, and perhaps it only reads, such as one that watches.
@@ -92,14 +98,6 @@ def of(error: LinqbotError | click.ClickException | click.Abort) -> CommandFailu
     usage = ctx.get_usage() if ctx else ""
     code = CalledWrongly.lqb
     return CommandFailure(code, _with_full_stop(what), fix or f"See: {path} --help", code, error.exit_code, usage)
-
-
-def not_allowed(error: OSError) -> ConfigError:
-    """Return the error for a file or a folder that this user may not read or write."""
-    return ConfigError(
-        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}. Run the command as the user to whom it belongs, or "
-        "name another path."
-    )
 
 
 def _of_linqbot_error(error: LinqbotError) -> CommandFailure:

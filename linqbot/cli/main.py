@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -110,18 +110,10 @@ class Commands(ListedGroup):
         try:
             code = super().main(arguments, *more, **extra)
         except (LinqbotError, click.ClickException, click.Abort) as error:
-            from linqbot.cli import failure
-
-            failed = failure.of(error)
-            failure.print_failure(failed, as_json=failure.wants_json(arguments))
-            sys.exit(failed.exit_code)
+            _fail(error, arguments)
         except OSError as error:
             if error.errno in _NOT_ALLOWED and error.filename is not None:
-                from linqbot.cli import failure
-
-                failed = failure.of(failure.not_allowed(error))
-                failure.print_failure(failed, as_json=failure.wants_json(arguments))
-                sys.exit(failed.exit_code)
+                _fail(error, arguments)
             # Of a file, the error would have a name; a storage translates its own.
             if error.errno not in _NOT_WRITTEN or error.filename is not None:
                 raise
@@ -132,6 +124,14 @@ class Commands(ListedGroup):
             sys.exit(1)
         # With standalone_mode off, click returns the exit code of `ctx.exit(1)` instead of exiting.
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(error: LinqbotError | click.ClickException | click.Abort | OSError, arguments: Sequence[str]) -> NoReturn:
+    from linqbot.cli import failure
+
+    failed = failure.of(error)
+    failure.print_failure(failed, as_json=failure.wants_json(arguments))
+    sys.exit(failed.exit_code)
 
 
 @click.group(

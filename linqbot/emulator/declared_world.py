@@ -134,15 +134,19 @@ class DeclaredWorld:
         handles = [self.handle_of(one) for one in group.people]
         for one in handles:
             if not is_handle(one):
-                names = [person.name for person in self.people if person.name is not None]
-                near = suggestion(one, names) if names else "No person has a name."
-                raise ValueError(f"A group has {one!r}, which is neither a handle nor the name of a person. {near}")
+                what = f"A group has {one!r}, which is neither a handle nor the name of a person."
+                raise ValueError(f"{what} {self.nearest(one)}")
         if len(set(handles)) < 2:
             raise ValueError(f"The group {group.name or handles} needs two people or more. The bot is in every group.")
 
     def handle_of(self, name: str) -> str:
         """Return the handle of the person with this name; the text itself, a handle, if no person has the name."""
         return next((person.handle for person in self.people if person.name == name), normal(name))
+
+    def nearest(self, name: str) -> str:
+        """Return a sentence with the names of people that are near to another name."""
+        names = [person.name for person in self.people if person.name is not None]
+        return suggestion(name, names) if names else "No person has a name."
 
     def people_of(self, name: str) -> list[str] | None:
         """Return the handles of the group with this name; None if there is none."""

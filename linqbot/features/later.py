@@ -102,11 +102,9 @@ def due_before(at: datetime, before: str, timezone: str | None, now: float) -> f
         clock, *around = time_of_day(clock_text.casefold())
     except ValueError as error:
         raise _no_reminder(before) from error
-    # "24 hours" are no day, except with a time of day.
-    has_days = not ahead % timedelta(days=1) and (at_clock or IN_DAYS.search(length.casefold()))
-    if not has_days and not at_clock:
+    if not at_clock and (ahead % timedelta(days=1) or not IN_DAYS.search(length.casefold())):  # "24 hours" are no day
         return happens - ahead.total_seconds()
-    if not has_days or (at_clock and (clock is None or "".join(around).strip())):
+    if ahead % timedelta(days=1) or (at_clock and (clock is None or "".join(around).strip())):
         raise _no_reminder(before)
     # Days are counted by the calendar, so that a day before seven in the evening is seven in the evening.
     wall = datetime.fromtimestamp(happens, where).replace(tzinfo=None) - ahead

@@ -74,6 +74,15 @@ class Secret:
         return cls(key=key, shown=shown.encode())
 
 
+def is_secret(text: str) -> bool:
+    """Return True if `Secret.parse` takes a text."""
+    try:
+        Secret.parse(text)
+    except SecretMissing:
+        return False
+    return True
+
+
 def random_secret() -> str:
     """Return a new secret of 32 random bytes, in the form in which Linq shows secrets."""
     return _PREFIX + base64.b64encode(token_bytes(32)).decode()

@@ -16,13 +16,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
+from linqbot.bot.dispatch import joining
 from linqbot.bot.router import Router
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS
-from linqbot.linq.events.chat import TypingStarted, TypingStopped
 from linqbot.linq.events.event import Event, UnknownEvent
-from linqbot.linq.events.message import MessageEdited
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.plugins.registry import Plugin
@@ -68,12 +67,9 @@ def handled_when_served(bot: Bot, settings: Settings) -> Handled:
 def handled(*routers: Router) -> Handled:
     """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
     routes = [route for router in routers for route, _ in router.walk()]
-    classes = {route.event for route in routes}
     gathers = any(router.gather_s for outer in routers for router in outer.routers())
-    if gathers:
-        classes |= {TypingStarted, TypingStopped}  # A burst waits while the person types.
-    if gathers or any(route.overlap != "queue" for route in routes):
-        classes.add(MessageEdited)  # An edit joins a burst, and reaches a handler that runs.
+    overlaps = any(route.overlap != "queue" for route in routes)
+    classes = [*(route.event for route in routes), *joining(gathers=gathers, overlaps=overlaps)]
     return replace(handled_by(classes), handlers=frozenset(route.name for route in routes))
 
 

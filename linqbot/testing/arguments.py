@@ -32,11 +32,9 @@ def one_of(name: str, given: object, known: Collection[str]) -> None:
 def handle(given: str, world: DeclaredWorld) -> None:
     """Refuse what is neither a handle nor the name of a person, before an act of the person is refused by the emulator."""
     if not is_handle(given):
-        names = [person.name for person in world.people if person.name is not None]
-        near = f" {suggestion(given, names)}" if names else ""
         raise ValueError(
             f"{given!r} is neither a phone number such as +14155550143, nor an e-mail address, nor the name of a person of "
-            f"the test's DeclaredWorld.{near}"
+            f"the test's DeclaredWorld. {world.nearest(given)}"
         )
 
 

@@ -74,6 +74,7 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             yield
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
+    v2_api = request_response(control.answering(emulator, _v2))
     uploads, downloads = (
         FaultyFiles(request_response(control.answering(emulator, handler)), emulator.world)
         for handler in (_upload, _download)
@@ -83,10 +84,8 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         routes=[
             Mount("/v3", api),
             Mount("/api/partner/v3", api),
-            *(
-                Mount(f"{prefix}/v2", request_response(control.answering(emulator, _v2)))
-                for prefix in ("", "/api/partner")
-            ),
+            Mount("/v2", v2_api),
+            Mount("/api/partner/v2", v2_api),
             *control.routes(emulator),
             Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
             Route("/attachments/{attachment_id}/{filename:path}", _Guarded(downloads, FILE_POLICY), methods=["GET"]),

@@ -19,7 +19,7 @@ from linqbot.bot.bot import Bot
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
-from linqbot.linq.signatures import Secret
+from linqbot.linq.signatures import is_secret
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
@@ -85,7 +85,7 @@ class DoctorContext:
 
         One that cannot be a secret is left out; the check `secret` reports it.
         """
-        given = [each for each in self.settings.webhook_secrets if _can_be_secret(each)]
+        given = [each for each in self.settings.webhook_secrets if is_secret(each)]
         return [*given, *(each.secret for each in self.kept())]
 
     async def targets(self) -> list[str]:
@@ -137,14 +137,6 @@ class DoctorContext:
             return answer
 
         return measured
-
-
-def _can_be_secret(given: str) -> bool:
-    try:
-        Secret.parse(given)
-    except ConfigError:
-        return False
-    return True
 
 
 Status: TypeAlias = Literal["ok", "warning", "failure", "skipped"]
