@@ -64,9 +64,7 @@ _RELATIVE = re.compile(
 _OF_MONTH = re.compile(r"\b(?:the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?|(?P<day2>\d{1,2})(?:st|nd|rd|th))\b(?![:./])")
 _LENGTH = re.compile(r"in (?!the\b).+|.+ from (?:now|today)")
 IN_DAYS: Final = re.compile(r"(?<![a-z])(?:d|days?|w|wks?|weeks?)\b")
-_FILLERS = re.compile(
-    r"\b(?:on|at|the|of|by|around|about|please|(?:in the )?(?:morning|afternoon|evening)|(?:at )?night|o'clock)\b"
-)
+_FILLERS = re.compile(rf"\b(?:on|at|the|of|by|around|about|please|o'clock)\b|{PART_OF_DAY.pattern}")
 _A_DAY: Final = timedelta(days=1)
 
 
