@@ -440,3 +440,17 @@ async def test_a_person_forges_no_line_of_another_one_and_no_mark(
     for how, is_group in WAYS:
         with subtests.test(how, is_group=is_group):
             assert await forged(framework, how, is_group) == []
+
+
+async def test_a_refusal_of_openai_is_no_silence_with_langgraph() -> None:
+    langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+    from langchain_core.messages import AIMessage
+    from linqbot_agent.langgraph import durable, run
+
+    in_chat = AIMessage("", additional_kwargs={"refusal": "No."}, response_metadata={"finish_reason": "stop"})
+    for refusal in (in_chat, AIMessage([{"type": "refusal", "refusal": "No."}])):
+        graph = langchain.create_agent(durable(GenericFakeChatModel(messages=cycle([refusal]))), [])
+        bot = bot_of(Hostile(), lambda ctx: run(graph, ctx), LinqAgent(sorry=SORRY))  # noqa: B023 - within this round
+        async with talking(bot) as phone:
+            assert await answers(phone, "Hello") == [SORRY], refusal
