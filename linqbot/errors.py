@@ -108,7 +108,7 @@ class ConfigError(LinqbotError):
     """A setting or a file is missing or wrong, so linqbot does not start. Nothing was done.
 
     Why: An environment variable, a line of linqbot.toml or an argument is not valid; the message names it.
-    To do: Correct what the message names. `linqbot serve --help` lists every setting with its default.
+    To do: Correct what the message names.
     """
 
     lqb = "LQB1001"

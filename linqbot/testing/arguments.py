@@ -22,11 +22,20 @@ _FILES: Final = ("GET /attachments/{}/{}", "PUT /uploads/{}")
 _ID: Final = re.compile(r"(?<![^/])(?!v\d\b)[^/ ]*\d[^/ ]*")
 """An id in a path: it has a digit, and is not the version."""
 _NAMED_ID: Final = re.compile(r"\{\w+\}")
+_TAPBACKS: Final = ("love", "like", "dislike", "laugh", "emphasize", "question")
 
 
 def one_of(name: str, given: object, known: Collection[str]) -> None:
     if given not in known:
         raise ValueError(f"There is no {name} {given!r}. {suggestion(str(given), known)}")
+
+
+def tapback(given: str) -> tuple[str, str | None]:
+    """Return the type of a tapback, and its emoji if it is none of those with a name."""
+    if not given.isascii():
+        return "custom", given
+    one_of("tapback", given, _TAPBACKS)
+    return given, None
 
 
 def handle(given: str, world: DeclaredWorld) -> None:

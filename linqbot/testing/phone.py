@@ -59,7 +59,6 @@ M = TypeVar("M", bound=BaseModel)
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
-TAPBACKS = ("love", "like", "dislike", "laugh", "emphasize", "question")
 _EFFECTS = sorted(SCREEN_EFFECTS | BUBBLE_EFFECTS)
 
 
@@ -182,15 +181,9 @@ class Phone:
         Args:
             reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
         """
-        if is_named := reaction.isascii():  # an emoji never is
-            arguments.one_of("tapback", reaction, TAPBACKS)
-        act = React(
-            from_=self.handle,
-            message_id=_id(message),
-            type=reaction if is_named else "custom",
-            operation="remove" if remove else "add",
-            custom_emoji=None if is_named else reaction,
-        )
+        kind, emoji = arguments.tapback(reaction)
+        operation = "remove" if remove else "add"
+        act = React(from_=self.handle, message_id=_id(message), type=kind, operation=operation, custom_emoji=emoji)
         await self._do(f"{'removes' if remove else 'adds'} {reaction}", act)
 
     async def sticker(

@@ -234,7 +234,7 @@ def load(file: Path) -> Suite:
             "linqbot rehearse --evals needs a further package. Install it: pip install 'linqbot[evals]'"
         ) from error
     try:
-        evals = Evals.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        evals = Evals.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is no YAML: {error}") from None
     except ValidationError as error:
@@ -267,4 +267,5 @@ def _judge(folder: Path, spec: str, suite: Suite) -> Judge:
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+    said = first["msg"].removeprefix("Value error, ")
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), said)))

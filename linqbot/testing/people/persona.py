@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.records import MessageRecord
+from linqbot.testing import arguments
 from linqbot.testing.bubble import Bubble
 from linqbot.testing.phone import Service
 
@@ -76,10 +77,15 @@ class Tap:
     Args:
         reaction: `love`, `like`, `dislike`, `laugh`, `emphasize`, `question`, or an emoji.
         expects: As for `Say`.
+    Raises:
+        ValueError: there is no such tapback.
     """
 
     reaction: str
     expects: Expectation = "anything"
+
+    def __post_init__(self) -> None:
+        arguments.tapback(self.reaction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,7 @@ class Inject:
     fault: FaultName
 
     def __post_init__(self) -> None:
-        if self.fault not in FAULTS:
-            raise ValueError(f"There is no fault {self.fault!r}. The faults are: {', '.join(FAULTS)}.")
+        arguments.one_of("fault", self.fault, FAULTS)
 
 
 YES: Final = "Yes, please."

@@ -20,6 +20,7 @@ from linqbot.emulator.model.faults import Fault
 from linqbot.emulator.model.records import MessageRecord
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.storage.inbox import DeadDelivery
+from linqbot.testing.arguments import tapback
 from linqbot.testing.ledger import Ledger
 from linqbot.testing.people.checks import Violation, answers_to, text_of, violations
 from linqbot.testing.people.persona import (
@@ -45,7 +46,7 @@ from linqbot.testing.people.persona import (
     asks,
     records_of,
 )
-from linqbot.testing.phone import TAPBACKS, Phone, mentioning
+from linqbot.testing.phone import Phone, mentioning
 from linqbot.testing.stage.record import HandlerFailed, NothingCame
 
 PATIENCE_S: Final = 60.0
@@ -309,7 +310,7 @@ class Actor:
             case Correct(text=text) if own:
                 return own[-1].id, Edit(from_=handle, message_id=own[-1].id, text=text)
             case Tap(reaction=reaction) if heard:
-                kind, emoji = (reaction, None) if reaction in TAPBACKS else ("custom", reaction)
+                kind, emoji = tapback(reaction)
                 return heard[-1].id, React(from_=handle, message_id=heard[-1].id, type=kind, custom_emoji=emoji)
             case VoteFor(option=option) if polls:
                 poll_id, options = polls[-1]

@@ -229,7 +229,7 @@ async def test_linqbot_survives_each_fault(fault: Any) -> None:
 
 
 async def test_a_fault_with_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="The faults are: kill, 429"):
+    with pytest.raises(ValueError, match="There are: kill, 429"):
         Inject("fire")  # type: ignore[arg-type]
 
 
