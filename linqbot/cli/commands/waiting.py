@@ -257,7 +257,7 @@ async def retry(
 ) -> Result:
     """Put dead letters back at the end of their lanes. Messages already sent are not sent again."""
     selection = Selection(ids or None, since, until, event_type, None if chat is None else lane_of_chat(chat))
-    if selection == Selection() and not everything:
+    if (selection == Selection()) is not everything:
         raise click.UsageError("Say which: ids, --chat, --type, --since, --until, or --all.")
     chosen = await storage.replayable(selection, dead_only=True)
     refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")

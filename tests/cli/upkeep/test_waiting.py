@@ -216,6 +216,7 @@ def test_retry_puts_back_dead_letters_by_id_or_by_filter_and_nothing_if_an_id_is
     assert "w.other is not a dead letter" in output
     assert len(data("waiting", "list", "--dead")) == 3
     assert "Say which" in shown("waiting", "retry", code=2)
+    assert "Say which" in shown("waiting", "retry", letters[0].id, "--all", code=2)
     assert shown("waiting", "retry", letters[2].id) == "1 delivery put back.\n"
     assert data("waiting", "retry", "--chat", "a") == {"retried": 2}
     assert [row["id"] for row in data("waiting", "list", "--deliveries")] == [
