@@ -174,7 +174,8 @@ class _RecordedModel(Model):
                 response = await _streamed(events, write)
             else:
                 response = await self._model.get_response(system_instructions, given, *rest, **named)
-            found = _responses.dump_python(response, mode="json", warnings=False)
+            # The SDK gives the next request the fields that are set, and OpenAI refuses fields that it does not know.
+            found = _responses.dump_python(response, mode="json", by_alias=True, exclude_unset=True, warnings=False)
             found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
             return found
 

@@ -84,6 +84,37 @@ async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
         assert await phone.replies() == ["Done."]
 
 
+async def test_the_model_reads_its_own_response_as_the_sdk_alone_would_show_it() -> None:
+    from agents import Agent, RunConfig, Runner, function_tool
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+    from openai.types.responses import ResponseReasoningItem
+
+    shown: list[Any] = []
+
+    class Noting(ScriptedModel):
+        async def get_response(self, system_instructions: str | None, input: Any, *rest: Any, **how: Any) -> Any:  # noqa: A002
+            shown.append([item for item in input if "type" in item])
+            return await super().get_response(system_instructions, input, *rest, **how)
+
+    @function_tool
+    def pay(cents: int) -> str:
+        """Pay."""
+        return "paid"
+
+    def host() -> Agent[Any]:
+        thought = ResponseReasoningItem(id="r1", type="reasoning", summary=[])
+        call = function_call("pay", {"cents": 5}, call_id="c1")
+        return Agent("a", model=Noting([[thought, call], [assistant_message("Done.")]]), tools=[pay])
+
+    await Runner.run(host(), "Pay", run_config=RunConfig(tracing_disabled=True))
+    agent = host()
+    async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
+        await phone.text("Pay")
+        assert await phone.replies() == ["Done."]
+    assert shown[:2] == shown[2:]
+
+
 async def test_what_cannot_be_recorded_is_refused() -> None:
     from agents import Agent, ComputerTool
     from linqbot_agent.openai import run
