@@ -28,6 +28,7 @@ from linqbot.speakers import SaidText, visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.capabilities import shown_to_model
+from linqbot_agent.entries import is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
@@ -143,7 +144,7 @@ class Loop:
         model: str | None,
         instructions: str,
     ) -> ModelStep[Any]:
-        """Return the response of the model as JSON, and say its text.
+        """Return the response of the model as JSON, and say its text, unless a tool makes the request.
 
         Args:
             messages: The conversation, and what the model is shown since the run began. If the code has changed since the turn
@@ -170,14 +171,22 @@ class Loop:
         def said(response: Any) -> str:
             return framework.text(response) if self.stream or not framework.calls_tool(response) else ""
 
+        # The answer to a tool is for the model that called it, and not for the person.
+        is_heard = not is_in_step()
+
         async def made(said: str, write: Callable[[str], None]) -> Any:
             past = self._formed(await requests.refusals.less_of(requests.given))
             # Without a stream, the text is said when the response is complete.
-            return await request([*past, *new, *go_on(said)], write if self.stream else lambda _: None)
+            is_written = self.stream and is_heard
+            return await request([*past, *new, *go_on(said)], write if is_written else lambda _: None)
 
         try:
             step = await requests.response(
-                f"model@{digest}", made, text=said, change=self._change(instructions), price=price
+                f"model@{digest}",
+                made,
+                text=said if is_heard else None,
+                change=self._change(instructions),
+                price=price,
             )
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.

@@ -115,6 +115,29 @@ async def test_the_model_reads_its_own_response_as_the_sdk_alone_would_show_it()
     assert shown[:2] == shown[2:]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_an_agent_answers_to_another_is_not_said(stream: bool) -> None:
+    from agents import Agent, Model, ModelProvider, RunConfig
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+
+    models = {
+        "small": ScriptedModel([[assistant_message("They are a bore. Table 4.")]]),
+        "large": ScriptedModel([[function_call("ask", {"input": "?"}, call_id="c1")], [assistant_message("Table 4.")]]),
+    }
+
+    class Provider(ModelProvider):
+        def get_model(self, model_name: str | None) -> Model:
+            return models[model_name or ""]
+
+    expert: Agent[Any] = Agent("expert", model="small")
+    host: Agent[Any] = Agent("host", model="large", tools=[expert.as_tool("ask", "Ask the expert.")])
+    config = RunConfig(model_provider=Provider(), tracing_disabled=True)
+    async with talking(bot_of(Outside(), lambda ctx: run(host, ctx, stream=stream, run_config=config))) as phone:
+        await phone.text("Which table?")
+        assert await phone.replies() == ["Table 4."]
+
+
 async def test_what_cannot_be_recorded_is_refused() -> None:
     from agents import Agent, ComputerTool
     from linqbot_agent.openai import run
