@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
 
 import agents
-from agents import Agent, FunctionTool, Handoff, Model, ModelBehaviorError, ModelProvider, ModelResponse, RunConfig
+from agents import (
+    Agent,
+    FunctionTool,
+    Handoff,
+    Model,
+    ModelBehaviorError,
+    ModelProvider,
+    ModelResponse,
+    RunConfig,
+    RunResult,
+)
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import TypeAdapter
@@ -68,7 +78,8 @@ async def run(
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
         BotError: the bot has no plugin LinqAgent, another agent of this turn is running, the output of the agent is no text,
-            or it has MCP servers, or a tool that runs on this machine and is no function.
+            it has MCP servers, or a tool that runs on this machine and is no function, or a tool of an agent that is a
+            tool itself needs approval.
 
     Example: `await run(agent, ctx)`
     """
@@ -89,8 +100,25 @@ async def run(
         recorded.servers = [*map(_of_server, loop.tools)]
         made = recorded.agent(agent)
         loop.offer(recorded.tools)
-        return await loop.answer(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
+        return await loop.answer(
+            _to_the_end(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
+        )
     return None
+
+
+async def _to_the_end(run: Awaitable[RunResult]) -> None:
+    """Let a run end.
+
+    Raises:
+        BotError: a tool of an agent that is a tool itself has stopped the run, to be approved.
+    """
+    if stopped := (await run).interruptions:
+        tools = ", ".join(sorted({str(each.name) for each in stopped}))
+        raise BotError(
+            f"A tool of an agent that is a tool itself wants to be approved: {tools}. A question ends the handler, which "
+            "would cut the outer tool off. Write needs_approval=True for the agent, agent.as_tool(…, needs_approval=True), "
+            "or give the tool to the agent of the run."
+        )
 
 
 class _Recording(ModelProvider):

@@ -138,6 +138,26 @@ async def test_what_an_agent_answers_to_another_is_not_said(stream: bool) -> Non
         assert await phone.replies() == ["Table 4."]
 
 
+async def test_an_approval_inside_of_a_tool_is_refused() -> None:
+    from agents import Agent, function_tool
+    from agents.testing import ScriptedModel, function_call
+    from linqbot_agent.openai import run
+
+    @function_tool(needs_approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    cashier: Agent[Any] = Agent("cashier", model=ScriptedModel([[function_call("pay", {}, call_id="c2")]]), tools=[pay])
+    script = ScriptedModel([[function_call("ask", {"input": "Pay"}, call_id="c1")]])
+    host: Agent[Any] = Agent("host", model=script, tools=[cashier.as_tool("ask", "Ask the cashier.")])
+    async with talking(bot_of(Outside(), lambda ctx: run(host, ctx))) as phone:
+        await phone.text("Pay")
+        (error,) = await phone.errors()
+        assert isinstance(error, BotError)
+        assert "wants to be approved: pay." in str(error)
+
+
 async def test_what_cannot_be_recorded_is_refused() -> None:
     from agents import Agent, ComputerTool
     from linqbot_agent.openai import run
