@@ -87,3 +87,10 @@ def test_a_person_cannot_write_to_a_bot_that_is_gone_until_it_is_back(browsing: 
     phone.get_by_role("button", name="Close", exact=True).click()
     write(phone, "Welcome back")
     expect(bubble(phone, "Welcome back")).to_be_visible()
+
+
+def test_on_a_narrow_phone_the_bar_of_a_group_keeps_its_buttons(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi all", group=[FRIEND, "+14155550188"])
+    phone = browsing.open(viewport={"width": 320, "height": 640})
+    for button in phone.locator(".chat-bar").get_by_role("button").all():
+        expect(button).to_be_in_viewport(ratio=1)
