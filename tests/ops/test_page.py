@@ -258,6 +258,24 @@ async def test_no_forged_form_does_anything(office: Office) -> None:
     assert [str(one) for one in office.phone.person("+14155550300").messages] == ["hi", "Hello!"]
 
 
+async def test_a_refused_form_says_why_and_gives_back_the_text(office: Office) -> None:
+    chats = await office.fill()
+    path = f"/chats/{chats['hi']}"
+    async with office.operator() as operator:
+        form = {**await operator.token(path), "text": "We open at six."}
+        behind_proxy = await operator.http.post(
+            f"{path}/send", data=form, headers={"origin": "https://ops.example.com"}
+        )
+        assert "proxy_set_header Host $http_host" in behind_proxy.text
+        office.clock.stop_at(office.clock.now() + 13 * 3600)
+        ended = await operator.http.post(f"{path}/send", data=form)
+        assert "You are no longer logged in" in ended.text
+    for answer in (behind_proxy, ended):
+        assert answer.status_code == 403
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert answer.text.endswith("You wrote:\nWe open at six.")
+
+
 async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_minute(office: Office) -> None:
     async with office.browser() as guesser:
         assert (await guesser.http.get("/troubles?x=1")).headers["location"] == "/login?to=/troubles%3Fx%3D1"

@@ -155,7 +155,7 @@ class OperatorsPage:
             session = self.access.session(request)
             form = await _form(request)
             if session is None or form is None or not self._is_own(request, session, form):
-                return PlainTextResponse("This form is not one of yours. Open the page again.", 403, _HEADERS)
+                return PlainTextResponse(_why_refused(request, form or {}), 403, _HEADERS)
             if session.role != "operator":
                 return PlainTextResponse("You may look, and not act.", 403, _HEADERS)
             target = request.path_params.get("id", "")
@@ -173,10 +173,7 @@ class OperatorsPage:
         return endpoint
 
     def _is_own(self, request: Request, session: Session, form: Form) -> bool:
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            return False
-        return self.access.is_of_form(session, form.get("token", ""))
+        return _is_of_host(request) and self.access.is_of_form(session, form.get("token", ""))
 
     # Sessions
 
@@ -222,6 +219,24 @@ async def _form(request: Request) -> Form | None:
         return {name: values[-1] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     except ValueError:
         return None
+
+
+def _is_of_host(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _why_refused(request: Request, form: Form) -> str:
+    """Return why a form was refused, with the text in it: the browser shows the view again without that text."""
+    if _is_of_host(request):
+        why_not = "You are no longer logged in: a session ends after 12 hours, and when linqbot restarts. Open the page again."
+    else:
+        why_not = (
+            f"The form is of {request.headers.get('origin')}, and the request is for {request.headers.get('host')}. A proxy "
+            "before the page must pass on the Host of the request: in nginx, proxy_set_header Host $http_host."
+        )
+    written = form.get("text", "").strip()
+    return f"Nothing was done. {why_not}" + (f"\n\nYou wrote:\n{written}" if written else "")
 
 
 def _path_of(request: Request) -> str:
