@@ -42,13 +42,20 @@ def stage(folder: Path) -> None:
             continue
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
-            (pages / name).write_text(re.sub(r"\]\((\.\.?/[^)#\s]+)", partial(_outside, path), path.read_text()))
+            (pages / name).write_text(_for_site(path))
         else:
             shutil.copy(path, pages / name)
     for page, text in generate.built().items():
         (pages / "reference" / page).parent.mkdir(parents=True, exist_ok=True)
         (pages / "reference" / page).write_text(text)
     shutil.copy(DOCS / "mkdocs.yml", folder)
+
+
+def _for_site(page: Path) -> str:
+    """Return a page with the links and the file names of its code as the site needs them."""
+    text = re.sub(r"\]\((\.\.?/[^)#\s]+)", partial(_outside, page), page.read_text())
+    # GitHub ignores what follows the language of a code block. Here a block with a bare file name would be no code.
+    return re.sub(r"^```(\w+) ([\w.]+)$", r'```\1 title="\2"', text, flags=re.MULTILINE)
 
 
 def _outside(page: Path, link: re.Match[str]) -> str:

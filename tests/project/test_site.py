@@ -109,6 +109,10 @@ def test_one_file_holds_every_written_page_for_a_language_model(site: str) -> No
         assert f"\n{page.read_text().splitlines()[0]}\n" in whole, page
 
 
+def test_each_code_block_is_shown_as_code(folder: Path) -> None:
+    assert [page for page in folder.rglob("*.html") if "```" in page.read_text()] == []
+
+
 @NEEDS_CHROMIUM
 def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
     site: str, search: Callable[[str], list[str]]
