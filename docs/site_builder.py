@@ -1,7 +1,7 @@
 """Builds the site of the docs, or serves it: the written pages, the reference, and a search that knows both.
 
     uv run --all-packages python docs/site_builder.py build [FOLDER]    # into dist/site
-    uv run --all-packages python docs/site_builder.py serve             # on http://127.0.0.1:8000, built again at each change
+    uv run --all-packages python docs/site_builder.py serve             # on http://127.0.0.1:8000; start it again after a change
 
 It needs no network. A warning, a link or an anchor that leads nowhere ends the build with an error.
 """
