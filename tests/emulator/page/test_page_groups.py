@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from chromium_page import FRIEND, LINE, ME, Bot, Browsing, bubble, write
+from chromium_page import DESKTOP, FRIEND, LINE, ME, Bot, Browsing, bubble, write
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -94,3 +94,12 @@ def test_on_a_narrow_phone_the_bar_of_a_group_keeps_its_buttons(browsing: Browsi
     phone = browsing.open(viewport={"width": 320, "height": 640})
     for button in phone.locator(".chat-bar").get_by_role("button").all():
         expect(button).to_be_in_viewport(ratio=1)
+
+
+def test_a_long_address_of_a_person_leaves_the_buttons_of_the_list_on_the_phone(browsing: Browsing, bot: Bot) -> None:
+    for width in (320, DESKTOP["width"]):
+        phone = browsing.open(
+            "/?as=maximilian.mustermann%40example-company.com", viewport={"width": width, "height": 900}
+        )
+        phone.get_by_role("button", name="Back").click()
+        expect(phone.get_by_role("button", name="New message")).to_be_in_viewport(ratio=1)
