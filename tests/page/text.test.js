@@ -70,3 +70,20 @@ test("a link ends before the punctuation after it", () => {
     [", please"],
   ]);
 });
+
+test("a link keeps the pairs of parentheses in it", () => {
+  for (const link of [
+    "https://en.wikipedia.org/wiki/A_(b)",
+    "https://example.com/a(b)c",
+    "https://example.com/(a)?b=(c)",
+  ]) {
+    for (const [before, after] of [
+      ["", ""],
+      ["(see ", ")."],
+      ["“", "”"],
+    ]) {
+      const found = shown(text(before + link + after)).filter((run) => run.length > 1);
+      assert.deepEqual(found, [[link, link]]);
+    }
+  }
+});

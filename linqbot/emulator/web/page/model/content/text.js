@@ -13,7 +13,8 @@
  * @typedef {{ text: string, start: number, marks: Mark[] }} Run
  */
 
-const LINK = /https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]]/g;
+// Parentheses belong to a link in pairs, as in https://en.wikipedia.org/wiki/A_(b).
+const LINK = /https?:\/\/(?:\([^\s<>"'()]*\)|[^\s<>"'()])*(?:\([^\s<>"'()]*\)|[^\s<>"'.,;:!?()\]”’»])/g;
 const EMOJI = /^(?:\p{Extended_Pictographic}|\p{Emoji_Component}|\p{Regional_Indicator})+$/u;
 const MAX_JUMBO = 3;
 
