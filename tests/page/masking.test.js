@@ -10,6 +10,8 @@ const MASKED = {
   "+1\u00a0415\u00a0555\u00a00142": "+1…0142",
   "(415) 555-0142, or 555-0142": "…0142, or …0142",
   "Call +44 20 7946 0958": "Call +4…0958",
+  "+1 415\u2011555\u20110199": "+1…0199",
+  "Bob is at (415) 555-0199 or 415.555.0177": "Bob is at …0199 or …0177",
   "Ann.Lee@example.com, bob@mail.example.org": "A…@example.com, b…@mail.example.org",
 };
 const KEPT = ["Table 12 at 19:30", "2026-11-25", "Order 12345678", "4 dollars, 50 cents", "@bot hello", "a @ b"];
