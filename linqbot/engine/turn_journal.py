@@ -653,11 +653,12 @@ class TurnJournal:
             answer = await call_with_retries(
                 call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
             )
-        except CallNotMade:
+        except CallNotMade as error:
             if entry.safety == "once":
                 # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
                 await self.note_outcome(entry, "refused", NOT_MADE)
-            raise
+            # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
+            raise TurnDeferred(str(error), after_s=error.after_s) from error
         except (Muted, Withheld) as error:
             if not repeated:
                 # On record, so that no later run makes the call when the mute is over: it would be out of place then.

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from linqbot import Bot, Context, MessageReceived
 from linqbot.emulator.model.faults import Fault
 from linqbot.hookspecs import Reason
+from linqbot.testing import talking
 
 METRICS = "/plugins/prometheus/metrics"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -87,6 +88,24 @@ async def test_a_failure_is_counted_by_its_class_and_linqs_code(tmp_path: Path) 
     assert found["linqbot_api_calls_total", "chats.messages.send", "2024", "403"] == 1
     refused = {key[1]: value for key, value in found.items() if key[0] == "linqbot_deliveries_refused_total"}
     assert refused == dict.fromkeys(get_args(Reason), 0) | {"forged": 1}
+
+
+async def test_a_send_that_waits_for_linq_is_no_failure_of_the_handler() -> None:
+    metrics = Prometheus()
+    bot = Bot(plugins=[metrics])
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Hello!")
+
+    async with talking(bot) as phone:
+        phone.fail_next("chats.messages.send", status=429, retry_after_s=600)
+        await phone.text("hi")
+        await phone.quiet()
+    families = {family.name: family for family in metrics.registry.collect()}
+    samples = families["linqbot_turn_failures"].samples
+    # The classes that the alert and the dashboard leave out.
+    assert {sample.labels["error"] for sample in samples} == {"TurnDeferred"}
 
 
 async def test_no_label_holds_what_a_person_is_or_says(tmp_path: Path) -> None:
