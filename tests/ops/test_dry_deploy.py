@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import json
 import sqlite3
 import sys
 import threading
@@ -317,7 +318,8 @@ async def test_a_message_of_a_handoff_cannot_be_compared(day: Day) -> None:
     day.deploy(echo)
     await day.say("hello")
     (handled,) = await day.storage.replayable(Selection(since=0.0))
-    step = JournalEntry(handled, 0, f"^:step:{RELAY_STEP}", "k", "step", b"{}", "accepted", day.clock.now(), b"[]")
+    made = json.dumps({"verb": "once", "name": RELAY_STEP}).encode()  # as the relay of a handoff leaves it
+    step = JournalEntry(handled, 0, f"^:step:{RELAY_STEP}", "k", "step", made, "accepted", day.clock.now(), b"[]")
     await day.storage.settle(step)
     report = await day.compared(echo)
     assert report.counts == {"could not be compared": 1}

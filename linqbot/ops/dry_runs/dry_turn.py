@@ -186,7 +186,8 @@ class DryTurn(MemoryStorage):
             # What follows a missing answer is no failure of the code.
             None if self.error is None or self.missing else self._failure(self.error),
             self.missing,
-            unused if self.missing else (),
+            # Of a handoff, the steps are linqbot's own, and none of them is made here.
+            unused if self.missing and not self.turn.is_of_handoff else (),
             tuple(self.doubts),
             tuple(dict.fromkeys(self.past)),
         )
