@@ -41,10 +41,16 @@ def authors_frame(error: BaseException) -> traceback.FrameSummary | None:
     return own[-1] if own else None
 
 
+def file_name(path: str) -> str:
+    """Return the name of a file for a place in code. An `__init__.py` is named with its folder: each package has one."""
+    name = Path(path).name
+    return f"{Path(path).parent.name}/{name}" if name == "__init__.py" else name
+
+
 def place_of_function(function: Any) -> str | None:
     """Return `file:line` of a function's definition; None for a callable without Python code."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else None
+    return f"{file_name(code.co_filename)}:{code.co_firstlineno}" if code is not None else None
 
 
 def place_of_caller() -> str:
@@ -116,4 +122,4 @@ def _place(frames: Sequence[traceback.FrameSummary], otherwise: str | None = Non
     if not own and otherwise is not None:
         return otherwise
     frame = (own or frames)[-1:]
-    return f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "?"
+    return f"{file_name(frame[0].filename)}:{frame[0].lineno}" if frame else "?"

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import linqbot
-from linqbot.frames import is_authors, place_of, place_of_thread
+from linqbot.frames import file_name, is_authors, place_of, place_of_thread
 
 FAILING = """
 def outer():
@@ -51,6 +51,10 @@ def test_linqbot_the_standard_library_and_packages_are_not_the_authors() -> None
 
 def test_the_place_of_an_error_is_the_line_that_raised_it(tmp_path: Path) -> None:
     assert place_of(failure(tmp_path)) == "bot.py:6"
+
+
+def test_the_init_file_of_a_package_is_named_with_its_folder() -> None:
+    assert [file_name("/srv/shop/bot.py"), file_name("/srv/shop/__init__.py")] == ["bot.py", "shop/__init__.py"]
 
 
 def test_finding_places_keeps_no_source_in_memory(tmp_path: Path) -> None:

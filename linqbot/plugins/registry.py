@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -25,6 +24,7 @@ import pluggy
 import structlog
 
 from linqbot.errors import ConfigError, LinqbotError
+from linqbot.frames import file_name
 from linqbot.hookspecs import MAX_CARRIER_BYTES, TurnReport
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
@@ -359,7 +359,7 @@ def describe(what: str, error: BaseException, *, with_message: bool = False) -> 
             plugin's function does not take the arguments that it got.
     """
     places = [
-        f" at {Path(frame.f_code.co_filename).name}:{line}"
+        f" at {file_name(frame.f_code.co_filename)}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not _leads_to_plugin(frame)
     ]

@@ -16,7 +16,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot import dispatch
-from linqbot.frames import is_authors, stack_of
+from linqbot.frames import file_name, is_authors, stack_of
 from linqbot.plugins import guard, registry
 
 log = structlog.get_logger("linqbot.server")
@@ -135,11 +135,11 @@ def _running_plugin(stack: traceback.StackSummary) -> int | None:
 
 
 def _name(frame: traceback.FrameSummary) -> str:
-    return f"{Path(frame.filename).stem}:{frame.name}"
+    return f"{file_name(frame.filename).removesuffix('.py').removesuffix('/__init__')}:{frame.name}"
 
 
 def _place(frame: traceback.FrameSummary) -> str:
-    return f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{file_name(frame.filename)}:{frame.lineno}"
 
 
 _PLUGIN_CALLERS: Final = frozenset({guard.__file__, registry.__file__, registry.COMPILED})
