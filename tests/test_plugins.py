@@ -97,7 +97,7 @@ def test_what_the_bot_brings_needs_no_permission_and_wins_if_names_are_equal(sit
     plugins = load([Counts()], discover=True, allowed=[])
     mine, installed = [plugin for plugin in plugins.every if plugin.name == "counts"]
     assert (mine.status, mine.distribution) == ("active", None)
-    assert (installed.status, installed.why) == ("left out", "another plugin has its name")
+    assert (installed.status, installed.why) == ("left out", "the bot's code brings one of its name")
 
 
 def test_each_app_has_its_own_instance_of_what_a_class_or_a_function_makes() -> None:

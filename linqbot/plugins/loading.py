@@ -25,6 +25,7 @@ from linqbot.plugins.registry import COMPILED, LIFECYCLE, Impl, Plugin, Plugins
 
 _NO_PLUGINS: Final[Mapping[str, object]] = MappingProxyType({})
 _COLLECTS_REST: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+NAME_TAKEN: Final = "another installed plugin has its name"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -78,8 +79,10 @@ def load(
         _add(plugins, Plugin(name, required=name in required), partial(_identity, target))
     for entry in entries:
         plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
-        if any(other.name == entry.name for other in plugins.every):
-            plugin.status, plugin.why = "left out", "another plugin has its name"
+        if entry.name in own:
+            plugin.status, plugin.why = "left out", "the bot's code brings one of its name"
+        elif any(other.name == entry.name for other in plugins.every):
+            plugin.status, plugin.why = "left out", NAME_TAKEN
         elif allowed is not None and entry.name not in allowed:
             plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
         else:

@@ -27,6 +27,7 @@ from linqbot.ops.bot_file import own_opt_outs
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.options import DAY_S
+from linqbot.plugins.loading import NAME_TAKEN
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.storage.backend import NewerSchema
@@ -221,8 +222,8 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
             refused = [failure("plugins", "LQB6091", str(error))]
     installed = [plugin for plugin in plugins if plugin.version is not None]
     named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
-    disabled = [of_plugin(plugin) for plugin in plugins if plugin.status == "disabled"]
-    return [ok("versions", f"{here}; plugins: {named or 'none'}."), *refused, *disabled]
+    missing = [of_plugin(plugin) for plugin in plugins if plugin.status == "disabled" or plugin.why == NAME_TAKEN]
+    return [ok("versions", f"{here}; plugins: {named or 'none'}."), *refused, *missing]
 
 
 def of_plugin(plugin: Plugin) -> Finding:
@@ -230,7 +231,9 @@ def of_plugin(plugin: Plugin) -> Finding:
     about = f"{plugin.name}{f' {plugin.version}' if plugin.version else ''} of {origin}"
     needed = ", required" if plugin.required else ""
     why = plugin.why or plugin.observer_error
-    if why is None or plugin.status == "left out":
+    if plugin.status == "left out" and why != NAME_TAKEN:
+        return ok("plugins", f"{about} is left out: {why}.")
+    if why is None:
         what = f"{about} is {plugin.status}{needed}"
         return ok("plugins", f"{what}; it has {', '.join(plugin.hooks)}." if plugin.hooks else f"{what}.")
     report = failure if plugin.required and not plugin.is_on else warning

@@ -544,6 +544,23 @@ def test_a_full_disk_is_found_and_one_without_any_room_needs_no_other_rights(
     assert the(findings, "LQB6082").fix.startswith("Make room")
 
 
+def test_of_two_installed_plugins_with_one_name_the_one_that_does_not_run_is_reported(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = practice.folder / "site"
+    site.mkdir()
+    for name in ("desk", "twin"):
+        install_plugin(site, name, "from linqbot import hookimpl\n@hookimpl\ndef stopped(): ...")
+    (site / "linqbot_twin-1.0.dist-info" / "entry_points.txt").write_text("[linqbot]\ndesk = twin_plugin\n")
+    monkeypatch.syspath_prepend(str(site))
+    practice.sync()
+    findings = practice.doctor()
+    assert problems(findings) == ["warning LQB6090"]
+    assert the(findings, "LQB6090").what == (
+        "desk 1.0 of linqbot-twin is left out: another installed plugin has its name."
+    )
+
+
 def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
     site = practice.folder / "site"
     site.mkdir()
