@@ -19,11 +19,12 @@ adds. All other hooks observe, and their return value is ignored. Observing hook
 the event loop, between two steps of a delivery, so they must be quick and must not block. `took_s` is measured with a
 monotonic clock. `delivery`, `event` and `call` are the objects in use, not copies, and so are those of a report.
 
-**A plugin that fails is disabled**, and the bot goes on without it. This happens if the plugin cannot be loaded, raises
-an error, or is slow repeatedly. The log names the plugin once, and /readyz names it from then on. The hooks of a
-disabled plugin are not called, its middleware is skipped, and its routes answer 503. Its handlers stay. The log shows
-only the class of the error and its place in the code, because an error's message may quote a person. If a setting is
-missing, raise `linqbot.errors.ConfigError` before the first delivery: its message is shown.
+**A plugin that fails is disabled**, and the bot goes on without it. This happens if the plugin cannot be loaded, if one
+of its hooks or its middleware raises an error, or if an observing hook is slow repeatedly. The log names the plugin
+once, and /readyz names it from then on. The hooks of a disabled plugin are not called, its middleware is skipped, and
+its routes answer 503. Its handlers stay. The log shows only the class of the error and its place in the code, because
+an error's message may quote a person. If a setting is missing, raise `linqbot.errors.ConfigError` before the first
+delivery: its message is shown.
 
 **A required plugin fails closed.** A plugin is required if it has `required = True` or if LINQBOT_REQUIRED_PLUGINS
 names it. The bot does not start without it. While its middleware fails, turns are deferred and nothing is sent. A
