@@ -21,12 +21,12 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.content.drafts import numbered_list
-from linqbot.content.sending import with_standing_refusal
+from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
 from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
-from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError
+from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused
 from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
 from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import (
@@ -388,11 +388,17 @@ async def send_choices(question: Question, n: int, ctx: Context) -> tuple[Sequen
 
 
 async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
-    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it."""
+    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it.
+
+    Raises AskCancelled if a plugin refused it.
+    """
     options = [{"text": choice} for choice in question.choices]
     client = with_standing_refusal(ctx.client.named(f"{label}p"))
     try:
         made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
+    except Refused as error:
+        stopped_by(error, ctx.log)
+        raise cancelled_for("refused") from None
     except LinqApiError as error:
         if not is_refused(error):
             raise

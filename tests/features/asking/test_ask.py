@@ -18,6 +18,7 @@ from simulated_crash import crash
 
 from linqbot import (
     AskCancelled,
+    Bot,
     BotError,
     Context,
     Event,
@@ -25,13 +26,17 @@ from linqbot import (
     MediaPart,
     MessageReceived,
     ReactionAdded,
+    Refused,
+    hookimpl,
     regex,
 )
 from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import StorageUnavailable
 from linqbot.events import ContactCardReceived, TypingStarted
 from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.testing import talking
 
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
@@ -241,6 +246,37 @@ async def test_past_sends_return_their_messages_and_other_calls_their_answers(ta
     assert len(set(ids)) == 2
     assert talk.linq.names().count("messages.add_reaction") == 1
     assert len(await talk.storage.scheduled()) == 1
+
+
+class NoPolls:
+    """Refuses polls."""
+
+    @hookimpl
+    def register_outbound(self) -> list[Callable[[Run], Run]]:
+        return [self.refusing]
+
+    def refusing(self, run: Run) -> Run:
+        async def refuse(call: Call) -> ApiResponse:
+            if call.name == "chats.polls.create":
+                raise Refused("No polls.")
+            return await run(call)
+
+        return refuse
+
+
+async def test_a_question_whose_poll_a_plugin_refuses_is_cancelled() -> None:
+    bot = Bot(plugins=[NoPolls])
+
+    @bot.on_message("order")
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Which size?", choices=["S", "M"])
+        except AskCancelled as cancelled:
+            await ctx.reply(f"Cancelled: {cancelled.reason}")
+
+    async with talking(bot) as phone:
+        await phone.text("order")
+        assert await phone.replies() == ["Which size?", "Cancelled: refused"]
 
 
 async def test_a_refused_call_is_refused_again_in_the_past(talk: Talk) -> None:
