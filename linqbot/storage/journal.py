@@ -223,7 +223,7 @@ async def end(tx: Writable, turns: Iterable[str]) -> None:
 
 async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
     """Delete the texts in the journal entries of turns. The turn of a conversation that goes on is left out."""
-    sql = f"SELECT n, call, answer FROM journal WHERE texts AND turn = ANY($1) AND {_IS_OVER}"  # noqa: S608
+    sql = f"SELECT n, safety, call, answer FROM journal WHERE texts AND turn = ANY($1) AND {_IS_OVER}"  # noqa: S608
     if over := sorted(turns):
         await _redact(tx, await tx.fetch(sql, over))
 
@@ -237,7 +237,7 @@ async def purge(tx: Writable, limit: int, keep_s: float) -> int:
     old = "SELECT n FROM journal WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if gone := [n for (n,) in await tx.fetch(old, tx.now - max(ENTRIES_KEPT_S, keep_s), limit)]:
         await tx.run("DELETE FROM journal WHERE n = ANY($1)", gone)
-    with_texts = """SELECT n, call, answer FROM journal WHERE texts AND ended_at < $1
+    with_texts = """SELECT n, safety, call, answer FROM journal WHERE texts AND ended_at < $1
                     ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED"""
     rows = await tx.fetch(with_texts, tx.now - tx.keep_s, limit)
     await _redact(tx, rows)
@@ -296,7 +296,8 @@ async def _insert(tx: Writable, rows: Iterable[tuple[Any, ...]], on_conflict: st
 
 
 async def _redact(tx: Writable, rows: Iterable[Sequence[Any]]) -> None:
-    cut = [(n, *without_texts(call, answer)) for n, call, answer in rows]
+    # What a person answered and what a step returned may be text in any of its fields, and no run needs it any more.
+    cut = [(n, *without_texts(call, None if safety in RECORDED else answer)) for n, safety, call, answer in rows]
     sql = f"UPDATE journal SET call = $2, answer = $3, texts = false{tx.no_padding} WHERE n = $1"  # noqa: S608
     await tx.run_each(sql, cut)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from storage.conftest import NOON, handle, leased, rows_of
 
 from linqbot.clock import MovableClock
@@ -54,6 +55,23 @@ async def test_texts_off_the_record_leave_all_tables_with_the_ack(url: str, cloc
         await storage.finish(ended, Commit(Ack(), [late], off_the_record=True))
         assert await with_words(url) == set()
         assert [each.message_id for each in await storage.entries("w.private")] == ["m0", "m1"]
+
+
+@pytest.mark.parametrize("result", [WORDS, [WORDS], {"reason": WORDS}])
+async def test_the_result_of_a_step_leaves_with_its_turn_whatever_its_form(
+    url: str, clock: MovableClock, result: object
+) -> None:
+    async with open_storage(url, clock=clock) as storage:
+        for is_private in (True, False):
+            turn = await leased(storage, said(f"w.{is_private}", is_private=is_private))
+            step = replace(
+                sent(f"w.{is_private}", is_private=is_private), safety="step", answer=json.dumps(result).encode()
+            )
+            await storage.begin(step, turn)
+            await storage.finish(turn, Commit(Ack(), [step], off_the_record=is_private))
+            clock.advance(0 if is_private else 61)
+            await storage.check()
+            assert await with_words(url) == set()
 
 
 async def test_history_is_deleted_with_the_first_write_after_its_days(url: str, clock: MovableClock) -> None:
