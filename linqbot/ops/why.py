@@ -81,6 +81,11 @@ class Case:
         return next((row for row in reversed(self.rows) if row.outcome != "duplicate"), None)
 
     @property
+    def tried(self) -> list[list[str]]:
+        """The handlers that did not take it, each with the filter that did not fit."""
+        return [] if self.last is None else json.loads(self.last.tried or "[]")
+
+    @property
     def is_received(self) -> bool:
         return bool(self.ids or self.known)
 

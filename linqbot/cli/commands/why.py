@@ -101,7 +101,7 @@ def _show_case(case: Case, *, several: bool) -> None:
     click.secho(printable(f"{clock_time(case.at)}  {what} {name}{where}"), bold=True)
     click.echo(printable(f"  {case.answer}"))
     facts = case.to_json()
-    if tried := [f"{handler} ({missed})" for row in facts["outcomes"][-1:] for handler, missed in row["tried"]]:
+    if tried := [f"{handler} ({missed})" for handler, missed in case.tried]:
         click.echo(printable(f"  tried     {', '.join(tried)}"))
     for name, *steps in filter(None, map(runs.lines_of, case.rows)):
         click.echo("\n".join([printable(f"  {name}"), *(printable(f"    {step}") for step in steps)]))
