@@ -75,11 +75,12 @@ async def unmute(
     Args:
         who: A handle, or the id of a chat; None for all mutes.
         by: The operator, for the log.
-        catch_up: True has the messages handled that came meanwhile, in their order. Linq is asked for their texts.
+        catch_up: True has the messages handled that came meanwhile, in their order. Linq is asked for their texts. Which
+            came is on record for `storage.keep_outcomes_days`.
     Raises:
         KeyMissing: Linq must be asked, and cannot be.
         LinqApiError: Linq does not answer now; the mute stays.
-        StorageError: nothing is muted.
+        StorageError: nothing is muted; or nothing is on record to catch up with, and the mute stays.
     """
     stored = await storage.stored_mutes()
     wanted = None if who is None else set(await _chats(client, who)) if is_handle(who) else {who}
@@ -97,6 +98,11 @@ async def unmute(
         raise KeyMissing(
             "The messages that came meanwhile are asked of Linq, and LINQ_API_V3_API_KEY is not set. Set it, or leave out "
             "--catch-up."
+        )
+    if not storage.keep_outcomes_days:
+        raise StorageError(
+            "What came meanwhile is not on record, because LINQBOT_KEEP_OUTCOMES_DAYS is 0. Leave out --catch-up, and answer "
+            "by hand."
         )
     fetched: dict[str, Delivery | None] = {}  # by id; None for a message that Linq does not have any more
     known: dict[str, Chat] = {}

@@ -264,6 +264,9 @@ async def test_wrong_orders_say_what_to_do(desk: Desk) -> None:
             await mutes.unmute(storage, None, "some-chat", by=BY, now=desk.phone.now, catch_up=False)
         with pytest.raises(KeyMissing, match="catch-up"):
             await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=True)
+        storage.keep_outcomes_days = 0
+        with pytest.raises(StorageError, match="LINQBOT_KEEP_OUTCOMES_DAYS is 0"):
+            await mutes.unmute(storage, desk.phone.client, None, by=BY, now=desk.phone.now, catch_up=True)
         await mutes.unmute(storage, None, None, by=BY, now=desk.phone.now, catch_up=False)
 
 

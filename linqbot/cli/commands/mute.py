@@ -36,7 +36,10 @@ async def mute(
     ] = False,
     end: Annotated[bool, Opt("End the mute: the bot speaks again. What has waited for it is handled now.")] = False,
     catch_up: Annotated[
-        bool, Opt("With --end: have the messages handled that came meanwhile. Linq is asked for them.")
+        bool,
+        Opt(
+            "With --end: have the messages handled that came meanwhile, within LINQBOT_KEEP_OUTCOMES_DAYS. Linq is asked for them."
+        ),
     ] = False,
 ) -> Result:
     """Mute the bot for WHO, a handle or the id of a chat. Without WHO and --all, list the mutes.
@@ -60,6 +63,7 @@ async def mute(
         return Result(rows, rows, "The bot is muted nowhere.")
     async with settings.linq() as client:
         if end:
+            storage.keep_outcomes_days = settings.keep_outcomes_days
             return _ended(await mutes.unmute(storage, client, who, by=by, now=now, catch_up=catch_up))
         made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)
     rows = [_row(each) for each in made]
