@@ -574,8 +574,8 @@ class Context:
                 `fold=1`, the second.
             tag: A text of yours, by which the handler of an answer recognizes the message: see `message.answers`.
             cards: As for `reply`.
-            grace_s: The longest delay, in seconds, after which it is still sent, such as after a downtime. A later
-                send becomes a dead letter.
+            grace_s: The longest delay, in seconds, after which it is still sent, such as after a downtime or a
+                mute. A later send becomes a dead letter.
             key: Identifies this send within its turn. Needed only by a handler whose sends differ from run to run.
         Returns:
             The scheduled send: its time, and the id that `cancel` takes.
@@ -1201,8 +1201,9 @@ class Context:
         """Mute the bot in the event's chat at once, for a person who answers there.
 
         Nothing more is sent there: `Sent.status` is `muted`. Messages reach only handlers with the filter `muted`; they are in
-        `ctx.history`. Open questions, scheduled sends and posts wait until the mute ends. A mute outlives a restart, and stays if
-        the handler fails. A mute of the same chat that is stored already is replaced.
+        `ctx.history`. Open questions, scheduled sends and posts wait until the mute ends: a question whose time is over by then
+        times out, and a send that is later than its `grace_s` becomes a dead letter. A mute outlives a restart, and stays if the
+        handler fails. A mute of the same chat that is stored already is replaced.
 
         Args:
             for_s: Seconds after which the bot answers again. None mutes it until `unmute`.

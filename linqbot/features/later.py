@@ -284,8 +284,8 @@ async def send_due(turns: Turns, turn: Turn) -> None:
         raise SendMissed(
             f"A message of send_later was due {late_s:.0f} s ago when a server could make it, and may be at most "
             f"{due.grace_s:.0f} s late (grace_s=). "
-            "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes, give send_later a longer "
-            "grace_s=."
+            "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes and mutes, give send_later a "
+            "longer grace_s=."
         )
     journal.origin, journal.purpose, journal.sends_for = due.origin, due.purpose, due.turn
     with turn.deadline:

@@ -20,7 +20,7 @@ class Manners:
     """The manners of a bot before each message that its people did not ask for: its promotional messages.
 
     A person who writes STOP gets nothing from then on, whatever is under way, and is answered again after a further message.
-    Promotional messages go on only after START. HELP and START are answered, in the language of the bot.
+    Promotional messages go on only after START or a new consent. HELP and START are answered, in the language of the bot.
 
     Those are broadcasts, and what `@bot.every` handlers send, unless `purpose=` says otherwise. Replies, reminders and what
     events of your own systems cause are not held back.
@@ -37,8 +37,8 @@ class Manners:
         needs_consent: True sends promotional messages only to people whose consent is on record: who wrote START, whose consent
             was noted with `ctx.bot.record_consent`, or imported with `linqbot person consent`. False sends them to all who have
             not withdrawn it.
-        unanswered: The largest number of promotional messages to a person who has not written since. Further ones are
-            refused. None is any number.
+        unanswered: The largest number of promotional messages within 30 days to a person who has not written since.
+            Further ones are refused. None is any number.
         per_line: The largest number of promotional messages from a line within 24 hours. Further ones wait. None is any
             number; Linq recommends to send and receive at most 7,000 a day.
     Raises:
