@@ -30,7 +30,7 @@ from linqbot.engine.call_lookup import muted, person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_person
 from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -59,8 +59,8 @@ class Mutes(Part):
     async def open(self, turn: Turn) -> Ack | None:
         delivery, lease = turn.lease.delivery, turn.lease
         chat_id, now = chat_of_lane(delivery.lane), self._turns.clock.now()
-        is_proactive = proactive_kind(delivery)
-        if mute_of(self._turns.storage.mutes, chat_id, now, is_proactive=is_proactive) is None:
+        mute = mute_of(self._turns.storage.mutes, chat_id, now, is_proactive=proactive_kind(delivery))
+        if mute is None and not await self._mutes_person(delivery.lane, now):
             turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
@@ -75,6 +75,13 @@ class Mutes(Part):
             waits(turn, delivery, self._turns.clock)
         turn.why = turn_record.MUTED
         return Ack()
+
+    async def _mutes_person(self, lane: str, now: float) -> bool:
+        """Return True if the lane is that of a person, of what waits to be sent to them, and their direct chat is muted."""
+        if not lane.startswith(lane_of_person("")):
+            return False
+        mutes = [mute for mute in self._turns.storage.mutes.values() if mute.until > now and mute.chat_id != EVERY_CHAT]
+        return lane in [lane_of_person(await _person_of(mute, self._turns)) for mute in mutes]
 
     async def begin(self, turn: Turn) -> None:
         delivery, is_relayed = turn.lease.delivery, turn.kind is not None and turn.kind.run is not None

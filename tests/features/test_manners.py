@@ -162,6 +162,31 @@ async def test_a_person_gets_one_promotional_message_a_day() -> None:
         assert await phone.replies() == ["Good morning!", URL]
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_what_waits_for_the_end_of_the_quiet_hours_waits_for_the_end_of_a_mute_too(everywhere: bool) -> None:
+    bot = Bot(manners=Manners(quiet_hours="21-8"))
+
+    @bot.on_message("news")
+    async def news(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.send("News!", to=MAIL, purpose="promotional")
+
+    @bot.on_message("mute")
+    async def mute(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.mute("*" if everywhere else phone.person(MAIL).chat_id, for_s=12 * 3600)
+
+    bot.on_message(does(lambda ctx: ctx.mark_read()))
+
+    async with talking(bot, handle=ANN, start=at(22, 24)) as phone:
+        mail = phone.person(MAIL)
+        await mail.text("hi")
+        await phone.text("news")
+        await phone.text("mute")
+        await advance_to(phone, at(9, 25))
+        assert await mail.replies() == []
+        await advance_to(phone, at(10, 25) + timedelta(minutes=1))
+        assert await mail.replies() == ["News!"]
+
+
 @pytest.mark.slow
 async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:

@@ -28,7 +28,7 @@ from linqbot.features.later import KIND, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.lane import lane_of_chat, lane_of_person
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -285,7 +285,7 @@ class Gate:
 
     def _timer(self, asked: _Asked, due: float) -> Timer:
         """Return a scheduled send of one call. The call keeps its idempotency key, which also names the timer."""
-        lane = f"send:{asked.people[0]}" if asked.chat_id is None else lane_of_chat(asked.chat_id)
+        lane = lane_of_person(asked.people[0]) if asked.chat_id is None else lane_of_chat(asked.chat_id)
         origin = {"handles": asked.people, "chat_id": asked.chat_id, "is_group": len(asked.people) > 1}
         payload = {"calls": [from_json(asked.call.to_json())], "due": due, "grace_s": DAY_S, "origin": origin}
         payload |= {"purpose": asked.purpose, "turn": asked.turn}

@@ -42,6 +42,11 @@ def lane_of_chat(chat_id: str) -> str:
     return _CHAT + chat_id
 
 
+def lane_of_person(handle: str) -> str:
+    """Return the lane of what waits to be sent to a person whose chat is not known, by the handle in lower case."""
+    return f"send:{handle}"
+
+
 def chat_of_lane(lane: str) -> str | None:
     """Return the id of the chat whose people's actions share a lane; None for every other lane."""
     return lane[len(_CHAT) :] if lane.startswith(_CHAT) else None
