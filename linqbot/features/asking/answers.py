@@ -303,6 +303,15 @@ class Seen:
     # Digests of the state that it has changed; see `TurnState.left`.
     left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    def also(self, later: Seen) -> Seen:
+        """Return what a part that is over has seen, with what a later run of the same part has seen besides."""
+        scopes = {**later.state, **self.state}
+        return Seen(
+            {scope: {**later.state.get(scope, {}), **self.state.get(scope, {})} for scope in scopes},
+            later.times,
+            self.left,
+        )
+
 
 def joined(parts: Sequence[Seen]) -> Seen:
     """Return what parts that followed each other saw at first and left at last.

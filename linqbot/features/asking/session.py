@@ -442,9 +442,12 @@ class AskSession:
             verb=question.verb,
             language=spoken().stored,
         )
-        if not self._is_live:
-            await ctx.go_live()
         record.seen = ctx.seen_in_part()
+        is_past = not self._is_live
+        if is_past:
+            # Noted before the present is shown: later runs begin the part with what it has seen, not with what it has left.
+            record.seen = self._past.seen_in(self._part).also(record.seen)
+            await ctx.go_live()
         if self._past.has_unused_answer:
             record.splits = self._part
         # The question has effects, even in the middle of a part that is over. Its calls are named.
@@ -457,7 +460,8 @@ class AskSession:
         if replaced is not None:
             self._replace(*replaced)
         self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened)
-        record.seen = replace(record.seen, left=ctx.left_in_part())
+        if not is_past:
+            record.seen = replace(record.seen, left=ctx.left_in_part())
 
     def _new_conversation(
         self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext

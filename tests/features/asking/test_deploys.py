@@ -14,6 +14,7 @@ from asking_talk import Talk
 from click.testing import CliRunner
 from fakes import CHAT, NOW, PERSON, envelope, handle, text_body
 from one_handler import says
+from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot import AskCancelled, Context, MessageReceived
@@ -25,10 +26,15 @@ from linqbot.features.asking.admission import after_timeouts, log_unresumable
 _versions = itertools.count()
 
 
+class Order(BaseModel):
+    is_open: bool = False
+    runs: int = 0
+
+
 def form(code: str) -> Any:
     """Return a handler with the name `form` and this code, which differs from that of every other one."""
     body = "\n".join(f"    {line}" for line in code.strip().splitlines())
-    scope: dict[str, Any] = {"AskCancelled": AskCancelled}
+    scope: dict[str, Any] = {"AskCancelled": AskCancelled, "Order": Order}
     exec(f"async def form(message, ctx):\n{body}\n    _ = {next(_versions)}", scope)
     handler = scope["form"]
     handler.__module__ = "bot"
@@ -88,6 +94,34 @@ async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> 
     await talk.restart()
     await talk.say("42")
     assert talk.said == ["Age?", "Town?", "Age?", "42 Paris"]
+
+
+ORDER = """
+order = await ctx.state.chat(Order)
+if order.is_open:
+    await ctx.reply("You have an open order.")
+    return
+order.is_open = True
+order.runs += 1
+"""
+"""A handler that begins only once in a chat, by a value of state that it changes before its question."""
+
+
+async def test_state_before_a_question_that_new_code_asks_again_is_what_it_was(talk: Talk) -> None:
+    await talk.to(form(f"{ORDER}await ctx.ask('Size?')"), "hi")
+    await talk.to(form(f"{ORDER}size = await ctx.ask('Which size?')\nawait ctx.reply(f'{{order.runs}} {{size}}')"), "S")
+    await talk.restart()
+    await talk.say("M")
+    assert talk.said == ["Size?", "Which size?", "1 M"]
+
+
+async def test_state_before_a_question_that_was_asked_again_and_is_gone_counts_once(talk: Talk) -> None:
+    await talk.to(form(f"{ORDER}await ctx.ask('Size?')"), "hi")
+    await talk.to(form(f"{ORDER}await ctx.ask('Which size?')"), "S")
+    await talk.to(form(f"{ORDER}await ctx.reply(f'Run {{order.runs}}')"), "M")
+    assert talk.said == ["Size?", "Which size?", "Run 1"]
+    stored = (await talk.storage.load(f"chat:{CHAT}"))["Order"]
+    assert Order.model_validate_json(stored) == Order(is_open=True, runs=1)
 
 
 @pytest.mark.parametrize("answers", [("1", "Ada"), ("1.", "Ada"), ("9:00", "Ada")])
