@@ -869,8 +869,9 @@ class Context:
         from linqbot.features.asking.question import Question
         from linqbot.features.asking.waits import PaymentWait
 
+        # Without content: a person who has paid must not be asked again because new code has another description.
         wait = PaymentWait(amount, description)
-        return self._wait_for(Question((description,), timeout_s=timeout_s, key=key, wait=wait))
+        return self._wait_for(Question((), timeout_s=timeout_s, key=key, wait=wait))
 
     def location(
         self,

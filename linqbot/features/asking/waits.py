@@ -48,6 +48,7 @@ from linqbot.linq.events.lane import CHAT_OF_PAYMENT
 from linqbot.linq.types.chat_features import LocationFeature
 from linqbot.linq.types.message import Experience, MessageContent
 from linqbot.linq.types.payment import PaymentRequest
+from linqbot.options import check_text
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -77,6 +78,7 @@ class PaymentWait:
             )
         if not isinstance(self.description, str) or not self.description.strip():
             raise BotError("ctx.pay() needs a description for the person: ctx.pay(1250, '2 soups').")
+        check_text(self.verb, self.description)
 
     @property
     def words(self) -> Any:

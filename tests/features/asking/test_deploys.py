@@ -17,11 +17,12 @@ from one_handler import says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from linqbot import AskCancelled, Context, MessageReceived
+from linqbot import AskCancelled, Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
 from linqbot.events import Delivery
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
+from linqbot.testing import talking
 
 _versions = itertools.count()
 
@@ -122,6 +123,21 @@ async def test_state_before_a_question_that_was_asked_again_and_is_gone_counts_o
     assert talk.said == ["Size?", "Which size?", "Run 1"]
     stored = (await talk.storage.load(f"chat:{CHAT}"))["Order"]
     assert Order.model_validate_json(stored) == Order(is_open=True, runs=1)
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+async def test_a_payment_with_another_description_is_not_requested_again(*, is_paid: bool) -> None:
+    bots = []
+    for words in ("1 soup", "One soup"):
+        bots.append(bot := Bot())
+        bot.on_message("hi")(form(f"await ctx.reply(type(await ctx.pay(800, {words!r}, timeout_s=3600)).__name__)"))
+    async with talking(bots[0], service="SMS") as phone:
+        await phone.text("hi")
+        assert (await phone.next_reply()).startswith("1 soup: $8.00")
+        await phone.restart(bot=bots[1])
+        await (phone.pay() if is_paid else phone.advance(3601))
+        assert await phone.replies() == ["Paid" if is_paid else "Expired"]
+        assert len(phone.payments) == 1
 
 
 @pytest.mark.parametrize("answers", [("1", "Ada"), ("1.", "Ada"), ("9:00", "Ada")])
