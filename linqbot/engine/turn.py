@@ -495,7 +495,7 @@ class Turns:
                 return "lost"
             except StateConflict as error:
                 self._note_conflict(turn, error)
-                commit = self._commit(turn, self._judged(turn.lease, turn.journal.failure_of(error)))
+                commit = self._commit(turn, self._failed(turn, turn.journal.failure_of(error)))
             except StorageError as error:
                 if isinstance(error, StorageUnavailable) or turn.is_bare:
                     # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.

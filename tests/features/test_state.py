@@ -106,6 +106,8 @@ async def test_a_value_that_was_stored_with_a_call_and_then_changed_by_another_t
     await talk.to(count, "hello")
     (letter,) = await talk.storage.dead_letters()
     assert "StateChanged" in letter.error
+    assert letter.handler is not None
+    assert letter.handler.endswith("count")
 
 
 async def test_state_that_cannot_be_read_makes_a_dead_letter_at_once_and_is_kept(talk: Talk) -> None:
