@@ -338,6 +338,10 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
         for entry in await storage.entries(turn, replay):
             if turn in case.ids or _is_of(entry, case.rows):
                 calls += _entry(entry, statuses)
+        asked = [each for each in calls if (each["call"], each["status"]) == ("ctx.ask", "attempting")]
+        if asked and not await _is_open(storage, turn):
+            for each in asked:
+                each["status"] = "ended"
     last = case.last
     kept = {(each["call"], "refused") for each in calls if each["status"] == "refused"}
     for failed in json.loads(last.calls or "[]") if last is not None else ():
@@ -347,6 +351,12 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
         else:
             calls.append({"call": failed["call"], "status": "refused", "answer": failed})
     return calls
+
+
+async def _is_open(storage: Storage, turn: str) -> bool:
+    """Return True if a question of a turn waits for its answer. One that another question or a deploy has ended has none."""
+    found = await storage.conversation(turn)
+    return found is not None and found[0].status == "waiting"
 
 
 def _is_of(entry: JournalEntry, rows: Sequence[OutcomeRow]) -> bool:
@@ -434,6 +444,8 @@ def _said(case: Case, last: OutcomeRow) -> str:
         parts.append(refusal(refused))
     if any(each["call"] == "ctx.ask" and each["status"] == "attempting" for each in calls):
         parts.append("It has asked a question, and waits for the answer.")
+    if any(each["call"] == "ctx.ask" and each["status"] == "ended" for each in calls):
+        parts.append("It has asked a question, which has ended without an answer.")
     if refused is None and case.calls is not None and not calls:
         parts.append("It sent nothing.")
     if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:

@@ -82,6 +82,10 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
     async def name(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Hello, {await ctx.ask('Your name?', timeout_s=9 * DAY)}.")
 
+    @bot.on_message("enough", during_ask=True)
+    async def enough(message: MessageReceived, ctx: Context) -> None:
+        ctx.end_questions()
+
     @bot.on_message("once more")
     async def once_more(message: MessageReceived, ctx: Context) -> None:
         failures.append(1)
@@ -176,6 +180,14 @@ plant(SILENCES, "two bots answer each other")(texts(*["menu"] * 12))
 plant(WAITING, "It is deferred: chats.messages.send was answered 429")(failing(9, status=429, retry_after_s=600))
 plant(WAITING, "It waits behind w.")(texts("menu"))
 plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
+
+
+@plant(SILENCES, "It has asked a question, which has ended without an answer.")
+async def ended(phone: Phone) -> str | None:
+    asked = await phone.text("name")
+    await phone.quiet()
+    await phone.text("enough")
+    return asked.id
 
 
 @plant(SILENCES, "before the bot received its first webhook")
@@ -293,7 +305,7 @@ async def explained(storage: Storage, phone: Phone, who: str, kind: str, *, at: 
 
 @pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
 async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend: str, tmp_path: Path) -> None:
-    assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (26, 11)
+    assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (27, 11)
     url = f"sqlite:///{tmp_path}/bot.db" if backend == "sqlite" else empty_storage_url("why")
     people = (f"+141555502{n:02}" for n in range(99))
     asked: list[tuple[Plant, str, float]] = []
