@@ -326,6 +326,8 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
                     await _to_person(turns, ctx, each, event)
         except Muted:
             turn.why = turn_record.MUTED
+        finally:
+            ctx.stop_typing()  # a notice to the owner would show the dots again
 
 
 async def _prolonged(where: _Where, turns: Turns) -> _Where:

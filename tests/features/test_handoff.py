@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from answers import answers
+from fakes import settled
 from one_handler import bot_of, does
 
 from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
+from linqbot.content import typing as dots
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
@@ -293,3 +295,16 @@ async def test_nothing_is_lost_or_doubled_wherever_the_bot_is_killed() -> None:
         assert phone.messages == ["human", SAID, "Is Mia in?", "Dana: Yes.", BACK], phone.killed
         heard = [intro("Ann"), "Ann: human", "Ann: Is Mia in?", "Yes.", "#done", "The bot answers Ann again."]
         assert phone.person(OWNER).messages == heard, phone.killed
+
+
+async def test_a_notice_to_the_owner_shows_no_typing_dots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dots, "DELAY_S", 0)
+    bot = bot_of(does(lambda ctx: ctx.handoff(to=OWNER, say=SAID)), read=False)
+    async with talking(bot, handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await answers(phone, "human")
+        await answers(phone.person(BOB), "human")
+        assert (await answers(owner, "At ten."))[-1].startswith(WAITS)
+        await settled()
+        await phone.quiet()
+        assert not [call for call in phone.calls if call.path.endswith(f"{owner.chat.id}/typing")]
