@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -210,6 +210,13 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
     return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
 
 
+def _types_in(kind: Any) -> Iterator[Any]:
+    """Yield the types that a union, an Annotated and the like are made of."""
+    for each in get_args(kind):
+        yield each
+        yield from _types_in(each)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The arguments of one `ctx.ask`, or with `wait` of `ctx.pay` and the like. Raises BotError if they do not fit."""
@@ -284,6 +291,11 @@ class Question:
         )
         if (get_origin(self.kind) or self.kind) in (None, dict, frozenset, list, set, tuple):
             raise no_text
+        if any(isinstance(each, type) and issubclass(each, MediaPart | Event) for each in _types_in(self.kind)):
+            raise BotError(
+                f"ctx.ask(kind={self.kind!r}): no answer could ever be a file or an event here. MediaPart and the events stand "
+                "alone, as in kind=MediaPart. Check what has come after the question."
+            )
         try:
             adapter_of(self.kind)
         except PydanticUserError as error:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import pytest
 from asking_talk import Talk, asking
@@ -560,6 +560,7 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         ({"cancel": "stop"}, "give a list of texts"),
         ({"who": "Bob"}, "or a handle"),
         *(({"kind": kind}, "no text can be read as this") for kind in (5, None, dict, list[int])),
+        *(({"kind": kind}, "stand alone") for kind in (MediaPart | str, Annotated[ContactCardReceived | None, "card"])),
         ({"also": ["+14155550142"]}, "with yes= only"),
         ({"side_questions": True}, "with yes= only"),
         ({"yes": "like", "also": "+14155550142"}, "give a list of texts"),
