@@ -213,9 +213,12 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _cell(value: Any) -> str:
-    # An id or an error may hold line breaks, and a row is one line.
-    text = "" if value is None else str(value)
-    return "".join(letter if letter.isprintable() or _is_space(letter) else "�" for letter in text)
+    # An id or an error may hold line breaks, and a row is one line. So do questions with a numbered list.
+    text = "" if value is None else str(value).replace("\n", " ")
+    return "".join(
+        letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else "�"
+        for at, letter in enumerate(text)
+    )
 
 
 _JOINERS: Final = "\u200c\u200d"

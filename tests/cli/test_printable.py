@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from linqbot.cli.output import printable, printable_json, printable_lines
+from linqbot.cli.output import print_table, printable, printable_json, printable_lines
 
 
 def test_a_text_is_one_line_without_control_characters(subtests: pytest.Subtests) -> None:
@@ -29,6 +29,11 @@ def test_a_text_is_one_line_without_control_characters(subtests: pytest.Subtests
 
 def test_lines_and_their_indentation_are_kept() -> None:
     assert printable_lines("one\n  two\r\n\tthree\x1b\n") == "one\n  two\\r\n        three\\x1b\n"
+
+
+def test_a_row_of_a_table_is_one_line_that_people_can_read(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"question": "Who?\n1. 👨\u200d👩\u200d👧\n2. Ann\x1b[2J"}])
+    assert capsys.readouterr().out.splitlines()[1] == "Who? 1. 👨\u200d👩\u200d👧 2. Ann�[2J"
 
 
 @pytest.mark.parametrize("indent", [None, 1])
