@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send, text
 
-from linqbot.linq.rules import Broken, check, first_message
+from linqbot.linq.rules import Broken, book, check, first_message
 from linqbot.linq.types.content import CONTENT_TYPES
 
 Ask = Callable[[Any], Broken | None]
@@ -447,7 +447,8 @@ def test_a_near_miss_is_answered_with_what_to_write() -> None:
 TESTS = Path(__file__).parent.parent
 IN_THE_TABLE = {int(rule.name.removeprefix("R")) for rule in RULES}
 
-ALL = frozenset(range(1, 97))
+ALL = frozenset(int(name.removeprefix("R")) for name in book.RULES)
+RULES_FOLDER = Path(book.__file__).parent
 
 
 def numbers_in(files: Iterable[Path]) -> set[int]:
@@ -464,3 +465,8 @@ def numbers_in(files: Iterable[Path]) -> set[int]:
 def test_every_rule_has_a_test_as_a_rule_or_where_the_emulators_state_decides() -> None:
     tested = numbers_in((TESTS / "rules").glob("test_*.py")) | numbers_in((TESTS / "emulator").rglob("test_*.py"))
     assert ALL - tested - IN_THE_TABLE == set()
+
+
+def test_a_check_names_only_rules_that_the_book_explains() -> None:
+    checks = "".join(file.read_text() for file in RULES_FOLDER.glob("*.py") if file.name != "book.py")
+    assert set(re.findall(r'"(R\d+)"', checks)) - set(book.RULES) == set()
