@@ -15,6 +15,7 @@ from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, M
 
 from linqbot.linq.rules import Broken, book, check, first_message
 from linqbot.linq.types.content import CONTENT_TYPES
+from linqbot.linq.types.message import Effect
 
 Ask = Callable[[Any], Broken | None]
 
@@ -434,6 +435,7 @@ def test_each_rule_refuses_its_rows_and_no_rule_refuses_the_others(subtests: pyt
 def test_a_near_miss_is_answered_with_what_to_write() -> None:
     for broken, hint in (
         (send(TEXT, preferred_service="imessage"), "Did you mean iMessage?"),
+        (send(TEXT, effect=Effect.named("gentel").to_json_object()), "Did you mean gentle?"),
         (react({"type": "❤️"}), 'react("custom", custom_emoji="❤️")'),
         (body("chats.create", from_=LINE, to=[ANN, "Ann"], message={"parts": [TEXT]}), "to[1] is neither"),
         (body("chats.create", from_=LINE, to=[ANN] * 32, message={"parts": [TEXT]}), "Linq takes 1 to 31."),

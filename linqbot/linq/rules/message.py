@@ -163,7 +163,8 @@ def _effect(effect: Any, at: str) -> Broken | None:
         return None
     if isinstance(name, str) and name in SCREEN_EFFECTS | BUBBLE_EFFECTS:
         return breaks("R33", f"{at}.name is not a {kind} effect. Use the other type.")
-    return one_of("R33", allowed)(name, f"{at}.name")
+    # All names, whatever the type says: an author gives the name alone, and a misspelt one is called a screen effect.
+    return one_of("R33", SCREEN_EFFECTS | BUBBLE_EFFECTS)(name, f"{at}.name")
 
 
 def experience(experience: Any, at: str) -> Broken | None:
