@@ -354,6 +354,27 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
     return message.model_copy(update={"effect": None})
 
 
+def is_card(message: MessageContent) -> bool:
+    """Return True for an app card or an App Clip, which is alone in its message."""
+    return message.parts is not None and any(isinstance(part, _CARDS) for part in message.parts)
+
+
+def plainer_message(message: MessageContent) -> tuple[MessageContent, tuple[Degraded, ...]] | None:
+    """Return a message as it is sent after Linq has refused it, and what it lacks; None if it cannot be plainer."""
+    lost: list[Degraded] = []
+    if message.reply_to is not None:
+        lost.append("thread")
+    if message.effect is not None:
+        lost.append("effect")
+    if lost:
+        return message.model_copy(update={"reply_to": None, "effect": None}), tuple(lost)
+    match message.parts:
+        case (AppPart() | AppClipPart() as card,):
+            text, _ = plainer(card)
+            return message.model_copy(update={"parts": (TextPart(value=str(text)),)}), ("app_card",)
+    return None
+
+
 def has_only_acts(made: Sequence[MessageContent | Act]) -> bool:
     """Return True if none of the steps is a message: a poll, a voice memo and the like have no effect."""
     return bool(made) and all(isinstance(step, Act) for step in made)

@@ -27,7 +27,9 @@ from linqbot.content.message_split import (
     files_of,
     fitted,
     has_only_acts,
+    is_card,
     plainer,
+    plainer_message,
     steps,
     without_effect,
 )
@@ -118,12 +120,12 @@ class ChatSender:
             if self.typing is not None:
                 self.typing.sending()
             try:
-                if message.reply_to is None and message.effect is None:
+                if message.reply_to is None and message.effect is None and not is_card(message):
                     # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
                     response = await client.run(send_call(self.chat_id, message))
                     accepted = UnreadMessage(self.chat_id, response)
                 else:
-                    accepted, lost = await self._send_decorated(message, client)
+                    accepted, message, lost = await self._send_decorated(message, client)  # noqa: PLW2901 - as it was sent
                     degraded += lost
             except MessageGone:
                 continue
@@ -143,28 +145,29 @@ class ChatSender:
 
     async def _send_decorated(
         self, message: MessageContent, client: Client
-    ) -> tuple[UnreadMessage, tuple[Degraded, ...]]:
-        """Send a message with a thread or an effect, or without both if Linq refuses it. Return it, and what it lacks."""
-        shown = without_effect(message, self.service)
-        lacks: tuple[Degraded, ...] = () if shown is message else ("effect",)
-        if shown.reply_to is None and shown.effect is None:
-            return await self._send_one(shown, client), lacks
-        try:
-            made = await self._send_one(shown, with_standing_refusal(client))
-        except LinqApiError as error:
-            if not refuses_content(error) or error.code == NOT_FETCHED:
-                raise
-            refused = error
+    ) -> tuple[UnreadMessage, MessageContent, tuple[Degraded, ...]]:
+        """Send a message that Linq may refuse, in a plainer form if it does. Return it, the form, and what that lacks.
+
+        Without a thread and an effect first. A card is a text then: the chat may have left iMessage since its last event.
+        """
+        form = without_effect(message, self.service)
+        lacks: tuple[Degraded, ...] = () if form is message else ("effect",)
+        refused: LinqApiError | None = None
+        while (plain := plainer_message(form)) is not None:
+            try:
+                made = await self._send_one(form, with_standing_refusal(client))
+                break
+            except LinqApiError as error:
+                if not refuses_content(error) or error.code == NOT_FETCHED:
+                    raise
+                refused = error
+            form, lost = plain
+            lacks = (*lost, *lacks)
         else:
-            return made, lacks
-        plain = shown.model_copy(update={"reply_to": None, "effect": None})
-        sent = await self._send_one(plain, client)
-        if shown.reply_to is not None:
-            lacks = ("thread", *lacks)
-        if shown.effect is not None:
-            lacks = (*lacks, "effect")
-        self.logger().info("send.degraded", what=lacks, status=refused.status, code=refused.code)
-        return sent, lacks
+            made = await self._send_one(form, client)
+        if refused is not None:
+            self.logger().info("send.degraded", what=lacks, status=refused.status, code=refused.code)
+        return made, form, lacks
 
 
 NO_CARD: Final = 2012

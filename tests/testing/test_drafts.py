@@ -13,6 +13,7 @@ from one_handler import bot_of, does
 from refusing import Refusing
 
 from linqbot import (
+    AppClipPart,
     Bot,
     BotError,
     Client,
@@ -222,6 +223,20 @@ async def test_an_app_card_in_a_question_and_in_a_scheduled_send_is_text_too_whe
         await phone.advance(60)
         cards = ["", "", "|yum.png"] if service == "iMessage" else ["Parcel 7", "Parcel 7|yum.png"]
         assert said(phone) == cards
+
+
+async def test_a_card_is_text_if_linq_refuses_it_because_the_chat_has_left_imessage() -> None:
+    async def show(message: MessageReceived, ctx: Context) -> None:
+        phone.person(phone.handle, service="SMS")
+        results.append(await ctx.reply(app_card(APP, caption="Parcel 7")))
+        results.append(await ctx.reply(AppClipPart(value="https://example.com/clip"), effect="slam", thread=True))
+        card = await ctx.card(app_card(APP, caption="Packed"))
+        await card.update(caption="Sent")
+
+    async with talking(bot_of(show)) as phone:
+        await answers(phone, "hi")
+        assert said(phone) == ["Parcel 7", "https://example.com/clip", "Packed", "Sent"]
+        assert [sent.degraded for sent in results[-2:]] == [("app_card",), ("app_card", "thread", "effect")]
 
 
 @pytest.mark.slow
