@@ -158,8 +158,23 @@ def _parts(
             return (TextPart(value=item),)
         item = StyledText.plain(item)
     elif not isinstance(item, StyledText):
-        return (item,)
+        return (_as_sent(item),)
     return _parts_of_text(item, service, cards, opens_chat)
+
+
+_ONLY_RECEIVED: Final = frozenset({"mentions", "reactions", "title", "description", "image_url"})
+_ONLY_RECEIVED_STICKER: Final = {"id": None, "file_name": None, "mime_type": None}
+
+
+def _as_sent(part: ContentPart) -> ContentPart:
+    """Return a part without what only Linq's answers have, such as the tapbacks of a message that is sent on."""
+    update: dict[str, object] = dict.fromkeys(_ONLY_RECEIVED & part.model_fields_set)
+    if isinstance(part, AppPart) and part.url == "":  # a received card without an address
+        update["url"] = None
+    if isinstance(part, TextPart) and part.inline_stickers:
+        stickers = part.inline_stickers
+        update["inline_stickers"] = tuple(one.model_copy(update=_ONLY_RECEIVED_STICKER) for one in stickers)
+    return part.model_copy(update=update) if update else part
 
 
 def _is_plain(text: str) -> bool:

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from linqbot import BotError, contact_card, link, location_request, markdown, poll, voice_memo
 from linqbot.content.message_split import MAX_SMS_UNITS, MAX_TEXT_UNITS, Content, bubbles, fitted
 from linqbot.linq import rules
-from linqbot.linq.types.message import Effect, LinkPart, MediaPart, MessageContent, ReplyTo, TextPart, utf16_slice
+from linqbot.linq.types.message import (
+    Effect,
+    LinkPart,
+    MediaPart,
+    MessageContent,
+    ReplyTo,
+    SentMessage,
+    TextPart,
+    UnknownPart,
+    utf16_slice,
+)
 
 PHOTO = MediaPart(url="https://x.test/a.png")
 LINK = LinkPart(value="https://x.test")
@@ -168,6 +178,25 @@ def test_a_long_text_is_cut_shorter_on_sms() -> None:
 def test_a_part_is_sent_as_it_is_however_long() -> None:
     part = TextPart(value="Some words. " * 1000)
     assert bubbles([part]) == [MessageContent(parts=(part,))]
+
+
+def test_a_received_part_is_sent_on_without_what_only_linqs_answers_have() -> None:
+    ann = {"handle": "+14155550142", "is_me": False}
+    sticker = {"range": [0, 1], "url": "https://x.test/a.png"}
+    card = {"app": {"team_id": "ABCDE12345", "bundle_id": "a.b", "name": "A"}, "layout": {"caption": "A"}}
+    for received, sent in (
+        ({"type": "text", "value": "@ann", "mentions": [{**ann, "range": [0, 4]}]}, {"type": "text", "value": "@ann"}),
+        ({"type": "link", "value": "https://x.test", "title": "X"}, {"type": "link", "value": "https://x.test"}),
+        ({"type": "imessage_app", **card, "url": ""}, {"type": "imessage_app", **card}),
+        (
+            {"type": "text", "value": "a", "inline_stickers": [{**sticker, "id": "1", "file_name": "a.png"}]},
+            {"type": "text", "value": "a", "inline_stickers": [sticker]},
+        ),
+    ):
+        answer = {"id": "m", "parts": [{**received, "reactions": [{"type": "love", "is_me": False, "handle": ann}]}]}
+        parts = SentMessage.model_validate(answer).parts
+        (message,) = bubbles([part for part in parts if not isinstance(part, UnknownPart)])
+        assert message.to_json_object() == {"parts": [sent]}
 
 
 def test_what_is_no_message_is_named_as_its_author_wrote_it(subtests: pytest.Subtests) -> None:
