@@ -423,6 +423,14 @@ async def test_an_outage_in_an_upload_defers_the_turn_whatever_the_handler_catch
         assert phone.calls[-1].is_accepted
 
 
+async def test_a_memo_of_a_kind_that_linq_does_not_take_is_refused_with_what_its_author_can_change() -> None:
+    async with talking(bot_of(does(lambda ctx: ctx.reply(voice_memo(b"memo", filename="memo.opus"))))) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+        assert "R92" in str(error)
+        assert "Correct filename=, or convert the file, such as to .mp3" in str(error)
+
+
 def test_a_wrong_draft_is_refused_when_it_is_made() -> None:
     with pytest.raises(BotError, match="filename="):
         media(b"photo")

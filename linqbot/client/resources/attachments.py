@@ -79,8 +79,9 @@ class Attachments(ApiResource):
         kind = content_type or content_type_of(name)
         if kind is None:
             said = (
-                "content_type cannot be derived from the file's name. Give one that Linq accepts, such as "
-                'content_type="application/pdf". linqbot explain R92 names Linq\'s page with all types.'
+                "Linq takes no file with a name that ends like this one. Correct filename=, or convert the file, such as "
+                "to .mp3, .jpg or .pdf. media(…) and attachments.upload also take content_type=. linqbot explain R92 "
+                "names Linq's page with all types."
             )
             raise RuleBroken(said, rule="R92", status=400, code=1005)
         upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
