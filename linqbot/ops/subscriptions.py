@@ -159,9 +159,16 @@ def is_pending(one: WebhookSubscription) -> bool:
 
 
 def of_address(every: Sequence[WebhookSubscription], url: str) -> list[WebhookSubscription]:
-    """Return the subscriptions that deliver to an address, the newest generation first."""
-    found = [one for one in every if address(one.target_url) == address(url)]
-    return sorted(found, key=lambda one: generation(one.target_url), reverse=True)
+    """Return the subscriptions that deliver to an address, the newest generation first.
+
+    Of two that differ in the payload version only, the one with linqbot's version is first: Linq would refuse to give the
+    other one the same target.
+    """
+
+    def newest(one: WebhookSubscription) -> tuple[int, bool]:
+        return generation(one.target_url), version_of(one.target_url) == PAYLOAD_VERSION
+
+    return sorted((one for one in every if address(one.target_url) == address(url)), key=newest, reverse=True)
 
 
 async def create_pending(

@@ -172,6 +172,16 @@ def test_a_subscription_created_elsewhere_is_changed_and_its_missing_secret_repo
     assert "If it is not in LINQ_WEBHOOK_SECRET either" in with_one
 
 
+def test_of_two_payload_versions_of_one_address_that_of_linqbot_is_changed(account: Practice) -> None:
+    account.create(account.url + "?version=2025-01-01", "message.received")
+    account.create(pinned(account.url), "message.received")
+    said = account.connect("sync", "bot.py", "--url", account.url, code=1)
+    older, newer = account.subscriptions()
+    assert f"{older['id']} also delivers to this address" in said
+    assert (older["subscribed_events"], older["target_url"][-10:]) == (["message.received"], "2025-01-01")
+    assert set(newer["subscribed_events"]) == {"message.received"} | ALWAYS
+
+
 def test_no_subscription_is_created_if_its_secret_cannot_be_stored(account: Practice) -> None:
     environ: Any = {"LINQ_WEBHOOK_SECRET_FILE": "/proc/self/secret"}
     assert "cannot be written" in account.connect("sync", "bot.py", "--url", account.url, code=2, **environ)
