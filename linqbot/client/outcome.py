@@ -272,6 +272,11 @@ def backoff_s(attempt: int, *, jitter: float) -> float:
     return float(min(0.5 * 2**attempt, 8.0) * (1 - 0.25 * jitter))
 
 
+def extends_a_limit(error: LinqApiError) -> bool:
+    """Return True for 503/4004 of a contact card: the limit of a service behind Linq, which each attempt extends (R94)."""
+    return error.status == 503 and error.code == 4004 and error.call.startswith("contact_card.")
+
+
 def is_deleted_before(call: Call, error: LinqApiError) -> bool:
     """Return True if a repeated deletion was refused because an earlier attempt, whose answer was lost, has made it."""
     endpoint = ENDPOINTS.get(call.name)
@@ -279,6 +284,8 @@ def is_deleted_before(call: Call, error: LinqApiError) -> bool:
 
 
 def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
+    if extends_a_limit(failure.error):
+        return False
     if call.safety == "hint":
         return failure.is_stale  # best effort: retried only where no wait is needed
     if not failure.sent or failure.error.status == 429:

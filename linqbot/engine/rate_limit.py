@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import Final
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path
-from linqbot.client.outcome import is_deleted_before
+from linqbot.client.outcome import extends_a_limit, is_deleted_before
 from linqbot.clock import Clock
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
@@ -98,6 +98,9 @@ NOT_AWAITED: Final = frozenset({"chats.share_contact_card"})
 """Calls whose 429 is raised at once. Linq shares a contact card once per chat in five minutes (R65), so a 429 says that the
 person has it, and the rest of an answer must not wait until Linq would share it again."""
 
+EXTENDED_LIMIT_S: Final = 600.0
+"""Seconds to defer a turn whose call would extend a limit. Linq names no time; its own limit for contact cards is as long."""
+
 BACKOFF_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds to wait before each retry, unless Linq asks for more; the last value repeats."""
 
@@ -134,8 +137,9 @@ async def call_with_retries(
             rate_limit.hold(pair, retry_after_s)
             await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
         except LinqUnavailable as error:
-            if call.safety == "once" and not error.is_unsent:
-                raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
+            pause_s = error.retry_after_s or (EXTENDED_LIMIT_S if extends_a_limit(error) else None)
+            if extends_a_limit(error) or (call.safety == "once" and not error.is_unsent):
+                raise TurnDeferred(str(error), after_s=pause_s) from error
             may_be_made = may_be_made or not error.is_unsent
             await _wait(max(backoff_s, error.retry_after_s or 0.0), until, clock, str(error), may_be_made=may_be_made)
         except LinqApiError as error:

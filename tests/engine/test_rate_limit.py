@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from linqbot.client.call import ApiResponse, Call, prepare
+from linqbot.client.outcome import AttemptFailure, pause_s
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries, pair_of
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
@@ -109,6 +110,23 @@ async def test_a_call_is_repeated_after_pauses_for_twenty_seconds_if_that_cannot
     except (TurnDeferred, LinqApiError) as error:
         ended = type(error)
     assert (attempts, ended) == (attempts_at, end)
+
+
+async def test_a_contact_card_is_written_again_only_after_ten_minutes_if_each_attempt_extends_the_limit() -> None:
+    card = prepare("contact_card.update", query=(("phone_number", "+12025550100"),), body={"first_name": "Acme"})
+    limited = LinqUnavailable("upstream limit", status=503, code=4004, call=card.name)
+    assert pause_s(card, AttemptFailure(limited), 0, max_wait_s=60, jitter=0) is None
+    made = 0
+
+    async def run(call: Call) -> ApiResponse:
+        nonlocal made
+        made += 1
+        raise limited
+
+    clock = PassingClock(1000, frozen=True)
+    with pytest.raises(TurnDeferred) as deferred:
+        await call_with_retries(card, run, SendRateLimit(clock), clock, may_be_made=False)
+    assert (made, deferred.value.after_s) == (1, 600)
 
 
 async def test_after_a_429_all_sends_to_the_same_person_wait() -> None:
