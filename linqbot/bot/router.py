@@ -203,7 +203,7 @@ class Router(EventDecorators):
     ) -> Decorator[ReactionRemoved]: ...
 
     def on_reaction(self, *given: Any, removed: bool = False) -> Any:
-        """Register a handler for the reactions (tapbacks) that people add.
+        """Register a handler for the reactions (tapbacks) that people add. Those to a poll are `PollReactionAdded`.
 
         Args:
             given: Names of reactions, one of which must fit, and filters, which must all fit.
