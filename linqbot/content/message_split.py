@@ -284,7 +284,8 @@ Degraded: TypeAlias = Literal[
 ]
 """What a person did not get as it was written."""
 
-_CARDS: Final = (AppPart, AppClipPart)
+CARDS: Final = (AppPart, AppClipPart)
+"""The parts that are alone in their message."""
 _WITHOUT_IMESSAGE: Final = frozenset({"SMS", "RCS"})
 
 
@@ -296,7 +297,7 @@ def has_drafts(content: Iterable[object], service: str | None) -> bool:
         if (
             isinstance(item, MediaDraft | Act)
             or is_received(item)
-            or (service in _WITHOUT_IMESSAGE and isinstance(item, _CARDS))
+            or (service in _WITHOUT_IMESSAGE and isinstance(item, CARDS))
         ):
             return True
     return False
@@ -367,11 +368,6 @@ def without_effect(message: MessageContent, service: str | None) -> MessageConte
     if message.effect is None or service not in _WITHOUT_IMESSAGE:
         return message
     return message.model_copy(update={"effect": None})
-
-
-def is_card(message: MessageContent) -> bool:
-    """Return True for an app card or an App Clip, which is alone in its message."""
-    return message.parts is not None and any(isinstance(part, _CARDS) for part in message.parts)
 
 
 def plainer_message(message: MessageContent) -> tuple[MessageContent, tuple[Degraded, ...]] | None:

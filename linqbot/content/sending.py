@@ -21,13 +21,13 @@ from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft
 from linqbot.content.message_split import (
+    CARDS,
     Content,
     Degraded,
     card_text,
     files_of,
     fitted,
     has_only_acts,
-    is_card,
     plainer,
     plainer_message,
     steps,
@@ -120,7 +120,8 @@ class ChatSender:
             if self.typing is not None:
                 self.typing.sending()
             try:
-                if message.reply_to is None and message.effect is None and not is_card(message):
+                is_card = message.parts and isinstance(message.parts[0], CARDS)
+                if message.reply_to is None and message.effect is None and not is_card:
                     # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
                     response = await client.run(send_call(self.chat_id, message))
                     accepted = UnreadMessage(self.chat_id, response)
