@@ -31,7 +31,7 @@ from linqbot.features.optout import refuse_after_opt_out
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_person
+from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, chat_of_lane
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
@@ -61,7 +61,6 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
 
 
 _RELAYED: Final = ("message.received", "reaction.added")
-_OF_A_PERSON: Final = lane_of_person("")
 
 
 def marks_of(lease: Lease, storage: Storage) -> int:
@@ -75,9 +74,11 @@ def marks_of(lease: Lease, storage: Storage) -> int:
     chat_id = chat_of_lane(delivery.lane)
     if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
         marks |= ASKED
-    if storage.mutes and chat_id is not None and (chat_id in storage.mutes or EVERY_CHAT in storage.mutes):
-        marks |= MUTED
-    if storage.mutes and delivery.lane.startswith(_OF_A_PERSON):
+    if storage.mutes and (
+        chat_id in storage.mutes or EVERY_CHAT in storage.mutes
+        if chat_id is not None
+        else delivery.lane.startswith(OUTSIDE_CHATS)
+    ):
         marks |= MUTED
     if storage.mutes and delivery.type in _RELAYED and any(mute.handoff for mute in storage.mutes.values()):
         marks |= HANDED

@@ -19,6 +19,7 @@ proactive stops what the bot says first, and lets it answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -30,7 +31,7 @@ from linqbot.engine.call_lookup import muted, person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_person
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, person_of_lane
 from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 
-_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "handoff", "post", "send"})
-"""The kinds of deliveries of a chat that wait until a mute is over. A recurring send goes on with its next due time."""
+_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "handoff", "post", "post_to", "send"})
+"""The kinds of deliveries that wait until a mute is over. A recurring send goes on with its next due time."""
 
 MUTED_STEP: Final = "linqbot muted"
 """The step that says that the chat was muted when the event was handled."""
@@ -58,9 +59,12 @@ class Mutes(Part):
 
     async def open(self, turn: Turn) -> Ack | None:
         delivery, lease = turn.lease.delivery, turn.lease
-        chat_id, now = chat_of_lane(delivery.lane), self._turns.clock.now()
-        mute = mute_of(self._turns.storage.mutes, chat_id, now, is_proactive=proactive_kind(delivery))
-        if mute is None and not await self._mutes_person(delivery.lane, now):
+        chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._turns.storage.mutes
+        mute, person = (
+            mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery)),
+            person_of_lane(delivery.lane),
+        )
+        if mute is None and (person is None or not await _mutes_person(mutes.values(), person, self._turns)):
             turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
@@ -75,13 +79,6 @@ class Mutes(Part):
             waits(turn, delivery, self._turns.clock)
         turn.why = turn_record.MUTED
         return Ack()
-
-    async def _mutes_person(self, lane: str, now: float) -> bool:
-        """Return True if the lane is that of a person, of what waits to be sent to them, and their direct chat is muted."""
-        if not lane.startswith(lane_of_person("")):
-            return False
-        mutes = [mute for mute in self._turns.storage.mutes.values() if mute.until > now and mute.chat_id != EVERY_CHAT]
-        return lane in [lane_of_person(await _person_of(mute, self._turns)) for mute in mutes]
 
     async def begin(self, turn: Turn) -> None:
         delivery, is_relayed = turn.lease.delivery, turn.kind is not None and turn.kind.run is not None
@@ -166,9 +163,8 @@ async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> Non
     people = body.get("to")
     if isinstance(people, list) and len(people) == 1:
         # It opens a chat or finds it, so the bot speaks first.
-        to, found = str(people[0]).casefold(), [mute for mute in mutes.values() if mute.until > now]
-        is_muted = mute_of(mutes, None, now, is_proactive=True) is not None or any(
-            [await _person_of(mute, turns) == to for mute in found if mute.chat_id != EVERY_CHAT]
+        is_muted = mute_of(mutes, None, now, is_proactive=True) is not None or await _mutes_person(
+            mutes.values(), str(people[0]).casefold(), turns
         )
     else:
         chat = await journal.chat_of(call)
@@ -177,6 +173,12 @@ async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> Non
         is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
     if is_muted:
         raise muted(call)
+
+
+async def _mutes_person(mutes: Iterable[Mute], person: str, turns: Turns) -> bool:
+    """Return True if one of the mutes is that of the direct chat with a person, now."""
+    found = [mute for mute in mutes if mute.until > turns.clock.now() and mute.chat_id != EVERY_CHAT]
+    return person in [await _person_of(mute, turns) for mute in found]
 
 
 async def _person_of(mute: Mute, turns: Turns) -> str:

@@ -22,7 +22,7 @@ from linqbot.engine.failure import OfOtherRelease
 from linqbot.errors import BotError
 from linqbot.features.schedules import check_name
 from linqbot.linq.events.delivery import POST_ID, POST_TYPE, Delivery
-from linqbot.linq.events.lane import lane_of_chat, token
+from linqbot.linq.events.lane import lane_of_chat, lane_of_post, token
 from linqbot.linq.events.parse import parse
 from linqbot.linq.rules.values import is_handle
 from linqbot.storage.backend import Storage
@@ -109,7 +109,7 @@ def _delivery(prefix: str, stored: dict[str, Any], now: float) -> Delivery:
     if stored["chat_id"] is not None:
         lane = lane_of_chat(stored["chat_id"])
     else:
-        lane = f"post:{(stored['person'] or stored['name']).casefold()}"
+        lane = lane_of_post(stored["person"] or stored["name"])
     key = token(f"{stored['name']}:{stored['id']}")
     return Delivery(f"{prefix}{key}", lane, POST_TYPE, to_json({"event_type": POST_TYPE, "data": stored}), now)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import is_lane_of_receipts, lane_of_chat, lane_of_receipts
+from linqbot.linq.events.lane import is_lane_of_receipts, lane_of_chat, lane_of_person, lane_of_post, lane_of_receipts
 from linqbot.storage.dialect import Readable, Writable
 
 KEEP_OUTCOMES_DAYS: Final = 7.0
@@ -149,10 +149,10 @@ async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
 async def lanes_naming(db: Readable, handle: str) -> list[str]:
     """Return the lanes of outcomes that name a person, in lower case: those of a few events hold a handle.
 
-    A post to a person waits in the lane `post:<handle>` until Linq was asked for the chat.
+    A post to a person waits in a lane of theirs until Linq was asked for the chat, and a send until the end of quiet hours.
     """
     lanes = await db.fetch("SELECT DISTINCT lane FROM outcome WHERE lane >= 'p:' AND lane < 'p;'")
-    return [f"post:{handle}", *(lane for (lane,) in lanes if handle in lane.split(":"))]
+    return [lane_of_post(handle), lane_of_person(handle), *(lane for (lane,) in lanes if handle in lane.split(":"))]
 
 
 async def purge(tx: Writable, keep_s: float, limit: int) -> int:

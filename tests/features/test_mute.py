@@ -11,7 +11,7 @@ from answers import answers
 from one_handler import does, says
 from pydantic import BaseModel
 
-from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, muted, voice_memo
+from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, Running, muted, voice_memo
 from linqbot.events import MessageSent
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -200,6 +200,32 @@ async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mut
         await phone.quiet()
         await phone.advance(301)
         assert {*map(str, await phone.replies())} == {"Paid.", "Thai!", "Parcel 17 is on its way."}
+
+
+@pytest.mark.parametrize("person", [OWNER, None])
+async def test_a_post_without_a_chat_waits_for_the_end_of_a_mute_of_all_chats(person: str | None) -> None:
+    bot = Bot()
+
+    started = list[Running]()
+
+    bot.on_message("mute all")(does(lambda ctx: ctx.bot.mute("*", for_s=600)))
+
+    @bot.on_start
+    async def start(running: Running) -> None:
+        started.append(running)
+
+    @bot.on_post("menu.changed")
+    async def changed(post: Posted, ctx: Context) -> None:
+        await ctx.bot.send("A new menu!", to=OWNER, line=phone.line)
+
+    async with talking(bot, handle=ANN) as phone:
+        await phone.text("mute all")
+        await phone.quiet()
+        await started[0].post("menu.changed", {}, id="1", person=person)
+        await phone.advance(300)
+        assert await phone.person(OWNER).replies() == []
+        await phone.advance(301)
+        assert await phone.person(OWNER).replies() == ["A new menu!"]
 
 
 async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:

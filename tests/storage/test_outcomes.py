@@ -97,7 +97,7 @@ async def test_old_outcomes_are_deleted_with_the_entries_of_their_calls(
 
 
 async def test_a_forgotten_person_has_no_outcomes(storage: Storage) -> None:
-    theirs = ("c:1", "r:1", f"p:+1999:{ANN}", f"post:{ANN}")
+    theirs = ("c:1", "r:1", f"p:+1999:{ANN}", f"post:{ANN}", f"send:{ANN}")
     for lane in (*theirs, "c:2", "p:+1999:+14155550143", "post:+14155550143"):
         each = delivery(lane)
         await handle(storage, each, commit=Commit(Ack(), record=row(each)))

@@ -24,6 +24,11 @@ EVERY_CHAT = "*"
 """Stands for all chats where the id of a chat is expected."""
 
 _CHAT = "c:"
+_PERSON = "send:"
+_POST = "post:"
+OUTSIDE_CHATS = (_PERSON, _POST)
+"""The beginnings of the lanes of sends and posts whose chat is not known."""
+
 _RECEIPTS = "r:"
 _RECEIPTS_OF_MESSAGE = "r:m:"
 
@@ -44,7 +49,17 @@ def lane_of_chat(chat_id: str) -> str:
 
 def lane_of_person(handle: str) -> str:
     """Return the lane of what waits to be sent to a person whose chat is not known, by the handle in lower case."""
-    return f"send:{handle}"
+    return _PERSON + handle
+
+
+def lane_of_post(of: str) -> str:
+    """Return the lane of a post without a chat, by its person or else its name."""
+    return _POST + of.casefold()
+
+
+def person_of_lane(lane: str) -> str | None:
+    """Return the person for whom a send waits in a lane; None for every other lane."""
+    return lane[len(_PERSON) :] if lane.startswith(_PERSON) else None
 
 
 def chat_of_lane(lane: str) -> str | None:
