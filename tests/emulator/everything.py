@@ -82,6 +82,7 @@ async def messages(world: World) -> None:
     on_sms = say(world.emulator, from_=FRIEND, service="SMS")
     await world.call("POST", f"/chats/{on_sms['chat_id']}/messages", {"message": sms})
     world.emulator.advance(1)
+    say(world.emulator, from_=FRIEND, service="iMessage")
 
 
 async def chats(world: World) -> str:

@@ -8,6 +8,8 @@ import pytest
 from one_handler import bot_of, says
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
+from linqbot.emulator.acts.chat_acts import ChangeLine
+from linqbot.emulator.acts.conversation import Text, Write
 from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import ConfigError
 from linqbot.linq.types.message import MessageContent, ReplyTo, TextPart
@@ -57,6 +59,22 @@ async def test_an_email_address_is_the_same_person_in_any_case() -> None:
         assert (phone.handle, phone.chat.service, phone.messages) == (CAT, "SMS", ["hi"])
         assert phone.person("CAT@example.com").chat_id == phone.chat_id
     assert len(seen) == 1
+
+
+async def test_a_message_has_the_service_that_the_line_and_all_people_of_its_chat_have_now() -> None:
+    bot, seen = noting()
+    rcs_line = "+12025550155"
+    async with talking(bot) as phone:
+        await phone.text("on an iPhone")
+        phone.person(phone.handle, service="RCS")
+        await phone.text("on a new phone")
+        phone.person(phone.handle, service="iMessage")
+        await phone.group(phone.person(BOB, service="SMS")).text("with Bob")
+        phone.emulator.do(ChangeLine(phone_number=rcs_line, assigned=True, line_type="RCS"))
+        phone.emulator.do(Write(from_=phone.handle, to=rcs_line, parts=[Text(value="to a line without iMessage")]))
+        await phone.quiet()
+    services = [event.service for event in seen if isinstance(event, MessageReceived)]
+    assert services == ["iMessage", "RCS", "SMS", "RCS"]
 
 
 async def test_an_empty_text_and_an_impossible_handle_are_refused() -> None:

@@ -25,7 +25,7 @@ from pydantic import (
 
 from linqbot.emulator.endpoints import attachments, messages, reactions
 from linqbot.emulator.engine import chat_state, content, sending
-from linqbot.emulator.engine.sending import line_of_account
+from linqbot.emulator.engine.sending import best_service, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, invalid, not_found
@@ -232,8 +232,8 @@ class Write(ByPerson):
         chat = self._chat(world, line)
         sender = active_member(chat, self.from_)
         answered = content.reply_to(world, chat, self.reply_to.model_dump() if self.reply_to else None)
-        if self.service:
-            chat.service = sender.service = self.service
+        sender.service = world.state.service_of(self.from_)
+        chat.service = best_service(world, line, chat.people)
         if self.from_ in chat.typing:
             _set_typing(world, chat, sender, is_typing=False)
         sent_at = world.now() if sent_at is None else sent_at
@@ -254,8 +254,8 @@ class Write(ByPerson):
 
     def _chat(self, world: World, line: Line) -> ChatRecord:
         if self.chat_id is None:
-            service = self.service or world.state.service_of(self.from_)
-            return _chat_with(world, line, [self.from_, *self.group], service)
+            people = [self.from_, *self.group]
+            return _chat_with(world, line, people, best_service(world, line, people))
         chat = world.state.chat(self.chat_id)
         sending.check_present(chat)
         if chat.line != line.phone_number:
