@@ -30,6 +30,7 @@ from linqbot.content.message_split import (
     Sendable,
     bubbles,
     check_content,
+    depends_on_service,
     fitted_to_messages,
     has_drafts,
     without_effect,
@@ -51,7 +52,7 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
+from linqbot.errors import BotError, LinqApiError, LinqbotError, LinqUnavailable, RateLimited, Refused
 from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
@@ -166,6 +167,7 @@ class Context:
         self._in_place_of: Seen | None = None
         self._asking: Callable[[], AskSession] = turn.asking
         self._state: TurnState | None = None
+        self._has_asked_service = False
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -524,6 +526,7 @@ class Context:
         # Imported late: few bots stream, and what cuts a stream into messages is large.
         from linqbot.features.streams import Stream, pace_of
 
+        await self._learn_service()
         record = self._record.stream(key)
         client = self.client.named(record.label)
         return await Stream(
@@ -598,6 +601,8 @@ class Context:
             due = rhythm.next_after(datetime.fromtimestamp(now, UTC)).timestamp()
         check_grace(grace_s)
         check_text("ctx.send_later(tag=…)", tag)
+        if self.event.service is None and depends_on_service(content, _effect(effect)):
+            await self._learn_service()
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
         messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
@@ -1322,6 +1327,8 @@ class Context:
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
         if has_replacement:
             client = with_standing_refusal(client)
+        if self.event.service is None and depends_on_service(content, shown):
+            await self._learn_service()
         service = self.event.service
         if has_drafts(content, service):
             chat, group = self._sender, self.event.is_group
@@ -1350,6 +1357,22 @@ class Context:
         from linqbot.features.asking.answers import Times
 
         return Times(self._clock)
+
+    async def _learn_service(self) -> None:
+        """Ask Linq for the service of the chat if the event does not name it, such as a post. Asked once in a turn."""
+        if self.event.service is not None or self.event.chat_id is None or self._has_asked_service:
+            return
+        self._has_asked_service = True
+        if service := await self.recorded("service", self._service_at_linq, kind=str):
+            self.event = self.event.model_copy(update={"service": service})
+
+    async def _service_at_linq(self) -> str:
+        try:
+            return (await self.client.chats.retrieve(self.chat_id)).service or ""
+        except (LinqUnavailable, RateLimited):
+            raise
+        except LinqApiError:
+            return ""
 
     @property
     def _sender(self) -> ChatSender:

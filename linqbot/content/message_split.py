@@ -303,6 +303,11 @@ def has_drafts(content: Iterable[object], service: str | None) -> bool:
     return False
 
 
+def depends_on_service(content: Iterable[object], effect: Effect | None) -> bool:
+    """Return True if content has another form on SMS or RCS than on iMessage. Most texts have none."""
+    return effect is not None or not all(isinstance(item, str) and _is_plain(item) for item in content)
+
+
 def fitted(
     content: Iterable[Content | Act], *, service: str | None, is_group: bool | None
 ) -> tuple[list[Content | Act], list[Degraded]]:

@@ -19,6 +19,7 @@ from linqbot import (
     Client,
     Context,
     MessageReceived,
+    Posted,
     Saved,
     Sent,
     app_card,
@@ -223,6 +224,23 @@ async def test_an_app_card_in_a_question_and_in_a_scheduled_send_is_text_too_whe
         await phone.advance(60)
         cards = ["", "", "|yum.png"] if service == "iMessage" else ["Parcel 7", "Parcel 7|yum.png"]
         assert said(phone) == cards
+
+
+async def test_an_event_without_a_service_is_answered_in_the_forms_of_its_chat() -> None:
+    bot = bot_of(does(lambda ctx: ctx.reply("Hello!")))
+
+    @bot.on_post("shipped")
+    async def shipped(post: Posted, ctx: Context) -> None:
+        await ctx.reply("It is on its way.")
+        await ctx.reply("See https://example.com/7 now.", voice_memo(b"memo", text="Hi!", filename="memo.m4a"))
+        await ctx.send_later(app_card(APP, caption="Parcel 7"), after_s=60)
+
+    async with talking(bot, service="RCS") as phone:
+        await phone.text("hi")
+        await phone.post("shipped", {})
+        await phone.advance(60)
+        assert said(phone)[1:] == ["It is on its way.", "See https://example.com/7 now.", "Hi!", "Parcel 7"]
+        assert [call.name for call in phone.calls].count("chats.retrieve") == 1
 
 
 async def test_a_card_is_text_if_linq_refuses_it_because_the_chat_has_left_imessage() -> None:
