@@ -371,3 +371,40 @@ def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, monke
     assert "gone is disabled: loading it raised ModuleNotFoundError" in done.output
     assert "the plugin desk failed: forget raised FileNotFoundError" in done.output
     assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
+
+
+CARELESS = """
+import sys
+from linqbot import hookimpl
+from linqbot.hookspecs import PersonalData
+
+@hookimpl
+def register_personal_data():
+    return PersonalData(export, forget)
+
+async def export(handle, chats):
+    return {"tickets": [7]}
+
+async def forget(handle, chats):
+    if handle == "+1999":
+        sys.exit(3)
+    return {"tickets": "seven"}
+"""
+
+
+def test_a_plugin_that_returns_something_else_or_exits_is_named_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "site").mkdir()
+    install_plugin(folder / "site", "careless", CARELESS)
+    monkeypatch.syspath_prepend(folder / "site")
+    keep()
+    done = run("person", "show", PERSON, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["person"]) == (1, PERSON)
+    assert "careless failed: export raised TypeError: it must return the rows, each a dict, by table" in done.output
+    done = run("person", "forget", PERSON, "--yes", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["rows"]) == (1, {"dead": 1, "state": 1})
+    assert "careless failed: forget raised TypeError: it must return the number of rows by table" in done.output
+    done = run("person", "forget", "+1999", "--yes")
+    assert done.exit_code == 1
+    assert "careless failed: forget raised SystemExit" in done.output
