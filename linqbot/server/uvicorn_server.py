@@ -166,8 +166,8 @@ def most_connections() -> int:
     return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a port early. One that is in use raises ConfigError, and not a traceback later."""
+def listen(host: str, port: int, *, setting: str = "--port") -> socket.socket:
+    """Bind a port early. One that is in use raises ConfigError with the name of its setting, and not a traceback later."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sets TCP_NODELAY on each connection. Without it, the body of an answer waits 40 ms
     # for the acknowledgement of its headers.
@@ -178,7 +178,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise PortTaken(
-            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what uses it, or choose another --port, or a --host "
+            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what uses it, or choose another {setting}, or a --host "
             "of this machine."
         ) from error
     bound.set_inheritable(False)

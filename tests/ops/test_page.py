@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -304,18 +305,29 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
 ) -> None:
     good = {"page_password": HASHES["operator"]}
     page_server(Settings(**good))
-    for given, message in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "LINQBOT_PAGE_PASSWORD is not set"),
         ({"page_password": "let me act"}, "LINQBOT_PAGE_PASSWORD is not the hash of a password"),
         (good | {"page_reader_password": "md5$a$b"}, "LINQBOT_PAGE_READER_PASSWORD is not the hash of a password"),
         ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
         (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
-    ]:
+        (good | {"port": 8001}, "LINQBOT_PAGE_PORT and the port of the bot are both 8001"),
+    ]
+    for given, message in wrong:
         with subtests.test(message), pytest.raises(ConfigError, match=re.escape(message)):
             page_server(Settings(**given))
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environ = ALONE | {
+            "LINQBOT_PAGE_PASSWORD": HASHES["operator"],
+            "LINQBOT_PAGE_PORT": str(taken.getsockname()[1]),
+        }
+        in_use = shown("serve", str(tmp_path / "bot.py"), "--page", "--port", "0", code=2, **environ)
+    assert "choose another LINQBOT_PAGE_PORT" in in_use
     monkeypatch.delitem(sys.modules, "linqbot.ops.page.app")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
     assert "pip install 'linqbot[page]'" in shown("serve", str(tmp_path / "bot.py"), "--page", code=2, **ALONE)
 
 

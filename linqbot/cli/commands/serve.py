@@ -84,7 +84,9 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with (
         systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound,
-        uvicorn_server.listen(settings.host, settings.page_port) if page else nullcontext() as bound_page,
+        uvicorn_server.listen(settings.host, settings.page_port, setting="LINQBOT_PAGE_PORT")
+        if page
+        else nullcontext() as bound_page,
     ):
 
         def ready() -> None:
