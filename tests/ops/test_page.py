@@ -292,6 +292,17 @@ async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_m
         assert (await guesser.http.get("/")).headers["location"] == "/login?to=/"
 
 
+async def test_pages_on_two_ports_of_a_host_have_sessions_of_their_own(office: Office) -> None:
+    one, other = {"host": "bots.example:8001"}, {"host": "bots.example:8002"}
+    async with office.browser() as browser:
+        for page in (one, other):
+            await browser.http.post("/login", data={"password": "let me act"}, headers=page)
+        for page in (one, other):
+            assert (await browser.http.get("/", headers=page)).status_code == 200
+        await browser.http.post("/logout", headers=other)
+        assert [(await browser.http.get("/", headers=page)).status_code for page in (one, other)] == [200, 303]
+
+
 async def test_a_trusted_proxy_says_who_acts_and_who_looks(office: Office) -> None:
     for name, peer, acts in (("Dana", PROXY, True), ("Eve", PROXY, False), ("Dana", STRANGER, None)):
         async with office.browser(peer=peer, **{"x-user": name}) as one:

@@ -37,6 +37,12 @@ _SCHEME: Final = "scrypt"
 _COST: Final = 2**14
 
 
+def cookie_of(request: Request) -> str:
+    """Return the name of the cookie of a session. A browser sends a cookie to all ports of a host, and each may be a bot."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() else COOKIE
+
+
 def hashed(password: str) -> str:
     """Return the hash of a password, for the settings."""
     salt = secrets.token_bytes(16)
@@ -132,7 +138,7 @@ class Access:
             if name:
                 role: Role = "operator" if name in self._operators else "reader"
                 return Session(role, name, self._signature(f"form {name}"))
-        said, _, signature = request.cookies.get(COOKIE, "").rpartition(".")
+        said, _, signature = request.cookies.get(cookie_of(request), "").rpartition(".")
         if not said or not hmac.compare_digest(self._signature(said).encode(), signature.encode()):
             return None
         named, until, _ = said.split(".", 2)

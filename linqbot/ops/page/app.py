@@ -28,7 +28,7 @@ from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
-from linqbot.ops.page.access import COOKIE, HOW_TO_HASH, SESSION_S, Access, Role, Session, check_hash
+from linqbot.ops.page.access import HOW_TO_HASH, SESSION_S, Access, Role, Session, check_hash, cookie_of
 from linqbot.server.uvicorn_server import SideServer
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
@@ -196,12 +196,14 @@ class OperatorsPage:
             return self.shown("login.html", None, status=403, to=to, wrong=True)
         answer = RedirectResponse(to if _is_path(to) else "/", 303, _HEADERS)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-        answer.set_cookie(COOKIE, cookie, int(SESSION_S), httponly=True, samesite="strict", secure=is_secure)
+        answer.set_cookie(
+            cookie_of(request), cookie, int(SESSION_S), httponly=True, samesite="strict", secure=is_secure
+        )
         return answer
 
-    async def log_out(self, _: Request) -> Response:
+    async def log_out(self, request: Request) -> Response:
         answer = RedirectResponse("/login", 303, _HEADERS)
-        answer.delete_cookie(COOKIE)
+        answer.delete_cookie(cookie_of(request))
         return answer
 
 
