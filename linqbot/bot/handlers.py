@@ -38,6 +38,7 @@ log = structlog.get_logger("linqbot.bot")
 
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Event)
+Own = TypeVar("Own", bound=Callable[..., Any])
 ReturnValue: TypeAlias = "Sendable | Sequence[Sendable] | None"
 """The return value of a handler. It is sent as `ctx.reply` sends it; each element of a list or tuple is a reply."""
 Returned = TypeVar("Returned", bound="Awaitable[ReturnValue] | ReturnValue")
@@ -201,6 +202,16 @@ def error_class(given: Any) -> type[Exception]:
 def handler_name(handler: Any) -> str:
     """Return the name of a handler, as `module:qualname`."""
     return f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
+
+
+def shown_as(name: str) -> Callable[[Own], Own]:
+    """Name a handler of linqbot's own as authors know it, such as `Bot.mute_word`, in the log and in `linqbot why`."""
+
+    def named(handler: Own) -> Own:
+        handler.__module__, handler.__qualname__ = "linqbot", name
+        return handler
+
+    return named
 
 
 def check(handler: Any, event: type[Event]) -> str:

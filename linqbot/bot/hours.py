@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from linqbot.bot.context import Context
 from linqbot.bot.filters import from_handle
+from linqbot.bot.handlers import shown_as
 from linqbot.bot.router import Router
 from linqbot.clock import zone
 from linqbot.errors import BotError
@@ -181,6 +182,7 @@ class Hours:
         router = Router()
 
         @router.on_message(from_handle(*handles), _is_command, gather=False)
+        @shown_as("Hours.changed_by")
         async def change_hours(message: MessageReceived, ctx: Context) -> str:
             hours, changed = await self.current(ctx), await ctx.state.bot(ChangedHours, name=_NAME)
             try:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from linqbot.bot.filters import Filter, exact, from_handle, in_direct, muted
+from linqbot.bot.handlers import shown_as
 from linqbot.errors import BotError
 from linqbot.language.spoken import sentences
 from linqbot.linq.events.lane import EVERY_CHAT
@@ -50,6 +51,7 @@ def add_words(
 
 
 def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[None]]:
+    @shown_as("Bot.mute_word")
     async def mute_all(message: MessageReceived, ctx: Context) -> None:
         # First the answer: it would not be sent after the mute.
         await ctx.reply(sentences().bot_is_off.format(word=unmute_word))
@@ -58,6 +60,7 @@ def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[No
     return mute_all
 
 
+@shown_as("Bot.unmute_word")
 async def end_mute_of_all(message: MessageReceived, ctx: Context) -> None:
     await ctx.bot.unmute(EVERY_CHAT)
     await ctx.reply(sentences().bot_is_on)

@@ -11,8 +11,9 @@ from answers import answers
 from one_handler import does, says
 from pydantic import BaseModel
 
-from linqbot import Bot, BotError, BroadcastDone, Context, MessageReceived, Posted, Running, muted, voice_memo
-from linqbot.events import MessageSent
+from linqbot import Bot, BotError, BroadcastDone, Context, Hours, MessageReceived, Posted, Running, muted, voice_memo
+from linqbot.bot.router import Next
+from linqbot.events import Event, MessageSent
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -278,3 +279,22 @@ async def test_a_word_of_the_owner_joins_no_burst() -> None:
         assert await owner.replies() == ["hello", "The bot is silent in all chats. To end that, write: bot on"]
         await phone.text("hi")
         assert await phone.replies() == []
+
+
+async def test_handlers_of_linqbot_have_names_that_authors_know() -> None:
+    bot, names = Bot(owner=OWNER, mute_word="bot off"), list[str | None]()
+    bot.include(Hours("mon 9-12", timezone="UTC").changed_by(OWNER))
+
+    @bot.use
+    def note(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            await next_(event, ctx)
+            if isinstance(event, MessageReceived):
+                names.append(ctx.handler)
+
+        return handle
+
+    async with talking(bot, handle=OWNER) as phone:
+        for text in ("hours", "bot off", "bot on"):
+            await answers(phone, text)
+    assert names == ["linqbot:Hours.changed_by", "linqbot:Bot.mute_word", "linqbot:Bot.unmute_word"]
