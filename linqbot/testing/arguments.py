@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from linqbot.emulator.declared_world import DeclaredWorld
 from linqbot.emulator.model.records import is_handle
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.types.message import TapbackName
 from linqbot.nearest import nearest_name, suggestion
 
 _FILES: Final = ("GET /attachments/{}/{}", "PUT /uploads/{}")
@@ -22,7 +23,7 @@ _FILES: Final = ("GET /attachments/{}/{}", "PUT /uploads/{}")
 _ID: Final = re.compile(r"(?<![^/])(?!v\d\b)[^/ ]*\d[^/ ]*")
 """An id in a path: it has a digit, and is not the version."""
 _NAMED_ID: Final = re.compile(r"\{\w+\}")
-_TAPBACKS: Final = ("love", "like", "dislike", "laugh", "emphasize", "question")
+_TAPBACKS: Final = get_args(TapbackName)
 
 
 def one_of(name: str, given: object, known: Collection[str]) -> None:

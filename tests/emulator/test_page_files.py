@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 
 from emulator.conftest import Api
 from linqbot.emulator.web.app import PAGE, PageFiles
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, TapbackName
 
 SCRIPT = '<script type="module" src="./app.js"></script>'
 APP = """\
@@ -92,3 +94,16 @@ async def test_the_first_visit_asks_for_few_of_the_modules_and_names_each_of_the
         for one in re.findall(r'^[^ /*].*from "(\.[^"]+)";', (PAGE / name).read_text(), re.MULTILINE)
     }
     assert imported <= set(preloaded)
+
+
+def test_the_page_shows_every_tapback_and_effect_that_linq_has() -> None:
+    tapbacks = (PAGE / "messages" / "tapbacks.js").read_text().partition("TAPBACKS = {")[2].partition("}")[0]
+    scenes = (PAGE / "effects" / "scenes.js").read_text().partition("SCENES = {")[2].partition("}")[0]
+    bubbles = (PAGE / "model" / "content" / "effect-names.js").read_text().partition("BUBBLE_EFFECTS = {")[2]
+    assert set(re.findall(r"(\w+):", tapbacks)) == set(get_args(TapbackName))
+    bubbles_that_rise = {"echo"}  # they need no scene
+    assert set(re.findall(r"^  (\w+)", scenes, re.MULTILINE)) == SCREEN_EFFECTS - bubbles_that_rise
+    assert set(re.findall(r"(\w+):", bubbles.partition("}")[0])) == BUBBLE_EFFECTS
+    icons = set(re.findall(r'id="icon-([\w-]+)"', (PAGE / "icons.svg").read_text()))
+    names = {f"effect-{name}" for name in SCREEN_EFFECTS | BUBBLE_EFFECTS} | set(get_args(TapbackName))
+    assert names - icons == set()

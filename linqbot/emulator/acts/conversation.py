@@ -41,7 +41,7 @@ from linqbot.emulator.model.message_content import (
 from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, normal
 from linqbot.linq.rules.check import background as broken_background
 from linqbot.linq.rules.values import Broken
-from linqbot.linq.types.message import Effect
+from linqbot.linq.types.message import Effect, ReactionType
 
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -313,7 +313,7 @@ class React(ByPerson):
     """
 
     message_id: str
-    type: Literal["love", "like", "dislike", "laugh", "emphasize", "question", "custom", "sticker"]
+    type: ReactionType
     operation: Literal["add", "remove"] = "add"
     custom_emoji: Emoji | None = Field(None, description="The emoji of a tapback of type `custom`.")
     part_index: Index = 0

@@ -24,7 +24,8 @@ BubbleEffect: TypeAlias = Literal["slam", "loud", "gentle", "invisible"]
 EffectName: TypeAlias = ScreenEffect | BubbleEffect
 TextStyle: TypeAlias = Literal["bold", "italic", "strikethrough", "underline"]
 TextAnimation: TypeAlias = Literal["big", "small", "shake", "nod", "explode", "ripple", "bloom", "jitter"]
-ReactionType: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question", "custom", "sticker"]
+TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
+ReactionType: TypeAlias = Literal[TapbackName, "custom", "sticker"]
 
 SCREEN_EFFECTS: frozenset[str] = frozenset(get_args(ScreenEffect))
 BUBBLE_EFFECTS: frozenset[str] = frozenset(get_args(BubbleEffect))

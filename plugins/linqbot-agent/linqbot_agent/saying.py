@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from linqbot import BotError, Context, Event, LinqApiError, LinqUnavailable, RateLimited, markdown, media, poll
 from linqbot.errors import FetchFailed, FetchRefused
-from linqbot.linq.types.message import EffectName
+from linqbot.linq.types.message import EffectName, TapbackName
 from linqbot.linq.types.message import text_of as text_of_parts
 from linqbot.speakers import visible
 
-TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
 Text: TypeAlias = Annotated[str, AfterValidator(visible), AfterValidator(str.strip), StringConstraints(min_length=1)]
 Address: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https://\S+$", max_length=2048)]
 
