@@ -649,6 +649,18 @@ async def test_the_temporary_server_keeps_no_large_body() -> None:
     assert [len(body) for body in arrivals] == [4096]
 
 
+def test_the_command_makes_every_check_of_the_doctor() -> None:
+    folder = Path(linqbot.ops.doctor.__file__).parent
+    command = (folder.parent.parent / "cli" / "commands" / "check.py").read_text()
+    checks = {
+        f"{file.stem}.{name}"
+        for file in folder.glob("*.py")
+        for name in re.findall(r"^async def ([a-z]\w*)\(context: DoctorContext\)", file.read_text(), re.MULTILINE)
+    }
+    assert len(checks) > 10
+    assert {check for check in checks if f": {check},\n" not in command} == set()
+
+
 def test_every_code_is_used_by_a_check_and_its_fix_has_no_open_placeholders() -> None:
     checks = Path(linqbot.ops.doctor.__file__).parent
     named = {
