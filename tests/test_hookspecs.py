@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,10 @@ def test_every_hook_is_explained(subtests: pytest.Subtests) -> None:
 
 def test_every_observing_hook_is_called_somewhere() -> None:
     assert {name for name in HOOKS if not name.startswith("register_")} == {*OBSERVED, *LIFECYCLE}
+    package = Path(hookspecs.__file__).parent
+    code = "".join(file.read_text() for file in package.rglob("*.py") if file.parent.name != "plugins")
+    uncalled = {name for name in OBSERVED if not re.search(rf"plugins\.(notify_)?{name}\b", code)}
+    assert uncalled == set()
 
 
 class Every:
