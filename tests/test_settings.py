@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from linqbot import settings
 from linqbot.errors import ConfigError
 from linqbot.settings import Settings, from_env, variable
 
@@ -145,3 +147,9 @@ def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None
     (folder / "odd").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"cannot be read: it does not hold a token"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "odd"})
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    code = "".join(file.read_text() for file in Path(settings.__file__).parent.rglob("*.py"))
+    read = rf"(?:self|settings|from_env\(\))\.({'|'.join(Settings.model_fields)})\b|\"(page_\w*password)\""
+    assert set(Settings.model_fields) == {one for found in re.findall(read, code) for one in found if one}
