@@ -20,6 +20,7 @@ import structlog
 
 from linqbot.clock import Clock
 from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.deadline import DEADLINE_S
 from linqbot.errors import (
     Ambiguous,
     AmbiguousCall,
@@ -126,7 +127,7 @@ class RetryPolicy(NamedTuple):
     most_s: float = 300.0
     crashes: int = 5
     crashes_in_all: int = 25
-    deadline_s: float = 900.0
+    deadline_s: float = DEADLINE_S
     defer_s: float = 30.0
     longest_defer_s: float = 3600.0
     defer_for_s: float = 86_400.0
