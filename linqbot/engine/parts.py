@@ -79,7 +79,8 @@ class Turn:
         is_running: True once the handler may run. Only then the turn has what follows.
         client: Its calls are recorded in `journal`.
         asking: Makes the session of the handler's questions and steps.
-        event: The event of the delivery, or another one that stands for it, such as the answer that a timer found.
+        event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
+            when a handler begins: the turn of a kind with a `run` has none.
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.

@@ -37,7 +37,7 @@ class Timer:
 
     Attributes:
         id: Unique. Scheduling the same id again keeps the timer that is stored.
-        due: Unix seconds.
+        due: Unix seconds; whole ones for a recurring timer. Its turn finds it again by the second in the id of the delivery.
         lane: The lane that the timer joins when it is due, behind the deliveries that wait there.
         kind: The kind of timer, such as `send` or `schedule`. The timer becomes the delivery `i.<kind>.<id>` of type
             `linqbot.<kind>`. The id of a recurring timer's delivery ends with the due time in whole seconds, so each due
