@@ -196,7 +196,9 @@ async def test_an_operator_mutes_answers_retries_and_writes(office: Office) -> N
         assert (await guest.replies())[-2:] == ["Hello!", "Hello!"]
         view = f"/chats/{chats['book']}"
         ((question, _),) = re.findall(r'/questions/([^/]+)/(answer)"', (await operator.http.get(view)).text)
-        assert await operator.do(f"/questions/{question}/answer", view, text="4") == "The question is answered."
+        assert await operator.do(f"/questions/{question}/answer", view, text="4") == (
+            "The bot takes the text as the answer of the person."
+        )
         assert await operator.do("/mute", "/", **{"for": ""}) == "The bot is muted, until unmuted."
         assert "The bot is muted in all chats" in await operator.see("/")
         assert await operator.do("/unmute", "/") == "The bot answers again."

@@ -340,7 +340,7 @@ async def _send(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
 
 async def _answer(page: OperatorsPage, question_id: str, form: Form, by: By) -> str:
     await questions.answer(page.storage, question_id, form.get("text", ""), by)
-    return "The question is answered."
+    return "The bot takes the text as the answer of the person."
 
 
 async def _retry(page: OperatorsPage, delivery_id: str, _: Form, by: By) -> str:
