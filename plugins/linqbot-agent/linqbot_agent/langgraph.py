@@ -7,7 +7,7 @@ a turn goes through the whole graph again, and is answered from the record.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
@@ -100,11 +100,19 @@ async def run(
             )
         messages = await loop.conversation()
         limited: RunnableConfig = {"recursion_limit": _MOST_STEPS, **(config or {})}
-        said = await loop.answer(graph.ainvoke({**(state or {}), "messages": messages}, limited))
+        said = await loop.answer(_output(graph.ainvoke({**(state or {}), "messages": messages}, limited)))
         if not loop.has_asked:
             raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
         return said
     return None
+
+
+async def _output(work: Awaitable[Any]) -> str | None:
+    """Return the text with which a graph ends: of the model, of a node, or of a tool with `return_direct`."""
+    last = ((await work).get("messages") or [None])[-1]
+    is_text = isinstance(last, AIMessage) and not last.tool_calls
+    is_result = isinstance(last, ToolMessage) and last.status != "error"
+    return str(last.text) if is_text or is_result else None
 
 
 @overload

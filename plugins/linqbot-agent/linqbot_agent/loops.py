@@ -33,8 +33,9 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
-from linqbot_agent.requests import GO_ON, Change, Requests, history_tokens, known, price_of
+from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, known, price_of
 from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, trouble
+from linqbot_agent.saying import whole
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -92,15 +93,24 @@ class Loop:
         self._past = Remembered([])  # the same as messages of pydantic-ai
         self._shown = Shown.of(())  # what tools have shown to the model
         self.has_asked = False
+        self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
         self._ctx = settings.ctx
         self._settings = settings
         self._turn = settings.turn
         self.requests = Requests(settings)
         self._questions = Questions(settings)
 
-    async def answer(self, work: Coroutine[Any, Any, object]) -> str:
-        """Run a framework to its end, and return what was said."""
-        await self._questions.run(work)
+    async def answer(self, work: Coroutine[Any, Any, str | None]) -> str:
+        """Run a framework to its end, and return what was said.
+
+        Args:
+            work: Runs the framework, and returns its output. It is said if the run did not end with a text of the model: it
+                may be the result of a tool, or a text of the author's code.
+        """
+        output = await self._questions.run(work)
+        if output and self.has_asked and not self._has_ended:
+            text = changed(visible(output), self._change(""))
+            await self.speech.stream(whole(text), key=f"{self._settings.name}/output")
         said = "\n\n".join(self.speech.said)
         past, unreadable = self._past, self.requests.refusals.unreadable
         talk = talk_of(self._settings, past.words, [], said)
@@ -196,6 +206,8 @@ class Loop:
         # The arguments of a call that was cut off may be others than the model was about to write.
         if framework.is_cut(found) and (is_silent or framework.calls_tool(found)):
             raise NoAnswer
+        if is_heard:
+            self._has_ended = not framework.calls_tool(found)
         return step
 
     def _change(self, instructions: str) -> Change | None:
@@ -229,6 +241,7 @@ class Loop:
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
         is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._settings.event.actor)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
+            self._has_ended = True  # the reason is for the model
             return reason
         guarded = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
 
@@ -243,6 +256,7 @@ class Loop:
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         self._turn.counts.tool_calls += step.is_made
+        self._has_ended |= step.result == REFUSED
         return step.result
 
 

@@ -106,19 +106,21 @@ async def run(
     return None
 
 
-async def _to_the_end(run: Awaitable[RunResult]) -> None:
-    """Let a run end.
+async def _to_the_end(run: Awaitable[RunResult]) -> str | None:
+    """Return the output of a run.
 
     Raises:
         BotError: a tool of an agent that is a tool itself has stopped the run, to be approved.
     """
-    if stopped := (await run).interruptions:
+    result = await run
+    if stopped := result.interruptions:
         tools = ", ".join(sorted({str(each.name) for each in stopped}))
         raise BotError(
             f"A tool of an agent that is a tool itself wants to be approved: {tools}. A question ends the handler, which "
             "would cut the outer tool off. Write needs_approval=True for the agent, agent.as_tool(…, needs_approval=True), "
             "or give the tool to the agent of the run."
         )
+    return None if result.final_output is None else str(result.final_output)
 
 
 class _Recording(ModelProvider):

@@ -142,7 +142,7 @@ class Speech:
         if self._left > 0:
             self._left -= 1
             return True
-        await self.stream(_whole("…"), key=key)
+        await self.stream(whole("…"), key=key)
         return False
 
 
@@ -157,7 +157,7 @@ async def say(outputs: Sequence[Output], speech: Speech, ctx: Context, event: Ev
     for number, output in enumerate(outputs):
         own = f"{key}/{number}" if number else key
         if isinstance(output, Say) and output.effect is None:
-            await speech.stream(_whole(output.text), thread=thread, key=own)
+            await speech.stream(whole(output.text), thread=thread, key=own)
         elif isinstance(output, Tapback):
             await _tap(output, ctx, event, own)
             continue
@@ -197,5 +197,5 @@ def _leaving_out(what: str, ctx: Context) -> Iterator[None]:
         ctx.log.warning("agent.left_out", what=what, why=type(error).__name__)
 
 
-async def _whole(text: str) -> AsyncIterator[str]:
+async def whole(text: str) -> AsyncIterator[str]:
     yield text
