@@ -109,7 +109,10 @@ async def run(
 
 async def _output(work: Awaitable[Any]) -> str | None:
     """Return the text with which a graph ends: of the model, of a node, or of a tool with `return_direct`."""
-    last = ((await work).get("messages") or [None])[-1]
+    state = await work
+    if state.get("structured_response") is not None:
+        return None  # the last message repeats it for the model
+    last = (state.get("messages") or [None])[-1]
     is_text = isinstance(last, AIMessage) and not last.tool_calls
     is_result = isinstance(last, ToolMessage) and last.status != "error"
     return str(last.text) if is_text or is_result else None
