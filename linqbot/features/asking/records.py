@@ -388,17 +388,15 @@ async def send_choices(question: Question, n: int, ctx: Context) -> tuple[Sequen
 
 
 async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
-    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq refused it.
-
-    Raises AskCancelled if a plugin refused it.
-    """
+    """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq or a plugin refused it."""
     options = [{"text": choice} for choice in question.choices]
     client = with_standing_refusal(ctx.client.named(f"{label}p"))
     try:
         made = await client.chats.polls.create(ctx.chat_id, poll={"options": options})
     except Refused as error:
+        # Not AskCancelled: the question is sent, and a handler that asks something else then would send it again in each run.
         stopped_by(error, ctx.log)
-        raise cancelled_for("refused") from None
+        return None
     except LinqApiError as error:
         if not is_refused(error):
             raise

@@ -264,19 +264,22 @@ class NoPolls:
         return refuse
 
 
-async def test_a_question_whose_poll_a_plugin_refuses_is_cancelled() -> None:
+async def test_a_question_whose_poll_a_plugin_refuses_has_a_list() -> None:
     bot = Bot(plugins=[NoPolls])
 
     @bot.on_message("order")
     async def order(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.ask("Which size?", choices=["S", "M"])
-        except AskCancelled as cancelled:
-            await ctx.reply(f"Cancelled: {cancelled.reason}")
+        size = await ctx.ask("Which size?", choices=["S", "M"])
+        number = await ctx.ask("How many?")
+        await ctx.reply(f"{number} {size}")
 
     async with talking(bot) as phone:
         await phone.text("order")
-        assert await phone.replies() == ["Which size?", "Cancelled: refused"]
+        assert await phone.replies() == ["Which size?", "1. S\n2. M"]
+        await phone.text("2")
+        assert await phone.replies() == ["How many?"]
+        await phone.text("3")
+        assert await phone.replies() == ["3 M"]
 
 
 async def test_a_refused_call_is_refused_again_in_the_past(talk: Talk) -> None:
