@@ -217,9 +217,9 @@ class Turns:
         """Return the stored outcome; None if the turn was given up and another task ends it."""
         try:
             outcome = None if turn.is_open else await self._open(turn)
-        except (StorageUnavailable, StorageBusy, OfOtherRelease) as error:
-            # The turn must not begin without its journal, or it would repeat calls, and not without its handler. It is
-            # deferred for a short time.
+        except (StorageUnavailable, StorageBusy, OfOtherRelease, LinqApiError) as error:
+            # The turn must not begin without its journal, or it would repeat calls, and not without its handler or what Linq
+            # is asked for before. It is deferred for a short time.
             outcome = self._judged(turn.lease, error)
         except ChoiceFailed as failed:
             outcome = self._failed(turn, failed.__cause__ or failed)
@@ -495,7 +495,10 @@ class Turns:
                 return "lost"
             except StateConflict as error:
                 self._note_conflict(turn, error)
-                commit = self._commit(turn, self._failed(turn, turn.journal.failure_of(error)))
+                failure = turn.journal.failure_of(error)
+                # A conflict is no failure of the handler, which runs again at once. State that is lost is one.
+                outcome = self._judged(turn.lease, failure) if failure is error else self._failed(turn, failure)
+                commit = self._commit(turn, outcome)
             except StorageError as error:
                 if isinstance(error, StorageUnavailable) or turn.is_bare:
                     # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.

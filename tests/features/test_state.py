@@ -18,16 +18,18 @@ from pydantic import BaseModel
 from simulated_crash import Life, begun, crash
 from structlog.testing import capture_logs
 
-from linqbot import Context, LinqApiError, MessageReceived
+from linqbot import Bot, Context, LinqApiError, MessageReceived, hookimpl
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
 from linqbot.errors import StateConflict
+from linqbot.hookspecs import TurnReport
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
+from linqbot.testing import talking
 
 
 class Total(BaseModel):
@@ -71,6 +73,38 @@ async def test_a_conflict_runs_the_turn_again_at_once_and_sends_nothing_twice(ta
     assert (await total(talk.storage)).count == 11
     assert talk.linq.said() == ["counted"]
     assert await talk.storage.depth() == 0
+
+
+class Reports:
+    def __init__(self) -> None:
+        self.ends = list[tuple[object, object]]()
+
+    @hookimpl
+    def turn_ended(self, report: TurnReport) -> None:
+        if report.delivery.type == "message.received":
+            self.ends.append((report.outcome, report.error))
+
+
+async def test_a_turn_that_another_one_was_faster_than_is_no_failure_of_its_handler() -> None:
+    reports, first_has_ended, both = Reports(), asyncio.Event(), asyncio.Barrier(2)
+    bot = Bot(plugins=[reports])
+
+    @bot.on_message
+    async def count(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.bot(Total)).count += 1
+        if not reports.ends:
+            await both.wait()
+        if message.text == "second":
+            await first_has_ended.wait()
+
+    async with talking(bot) as phone:
+        await phone.text("first")
+        await phone.person("+14155550143").text("second")
+        while not reports.ends:
+            await asyncio.sleep(0)
+        first_has_ended.set()
+        await phone.quiet()
+    assert reports.ends == [("ack", None), ("defer", None), ("ack", None)]
 
 
 async def test_a_value_that_is_changed_before_a_refused_call_is_made_again_is_stored_before_it(talk: Talk) -> None:
