@@ -31,7 +31,7 @@ from linqbot.engine.call_lookup import muted, person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, person_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat, person_of_lane
 from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -60,11 +60,10 @@ class Mutes(Part):
     async def open(self, turn: Turn) -> Ack | None:
         delivery, lease = turn.lease.delivery, turn.lease
         chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._turns.storage.mutes
-        mute, person = (
-            mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery)),
-            person_of_lane(delivery.lane),
-        )
-        if mute is None and (person is None or not await _mutes_person(mutes.values(), person, self._turns)):
+        mute = mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery))
+        if mute is None and (person := person_of_lane(delivery.lane)) is not None:
+            mute = await _mute_of_person(mutes.values(), person, self._turns)
+        if mute is None:
             turn.marks &= ~MUTED
         if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
@@ -76,6 +75,9 @@ class Mutes(Part):
         if kind != "repeat":
             if kind not in _WAITING_KINDS or _is_cancellation(delivery):
                 return None
+            if mute is not None and mute.chat_id != EVERY_CHAT:
+                # Of a send to a person, the lane of their chat: timers find their mute by its lane.
+                delivery = replace(delivery, lane=lane_of_chat(mute.chat_id))
             waits(turn, delivery, self._turns.clock)
         turn.why = turn_record.MUTED
         return Ack()
@@ -163,9 +165,8 @@ async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> Non
     people = body.get("to")
     if isinstance(people, list) and len(people) == 1:
         # It opens a chat or finds it, so the bot speaks first.
-        is_muted = mute_of(mutes, None, now, is_proactive=True) is not None or await _mutes_person(
-            mutes.values(), str(people[0]).casefold(), turns
-        )
+        mute = mute_of(mutes, None, now, is_proactive=True)
+        is_muted = (mute or await _mute_of_person(mutes.values(), str(people[0]).casefold(), turns)) is not None
     else:
         chat = await journal.chat_of(call)
         is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)
@@ -175,10 +176,13 @@ async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> Non
         raise muted(call)
 
 
-async def _mutes_person(mutes: Iterable[Mute], person: str, turns: Turns) -> bool:
-    """Return True if one of the mutes is that of the direct chat with a person, now."""
-    found = [mute for mute in mutes if mute.until > turns.clock.now() and mute.chat_id != EVERY_CHAT]
-    return person in [await _person_of(mute, turns) for mute in found]
+async def _mute_of_person(mutes: Iterable[Mute], person: str, turns: Turns) -> Mute | None:
+    """Return the mute of the direct chat with a person that is in force; None if there is none."""
+    for mute in tuple(mutes):
+        in_force = mute.until > turns.clock.now() and mute.chat_id != EVERY_CHAT
+        if in_force and await _person_of(mute, turns) == person:
+            return mute
+    return None
 
 
 async def _person_of(mute: Mute, turns: Turns) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, lane_of_chat, lane_of_person
+from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, lane_of_chat
 from linqbot.storage.dialect import Readable, Writable, where
 
 if TYPE_CHECKING:  # it imports this module
@@ -86,7 +86,7 @@ class Rearm(NamedTuple):
 
 
 COLUMNS = "id, due, lane, kind, payload"
-_MUTED = f"""(mute.lane = timer.lane OR timer.lane = '{lane_of_person("")}' || mute.person
+_MUTED = f"""(mute.lane = timer.lane
         OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}'
             AND (substr(timer.lane, 1, 2) = '{lane_of_chat("")}' OR substr(timer.lane, 1, 5) IN {OUTSIDE_CHATS})))
     AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""

@@ -187,6 +187,26 @@ async def test_what_waits_for_the_end_of_the_quiet_hours_waits_for_the_end_of_a_
         assert await mail.replies() == ["News!"]
 
 
+async def test_what_waits_for_a_muted_person_outlives_an_outage_of_linq() -> None:
+    bot = Bot(manners=Manners(quiet_hours="21-8"))
+
+    @bot.on_message("news")
+    async def news(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.send("News!", to=MAIL, purpose="promotional")
+        await ctx.bot.mute(phone.person(MAIL).chat_id, for_s=12 * 3600)
+
+    bot.on_message(does(lambda ctx: ctx.mark_read()))
+
+    async with talking(bot, handle=ANN, start=at(22, 24)) as phone:
+        mail = phone.person(MAIL)
+        await mail.text("hi")
+        await phone.text("news")
+        await phone.quiet()
+        phone.fail_next("chats.retrieve", status=503, times=3)  # whose person is muted is not known yet
+        await advance_to(phone, at(10, 25) + timedelta(minutes=1))
+        assert await mail.replies() == ["News!"]
+
+
 @pytest.mark.slow
 async def test_what_waits_is_sent_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
