@@ -167,7 +167,7 @@ class Context:
         self._in_place_of: Seen | None = None
         self._asking: Callable[[], AskSession] = turn.asking
         self._state: TurnState | None = None
-        self._has_asked_service = False
+        self._service: str | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -1360,11 +1360,16 @@ class Context:
 
     async def _learn_service(self) -> None:
         """Ask Linq for the service of the chat if the event does not name it, such as a post. Asked once in a turn."""
-        if self.event.service is not None or self.event.chat_id is None or self._has_asked_service:
+        if self.event.service is not None or self.event.chat_id is None:
             return
-        self._has_asked_service = True
-        if service := await self.recorded("service", self._service_at_linq, kind=str):
-            self.event = self.event.model_copy(update={"service": service})
+        async with self._learning_service:  # tasks of one handler that send at the same time
+            if self._service is None:
+                self._service = await self.recorded("linqbot service", self._service_at_linq, kind=str)
+        self.event = self.event.model_copy(update={"service": self._service or None})
+
+    @cached_property
+    def _learning_service(self) -> asyncio.Lock:
+        return asyncio.Lock()
 
     async def _service_at_linq(self) -> str:
         try:

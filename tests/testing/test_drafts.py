@@ -243,6 +243,22 @@ async def test_an_event_without_a_service_is_answered_in_the_forms_of_its_chat()
         assert [call.name for call in phone.calls].count("chats.retrieve") == 1
 
 
+async def test_the_service_of_a_post_is_asked_once_for_all_tasks_and_steps_of_its_handler() -> None:
+    bot = bot_of(does(lambda ctx: ctx.reply("Hello!")))
+
+    @bot.on_post("shipped")
+    async def shipped(post: Posted, ctx: Context) -> None:
+        await ctx.once("service", lambda key: "express", kind=str)
+        await asyncio.gather(*(ctx.reply(f"See https://example.com/{n} now.") for n in (1, 2)))
+
+    async with talking(bot, service="RCS") as phone:
+        await phone.text("hi")
+        await phone.post("shipped", {})
+        await phone.quiet()
+        assert said(phone)[1:] == ["See https://example.com/1 now.", "See https://example.com/2 now."]
+        assert [call.name for call in phone.calls].count("chats.retrieve") == 1
+
+
 async def test_a_card_is_text_if_linq_refuses_it_because_the_chat_has_left_imessage() -> None:
     async def show(message: MessageReceived, ctx: Context) -> None:
         phone.person(phone.handle, service="SMS")
