@@ -335,13 +335,14 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
     turns = {(row.turn or row.delivery, replay) for row in case.rows for replay in range(row.replay + 1)}
     turns |= {(each, 0) for each in case.ids}
     for turn, replay in sorted(turns):
-        for entry in await storage.entries(turn, replay):
-            if turn in case.ids or _is_of(entry, case.rows):
-                calls += _entry(entry, statuses)
-        asked = [each for each in calls if (each["call"], each["status"]) == ("ctx.ask", "attempting")]
+        entries = await storage.entries(turn, replay)
+        own = [entry for entry in entries if turn in case.ids or _is_of(entry, case.rows)]
+        made = [row for entry in own for row in _entry(entry, statuses)]
+        asked = [each for each in made if (each["call"], each["status"]) == ("ctx.ask", "attempting")]
         if asked and not await _is_open(storage, turn):
             for each in asked:
                 each["status"] = "ended"
+        calls += made
     last = case.last
     kept = {(each["call"], "refused") for each in calls if each["status"] == "refused"}
     for failed in json.loads(last.calls or "[]") if last is not None else ():
@@ -354,7 +355,7 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
 
 
 async def _is_open(storage: Storage, turn: str) -> bool:
-    """Return True if a question of a turn waits for its answer. One that another question or a deploy has ended has none."""
+    """Return True if a question of a turn waits for its answer, and has not been ended, as by another question or a deploy."""
     found = await storage.conversation(turn)
     return found is not None and found[0].status == "waiting"
 
@@ -445,7 +446,7 @@ def _said(case: Case, last: OutcomeRow) -> str:
     if any(each["call"] == "ctx.ask" and each["status"] == "attempting" for each in calls):
         parts.append("It has asked a question, and waits for the answer.")
     if any(each["call"] == "ctx.ask" and each["status"] == "ended" for each in calls):
-        parts.append("It has asked a question, which has ended without an answer.")
+        parts.append("It has asked a question, which waits for no answer any more.")
     if refused is None and case.calls is not None and not calls:
         parts.append("It sent nothing.")
     if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:

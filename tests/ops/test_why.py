@@ -182,7 +182,7 @@ plant(WAITING, "It waits behind w.")(texts("menu"))
 plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
 
 
-@plant(SILENCES, "It has asked a question, which has ended without an answer.")
+@plant(SILENCES, "It has asked a question, which waits for no answer any more.")
 async def ended(phone: Phone) -> str | None:
     asked = await phone.text("name")
     await phone.quiet()
@@ -340,3 +340,22 @@ async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend
         await check(Plant(texts(), "older than 7 days"), asked[3][1])
         await phone.errors()
     assert not wrong, "\n\n".join(wrong)
+
+
+async def test_an_answer_behind_which_the_next_question_is_open_is_said_to_wait(tmp_path: Path) -> None:
+    bot = Bot()
+
+    @bot.on_message("form")
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Name?")
+        await ctx.ask("Town?")
+
+    url, said = f"sqlite:///{tmp_path}/bot.db", set[str]()
+    async with talking(bot, storage=url) as phone:
+        for n in range(6):  # the calls are looked up by ids of deliveries, which are random
+            one = phone.person(f"+1415555020{n}")
+            await texts("form", "Ada")(one)
+            async with open_storage(url, serving=False, clock=MovableClock(phone.now, frozen=True)) as storage:
+                said.add(await explained(storage, phone, one.handle, "message.received"))
+    (answer,) = said
+    assert answer.endswith("It has asked a question, and waits for the answer.")
