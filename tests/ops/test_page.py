@@ -272,7 +272,9 @@ async def test_a_refused_form_says_why_and_gives_back_the_text(office: Office) -
         assert "proxy_set_header Host $http_host" in behind_proxy.text
         office.clock.stop_at(office.clock.now() + 13 * 3600)
         ended = await operator.http.post(f"{path}/send", data=form)
-        assert "You are no longer logged in" in ended.text
+        assert "The session of this form has ended" in ended.text
+        long = await operator.http.post(f"{path}/send", data=form | {"text": "x" * 70_000})
+        assert "at most 64 KiB" in long.text
     for answer in (behind_proxy, ended):
         assert answer.status_code == 403
         assert answer.headers["content-type"].startswith("text/plain")

@@ -160,7 +160,7 @@ class OperatorsPage:
             session = self.access.session(request)
             form = await _form(request)
             if session is None or form is None or not self._is_own(request, session, form):
-                return PlainTextResponse(_why_refused(request, form or {}), 403, _HEADERS)
+                return PlainTextResponse(_why_refused(request, form), 403, _HEADERS)
             if session.role != "operator":
                 return PlainTextResponse("You may look, and not act.", 403, _HEADERS)
             target = request.path_params.get("id", "")
@@ -233,10 +233,15 @@ def _is_of_host(request: Request) -> bool:
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
-def _why_refused(request: Request, form: Form) -> str:
+def _why_refused(request: Request, form: Form | None) -> str:
     """Return why a form was refused, with the text in it: the browser shows the view again without that text."""
+    if form is None:
+        return f"Nothing was done. A form has at most {MAX_FORM_BYTES // 1024} KiB, and this one is longer, or no form."
     if _is_of_host(request):
-        why_not = "You are no longer logged in: a session ends after 12 hours, and when linqbot restarts. Open the page again."
+        why_not = (
+            "The session of this form has ended: after 12 hours, with another login, or because linqbot was started again. "
+            "Open the page again."
+        )
     else:
         why_not = (
             f"The form is of {request.headers.get('origin')}, and the request is for {request.headers.get('host')}. A proxy "
