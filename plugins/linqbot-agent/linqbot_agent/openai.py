@@ -117,7 +117,7 @@ async def _to_the_end(run: Awaitable[RunResult]) -> str | None:
         tools = ", ".join(sorted({str(each.name) for each in stopped}))
         raise BotError(
             f"A tool of an agent that is a tool itself wants to be approved: {tools}. A question ends the handler, which "
-            "would cut the outer tool off. Write needs_approval=True for the agent, agent.as_tool(…, needs_approval=True), "
+            "would cut the outer tool off. Move needs_approval=True from there to the agent, agent.as_tool(…, needs_approval=True), "
             "or give the tool to the agent of the run."
         )
     return None if result.final_output is None else str(result.final_output)
