@@ -272,7 +272,7 @@ def _calls_tool(recorded: Any) -> bool:
 def _is_cut(recorded: Any) -> bool:
     """Return True if the provider has cut a response off or held it back, or the model has called a tool without JSON."""
     data = recorded["data"]
-    kinds = [each["type"] for each in data["content"] if isinstance(each, dict)]
+    kinds = [each.get("type") for each in data["content"] if isinstance(each, dict)]
     is_refusal = "refusal" in kinds or bool(data["additional_kwargs"].get("refusal"))  # as OpenAI's two APIs say it
     return is_refusal or _reason(data["response_metadata"]) in _CUT or bool(data.get("invalid_tool_calls"))
 
