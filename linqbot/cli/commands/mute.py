@@ -63,7 +63,6 @@ async def mute(
         return Result(rows, rows, "The bot is muted nowhere.")
     async with settings.linq() as client:
         if end:
-            storage.keep_outcomes_days = settings.keep_outcomes_days
             return _ended(await mutes.unmute(storage, client, who, by=by, now=now, catch_up=catch_up))
         made = await mutes.mute(storage, client, who, by=by, now=now, for_s=for_s, only_proactive=only_proactive)
     rows = [_row(each) for each in made]
