@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Collection, Iterable
 from inspect import iscoroutinefunction
-from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any, Final, TextIO
 
@@ -22,7 +21,7 @@ import structlog
 from linqbot.bot.context import Context
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.errors import NeverAwaited
-from linqbot.frames import is_authors
+from linqbot.frames import file_name, is_authors
 from linqbot.plugins.guard import WRAPPED
 
 log = structlog.get_logger("linqbot.worker")
@@ -92,7 +91,7 @@ def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) 
 
 def _report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
     """Return a sentence about middleware that never awaited what comes after it, and the author's line, if it is known."""
-    at = None if coroutine.place is None else f"{Path(coroutine.place[0]).name}:{coroutine.place[1]}"
+    at = None if coroutine.place is None else f"{file_name(coroutine.place[0])}:{coroutine.place[1]}"
     who = f"The middleware at {at}" if at else "A middleware"
     return f"{who} never awaited what comes after it, so no handler ran. Write: await next_(event, ctx)", at
 
@@ -122,7 +121,7 @@ class _Hook:
 def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     # The coroutine is deleted in the statement that made it. If it had a name, it is deleted later, on another line.
     written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
-    at = f"{Path(filename).name}:{lineno}" if written and is_authors(filename) else None
+    at = f"{file_name(filename)}:{lineno}" if written and is_authors(filename) else None
     owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
     call = written or f"{_WRITTEN.get(owner, owner)}.{method}".lstrip(".")
     place = (filename, lineno) if is_authors(filename) else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,3 +235,15 @@ async def test_a_plain_def_that_runs_calls_in_an_event_loop_of_its_own_is_told_t
         (error,) = await phone.errors()
         assert "Write the handler with async def" in str(error)
         assert await phone.replies() == []
+
+
+async def test_a_call_in_an_init_file_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bakery").mkdir()
+    (tmp_path / "bakery" / "__init__.py").write_text('async def greet(message, ctx):\n    ctx.reply("hello")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    async with talking(bot_of(importlib.import_module("bakery").greet)) as phone:
+        await phone.text("hi")
+        (error,) = await phone.errors()
+    assert "bakery/__init__.py:2 never awaited ctx.reply()" in str(error)
