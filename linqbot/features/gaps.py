@@ -162,7 +162,9 @@ class Gaps:
         # Messages sent since this time may be missing; None while none can be.
         self._since: float | None = None
         self._ends_at = 0.0
-        # The last time at which each lane, or with None any, may have missed a message, and at which each was completed.
+        # The last time at which each lane, or with None any, may have missed a message, and at which each was completed. These
+        # and `_ends_at` are readings of the monotonic clock: after the wall clock is set back, a lane would be completed
+        # again and again until it has caught up.
         self._missed_at: dict[str | None, float] = {}
         self._completed_at: dict[str, float] = {}
 
@@ -188,8 +190,8 @@ class Gaps:
         now = self._clock.now()
         since = max(min(now if since is None else since, now - LINQ_RETRIES_S), self._first_at)
         self._since = since if self._since is None else min(self._since, since)
-        self._ends_at = now + LINQ_RETRIES_S
-        self._missed_at[lane] = now
+        self._missed_at[lane] = self._clock.monotonic()
+        self._ends_at = self._missed_at[lane] + LINQ_RETRIES_S
 
     def may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
@@ -200,7 +202,7 @@ class Gaps:
             return False
         if chat_of_lane(delivery.lane) is None:
             return False  # Linq has sent a message without its chat, so no chat can be asked for others.
-        if self._clock.now() > self._ends_at:
+        if self._clock.monotonic() > self._ends_at:
             self._since = None
             self._missed_at.clear()
             self._completed_at.clear()
@@ -236,7 +238,7 @@ class Gaps:
         chat_id = chat_of_lane(lane)
         assert chat_id is not None  # see `may_miss`
         since = self._since or 0.0
-        began = self._clock.now()
+        began = self._clock.monotonic()
         try:
             if not self._first_at:
                 # This process was started before the first webhook.
@@ -294,7 +296,7 @@ class Gaps:
         return count
 
     async def _store_missed_of(self, chat: Chat, questions: Sequence[Conversation], since: float) -> int:
-        lane, began = lane_of_chat(chat.id), self._clock.now()
+        lane, began = lane_of_chat(chat.id), self._clock.monotonic()
         missed = await self._missed(chat, questions, since)
         count = await self._storage.put_in_order(lane, missed)
         self._count(missed, count)

@@ -68,6 +68,19 @@ async def test_no_chat_waits_after_linq_has_given_up(harness: Harness) -> None:
     assert (harness.said(), harness.lists()) == (["first", "late"], 0)
 
 
+async def test_no_chat_waits_after_the_clock_of_the_machine_was_set_back(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = harness.clock.now
+    monkeypatch.setattr(harness.clock, "monotonic", now)
+    await harness.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(harness.clock, "now", lambda: now() + 600)
+        await harness.start()
+    await write(harness, "a")
+    assert (harness.said(), harness.lists()) == (["first", "a"], 1)
+
+
 async def test_if_linq_does_not_answer_the_message_is_handled_anyway(harness: Harness) -> None:
     await miss(harness, "a")
     harness.emulator.world.faults.add(Fault(on="api", match="GET /v3/chats", status=503, times=5))
