@@ -356,4 +356,9 @@ CODES: Final[dict[str, DoctorCode]] = {
         "LINQBOT_TELL names only texts, which go over a line and with the key.",
         "Add an e-mail or a webhook to LINQBOT_TELL: mailto:… with LINQBOT_SMTP_URL, or https://…",
     ),
+    "LQB6095": DoctorCode(
+        "Another program keeps the storage file locked.",
+        "A program that is not linqbot has the file open in a transaction, such as an editor of databases or a backup program.",
+        "End that program, or wait until it has finished. Meanwhile the bot answers every delivery with 503, and Linq delivers again.",
+    ),
 }

@@ -377,7 +377,10 @@ class Place:
         """Return what happened to a file and what to do about it. Without an error, another file is in its place."""
         if isinstance(error, FileNotFoundError):
             what = "is gone: it was deleted or moved, or something was mounted over it"
-            to_do = "Put the same file back; if that cannot be, start linqbot again."
+            to_do = (
+                "Put the same file back. If it was deleted, do not stop linqbot, which has the only copy: rescue it as "
+                "docs/storage.md says."
+            )
         elif error is not None:
             what = f"cannot be looked at: {error.strerror}"
             to_do = "Let linqbot see it again."

@@ -526,6 +526,29 @@ def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practi
     assert the(findings, "LQB6089").what == f"{path} is gone while process {os.getpid()} serves it."
 
 
+def test_a_file_that_is_locked_or_damaged_is_no_matter_of_rights(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.file.BUSY_TIMEOUT_MS", 10)
+    practice.sync()
+    path = Path("served.db").resolve()
+    practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
+
+    async def create() -> None:
+        async with SQLiteStorage(path):
+            pass
+
+    asyncio.run(create())
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert the(practice.doctor(), "LQB6095").fix.startswith("End that program")
+        other.execute("ROLLBACK")
+    content = bytearray(path.read_bytes())
+    content[4096 * 2 :] = b"\xff" * (len(content) - 4096 * 2)
+    path.write_bytes(content)
+    assert the(practice.doctor(), "LQB6093").what.startswith("served.db is damaged")
+
+
 def test_a_full_disk_is_found_and_one_without_any_room_needs_no_other_rights(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
