@@ -102,6 +102,7 @@ class Commands(ListedGroup):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command line and end the process. An error is printed by `linqbot.cli.failure`."""
+        _open_closed_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
         # See https://no-color.org. click knows neither.
@@ -143,6 +144,17 @@ def main(ctx: click.Context) -> None:
     """Chatbots on iMessage, RCS and SMS through Linq."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _open_closed_streams() -> None:
+    """Let a closed standard output or error, as of `>&- 2>&-`, lead to the null device.
+
+    Python makes it None, which has no `isatty`. The next file that is opened, such as the storage, would get its descriptor.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
 
 
 def _module(name: str) -> ModuleType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -225,3 +226,13 @@ def test_a_start_without_the_right_to_write_the_storage_is_not_worth_a_repetitio
     serve = command("serve", "bot.py", "--port", "0", **ALONE | {"LINQBOT_STORAGE": "sqlite:////sys/linqbot.db"})
     assert serve.end() == 2  # a service manager that follows the documents does not start it again
     assert "Let this user write to the file and to its folder /sys" in serve.said()
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder in which even root cannot create a file")
+def test_a_start_without_standard_output_and_error_fails_only_for_the_reasons_of_others(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    line = f'exec "{sys.executable}" -m linqbot serve bot.py --port 0 >&- 2>&-'
+    environ = os.environ | ALONE | {"LINQBOT_STORAGE": "sqlite:////sys/linqbot.db"}
+    # 2, as above: the program has come to the storage.
+    assert subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, env=environ, check=False).returncode == 2
