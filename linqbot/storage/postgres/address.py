@@ -186,8 +186,9 @@ def _password_in(file: Path) -> str:
 
 
 _CAUSED_BY_VALUES = ("22", "23", "54")
-# 42501: a right is missing; the message names the table or the schema. 42704: the URL sets what the server does not know.
-_NAMES_NO_VALUE = ("08", "25", "28", "3D", "42501", "42704", "53", "55", "57")
+# 42501: a right is missing; the message names the table or the schema. 42704: the URL sets what the server does not know. 3F,
+# 42883 and 42P01: a schema, function or table does not exist.
+_NAMES_NO_VALUE = ("08", "25", "28", "3D", "3F", "42501", "42704", "42883", "42P01", "53", "55", "57")
 # 0A000: a newer linqbot has changed a table since the statement was prepared.
 _TO_REPEAT = frozenset({"40001", "40P01", "0A000"})
 _LOST = ("08", "57P")
@@ -200,8 +201,21 @@ READ_ONLY_ADVICE: Final = (
     "servers with target_session_attrs=read-write, or end what has made the database read-only"
 )
 _READ_ONLY = "25006"
+MISSING_ADVICE: Final = (
+    "The database lacks a part of the storage: a dump or a restore has left it out, or another program has removed it. "
+    "Restore both schemas, that of the storage URL and pgmq"
+)
+_POOLED_ADVICE = (
+    "There is a connection pool in transaction mode, such as PgBouncer's, in front of the server. Name the server itself in the "
+    "storage URL, or a pool in session mode"
+)
 _FAULT_ADVICE = {
     _READ_ONLY: READ_ONLY_ADVICE,
+    "26000": _POOLED_ADVICE,
+    "3F000": MISSING_ADVICE,
+    "42883": MISSING_ADVICE,
+    "42P01": MISSING_ADVICE,
+    "42P05": _POOLED_ADVICE,
     "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, USAGE "
     "on the schema pgmq, and ALL on the tables q_ and a_ in it that end with the name of the schema",
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",

@@ -17,10 +17,10 @@ from typing import Final
 
 import asyncpg
 
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
-from linqbot.storage.postgres.address import Address, Connection, reason_of, translated
+from linqbot.storage.postgres.address import MISSING_ADVICE, Address, Connection, reason_of, translated
 from linqbot.storage.postgres.transaction import PostgresReader
 
 OLDEST: Final = 14
@@ -189,6 +189,13 @@ _LACKING: Final = """
     ORDER BY nspname, relname LIMIT 1"""
 
 
+async def refuse_without_queue(connection: Connection, address: Address) -> None:
+    """Raise StorageUnavailable if the schema is there, but not its queue in pgmq, as after a restore of the schema alone."""
+    found = "SELECT 1 FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'pgmq') AND relname = $1"
+    if await connection.fetchval(found, f"q_{address.schema}") is None:
+        raise StorageUnavailable(f"{address.name} has no table pgmq.q_{address.schema}. {MISSING_ADVICE}.")
+
+
 async def check_up(url: str) -> PostgresCheckup:
     """Inspect the storage of a URL."""
     address = Address.parse(url)
@@ -203,6 +210,7 @@ async def check_up(url: str) -> PostgresCheckup:
             if not schema:
                 lacks = await connection.fetchval(_LACKING_TO_CREATE)
                 return PostgresCheckup(address.name, number, None, 0, 0, 0, lacks=lacks, is_read_only=is_read_only)
+            await refuse_without_queue(connection, address)
             counts = "SELECT (SELECT count(*) FROM delivery), (SELECT count(*) FROM dead)"
             ((waiting, dead),) = await connection.fetch(counts)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"

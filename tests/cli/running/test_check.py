@@ -32,6 +32,7 @@ import linqbot.ops.doctor
 from linqbot import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
+from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import PROBE_TYPE
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor import account
@@ -43,6 +44,7 @@ from linqbot.server import uvicorn_server
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 # --- no problems ------------------------------------------------------------------------------------------------------
@@ -475,6 +477,25 @@ def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice) -> None
         assert "default_transaction_read_only is on" in the(findings, "LQB6088").what
     finally:
         execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.process
+def test_a_database_that_was_restored_without_pgmq_is_found(practice: Practice) -> None:
+    practice.sync()
+    practice.environ["LINQBOT_STORAGE"] = url = empty_storage_url("half")
+    schema = url.rpartition("=")[2]
+    asyncio.run(migrate(url))
+    execute(server_url(), f"DROP TABLE pgmq.q_{schema} CASCADE")
+    findings = practice.doctor()
+    assert problems(findings) == ["failure LQB6088"]
+    assert the(findings, "LQB6088").what.endswith("Restore both schemas, that of the storage URL and pgmq.")
+
+    async def serve() -> None:
+        async with PostgresStorage(url):
+            raise AssertionError("it was opened")
+
+    with pytest.raises(StorageUnavailable, match=f'relation "pgmq.q_{schema}" does not exist.*Restore both schemas'):
+        asyncio.run(serve())
 
 
 @pytest.mark.process
