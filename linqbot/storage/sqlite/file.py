@@ -63,7 +63,7 @@ def prepare(path: Path, *, create: bool = True) -> None:
             # -wal and -shm inherit the permissions of this file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         else:
-            _check_rights(path)
+            check_rights(path)
     except FileNotFoundError:
         raise StorageMisplaced(
             f"There is no storage file {path}. Check LINQBOT_STORAGE, or --storage; linqbot serve creates the file."
@@ -88,7 +88,7 @@ def require_folder(path: Path) -> None:
         raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
 
 
-def _check_rights(path: Path) -> None:
+def check_rights(path: Path) -> None:
     """Raise an OSError if this user may not read and write the file.
 
     The file is not opened: on POSIX, closing it ends all locks that the process holds on it, also those of SQLite's connections. A

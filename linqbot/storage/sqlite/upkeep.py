@@ -141,6 +141,11 @@ def check_up(path: Path) -> SQLiteCheckup:
     if not path.exists():
         return SQLiteCheckup(None, None, 0, 0, free_bytes, serving)
     lock.check_file()
+    try:
+        # A transaction cannot tell: BEGIN IMMEDIATE needs no right to write a file in WAL mode.
+        file.check_rights(path)
+    except OSError as error:
+        raise StorageUnavailable(f"The storage file {path} cannot be written: {error.strerror}.") from error
     with translated(path, f"The storage file {path} cannot be used"):
         uri, timeout_s = f"{path.as_uri()}?mode=rw", file.BUSY_TIMEOUT_MS / 1000
         with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as db:
@@ -158,7 +163,7 @@ def has_stored(path: Path, delivery_id: str) -> bool:
 
 def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
     schema = schema_of(db, path)
-    # Take the lock of a write and give it back at once: this fails if the file is read-only.
+    # Take the lock of a write and give it back at once: this fails if another program keeps it.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
     (journal,) = db.execute("PRAGMA journal_mode").fetchone()

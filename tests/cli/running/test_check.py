@@ -547,6 +547,16 @@ def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practi
     assert the(findings, "LQB6089").what == f"{path} is gone while process {os.getpid()} serves it."
 
 
+def test_a_file_that_may_only_be_read_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice.sync()
+    path = Path("served.db").resolve()
+    practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
+    assert "failure LQB6080" not in problems(practice.doctor())
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert the(practice.doctor(), "LQB6080").what == f"The storage file {path} cannot be written: Permission denied."
+
+
 def test_a_file_that_is_locked_or_damaged_is_no_matter_of_rights(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
