@@ -83,7 +83,7 @@ def test_a_code_is_found_however_it_is_written(subtests: pytest.Subtests) -> Non
     for asked, code, says in [
         ("LQB2001", "LQB2001 InvalidSignature", "LINQ_WEBHOOK_SECRET"),
         ("lqb2001", "LQB2001 InvalidSignature", "What to do"),
-        ("[LQB1001]", "LQB1001 ConfigError", "serve --help"),
+        ("[LQB1001]", "LQB1001 ConfigError", "Correct what the message names"),
         ("RateLimited", "LQB3004 RateLimited", "30 messages"),
         ("2024", "2024 HTTP 403", "opted out"),
         ("403/2024", "2024 HTTP 403", "https://docs.linqapp.com/error/codes/2xxx/2024/"),

@@ -603,15 +603,15 @@ def test_of_two_installed_plugins_with_one_name_the_one_that_does_not_run_is_rep
 ) -> None:
     site = practice.folder / "site"
     site.mkdir()
-    for name in ("desk", "twin"):
+    for name in ("lamp", "twin"):
         install_plugin(site, name, "from linqbot import hookimpl\n@hookimpl\ndef stopped(): ...")
-    (site / "linqbot_twin-1.0.dist-info" / "entry_points.txt").write_text("[linqbot]\ndesk = twin_plugin\n")
+    (site / "linqbot_twin-1.0.dist-info" / "entry_points.txt").write_text("[linqbot]\nlamp = twin_plugin\n")
     monkeypatch.syspath_prepend(str(site))
     practice.sync()
     findings = practice.doctor()
     assert problems(findings) == ["warning LQB6090"]
     assert the(findings, "LQB6090").what == (
-        "desk 1.0 of linqbot-twin is left out: another installed plugin has its name."
+        "lamp 1.0 of linqbot-twin is left out: another installed plugin has its name."
     )
 
 
