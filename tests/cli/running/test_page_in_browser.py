@@ -89,7 +89,7 @@ def act(shown: Page, page: str) -> None:
     expect(said).to_have_text("The bot answers again.")
     shown.get_by_label("Answer for the person").fill("4")
     shown.get_by_role("button", name="Answer").click()
-    expect(said).to_have_text("The question is answered.")
+    expect(said).to_have_text("The bot takes the text as the answer of the person.")
     shown.get_by_role("link", name="Troubles").click()
     shown.get_by_role("button", name="Handle all again").click()
     expect(said).to_have_text("1 delivery is handled again.")
