@@ -287,8 +287,8 @@ class SendMissed(LinqbotError):
     """A scheduled send was not made, and is kept as a dead letter.
 
     Why: The send is later than its `grace_s` allows, because no process ran when it was due, because the bot was
-        muted in the chat, or because the handler scheduled it only after an outage or in a late retry; or another release stored it in a form that this one
-        cannot read.
+        muted in the chat, or because the handler scheduled it only after an outage or in a late retry; or another
+        release stored it in a form that this one cannot read.
     To do: If the message is still wanted, send it by hand: `linqbot send`. To allow future sends after a longer
         downtime or mute, schedule them with a longer `grace_s`.
     """

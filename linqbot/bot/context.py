@@ -601,10 +601,11 @@ class Context:
             due = rhythm.next_after(datetime.fromtimestamp(now, UTC)).timestamp()
         check_grace(grace_s)
         check_text("ctx.send_later(tag=…)", tag)
-        if self.event.service is None and depends_on_service(content, _effect(effect)):
+        decoration = _effect(effect)
+        if self.event.service is None and depends_on_service(content, decoration):
             await self._learn_service()
         resolved = await self._uploads.resolved(fitted_to_messages(content, self.event.service))
-        messages = bubbles(resolved, effect=_effect(effect), service=self.event.service, cards=cards)
+        messages = bubbles(resolved, effect=decoration, service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [send_call(self.chat_id, message) for message in shown]
         return self._record.scheduler.schedule(

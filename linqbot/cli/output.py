@@ -213,7 +213,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _cell(value: Any) -> str:
-    # An id or an error may hold line breaks, and a row is one line. So do questions with a numbered list.
+    # An id, an error or a question with a numbered list may hold line breaks, and a row is one line.
     text = "" if value is None else str(value).replace("\n", " ")
     return "".join(
         letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else "�"

@@ -137,8 +137,9 @@ async def call_with_retries(
             rate_limit.hold(pair, retry_after_s)
             await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
         except LinqUnavailable as error:
-            pause_s = error.retry_after_s or (EXTENDED_LIMIT_S if extends_a_limit(error) else None)
-            if extends_a_limit(error) or (call.safety == "once" and not error.is_unsent):
+            is_extended = extends_a_limit(error)
+            if is_extended or (call.safety == "once" and not error.is_unsent):
+                pause_s = error.retry_after_s or (EXTENDED_LIMIT_S if is_extended else None)
                 raise TurnDeferred(str(error), after_s=pause_s) from error
             may_be_made = may_be_made or not error.is_unsent
             await _wait(max(backoff_s, error.retry_after_s or 0.0), until, clock, str(error), may_be_made=may_be_made)

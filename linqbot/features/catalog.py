@@ -74,12 +74,10 @@ def marks_of(lease: Lease, storage: Storage) -> int:
     chat_id = chat_of_lane(delivery.lane)
     if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
         marks |= ASKED
-    if storage.mutes and (
-        chat_id in storage.mutes or EVERY_CHAT in storage.mutes
-        if chat_id is not None
-        else delivery.lane.startswith(OUTSIDE_CHATS)
-    ):
-        marks |= MUTED
+    if storage.mutes:
+        is_in_muted_chat = chat_id is not None and (chat_id in storage.mutes or EVERY_CHAT in storage.mutes)
+        if is_in_muted_chat or delivery.lane.startswith(OUTSIDE_CHATS):
+            marks |= MUTED
     if storage.mutes and delivery.type in _RELAYED and any(mute.handoff for mute in storage.mutes.values()):
         marks |= HANDED
     if delivery.type in RECEIPTS:
