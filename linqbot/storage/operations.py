@@ -359,10 +359,10 @@ async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMem
     for kind in _AFTER_FINISH:
         if kind in ops:
             await lanes.steps[kind](tx, ops[kind])
-    if purging and tx.now >= memory.purge_at:
-        await upkeep.purge(tx, lanes.old_ids, memory.keep_outcomes_s)
     if tx.changes.received_at is not None:
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
+    if purging and tx.now >= memory.purge_at:
+        await upkeep.purge(tx, lanes.old_ids, memory.keep_outcomes_s)
 
 
 def ends_its_turn(op: FinishOp) -> bool:

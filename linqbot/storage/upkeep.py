@@ -259,7 +259,9 @@ async def purge(tx: Writable, known: str, outcomes_s: float) -> None:
     old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
         await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
-    seen = await tx.run(known, tx.now - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
+    # A clock that is ahead would delete what it still needs when it is right again. It accepts no webhook meanwhile.
+    heard_at = float(await fact(tx, "active_at") or tx.now)
+    seen = await tx.run(known, min(heard_at, tx.now) - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
     entries = await journal.purge(tx, _PURGE_ROWS, max(tx.keep_s, outcomes_s))
     ended = await outcomes.purge(tx, outcomes_s, _PURGE_ROWS)
     await conversations.purge(tx)
