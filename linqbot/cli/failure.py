@@ -110,7 +110,7 @@ def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
         _with_full_stop(_at_its_place(what, error)),
         fix or advice,
         look_up,
-        2 if isinstance(error, ConfigError) else 1,
+        2 if isinstance(error, ConfigError | RuleBroken) else 1,
     )
 
 

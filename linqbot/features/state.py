@@ -248,7 +248,7 @@ def checked(name: str, value: BaseModel, now: bytes, stored: bytes | None) -> by
         now = _with_unknown_fields(model, now, stored)
     if len(now) > MAX_BYTES:
         raise BotError(
-            f"The state {name} has {len(now) // 1024} KiB. At most {MAX_BYTES // 1024} KiB are stored: keep less, such "
+            f"The state {name} has {len(now):,} bytes. At most {MAX_BYTES:,} are stored: keep less, such "
             "as the last entries of a list, or use a database of your own."
         )
     return now
