@@ -18,7 +18,7 @@ from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
 from linqbot.emulator.model.documents import new_id, read, seconds
-from linqbot.emulator.model.message_content import StickerImage, mime_type_of, read_part
+from linqbot.emulator.model.message_content import mime_type_of, read_part
 from linqbot.emulator.model.records import (
     AttachmentRecord,
     BlockedHandleRecord,
@@ -36,6 +36,7 @@ from linqbot.emulator.model.records import (
     SubscriptionRecord,
     checked_service,
 )
+from linqbot.linq.types.message import Sticker
 
 Json = Mapping[str, Any]
 
@@ -172,7 +173,7 @@ def _reaction(world: World, chat: ChatRecord, item: Json, index: int, at: float)
     sticker = item.get("sticker")
     if sticker:
         filename = sticker.get("file_name") or "file"
-        sticker = read(StickerImage, sticker, file_name=filename, mime_type=mime_type_of(filename))
+        sticker = read(Sticker, sticker, file_name=filename, mime_type=mime_type_of(filename), width=160, height=160)
     member = _known(world, chat, item["handle"], at)
     return read(ReactionRecord, {**item, "handle": member, "sticker": sticker}, id=new_id(), part_index=index, at=at)
 

@@ -34,7 +34,6 @@ from linqbot.emulator.model.message_content import (
     BackgroundRecord,
     LinkPartRecord,
     MediaPartRecord,
-    MessageEffect,
     TextPartRecord,
     mime_type_of,
 )
@@ -247,10 +246,10 @@ class Write(ByPerson):
         world.show_message(message)
         return {"chat_id": chat.id, "message_id": message.id}
 
-    def _effect(self) -> MessageEffect | None:
+    def _effect(self) -> Effect | None:
         if self.effect is None:
             return None
-        return MessageEffect(self.effect.type or Effect.named(self.effect.name).type, self.effect.name)
+        return Effect(name=self.effect.name, type=self.effect.type or Effect.named(self.effect.name).type)
 
     def _chat(self, world: World, line: Line) -> ChatRecord:
         if self.chat_id is None:

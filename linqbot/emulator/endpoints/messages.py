@@ -15,8 +15,9 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads, shapes
 from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, existing, invalid
 from linqbot.emulator.model.documents import iso
-from linqbot.emulator.model.message_content import AppCardPartRecord, CardLayout, MediaPartRecord, TextPartRecord
+from linqbot.emulator.model.message_content import AppCardPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, EarlierText, Line, MessageRecord, normal
+from linqbot.linq.types.message import AppLayout
 
 # --- messages --------------------------------------------------------------------------------------------------------
 
@@ -164,7 +165,7 @@ def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     check_send(world, world.line_of(chat), chat.people, override_optout=False)
     part = AppCardPartRecord(
         app=card.app,
-        layout=documents.read(CardLayout, body["layout"]),
+        layout=documents.read(AppLayout, body["layout"]),
         url=url,
         fallback_text=body.get("fallback_text"),
     )

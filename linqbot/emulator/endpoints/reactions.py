@@ -13,8 +13,9 @@ from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import EndpointResponse, accepted, existing, invalid, trace_id
 from linqbot.emulator.model.documents import new_id
-from linqbot.emulator.model.message_content import StickerImage, StickerPlacement
+from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member, MessageRecord, ReactionRecord
+from linqbot.linq.types.message import Sticker
 
 
 def react(world: World, request: ApiRequest) -> EndpointResponse:
@@ -67,7 +68,7 @@ def _remove(world: World, chat: ChatRecord, message: MessageRecord, reaction: Re
     world.show_message(message)
 
 
-def _image(world: World, body: Mapping[str, Any]) -> StickerImage:
+def _image(world: World, body: Mapping[str, Any]) -> Sticker:
     """Return the image of a sticker: an attachment, a URL, or an emoji drawn as a picture (R81)."""
     if body.get("emoji"):
         media = content.of_attachment(world, _drawn(world, body["emoji"]))
@@ -76,7 +77,7 @@ def _image(world: World, body: Mapping[str, Any]) -> StickerImage:
         if attachment is not None and attachment.is_awaited:
             raise invalid("The image of a sticker must be uploaded first")
         media = content.media_part(world, body)
-    return StickerImage(media.filename, media.mime_type, media.url)
+    return Sticker(url=media.url, file_name=media.filename, mime_type=media.mime_type, width=160, height=160)
 
 
 def _drawn(world: World, emoji: str) -> AttachmentRecord:

@@ -20,19 +20,16 @@ from linqbot.emulator.model.message_content import (
     AppCardPartRecord,
     AppClipPartRecord,
     AppIdentityRecord,
-    CardLayout,
     InlineStickerRecord,
     LinkPartRecord,
     MediaPartRecord,
-    MentionRecord,
     PartRecord,
-    ReplyReference,
     TextPartRecord,
     mime_type_of,
 )
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord
 from linqbot.linq.rules.values import is_https
-from linqbot.linq.types.message import utf16_length
+from linqbot.linq.types.message import AppLayout, Mention, ReplyTo, utf16_length
 
 # Linq delivers some types as others.
 DELIVERED_AS = {
@@ -89,7 +86,7 @@ def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCard
         _check(key, field, params.get(key))
     return AppCardPartRecord(
         app=AppIdentityRecord(team_id="LINQ000000", bundle_id=f"com.linqapp.{name}", name=name),
-        layout=CardLayout(caption=params.get("title") or action["summary"], subcaption=params.get("note")),
+        layout=AppLayout(caption=params.get("title") or action["summary"], subcaption=params.get("note")),
         url=params.get("checkout_url") or params.get("url") or "",
     )
 
@@ -104,14 +101,14 @@ def _check_service(types: Iterable[str], service: str) -> None:
         raise ApiError(409 if app else 400, 2018 if app else 2028, "This part needs iMessage")
 
 
-def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | None) -> ReplyReference | None:
+def reply_to(world: World, chat: ChatRecord | None, asked: Mapping[str, Any] | None) -> ReplyTo | None:
     """Return the reference to the message that is answered; None if none is (R34)."""
     if asked is None:
         return None
     message = world.state.messages.get(asked["message_id"])
     if message is None or chat is None or message.chat_id != chat.id:
         raise not_found("message")
-    return ReplyReference(message.id, asked.get("part_index") or 0)
+    return ReplyTo(message_id=message.id, part_index=asked.get("part_index") or 0)
 
 
 def _text(world: World, part: Mapping[str, Any], *, is_group: bool) -> TextPartRecord:
@@ -126,10 +123,10 @@ def _text(world: World, part: Mapping[str, Any], *, is_group: bool) -> TextPartR
     )
 
 
-def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str) -> MentionRecord:
+def mention_of(world: World, handle: str, where: Sequence[int] | None, text: str) -> Mention:
     """Return the mention of a handle in a text; `where` None is the whole text."""
     start, end = where or (0, utf16_length(text))
-    return MentionRecord(handle, handle in world.state.lines, (start, end))
+    return Mention(handle=handle, is_me=handle in world.state.lines, range=(start, end))
 
 
 def check_hosted(world: World, image: Mapping[str, Any], *, code: int) -> None:

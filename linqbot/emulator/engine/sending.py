@@ -17,9 +17,10 @@ from linqbot.emulator.engine import chat_state, content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
 from linqbot.emulator.model.answers import ApiError, conflict, existing, too_many
-from linqbot.emulator.model.message_content import MediaPartRecord, MessageEffect, PartRecord, TextPartRecord
+from linqbot.emulator.model.message_content import MediaPartRecord, PartRecord, TextPartRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PollRecord
 from linqbot.linq.rules.message import is_opt_out
+from linqbot.linq.types.message import Effect
 
 MESSAGES_PER_PAIR = 30
 SANDBOX_MESSAGES_A_DAY = 100
@@ -166,7 +167,7 @@ def send(
         parts,
         service=service,
         preferred_service=asked.get("preferred_service"),
-        effect=documents.read(MessageEffect, asked["effect"]) if asked.get("effect") else None,
+        effect=documents.read(Effect, asked["effect"]) if asked.get("effect") else None,
         reply_to=content.reply_to(world, chat, asked.get("reply_to")),
         idempotency_key=asked.get("idempotency_key"),
         is_voice_memo=is_voice_memo,

@@ -1,7 +1,8 @@
-"""The content of messages and reactions, as frozen documents: parts, effects, replies, stickers, backgrounds.
+"""The content of messages and reactions, as frozen documents: parts, placements of stickers, backgrounds.
 
 `engine/content.py` makes it from the body of a request, `shown_part` turns a part into the JSON of the API, and
-`read_part` reads it from a saved state. Ranges are half-open and count UTF-16 code units.
+`read_part` reads it from a saved state. Effects, replies, mentions, the layouts of cards and the images of stickers are
+those of `linqbot/linq/types/`. Ranges are half-open and count UTF-16 code units.
 """
 
 from __future__ import annotations
@@ -17,18 +18,7 @@ from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Writer, new_id
 from linqbot.linq.types.content import content_type_of
-from linqbot.linq.types.message import utf16_length
-
-Range: TypeAlias = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class MentionRecord:
-    """A mention of a participant in a text. `is_me` is True for a line of the account."""
-
-    handle: str
-    is_me: bool
-    range: Range
+from linqbot.linq.types.message import AppLayout, Mention, Range, utf16_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +42,7 @@ class TextPartRecord:
     value: str
     text_decorations: list[dict[str, Any]] | None = None
     inline_stickers: tuple[InlineStickerRecord, ...] = ()
-    mentions: tuple[MentionRecord, ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +80,10 @@ class AppIdentityRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CardLayout:
-    caption: str | None = None
-    subcaption: str | None = None
-    trailing_caption: str | None = None
-    trailing_subcaption: str | None = None
-    image_url: str | None = None
-    image_title: str | None = None
-    image_subtitle: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AppCardPartRecord:
     type: str = field(default="imessage_app", init=False)
     app: AppIdentityRecord
-    layout: CardLayout
+    layout: AppLayout
     url: str = ""
     fallback_text: str | None = None
 
@@ -121,27 +100,6 @@ class AppClipPartRecord:
 
 
 PartRecord: TypeAlias = TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord
-
-
-@dataclass(frozen=True, slots=True)
-class MessageEffect:
-    type: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyReference:
-    message_id: str
-    part_index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StickerImage:
-    file_name: str
-    mime_type: str
-    url: str
-    width: int = 160
-    height: int = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +158,7 @@ def _read_text(item: Mapping[str, Any], lines: Container[str]) -> TextPartRecord
     if not mentions and item.get("mention"):
         mentions = [{"handle": item["mention"], "range": item.get("mention_range")}]
     whole = (0, utf16_length(str(item["value"])))
-    read = [documents.read(MentionRecord, one, is_me=one["handle"] in lines, range=whole) for one in mentions]
+    read = [documents.read(Mention, one, is_me=one["handle"] in lines, range=whole) for one in mentions]
     stickers = [_read_inline_sticker(one) for one in item.get("inline_stickers") or ()]
     return documents.read(TextPartRecord, {**item, "mentions": read, "inline_stickers": stickers})
 

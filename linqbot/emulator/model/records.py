@@ -15,15 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Time, Unsaved, iso, new_id
-from linqbot.emulator.model.message_content import (
-    BackgroundRecord,
-    MessageEffect,
-    PartRecord,
-    ReplyReference,
-    StickerImage,
-    StickerPlacement,
-)
+from linqbot.emulator.model.message_content import BackgroundRecord, PartRecord, StickerPlacement
 from linqbot.linq.rules.values import E164, EMAIL
+from linqbot.linq.types.message import Effect, ReplyTo, Sticker
 
 DOCS = "https://docs.linqapp.com"
 
@@ -175,7 +169,7 @@ class ReactionRecord(Sparse):
     part_index: Unsaved[int]
     at: Unsaved[float]
     custom_emoji: str | None = None
-    sticker: StickerImage | None = None
+    sticker: Sticker | None = None
     placement: Private[StickerPlacement | None] = None
 
 
@@ -214,8 +208,8 @@ class MessageRecord(Sparse):
     created_at: Time
     updated_at: Time
     preferred_service: str | None = None
-    effect: MessageEffect | None = None
-    reply_to: ReplyReference | None = None
+    effect: Effect | None = None
+    reply_to: ReplyTo | None = None
     idempotency_key: Private[str | None] = None
     sent_at: Time | None = None
     delivered_at: Time | None = None

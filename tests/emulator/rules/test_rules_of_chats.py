@@ -316,7 +316,8 @@ async def test_r81_r83_stickers_stack_and_need_imessage_and_an_image_that_linq_h
     refused(await api.post(path, json={"operation": "add", "type": "love", "part_index": 7}), 400, 1005)
     one, two = emulator.state.messages[chat["message_id"]].reactions
     assert one.placement == two.placement == StickerPlacement(x=0, y=0, scale=2.5, rotation=0)
-    assert one.sticker is not None
+    assert one.sticker
+    assert one.sticker.url
     own = {"operation": "add", "type": "sticker", "url": one.sticker.url}
     assert (await api.post(path, json=own)).status_code == 202
     picture = await api.get(one.sticker.url)
