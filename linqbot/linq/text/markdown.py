@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.linq.text.styled import Style, StyledText, TextLink, address_at, addresses
 from linqbot.linq.types.message import TextStyle
@@ -63,11 +63,11 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
 
 def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledText:
     """Return Markdown as a text with styles. One that `is_inline` is one paragraph, whose lines begin no lists or quotes."""
-    # A list in which each item has styles and a link takes a step for three characters.
-    steps = max(_LEAST_STEPS, 3 * len(text) // 8)
     writer = _Writer()
+    reader: Any = copy(parser())
+    # A list in which each item has styles and a link takes a step for three characters.
+    reader.left = max(_LEAST_STEPS, 3 * len(text) // 8)
     try:
-        reader = _bounded(steps)
         writer.blocks(reader.parseInline(text) if is_inline else reader.parse(text))
     except _Dense:
         return StyledText.plain(text.strip(), cards=cards)
@@ -76,13 +76,6 @@ def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledTex
 
 class _Dense(Exception):
     """A text takes the parser more steps than a text that people read."""
-
-
-def _bounded(steps: int) -> MarkdownIt:
-    """Return a parser for one text, which raises `_Dense` after so many steps."""
-    reader: Any = copy(parser())
-    reader.left = steps
-    return cast("MarkdownIt", reader)
 
 
 def _spend(reader: Any, steps: int, tokens: int = 0) -> bool:
