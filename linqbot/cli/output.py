@@ -214,11 +214,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 def _cell(value: Any) -> str:
     # An id, an error or a question with a numbered list may hold line breaks, and a row is one line.
-    text = "" if value is None else str(value).replace("\n", " ")
-    return "".join(
-        letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else "�"
-        for at, letter in enumerate(text)
-    )
+    return _without_controls("" if value is None else str(value).replace("\n", " "), lambda _: "�")
 
 
 _JOINERS: Final = "\u200c\u200d"
@@ -227,10 +223,14 @@ _JOINERS: Final = "\u200c\u200d"
 
 def printable(text: str) -> str:
     """Return a text on one line, with escapes for control characters and for line breaks."""
+    return _without_controls(text, lambda letter: repr(letter)[1:-1])
+
+
+def _without_controls(text: str, instead: Callable[[str], str]) -> str:
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else repr(letter)[1:-1]
+        letter if letter.isprintable() or _is_space(letter) or _joins(text, at) else instead(letter)
         for at, letter in enumerate(text)
     )
 
