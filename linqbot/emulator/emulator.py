@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -192,6 +193,12 @@ class Emulator:
         self.world.timers.run_due()
         self.world.show_conditions()
         return self.clock.now()
+
+    def advance_to(self, at: float) -> None:
+        """Move the clock to a time, in Unix seconds, and do everything that is due by then."""
+        # In a loop: a sum of floats may fall short of `at` by the last bit, and what is due at `at` would not be done.
+        while (now := self.clock.now()) < at:
+            self.advance(max(at - now, math.ulp(at)))
 
     def return_to_real_time(self) -> None:
         """Let the clock show real time again. The state must be empty: nothing in it may lie in the future."""

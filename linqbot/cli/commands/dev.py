@@ -359,7 +359,8 @@ def exposed(bound: socket.socket, host: str, names: Sequence[str]) -> Exposed:
     number, port = bound.getsockname()[:2]
     address = ip_address(number.partition("%")[0])
     here = ("127.0.0.1" if bound.family == socket.AF_INET else "::1") if address.is_unspecified else host
-    return Exposed(_url(here, port), tuple(_url(name, port) for name in names), not address.is_loopback, port)
+    first, *others = [f"http://{uvicorn_server.host_and_port(name, port)}" for name in (here, *names)]
+    return Exposed(first, tuple(others), not address.is_loopback, port)
 
 
 def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
@@ -383,7 +384,3 @@ def warn(what: Exposed, parts: str, *, as_json: bool) -> None:
     else:
         where = f"\nFrom other machines: {', '.join(what.elsewhere)}" if what.elsewhere else ""
         click.secho(f"Warning: {problem}\n{fix}{where}", fg="yellow", err=True)
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

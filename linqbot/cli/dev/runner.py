@@ -9,7 +9,6 @@ the first day six days late, and a send that is so late is not made.
 from __future__ import annotations
 
 import asyncio
-import math
 import sqlite3
 import time
 from collections import deque
@@ -165,15 +164,10 @@ class DevRunner:
                 return f"{took} The clock stays at {iso(now)}; move it again."
             now = emulator.clock.now()
             times = (at, work.next_at, emulator.world.timers.next_due)
-            self._advance(min(due for due in times if due is not None and due > now) if at > now else now)
+            emulator.advance_to(min(due for due in times if due is not None and due > now) if at > now else now)
             await self.follow_clock()
         await self._settled(era)
         return None
-
-    def _advance(self, to: float) -> None:
-        # Timers that are due at `to` must be due afterwards, and a sum of floats may fall short of it by the last bit.
-        while (now := self._emulator.clock.now()) < to:
-            self._emulator.advance(max(to - now, math.ulp(to)))
 
     async def _settled(self, era: int) -> Work | None:
         """Wait until all webhooks are answered and the bot has nothing to do now. Return its next work.

@@ -17,7 +17,7 @@ from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, has_arrived, probe, probe_server
 from linqbot.ops.subscriptions import address
-from linqbot.server import uvicorn_server
+from linqbot.server.uvicorn_server import host_and_port, listen
 from linqbot.settings import Settings
 from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
@@ -39,7 +39,7 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
         path = path_of(settings.storage)
         if settings.port != 0 and (path is None or ServingLock(path).holder() is None):
             try:
-                bound = stack.enter_context(uvicorn_server.listen(settings.host, settings.port))
+                bound = stack.enter_context(listen(settings.host, settings.port))
                 arrivals = await stack.enter_async_context(probe_server(bound, secrets))
             except ConfigError:
                 findings += [] if await _is_bot(settings) else [_taken(settings)]
@@ -111,10 +111,9 @@ async def _secret(context: DoctorContext, url: str) -> str | None:
 async def _is_bot(settings: Settings) -> bool:
     """Return True if the program that listens on the bot's port answers `/readyz` as a bot does."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/readyz"
     try:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as http:
-            report = (await http.get(url)).json()
+            report = (await http.get(f"http://{host_and_port(host, settings.port)}/readyz")).json()
     except (httpx.HTTPError, ValueError):
         return False
     return isinstance(report, dict) and {"ready", "busy", "waiting"} <= report.keys()
@@ -126,8 +125,7 @@ def _taken(settings: Settings) -> Finding:
 
 
 def _listens(settings: Settings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{host}:{settings.port}"
+    return host_and_port(settings.host, settings.port)
 
 
 def _certificate(url: str, probed: Probed) -> list[Finding]:

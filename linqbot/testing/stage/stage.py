@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from contextvars import copy_context
@@ -200,9 +199,9 @@ class Stage:
         while (
             due := min((at for at in self.activity.times(of_work=False) if at > self.clock.now()), default=end)
         ) < end:
-            self._move_to(due)
+            self.emulator.advance_to(due)
             await self.emulator.flush()
-        self._move_to(end)
+        self.emulator.advance_to(end)
         await self._start_bot(made)
         # What the killed bot did not answer must not wait for the clock, which only the test moves.
         self.emulator.retry_unanswered(self._subscription)
@@ -320,9 +319,9 @@ class Stage:
         self.record.history.append(f"{seconds:g} s pass")
         await self.until(lambda: None, ends_bursts=False)
         while (due := await self._next_due()) is not None and due < end:
-            self._move_to(due)
+            self.emulator.advance_to(due)
             await self.until(lambda: None, ends_bursts=False)
-        self._move_to(end)
+        self.emulator.advance_to(end)
         await self.until(lambda: None, ends_bursts=False)
         self.record.raise_failure()
 
@@ -349,7 +348,7 @@ class Stage:
         due = min((time for time in times if time > now), default=None)
         if due is None:
             return False
-        self._move_to(due)
+        self.emulator.advance_to(due)
         return True
 
     async def _next_due(self) -> float | None:
@@ -360,11 +359,6 @@ class Stage:
         every = (emulated, await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
         times += [time for time in every if time is not None]
         return min((time for time in times if time > now), default=None)
-
-    def _move_to(self, at: float) -> None:
-        # Timers due at `at` must be due afterwards, and a sum of floats may fall short of `at` by the last bit.
-        while (now := self.clock.now()) < at:
-            self.emulator.advance(max(at - now, math.ulp(at)))
 
 
 def _log_warnings_only() -> None:
