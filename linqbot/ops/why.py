@@ -344,11 +344,10 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
                 each["status"] = "ended"
         calls += made
     last = case.last
-    kept = {(each["call"], "refused") for each in calls if each["status"] == "refused"}
+    refused = {each["call"]: each for each in reversed(calls) if each["status"] == "refused"}
     for failed in json.loads(last.calls or "[]") if last is not None else ():
-        if (failed["call"], "refused") in kept:
-            known = next(each for each in calls if (each["call"], each["status"]) == (failed["call"], "refused"))
-            known["answer"] = failed
+        if failed["call"] in refused:
+            refused[failed["call"]]["answer"] = failed
         else:
             calls.append({"call": failed["call"], "status": "refused", "answer": failed})
     return calls
