@@ -65,30 +65,26 @@ class Faults:
     """
 
     def __init__(self, on_change: Callable[[], object] = lambda: None) -> None:
-        self._faults: list[Fault] = []
+        self.active: list[Fault] = []
         self._on_change = on_change
-
-    @property
-    def active(self) -> tuple[Fault, ...]:
-        return tuple(self._faults)
 
     def add(self, fault: Fault) -> Fault:
         """Make the next matching calls, deliveries, messages or chat changes go wrong."""
-        self._faults.append(fault)
+        self.active.append(fault)
         self._on_change()
         return fault
 
     def remove(self, fault_id: str) -> bool:
         """Remove a fault. Return False if there is none with this id, for example because it was used up."""
-        kept = [fault for fault in self._faults if fault.id != fault_id]
-        found = len(kept) < len(self._faults)
-        self._faults = kept
+        kept = [fault for fault in self.active if fault.id != fault_id]
+        found = len(kept) < len(self.active)
+        self.active = kept
         self._on_change()
         return found
 
     def clear(self) -> None:
-        if self._faults:
-            self._faults.clear()
+        if self.active:
+            self.active.clear()
             self._on_change()
 
     def take(self, on: Place, *subjects: str, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
@@ -98,12 +94,12 @@ class Faults:
             subjects: The texts that the fault's `match` may be a part of.
             fits: A further condition.
         """
-        for fault in self._faults:
+        for fault in self.active:
             if fault.on == on and fits(fault) and any(fault.match in subject for subject in subjects):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times <= 0:
-                        self._faults.remove(fault)
+                        self.active.remove(fault)
                     self._on_change()
                 return fault
         return None
