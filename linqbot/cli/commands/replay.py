@@ -218,7 +218,7 @@ def _print_group(group: Group, *, with_texts: bool) -> None:
     click.echo()
     click.secho(printable(f"{group.kind}: {group.cause}"), fg=_COLOURS.get(group.kind, "cyan"), bold=True)
     now = group.examples[0].after
-    handler = f"in {_name(now.handler)} ({now.handler_at})" if now.handler else "no handler takes it"
+    handler = f"in {now.handler.rpartition(':')[2]} ({now.handler_at})" if now.handler else "no handler takes it"
     ids = ", ".join(one.delivery_id for one in group.examples)
     click.echo(f"  {_turns(group.count)}, {handler}; {'such as ' if group.count > len(group.examples) else ''}{ids}")
     if with_texts:
@@ -245,10 +245,6 @@ def _of_change(change: Change) -> Iterator[tuple[str, str | None]]:
     if change.after is not None:
         for line in (change.after.shown or "").splitlines() or [""]:
             yield f"  + {line}", "green"
-
-
-def _name(handler: str) -> str:
-    return handler.rpartition(":")[2]
 
 
 # JSON

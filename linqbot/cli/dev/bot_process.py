@@ -220,7 +220,8 @@ class BotProcess:
 
     async def needs(self) -> dict[str, Any] | None:
         """Wait until the bot is up, and return what `NeededEvents` answers. None if its process ends before."""
-        async with _client() as client:
+        # Without a limit: a connection waits until the bot accepts it, or its process ends.
+        async with httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None) as client:  # noqa: S113
             while self.is_running:
                 with suppress(httpx.HTTPError):
                     answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
@@ -243,11 +244,6 @@ async def _saves_in(watched: Path | None) -> AsyncIterator[object]:
     code_and_settings = watchfiles.PythonFilter(extra_extensions=("linqbot.toml",))
     async for changes in watchfiles.awatch(watched or ".", watch_filter=code_and_settings, debounce=200, step=20):
         yield changes
-
-
-def _client() -> httpx.AsyncClient:
-    # Without a limit: a connection waits until the bot accepts it, or its process ends.
-    return httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None)  # noqa: S113
 
 
 _CAUSES: Final = {
