@@ -20,7 +20,7 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.client.client import Client
-from linqbot.client.http.addresses import LOOPBACK, UnsafeURL, target
+from linqbot.client.http.addresses import LOOPBACK, target
 from linqbot.client.http.connector import Connector, environment_proxy, trust
 from linqbot.client.http.http11 import Request, RequestHeaders, reason_of
 from linqbot.client.http.pool import Pool
@@ -96,29 +96,25 @@ def _is_target(given: str) -> bool:
     scheme, _, address = given.partition(":")
     if scheme == "sms":
         return E164.fullmatch(address) is not None
-    return _is_mail_address(address) if scheme == "mailto" else _is_web_address(given)
+    return _is_mail_address(address) if scheme == "mailto" else _is_read(target, given)
 
 
-def _is_web_address(given: str) -> bool:
+def _is_read(read: Callable[[str], object], given: str) -> bool:
+    """Return True unless reading an address raises ValueError."""
     try:
-        target(given)
-    except UnsafeURL:
-        return False
-    return True
-
-
-def _is_smtp_address(given: str) -> bool:
-    try:
-        _mail_server(given)
+        read(given)
     except ValueError:
         return False
     return True
 
 
-ADDRESSES: Final = {
+ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "tell": (_is_target, "is neither sms:+1…, mailto:…@…, nor https://…"),
-    "heartbeat_url": (_is_web_address, "is not https://…"),
-    "smtp_url": (_is_smtp_address, "is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS"),
+    "heartbeat_url": (partial(_is_read, target), "is not https://…"),
+    "smtp_url": (
+        lambda given: _is_read(_mail_server, given),
+        "is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS",
+    ),
 }
 """For each setting with addresses: the check of one, and what is wrong if it fails. The words quote nothing of the address."""
 
