@@ -40,7 +40,7 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothi
     """
 
     async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-        with watching(asyncio.get_running_loop(), blocked_s=blocked_s, found=found):
+        with watching(blocked_s, found):
             await app(scope, receive, send)
 
     def served(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -50,15 +50,11 @@ def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothi
 
 
 @contextmanager
-def watching(
-    loop: asyncio.AbstractEventLoop, *, blocked_s: float = BLOCKED_S, found: Found = _nothing
-) -> Iterator[None]:
-    """Log `loop.blocked` whenever a function of the author or of a plugin blocks this thread's loop for `blocked_s` seconds."""
+def watching(blocked_s: float, found: Found) -> Iterator[None]:
+    """Log `loop.blocked` whenever a function of the author or of a plugin blocks the running loop for `blocked_s` seconds."""
     done = threading.Event()
-    watch = threading.Thread(
-        target=_watch, args=(loop, threading.get_ident(), blocked_s, found, done), name="loop-watch", daemon=True
-    )
-    watch.start()
+    about = asyncio.get_running_loop(), threading.get_ident(), blocked_s, found, done
+    threading.Thread(target=_watch, args=about, name="loop-watch", daemon=True).start()
     try:
         yield
     finally:

@@ -97,7 +97,7 @@ async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
 
     monkeypatch.setattr(loop_watch.log, "warning", lambda _event, **facts: lines.append(facts))
     monkeypatch.setattr(loop_watch, "is_authors", lambda filename: filename == __file__)
-    with loop_watch.watching(asyncio.get_running_loop(), blocked_s=0.05, found=found):
+    with loop_watch.watching(0.05, found):
         for _ in range(2):
             block()
             assert noticed.is_set()
