@@ -146,8 +146,7 @@ _HINTS = {
 
 def origin(url: httpx.URL) -> str:
     """Return the scheme, host and port of an address. Its path and query may hold a secret."""
-    port = f":{url.port}" if url.port else ""
-    return f"{url.scheme}://{f'[{url.host}]' if ':' in url.host else url.host}{port}"
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def of_status(status: int) -> str | None:
