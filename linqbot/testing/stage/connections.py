@@ -78,10 +78,14 @@ class WatchedStorage:
 
     async def is_idle(self) -> bool:
         """Return True if the worker waits and there is nothing that it could lease now."""
+        times = await self.due_times()
+        return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
+
+    async def due_times(self) -> list[float]:
+        """Return the times, in Unix seconds, at which deliveries, timers and broadcasts are due next."""
         inner = self._inner
         every = (await inner.next_due(), await inner.next_timer(), await inner.next_broadcast())
-        times = [time for time in every if time is not None]
-        return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
+        return [time for time in every if time is not None]
 
     async def put(self, delivery: Delivery) -> bool:
         # The server stamps deliveries with wall time, which signatures need. Everything else uses the emulated clock.

@@ -352,12 +352,10 @@ class Stage:
         return True
 
     async def _next_due(self) -> float | None:
-        now, times = self.clock.now(), self.activity.times(of_work=False)
-        storage = self.storage
+        now, times = self.clock.now(), self.activity.times(of_work=False) + await self.storage.due_times()
         # The emulator is asked itself: its task that waits for the next timer may not have noticed a new one yet.
-        emulated = self.emulator.world.timers.next_due
-        every = (emulated, await storage.next_due(), await storage.next_timer(), await storage.next_broadcast())
-        times += [time for time in every if time is not None]
+        if (emulated := self.emulator.world.timers.next_due) is not None:
+            times.append(emulated)
         return min((time for time in times if time > now), default=None)
 
 
