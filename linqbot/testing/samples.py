@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from linqbot.emulator.model.documents import iso
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import signed_headers
 
@@ -62,7 +63,7 @@ def event(
         "webhook_version": version,
         "event_type": event_type,
         "event_id": str(uuid.uuid4()),
-        "created_at": _iso(now),
+        "created_at": iso(now),
         "trace_id": uuid.uuid4().hex,
         "partner_id": "partner_trigger",
         "data": _mapped(_with_new_ids(data, event_type), lambda value: _moved(value, now - MADE_AT)),
@@ -74,7 +75,7 @@ def event(
 
 def schedule(name: str) -> dict[str, Any]:
     """Return a new event that runs a schedule of the bot now, by its name. Linq never sends such an event."""
-    now, event_id = _iso(time.time()), str(uuid.uuid4())
+    now, event_id = iso(time.time()), str(uuid.uuid4())
     return {"event_type": SCHEDULE_TYPE, "event_id": event_id, "created_at": now, "data": {"name": name}}
 
 
@@ -148,12 +149,8 @@ def _with_new_ids(data: dict[str, Any], event_type: str) -> Any:
 
 def _moved(value: Any, by_s: float) -> Any:
     if isinstance(value, str) and _TIME.fullmatch(value):
-        return _iso(datetime.fromisoformat(value).timestamp() + by_s)
+        return iso(datetime.fromisoformat(value).timestamp() + by_s)
     return value
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _change(whole: Any, path: Sequence[str], value: Any) -> None:
