@@ -62,16 +62,13 @@ class DoctorContext:
         If only the environment holds a secret, it may belong to any subscription. If all of the account's subscriptions
         deliver to one address, they are taken for the bot's. Pending subscriptions are left out.
         """
-        found = await self.subscriptions()
+        found = [one for one in await self.subscriptions() if not is_pending(one)]
         if self.url is not None:
-            here = [one for one in found if address(one.target_url) == address(self.url)]
-        else:
-            here = [one for one in found if one.id in {each.subscription_id for each in self.kept()}]
-        here = [one for one in here if not is_pending(one)]
-        if here or self.url is not None or self.kept() or not self.settings.webhook_secrets:
-            return here
-        every = [one for one in found if not is_pending(one)]
-        return every if len({address(one.target_url) for one in every}) == 1 else []
+            return [one for one in found if address(one.target_url) == address(self.url)]
+        kept = {each.subscription_id for each in self.kept()}
+        if kept or not self.settings.webhook_secrets:
+            return [one for one in found if one.id in kept]
+        return found if len({address(one.target_url) for one in found}) == 1 else []
 
     def kept(self) -> tuple[SecretEntry, ...]:
         """Return the secrets in the secret file; none if it cannot be read, which the check `secret` reports."""

@@ -42,7 +42,9 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
                 bound = stack.enter_context(listen(settings.host, settings.port))
                 arrivals = await stack.enter_async_context(probe_server(bound, secrets))
             except ConfigError:
-                findings += [] if await _is_bot(settings) else [_taken(settings)]
+                if not await _is_bot(settings):
+                    what = f"Another program listens on {_listens(settings)}, and it is not a bot."
+                    findings.append(failure("port", "LQB6075", what))
         try:
             targets = await context.targets()
         except Skip as reason:
@@ -58,11 +60,11 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
         return _without_secret(url, await probe(url, random_secret()))
     known = context.secrets()
     first = await confirm(url, secret, known=known)
-    again = None
-    if first.trouble is None:
-        again = await probe(url, secret, known=known, event_id=first.delivery_id.removeprefix(PROBE_ID))
+    trouble = first.trouble
+    if trouble is None:
+        event_id = first.delivery_id.removeprefix(PROBE_ID)
+        trouble = (await probe(url, secret, known=known, event_id=event_id)).trouble
     findings = _certificate(url, first)
-    trouble = first.trouble or (again.trouble if again else None)
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
         if arrivals is not None:
@@ -117,11 +119,6 @@ async def _is_bot(settings: Settings) -> bool:
     except (httpx.HTTPError, ValueError):
         return False
     return isinstance(report, dict) and {"ready", "busy", "waiting"} <= report.keys()
-
-
-def _taken(settings: Settings) -> Finding:
-    what = f"Another program listens on {_listens(settings)}, and it is not a bot."
-    return failure("port", "LQB6075", what)
 
 
 def _listens(settings: Settings) -> str:
