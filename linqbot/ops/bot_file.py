@@ -129,11 +129,7 @@ def log_opt_outs(bot: Bot) -> None:
         log.warning("bot.opt_out_word", why=found, what_to_do=OFFER_OTHERS)
 
 
-def _nothing(_at: str) -> None:
-    pass
-
-
-def load_bot(spec: str, *, still_loading: Callable[[str], None] = _nothing, long_s: float = LONG_S) -> Bot:
+def load_bot(spec: str, *, still_loading: Callable[[str], None] = lambda _: None, long_s: float = LONG_S) -> Bot:
     """Import a file or module and return its Bot.
 
     Args:

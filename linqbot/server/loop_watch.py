@@ -28,11 +28,7 @@ BLOCKED_S: Final = 1.0
 Found = Callable[[str, str], None]
 
 
-def _nothing(_handler: str, _at: str) -> None:
-    pass
-
-
-def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = _nothing) -> ASGIApp:
+def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: None) -> ASGIApp:
     """Return the app, wrapped so that `loop.blocked` is logged while its lifespan runs.
 
     Args:
