@@ -407,9 +407,7 @@ def app_identity(app: Any, at: str) -> Broken | None:
 
 def layout(layout: Any, at: str) -> Broken | None:
     """Check R36 and R37, and the form of the address in R38: the layout of an app card."""
-    if not isinstance(layout, Mapping):
-        return breaks("R4", f"{at} must be an object.")
-    if broken := _LAYOUT.broken(layout, f"{at}."):
+    if broken := _LAYOUT(layout, at):
         return broken
     if not any(layout.get(name) for name in _SHOWN):
         return bad_content("R36", f"{at} shows nothing. Give one of {', '.join(_SHOWN)}.")
@@ -428,7 +426,7 @@ _image_url = must(
 )
 _SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
 _OVER_IMAGE: Final = ("image_title", "image_subtitle")
-_LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
+_LAYOUT: Final = an_object(Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url}))
 
 
 def _is_app_url(url: Any) -> bool:

@@ -192,7 +192,7 @@ def split(text: StyledText, limit: int) -> list[StyledText]:
 
 def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[StyledText]:
     """Yield the pieces between bounds, which rise. Each style is looked at only for the pieces that it is in."""
-    styles, links = deque(sorted(text.styles, key=_start)), deque(sorted(text.links, key=_start))
+    styles, links = deque(sorted(text.styles)), deque(sorted(text.links))
     going_on: list[Style] = []
     for start, end in bounds:
         going_on = [each for each in going_on if each.end > start]
@@ -202,10 +202,6 @@ def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[Sty
         while links and links[0].start < end:
             inside.append(links.popleft())
         yield replace(text, styles=tuple(going_on), links=tuple(inside))[start:end]
-
-
-def _start(each: Style | TextLink) -> int:
-    return each.start
 
 
 def _cut(text: str, limit: int) -> int:
