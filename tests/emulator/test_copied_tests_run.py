@@ -206,7 +206,7 @@ class Talk:
 
     def options(self, message_id: str) -> dict[str, str]:
         """The ids of the options of a poll, by their texts."""
-        _, poll = self._emulator.state.poll(message_id)
+        _, _, poll = self._emulator.state.poll(message_id)
         return {option.text: option.id for option in poll.options}
 
     @property
@@ -393,7 +393,7 @@ async def test_a_poll_without_a_webhook_is_left_out_unless_a_vote_refers_to_it(
     (chat,) = emulator.state.chats.values()
     made = emulator.do(chat_acts.MakePoll(**{"from": PERSON, "chat_id": chat.id, "options": ["Tea", "Cake"]})) or {}
     assert ".poll(" not in Copier(emulator).of_chat(chat)
-    _, poll = emulator.state.poll(made["message_id"])
+    _, _, poll = emulator.state.poll(made["message_id"])
     emulator.do(chat_acts.Vote(**{"from": PERSON, "message_id": made["message_id"], "option_id": poll.options[0].id}))
     await emulator.flush()
     assert receiver.of("poll.vote.added")

@@ -151,8 +151,7 @@ class AddOptions(ByPerson):
     options: Annotated[list[NotEmpty], Field(min_length=1)] = Field(description="The texts of the options.")
 
     def perform(self, world: World) -> None:
-        message, _ = world.state.poll(self.message_id)
-        chat = world.state.chats[message.chat_id]
+        chat, message, _ = world.state.poll(self.message_id)
         polls.extend(world, chat, message, active_member(chat, self.from_), self.options)
 
 
@@ -164,8 +163,7 @@ class Vote(ByPerson):
     operation: Literal["add", "remove"] = "add"
 
     def perform(self, world: World) -> None:
-        message, _ = world.state.poll(self.message_id)
-        chat = world.state.chats[message.chat_id]
+        chat, message, _ = world.state.poll(self.message_id)
         member = active_member(chat, self.from_)
         polls.toggle(world, chat, message, member, self.option_id, is_on=self.operation == "add")
 

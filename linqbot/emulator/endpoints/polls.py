@@ -32,14 +32,13 @@ def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
 
 
 def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    message, _ = world.state.poll(request.path["message_id"])
+    _, message, _ = world.state.poll(request.path["message_id"])
     return EndpointResponse(200, shapes.kept_poll(message))
 
 
 def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """Add options to a poll. With zero retention the request also lists the present options first (R87)."""
-    message, poll = world.state.poll(request.path["message_id"])
-    chat = world.state.chats[message.chat_id]
+    chat, message, poll = world.state.poll(request.path["message_id"])
     sending.check_able(world, chat)
     texts = [option["text"] for option in request.body["options"]]
     if world.line_of(chat).zero_retention:
@@ -53,8 +52,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
 
 def vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
-    message, _ = world.state.poll(request.path["message_id"])
-    chat = world.state.chats[message.chat_id]
+    chat, message, _ = world.state.poll(request.path["message_id"])
     sending.check_able(world, chat)
     toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))

@@ -87,9 +87,9 @@ class EmulatorState:
     def message(self, message_id: str) -> MessageRecord:
         return existing(self.messages.get(message_id), "message")
 
-    def poll(self, message_id: str) -> tuple[MessageRecord, PollRecord]:
+    def poll(self, message_id: str) -> tuple[ChatRecord, MessageRecord, PollRecord]:
         message = self.message(message_id)
-        return message, existing(message.poll, "message")
+        return self.chats[message.chat_id], message, existing(message.poll, "message")
 
     def attachment(self, attachment_id: str) -> AttachmentRecord:
         return existing(self.attachments.get(attachment_id), "attachment")
