@@ -23,6 +23,7 @@ from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Preview, Said, preview
 from linqbot.content.sent import OPTED_OUT
+from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.failure import readable
 from linqbot.engine.rate_limit import SENDS
 from linqbot.engine.turn_record import step_facts
@@ -32,7 +33,7 @@ from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried, TurnCall, TurnReport
 from linqbot.linq.events.delivery import event_id_of
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import as_object, chat_of_lane
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import MessageContent
 from linqbot.ops.runs import used, with_contents
@@ -76,17 +77,15 @@ def _previews(said: Sequence[Said], calls: Sequence[TurnCall]) -> list[dict[str,
     found = [_preview([message.id for message in one.sent.messages], one.preview()) for one in said]
     covered = {message_id for shown in found for message_id in shown["message_ids"]}
     for one in calls:
-        message_id = _message_id(one.answer) if one.call.name in SENDS else None
+        message_id = _message_id(one.answer) if one.answer and one.call.name in SENDS else None
         if message_id and message_id not in covered and (content := _content(one.call)) is not None:
             found.append(_preview([message_id], preview([content], effect=None, cards=False, is_group=None)))
     return found
 
 
-def _message_id(answer: ApiResponse | None) -> str | None:
-    data = answer.data if answer is not None and isinstance(answer.data, Mapping) else {}
-    message = data.get("message") or (data.get("chat") or {}).get("message") or {}
-    found = message.get("id") or data.get("message_id")
-    return str(found) if found else None
+def _message_id(answer: ApiResponse) -> str | None:
+    # The answer to a poll has it at the top.
+    return ids_in(answer)[0] or as_object(answer.data).get("message_id")
 
 
 def _content(call: Call) -> Sendable | None:
