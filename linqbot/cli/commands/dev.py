@@ -164,23 +164,8 @@ def command(
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
-            asyncio.run(
-                _dev(
-                    BotProcess(
-                        file,
-                        open_at.here,
-                        bot_port,
-                        Path(folder),
-                        as_json=as_json,
-                        bound=bound,
-                    ),
-                    watched,
-                    page,
-                    [host, *names],
-                    declared=declared,
-                    terminal=terminal,
-                )
-            )
+            bot = BotProcess(file, open_at.here, bot_port, Path(folder), as_json=as_json, bound=bound)
+            asyncio.run(_dev(bot, watched, page, [host, *names], declared=declared, terminal=terminal))
 
 
 async def _dev(

@@ -26,6 +26,7 @@ async def converse(emulator: Emulator) -> None:
     From a pipe, a line is sent when the turn of the line before it has ended.
     """
     assert emulator.runner is not None
+    person, line_of_bot = emulator.declared.owner, emulator.declared.lines[0].phone_number
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     threading.Thread(
@@ -38,13 +39,7 @@ async def converse(emulator: Emulator) -> None:
         while (line := await lines.get()) is not None:
             if not line.strip():
                 continue
-            written = await emulator.runner.write(
-                Write(
-                    from_=emulator.declared.owner,
-                    to=emulator.declared.lines[0].phone_number,
-                    parts=[Text(value=line)],
-                )
-            )
+            written = await emulator.runner.write(Write(from_=person, to=line_of_bot, parts=[Text(value=line)]))
             if waits and (message_id := written["message_id"]) is not None:
                 await ended.setdefault(message_id, asyncio.Event()).wait()
     finally:

@@ -21,14 +21,7 @@ from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import bots_socket, end
 from linqbot.cli.rehearsal.bot import REQUESTS
 from linqbot.cli.rehearsal.evals import AT_ONCE, Suite
-from linqbot.cli.rehearsal.report import (
-    PersonResult,
-    Report,
-    counts_of,
-    end_progress,
-    faults_in,
-    print_progress,
-)
+from linqbot.cli.rehearsal.report import PersonResult, Report, counts_of, end_progress, faults_in, print_progress
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.web.app import create_app

@@ -10,14 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
-from linqbot.emulator.copied_test.source import (
-    OF_TIME,
-    PytestSource,
-    creates_request,
-    options_in,
-    places_in,
-    sender_of,
-)
+from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, creates_request, options_in, places_in, sender_of
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.answers import ApiError, JsonObject, conflict
 from linqbot.emulator.model.records import ChatRecord, Member
