@@ -171,6 +171,10 @@ def of_address(every: Sequence[WebhookSubscription], url: str) -> list[WebhookSu
     return sorted((one for one in every if address(one.target_url) == address(url)), key=newest, reverse=True)
 
 
+_COPIED: Final = ("phone_numbers", "routing_id_header", "routing_key_header")
+"""The fields of a subscription that the one which replaces it has too."""
+
+
 async def create_pending(
     client: Client, secrets: SecretFile, target_url: str, *, like: WebhookSubscription | None = None
 ) -> WebhookSubscription:
@@ -182,13 +186,8 @@ async def create_pending(
         The subscription, without its secret.
     """
     secrets.prepare()
-    made = await client.webhook_subscriptions.create(
-        target_url=target_url,
-        subscribed_events=PENDING,
-        phone_numbers=like.phone_numbers or None if like else None,
-        routing_id_header=like.routing_id_header or None if like else None,
-        routing_key_header=like.routing_key_header or None if like else None,
-    )
+    copied: dict[str, Any] = {name: getattr(like, name) or None for name in _COPIED} if like else {}
+    made = await client.webhook_subscriptions.create(target_url=target_url, subscribed_events=PENDING, **copied)
     try:
         secrets.keep(made.signing_secret, made.id)
     except BaseException:
