@@ -255,19 +255,13 @@ def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
     """Return the data of `payment.*`. Linq documents only one shape for these events: that of a request."""
     if isinstance(one, PaymentRequestRecord):
         return shapes.paid_request(one)
-    request = PaymentRequestRecord(
-        one.id,
-        "payment",
-        "natural",
-        one.amount_cents,
-        one.currency,
-        one.status,
-        one.created_at,
-        one.updated_at,
-        description=one.description,
-        metadata=one.metadata,
-    )
+    same = {name: getattr(one, name) for name in _OF_PAYMENTS_TOO}
+    request = PaymentRequestRecord(mode="payment", rail="natural", amount=one.amount_cents, **same)
     return shapes.paid_request(request) | {"object": "payment"}
+
+
+_OF_PAYMENTS_TOO = ("id", "currency", "status", "created_at", "updated_at", "description", "metadata")
+"""The fields that a payment and a request have under one name."""
 
 
 def connection(one: ConnectionRecord, at: float) -> JsonObject:
