@@ -24,6 +24,7 @@ from linqbot.cli.kit import Opt, OptionalBotFile, Result
 from linqbot.cli.output import printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError, SettingWrong
+from linqbot.linq.signatures import random_secret
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
@@ -150,13 +151,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
         plugins = settings.load_plugins(bot.plugins, lenient=True)
         openers(plugins)
         client = Client(settings.api_key or "unused", base_url=settings.base_url)
-        create_app(
-            bot,
-            client=client,
-            storage=MemoryStorage(),
-            secrets=["whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0"],
-            plugins=plugins,
-        )
+        create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
     except LinqbotError as error:
         return [failure("plugins", "LQB6091" if context.file is None else _code_of(error), str(error))]
     return [machine.of_plugin(plugin) for plugin in plugins.every]
