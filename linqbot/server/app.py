@@ -133,15 +133,8 @@ def create_app(
     dispatcher = Dispatcher(bot, clock, deadline_s=retry_policy.deadline_s, threads=concurrency, plugins=plugins)
     # The failure of a send is logged by its turn.
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
-    environment = Running(
-        bot,
-        observed.wrapped(outbound.wrap),
-        storage,
-        clock,
-        Poster(storage, clock),
-        dispatcher.handled,
-        lambda: gaps.lost,
-    )
+    wrapped = observed.wrapped(outbound.wrap)
+    environment = Running(bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.handled, lambda: gaps.lost)
     turns = Turns(
         dispatcher,
         observed,
@@ -158,14 +151,8 @@ def create_app(
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s, lines=lines)
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note if storage.is_shared else lambda: None
-    worker = Worker(
-        turns,
-        storage,
-        clock,
-        concurrency=concurrency,
-        admit=_admission(gaps, dispatcher, storage, clock),
-        on_outage=on_outage,
-    )
+    admit = _admission(gaps, dispatcher, storage, clock)
+    worker = Worker(turns, storage, clock, concurrency=concurrency, admit=admit, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
 
     def on_refused(lane: str) -> None:

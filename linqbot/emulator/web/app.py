@@ -185,14 +185,9 @@ class _Guarded:
 
 
 async def _upload(emulator: Emulator, request: Request) -> Response:
-    content = await read_body(request, MAX_UPLOAD_BYTES)
-    attachments.store(
-        emulator.world,
-        request.path_params["attachment_id"],
-        token=request.query_params.get("token", ""),
-        content_type=request.headers.get("content-type", ""),
-        content=content,
-    )
+    content, attachment_id = await read_body(request, MAX_UPLOAD_BYTES), request.path_params["attachment_id"]
+    token, kind = request.query_params.get("token", ""), request.headers.get("content-type", "")
+    attachments.store(emulator.world, attachment_id, token=token, content_type=kind, content=content)
     return Response(status_code=200)
 
 

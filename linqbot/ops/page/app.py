@@ -313,14 +313,8 @@ async def _mute(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     for_s = form.get("for", "")
     if for_s not in MUTES:
         raise LinqbotError("Choose how long.")
-    await mutes.mute(
-        page.storage,
-        page.client,
-        chat_id or None,
-        by=by,
-        now=page.clock.now(),
-        for_s=float(for_s) if for_s else None,
-    )
+    seconds = float(for_s) if for_s else None
+    await mutes.mute(page.storage, page.client, chat_id or None, by=by, now=page.clock.now(), for_s=seconds)
     return f"The bot is muted, {MUTES[for_s] if not for_s else 'for ' + MUTES[for_s]}."
 
 

@@ -278,15 +278,9 @@ class Actor:
         heard = [one for one in self._records() if one.is_from_me]
         if "double" in self._pending:
             self._add(Fault(on="delivery", match=self._visit.handle, duplicate=True))
-        written = self._emulator.do(
-            Write(
-                from_=self._visit.handle,
-                to=line,
-                group=self._visit.friends,
-                parts=parts,
-                reply_to=heard[-1].id if act.in_thread and heard else None,
-            )
-        )
+        thread = heard[-1].id if act.in_thread and heard else None
+        write = Write(from_=self._visit.handle, to=line, group=self._visit.friends, parts=parts, reply_to=thread)
+        written = self._emulator.do(write)
         performed.message_id = written["message_id"]
         if performed.message_id is not None:
             performed.seq = self._emulator.state.message(performed.message_id).seq

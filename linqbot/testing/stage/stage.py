@@ -270,13 +270,9 @@ class Stage:
         return open_storage(self._storage_url, clock=self.clock, openers=known)
 
     def _client(self, run: BotRun | None) -> Client:
-        return Client(
-            "test",
-            base_url=f"{self.emulator.public_url}/api/partner",
-            max_wait_s=MAX_WAIT_S,
-            transport=WatchedApi(self._emulator_app, self.activity, self.clock, self.record.called, run),
-            clock=self.clock,
-        )
+        api = WatchedApi(self._emulator_app, self.activity, self.clock, self.record.called, run)
+        base_url = f"{self.emulator.public_url}/api/partner"
+        return Client("test", base_url=base_url, max_wait_s=MAX_WAIT_S, transport=api, clock=self.clock)
 
     # Waiting
 
