@@ -37,17 +37,17 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
             log.warning("systemd.unheard", state=state, error=error.strerror)
 
 
-async def keep_alive(environ: Mapping[str, str] = os.environ) -> None:
+async def keep_alive() -> None:
     """Notify systemd's watchdog twice per timeout that the event loop runs. Returns at once if there is no watchdog.
 
     A handler that blocks the event loop also stops these notifications, so systemd restarts the bot. This counts as a
     crash of the delivery that was being handled, and after five crashes the delivery becomes a dead letter.
     """
-    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return
-    watchdog_s = int(environ.get("WATCHDOG_USEC", "0")) / 1e6
+    watchdog_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     while watchdog_s:
-        notify("WATCHDOG=1", environ)
+        notify("WATCHDOG=1")
         await asyncio.sleep(watchdog_s / 2)
 
 
