@@ -183,8 +183,10 @@ class OperatorsPage:
     # Sessions
 
     async def log_in_page(self, request: Request) -> Response:
-        if self.access.session(request) is not None or not self.access.has_passwords:
-            return RedirectResponse("/", 303, _HEADERS) if self.access.session(request) else _unknown()
+        if self.access.session(request) is not None:
+            return RedirectResponse("/", 303, _HEADERS)
+        if not self.access.has_passwords:
+            return PlainTextResponse("The proxy before this page has not said who you are.", 403, _HEADERS)
         return self.shown("login.html", None, to=request.query_params.get("to", "/"), wrong=False)
 
     async def log_in(self, request: Request) -> Response:
@@ -205,10 +207,6 @@ class OperatorsPage:
         answer = RedirectResponse("/login", 303, _HEADERS)
         answer.delete_cookie(cookie_of(request))
         return answer
-
-
-def _unknown() -> Response:
-    return PlainTextResponse("The proxy before this page has not said who you are.", 403, _HEADERS)
 
 
 async def _style(_: Request) -> Response:
