@@ -10,6 +10,7 @@ import errno
 import hashlib
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -133,6 +134,8 @@ class Address:
                 command_timeout=answer_s,
                 server_settings={"application_name": f"linqbot {self.schema}"},
             )
+        except ssl.CertificateError:
+            raise  # a ValueError, but about the server and not about the URL
         except (asyncpg.exceptions.ClientConfigurationError, ValueError) as error:
             # Of these errors, asyncpg's own names a file or an option, and says what to do. Others may quote the URL.
             named = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
@@ -270,6 +273,8 @@ def is_of_closed(connection: Connection, error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """Return the reason, and what to do if that is known, in a form that repeats no value."""
+    if isinstance(error, StorageError | ConfigError):
+        return str(error).rstrip(".")
     advice = _FAULT_ADVICE.get(error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else None
     if "query_wait_timeout" in str(error):  # PgBouncer says so with the code of a lost connection
         advice = _POOL_FULL

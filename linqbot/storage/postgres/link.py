@@ -18,7 +18,7 @@ from typing import Final
 import asyncpg
 import structlog
 
-from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.postgres.address import (
     Address,
     Connection,
@@ -145,7 +145,9 @@ class ServerLink:
                     if not connection.is_closed() and not connection.is_in_transaction():
                         self._idle.append(connection)
             except Exception as error:
-                if not is_known(error) and not (connection is not None and is_of_closed(connection, error)):
+                # A ConfigError is a password file or a certificate that was there at the start: the turn waits for it.
+                known = is_known(error) or isinstance(error, ConfigError)
+                if not known and not (connection is not None and is_of_closed(connection, error)):
                     raise
                 if not isinstance(error, TimeoutError):
                     self.note(error)
@@ -180,8 +182,7 @@ class ServerLink:
                 await self._connect()
             except Exception as error:  # noqa: BLE001 - any error, such as a refused schema, is tried again
                 self._drop()
-                why = str(error).rstrip(".") if isinstance(error, StorageError | ConfigError) else describe(error)
-                self.trouble = f"{self._address.name} cannot be reached: {why}."
+                self.trouble = f"{self._address.name} cannot be reached: {describe(error)}."
             else:
                 self.trouble = None
                 self._again = None

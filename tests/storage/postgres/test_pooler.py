@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import trustme
 from deploy.tools import tool
 from patience import PATIENCE_S
 from ports import free_port
@@ -113,6 +115,27 @@ async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
     assert not failed
 
 
+async def test_a_certificate_that_does_not_fit_the_server_is_named_and_not_taken_for_a_wrong_url(
+    tmp_path: Path,
+) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("db.example.com").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # the request for TLS
+        writer.write(b"S")
+        with suppress(OSError):
+            await writer.start_tls(context)
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://bot@127.0.0.1:{port}/db?sslmode=verify-full&sslrootcert={tmp_path / 'ca.pem'}"
+        with pytest.raises(StorageUnavailable, match=r"certificate verify failed: IP address mismatch"):
+            await open_and_close(PostgresStorage(url))
+
+
 async def test_a_process_opens_no_more_connections_than_its_url_allows() -> None:
     url = empty_storage_url("bounded") + "&connections=3"
     async with PostgresStorage(url) as storage:
@@ -166,3 +189,16 @@ async def test_the_password_is_read_from_a_file_for_each_connection(tmp_path: Pa
     assert "hunter2" not in repr(Address.parse(url))
     async with PostgresStorage(url) as storage:
         assert await storage.depth() == 0
+
+
+async def test_a_read_waits_for_a_password_file_that_is_away_as_for_a_server(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter2\n")
+    async with PostgresStorage(empty_storage_url("away") + f"&password_file={file}") as storage:
+        file.rename(tmp_path / "away")
+        read = await asyncio.gather(*(storage.depth() for _ in range(9)), return_exceptions=True)
+        failed = [each for each in read if isinstance(each, BaseException)]
+        assert failed
+        assert all(isinstance(each, StorageUnavailable) and "password file" in str(each) for each in failed)
+        (tmp_path / "away").rename(file)
+        assert await asyncio.gather(*(storage.depth() for _ in range(9))) == [0] * 9
