@@ -14,6 +14,7 @@ from collections.abc import Collection
 from typing import Final
 
 from linqbot.errors import ConfigError
+from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.storage import conversations, mutes, upkeep
 from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
@@ -24,9 +25,6 @@ SWEEP_S: Final = 15.0
 
 TICK_S: Final = 1.0
 """Seconds between two looks whether the clock of this machine was set."""
-
-MOST_AHEAD_S: Final = 900.0
-"""Seconds by which the clock of a machine may differ from the clock of the database. Nothing is older than that by mistake."""
 
 _YOUNG_S: Final = 10.0
 """Seconds after the start of the server in which every process is still connecting again."""
@@ -52,8 +50,11 @@ async def ahead(connection: Connection) -> float:
 
 
 def clock_fault(ahead_s: float) -> str | None:
-    """Return why a process must not serve: messages and sends would count as too late, or as too early. None if it may."""
-    if abs(ahead_s) <= MOST_AHEAD_S:
+    """Return why a process must not serve; None if it may.
+
+    Messages and sends would count as too late, or as too early, and the signature of each webhook would be refused.
+    """
+    if abs(ahead_s) <= TOLERANCE_S:
         return None
     order = "behind" if ahead_s > 0 else "ahead of"
     return f"the clock of this machine is {abs(ahead_s):.0f} s {order} the clock of the database. Set both by NTP"
