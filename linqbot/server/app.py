@@ -216,7 +216,7 @@ def create_app(
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),
         Route("/readyz", probes.readyz),
-        *_post_routes(environment, post_secrets, max_body_bytes, lambda: webhook.is_open),
+        *_post_routes(environment, post_secrets, webhook),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
 
@@ -282,14 +282,12 @@ async def _watched(
         await asyncio.wait({task})
 
 
-def _post_routes(
-    environment: Running, secrets: Sequence[str], max_body_bytes: int, is_open: Callable[[], bool]
-) -> list[BaseRoute]:
+def _post_routes(environment: Running, secrets: Sequence[str], webhook: WebhookEndpoint) -> list[BaseRoute]:
     if not secrets:
         return []
     from linqbot.server.posts import PATH, PostEndpoint  # few bots have this route
 
-    endpoint = PostEndpoint(environment.post, secrets, max_body_bytes, is_open)
+    endpoint = PostEndpoint(environment.post, secrets, webhook)
     return [Route(PATH, endpoint.accept, methods=["POST"])]
 
 

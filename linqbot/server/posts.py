@@ -7,19 +7,20 @@ the bot itself. The answer is 202 once the post is stored, or was before. Next s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from linqbot.clock import SystemClock
 from linqbot.errors import BotError, InvalidSignature, StaleSignature, StorageError
 from linqbot.features.posts import Poster
 from linqbot.linq.signatures import Secret, verify
+from linqbot.server.webhook import WebhookEndpoint
 
 log = structlog.get_logger("linqbot.server")
 
@@ -28,21 +29,21 @@ _EXAMPLE: Final = '{"type": "order.shipped", "data": {}}'
 
 
 class PostEndpoint:
-    """The endpoint of posts, whose secrets are those of LINQBOT_POST_SECRETS. `is_open`: the bot accepts deliveries.
+    """The endpoint of posts, whose secrets are those of LINQBOT_POST_SECRETS.
 
+    Bodies are read with the limits of webhooks: any client can send them, so slow ones must not fill the memory here either.
     Raises ConfigError if a secret is not base64, or too short.
     """
 
-    def __init__(self, post: Poster, secrets: Sequence[str], max_body_bytes: int, is_open: Callable[[], bool]) -> None:
+    def __init__(self, post: Poster, secrets: Sequence[str], webhook: WebhookEndpoint) -> None:
         self._post = post
         self._secrets = [Secret.parse(each) for each in secrets]
-        self._max_body_bytes = max_body_bytes
-        self._is_open = is_open
+        self._webhook = webhook
         self._clock = SystemClock()  # signatures are compared with wall time, also if the bot has another clock
 
     async def accept(self, request: Request) -> PlainTextResponse:
         """Store a post, and answer 202. Raises HTTPException with the reason if it is refused."""
-        if not self._is_open():
+        if not self._webhook.is_open:
             raise _later("The bot accepts nothing now.")
         body = await self._body(request)
         post_id, content = self._verified(request, body), _decoded(body)
@@ -58,15 +59,12 @@ class PostEndpoint:
         return PlainTextResponse("stored\n" if is_new else "known\n", 202)
 
     async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > self._max_body_bytes:
-                    raise HTTPException(413, f"The body is larger than {self._max_body_bytes} bytes.")
-        except ClientDisconnect:
-            raise HTTPException(400, "The body did not arrive completely.") from None
-        return bytes(body)
+        body = await self._webhook.read_body(request.receive)
+        if not isinstance(body, bytes):
+            raise _later("The body did not arrive completely.")
+        if len(body) > self._webhook.max_body_bytes:
+            raise HTTPException(413, f"The body is larger than {self._webhook.max_body_bytes} bytes.")
+        return body
 
     def _verified(self, request: Request, body: bytes) -> str:
         """Return the id of a post that was signed with one of the secrets."""

@@ -151,13 +151,7 @@ class WebhookEndpoint:
             self._on_storing_again(self._refused_since)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body: bytes | Exception
-        try:
-            async with asyncio.timeout(self.body_timeout_s):
-                body = await self._read_body(receive)
-        except (TimeoutError, ConnectionError, MemoryError) as error:
-            body = error
-        status, headers, content = await self.answer(scope, body)
+        status, headers, content = await self.answer(scope, await self.read_body(receive))
         headers = [(b"content-length", b"%d" % len(content)), *headers]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -228,8 +222,15 @@ class WebhookEndpoint:
                 raise
         return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
 
+    async def read_body(self, receive: Receive) -> bytes | Exception:
+        """Return the whole body, or an error as `answer` takes it. Of a body that is larger than allowed, return only some."""
+        try:
+            async with asyncio.timeout(self.body_timeout_s):
+                return await self._read_body(receive)
+        except (TimeoutError, ConnectionError, MemoryError) as error:
+            return error
+
     async def _read_body(self, receive: Receive) -> bytes:
-        """Return the whole body; if it is larger than allowed, only some of it. Raises the errors of `answer`."""
         body, more = bytearray(), True
         try:
             while more and len(body) <= self.max_body_bytes:

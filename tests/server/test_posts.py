@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from linqbot import Bot
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.server.app import create_app
+from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 OTHER = "whsec_AAAABAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
@@ -90,6 +93,18 @@ async def test_a_post_that_cannot_be_stored_now_is_answered_503_so_that_it_is_ma
         assert await answer(http, GOOD) == (202, "stored")
     async with served(storage, SECRET, is_running=False) as http:
         assert (await answer(http, GOOD))[0] == 503
+
+
+async def test_a_post_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.server.app.WebhookEndpoint", partial(WebhookEndpoint, body_timeout_s=0.01))
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with served(Storage(), SECRET) as http, asyncio.timeout(5):
+        answered = await http.post("/posts", content=slow())
+    assert (answered.status_code, answered.text) == (503, "The body did not arrive completely. Post again later.")
 
 
 async def test_without_secrets_there_is_no_such_route_and_a_wrong_secret_is_found_at_the_start() -> None:
