@@ -142,6 +142,7 @@ class Settings(BaseModel):
     )
     storage: str = Field(
         "sqlite:///linqbot.db",
+        repr=False,  # may hold the password of a database
         description="sqlite:///PATH, postgresql://USER@HOST/DATABASE?schema=linqbot, memory:// (lost at exit), or a plugin's URL",
     )
     plugins: List | None = Field(

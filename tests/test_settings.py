@@ -69,7 +69,10 @@ def test_linqs_own_variables_keep_their_names() -> None:
 
 
 def test_secrets_do_not_show() -> None:
-    settings = from_env({"LINQ_API_V3_API_KEY": "topsecret", "LINQ_WEBHOOK_SECRET": "whsec_topsecret"})
+    database = "postgresql://bot:topsecret@db.example.com/bot"
+    settings = from_env(
+        {"LINQ_API_V3_API_KEY": "topsecret", "LINQ_WEBHOOK_SECRET": "whsec_topsecret", "LINQBOT_STORAGE": database}
+    )
     assert "topsecret" not in repr(settings)
 
 
