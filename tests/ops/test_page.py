@@ -325,12 +325,14 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
         ({"page_password": "let me act"}, "LINQBOT_PAGE_PASSWORD is not the hash of a password"),
         (good | {"page_reader_password": "md5$a$b"}, "LINQBOT_PAGE_READER_PASSWORD is not the hash of a password"),
         ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
+        ({"page_user_header": "x-user", "trusted_proxies": "*"}, "LINQBOT_TRUSTED_PROXIES names none"),
         (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
         (good | {"port": 8001}, "LINQBOT_PAGE_PORT and the port of the bot are both 8001"),
     ]
     for given, message in wrong:
         with subtests.test(message), pytest.raises(ConfigError, match=re.escape(message)):
             page_server(Settings(**given))
+    page_server(Settings(**good, trusted_proxies="*"))
     (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -33,6 +33,9 @@ MOST_TRIES: Final = 10
 
 HOW_TO_HASH: Final = "Make the hash of a password with: python -m linqbot.ops.page.access"
 
+NO_ADDRESSES: Final = frozenset({"unix:", "*"})
+"""Trusted proxies of the bot's port that say nothing about the page's: it has no socket, and not every client is a proxy."""
+
 _SCHEME: Final = "scrypt"
 _COST: Final = 2**14
 
@@ -108,7 +111,7 @@ class Access:
         self._clock = clock
         self._passwords = passwords
         self._user_header = user_header
-        self._proxies = [ip_network(each, strict=False) for each in proxies if each != "unix:"]
+        self._proxies = [ip_network(each, strict=False) for each in proxies if each not in NO_ADDRESSES]
         self._operators = operators
         self._key = secrets.token_bytes(32)
         self._wrong: deque[float] = deque(maxlen=MOST_TRIES)

@@ -28,7 +28,7 @@ from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
-from linqbot.ops.page.access import HOW_TO_HASH, SESSION_S, Access, Role, Session, check_hash, cookie_of
+from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
 from linqbot.server.uvicorn_server import SideServer
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
@@ -86,7 +86,7 @@ def _access(settings: Settings) -> Access:
         if (stored := getattr(settings, name)) is not None:
             check_hash(variable(name), stored)
             passwords[role] = stored
-    if settings.page_user_header is not None and not settings.trusted_proxies:
+    if settings.page_user_header is not None and not {*settings.trusted_proxies} - NO_ADDRESSES:
         raise ConfigError(
             "LINQBOT_PAGE_USER_HEADER is the header of a proxy, and LINQBOT_TRUSTED_PROXIES names none. Name the proxy's "
             "address there, or everyone could send the header."
