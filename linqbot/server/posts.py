@@ -73,7 +73,9 @@ class PostEndpoint:
         except StaleSignature as error:
             raise HTTPException(401, str(error)) from None
         except InvalidSignature:
-            log.warning("post.forged", client=request.client.host[:64] if request.client else None)
+            self._webhook.bounded_log.warning(
+                "post.forged", client=request.client.host[:64] if request.client else None
+            )
             raise HTTPException(401, "No secret of LINQBOT_POST_SECRETS has made this signature.") from None
 
 

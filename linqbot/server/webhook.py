@@ -76,6 +76,7 @@ class WebhookEndpoint:
     Attributes:
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
+        bounded_log: Rate-limited log for events that any client can cause.
         refusal: Reason why the storage stores no deliveries, as far as is known; None if it stores them. A full lane is none,
             because deliveries of other chats are still accepted.
     """
@@ -117,7 +118,7 @@ class WebhookEndpoint:
         self._schedules = schedules
         self._on_arrival = on_arrival
         self._by_hand = by_hand
-        self._bounded_log = BoundedLog(log)
+        self.bounded_log = BoundedLog(log)
         self.is_open = False
         self.refusal: str | None = None
         self._refused_since = 0.0
@@ -125,7 +126,7 @@ class WebhookEndpoint:
 
     def close(self) -> None:
         self.is_open = False
-        self._bounded_log.end()
+        self.bounded_log.end()
         if self._recovery is not None:
             self._recovery.cancel()
 
@@ -180,7 +181,7 @@ class WebhookEndpoint:
                 log.debug("delivery.probe_refused")
             else:
                 reason = str(error)
-                self._bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
+                self.bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
                 self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
         at = self._clock.now()
@@ -199,15 +200,15 @@ class WebhookEndpoint:
         if scope["method"] != "POST":
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
-            self._bounded_log.error("webhook.closed", why=self._closed_because)
+            self.bounded_log.error("webhook.closed", why=self._closed_because)
             return self._refusal("closed")
         if not isinstance(body, bytes):
             kind = type(body).__name__
-            self._bounded_log.warning(
+            self.bounded_log.warning(
                 "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
             )
             return self._refusal("incomplete", CLOSE)
-        self._bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
+        self.bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
         return self._refusal("too_large", CLOSE)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
@@ -258,7 +259,7 @@ class WebhookEndpoint:
             is_new = await self._inbox.put(delivery)
         except StorageError as error:
             kind = type(error).__name__
-            self._bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
+            self.bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
                 self._note_refusal(str(error))
             self._on_refused(delivery.lane)
@@ -284,7 +285,7 @@ class WebhookEndpoint:
         if is_known:
             return 200, [], b""
         self._on_refused(delivery.lane)
-        self._bounded_log.warning(
+        self.bounded_log.warning(
             "delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error)
         )
         return self._refusal("out_of_time")

@@ -17,6 +17,7 @@ from cli.practice import ALONE
 from fakes import Linq
 from one_handler import says
 from patience import until
+from structlog.testing import capture_logs
 from typed_command import shown
 
 from linqbot import Bot, Context, MessageReceived
@@ -284,7 +285,9 @@ async def test_a_refused_form_says_why_and_gives_back_the_text(office: Office) -
 async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_minute(office: Office) -> None:
     async with office.browser() as guesser:
         assert (await guesser.http.get("/troubles?x=1")).headers["location"] == "/login?to=/troubles%3Fx%3D1"
-        assert [await guesser.log_in(f"guess {n}") for n in range(10)] == [403] * 10
+        with capture_logs() as logs:
+            assert [await guesser.log_in(f"guess {n}") for n in range(10)] == [403] * 10
+        assert [line["event"] for line in logs] == ["page.login_refused"] * 5
         assert await guesser.log_in("let me act") == 403
         office.clock.stop_at(office.clock.now() + 61)
         entered = await guesser.http.post("/login", data={"password": "let me act", "to": "//evil.example"})

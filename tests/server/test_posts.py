@@ -13,6 +13,7 @@ import httpx
 import pytest
 from asgi_client import SECRET, client_of, running_client, signed
 from fakes import Linq
+from structlog.testing import capture_logs
 
 from linqbot import Bot
 from linqbot.errors import ConfigError, StorageUnavailable
@@ -79,7 +80,9 @@ async def test_what_cannot_be_stored_is_refused_with_the_reason(subtests: pytest
             with subtests.test(why=why):
                 got, text = await answer(http, content, **how)  # type: ignore[arg-type]
                 assert (got, why in text) == (status, True), text
-        assert (await http.post("/posts", json=GOOD)).status_code == 401
+        with capture_logs() as logs:
+            assert {(await http.post("/posts", json=GOOD)).status_code for _ in range(20)} == {401}
+        assert [line["event"] for line in logs] == ["post.forged"] * 4, "one came before, and five a minute are logged"
         assert (await http.get("/posts")).status_code == 405
         assert await storage.depth() == 0
 

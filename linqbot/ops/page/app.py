@@ -29,6 +29,7 @@ from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
+from linqbot.server.refusals import BoundedLog
 from linqbot.server.uvicorn_server import SideServer
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
@@ -130,6 +131,7 @@ class OperatorsPage:
     clock: Clock
     names: views.Names
     said: dict[str, str] = field(default_factory=dict)  # what became of the last form of a session, until it is shown
+    bounded_log: BoundedLog = field(default_factory=lambda: BoundedLog(log))  # for what any client can cause
 
     def shown(self, template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
         said = "" if session is None else self.said.pop(session.form_token, "")
@@ -194,7 +196,7 @@ class OperatorsPage:
         to = form.get("to", "/")
         cookie = await self.access.log_in(form.get("password", ""))
         if cookie is None:
-            log.warning("page.login_refused", client=request.client.host if request.client else None)
+            self.bounded_log.warning("page.login_refused", client=request.client.host if request.client else None)
             return self.shown("login.html", None, status=403, to=to, wrong=True)
         answer = RedirectResponse(to if _is_path(to) else "/", 303, _HEADERS)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
