@@ -457,7 +457,8 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
         waits(turn, turn.lease.delivery, turns.clock)
         return
     journal, client = turn.journal, turn.client
-    journal.origin = to_json({"handles": timer["handles"], "chat_id": handoff.chat_id, "is_group": False})
+    # The chat is the person's alone: it is no chat of the owner, who is named by the call.
+    journal.origin = to_json({"handles": timer["handles"][:1], "chat_id": handoff.chat_id, "is_group": False})
     journal.passes_mutes = True
     with turn.deadline, speaking(turns.dispatcher.language_named(handoff.language)):
         said = sentences()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from answers import answers
 from fakes import settled
 from one_handler import bot_of, does
 
-from linqbot import AskTimeout, Bot, BotError, Context, MessageReceived, ReactionAdded, media, muted
+from linqbot import AskTimeout, Bot, BotError, Context, Manners, MessageReceived, ReactionAdded, Running, media, muted
 from linqbot.content import typing as dots
+from linqbot.storage.backend import Storage
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
@@ -20,8 +22,8 @@ NO_ONE = "Sorry, no one can answer you right now. You are talking to the bot aga
 WAITS = "This was not sent. Please reply to a message of the person it is for: "
 
 
-def desk() -> Bot:
-    bot = Bot(read=False, typing=False)
+def desk(manners: Manners | None = None) -> Bot:
+    bot = Bot(read=False, typing=False, manners=manners)
 
     @bot.on_message("human", during_ask=True)
     async def human(message: MessageReceived, ctx: Context) -> None:
@@ -234,6 +236,23 @@ async def test_a_person_who_opts_out_is_written_to_no_more_and_the_owner_learns_
         await owner.replies()
         assert await answers(owner, "Are you there?") == ["This could not be delivered to Ann."]
         await phone.quiet()
+
+
+async def test_the_chat_of_a_handoff_is_the_persons_and_not_the_owners(tmp_path: Path) -> None:
+    bot, storages = desk(Manners()), list[Storage]()
+
+    @bot.on_start
+    async def start(running: Running) -> None:
+        storages.append(running.storage)
+
+    async with talking(bot, handle=ANN, storage=f"sqlite:///{tmp_path}/bot.db") as phone:
+        await answers(phone, "human")
+        await phone.person(OWNER).text("Hello")
+        await phone.opt_out()
+        calls = len(phone.calls)
+        await phone.advance(1801)  # the bot is back: this is not said to a person who has opted out
+        assert f"/v3/chats/{phone.chat_id}/messages" not in [call.path for call in phone.calls[calls:]]
+        assert phone.chat_id not in (await storages[0].export(OWNER)).chats
 
 
 async def test_a_handoff_that_cannot_be_is_an_error() -> None:
