@@ -223,6 +223,9 @@ def _placed(_: WrappedLogger, __: str, event: EventDict, *, log_tracebacks: bool
         log_tracebacks: Keep the traceback too.
     """
     given = event.pop("exc_info", None)
+    for name, value in event.items():
+        if isinstance(value, BaseException):  # log.error("…", error=error)
+            given, event[name] = given or value, type(value).__name__
     if not given:
         return event
     error = given if isinstance(given, BaseException) else (given if isinstance(given, tuple) else sys.exc_info())[1]

@@ -255,8 +255,9 @@ def test_an_error_that_a_handler_logs_shows_its_type_and_line_only(
         log.exception("order.lost")
         log.error("order.lost", exc_info=error)
         log.error("order.lost", exc_info=sys.exc_info())
+        log.error("order.lost", error=error)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("order.lost" in line and "ValueError" in line and "test_logs.py:" in line for line in lines)
     assert "soups" not in "".join(lines)
 
