@@ -117,7 +117,9 @@ async def forget(
     forgotten = await storage.forget(handle, chats=chats, by=by)
     while forgotten.left and await _ended(storage, forgotten.left, until):
         # The chats are passed on: the turns that have ended may have removed the records that name them.
-        forgotten += await storage.forget(handle, chats=forgotten.chats, by=by)
+        before, forgotten = forgotten, forgotten + await storage.forget(handle, chats=forgotten.chats, by=by)
+        if forgotten.left == before.left:  # questions that wait for other people
+            break
     if counts := +Counter(await keepers.ask("forget", handle, forgotten.chats)):
         await storage.note_receipt(handle, "forget", counts, by=by)
     return replace(forgotten, rows=forgotten.rows + counts)

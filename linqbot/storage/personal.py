@@ -1,7 +1,7 @@
 """Personal data: the rows of each table that concern a person are found, to be exported or to be erased.
 
 `KEPT` says for each table how they are found, so what an export shows is what `forget` erases. A record with JSON documents
-concerns the person if one of them contains their handle as a value. A text that people write does not count, such as
+concerns the person if one of them contains their handle as a value or a key. A text that people write does not count, such as
 a message of another person that is this handle. The records also show which direct chats are with the person. Records of
 these chats, of turns about the person, and of messages that answer the person concern them too.
 
@@ -119,11 +119,14 @@ class Found:
     has_rows: bool = False
     # Ids of all deliveries that are being handled, also of those that do not concern the person.
     leased: set[str] = field(default_factory=set)
+    # Ids and chats of the conversations that other people have begun and must go on with.
+    asked: dict[str, str] = field(default_factory=dict)
 
     @property
     def left(self) -> set[str]:
-        """Ids of deliveries that are being handled, so that records about the person cannot be erased yet."""
-        return self.leased & {*self.keys["delivery"], *self.turns.values()}
+        """Ids of the turns that go on, so that records about the person cannot be erased yet."""
+        asked = self.asked.keys() & {*self.keys["conversation"], *self.turns.values()}
+        return asked | self.leased & {*self.keys["delivery"], *self.turns.values()}
 
     @property
     def all(self) -> Keys:
@@ -133,10 +136,14 @@ class Found:
     def erasable(self) -> Keys:
         """The keys that can be erased now.
 
-        The records of a running turn are excluded: its journal entries prevent it from sending twice after a crash.
+        The records of a running turn are excluded: its journal entries prevent it from sending twice after a crash. So are
+        those of another person's question, whose handler runs again with the answer.
         """
-        entries = {key: turn for key, turn in self.turns.items() if turn not in self.leased}
-        return self._with_entries(entries) | {"delivery": self.keys["delivery"] - self.leased}
+        entries = {key: turn for key, turn in self.turns.items() if turn not in self.leased | self.asked.keys()}
+        return self._with_entries(entries) | {
+            "delivery": self.keys["delivery"] - self.leased,
+            "conversation": self.keys["conversation"] - self.asked.keys(),
+        }
 
     def _with_entries(self, turns: Mapping[str, str | None]) -> dict[str, Collection[str]]:
         named = {turn for turn in turns.values() if turn is not None}
@@ -175,6 +182,8 @@ class Person:
         async for table, row in rows():
             if row.get("leased"):
                 found.leased.add(row["id"])
+            if table == "conversation" and self._is_asked_of_another(row):
+                found.asked[row["id"]] = row["chat_id"]
             is_theirs = table == "mute" and row["person"] == self.handle
             if self.is_named_in(*_documents(row)) or is_theirs:
                 self._add(table, row, found)
@@ -184,17 +193,35 @@ class Person:
                 async for table, row in rows():
                     if row[KEPT[table].key] not in found.keys[table] and self._is_linked_to(row):
                         self._add(table, row, found)
+        found.asked = {one: chat for one, chat in found.asked.items() if chat not in self.chats}
         return found
 
+    def _is_asked_of_another(self, row: Mapping[str, Any]) -> bool:
+        person = row["person"].partition(" ")[0]
+        return row["status"] == "waiting" and person != self.handle and not self.is_named_in(row["root"])
+
     def is_named_in(self, *documents: bytes | str) -> bool:
-        """Return True if a string in a JSON document equals the handle, and remember the direct chats in it."""
+        """Return True if a string or a key in a JSON document equals the handle, and remember the direct chats in it."""
         found = False
         for document in map(_encoded, documents):
             data = decode(document) if self._may_be_in(document) else None
-            if any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN)):
+            if self._is_value_in(data):
                 found = True
-                self.chats.update(_direct_chats(data))
+                self.chats.update(self._direct_chats(data))
         return found
+
+    def _is_value_in(self, data: Any) -> bool:
+        return any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN))
+
+    def _direct_chats(self, data: Any) -> Iterator[str]:
+        """Yield the ids of the chats that data marks as no groups, at any depth; of a list, only where the item names the person."""
+        if isinstance(data, dict):
+            chat = data.get("chat_id") or data.get("id")
+            if data.get("is_group") is False and isinstance(chat, str):
+                yield chat
+        if isinstance(data, dict | list):
+            for value in data.values() if isinstance(data, dict) else filter(self._is_value_in, data):
+                yield from self._direct_chats(value)
 
     def _may_be_in(self, document: bytes) -> bool:
         # Decoding is a hundred times slower. JSON may write any letter as \uXXXX.
@@ -217,7 +244,7 @@ class Person:
             found.turns[key] = row["turn"]
             if row["message_id"] is not None:
                 self._messages.add(row["message_id"])
-        elif table not in ("timer", "mute"):
+        elif table not in ("timer", "mute") and key not in found.asked:
             self._turns.add(key)
 
 
@@ -240,7 +267,7 @@ def _mentions(given: bytes | str, ids: set[str]) -> bool:
 
 
 def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
-    """Yield every string value, but those of the keys `without`, and those inside objects with `is_me`.
+    """Yield every key and string value, but those of the keys `without`, and those inside objects with `is_me`.
 
     The bot's own line is in every chat, so matching its number would erase all data.
     """
@@ -250,20 +277,10 @@ def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
         for value in data:
             yield from _strings(value, without=without)
     elif isinstance(data, dict) and data.get("is_me") is not True:
+        yield from data
         for key, value in data.items():
             if key not in without or not isinstance(value, str):
                 yield from _strings(value, without=without)
-
-
-def _direct_chats(data: Any) -> Iterator[str]:
-    """Yield the ids of the chats that a document marks as no groups, at any depth."""
-    if isinstance(data, dict):
-        chat = data.get("chat_id") or data.get("id")
-        if data.get("is_group") is False and isinstance(chat, str):
-            yield chat
-    if isinstance(data, dict | list):
-        for value in data.values() if isinstance(data, dict) else data:
-            yield from _direct_chats(value)
 
 
 _ROUNDS = 5

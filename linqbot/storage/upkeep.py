@@ -84,8 +84,8 @@ class Forgotten:
     """The counts of what was erased about a person."""
 
     rows: Counter[str] = field(default_factory=Counter)  # number of rows by table
-    # Ids of deliveries that are being handled now and could not be erased. They stay until their turns end, with their
-    # journal entries and whatever these turns store. Call `forget` again then, with `chats`.
+    # Ids of deliveries that are being handled now, or wait for another person's answer. They stay until their turns end,
+    # with their journal entries and whatever these turns store. Call `forget` again then, with `chats`.
     left: tuple[str, ...] = ()
     chats: tuple[str, ...] = ()  # ids of the direct chats with the person that are known now
     # True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the server may

@@ -164,6 +164,20 @@ async def test_entries_of_a_running_turn_of_another_person_stay_until_it_ends(st
     assert await everything(storage) == {"w.b"}
 
 
+async def test_a_question_of_another_person_stays_with_its_steps_until_it_ends(storage: Storage) -> None:
+    asks = said("b", BOB, "group", is_group=True)
+    asked = Conversation(
+        "w.b", 0, "group", BOB, "bot:gift", "waiting", NOON, NOON + 60, b'{"text":"?"}', root=asks.body
+    )
+    step = entry("w.b", status="accepted", answer=json.dumps({"gift_to": ANN}).encode())
+    also = replace(asked, id="w.c", person=f"{BOB} vote:w.c", question=json.dumps({"voters": [ANN]}).encode())
+    await handle(storage, asks, commit=Commit(Ack(), [step], conversations=[asked, also]))
+    assert await storage.forget(ANN) == Forgotten(left=("w.b", "w.c"))
+    assert len(await storage.entries("w.b")) == 1
+    await handle(storage, said("d", BOB, "group", is_group=True), commit=Commit(Ack(), ended=["w.b", "w.c"]))
+    assert await storage.forget(ANN) == Forgotten(Counter(journal=1))
+
+
 async def fill(storage: Storage, name: str, person: str, chat: str) -> None:
     """Store rows about a person in every table that can have some."""
     asks = said(f"{name}-asks", person, chat)
@@ -220,7 +234,7 @@ def test_a_handle_of_a_person_matches_a_whole_value_only_in_any_case() -> None:
     assert not names(ANN, {"text": f"call {ANN} please"})
     assert not names(ANN, {"from": ANN + "9"})
     assert not names(ANN, {"parts": [{"value": ANN, "filename": ANN}], "options": [{"text": ANN}], "first_name": ANN})
-    assert not names(ANN, {ANN: 1})
+    assert names(ANN, {"data": {"seats": {ANN: 1}}})
     assert not names(ANN, b"not json " + ANN.encode())
     assert names("Ann@Example.org", {"from": "ann@example.ORG"})
     # The line of the bot is no person.
@@ -236,6 +250,8 @@ def test_direct_chats_are_found_in_all_shapes_of_events_and_answers() -> None:
         {"chat": {"id": "4", "is_group": False, "handles": [{"handle": ANN}]}},
         {"data": {"chat": {"id": "5", "is_group": True}, "from": ANN}},
         {"data": {"chat": {"id": "6", "is_group": False}, "from": BOB}},
+        # A step may have listed chats: those of other people are not the person's.
+        [{"id": str(n), "is_group": False, "handles": [{"handle": who}]} for n, who in ((3, ANN), (7, BOB))],
     ):
         person.is_named_in(json.dumps(data).encode())
     assert person.chats == {"1", "2", "3", "4"}

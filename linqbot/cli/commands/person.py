@@ -235,8 +235,8 @@ async def forget(
     if forgotten.left:
         count = len(forgotten.left)
         failure = StorageError(
-            f"Data is left: {count} deliver{'y is' if count == 1 else 'ies are'} being handled now. "
-            f"Run this when their handlers have ended: {again}"
+            f"Data is left: {count} deliver{'y is' if count == 1 else 'ies are'} being handled now, or wait{'s' * (count == 1)} for "
+            f"the answer of another person. Run this when their handlers have ended: {again}"
         )
     elif not forgotten.wiped:
         failure = StorageError(

@@ -23,6 +23,7 @@ from sqlite_connections import bytes_of, in_storage
 from typed_command import data, run, shown
 
 from linqbot.linq.events.lane import lane_of_chat
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -295,6 +296,20 @@ def test_if_a_handler_takes_too_long_the_chats_that_were_found_are_named_for_the
     assert f"linqbot person forget {PERSON} --chat={CHAT}" in first
     assert second["rows"] == {"journal": 1}
     assert CHAT.encode() not in bytes_of(folder / "linqbot.db")
+
+
+def test_a_question_of_another_person_is_not_awaited(folder: Path) -> None:
+    async def ask() -> None:
+        async with SQLiteStorage("linqbot.db") as server:
+            await server.put(delivery(text_body(sender="+14155550187")))
+            (lease,) = await server.take(1, lease_s=60)
+            root, question = lease.delivery, json.dumps({"also": [PERSON]}).encode()
+            asked = Conversation(root.id, 0, CHAT, "+1", "bot:gift", "waiting", NOW, NOW + 60, question, root=root.body)
+            await server.finish(lease, Commit(Ack(), conversations=[asked]))
+
+    asyncio.run(ask())
+    told = shown("person", "forget", PERSON, "--yes", "--no-ask-linq", code=1)
+    assert "or waits for the answer of another person" in told
 
 
 def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: Path) -> None:
