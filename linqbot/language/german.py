@@ -120,7 +120,7 @@ WORDS: Final = Words(
         "": "am,an,im,zum,für,so,also,dann,punkt,genau,so gegen",
         "half": "halbe,halben",
         "half hour": "halbstunde",
-        "quarter": "viertel,dreiviertel",
+        "quarter": "viertel",
         "quarter hour": "viertelstunde",
         "half to": "halb",
         "past": "nach",
@@ -141,10 +141,17 @@ WORDS: Final = Words(
     numbers=("de",),
     more_numbers={"zwo": 2, "beide": 2},
     rewrites=(
+        # "So" is Sunday in a list and in front of a time or a date; "so gegen 8" and "morgen so 18 Uhr" are about a time.
+        (r"\Aso(?= um\b)", "sonntag oder etwa"),  # both are said, so this is asked about
         (
-            r"\bso\.?(?= (?:\d{1,2}(?:[:.]\d{2})?(?: ?uhr)? ?(?:[-\u2013]|bis)|geschlossen))|(?<=[-\u2013])so\b",
+            r"((?:\b(?:am|jeden|diesen|nachsten|kommenden|und|bis|sa)\b\.?|[-,;+&/\u2013]) ?)so\b(?! gegen\b)",
+            r"\1sonntag",
+        ),
+        (
+            r"\Aso\b\.?(?= ?[-,;&/\u2013]| und\b| bis\b| \d{1,2}(?:[:.]| ?(?:uhr|h)\b)| (?:abend|morgen|mittag|nachmittag|vormittag|fruh))",
             "sonntag",
         ),
+        (r"(?<!oder )\bso\.?(?= (?:\d{1,2}(?:[:.]\d{2})?(?: ?uhr)? ?(?:[-\u2013]|bis)|geschlossen)|\Z)", "sonntag"),
         (r"(tag|woch)(abend|morgen|mittag|nachmittag|vormittag|nacht)s?\b", r"\1 \2"),
         (r"\bersten\b", "1th"),
         (r"(?<![\d.:])(\d{1,2})\.(?=\s|\Z)(?!\s*\d{1,2}\.)", r"\1th"),

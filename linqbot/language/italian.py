@@ -110,7 +110,7 @@ WORDS: Final = Words(
         "in": "tra,fra",
         "from now": "",
         "and": "e,ed",
-        "at": "alle,all',alle ore,ore,a,al,dalle",
+        "at": "alle,all',alle ore,a,al,dalle",
         "about": "verso,verso le,circa,intorno alle,attorno alle",
         "the": "il,lo,la,i,gli,le,l',il giorno",
         "of": "di,del,della,dei,d'",
@@ -137,5 +137,6 @@ WORDS: Final = Words(
     },
     numbers=("it",),
     more_numbers={"ventuno": 21, "trentun": 31, "entrambi": 2},
-    rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimo\b", "1th"), (r"(?<=\d) ore\b", "h")),
+    rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimo\b", "1th")),
+    finishes=((r"(\bthe \d{1,2} |(?<!\b\d )(?<!\b\d\d )\b)hour (?=\d)", r"\1at "),),  # ore 18, but 18 ore
 )

@@ -143,5 +143,5 @@ WORDS: Final = Words(
     numbers=("pt", "pt_BR"),
     more_numbers={"duas": 2, "catorze": 14, "quatorze": 14, "ambos": 2},
     rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimeiro\b(?= de)", "1th")),
-    finishes=((r"(?<!\d )\bsecond\b(?= ?[-\u2013,] ?[a-z]| \d| closed)", "monday"),),  # seg-sex
+    finishes=((r"(?<!\d )\bsecond\b", "monday"),),  # seg, except in 30 seg
 )

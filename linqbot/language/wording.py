@@ -117,6 +117,8 @@ MEANINGS: Final = (
 The empty one is for words that say nothing, such as `on` before a day. `half to` is for languages that name the next hour:
 *halb sieben* is 6:30.
 """
+_MARKS: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "¿": " ", "¡": " "})
+"""An iPhone writes \u2018 in front of `s avonds`."""
 UNREAD: Final = "hundred hundred"
 """Stands for words of numbers that are too large to read: it is no number, and no part of one."""
 
@@ -163,7 +165,7 @@ class Words:
 
     def plain(self, text: str) -> str:
         """Return a text in lower case, with letters without accents and characters of one width."""
-        text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+        text = unicodedata.normalize("NFKC", text).casefold().translate(_MARKS)
         if self.has_spaces:  # in Japanese the marks of letters are no accents
             text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
         return text

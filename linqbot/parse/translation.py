@@ -62,6 +62,7 @@ class _Translator:
             text = re.sub(pattern, replacement, text)
         text = re.sub(r"\bof (\d{4})\b", r"\1", _LATE_NEXT.sub(r"next \1", _with_single_spaces(text)))
         text = _FROM_TO.sub(r"\1 to \2", text)
+        text = re.sub(r"\b(at|(?:half|quarter) (?:past|to)) a\b", r"\1 1", text)  # une heure, la una, half één
         text = re.sub(r"\bhalf to\b(?! \d)", "half", text)
         return re.sub(r"\b(\d{1,4}) hour (\d{1,2})\b(?! ?[a-z])", r"\1h\2", text)
 

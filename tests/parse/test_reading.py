@@ -62,6 +62,7 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "fr": [
         ("le premier décembre à 20h", "2026-12-01 20:00"),
+        ("demain à une heure de l’après-midi", "2026-11-21 13:00"),
         ("demain à 19 h 30 min", "2026-11-21 19:30"),
         ("dans trois jours à midi", "2026-11-23 12:00"),
         ("demain à 18h30", "2026-11-21 18:30"),
@@ -127,6 +128,11 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
         ("nachts um 2", "2026-11-21 02:00"),
         ("zwanzig Uhr", "2026-11-20 20:00"),
         ("so gegen 20 Uhr", "2026-11-20 20:00"),
+        ("morgen so 20 Uhr", "2026-11-21 20:00"),
+        ("So 20 Uhr", "2026-11-22 20:00"),
+        ("am So um 20 Uhr", "2026-11-22 20:00"),
+        ("So, 22.11. 20 Uhr", "2026-11-22 20:00"),
+        ("morgen um ein Uhr", "2026-11-21 01:00"),
         ("Dienstag, 24. November 2026 um 19:30", "2026-11-24 19:30"),
         ("9 Uhr", "2026-11-21 09:00"),
         ("3/4 18 Uhr", "2027-04-03 18:00"),
@@ -134,6 +140,7 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "es": [
         ("en tres días al mediodía", "2026-11-23 12:00"),
+        ("mañana a la una y media de la tarde", "2026-11-21 13:30"),
         ("mañana a las 18:30", "2026-11-21 18:30"),
         ("mañana por la mañana a las 9", "2026-11-21 09:00"),
         ("el próximo viernes a las 20:00", "2026-11-27 20:00"),
@@ -179,6 +186,7 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "it": [
         ("domani alle 18:30", "2026-11-21 18:30"),
+        ("il 3 ore 18", "2026-12-03 18:00"),
         ("domani mattina alle 9", "2026-11-21 09:00"),
         ("venerdì prossimo alle 20", "2026-11-27 20:00"),
         ("prossimo venerdì alle 20:00", "2026-11-27 20:00"),
@@ -201,6 +209,8 @@ MOMENTS: dict[str, list[tuple[str, str]]] = {
     ],
     "nl": [
         ("morgen om 18:30", "2026-11-21 18:30"),
+        ("zo 18:30", "2026-11-22 18:30"),
+        ("morgen half één \u2018s middags", "2026-11-21 12:30"),
         ("morgenochtend om 9 uur", "2026-11-21 09:00"),
         ("volgende vrijdag om 20 uur", "2026-11-27 20:00"),
         ("vanavond om 8 uur", "2026-11-20 20:00"),
@@ -266,7 +276,11 @@ DAYS: dict[str, list[tuple[str, str]]] = {
         ("29 feb", "2028-02-29"),
         ("in two weeks", "2026-12-04"),
         ("3 days from now", "2026-11-23"),
-    ]
+    ],
+    "de": [("So", "2026-11-22"), ("kommenden So", "2026-11-22")],
+    "es": [("¡Mañana!", "2026-11-21")],
+    "nl": [("zo", "2026-11-22")],
+    "pt": [("seg", "2026-11-23")],
 }
 
 NUMBERS: dict[str, list[tuple[str, object]]] = {
@@ -330,7 +344,7 @@ ANSWERS: dict[str, list[tuple[str, object]]] = {
     ],
     "fr": [("d’accord", True), ("bien sur", True), ("oui oui oui", True)],
     "de": [("natuerlich", True)],
-    "es": [("No, gracias.", False)],
+    "es": [("No, gracias.", False), ("¡Sí!", True)],
     "pt": [("nao", False)],
     "ja": [("はい、お願いします。", True), ("いいえ、結構です", False), ("ＯＫ", True)],
 }
@@ -374,7 +388,7 @@ MINUTES: dict[str, list[tuple[str, object]]] = {
     ],
     "es": [("media hora", 30), ("una hora y media", 90), ("un cuarto de hora", 15)],
     "pt": [("meia hora", 30), ("uma hora e meia", 90), ("dois dias", 2880)],
-    "it": [("mezz'ora", 30), ("un'ora e mezza", 90), ("2 ore", 120), ("2 ore e mezza", 150)],
+    "it": [("mezz'ora", 30), ("un'ora e mezza", 90), ("2 ore", 120), ("due ore", 120), ("due ore e mezza", 150)],
     "nl": [("half uur", 30), ("een half uur", 30), ("anderhalf uur", 90), ("kwartier", 15), ("2 uur", 120)],
     "ja": [("1時間半", 90), ("1時間30分", 90), ("二日間", 2880), ("2日", 2880), ("三週間", 30240), ("30分間", 30)],
 }
@@ -423,6 +437,8 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
         ("täglich 9:00", "2026-11-21 09:00"),
         ("montags 9 Uhr", "2026-11-23 09:00"),
         ("Mo-Do 9:00", "2026-11-23 09:00"),
+        ("jeden So um 9 Uhr", "2026-11-22 09:00"),
+        ("Mo und So 9 Uhr", "2026-11-22 09:00"),
         ("stündlich", "2026-11-20 14:00"),
     ],
     "es": [
@@ -430,7 +446,11 @@ RHYTHMS: dict[str, list[tuple[str, str]]] = {
         ("fin de semana 11:00", "2026-11-21 11:00"),
         ("todos los lunes a las 7 de la tarde", "2026-11-23 19:00"),
     ],
-    "pt": [("fim de semana 11h", "2026-11-21 11:00"), ("toda segunda às 7 da noite", "2026-11-23 19:00")],
+    "pt": [
+        ("fim de semana 11h", "2026-11-21 11:00"),
+        ("toda segunda às 7 da noite", "2026-11-23 19:00"),
+        ("seg e qui 19h", "2026-11-23 19:00"),
+    ],
     "it": [("fine settimana 11:00", "2026-11-21 11:00"), ("ogni lunedì alle 7 di sera", "2026-11-23 19:00")],
     "nl": [
         ("in het weekend 11:00", "2026-11-21 11:00"),
@@ -475,11 +495,18 @@ REFUSED: dict[str, dict[str, Mapping[str, str] | list[str]]] = {
             "": "Please give a day and a time",
         },
         "fr": ["demain à 20h ou 21h", "pas demain à 20h", "12-24", "à 9", "demain à 7", "demain", "cette nuit à 2h"],
-        "de": ["zwischen 19 und 20 Uhr morgen", "Freitag um halb acht", "Maerz", "um 9", "Samstag um 12 Uhr nachts"],
+        "de": [
+            "zwischen 19 und 20 Uhr morgen",
+            "Freitag um halb acht",
+            "Maerz",
+            "um 9",
+            "Samstag um 12 Uhr nachts",
+            "So um 20 Uhr",
+        ],
         "es": ["a las 9", "mañana", "hoy a mediodía", "mañana a las 2 de la noche"],
         "pt": ["às 9"],
         "it": ["alle 9", "stanotte alle 2"],
-        "nl": ["vrijdag om half acht", "31-12 om 20 uur", "om 9", "vannacht om 2 uur"],
+        "nl": ["vrijdag om half acht", "31-12 om 20 uur", "om 9", "vannacht om 2 uur", "zo om 20 uur"],
         "ja": ["明日", "明日の深夜2時", "明日の夜12時"],
     },
     "days": {
@@ -544,6 +571,7 @@ REFUSED: dict[str, dict[str, Mapping[str, str] | list[str]]] = {
             "2 h 10,000 s": "10,000 could be 10000 or 10. Please write it like this.",
         },
         "fr": ["une heure et quart"],
+        "de": ["eine dreiviertel Stunde"],
     },
     "rhythms": {
         "en": {
