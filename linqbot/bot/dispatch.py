@@ -49,7 +49,7 @@ from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
-from linqbot.linq.text.sentences import is_one_of
+from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
 
@@ -331,7 +331,7 @@ class Dispatcher:
         texts = (
             each for route in self._routes_for(type(event)) for each in route.filters if isinstance(each, TextFilter)
         )
-        return not any(is_one_of(event.text, [word.casefold() for word in each.words]) for each in texts)
+        return not any(is_one_of(event.text, [folded(word) for word in each.words]) for each in texts)
 
     def has_route_for(self, event: Event) -> bool:
         """Return True if the filters of a handler take an event."""

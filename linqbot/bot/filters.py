@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageEvent, MessageReceived
-from linqbot.linq.text.sentences import is_one_of
+from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.options import check_handle, check_line
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
@@ -281,14 +281,14 @@ def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    Case, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a group, a mention of
+    Case, curly quotes, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a group, a mention of
     the bot is ignored too: `@Bot, hi` is `hi`.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.
     """
     _check_texts("exact", texts)
-    wanted = frozenset(text.strip().casefold() for text in texts)
+    wanted = frozenset(folded(text).strip() for text in texts)
     if not texts or "" in wanted:
         raise BotError("A text filter with no words can never match. Give the words, or leave the filter out.")
 
@@ -306,12 +306,12 @@ def contains(*texts: str) -> Filter[Texts]:
         BotError: no texts were given, an empty one, or something else.
     """
     _check_texts("contains", texts)
-    wanted = tuple(text.casefold() for text in texts)
+    wanted = tuple(map(folded, texts))
     if not all(wanted) or not texts:
         raise BotError("contains() needs at least one word, and no empty ones. Give the words to look for.")
 
     def fits(text: str) -> bool:
-        text = text.casefold()
+        text = folded(text)
         return any(word in text for word in wanted)
 
     return TextFilter(fits, f"contains({_listed(texts)})")

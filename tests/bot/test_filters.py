@@ -38,6 +38,12 @@ def test_exact_ignores_case_surrounding_space_and_the_marks_at_the_end() -> None
     ] == []
 
 
+def test_curly_quotes_of_an_iphone_and_letters_in_two_characters_are_the_same() -> None:
+    assert exact("what's on")(message("What’s on?"))
+    assert exact("What’s on")(message("what's on"))
+    assert contains('"café"')(message("the “cafe\u0301”"))
+
+
 def is_short(message: MessageReceived) -> bool:
     return len(message.text) < 4
 

@@ -24,7 +24,7 @@ from linqbot.features.state import digest_of
 from linqbot.language.spoken import ENGLISH, sentences, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
-from linqbot.linq.text.sentences import is_one_of
+from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.linq.types.message import MediaPart
 from linqbot.parse.numbers import ungrouped
 from linqbot.parse.yes_or_no import yes_no
@@ -189,8 +189,8 @@ def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
 
 def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
     """Return the choice with these words, in any case; None if there is none."""
-    said = words.strip().casefold()
-    return next((choice for choice in choices if choice.strip().casefold() == said), None)
+    said = folded(words).strip()
+    return next((choice for choice in choices if folded(choice).strip() == said), None)
 
 
 def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:

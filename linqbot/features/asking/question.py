@@ -28,6 +28,7 @@ from linqbot.errors import BotError
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import is_handle
+from linqbot.linq.text.sentences import folded
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
@@ -206,8 +207,8 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
 
     The words of choices that a person may type end nothing: they choose, as a vote does.
     """
-    offered = {choice.strip().casefold().rstrip(".!") for choice in choices}
-    return tuple(word for word in (each.strip().casefold() for each in words) if word.rstrip(".!") not in offered)
+    offered = {folded(choice).strip().rstrip(".!") for choice in choices}
+    return tuple(word for word in (folded(each).strip() for each in words) if word.rstrip(".!") not in offered)
 
 
 def _types_in(kind: Any) -> Iterator[Any]:
@@ -244,7 +245,7 @@ class Question:
             raise BotError("ctx.ask() takes choices= with a kind= that is read from text only, such as int.")
         if any(not isinstance(choice, str) or not choice.strip() for choice in self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
-        if len({choice.strip().casefold() for choice in self.choices}) < len(self.choices):
+        if len({folded(choice).strip() for choice in self.choices}) < len(self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if self.yes is not None and self.yes not in get_args(ReactionType):
             raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")

@@ -669,6 +669,17 @@ async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(tal
     assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
 
 
+async def test_an_iphone_writes_the_quotes_of_a_choice_and_of_a_cancel_word_curly(talk: Talk) -> None:
+    talk.deploy(asking("Coming?", choices=["I'm in", "Can't"], cancel=["Don't ask"]))
+    await talk.say("hi", service="SMS")
+    await talk.say("Can’t", service="SMS")
+    assert talk.said[-1] == "Can't"
+    await talk.say("hi", service="SMS")
+    await talk.say("Don’t ask!", service="SMS")
+    await talk.say("hi", service="SMS")
+    assert talk.said[-1].startswith("Coming?")
+
+
 async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
     talk.deploy(asking("Which day?", choices=["Friday", "Saturday"]))
     wrong_key = LinqApiError("no", status=401, code=2004)
