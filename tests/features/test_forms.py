@@ -146,6 +146,15 @@ async def test_a_form_in_french() -> None:
         assert await answers(phone, "oui") == ['{"nom":"Zoé","personnes":5,"jour":"2030-12-24","vin":true}']
 
 
+async def test_a_field_is_read_with_the_marks_of_the_language_and_a_text_as_it_stands() -> None:
+    class Price(BaseModel):
+        code: str = Field(description="Code ?")
+        total: float = Field(description="Total ?")
+
+    async with talking(booking(Price, language="fr")) as phone:
+        assert (await answers(phone, "book", "1.000", "1.000,5", "oui"))[-1] == '{"code":"1.000","total":1000.5}'
+
+
 @pytest.mark.slow
 async def test_a_form_is_the_same_however_the_process_is_killed() -> None:
     class Visitor(BaseModel):

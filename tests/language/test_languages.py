@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -127,6 +128,11 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
         with subtests.test(language=code, text=text):
             async with talking(bot_of(asking("?", kind=kind), language=code)) as phone:
                 assert await answers(phone, "hi", text) == ["?", str(value)]
+
+
+async def test_a_decimal_number_is_no_time() -> None:
+    async with talking(bot_of(asking("?", kind=datetime), language="fr")) as phone:
+        assert (await answers(phone, "hi", "12,50"))[-1].startswith("Merci de répondre par une date et une heure")
 
 
 async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:

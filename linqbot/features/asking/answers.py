@@ -256,8 +256,9 @@ def _converted(kind: Any, text: str) -> Any:
             return kind(text)
         except NoSuchZone as error:  # the person would read it as a fault of the answer
             raise BotError(f"ctx.ask(kind=…): {error}") from error
+    text = in_english_digits(text)
     try:
-        value = adapter.validate_strings(_in_english_digits(text))
+        value = adapter.validate_strings(text)
     except ValidationError as error:
         if kind is bool:
             return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
@@ -269,7 +270,7 @@ def _converted(kind: Any, text: str) -> Any:
     return value
 
 
-def _in_english_digits(text: str) -> str:
+def in_english_digits(text: str) -> str:
     """Return a text that is only a number or a time, such as `1.000,5` or `１８：３０`, with the digits and marks of English."""
     words = spoken().words
     digits = text if words is None else words.plain(text)
