@@ -18,7 +18,8 @@ _END: Final = re.compile(
 """The marks at the end of a sentence, with closing brackets, quotation marks, marks of Markdown, and an emoji."""
 _MARKS: Final = ".!?…。！？ \u00a0\u202f"
 """The marks at the end of a sentence, and the spaces that some languages put before them."""
-_STRAIGHT: Final = str.maketrans("‘’“”", "''\"\"")
+_FOLDED: Final = str.maketrans("‘’“”ı", "''\"\"i", "\u0307")
+"""Straight quotes; and without the dot that `casefold` keeps of İ, because İ and I are one letter in other languages."""
 _NO_SPACE: Final = re.compile(r"\S")
 _IS_EMOJI: Final = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]")
 _OPENERS: Final = "\"'“‘«([*_~`"
@@ -67,8 +68,8 @@ def _goes_on(text: str, found: re.Match[str], following: str) -> bool:
 
 
 def folded(text: str) -> str:
-    """Return a text for comparisons: in lower case, and with straight quotes, which an iPhone makes curly."""
-    return unicodedata.normalize("NFC", text).casefold().translate(_STRAIGHT)
+    """Return a text for comparisons: in lower case, also of Turkish, and with straight quotes, which an iPhone makes curly."""
+    return unicodedata.normalize("NFC", text).casefold().translate(_FOLDED)
 
 
 def is_one_of(text: str, words: Container[str]) -> bool:
