@@ -55,6 +55,8 @@ _FRACTION = re.compile(
 
 "un virgule cinq" is translated as "a virgule 5". "El punto 3" is no fraction: it is the third of several choices.
 """
+_AND_ONE = re.compile(r"\d\D*\band an?\b|\ban? (?:(?:[^\W\d_]+ ){1,3}and|or|ou|oder|of?|to) \d", re.IGNORECASE)
+"""A second number in a text, said as an article: `2 adults and a child`, and "ein bis zwei", which is "a to 2"."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -77,7 +79,7 @@ def number(text: str, *, language: str | None = None) -> int:
 
 
 def _number(text: str) -> int:
-    if _FRACTION.search(text):
+    if _FRACTION.search(text) or _AND_ONE.search(text):
         raise ValueError(sentences().number)
     text = _MINUS_DIGITS.sub("-", text)
     found = [match.group() for match in _DIGITS.finditer(text)]
