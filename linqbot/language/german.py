@@ -105,9 +105,10 @@ WORDS: Final = Words(
         "weekdays": "werktags,wochentags,unter der woche,an werktagen",
         "second": "sekunde,sekunden,sek",
         "minute": "minute,minuten,min",
-        "hour": "stunde,stunden,std,uhr",
+        "hour": "stunde,stunden,std",
         "day": "tag,tage,tagen,täglich",
         "hourly": "stündlich",
+        "uhr": "uhr",
         "in": "in",
         "from now": "später",
         "and": "und",
@@ -156,5 +157,11 @@ WORDS: Final = Words(
         (r"\bersten\b", "1th"),
         (r"(?<![\d.:])(\d{1,2})\.(?=\s|\Z)(?!\s*\d{1,2}\.)", r"\1th"),
     ),
-    finishes=((r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day) tomorrow\b", r"\1 morning"),),
+    finishes=(
+        (r"\b((?:mon|tues|wednes|thurs|fri|satur|sun)day) tomorrow\b", r"\1 morning"),
+        (r"\ba uhr\b", "1 uhr"),
+        (r"\b((?:half|quarter) (?:past|to) \d{1,2}|\d{1,2}[.:]\d\d) uhr\b", r"\1"),
+        (r"\b(\d{1,2}) uhr (\d\d)\b(?: minute)?(?!\.)", r"\1:\2"),
+        (r"\b(\d{1,2}) uhr\b", r"\1:00"),  # no length of time, as "18h" may be
+    ),
 )

@@ -137,6 +137,13 @@ WORDS: Final = Words(
         "september": "setiembre",
     },
     numbers=("es",),
-    more_numbers={"veintiuna": 21, "treinta y una": 31, "cuarenta y una": 41, "cincuenta y una": 51, "ambos": 2},
+    more_numbers={"veintiuna": 21, "veintiún": 21, "ambos": 2}
+    | {
+        f"{tens} y {one}": 10 * ten + 1
+        for ten, tens in enumerate(
+            ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"], start=3
+        )
+        for one in ("un", "una")
+    },
     rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimero\b(?= de)", "1th")),
 )
