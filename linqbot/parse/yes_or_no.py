@@ -61,7 +61,7 @@ def yes_no(text: str, *, language: str | None = None) -> bool:
 def _words(text: str) -> str:
     words = spoken().words
     text = text.replace("\u2019", "'").casefold() if words is None else words.plain(text).replace("-", " ")
-    return re.sub(r"[\s.,!?;:。、]+", " ", text).strip()
+    return re.sub(r"[\s.,!?…;:。、]+", " ", text).strip()
 
 
 @lru_cache

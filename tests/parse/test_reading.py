@@ -344,6 +344,7 @@ NUMBERS: dict[str, list[tuple[str, object]]] = {
 
 ANSWERS: dict[str, list[tuple[str, object]]] = {
     "en": [
+        ("yes…", True),
         *(
             (text, True)
             for text in ("yes", "Yes!", "yeah", "sure", "OK.", "yes please", "👍", "👍🏽👍🏽", "yes yes", "✔️", "oui")

@@ -73,6 +73,6 @@ def folded(text: str) -> str:
 
 
 def is_one_of(text: str, words: Container[str]) -> bool:
-    """Return True if a text is one of these words, which are `folded`, as it stands or without the marks at its end."""
+    """Return True if a text is one of these words, which are `folded`, as it stands or without its marks, such as `¡Hola!`."""
     said = folded(text).strip()
-    return said in words or said.rstrip(_MARKS) in words
+    return said in words or said.rstrip(_MARKS).lstrip("¡¿") in words
