@@ -175,4 +175,4 @@ def _elsewhere() -> dict[str, str]:
 
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__, __dir__ = lazy_exports(__name__, _HOMES, elsewhere=_elsewhere)
+    __getattr__ = lazy_exports(__name__, _HOMES, elsewhere=_elsewhere)

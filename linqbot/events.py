@@ -46,4 +46,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+    __getattr__ = lazy_exports(__name__, _HOMES)

@@ -20,8 +20,11 @@ def homes_of(names: Mapping[str, str]) -> dict[str, str]:
 
 def lazy_exports(
     package: str, homes: Mapping[str, str], *, elsewhere: Callable[[], Mapping[str, str]] = dict
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for the `__init__.py` of a package.
+) -> Callable[[str], Any]:
+    """Return `__getattr__` for the `__init__.py` of a package.
+
+    There is no `__dir__`, so `dir()` lists a name once it was used. Some programs look at each name that `dir()` lists:
+    freezegun does, while `date` is its fake, and models of pydantic cannot be made of that.
 
     Args:
         package: The package's `__name__`.
@@ -39,10 +42,7 @@ def lazy_exports(
         sys.modules[package].__dict__[name] = value
         return value
 
-    def names() -> list[str]:
-        return sorted({*sys.modules[package].__dict__, *homes})
-
-    return get, names
+    return get
 
 
 def _missing(package: str, name: str, names: list[str], elsewhere: Mapping[str, str], *, in_import: bool) -> Exception:

@@ -29,4 +29,4 @@ _NAMES = {
 }
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__, __dir__ = lazy_exports(__name__, homes_of(_NAMES))
+    __getattr__ = lazy_exports(__name__, homes_of(_NAMES))
