@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, TypeGuard, cast
+from typing import IO, Any, Final, NamedTuple, TypeAlias, TypeGuard, cast
 from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
@@ -193,7 +193,7 @@ def id_in_path(call: Call) -> str:
     return call.path.split("/")[3]
 
 
-File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+File: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
 """A path, the content as bytes, or a file opened for reading bytes."""
 
 CHUNK_BYTES: Final = 256 * 2**10
@@ -249,9 +249,9 @@ async def source_of(file: File, *, start: int | None = None) -> Source:
     return await asyncio.to_thread(_of_open_file, file, start)
 
 
-def is_seekable(file: object) -> TypeGuard[BinaryIO]:
+def is_seekable(file: object) -> TypeGuard[IO[bytes]]:
     """Return True for an open file that can be read again. Wrappers, such as temporary files, count as well."""
-    return callable(getattr(file, "seekable", None)) and bool(cast("BinaryIO", file).seekable())
+    return callable(getattr(file, "seekable", None)) and bool(cast("IO[bytes]", file).seekable())
 
 
 def _of_path(path: Path) -> Source:
@@ -264,7 +264,7 @@ def _of_path(path: Path) -> Source:
     return Source(path.stat().st_size, path.name.encode("utf-8", "replace").decode(), read)
 
 
-def _of_open_file(file: BinaryIO, start: int | None) -> Source:
+def _of_open_file(file: IO[bytes], start: int | None) -> Source:
     if not is_seekable(file) or not isinstance(file.read(0), bytes):
         said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
         raise RuleBroken(said, rule="R91", status=400, code=1005)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import IO, Any, assert_type
 
 from pydantic import BaseModel
 
@@ -321,10 +321,10 @@ def files(message: MessageReceived, ctx: Context) -> list[Sendable]:
     return ["Here:", media(b"x", filename="x.png"), poll("A", "B")]
 
 
-async def sends(message: MessageReceived, ctx: Context) -> None:
+async def sends(message: MessageReceived, ctx: Context, opened: IO[bytes]) -> None:
     await ctx.reply("x", sticker(Path("x.png")), voice_memo(b"x", filename="x.m4a"))
     await ctx.send(contact_card(), location_request(), app_card({"team_id": "x"}, caption="x"))
-    await ctx.bot.send(media("x.png"), to="+14155550142")
+    await ctx.bot.send(media("x.png"), media(opened), to="+14155550142")
     await ctx.bot.send(poll("A", "B"), to="+14155550142")  # type: ignore[arg-type]
     await ctx.ask(voice_memo("x.m4a"))  # type: ignore[call-overload]
     media(7)  # type: ignore[arg-type]
