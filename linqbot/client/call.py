@@ -239,7 +239,7 @@ async def source_of(file: File, *, start: int | None = None) -> Source:
         start: The position in an opened file from which it is read; None is its current position.
     Raises:
         OSError: The file cannot be read.
-        RuleBroken: The object is a stream that cannot seek, or not a file at all.
+        RuleBroken: The object is a stream that cannot seek or is at its end, or not a file at all.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         content = memoryview(file)
@@ -271,6 +271,9 @@ def _of_open_file(file: IO[bytes], start: int | None) -> Source:
     with _POSITION:
         first = file.tell() if start is None else start
         end = file.seek(0, os.SEEK_END)
+    if end <= first:
+        said = "the file is empty, or at its end: after writing to it, call its seek(0)."
+        raise RuleBroken(said, rule="R91", status=400, code=1005)
 
     def read(position: int, size: int) -> bytes:
         with _POSITION:

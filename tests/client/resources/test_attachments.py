@@ -240,6 +240,14 @@ async def test_R91_R92_what_cannot_be_uploaded_is_not_announced(file: Any, optio
     assert "linqbot.linq.rules" not in str(caught.value)
 
 
+async def test_R91_a_file_that_was_written_and_not_rewound_is_refused_with_the_way_out() -> None:
+    picture = io.BytesIO()
+    picture.write(b"abc")  # as an image library does
+    async with Client(KEY) as client:
+        with pytest.raises(RuleBroken, match=r"call its seek\(0\)"):
+            await client.attachments.upload(picture, filename="a.jpg")
+
+
 def test_types_go_by_the_suffix_in_any_case() -> None:
     assert content_type_of("IMG_1.HEIC") == "image/heic"
     assert content_type_of("memo.m4a") == "audio/x-m4a"
