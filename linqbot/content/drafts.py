@@ -75,7 +75,8 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
     Args:
         file: A path, the content as bytes, a file opened for reading bytes, or an https URL. At most 100 MB. Linq
             fetches a URL itself; if it cannot, as with more than 10 MB, `ctx.reply` and `ctx.send` fetch and upload it.
-        filename: The name that the person sees. Required for bytes; otherwise the file's own name.
+        filename: The name that the person sees. Required for bytes; otherwise the file's own name. A URL that Linq
+            fetches keeps its own.
         content_type: A type that Linq accepts, such as `image/jpeg`. None derives it from the suffix of the name.
     Raises:
         BotError: bytes were given without a name.

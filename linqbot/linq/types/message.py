@@ -187,8 +187,8 @@ class MediaPart(Data):
     async def fetch(self, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read the file of a received message into memory, in a handler.
 
-        An address that has expired is asked for again. Addresses and limits are those of `Client.fetch`, which raises
-        errors and works outside of handlers.
+        If the address of a file of the handled message has expired, Linq is asked for it again. Addresses and limits
+        are those of `Client.fetch`, which raises errors and works outside of handlers.
 
         Example: `photo = await message.media[0].fetch()`
 
