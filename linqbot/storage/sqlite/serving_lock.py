@@ -70,6 +70,8 @@ class ServingLock:
             # On a disk that fails, the process id stays in the file, as after a kill.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, 0)
+            if sys.platform != "win32":  # a child of a fork, such as of a ProcessPoolExecutor, has the file open too
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = None
 

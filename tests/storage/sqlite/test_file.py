@@ -92,6 +92,24 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
     asyncio.run(open_and_close(SQLiteStorage(path)))
 
 
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_the_lock_is_free_after_its_release_while_a_forked_child_lives(path: Path) -> None:
+    serve = (
+        "import asyncio, os, signal, sys\n"
+        "from linqbot.storage.sqlite.storage import SQLiteStorage\n"
+        "async def serve():\n"
+        "    async with SQLiteStorage(sys.argv[1]):\n"
+        "        return os.fork() or signal.pause()\n"
+        "async def serve_again():\n"
+        "    async with SQLiteStorage(sys.argv[1]): ...\n"
+        "child = asyncio.run(serve())\n"
+        "try: asyncio.run(serve_again())\n"
+        "finally: os.kill(child, signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", serve, str(path)], check=True, timeout=PATIENCE_S)
+
+
 async def test_a_command_stores_a_delivery_and_wakes_the_server(path: Path) -> None:
     async with SQLiteStorage(path) as server:
         await server.put(delivery("c:1", name="w.1"))
