@@ -1387,7 +1387,7 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str))
+        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str), self._record.under_way)
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.

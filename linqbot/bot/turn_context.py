@@ -72,7 +72,7 @@ class TurnContext(Context):
 
     def stop_typing(self) -> None:
         if self._typing is not None:
-            self._typing.stop()
+            self._typing.end()
 
     def seen_in_part(self) -> Seen:
         """Return what the handler has seen in this part of a conversation."""

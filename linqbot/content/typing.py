@@ -1,6 +1,6 @@
 """The typing indicator, also called typing dots: shown when a handler works for a while, refreshed, and ended with it.
 
-`bot/dispatch.py` calls `arm` when it has chosen a handler, and `stop` when the handler has ended.
+`bot/dispatch.py` calls `arm` when it has chosen a handler, and `end` when the handler has ended.
 `content/sending.py` reports each message, which ends the dots on the phone, and `features/streams.py` shows them
 between two messages. `ctx.typing` shows them at once. All of this is best effort. Typing dots and read receipts are
 sent by background tasks, which no turn waits for: each call has one attempt of at most `HINT_S` seconds, and its errors
@@ -80,6 +80,11 @@ class TypingIndicator:
         if self._is_shown:
             self._is_shown = False
             self._background.start(self._end())
+
+    def end(self) -> None:
+        """Stop, and show no dots by itself any more: a task of the handler may send something after the handler's end."""
+        self._automatic = False
+        self.stop()
 
     def _show(self) -> None:
         self._timer = None

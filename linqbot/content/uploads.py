@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +33,7 @@ class Uploads:
         recorded: Returns the id of an attachment that an earlier run of the turn has recorded under a name. If there is
             none, it makes one and records it, so that a later run of the turn sends the same one. Otherwise its send
             would differ from that of the earlier run.
+        under_way: Returns a block whose end the turn awaits, also in a task that the handler does not await.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Uploads:
         client: Client,
         received: Callable[[], ReceivedMedia],
         recorded: Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str]],
+        under_way: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._client = client
         self._received = received
         self._recorded = recorded
+        self._under_way = under_way
         self._attachments: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._by_url: dict[str, MediaDraft] = {}
@@ -102,7 +105,7 @@ class Uploads:
                 uploaded = await self._client.attachments.upload(path, filename=name, content_type=kind)
                 return uploaded.attachment_id
 
-        async with self._lock:
+        async with self._alone():
             # A received file keeps its id, while its address is another one each time.
             known = part.id or url
             if known not in self._attachments:
@@ -117,7 +120,7 @@ class Uploads:
         return await self._uploaded(draft, "address", lambda made: made.download_url)
 
     async def _uploaded(self, draft: MediaDraft, what: str, fact: Callable[[Upload], str]) -> str:
-        async with self._lock:  # Equal files are uploaded once.
+        async with self._alone():
             source = await source_of(draft.file, start=draft.start)
             name = f"{what}:{await _digest(source, draft)}"
             if (known := self._attachments.get(name)) is not None:
@@ -135,6 +138,12 @@ class Uploads:
 
             self._attachments[name] = await self._made_once(f"{name}:{tries}", upload)
             return self._attachments[name]
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        with self._under_way():
+            async with self._lock:  # Equal files are uploaded once.
+                yield
 
     async def _made_once(self, name: str, upload: Callable[[], Awaitable[str]]) -> str:
         """Make an upload once in a turn. If Linq is away, the turn is deferred, as it is by the send of the file."""

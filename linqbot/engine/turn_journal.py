@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -201,7 +202,7 @@ class TurnJournal:
     _state: StateJournal | None = None
     # The number of entries that this run has stored.
     _begun = 0
-    # The number of calls that have begun and not ended; `_settled` is set when it is 0 again.
+    # The number of blocks of `under_way` that have begun and not ended; `_settled` is set when it is 0 again.
     _under_way = 0
     _settled: asyncio.Event | None = None
     # The reason why no call is made any more; None while calls are made.
@@ -513,19 +514,27 @@ class TurnJournal:
                 raise self._error_after_end(call.name, self._closed)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
             slot = self.slots.of_call(call)
-            self._under_way += 1
-            try:
-                return await self._in_turn(call, slot, run)
-            except (Exception, TurnDeferred) as error:
-                self.note_failure(error, call)
-                raise
-            finally:
-                self._under_way -= 1
-                self._call_ended.set()
-                if not self._under_way and self._settled is not None:
-                    self._settled.set()
+            with self.under_way():
+                try:
+                    return await self._in_turn(call, slot, run)
+                except (Exception, TurnDeferred) as error:
+                    self.note_failure(error, call)
+                    raise
+                finally:
+                    self._call_ended.set()
 
         return journalled
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Let `settle` wait for the end of the block: a call, or what comes before one, such as the upload of a file."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self._settled is not None:
+                self._settled.set()
 
     async def _make_unjournalled(self, call: Call, run: Run) -> ApiResponse:
         if call.safety == "hint":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
+from fakes import settled
 from one_handler import bot_of, does
 from refusing import Refusing
 
@@ -30,6 +31,7 @@ from linqbot import (
     sticker,
     voice_memo,
 )
+from linqbot.content import typing as dots
 from linqbot.content.drafts import MediaDraft, PollDraft
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 from linqbot.testing.phone import Service
@@ -474,3 +476,21 @@ def test_a_wrong_draft_is_refused_when_it_is_made() -> None:
         media(io.StringIO("a"), filename="a.txt")  # type: ignore[arg-type]
     with pytest.raises(BotError, match="two texts"):
         poll("Thai")
+
+
+async def test_tasks_that_the_handler_does_not_await_send_their_files_and_show_no_typing_dots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dots, "DELAY_S", 0)
+
+    async def start_and_forget(ctx: Context) -> None:
+        asyncio.create_task(ctx.reply(media(PNG, filename="menu.png")))  # noqa: RUF006
+        asyncio.create_task(ctx.send_later(media(PNG, filename="later.png"), after_s=1))  # noqa: RUF006
+
+    async with talking(bot_of(does(start_and_forget), read=False)) as phone:
+        (reply,) = await answers(phone, "menu")
+        await phone.advance(1)
+        assert [part.filename for part in (*reply.media, *(await phone.next_reply()).media)] == ["menu.png", "later.png"]
+        await settled()
+        await phone.quiet()
+        assert not [call for call in phone.calls if call.path.endswith("/typing")]
