@@ -497,7 +497,9 @@ async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
     delivery = lease.delivery
     if arrival.outcome is not None and (asked := arrival.asked) is not None:
         found = asked.conversation
-        return Opening(found.id, found.replay, asked.known, found.off_the_record, arrival, found)
+        # What began the question may have no mark of its line, such as a tapback or a post.
+        is_private = found.off_the_record or delivery.is_off_the_record
+        return Opening(found.id, found.replay, asked.known, is_private, arrival, found)
     known = () if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
     return Opening(delivery.id, lease.replay, known, delivery.is_off_the_record, arrival)
 

@@ -653,7 +653,9 @@ async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk
     talk.deploy(asking("Which marker?"))
     for text in ("hi, marker", "marker soup"):
         await talk.say(text, zero_retention=True)
-    assert talk.said == ["Which marker?", "marker soup"]
+    await talk.say("hi, no mark of the line")  # such as a post or a tapback
+    await talk.say("marker soup", zero_retention=True)
+    assert talk.said == 2 * ["Which marker?", "marker soup"]
     with sqlite3.connect(talk.path) as db:
         kept = [value for row in db.execute("SELECT call, answer FROM journal") for value in row if value is not None]
     db.close()
