@@ -243,11 +243,12 @@ class SQLiteStorage(SQLiteMethods):
         self._queue.truncate_at = min(self._queue.truncate_at, self._clock.now() + TRUNCATE_AFTER_S)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look now and then at the file: it may be lost, another process may have written, or text is to leave the WAL."""
+        """Look now and then at the file: it may be lost, another process may have written, or text is to be deleted."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
             self._queue.truncates = self._queue.truncate_at <= self._clock.now()
-            if self._queue.truncates or self._queue.is_outdated:
+            is_purge_due = self._memory.purge_at <= self._clock.now()
+            if self._queue.truncates or self._queue.is_outdated or is_purge_due:
                 self._queue.post(WorkOp(_note_news))
         self._next_look = loop.call_later(LOOK_EVERY_S, self._look, loop)
 

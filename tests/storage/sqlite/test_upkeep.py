@@ -9,10 +9,11 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from sqlite_connections import bytes_of, largest_file, reading, writing
 from storage.conftest import NOON, delivery, entry, handle, leased
 
@@ -393,3 +394,22 @@ async def test_memory_has_no_file_to_copy(tmp_path: Path) -> None:
     async with MemoryStorage() as storage:
         with pytest.raises(ConfigError, match="sqlite:///"):
             await storage.backup(tmp_path / "copy.db")
+
+
+async def test_texts_leave_a_server_that_has_nothing_else_to_do(
+    path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.storage.LOOK_EVERY_S", 0.005)
+    async with SQLiteStorage(path, clock=clock) as server:
+        lease = await leased(server, delivery())
+        step = replace(entry(lease.delivery.id, status="accepted", answer=b'"said"'), safety="step")
+        await server.begin(step, lease)
+        await server.finish(lease, Commit(Ack(), [step]))
+        await handle(server, delivery(), commit=Commit(Ack()))  # the purge of the first minute
+        assert [each.answer for each in await server.entries(lease.delivery.id)] == [step.answer]
+        clock.advance(61)
+
+        async def are_gone() -> bool:
+            return [each.answer for each in await server.entries(lease.delivery.id)] == [None]
+
+        await until(are_gone)
