@@ -248,7 +248,8 @@ class TroubleWatch:
 
     async def _tell(self, message: TroubleMessage) -> None:
         given = self._targets[message.target]
-        facts = {"trouble": message.name, "by": given.partition(":")[0], "target": message.target}
+        # Without the number of a line: the log has no phone numbers.
+        facts = {"trouble": message.name.partition(" ")[0], "by": given.partition(":")[0], "target": message.target}
         try:
             async with asyncio.timeout(SEND_S):
                 await self._send(given, message)

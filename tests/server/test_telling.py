@@ -232,9 +232,12 @@ async def test_each_trouble_and_its_end_is_said_once_by_each_way(clock: MovableC
         for name, begin, end in rows:
             for change, state in ((begin, "began"), (end, "over")):
                 await change()
-                for _ in range(3):
-                    await watch.look()
-                    clock.advance(300 if name != "silence" else 60)
+                with capture_logs() as logs:
+                    for _ in range(3):
+                        await watch.look()
+                        clock.advance(300 if name != "silence" else 60)
+                assert {each["trouble"] for each in logs} == {name.partition(" ")[0]}
+                assert LINE not in repr(logs)
                 assert hook.said() == [(name, state)]
                 subject = name.replace("_", " ") + ", over" * (state == "over")
                 assert mails.subjects() == [subject]
