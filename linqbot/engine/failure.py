@@ -12,7 +12,7 @@ import asyncio
 import random
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -73,12 +73,12 @@ class Failure:
 
     Attributes:
         reason: The reason as `linqbot why --body` prints it, such as a traceback. It may quote a person's text, so do not
-            log or send it.
+            log or send it; the repr does not show it.
         handler: The name of the handler that failed, as `module:name`; None if no handler was at fault.
         attempts: The number of failed runs.
     """
 
-    reason: str
+    reason: str = field(repr=False)
     handler: str | None
     attempts: int
 

@@ -42,6 +42,7 @@ async def test_the_person_hears_once_that_a_message_was_given_up_although_a_retr
     assert talk.linq.said() == ["Sorry about soup"]
     (failure,) = failures
     assert "ValueError: the kitchen is closed" in failure.reason
+    assert "kitchen" not in repr(failure)
     assert (failure.handler or "").endswith("failing")
     assert failure.attempts == 1
     assert [letter.delivery.id for letter in await talk.storage.dead_letters()] == [arrived.id]
