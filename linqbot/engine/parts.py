@@ -59,6 +59,16 @@ class Opening:
     conversation: Conversation | None = None
     live_from: int | None = None
 
+    def keyed_by(self, delivery: Delivery) -> str:
+        """Return the name from which the idempotency keys of the turn are made, given its delivery.
+
+        For a message, it is the message's own: fetched from Linq, it has another delivery than its webhook. After a restore,
+        what was answered since the backup is fetched so, and Linq must recognise the answers.
+        """
+        if self.conversation is not None:
+            delivery = Delivery.from_webhook(self.conversation.root, webhook_id="", received_at=0.0)
+        return delivery.message_key or self.turn
+
     def progress_after(self, at: float) -> int:
         """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
         return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)

@@ -218,6 +218,7 @@ class TurnJournal:
         self.delivery = lease.delivery
         self.turn = opening.turn
         self.replay = opening.replay
+        self._keyed_by = opening.keyed_by(lease.delivery)
         self.off_the_record = opening.off_the_record
         self.slots = Slots()
         # The part of what is done outside of the handler.
@@ -319,7 +320,7 @@ class TurnJournal:
         return [] if self._earlier is None else self._earlier.unmatched()
 
     def key_of(self, slot: str) -> str:
-        return journal_key(self._storage.install, self.turn, self.replay, slot)
+        return journal_key(self._storage.install, self._keyed_by, self.replay, slot)
 
     def new_entry(self, slot: str, safety: str, call: bytes, key: str | None = None) -> JournalEntry:
         """Return the entry of a call, a question or a step, which begins now."""

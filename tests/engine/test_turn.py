@@ -124,7 +124,9 @@ async def test_a_mistake_in_linqbot_itself_costs_a_delivery_and_not_its_chat(
 
 async def test_each_send_has_its_own_key_which_is_the_same_in_every_run(harness: Harness) -> None:
     await harness.run(three)
-    assert keys(harness) == [journal_key(harness.storage.install, harness.arrived.id, 0, str(n)) for n in range(3)]
+    of_message = harness.arrived.message_key
+    assert of_message is not None
+    assert keys(harness) == [journal_key(harness.storage.install, of_message, 0, str(n)) for n in range(3)]
     assert len(set(keys(harness))) == 3
 
 

@@ -13,6 +13,7 @@ from fakes import settled
 from gap_harness import LINE, Harness
 from patience import PATIENCE_S
 
+from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import SystemClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.model.faults import Fault
@@ -54,6 +55,32 @@ async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sen
     await harness.retries()
     await write(harness, "d")
     assert (harness.said(), harness.lists()) == (["first", "a", "b", "c", "d"], 1)
+
+
+async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_restore(
+    harness: Harness, tmp_path: Path
+) -> None:
+    await harness.stop()
+    harness.bot = Bot(read=False, typing=False)
+
+    @harness.bot.on_message("book")
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"Booked for {await ctx.ask('Which day?')}.")
+
+    @harness.bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    await harness.start()
+    await harness.storage.backup(tmp_path / "monday.db")
+    await write(harness, "a", "book", "Friday")
+    answered = ["first", "a", "Which day?", "Booked for Friday."]
+    assert harness.said() == answered
+    await harness.stop()
+    (tmp_path / "monday.db").rename(tmp_path / "bot.db")
+    await harness.start()
+    await write(harness, "b")
+    assert harness.said() == [*answered, "b"]
 
 
 async def test_without_a_gap_linq_is_not_asked(harness: Harness) -> None:
