@@ -297,27 +297,15 @@ def answer_of(fault: Fault) -> EndpointResponse:
 
 
 async def break_connection(lost: Lost, scope: Scope, receive: Receive, send: Send) -> None:
-    """Break the connection of a request, as `Fault.drop` says; what was to be done before is done."""
+    """Break the connection of a request, as `Fault.drop` says; what was to be done before is done.
+
+    An in-process client gets the error that a closed socket would cause.
+    """
     if lost != "connection":
-        await _hang_up(send)
-    await _close_without_a_byte(scope, receive)
-
-
-async def _hang_up(send: Send) -> None:
-    """End the connection without an answer: the app begins an answer and then fails.
-
-    A server then closes the socket. An in-process client gets the error that a closed socket would cause.
-    """
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
-    raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
-
-
-async def _close_without_a_byte(scope: Scope, receive: Receive) -> None:
-    """Close the connection before anything is answered.
-
-    ASGI has no message for this, so the server of `linqbot dev` offers its connection. An
-    in-process client gets the error that a closed socket would cause.
-    """
+        # A server closes the socket of an app that begins an answer and then fails.
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        raise httpx.ReadError("The emulator dropped the connection, as a fault asked")
+    # ASGI has no message for the end of a connection without a byte, so the server of `linqbot dev` offers its connection.
     connection = scope.get("state", {}).get(CONNECTION)
     if connection is None:
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
