@@ -11,9 +11,8 @@ import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import click
 
@@ -21,7 +20,7 @@ from linqbot.bot.bot import Bot
 from linqbot.cli import logs
 from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Opt, OptionalBotFile, Result
-from linqbot.cli.output import printable, progress_bar
+from linqbot.cli.output import columns, printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError, SettingWrong
 from linqbot.linq.signatures import random_secret
@@ -103,7 +102,8 @@ def check(
     else:
         _check(file, settings, asked, only or tuple(_CHECKS), report)
     fails = any(finding.status == "failure" for finding in found)
-    return Result([_row(finding) for finding in found], partial(_print_summary, found), exit_code=int(fails))
+    rows = [columns(finding, "check", "status", "what", "code", "fix") for finding in found]
+    return Result(rows, partial(_print_summary, found), exit_code=int(fails))
 
 
 def _check(
@@ -174,10 +174,6 @@ async def _rows(context: DoctorContext) -> Sequence[Finding]:
 
 
 _WHEN_NAMED: Final[dict[str, Check]] = {"plugins": _plugins, "rows": _rows}
-
-
-def _row(finding: Finding) -> dict[str, Any]:
-    return {name: value for name, value in asdict(finding).items() if name != "facts"}
 
 
 def _print(finding: Finding) -> None:

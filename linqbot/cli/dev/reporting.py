@@ -281,7 +281,7 @@ class TurnLines:
         if report.outcome == "dead_letter" and not self._has_given_up:
             self._has_given_up = True  # the process of the corrected bot says it again
             shown.append(click.style(f"  {self._way_back(turn)}", dim=True))
-        click.echo("\n".join(shown), err=True, color=_has_colors())
+        click.echo("\n".join(shown), err=True, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
 
     def _frames(self, error: BaseException) -> str:
         """Return the frames of an error; empty if they were shown: a handler that fails is run five times."""
@@ -321,10 +321,6 @@ def line(turn: ObservedTurn) -> str:
     parts.extend(_answers(turn))
     parts.extend(_end(turn))
     return f"{time}  {_ARROW.join(parts)}"
-
-
-def _has_colors() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _what_came(turn: ObservedTurn) -> str:
