@@ -27,6 +27,7 @@ from pydantic_ai.messages import (
     ModelResponse,
     SystemPromptPart,
     TextPart,
+    ToolCallPart,
     UserPromptPart,
 )
 from pydantic_core import to_json, to_jsonable_python
@@ -237,11 +238,20 @@ async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summar
         (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[chat_id] = summary
 
 
+def _texts(messages: Iterable[ModelMessage]) -> Iterator[dict[str, Any]]:
+    """Return what messages say, without the files themselves: one picture would fill the request."""
+    for part in (part for message in messages for part in message.parts):
+        said = part.args if isinstance(part, ToolCallPart) else getattr(part, "content", None)
+        if isinstance(part, UserPromptPart) and not isinstance(said, str):
+            said = [item for item in part.content if isinstance(item, str)]
+        yield {part.part_kind: said, "tool": getattr(part, "tool_name", None)}
+
+
 async def _summarized(
     settings: Settings, before: Summary | None, old: Sequence[ModelMessage], upto: str
 ) -> Summary | None:
     """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only."""
-    texts = to_json(ModelMessagesTypeAdapter.dump_python(list(old), mode="json")).decode()
+    texts = to_json(list(_texts(old))).decode()
     given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
     turn, failed = settings.turn, list[Exception]()
