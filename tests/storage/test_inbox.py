@@ -65,7 +65,9 @@ async def test_duplicates_are_forgotten_after_a_day(storage: Storage, clock: Mov
     assert await storage.put(delivery(name="w.1", message_key="m.1")) is True
 
 
-async def test_a_clock_that_is_ahead_makes_the_storage_forget_no_duplicate(storage: Storage, clock: MovableClock) -> None:
+async def test_a_clock_that_is_ahead_makes_the_storage_forget_no_duplicate(
+    storage: Storage, clock: MovableClock
+) -> None:
     await storage.finish(await leased(storage, delivery(name="w.1", message_key="m.1")), ACK)
     clock.advance(3 * SEEN_KEPT_S)  # a webhook's signature would be refused as too old now
     await storage.put(delivery("c:2", name="p.1"))
