@@ -143,6 +143,8 @@ class SideServer(Server):
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app)
         self.config.lifespan = "off"
+        # The main server may use half of the files, and the bot needs the other half.
+        self.server_state.max_connections //= 8
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import structlog
 from patience import PATIENCE_S
+from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import SystemClock
@@ -816,6 +817,8 @@ def test_connections_use_at_most_half_of_the_files(monkeypatch: pytest.MonkeyPat
     for soft, most in ((1024, 512), (1 << 20, 2048), (resource.RLIM_INFINITY, 2048)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert uvicorn_server.most_connections() == most
+        # Together with those of the operator's page, the bot still has a third of the files.
+        assert uvicorn_server.SideServer(Starlette()).server_state.max_connections == most // 8
 
 
 def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
