@@ -299,6 +299,27 @@ async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_m
         assert (await guesser.http.get("/")).headers["location"] == "/login?to=/"
 
 
+async def test_a_form_whose_browser_leaves_is_no_error_of_the_page(office: Office) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/login",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+    }
+    await office.app(scope, receive, send)
+    assert sent[0]["status"] == 403
+
+
 async def test_pages_on_two_ports_of_a_host_have_sessions_of_their_own(office: Office) -> None:
     one, other = {"host": "bots.example:8001"}, {"host": "bots.example:8002"}
     async with office.browser() as browser:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -216,15 +216,15 @@ async def _style(_: Request) -> Response:
 
 
 async def _form(request: Request) -> Form | None:
-    """Return the fields of a form; None if it is no form, or too long."""
+    """Return the fields of a form; None if it is no form, too long, or not complete."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_FORM_BYTES:
-            return None
     try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_FORM_BYTES:
+                return None
         return {name: values[-1] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
-    except ValueError:
+    except (ClientDisconnect, ValueError):
         return None
 
 
