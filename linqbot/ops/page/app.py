@@ -87,20 +87,16 @@ def _access(settings: Settings) -> Access:
         if (stored := getattr(settings, name)) is not None:
             check_hash(variable(name), stored)
             passwords[role] = stored
-    if settings.page_user_header is not None and not {*settings.trusted_proxies} - NO_ADDRESSES:
+    header, proxies = settings.page_user_header, settings.trusted_proxies
+    if header is not None and not {*proxies} - NO_ADDRESSES:
         raise ConfigError(
             "LINQBOT_PAGE_USER_HEADER is the header of a proxy, and LINQBOT_TRUSTED_PROXIES names none. Name the proxy's "
             "address there, or everyone could send the header."
         )
-    if not passwords and settings.page_user_header is None:
+    if not passwords and header is None:
         raise ConfigError(f"LINQBOT_PAGE_PASSWORD is not set, so no one could log in to the page. {HOW_TO_HASH}")
-    return Access(
-        SystemClock(),
-        passwords,
-        user_header=settings.page_user_header,
-        proxies=settings.trusted_proxies,
-        operators=settings.page_operators,
-    )
+    operators = settings.page_operators
+    return Access(SystemClock(), passwords, user_header=header, proxies=proxies, operators=operators)
 
 
 def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock) -> Starlette:
