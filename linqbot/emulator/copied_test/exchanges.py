@@ -18,12 +18,10 @@ from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import iso
 
-_RECEIPTS: Final = frozenset(
-    {
-        *("message.sent", "message.delivered", "message.read", "message.failed", "poll.sent", "poll.delivered"),
-        *("poll.read", "chat.created", "chat.typing_indicator.started", "chat.typing_indicator.stopped"),
-    }
-)
+_RECEIPTS: Final = frozenset({
+    "message.sent", "message.delivered", "message.read", "message.failed", "poll.sent", "poll.delivered", "poll.read",
+    "chat.created", "chat.typing_indicator.started", "chat.typing_indicator.stopped",
+})  # fmt: skip
 WRITTEN: Final = frozenset({"message.received", "poll.received"})
 """The events of a person's message: it is theirs, and not one that the event refers to."""
 _NEAR_MS: Final = 60_000

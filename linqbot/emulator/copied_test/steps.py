@@ -21,12 +21,9 @@ _TAKES_BACK: Final = {
     "location.sharing.stopped": "location.sharing.started",
 }
 """The event that an event takes back: its test needs the one before."""
-_NEEDS_CHAT: Final = frozenset(
-    {
-        *("poll.received", "location.sharing.started"),
-        *("participant.added", "participant.removed", "chat.group_name_updated"),
-    }
-)
+_NEEDS_CHAT: Final = frozenset({
+    "poll.received", "location.sharing.started", "participant.added", "participant.removed", "chat.group_name_updated",
+})  # fmt: skip
 """A phone can do these only in a chat that exists."""
 _POLLS: Final = "A person's poll is there if the bot had a handler of PollReceived when the poll was made."
 

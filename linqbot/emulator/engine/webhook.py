@@ -66,15 +66,13 @@ class WebhookDelivery:
     headers: Private[dict[str, str]] = field(default_factory=dict)
 
 
-_BY_PHONE: Final = frozenset(
-    {
-        *("message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added"),
-        *("poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed"),
-        *("payment.succeeded", "payment.declined", "contact_card.received"),
-        *("location.sharing.started", "location.sharing.stopped"),
-        *("participant.added", "participant.removed", "chat.group_name_updated"),
-    }
-)
+_BY_PHONE: Final = frozenset({
+    "message.received", "message.edited", "reaction.added", "reaction.removed", "poll.reaction.added",
+    "poll.received", "poll.updated", "poll.vote.added", "poll.vote.removed",
+    "payment.succeeded", "payment.declined", "contact_card.received",
+    "location.sharing.started", "location.sharing.stopped",
+    "participant.added", "participant.removed", "chat.group_name_updated",
+})  # fmt: skip
 
 
 def facts_of(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
