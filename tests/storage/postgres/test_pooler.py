@@ -23,6 +23,7 @@ from storage.conftest import delivery, open_and_close
 
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.postgres.address import Address
+from linqbot.storage.postgres.migrate import check_up
 from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.process, pytest.mark.tools]
@@ -85,8 +86,10 @@ async def test_a_pool_in_session_mode_works(folder: Path) -> None:
 
 async def test_a_pool_in_transaction_mode_is_refused_with_the_reason(folder: Path) -> None:
     reason = r"pool in transaction mode.*LISTEN.*session mode"
-    with pooler(folder, "transaction") as url, pytest.raises(ConfigError, match=reason):
-        await open_and_close(PostgresStorage(url))
+    with pooler(folder, "transaction") as url:
+        for using in (open_and_close(PostgresStorage(url)), check_up(url)):
+            with pytest.raises(ConfigError, match=reason):
+                await using
 
 
 async def test_a_pool_that_is_too_small_is_named_with_the_remedy(folder: Path) -> None:
