@@ -53,9 +53,9 @@ def place_of_function(function: Any) -> str | None:
     return f"{file_name(code.co_filename)}:{code.co_firstlineno}" if code is not None else None
 
 
-def place_of_caller() -> str:
-    """Return `file:line` of the innermost frame of the author's code in the current stack."""
-    return _place(stack_of(sys._getframe(1)))  # noqa: SLF001 - walk_stack takes such a frame
+def place_of_caller(otherwise: str | None = None) -> str:
+    """Return `file:line` of the innermost frame of the author's code in the current stack; see `place_of` for `otherwise`."""
+    return _place(stack_of(sys._getframe(1)), otherwise)  # noqa: SLF001 - walk_stack takes such a frame
 
 
 def place_of_thread(ident: int | None) -> str:

@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
@@ -24,7 +25,7 @@ from pydantic_core import to_json
 
 from linqbot import tracebacks
 from linqbot.cli.output import printable, printable_lines
-from linqbot.frames import place_of
+from linqbot.frames import file_name, place_of, place_of_caller
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders
 # with rich. This takes 75 ms, a quarter of the start, and 5 MiB. structlog has no option against it: rich is imported at
@@ -339,7 +340,8 @@ log = structlog.get_logger("linqbot.cli")
 def log_uncaught(*, with_tracebacks: bool = False) -> None:
     """Log the errors that end threads as `thread.failed`, and those that Python ignores, as in `__del__`, as `error.ignored`.
 
-    Python prints their tracebacks, whose text may be a person's message; without tracebacks, class and place are logged.
+    Python prints their tracebacks, whose text may be a person's message; without tracebacks, class and place are logged. So
+    are warnings then, as `python.warned`: those of pydantic about a value quote the value.
     """
 
     def say(event: str, kind: type[BaseException], error: BaseException | None) -> None:
@@ -353,5 +355,11 @@ def log_uncaught(*, with_tracebacks: bool = False) -> None:
     def error_ignored(ignored: Any) -> None:
         say("error.ignored", ignored.exc_type, ignored.exc_value)
 
+    def warned(*given: Any, **_: Any) -> None:
+        _message, kind, filename, lineno = given[:4]
+        log.warning("python.warned", warning=kind.__name__, at=place_of_caller(f"{file_name(filename)}:{lineno}"))
+
     threading.excepthook = thread_failed
     sys.unraisablehook = error_ignored
+    if not with_tracebacks:
+        warnings.showwarning = warned

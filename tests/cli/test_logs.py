@@ -10,6 +10,7 @@ import os
 import select
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from typing import Any, TextIO
 import pytest
 import structlog
 from fakes import delivery, text_body
+from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot.cli import logs
@@ -282,6 +284,7 @@ def hooks_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restore the hooks, which are pytest's, after the test."""
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
 
 class OwnExit(SystemExit):
@@ -334,6 +337,22 @@ def test_an_error_that_python_ignores_is_logged_with_its_class_and_place(
     assert (line["event"], line["error"], line["exc_info"]) == ("error.ignored", kind, None)
     assert line["at"].startswith("test_logs.py:")
     assert capfd.readouterr().err == ""
+
+
+def test_a_warning_is_logged_with_its_class_and_place_because_it_may_quote_a_person(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Order(BaseModel):
+        count: int = 1
+
+    with warnings.catch_warnings(), capture_logs() as lines:
+        warnings.simplefilter("always")
+        logs.log_uncaught()
+        Order.model_construct(count="words of a person").model_dump_json()  # type: ignore[arg-type]
+    (line,) = lines
+    assert (line["event"], line["warning"]) == ("python.warned", "UserWarning")
+    assert line["at"].startswith("test_logs.py:")
+    assert "words" not in repr(lines) + capfd.readouterr().err
 
 
 def test_tracebacks_are_logged_where_they_are_wanted() -> None:
