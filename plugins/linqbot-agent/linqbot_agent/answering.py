@@ -67,7 +67,7 @@ async def answered(
         unreadable=requests.refusals.unreadable,
         heard=past.heard,
         asked=questions.asked,
-        has_unrecorded=entries.has_unrecorded,
+        has_unrecorded=entries.has_unrecorded or entries.has_unsaid,
     )
     # What is remembered of it repeats a long answer, and both are one record.
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))

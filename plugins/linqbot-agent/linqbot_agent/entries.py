@@ -59,6 +59,7 @@ class Entries:
         name: The name of the run, the same whenever the turn runs again.
     Attributes:
         has_unrecorded: True if a step was not recorded.
+        has_unsaid: True if a response was to be said and nothing was sent.
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
         said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
@@ -71,6 +72,7 @@ class Entries:
         self._name = name
         self._counts: Counter[str] = Counter()
         self.has_unrecorded = False
+        self.has_unsaid = False
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
         self.under_way = 0

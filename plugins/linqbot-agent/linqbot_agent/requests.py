@@ -133,11 +133,13 @@ class Requests:
             lines.end()
             return with_cut_texts(response)
 
+        say = None if text is None else lambda response: changed(visible(text(response)), change)
+        speech, said = settings.speech, len(settings.speech.said)
         try:
             found = await settings.entries.model_step(
                 step,
                 made,
-                say=None if text is None else lambda response: changed(visible(text(response)), change),
+                say=say,
                 stream=settings.speech.stream,
                 tally=turn.account.tally(price, place),
             )
@@ -149,7 +151,10 @@ class Requests:
                 self._failed = (name, step)
             raise
         self.refusals.accepted(self.given)
-        self.is_said = text is not None
+        self.is_said = say is not None
+        # A deploy may take the question away before which it was said. It is then said when the handler runs again.
+        if say is not None and len(speech.said) == said and not speech.is_cut and say(found.response).strip():
+            settings.entries.has_unsaid = True
         if found.is_made:
             turn.count(found.response)
         return found

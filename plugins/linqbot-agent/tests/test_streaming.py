@@ -18,7 +18,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import BotClock, Script, bot_with, calls, kinds, says, streamed, tool
 
-from linqbot import Context
+from linqbot import Bot, Context
 from linqbot.testing import Phone, killed_between_calls, talking
 
 NARRATION = "One moment, I look."
@@ -179,3 +179,25 @@ async def test_what_a_hook_of_the_agent_answers_in_place_of_the_model_is_said(st
     agent = Agent(streamed(Script(OSError()), BotClock()), capabilities=[Recovering()])
     async with talking(bot_with(agent, stream=stream)) as phone:
         assert await answers(phone, "A table?") == ["The kitchen is closed."]
+
+
+async def test_after_a_deploy_that_needs_no_approval_any_more_the_answer_is_said_and_the_tool_called_once() -> None:
+    script, clock, acts = Script(calls(tool("cancel", "c1")), says("Done."), says("You are welcome.")), BotClock(), []
+
+    def deployed(*, asks: bool) -> Bot:
+        agent = Agent(streamed(script, clock))
+
+        @agent.tool_plain(requires_approval=asks)
+        def cancel() -> str:
+            acts.append("cancelled")
+            return "cancelled"
+
+        return clock.of(bot_with(agent, stream=True))
+
+    async with talking(deployed(asks=True)) as phone:
+        await answers(phone, "Cancel it")
+        await phone.restart(bot=deployed(asks=False))
+        assert await answers(phone, "yes") == ["Done."]
+        assert await answers(phone, "Thanks") == ["You are welcome."]
+    assert acts == ["cancelled"]
+    assert len(script.requests) == 3
