@@ -137,13 +137,10 @@ WORDS: Final = Words(
         "february": "fev",
     },
     numbers=("fr", "fr_BE", "fr_CH"),
-    more_numbers={
-        "zero": 0,
-        "vingt et une": 21,
-        "trente et une": 31,
-        "quarante et une": 41,
-        "cinquante et une": 51,
-        "soixante et une": 61,
-    },
-    rewrites=((r"\bpremier\b", "1th"), (r"\b(\d{1,2})(?:er|ere|eme|e)\b", r"\1th")),
+    more_numbers={"zero": 0},
+    rewrites=(
+        (r"(vingt|[ae]nte)[ -]et[ -]une\b", r"\1 et un"),
+        (r"\bpremier\b", "1th"),
+        (r"\b(\d{1,2})(?:er|ere|eme|e)\b", r"\1th"),
+    ),
 )

@@ -141,14 +141,12 @@ WORDS: Final = Words(
         "friday": "sexta,sextas,sextas-feiras",
     },
     numbers=("pt", "pt_BR"),
-    more_numbers={"duas": 2, "catorze": 14, "quatorze": 14, "ambos": 2}
-    | {
-        f"{tens} e {said}": 10 * ten + one
-        for ten, tens in enumerate(
-            ["vinte", "trinta", "quarenta", "cinquenta", "sessenta", "setenta", "oitenta", "noventa"], start=2
-        )
-        for one, said in ((1, "uma"), (2, "duas"))
-    },
-    rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimeiro\b(?= de)", "1th")),
+    more_numbers={"duas": 2, "catorze": 14, "quatorze": 14, "ambos": 2},
+    rewrites=(
+        (r"(inte|nta) e uma\b", r"\1 e um"),
+        (r"(inte|nta) e duas\b", r"\1 e dois"),
+        (r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"),
+        (r"\bprimeiro\b(?= de)", "1th"),
+    ),
     finishes=((r"(?<!\d )\bsecond\b", "monday"),),  # seg, except in 30 seg
 )

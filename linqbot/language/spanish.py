@@ -137,13 +137,6 @@ WORDS: Final = Words(
         "september": "setiembre",
     },
     numbers=("es",),
-    more_numbers={"veintiuna": 21, "veintiún": 21, "ambos": 2}
-    | {
-        f"{tens} y {one}": 10 * ten + 1
-        for ten, tens in enumerate(
-            ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"], start=3
-        )
-        for one in ("un", "una")
-    },
-    rewrites=((r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimero\b(?= de)", "1th")),
+    more_numbers={"veintiuna": 21, "veintiún": 21, "ambos": 2},
+    rewrites=((r"nta y una?\b", "nta y uno"), (r"\b(\d{1,2})(?:o|°)(?!\w)", r"\1th"), (r"\bprimero\b(?= de)", "1th")),
 )

@@ -490,10 +490,8 @@ async def test_tasks_that_the_handler_does_not_await_send_their_files_and_show_n
     async with talking(bot_of(does(start_and_forget), read=False)) as phone:
         (reply,) = await answers(phone, "menu")
         await phone.advance(1)
-        assert [part.filename for part in (*reply.media, *(await phone.next_reply()).media)] == [
-            "menu.png",
-            "later.png",
-        ]
+        later = await phone.next_reply()
+        assert [part.filename for part in reply.media + later.media] == ["menu.png", "later.png"]
         await settled()
         await phone.quiet()
         assert not [call for call in phone.calls if call.path.endswith("/typing")]
