@@ -15,6 +15,7 @@ import click
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
 from linqbot.cli.output import iso_time, warn
 from linqbot.client.client import Client
+from linqbot.errors import LinqApiError
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops import subscriptions
 from linqbot.ops.bot_file import load_quietly
@@ -134,7 +135,17 @@ async def remove(subscription_id: Annotated[str, Arg("ID")], confirm: Confirm) -
     """Delete a subscription and its secret. Events that Linq has not yet delivered to it are lost."""
     settings = from_env()
     async with linq(settings) as client:
-        found = await client.webhook_subscriptions.retrieve(subscription_id)
+        try:
+            found = await client.webhook_subscriptions.retrieve(subscription_id)
+        except LinqApiError as error:
+            kept = {each.subscription_id for each in settings.secret_file.read()}
+            if error.status != 404 or subscription_id not in kept:
+                raise
+            # Deleted elsewhere, such as on Linq's dashboard. Without this the bot would accept its secret for ever.
+            confirm(f"Linq has no subscription {subscription_id}. Delete its secret?")
+            settings.secret_file.drop(subscription_id)
+            shown = f"Deleted the secret of {subscription_id}."
+            return Result({"deleted": subscription_id, "secret_dropped": True}, shown)
         confirm(f"Delete {found.id}, which delivers {len(found.subscribed_events)} event types to {found.target_url}?")
         await client.webhook_subscriptions.delete(found.id)
         was_kept = settings.secret_file.drop(found.id)

@@ -239,6 +239,16 @@ def test_a_subscription_is_listed_and_removed(account: Practice) -> None:
     account.connect("remove", row["id"], "--yes", code=1)
 
 
+def test_the_secret_of_a_subscription_that_was_deleted_elsewhere_can_be_removed(account: Practice) -> None:
+    account.sync()
+    there = account.subscription()["id"]
+    account.api("DELETE", f"/webhook-subscriptions/{there}")
+    account.connect("remove", there, input="n\n", code=1)
+    assert list(account.kept()) == [there]
+    assert f"Deleted the secret of {there}" in account.connect("remove", there, input="y\n")
+    assert account.kept() == {}
+
+
 def test_event_types_are_printed_without_a_token(account: Practice) -> None:
     printed = json.loads(account.connect("sync", "bot.py", "--dry-run", "--json", LINQ_API_V3_API_KEY=""))
     assert (printed["action"], printed["everything"]) == (None, False)
