@@ -479,10 +479,14 @@ def _is_a_name_of_its_own(name: str, near: str, environ: Mapping[str, str]) -> b
 
 def _key_in(path: Path, place: str) -> str:
     try:
-        return path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it does not hold a token"
-        raise ConfigError(f"{place} is {path}, which cannot be read: {reason}. Correct it.") from error
+        if key := path.read_text("ascii").strip():
+            return key
+        reason: str | None = "it is empty"
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:
+        reason = "it does not hold a token"
+    raise ConfigError(f"{place} is {path}, which cannot be read: {reason}. Correct it.")
 
 
 def _from_file() -> dict[str, Any]:

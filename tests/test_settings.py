@@ -150,6 +150,9 @@ def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None
     (folder / "odd").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"cannot be read: it does not hold a token"):
         from_env({"LINQ_API_V3_API_KEY_FILE": "odd"})
+    (folder / "empty").write_text("\n")
+    with pytest.raises(ConfigError, match=r"LINQ_API_V3_API_KEY_FILE is empty, which cannot be read: it is empty"):
+        from_env({"LINQ_API_V3_API_KEY_FILE": "empty"})
 
 
 def test_every_setting_is_read_somewhere() -> None:
