@@ -13,9 +13,10 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
+from sentry_sdk.utils import BadDsn
 
 from linqbot import hookimpl
-from linqbot.errors import LinqApiError
+from linqbot.errors import ConfigError, LinqApiError
 from linqbot.hookspecs import TurnReport
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class Sentry:
     def started(self) -> None:
         if not sentry_sdk.is_initialized() and os.environ.get("SENTRY_DSN"):
             # Integrations would wrap the server, the loggers and each HTTP request, and send what passes there.
-            sentry_sdk.init(default_integrations=False, include_local_variables=False)
+            try:
+                sentry_sdk.init(default_integrations=False, include_local_variables=False)
+            except BadDsn as error:
+                raise ConfigError(f"SENTRY_DSN does not fit: {error}. Copy it again from Sentry") from error
 
     @hookimpl
     def turn_ended(self, report: TurnReport) -> None:

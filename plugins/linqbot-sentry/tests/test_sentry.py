@@ -16,6 +16,7 @@ from sentry_sdk.transport import Transport
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.engine.failure import RetryPolicy
+from linqbot.errors import ConfigError
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport
 
@@ -123,3 +124,10 @@ async def test_the_plugin_sets_sentry_up_from_its_variables(monkeypatch: pytest.
     finally:
         sentry_sdk.get_client().close()
         sentry_sdk.get_global_scope().set_client(None)
+
+
+def test_a_wrong_dsn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTRY_DSN", "nonsense")
+    monkeypatch.setenv("SENTRY_RELEASE", "1")
+    with pytest.raises(ConfigError, match=r"^SENTRY_DSN does not fit: "):
+        Sentry().started()
