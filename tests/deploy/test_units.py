@@ -49,6 +49,10 @@ def test_a_service_has_few_rights(name: str, most: int, folder: Path) -> None:
     assert checked.code == 0, checked.out + checked.err
 
 
+def test_every_line_of_the_service_is_json() -> None:
+    assert "--json" in directives("linqbot.service")["ExecStart"].split()
+
+
 def test_no_secret_is_in_an_environment_or_a_command() -> None:
     service = (UNITS / "linqbot.service").read_text()
     assert not re.search(r"^Environment=LINQ_(API_V3_API_KEY|WEBHOOK_SECRET)=", service, re.MULTILINE)
