@@ -25,8 +25,8 @@ from linqbot.server.storages import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 _WRONG_KEY: Final = (
-    "Linq does not accept LINQ_API_V3_API_KEY. Set it to the API token from your Linq dashboard, and restart. Messages are "
-    "stored and wait until then."
+    "Linq does not accept LINQ_API_V3_API_KEY. Set it to the API token from your Linq dashboard, and restart; or write the "
+    "token into the file of LINQ_API_V3_API_KEY_FILE, without a restart. Messages are stored and wait until then."
 )
 
 

@@ -86,6 +86,7 @@ def test_emulator_and_serve_run_as_separate_processes_and_stop_cleanly(
     (line,) = [row for row in map(json.loads, refused.said().splitlines()) if row.get("event") == "key.refused"]
     assert (line["level"], line["code"]) == ("error", 2004)
     assert "Set it to the API token from your Linq dashboard" in line["what_to_do"]
+    assert "LINQ_API_V3_API_KEY_FILE, without a restart" in line["what_to_do"]
     assert "wrong" not in refused.said()
     assert refused.stop() == 0
 
