@@ -26,6 +26,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.delivery import decode, repaired
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.rules.values import is_number, is_whole
 
 
@@ -62,7 +63,7 @@ def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str
     if _kind(status) is LinqApiError and is_foreign:
         wait_s = _retry_after_s(headers.get("retry-after"), now)
         return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s))
-    document = _error_document(response.content)
+    document = as_object(decode(response.content))
     return AttemptFailure(_error(call, status, headers, document, now=now, secret=secret))
 
 
@@ -103,7 +104,7 @@ def error_for(
         now: Unix seconds, to read a `Retry-After` that is a date.
         secret: The API key, which must appear in no message, even if Linq quotes it.
     """
-    document = _error_document(body)
+    document = as_object(decode(body))
     if _kind(status) is LinqApiError and status != 401 and not _is_linqs(document):
         wait_s = _retry_after_s(headers.get("retry-after"), now)
         return not_linqs(call, status, headers, "an error body of Linq's", retry_after_s=wait_s)
@@ -164,15 +165,10 @@ def _content_type(headers: Mapping[str, str]) -> str:
     return kind if _MEDIA_TYPE.fullmatch(kind) else "no content type"
 
 
-def _error_document(body: bytes) -> Mapping[str, Any]:
-    document = decode(body)
-    return document if isinstance(document, dict) else {}
-
-
 def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
     errors = document.get("errors")
     inner = errors[0] if isinstance(errors, list) and errors else document.get("error")
-    return inner if isinstance(inner, dict) else {}
+    return as_object(inner)
 
 
 def _sentence(inner: Mapping[str, Any], call: Call, secret: str) -> str:

@@ -13,7 +13,7 @@ import structlog
 
 from linqbot.clock import Clock
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import chat_of_receipts
+from linqbot.linq.events.lane import as_object, chat_of_receipts
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import Receipt
 from linqbot.storage.mutes import Mute
@@ -29,13 +29,11 @@ def is_by_hand(delivery: Delivery) -> bool:
     Every text that a program sends with linqbot has a key. What has no text may have none: a voice memo, a shared card, and all on
     a line with zero retention.
     """
-    content = delivery.content
-    data = content.get("data") if isinstance(content, dict) else None
-    if not isinstance(data, dict) or data.get("idempotency_key"):
+    data = delivery.data
+    if data.get("idempotency_key"):
         return False
-    message = data.get("message")
-    parts = (message if isinstance(message, dict) else data).get("parts")
-    return isinstance(parts, list) and any(isinstance(part, dict) and part.get("type") == "text" for part in parts)
+    parts = (as_object(data.get("message")) or data).get("parts")
+    return isinstance(parts, list) and any(as_object(part).get("type") == "text" for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried, TurnCall, TurnReport
 from linqbot.linq.events.delivery import event_id_of
-from linqbot.linq.events.event import Event, as_object
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import as_object, chat_of_lane
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import MessageContent
 from linqbot.ops.runs import used, with_contents

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, place_actor
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import Chat, ChatRef, Handle
 from linqbot.linq.types.data import Data
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from linqbot.linq.events.lane import lane, token
+from linqbot.linq.events.lane import as_object, lane, token
 
 PROBE_TYPE: Final = "linqbot.doctor"
 """Type of the probe event that `linqbot check` signs and sends to the bot's own webhook. No handler receives it."""
@@ -102,12 +102,9 @@ class Delivery:
     @property
     def sent_at(self) -> float:
         """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
-        content = self.content
-        body = content if isinstance(content, dict) else {}
-        data = body.get("data")
-        at = data.get("sent_at") if isinstance(data, dict) else None
+        at = self.data.get("sent_at") or as_object(self.content).get("created_at")
         try:
-            return datetime.fromisoformat(str(at or body.get("created_at"))).timestamp()
+            return datetime.fromisoformat(str(at)).timestamp()
         except (ValueError, OverflowError):
             return self.received_at
 
@@ -116,9 +113,7 @@ class Delivery:
         """Return True if the delivery comes from a line whose content is never stored: `zero_retention` in its data."""
         if self.zero_retention is not None:
             return self.zero_retention
-        content = self.content
-        data = content.get("data") if isinstance(content, dict) else None
-        return isinstance(data, dict) and data.get("zero_retention") is True
+        return self.data.get("zero_retention") is True
 
     @property
     def content(self) -> Any:
@@ -126,10 +121,14 @@ class Delivery:
         return decode(self.body) if self.decoded is None else self.decoded
 
     @property
+    def data(self) -> dict[str, Any]:
+        """Return the data of the event, which the body's envelope holds; empty if it has none."""
+        return as_object(as_object(self.content).get("data"))
+
+    @property
     def joined(self) -> Joined:
         """Return the messages that joined this delivery after it was received: a burst, or what its handler took in."""
-        content = self.content
-        found = content.get(JOINED_KEY) if isinstance(content, dict) else None
+        found = as_object(self.content).get(JOINED_KEY)
         # The key is ours. Should Linq ever use it, what it means by it must not cost the message.
         return Joined(**found) if isinstance(found, dict) and found.keys() == _JOINED_FIELDS else Joined()
 
@@ -150,9 +149,7 @@ class Delivery:
         """
         decoded = decode(body)
         envelope = decoded if isinstance(decoded, dict) else {}
-        data = envelope.get("data")
-        if not isinstance(data, dict):
-            data = {}
+        data = given if isinstance(given := envelope.get("data"), dict) else {}
         event_type = token(envelope.get("event_type")) or ""
         event_id = token(envelope.get("event_id")) or (token(webhook_id) if signed_id else None)
         event_id = event_id or hashlib.sha256(body).hexdigest()

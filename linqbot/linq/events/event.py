@@ -151,10 +151,6 @@ class UnknownEvent(RawEvent):
     body: bytes = b""
 
 
-def as_object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def place_in_chat(fields: dict[str, Any]) -> None:
     """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
     chat = fields.get("chat")

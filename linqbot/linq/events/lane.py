@@ -37,10 +37,8 @@ _Rule: TypeAlias = Callable[[dict[str, Any]], str | None]
 
 def lane(event_type: str, data: Any, event_id: str) -> str:
     """Return the lane of a delivery, from the decoded `data` of its body, of any shape; or else `x:<event id>`."""
-    if not isinstance(data, dict):
-        data = {}
     rule = _BY_TYPE.get(event_type) or _BY_NOUN.get(event_type.partition(".")[0], _chat)
-    return rule(data) or f"x:{token(event_id)}"
+    return rule(data if isinstance(data, dict) else {}) or f"x:{token(event_id)}"
 
 
 def lane_of_chat(chat_id: str) -> str:
@@ -81,6 +79,11 @@ def chat_of_receipts(lane: str) -> str | None:
     """Return the id of the chat whose receipts and typing events share a lane; None for every other lane."""
     is_of_chat = lane.startswith(_RECEIPTS) and not lane.startswith(_RECEIPTS_OF_MESSAGE)
     return lane[len(_RECEIPTS) :] if is_of_chat else None
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object; else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def token(value: Any) -> str | None:

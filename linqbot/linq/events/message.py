@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, as_object, place_actor, place_in_chat
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, place_actor, place_in_chat
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import (

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from linqbot.errors import LinqbotError
 from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.events.delivery import JOINED_KEY, Delivery, event_id_of
-from linqbot.linq.events.event import Event, UnknownEvent, as_object
+from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.proactive import own_event
 from linqbot.linq.types.data import unfitting_fields, validated, validated_leniently

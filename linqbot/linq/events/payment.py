@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from linqbot.linq.events.event import Event, as_object
-from linqbot.linq.events.lane import CHAT_OF_PAYMENT
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import CHAT_OF_PAYMENT, as_object
 from linqbot.linq.types.payment import NaturalIds, StripeIds
 
 __all__ = [

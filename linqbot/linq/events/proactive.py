@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from linqbot.errors import PostNotUnderstood
 from linqbot.linq.events.delivery import BROADCAST_DONE_ID, BROADCAST_DONE_TYPE, POST_ID, POST_TYPE, Delivery
-from linqbot.linq.events.event import Event, as_object
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.data import unfitting_fields
 
 M = TypeVar("M", bound=BaseModel)
