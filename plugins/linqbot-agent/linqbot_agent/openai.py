@@ -83,7 +83,8 @@ async def run(
 
     Example: `await run(agent, ctx)`
     """
-    config = run_config or RunConfig(tracing_disabled=True)
+    # A call on record may be of a tool that a deploy has taken away.
+    config = run_config or RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
     async with run_of(
         ctx,
         _FRAMEWORK,

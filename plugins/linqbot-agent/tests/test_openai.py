@@ -60,6 +60,27 @@ async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) 
     assert [script.remaining_steps for script in scripts] == [0, 0]
 
 
+async def test_after_a_deploy_without_a_tool_the_model_is_asked_again() -> None:
+    from agents import Agent, function_tool
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+
+    @function_tool(needs_approval=True)
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    model = ScriptedModel([[function_call("pay", {}, call_id="c1")], [assistant_message("I cannot pay any more.")]])
+    old: Agent[Any] = Agent("a", model=model, tools=[pay])
+    new: Agent[Any] = Agent("a", model=model)
+    async with talking(bot_of(Outside(), lambda ctx: run(old, ctx))) as phone:
+        await phone.text("Pay")
+        await phone.replies()
+        await phone.restart(bot=bot_of(Outside(), lambda ctx: run(new, ctx)))
+        await phone.text("yes")
+        assert await phone.replies() == ["I cannot pay any more."]
+
+
 @pytest.mark.parametrize("asks", [True, False])
 async def test_the_sdk_may_say_that_a_tool_needs_approval(asks: bool) -> None:
     from agents import Agent, function_tool
