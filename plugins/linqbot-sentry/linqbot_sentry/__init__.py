@@ -44,6 +44,7 @@ class Sentry:
 
     @hookimpl(trylast=True)
     def started(self) -> None:
+        """Set Sentry up, unless the bot's code has. Raises ConfigError if SENTRY_DSN is wrong."""
         if not sentry_sdk.is_initialized() and os.environ.get("SENTRY_DSN"):
             # Integrations would wrap the server, the loggers and each HTTP request, and send what passes there.
             try:
