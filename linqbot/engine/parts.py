@@ -63,11 +63,12 @@ class Opening:
         """Return the name from which the idempotency keys of the turn are made, given its delivery.
 
         For a message, it is the message's own: fetched from Linq, it has another delivery than its webhook. After a restore,
-        what was answered since the backup is fetched so, and Linq must recognise the answers.
+        what was answered since the backup is fetched so, and Linq must recognise the answers. For a burst, it is the last
+        message's own: the messages before may have been answered alone since the backup, and the last is answered now.
         """
         if self.conversation is not None:
             delivery = Delivery.from_webhook(self.conversation.root, webhook_id="", received_at=0.0)
-        return delivery.message_key or self.turn
+        return delivery.newest_message_key or self.turn
 
     def progress_after(self, at: float) -> int:
         """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""

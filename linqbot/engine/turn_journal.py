@@ -219,6 +219,11 @@ class TurnJournal:
         self.turn = opening.turn
         self.replay = opening.replay
         self._keyed_by = opening.keyed_by(lease.delivery)
+        first = next(iter(opening.known), None)
+        if first is not None and first.key == journal_key(self._storage.install, self.turn, self.replay, first.slot):
+            # The turn goes on as it began: with another release, or with a message that was put back, whose delivery has no
+            # key. Its handler finds its scheduled sends by these keys.
+            self._keyed_by = self.turn
         self.off_the_record = opening.off_the_record
         self.slots = Slots()
         # The part of what is done outside of the handler.

@@ -83,6 +83,35 @@ async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_
     assert harness.said() == [*answered, "b"]
 
 
+async def test_a_burst_of_old_and_new_messages_is_answered_after_a_restore(harness: Harness, tmp_path: Path) -> None:
+    await harness.stop()
+    harness.bot = Bot(read=False, typing=False, gather_s=2)
+
+    @harness.bot.on_message
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    await harness.start()
+    await harness.storage.backup(tmp_path / "monday.db")
+
+    async def write_both(*texts: str) -> None:
+        for text in texts:
+            harness.text(text, after_s=0.5)
+            await harness.emulator.flush()
+        async with asyncio.timeout(PATIENCE_S):
+            while not harness.said()[-1].endswith(texts[-1]):
+                harness.clock.advance(1)
+                await settled()
+
+    await write_both("a", "b")
+    assert harness.said() == ["first", "a\nb"]
+    await harness.stop()
+    (tmp_path / "monday.db").rename(tmp_path / "bot.db")
+    await harness.start()
+    await write_both("c")
+    assert harness.said() == ["first", "a\nb", "a\nb\nc"]
+
+
 async def test_without_a_gap_linq_is_not_asked(harness: Harness) -> None:
     await write(harness, *"01234")
     assert harness.lists() == 0

@@ -100,6 +100,13 @@ class Delivery:
         return self.id.startswith(OWN_DELIVERY)
 
     @property
+    def newest_message_key(self) -> str | None:
+        """Return the `message_key` of the last message of its burst; its own, if no message joined it."""
+        others = () if self.message_key is None else self.joined.burst
+        keys = (_message_key(each["data"]) for each in others if each["event_type"] == "message.received")
+        return [self.message_key, *keys][-1]
+
+    @property
     def sent_at(self) -> float:
         """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
         at = self.data.get("sent_at") or as_object(self.content).get("created_at")

@@ -231,7 +231,7 @@ async def _later(
     for part in _parts(entries):
         for number in itertools.count():
             scheduled_id = journal_key(
-                storage.install, delivery.message_key or delivery.id, replay, timer_slot(part, str(number))
+                storage.install, delivery.newest_message_key or delivery.id, replay, timer_slot(part, str(number))
             )
             calls = await calls_of_send(storage, scheduled_id)
             if calls is None:

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from linqbot import AskCancelled, Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
+from linqbot.engine.parts import Opening
 from linqbot.events import Delivery
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.testing import talking
@@ -176,6 +177,21 @@ async def test_a_choice_that_is_gone_is_refused_before_the_answer_and_asked_agai
     assert talk.said[2:] == ["Your name?", "Which time?\n1. 11:00"]
     await talk.say("1", service="SMS")
     assert talk.said[4:] == ["11:00 for Ada."]
+
+
+async def test_a_conversation_goes_on_with_the_ids_of_scheduled_sends_with_which_it_began(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        reminder = await ctx.send_later("Still there?", after_s=60)
+        await ctx.ask("Name?")
+        await ctx.reply(str(await ctx.cancel(reminder)))
+
+    with monkeypatch.context() as another_release:
+        another_release.setattr(Opening, "keyed_by", lambda opening, delivery: opening.turn)
+        await talk.to(remind, "hi")
+    await talk.to(remind, "Ada")
+    assert talk.said == ["Name?", "True"]
 
 
 async def test_a_call_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
