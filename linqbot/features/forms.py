@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from linqbot.errors import BotError
-from linqbot.features.asking.answers import choice_of, in_english_digits, sentence_of
+from linqbot.features.asking.answers import choice_of, sentence_of, validated
 from linqbot.features.later import zone
 from linqbot.language.spoken import sentences, spoken
 from linqbot.language.writing import day_in_words
@@ -190,7 +190,7 @@ class FilledForm:
             return asked.check.validate_python(date_time(text, timezone=self.timezone, now=now))
         if asked.kind is date:
             return asked.check.validate_python(day(text, timezone=self.timezone, now=now))
-        return asked.check.validate_strings(text if asked.kind is str else in_english_digits(text))
+        return validated(asked.check, text)
 
 
 async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, options: AskOptions) -> M:

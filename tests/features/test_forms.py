@@ -148,7 +148,7 @@ async def test_a_form_in_french() -> None:
 
 async def test_a_field_is_read_with_the_marks_of_the_language_and_a_text_as_it_stands() -> None:
     class Price(BaseModel):
-        code: str = Field(description="Code ?")
+        code: Annotated[str, Field(min_length=5)] | None = Field(None, description="Code ?")
         total: float = Field(description="Total ?")
 
     async with talking(booking(Price, language="fr")) as phone:

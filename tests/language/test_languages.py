@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from answers import answers
@@ -116,13 +116,14 @@ async def test_another_person_who_may_decide_says_yes_in_the_language_of_the_que
 
 
 async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[str, type, str, object]] = [
+    rows: list[tuple[str, Any, str, object]] = [
         ("ja", int, "２１", 21),
         ("ja", float, "２.５", 2.5),
         ("fr", float, "2,5", 2.5),
         ("de", int, "1.000", 1000),
         ("de", float, "1.000,5", 1000.5),
         ("en", float, "2.5", 2.5),
+        ("fr", Annotated[str, "a code"], "1.000", "1.000"),
     ]
     for code, kind, text, value in rows:
         with subtests.test(language=code, text=text):

@@ -6,6 +6,7 @@ times that a part of a conversation has read, so that the same part reads the sa
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import unicodedata
@@ -15,7 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from linqbot.clock import Clock, NoSuchZone
 from linqbot.errors import BotError
@@ -256,21 +257,28 @@ def _converted(kind: Any, text: str) -> Any:
             return kind(text)
         except NoSuchZone as error:  # the person would read it as a fault of the answer
             raise BotError(f"ctx.ask(kind=…): {error}") from error
-    text = in_english_digits(text)
     try:
-        value = adapter.validate_strings(text)
+        value = validated(adapter, text)
     except ValidationError as error:
         if kind is bool:
             return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
         raise ValueError(sentence_of(error)) from None
-    if isinstance(value, datetime) and _NUMBER.fullmatch(text):
+    if isinstance(value, datetime) and _NUMBER.fullmatch(_in_english_digits(text)):
         raise ValueError(sentences().iso_date_time)  # pydantic takes 1830 for seconds since 1970
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(sentences().any_number)
     return value
 
 
-def in_english_digits(text: str) -> str:
+def validated(adapter: TypeAdapter[Any], text: str) -> Any:
+    """Return a text as the type of an adapter: a number with the marks of the language, a text as it stands."""
+    with contextlib.suppress(ValidationError):
+        if isinstance(value := adapter.validate_strings(text), str):
+            return value
+    return adapter.validate_strings(_in_english_digits(text))
+
+
+def _in_english_digits(text: str) -> str:
     """Return a text that is only a number or a time, such as `1.000,5` or `１８：３０`, with the digits and marks of English."""
     words = spoken().words
     digits = text if words is None else words.plain(text)
