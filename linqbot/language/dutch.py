@@ -144,10 +144,13 @@ WORDS: Final = Words(
     more_numbers={"beide": 2},
     rewrites=(
         # "Zo" is Sunday in a list and in front of a time or a date; "zo rond 8" and "morgen zo 18 uur" are about a time.
-        (r"\Azo(?= om\b)", "zondag dan wel"),  # both are said, so this is asked about
-        (r"((?:\b(?:op|elke|deze|volgende|komende|en|t/m|met|za)\b\.?|[-,;+&/\u2013]) ?)zo\b(?! rond\b)", r"\1zondag"),
+        (r"\Azo(?= (?:om|morgen)\b)", "zondag dan wel"),  # both are said, so this is asked about
         (
-            r"\Azo\b\.?(?= ?[-,;&/\u2013]| en\b| t/m\b| \d{1,2}(?:[:.]| ?(?:uur|u|h)\b)| (?:avond|ochtend|middag|morgen))",
+            r"((?:\b(?:op|elke|deze|volgende|komende|en|t/m|met|za)\b\.?|(?<!morgen)(?<!vandaag)(?<!avond)[-,;+&/\u2013]) ?)zo\b(?! rond\b)",
+            r"\1zondag",
+        ),
+        (
+            r"\Azo\b\.?(?= ?[-,;&/\u2013]| en\b| t/m\b| \d{1,2}(?:[:.]| ?(?:uur|u|h)\b)| (?:avond|ochtend|middag))",
             "zondag",
         ),
         (r"(?<!of )\bzo\.?(?= (?:\d{1,2}(?:[:.]\d{2})?(?: ?uur)? ?(?:[-\u2013]|tot)|gesloten)|\Z)", "zondag"),

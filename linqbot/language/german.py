@@ -143,13 +143,13 @@ WORDS: Final = Words(
     more_numbers={"zwo": 2, "beide": 2},
     rewrites=(
         # "So" is Sunday in a list and in front of a time or a date; "so gegen 8" and "morgen so 18 Uhr" are about a time.
-        (r"\Aso(?= um\b)", "sonntag oder etwa"),  # both are said, so this is asked about
+        (r"\Aso(?= (?:um|morgen)\b)", "sonntag oder etwa"),  # both are said, so this is asked about
         (
-            r"((?:\b(?:am|jeden|diesen|nachsten|kommenden|und|bis|sa)\b\.?|[-,;+&/\u2013]) ?)so\b(?! gegen\b)",
+            r"((?:\b(?:am|jeden|diesen|nachsten|kommenden|und|bis|sa)\b\.?|(?<!morgen)(?<!heute)(?<!abend)[-,;+&/\u2013]) ?)so\b(?! gegen\b)",
             r"\1sonntag",
         ),
         (
-            r"\Aso\b\.?(?= ?[-,;&/\u2013]| und\b| bis\b| \d{1,2}(?:[:.]| ?(?:uhr|h)\b)| (?:abend|morgen|mittag|nachmittag|vormittag|fruh))",
+            r"\Aso\b\.?(?= ?[-,;&/\u2013]| und\b| bis\b| \d{1,2}(?:[:.]| ?(?:uhr|h)\b)| (?:abend|mittag|nachmittag|vormittag|fruh))",
             "sonntag",
         ),
         (r"(?<!oder )\bso\.?(?= (?:\d{1,2}(?:[:.]\d{2})?(?: ?uhr)? ?(?:[-\u2013]|bis)|geschlossen)|\Z)", "sonntag"),
