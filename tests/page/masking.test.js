@@ -12,6 +12,7 @@ const MASKED = {
   "Call +44 20 7946 0958": "Call +4…0958",
   "+1 415\u2011555\u20110199": "+1…0199",
   "Bob is at (415) 555-0199 or 415.555.0177": "Bob is at …0199 or …0177",
+  "T415-555-0199x": "T…0199x",
   "1-415-555-0199, or (415) 555-0199 12:30": "1-…0199, or …0199 12:30",
   "Ann.Lee@example.com, bob@mail.example.org": "A…@example.com, b…@mail.example.org",
 };

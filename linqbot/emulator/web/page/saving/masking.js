@@ -1,7 +1,7 @@
 // Masking handles in texts: phone numbers and e-mail addresses, of people and lines that are known and of any others.
 
 const NUMBER = /\+?\(?\d[\d\s().\u2010-\u2015-]{5,}\d/g;
-const NATIONAL = /(?:\(\d{3}\)\s?|\b\d{3}[\s.\u2010-\u2015-])\d{3}[\s.\u2010-\u2015-](\d{4})\b/g; // (415) 555-0199
+const NATIONAL = /(?:\(\d{3}\)\s?|(?<!\d)\d{3}[\s.\u2010-\u2015-])\d{3}[\s.\u2010-\u2015-](\d{4})(?!\d)/g; // (415) 555-0199
 const ADDRESS = /([^\s@<>()":,;])[^\s@<>()":,;]*@((?:[\w-]+\.)+\w+)/g;
 const SHORTEST = 8; // digits of a number that is written with its country code
 const SHORTEST_KNOWN = 7; // digits of a known number that is written without it
