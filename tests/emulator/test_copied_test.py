@@ -118,6 +118,15 @@ def test_further_failures_are_expected_of_the_call_that_lets_the_time_pass_becau
         assert "import pytest\nfrom linqbot.testing import HandlerFailed, PhoneFor\n" in found
 
 
+def test_a_deferred_turn_is_no_error_and_time_passes_before_the_next() -> None:
+    deferred = FAILED | {"outcome": "deferred", "retry_in_s": 30.0}
+    found = source(said(turns=[deferred, {"outcome": "acked"}]))
+    assert "phone.errors" not in found
+    assert "        await phone.advance(40)" in found
+    assert "with pytest.raises(HandlerFailed)" in source(said(turns=[deferred, FAILED, {"outcome": "acked"}]))
+    assert "HandlerFailed" not in source(said(turns=[FAILED, deferred, {"outcome": "acked"}]))
+
+
 def test_what_is_scheduled_after_a_failure_is_not_expected_too_early() -> None:
     due = event("linqbot.send", {}, calls=[sent("r1")], ms=3_601_000)
     found = source(said(turns=[FAILED, {"outcome": "acked"}]), said(ms=1000), due)
