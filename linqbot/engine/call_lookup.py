@@ -173,7 +173,7 @@ Its entry is `refused`, but no refusal: the next run makes the call."""
 
 
 def outcome_of(entry: JournalEntry, call: Call) -> ApiResponse:
-    """Return the answer that a call got. Raises LinqApiError, AmbiguousCall or MessageGone if it has ended so."""
+    """Return the answer that a call got. Raises the error of `error_of`, AmbiguousCall or MessageGone if it has ended so."""
     if entry.status == "refused":
         raise error_of(entry, call)
     if entry.status == "ambiguous":
@@ -213,17 +213,6 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
 _MUTED: Final = b'{"muted":true}'
 
 
-def refuse_if_stopped_then(entry: JournalEntry, call: Call) -> None:
-    """Raise Muted or Withheld for a call that an earlier run did not make for this reason."""
-    if entry.status != "refused" or entry.answer is None:
-        return
-    if was_muted(entry):
-        raise muted(call)
-    known = from_json(entry.answer)
-    if (reason := known.get("withheld")) is not None:
-        raise Withheld(reason, until=known["until"])
-
-
 def stopped_json(error: Muted | Withheld) -> bytes:
     """Return the answer to store of a call that was not made for a reason of the bot. No later run makes it."""
     return _MUTED if isinstance(error, Muted) else to_json({"withheld": str(error), "until": error.until})
@@ -247,8 +236,13 @@ def error_json(error: LinqApiError) -> bytes:
     return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
 
 
-def error_of(entry: JournalEntry, call: Call) -> LinqApiError:
+def error_of(entry: JournalEntry, call: Call) -> LinqApiError | Muted | Withheld:
+    """Return the refusal of Linq that a call got in an earlier run, or the reason of the bot why that run did not make it."""
     known = from_json(entry.answer) if entry.answer else {}
+    if was_muted(entry):
+        return muted(call)
+    if (reason := known.get("withheld")) is not None:
+        return Withheld(reason, until=known["until"])
     kind = RateLimited if known.get("status") == 429 else LinqApiError
     return kind(
         "Linq refused it in an earlier run.",

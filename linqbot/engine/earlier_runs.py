@@ -20,17 +20,9 @@ import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.content.sending import refuses_content
-from linqbot.engine.call_lookup import (
-    HasSent,
-    ambiguous_answer,
-    answer_of,
-    error_of,
-    find,
-    outcome_of,
-    refuse_if_stopped_then,
-)
+from linqbot.engine.call_lookup import HasSent, ambiguous_answer, answer_of, error_of, find, outcome_of
 from linqbot.engine.slots import digest, step_around
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -90,7 +82,6 @@ class EarlierRuns:
         if known is None or known.status == "attempting":
             log.info("send.skipped", turn=turn, slot=slot, call=call.name)
             raise CallSkipped(call.name)
-        refuse_if_stopped_then(known, call)
         return outcome_of(known, call)
 
     async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
@@ -106,8 +97,8 @@ class EarlierRuns:
             return await journal.make(call, match.slot, run)
         journal.come_to(known.slot)
         if known.status == "refused":
-            refuse_if_stopped_then(known, call)
-            if call.refusal_stands and refuses_content(refusal := error_of(known, call)):
+            refusal = error_of(known, call)
+            if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
                 raise refusal
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
             return await journal.make(call, match.slot, run, known)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path
 from linqbot.client.client import Client
-from linqbot.engine.call_lookup import content_of, outcome_of, refuse_if_stopped_then
+from linqbot.engine.call_lookup import content_of, outcome_of
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.slots import is_outside_of_answer
 from linqbot.errors import LinqApiError
@@ -80,7 +80,6 @@ class Tape:
             return ApiResponse(202, made_up_response(call, self._made_up))
         if entry.message_id is not None:
             self._run.sent.add(entry.message_id)
-        refuse_if_stopped_then(entry, call)
         return outcome_of(entry, call)
 
     async def _read(self, call: Call, run: Run) -> ApiResponse:
