@@ -516,7 +516,7 @@ class TurnState(State):
         """Show a value as this part begins with it: as stored, or as it was before an earlier run of the part has changed it."""
         then = {} if self._seen is None else self._seen.state.get(scope, {})
         if name in then:
-            stored = _encoded(then[name])
+            stored = encoded(then[name])
         else:
             if scope not in self._scopes:
                 self._scopes[scope] = await self._store.load(scope)
@@ -533,7 +533,7 @@ class TurnState(State):
         earlier, before = self._in_place_of, held.before
         # If another turn has changed the value since that run, it is shown as it is.
         if earlier is not None and earlier.left.get(scope, {}).get(name) == digest_of(stored):
-            _show(name, held, _encoded(earlier.state.get(scope, {}).get(name)))
+            _show(name, held, encoded(earlier.state.get(scope, {}).get(name)))
             held.seen, held.before = held.before, before
 
     def discard(self) -> None:
@@ -588,7 +588,7 @@ def _show(name: str, held: _Held, stored: bytes | None) -> None:
     held.before = dump(name, value)
 
 
-def _encoded(value: str | None) -> bytes | None:
+def encoded(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 

@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.engine.turn_journal import STATE_SLOT
 from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
+from linqbot.features.state import encoded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import BOT, ChangedValue, StoredChange
 
@@ -37,7 +38,7 @@ class StateJournal:
                 entry.slot.startswith(STATE_SLOT)
                 and (said := from_json(entry.call)).get("delivery") == journal.delivery.id
             ):
-                changes = [StoredChange(scope, name, *map(_bytes, values)) for scope, name, *values in said["values"]]
+                changes = [StoredChange(scope, name, *map(encoded, values)) for scope, name, *values in said["values"]]
                 self._stored.setdefault(said["slot"], []).extend(changes)
 
     def use(self, state: TurnState) -> None:
@@ -106,17 +107,7 @@ def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[Chan
 
 def _recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
     """Return the entry that records changes of state, which are stored with the call of a slot."""
-    values = [
-        [change.write.scope, change.write.name, *map(_text, (change.before, change.write.value))] for change in changes
-    ]
+    values = [[change.write.scope, change.write.name, change.before, change.write.value] for change in changes]
     call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery.id, "slot": slot, "values": values}
     count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
     return replace(journal.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _bytes(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
