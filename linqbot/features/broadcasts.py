@@ -84,23 +84,15 @@ async def people_of(audience: Audience) -> list[str]:
             f"{type(audience).__name__}. To write to one person: ctx.bot.send(…, to=…)."
         )
     people: dict[str, str] = {}
-    if isinstance(audience, AsyncIterable):
-        async for handle in audience:
-            await _add(handle, people)
-    else:
-        for handle in audience:
-            await _add(handle, people)
+    for handle in [each async for each in audience] if isinstance(audience, AsyncIterable) else audience:
+        if not isinstance(handle, str) or not handle.strip():
+            what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
+            raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
+        check_text("The audience of a broadcast", handle)
+        people.setdefault(handle.strip().casefold(), handle.strip())
+        if len(people) % _AT_A_TIME == 0:
+            await asyncio.sleep(0)  # so that a large audience does not hold up other chats
     return list(people.values())
-
-
-async def _add(handle: object, people: dict[str, str]) -> None:
-    if not isinstance(handle, str) or not handle.strip():
-        what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
-        raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
-    check_text("The audience of a broadcast", handle)
-    people.setdefault(handle.strip().casefold(), handle.strip())
-    if len(people) % _AT_A_TIME == 0:
-        await asyncio.sleep(0)  # so that a large audience does not hold up other chats
 
 
 def checked_messages(messages: Sequence[MessageContent], line: str) -> bytes:
