@@ -52,7 +52,7 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import BotError, LinqApiError, LinqbotError, LinqUnavailable, RateLimited, Refused
+from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
 from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
@@ -1373,12 +1373,10 @@ class Context:
         return asyncio.Lock()
 
     async def _service_at_linq(self) -> str:
-        try:
-            return (await self.client.chats.retrieve(self.chat_id)).service or ""
-        except (LinqUnavailable, RateLimited):
-            raise
-        except LinqApiError:
-            return ""
+        from linqbot.features.lookups import given
+
+        chat = await given(self.client.chats.retrieve(self.chat_id))
+        return "" if chat is None else chat.service or ""
 
     @property
     def _sender(self) -> ChatSender:
