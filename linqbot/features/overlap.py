@@ -19,14 +19,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
 from linqbot.engine.parts import Again, Part, Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
-from linqbot.features.asking.steps import last_step
+from linqbot.features.asking.steps import last_step, step_in
 from linqbot.features.bursts import further_messages, message_of
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
@@ -35,7 +35,6 @@ from linqbot.linq.events.parse import parse
 from linqbot.options import STEER_ONLY, OverlapMode
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Defer, Lease, Outcome
-from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
@@ -356,8 +355,10 @@ class TurnOverlap:
 
     @property
     def _is_restartable(self) -> bool:
-        if self._asking is None or self._journal.has_stored_state or any(_holds_input(entry) for entry in self._known):
+        if self._asking is None or self._journal.has_stored_state:
             return False
+        if any((step := step_in(entry)) is not None and not step.get("restartable") for entry in self._known):
+            return False  # a step must not be made again with other input
         return self._asking.session is None or self._asking.session.is_restartable
 
     async def _interrupt(self) -> None:
@@ -414,11 +415,3 @@ class Overlaps(Part):
 def _with_body(body: bytes) -> Delivery:
     """Return a delivery of which only the body is known."""
     return Delivery("", "", "message.received", body, 0.0)
-
-
-def _holds_input(entry: JournalEntry) -> bool:
-    """Return True if an entry is a step that must not be made again with other input."""
-    if entry.safety != "step":
-        return False
-    what = from_json(entry.call)
-    return what.get("verb") == "once" and not what.get("restartable")

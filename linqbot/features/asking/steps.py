@@ -191,15 +191,16 @@ class Steps:
             self.holds_input = True
 
 
+def step_in(entry: JournalEntry) -> dict[str, Any] | None:
+    """Return what an entry records of a step of `ctx.once`; None for an entry of something else."""
+    said: dict[str, Any] = from_json(entry.call) if entry.safety == "step" else {}
+    return said if said.get("verb") == "once" else None
+
+
 def steps_on_record(entries: Iterable[JournalEntry]) -> dict[str, JournalEntry]:
     """Return the steps of `ctx.once` that have a result, by name. What middleware did for the answers is not among them."""
-    found = {}
-    for entry in entries:
-        if entry.safety == "step" and entry.status == "accepted" and not is_outside_of_answer(entry.slot):
-            said = from_json(entry.call)
-            if said.get("verb") == "once":
-                found[said["name"]] = entry
-    return found
+    kept = (each for each in entries if each.status == "accepted" and not is_outside_of_answer(each.slot))
+    return {step["name"]: entry for entry in kept if (step := step_in(entry)) is not None}
 
 
 def last_step(entries: Iterable[JournalEntry]) -> str | None:
@@ -211,10 +212,10 @@ def last_step(entries: Iterable[JournalEntry]) -> str | None:
     for entry in entries:
         if entry.safety == "ask":
             found = None
-        elif entry.safety == "step" and entry.status == "accepted" and not entry.slot.startswith(OUTSIDE):
-            said = from_json(entry.call)
-            if said.get("verb") == "once" and not said.get("inside"):
-                found = said["name"]
+        elif entry.status == "accepted" and not entry.slot.startswith(OUTSIDE):
+            step = step_in(entry)
+            if step is not None and not step.get("inside"):
+                found = step["name"]
     return found
 
 
