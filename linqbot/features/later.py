@@ -369,7 +369,7 @@ class TurnScheduler:
             tag: The author's name for the send.
         """
         self._journal.refuse_after_end("send_later")
-        timer_id = self._next_id(key)
+        timer_id = self._journal.key_of(self._slots.of_timer(key))
         if timer_id in self._timers:
             raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
         made = timer(
@@ -476,6 +476,3 @@ class TurnScheduler:
             self._journal.cancelled.append(timer.id)
         self._timers[timer.id] = timer
         note_timer(timer, replaces=replaces)
-
-    def _next_id(self, key: str | None) -> str:
-        return self._journal.key_of(self._slots.of_timer(key))

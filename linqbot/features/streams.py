@@ -129,7 +129,7 @@ class Stream:
                     await self.clock.wait_until(due)
                     continue
                 if len(self._sent) >= self._most:
-                    return await self._say_more()
+                    return self.more is None or await self._send(bubbles([self.more]))
                 if not await self._say_next(count):
                     return False
                 if self._waiting or not has_ended:
@@ -181,10 +181,6 @@ class Stream:
                 return False
         self._said_at = self.clock.now()
         return True
-
-    async def _say_more(self) -> bool:
-        """Say that the rest of the text is left out. Return False if that was refused."""
-        return self.more is None or await self._send(bubbles([self.more]))
 
     async def _send(self, messages: Sequence[MessageContent]) -> bool:
         sent = await self.send(messages)
