@@ -33,7 +33,7 @@ from linqbot.content.typing import BackgroundTasks
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
-from linqbot.features.lookups import given
+from linqbot.features.lookups import given, line_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.types.chat import Chat, Handle
@@ -421,13 +421,13 @@ async def missed_answers(
 async def _facts(question: OpenQuestion, chat: Chat, client: Client, earliest: datetime) -> list[_Fact]:
     facts = [*_of_members(question, chat, earliest)]
     if question.poll is not None and (envelope := await given(client.messages.poll.retrieve(question.poll))):
-        facts += _of_poll(question, envelope, _line(chat), earliest)
+        facts += _of_poll(question, envelope, line_of(chat), earliest)
     for message_id in question.messages if question.reactions else ():
         if (message := await given(client.messages.retrieve(message_id))) is not None:
             facts += _of_reactions(message, earliest)
     if _SHARED in question.events and (located := await given(client.chats.location.retrieve(chat.id))):
         handles = [feature.properties.handle for feature in located.data.features]
-        facts += [_Fact(earliest, _SHARED, {"shared_by": handle, "shared_with": _line(chat)}) for handle in handles]
+        facts += [_Fact(earliest, _SHARED, {"shared_by": handle, "shared_with": line_of(chat)}) for handle in handles]
     return facts
 
 
@@ -479,13 +479,9 @@ def _of_reactions(message: Message, earliest: datetime) -> Iterator[_Fact]:
                 yield _Fact(earliest, "reaction.added", {**place, **reaction, **by})
 
 
-def _line(chat: Chat) -> str | None:
-    return next((handle.handle for handle in chat.handles if handle.is_me), None)
-
-
 def _answer_delivery(fact: _Fact, conversation: Conversation, chat: Chat, now: float) -> Delivery:
     """Build the delivery that Linq would have made for an event."""
-    owner = {"owner_handle": {"handle": _line(chat), "is_me": True}}
+    owner = {"owner_handle": {"handle": line_of(chat), "is_me": True}}
     place = {"chat_id": chat.id, "chat": {"id": chat.id, "is_group": chat.is_group, **owner}}
     hidden = {"zero_retention": True} if conversation.off_the_record else {}
     body = {"event_type": fact.type, "created_at": fact.at.isoformat(), "data": {**place, **fact.data, **hidden}}

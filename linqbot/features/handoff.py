@@ -31,6 +31,7 @@ from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
+from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
 from linqbot.language.spoken import sentences, speaking, spoken
@@ -146,7 +147,7 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
     """Store a handoff with its mute, and the timer that says when it is over. Return its fields."""
     chat_id, now, owner = ctx.chat_id, mutes.clock.now(), terms.to.strip().casefold()
     chat = await mutes.client.chats.retrieve(chat_id)
-    line = next((each.handle for each in chat.handles if each.is_me), ctx.event.line)
+    line = line_of(chat) or ctx.event.line
     if (person := person_of(chat)) is None or line is None:
         raise BotError(
             "ctx.handoff() is for direct chats. Into a group, bring the person who answers: ctx.chat.add(…)."

@@ -17,6 +17,7 @@ from linqbot.engine.parts import Part, Turn
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
+from linqbot.linq.types.chat import Chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS, Receipt
 
@@ -28,7 +29,7 @@ log = structlog.get_logger("linqbot.worker")
 T = TypeVar("T")
 
 CHATS: Final = 2_500
-"""The number of chats that `KnownChats` keeps in memory."""
+"""The number of chats that `Lookups` keeps in memory."""
 
 
 async def with_answered(event: Event, client: Client, storage: Storage) -> Event:
@@ -69,54 +70,15 @@ class KnownChat:
     line: str | None = None  # your number in the chat, E.164; None if it is not known
 
 
-class KnownChats:
-    """The chats that are known to be groups or direct, and their lines, in memory: the newest `CHATS` chats.
-
-    Messages say both. Reactions, typing, failures and changes of a group name only the chat.
-    """
-
-    def __init__(self) -> None:
-        self._chats: dict[str, KnownChat] = {}
-
-    async def complete(self, event: Event, client: Client) -> Event:
-        """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
-
-        A message is returned as it is, and so are the bot's own actions, which no handler sees. Linq is asked once
-        about a chat of which no message came.
-        """
-        if (chat_id := event.chat_id) is None:
-            return event
-        known = self._chats.get(chat_id)
-        is_group, line = event.is_group, event.line
-        if is_group is not None and line is not None:
-            if known is None or known.line is None:
-                self._keep(chat_id, KnownChat(is_group, line))
-            return event
-        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
-            return event
-        if known is None:
-            known = await _look_up(client, chat_id)
-            self._keep(chat_id, known)
-        return with_chat(event, known)
-
-    def _keep(self, chat_id: str, known: KnownChat) -> None:
-        if len(self._chats) >= CHATS and chat_id not in self._chats:
-            del self._chats[next(iter(self._chats))]
-        self._chats[chat_id] = known
-
-
 def with_chat(event: Event, known: KnownChat) -> Event:
     """Return the event, with what is known of its chat for the fields that it does not say."""
     is_group = known.is_group if event.is_group is None else event.is_group
     return event.model_copy(update={"is_group": is_group, "line": event.line or known.line})
 
 
-async def _look_up(client: Client, chat_id: str) -> KnownChat:
-    """Ask Linq about a chat. Nothing is known of a chat that Linq does not give."""
-    chat = await given(client.chats.retrieve(chat_id))
-    if chat is None:
-        return KnownChat()
-    return KnownChat(chat.is_group, next((handle.handle for handle in chat.handles if handle.is_me), None))
+def line_of(chat: Chat) -> str | None:
+    """Return the line of the bot in a chat; None if Linq does not name it."""
+    return next((handle.handle for handle in chat.handles if handle.is_me), None)
 
 
 async def _is_from_us(client: Client, storage: Storage, message_id: str) -> bool:
@@ -138,11 +100,15 @@ async def given(answer: Awaitable[T]) -> T | None:
 
 
 class Lookups(Part):
-    """Completes events with what their webhooks do not say."""
+    """Completes events with what their webhooks do not say.
+
+    The newest `CHATS` chats are kept in memory: if they are groups, and their lines. Messages say both. Reactions, typing,
+    failures and changes of a group name only the chat.
+    """
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(turns)
-        self._known_chats = KnownChats()
+        self._chats: dict[str, KnownChat] = {}
 
     async def begin(self, turn: Turn) -> None:
         turns, event, arrived = self._turns, turn.event, turn.opening.arrival
@@ -152,8 +118,36 @@ class Lookups(Part):
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.
         is_timeout = is_given and event.actor is None
         if not is_timeout and not (event.type in RECEIPTS and turns.dispatcher.has_no_handler(event.type)):
-            event = await self._known_chats.complete(event, turns.client)
+            event = await self._with_chat(event)
         turn.event = event
+
+    async def _with_chat(self, event: Event) -> Event:
+        """Return the event, with `is_group` and `line` filled in if it does not say them. What it says is remembered.
+
+        A message is returned as it is, and so are the bot's own actions, which no handler sees. Linq is asked once
+        about a chat of which no message came.
+        """
+        if (chat_id := event.chat_id) is None:
+            return event
+        known = self._chats.get(chat_id)
+        is_group, line = event.is_group, event.line
+        if is_group is not None and line is not None:
+            if known is None or known.line is None:
+                self._keep(chat_id, KnownChat(is_group, line))
+            return event
+        if isinstance(event, MessageEvent) or (event.is_own and event.echoes):
+            return event
+        if known is None:
+            # Nothing is known of a chat that Linq does not give.
+            chat = await given(self._turns.client.chats.retrieve(chat_id))
+            known = KnownChat() if chat is None else KnownChat(chat.is_group, line_of(chat))
+            self._keep(chat_id, known)
+        return with_chat(event, known)
+
+    def _keep(self, chat_id: str, known: KnownChat) -> None:
+        if len(self._chats) >= CHATS and chat_id not in self._chats:
+            del self._chats[next(iter(self._chats))]
+        self._chats[chat_id] = known
 
 
 class Receipts(Part):
