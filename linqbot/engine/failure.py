@@ -27,7 +27,6 @@ from linqbot.errors import (
     LinqApiError,
     LinqbotError,
     LinqUnavailable,
-    MessageGone,
     Muted,
     NeverAwaited,
     NoVerdict,
@@ -393,9 +392,7 @@ def _traceback(failure: TurnFailure) -> str:
 def _cause(error: BaseException) -> BaseException:
     """Return the error that ended a handler. In an exception group, an error that defers the turn takes precedence."""
     if isinstance(error, BaseExceptionGroup):
-        found: BaseException | None = error.subgroup(
-            (TurnDeferred, LinqUnavailable, MessageGone, NoVerdict, RateLimited, StorageUnavailable)
-        )
+        found: BaseException | None = error.subgroup(lambda each: _wait_for(each) is not None)
         while isinstance(found, BaseExceptionGroup):
             found = found.exceptions[0]
         return found or error
