@@ -10,8 +10,10 @@ open, and a timer looks again, a few times a minute at most.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from linqbot.client.client import Client
 from linqbot.content.sending import NO_LOCATION, stopped_by
@@ -215,15 +217,13 @@ class LocationWait:
         features = (await ctx.client.chats.location.retrieve(ctx.chat_id)).data.features
         # An Apple ID may share under its e-mail address, and a direct chat has no other person.
         fitting = [each for each in features if each.properties.handle.casefold() in handles] or features
-        return {**outcome, "result": _as_json(fitting[0])} if fitting else None
+        return {**outcome, "result": to_jsonable_python(_location_in(fitting[0]))} if fitting else None
 
     def result(self, outcome: QuestionEnd) -> Location:
         """Return the location. Raises AskTimeout if none came."""
         if outcome["outcome"] == "timed_out":
             raise AskTimeout("No location came in time.")
-        result = outcome["result"]
-        updated_at = result["updated_at"]
-        return Location(**{**result, "updated_at": updated_at and datetime.fromisoformat(updated_at)})
+        return TypeAdapter(Location).validate_python(outcome["result"])
 
 
 async def _request_location(root: Event, label: str, ctx: Context) -> bool:
@@ -246,16 +246,9 @@ async def _request_location(root: Event, label: str, ctx: Context) -> bool:
     return False
 
 
-def _as_json(feature: LocationFeature) -> dict[str, Any]:
+def _location_in(feature: LocationFeature) -> Location:
     at, person = feature.geometry, feature.properties
-    return {
-        "latitude": at.latitude,
-        "longitude": at.longitude,
-        "handle": person.handle,
-        "address": person.address,
-        "locality": person.locality,
-        "updated_at": person.updated_at and person.updated_at.isoformat(),
-    }
+    return Location(at.latitude, at.longitude, person.handle, person.address, person.locality, person.updated_at)
 
 
 def look_again_after_s(looks: int) -> float:
