@@ -396,17 +396,12 @@ class TurnScheduler:
         # Also for what turns out to be no recurring send, so that the numbers are the same in every run.
         again_id = self._journal.key_of(self._slots.numbered("m"))
         timer = self._timers.get(scheduled_id) or await self._stored.timer(scheduled_id)
-        if timer is not None and timer.kind not in (KIND, REPEAT):
-            timer = None
-        if self._journal.is_past:
-            if timer is None:  # sent or cancelled since then
-                return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC))
-            return scheduled_by(moved(timer, again_id if timer.is_recurring else scheduled_id, due))
-        if timer is None:
-            return None
-        is_new = timer.is_recurring
-        later = moved(timer, again_id if is_new else scheduled_id, due)
-        self._put(later, replaces=not is_new)
+        if timer is None or timer.kind not in (KIND, REPEAT):
+            # What a part that is over has moved was sent or cancelled since then.
+            return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC)) if self._journal.is_past else None
+        later = moved(timer, again_id if timer.is_recurring else scheduled_id, due)
+        if not self._journal.is_past:
+            self._put(later, replaces=not timer.is_recurring)
         return scheduled_by(later)
 
     async def cancel(self, scheduled_id: str) -> bool:
