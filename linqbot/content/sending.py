@@ -356,12 +356,7 @@ async def update_card(card: Card, client: Client, clock: Clock) -> str:
     """
     assert card.id is not None
     named = client.named(f"card {card.id}")
-    new: dict[str, Any] = {
-        "layout": card.layout,
-        "url": card.url,
-        "fallback_text": card.fallback_text,
-        "interactive": card.interactive,
-    }
+    new = card.model_dump(include={"layout", "url", "fallback_text", "interactive"})
     for pause_s in _PAUSES_S:
         try:
             # A later run of the turn repeats no attempt that was refused: it might succeed next to the one that did.
