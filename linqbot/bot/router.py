@@ -251,7 +251,7 @@ class Router(EventDecorators):
 
         def register(handler: Any) -> Any:
             path = check(handler, ScheduleDue)
-            schedule = Schedule.checked(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
+            schedule = Schedule(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
             is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")
             return self._add(ScheduleDue, handler, is_its, attempts=attempts, deadline_s=deadline_s, schedule=schedule)
 

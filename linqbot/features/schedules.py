@@ -49,24 +49,23 @@ class Schedule:
         name: Identifies the schedule in the storage, so that it goes on after a restart.
         spec: The rhythm, as the author wrote it.
         timezone: The IANA name of the time zone of its times of day.
+    Raises:
+        BotError: the name cannot be used, or the rhythm or the time zone is not known.
     """
 
     name: str
     spec: str
     timezone: str
 
-    @classmethod
-    def checked(cls, name: str, spec: str, timezone: str) -> Schedule:
-        """Return a schedule. Raises BotError if the name cannot be used, or the rhythm or the time zone is not known."""
+    def __post_init__(self) -> None:
         from linqbot.parse.recurrences import recurrence
 
-        check_name(name, "schedule")
+        check_name(self.name, "schedule")
         try:
-            recurrence(spec, timezone=timezone, language="en")
+            recurrence(self.spec, timezone=self.timezone, language="en")
         except ValueError as error:
             advice = "" if isinstance(error, NoSuchZone) else " A cron expression has five fields: '0 9 * * mon'."
-            raise BotError(f"@bot.every({spec!r}, timezone={timezone!r}): {error}{advice}") from error
-        return cls(name, spec, timezone)
+            raise BotError(f"@bot.every({self.spec!r}, timezone={self.timezone!r}): {error}{advice}") from error
 
 
 def check_name(name: object, of: str) -> None:
