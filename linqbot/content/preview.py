@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
-from linqbot.content.message_split import Degraded, Sendable, fitted, has_only_acts, steps, without_effect
+from linqbot.content.message_split import Sendable, fitted, has_only_acts, steps, without_effect
 from linqbot.content.sent import Sent
 from linqbot.linq.types.message import AppClipPart, AppPart, Effect, LinkPart, MediaPart, MessageContent, Part, TextPart
 
@@ -88,10 +88,12 @@ def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, 
 
 
 def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards: bool, is_group: bool | None) -> Form:
-    shown, degraded = fitted(items, service=service, is_group=is_group)
-    files = [_part(item) if isinstance(item, MediaDraft) else item for item in shown]
+    shown, lost = fitted(items, service=service, is_group=is_group)
+    files = [
+        MediaPart(filename=_name(item), sticker=item.sticker or None) if isinstance(item, MediaDraft) else item
+        for item in shown
+    ]
     made = steps(files, effect=effect, service=service, cards=cards)
-    lost: list[Degraded] = [*degraded]
     if effect is not None and has_only_acts(made):
         lost.append("effect")
     found: list[PreviewMessage] = []
@@ -150,10 +152,6 @@ def _act(act: Act) -> PreviewMessage:
             return PreviewMessage("contact_card")
         case LocationRequestDraft():
             return PreviewMessage("location_request")
-
-
-def _part(draft: MediaDraft) -> MediaPart:
-    return MediaPart(filename=_name(draft), sticker=draft.sticker or None)
 
 
 def _name(draft: MediaDraft) -> str:
