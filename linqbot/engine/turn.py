@@ -200,7 +200,7 @@ class Turns:
 
     def _log_acked(self, turn: Turn) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        delivery, handler = turn.lease.delivery, None if turn.ctx is None else turn.ctx.handler
+        delivery, handler = turn.lease.delivery, turn.handler
         if handler is None and delivery.type in RECEIPTS:
             return
         ms = round((time.perf_counter() - turn.began) * 1000, 1)

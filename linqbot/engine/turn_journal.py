@@ -646,11 +646,10 @@ class TurnJournal:
             # An author's own key stays: the same call in another turn is to do the same thing only once.
             call = call.with_key(key)
         entry = self.new_entry(slot, call.safety, call.to_json(), key)
-        if known is not None:
-            entry = replace(entry, first_at=known.first_at)
         if known is None:
             await self.begin(entry)
         else:
+            entry = replace(entry, first_at=known.first_at)
             await self.store_state(slot)
             await self._storage.settle(entry)
         return await self.attempt(call, entry, run, repeated=False)

@@ -143,9 +143,6 @@ class History(Sequence[HistoryEntry]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[HistoryEntry]:
-        return iter(self._entries)
-
     def __repr__(self) -> str:
         return f"History({len(self._entries)} messages)"
 

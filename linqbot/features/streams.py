@@ -35,8 +35,6 @@ from linqbot.storage.journal import JournalEntry
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
 
-ACCEPTED = "accepted"
-
 
 @dataclass(slots=True, eq=False)
 class Stream:
@@ -185,7 +183,7 @@ class Stream:
     async def _send(self, messages: Sequence[MessageContent]) -> bool:
         sent = await self.send(messages)
         self._sent.append(sent)
-        if sent.status != ACCEPTED:
+        if sent.status != "accepted":
             return False
         self.record.note(messages)
         return True
