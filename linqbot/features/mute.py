@@ -31,7 +31,7 @@ from linqbot.engine.call_lookup import muted, person_of
 from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat, person_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
 from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -113,9 +113,7 @@ def waits(turn: Turn, delivery: Delivery, clock: Clock) -> None:
 
 def _is_cancellation(delivery: Delivery) -> bool:
     """Return True for the delivery by which an operator, or a person who opts out, ends a question."""
-    body = decode(delivery.body)
-    outcome = body.get("outcome") if isinstance(body, dict) else None
-    return isinstance(outcome, dict) and outcome.get("outcome") == "cancelled"
+    return as_object(as_object(decode(delivery.body)).get("outcome")).get("outcome") == "cancelled"
 
 
 class TurnMutes:

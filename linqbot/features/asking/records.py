@@ -42,7 +42,7 @@ from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.lane import as_object, lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
@@ -505,9 +505,8 @@ def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
 def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
     """Return the event that began a conversation, with what was looked up for it then."""
     body = decode(conversation.root)
-    kind = body.get("event_type") if isinstance(body, dict) else ""
-    lane = lane_of_chat(conversation.chat_id)
-    event = parse(Delivery(conversation.id, lane, str(kind or ""), conversation.root, 0.0, decoded=body))
+    kind, lane = str(as_object(body).get("event_type") or ""), lane_of_chat(conversation.chat_id)
+    event = parse(Delivery(conversation.id, lane, kind, conversation.root, 0.0, decoded=body))
     if isinstance(event, MessageReceived):
         burst = (_with(each, found) for each, found in zip(event.burst, question.burst, strict=False))
         return _with(event, question).model_copy(update={"burst": tuple(burst)} if question.burst else {})

@@ -23,6 +23,7 @@ from linqbot.features import own_changes
 from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
 from linqbot.hookspecs import TurnStep
+from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import StateWrite
@@ -253,12 +254,8 @@ def _data(name: str, result: object) -> bytes:
 def _usage_of(answer: bytes | None) -> dict[str, float]:
     """Return the tokens and the cost of a recorded response, as far as it names them like the SDKs of providers do."""
     # Most steps ask no model, and their results may be long.
-    response = from_json(answer) if answer and b'"usage' in answer else None
-    if not isinstance(response, dict):
-        return {}
-    usage = response.get("usage") or response.get("usage_metadata")
-    if not isinstance(usage, dict):
-        return {}
+    response = as_object(from_json(answer) if answer and b'"usage' in answer else None)
+    usage = as_object(response.get("usage") or response.get("usage_metadata"))
     found = {name: usage[name] for name in ("input_tokens", "output_tokens") if isinstance(usage.get(name), int)}
     with suppress(TypeError, ValueError, KeyError):  # few responses have one, and pydantic writes a Decimal as text
         found["cost"] = float(usage["cost"])

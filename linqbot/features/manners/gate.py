@@ -28,7 +28,7 @@ from linqbot.features.later import KIND, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat, lane_of_person
+from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -264,8 +264,7 @@ class Gate:
     async def _zones(self, person: str) -> Sequence[tzinfo]:
         """Return the time zones of a person: the one in the bot's state of the person, or else those of the number."""
         for value in (await self._turns.storage.load(f"person:{person}")).values():
-            state = from_json(value)
-            if isinstance(state, dict) and (stated := zone_named(state.get("timezone"))) is not None:
+            if (stated := zone_named(as_object(from_json(value)).get("timezone"))) is not None:
                 return (stated,)
         return zones_of_number(person)
 
