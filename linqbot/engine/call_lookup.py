@@ -205,9 +205,8 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     message = {"id": entry.message_id, "delivery_status": entry.delivery}
     if call.name == "chats.create":
         return {"chat": {"id": entry.chat_id or "", "message": message}}
-    if call.name == "chats.messages.send":
-        return {"chat_id": id_in_path(call), "message": message}
-    return {"chat_id": entry.chat_id or "", "message": message}
+    chat_id = id_in_path(call) if call.name == "chats.messages.send" else entry.chat_id
+    return {"chat_id": chat_id or "", "message": message}
 
 
 _MUTED: Final = b'{"muted":true}'

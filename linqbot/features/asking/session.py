@@ -552,16 +552,9 @@ class AskSession:
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""
         # Not those that end with this turn, such as one whose handler is gone after a deploy.
-        ending = {*self._arrival.ended, *self._ended}
-        others = (each for each in self._storage.conversations_in(chat_id) if each.id not in ending)
-        return next(
-            (
-                each
-                for each in others
-                if each.person == person and each.status == "waiting" and each.id != self._journal.turn
-            ),
-            None,
-        )
+        left_out = {*self._arrival.ended, *self._ended, self._journal.turn}
+        waiting = (each for each in self._storage.conversations_in(chat_id) if each.status == "waiting")
+        return next((each for each in waiting if each.person == person and each.id not in left_out), None)
 
     def _code(self, ctx: Context) -> str:
         return self._code_of(ctx.handler or "")
