@@ -32,7 +32,7 @@ class UnawaitedCoroutine(NamedTuple):
         in_thread: True if it was made by a handler that is a plain `def`.
         is_call: True for linqbot's own functions, such as those of Context and Client.
         function: The `__qualname__` of the function.
-        place: The file and the line of the author's code where it was deleted; None if no author's code ran.
+        place: `file:line` of the author's code where it was deleted; None if no author's code ran.
     """
 
     call: str
@@ -40,7 +40,7 @@ class UnawaitedCoroutine(NamedTuple):
     in_thread: bool
     is_call: bool
     function: str
-    place: tuple[str, int] | None
+    place: str | None
 
 
 class Branch:

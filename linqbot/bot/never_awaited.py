@@ -62,8 +62,9 @@ def error_of(
         if coroutine.function == WRAPPED:
             continue  # the guard has blamed the plugin, and done without its middleware
         if coroutine.function in after_middleware and error is None:
-            sentence, place = _report_next(coroutine)
-            error = NeverAwaited(sentence, at=place)
+            who = f"The middleware at {coroutine.place}" if coroutine.place else "A middleware"
+            sentence = f"{who} never awaited what comes after it, so no handler ran. Write: await next_(event, ctx)"
+            error = NeverAwaited(sentence, at=coroutine.place)
             continue
         sentence = report(coroutine, handler or "The middleware", at)
         if coroutine.is_call and error is None:
@@ -87,13 +88,6 @@ def report(coroutine: UnawaitedCoroutine, handler: str, handler_at: str | None) 
         )
     subject = f"{handler} ended and {coroutine.at}" if coroutine.at else f"{handler} ({handler_at or '?'}) ended and"
     return f"{subject} never awaited {call}(). Write: await {call}(…)"
-
-
-def _report_next(coroutine: UnawaitedCoroutine) -> tuple[str, str | None]:
-    """Return a sentence about middleware that never awaited what comes after it, and the author's line, if it is known."""
-    at = None if coroutine.place is None else f"{file_name(coroutine.place[0])}:{coroutine.place[1]}"
-    who = f"The middleware at {at}" if at else "A middleware"
-    return f"{who} never awaited what comes after it, so no handler ran. Write: await next_(event, ctx)", at
 
 
 class _Hook:
@@ -121,10 +115,10 @@ class _Hook:
 def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     # The coroutine is deleted in the statement that made it. If it had a name, it is deleted later, on another line.
     written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
-    at = f"{file_name(filename)}:{lineno}" if written and is_authors(filename) else None
+    place = f"{file_name(filename)}:{lineno}" if is_authors(filename) else None
     owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
     call = written or f"{_WRITTEN.get(owner, owner)}.{method}".lstrip(".")
-    place = (filename, lineno) if is_authors(filename) else None
+    at = place if written else None
     return UnawaitedCoroutine(
         call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name), function=name, place=place
     )
