@@ -15,7 +15,6 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequen
 from contextlib import AsyncExitStack, aclosing
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from pydantic_core import from_json, to_json
@@ -214,9 +213,7 @@ class Reader:
         self._task = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # A source that has ended has nothing to cancel, and its task must not seem to have failed.
         if not self._has_ended:
             self._task.cancel()
