@@ -46,12 +46,9 @@ if TYPE_CHECKING:  # A bot uses few of these classes, and each is imported at it
 
 E = TypeVar("E", bound=Event)
 
-_TYPING: Mapping[str, str] = {
-    "started": "chat.typing_indicator.started",
-    "stopped": "chat.typing_indicator.stopped",
-}
+_TYPING: Mapping[str, str] = {name: f"chat.typing_indicator.{name}" for name in ("started", "stopped")}
 _DELIVERY: Mapping[str, str] = {status: event_type for event_type, status in RECEIPTS.items()}
-_POLL_VOTE: Mapping[str, str] = {"added": "poll.vote.added", "removed": "poll.vote.removed"}
+_POLL_VOTE: Mapping[str, str] = {name: f"poll.vote.{name}" for name in ("added", "removed")}
 _GROUP_CHANGE: Mapping[str, str] = {
     "added": "participant.added",
     "removed": "participant.removed",
@@ -59,13 +56,9 @@ _GROUP_CHANGE: Mapping[str, str] = {
     "icon": "chat.group_icon_updated",
     "background": "chat.background_updated",
 }
-_LOCATION: Mapping[str, str] = {"started": "location.sharing.started", "stopped": "location.sharing.stopped"}
+_LOCATION: Mapping[str, str] = {name: f"location.sharing.{name}" for name in ("started", "stopped")}
 _PAYMENT: Mapping[str, str] = {
-    "succeeded": "payment.succeeded",
-    "declined": "payment.declined",
-    "canceled": "payment.canceled",
-    "expired": "payment.expired",
-    "authorized": "payment.authorized",
+    name: f"payment.{name}" for name in ("succeeded", "declined", "canceled", "expired", "authorized")
 }
 
 _not_direct: Filter[Event] = Filter(lambda event: event.is_group is not False, "not in a direct chat")
