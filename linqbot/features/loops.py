@@ -136,10 +136,6 @@ class _Exchange:
     reply: object = None  # equal for replies that say the same; None until the reply is complete
     is_quoted: bool = False  # True if the next message quotes the reply
 
-    @property
-    def is_short(self) -> bool:
-        return len(self.text) < WORD_CHARS
-
 
 @dataclass(slots=True, eq=False)
 class _Chat:
@@ -311,7 +307,8 @@ def _is_cycle(exchanges: Sequence[_Exchange]) -> bool:
     messages = [each.message for each in exchanges]
     if messages[1:] == messages[:-1]:
         return True
-    return len(messages) >= 4 and messages[2:] == messages[:-2] and not any(each.is_short for each in exchanges)
+    has_words = all(len(each.text) >= WORD_CHARS for each in exchanges)
+    return len(messages) >= 4 and messages[2:] == messages[:-2] and has_words
 
 
 def _replies_repeat(window: Sequence[_Exchange], answers: Sequence[tuple[object, object]]) -> bool:
