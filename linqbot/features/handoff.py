@@ -248,7 +248,6 @@ class Handoffs(Part):
         """Return where one message of an owner goes; None if it is for the bot."""
         storage, now = self._turns.storage, self._turns.clock.now()
         is_done = message.text.strip().casefold() == _DONE
-        entry = None
         if message.reply_to is not None and (entry := await storage.entry_of(message.reply_to.message_id)) is not None:
             found = _of_message(entry, mine)
             return None if found is None else _to(found, is_done=is_done)
@@ -261,8 +260,8 @@ class Handoffs(Part):
         if open_:
             return _to(open_[0], is_done=is_done)
         # The owner wrote before they could know that it is over.
-        missed = [each for each in recent if _over_at(each) > sent_at]
-        return _over(missed[0].handoff) if missed else None
+        missed = [each.handoff for each in recent if _over_at(each) > sent_at]
+        return _over(missed[0]) if missed and missed[0] is not None else None
 
 
 def _to(mute: Mute, *, is_done: bool) -> _Where:
@@ -275,8 +274,8 @@ def _which(open_: Sequence[Mute]) -> _Where:
     return {"which": ", ".join(each.name for each in handoffs), "language": handoffs[0].language}
 
 
-def _over(handoff: ChatHandoff | None) -> _Where | None:
-    return None if handoff is None else {"over": handoff.name, "language": handoff.language}
+def _over(handoff: ChatHandoff) -> _Where:
+    return {"over": handoff.name, "language": handoff.language}
 
 
 def _is_owner(event: Event, mute: Mute) -> bool:
@@ -343,7 +342,7 @@ async def _prolonged(where: _Where, turns: Turns) -> _Where:
 
     now = await _change(turns.storage, handoff.chat_id, handoff.id, prolong)
     is_open = now is not None and now.ended is None
-    return where if is_open else {"over": handoff.name, "language": handoff.language}
+    return where if is_open else _over(handoff)
 
 
 async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
