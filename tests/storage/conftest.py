@@ -10,6 +10,7 @@ import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ async def handle_all(storage: Storage) -> list[str]:
 async def passes(seconds: float, storage: Storage, clock: MovableClock) -> None:
     """Let time pass, and store another delivery, with which rows are deleted that are kept no longer."""
     clock.advance(seconds)
-    await storage.put(delivery("c:later"))
+    await storage.put(replace(delivery("c:later"), received_at=clock.now()))
 
 
 async def handle(storage: Storage, *deliveries: Delivery, commit: Commit | None = None) -> None:

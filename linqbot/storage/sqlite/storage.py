@@ -247,9 +247,10 @@ class SQLiteStorage(SQLiteMethods):
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
             self._queue.truncates = self._queue.truncate_at <= self._clock.now()
-            is_purge_due = self._memory.purge_at <= self._clock.now()
-            if self._queue.truncates or self._queue.is_outdated or is_purge_due:
+            if self._queue.truncates or self._queue.is_outdated:
                 self._queue.post(WorkOp(_note_news))
+            elif self._memory.purge_at <= self._clock.now():
+                self._queue.post(WorkOp(_write_nothing))
         self._next_look = loop.call_later(LOOK_EVERY_S, self._look, loop)
 
     def _settled(self, changes: IndexChanges | None) -> None:
@@ -260,6 +261,10 @@ class SQLiteStorage(SQLiteMethods):
             self._memory.changed.set()
         if changes is not None and changes.leaves_text:
             self._truncate_soon()
+
+
+async def _write_nothing(_: Transaction) -> None:
+    """Have a transaction, in which old rows are deleted."""
 
 
 async def _note_news(tx: Transaction) -> None:
