@@ -19,8 +19,10 @@ async def answer(storage: Storage, conversation_id: str, text: str, by: By) -> N
     """Answer a question as if the person had written the text.
 
     Raises:
-        StorageError: no question of this id is open, or no text answers it.
+        StorageError: no question of this id is open, no text answers it, or the text is empty.
     """
+    if not text.strip():
+        raise StorageError("The answer is empty. Write a text.")
     conversation, question = await _open(storage, conversation_id, "question has")
     if not question.takes_words:
         raise StorageError(

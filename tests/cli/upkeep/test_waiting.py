@@ -400,6 +400,7 @@ def test_a_payment_is_listed_and_cancelled_and_takes_no_text(folder: Path) -> No
     assert "waits for payment, which no text can stand for" in shown(
         "waiting", "answer", row["id"], "yes", *stored, code=1
     )
+    assert "The answer is empty" in shown("waiting", "answer", row["id"], " ", *stored, code=1)
     shown("waiting", "cancel", row["id"], *stored)
 
 
