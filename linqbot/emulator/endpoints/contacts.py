@@ -31,8 +31,13 @@ def create_card(world: World, request: ApiRequest) -> EndpointResponse:
     if known is not None and not known.is_given:
         raise conflict("This line has an active contact card", 2014)
     _count_write(world, line.phone_number)
-    last_name, image_url = body.get("last_name"), body.get("image_url")
-    card = ContactCardRecord(new_id(), line.phone_number, body["first_name"], last_name, image_url)
+    card = ContactCardRecord(
+        new_id(),
+        line.phone_number,
+        body["first_name"],
+        last_name=body.get("last_name"),
+        image_url=body.get("image_url"),
+    )
     world.state.cards[card.phone_number] = card
     _emit(world, "contact_card.created", "Created a contact card", card)
     return EndpointResponse(201, documents.shown(card))

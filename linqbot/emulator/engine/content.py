@@ -173,9 +173,13 @@ def attachment_of(world: World, part: Mapping[str, Any]) -> AttachmentRecord | N
 
 
 def of_attachment(world: World, attachment: AttachmentRecord) -> MediaPartRecord:
-    kind = DELIVERED_AS.get(attachment.content_type, attachment.content_type)
-    url = shapes.attachment_url(world.public_url, attachment)
-    return MediaPartRecord(attachment.id, attachment.filename, kind, attachment.size_bytes, url)
+    return MediaPartRecord(
+        id=attachment.id,
+        filename=attachment.filename,
+        mime_type=DELIVERED_AS.get(attachment.content_type, attachment.content_type),
+        size_bytes=attachment.size_bytes,
+        url=shapes.attachment_url(world.public_url, attachment),
+    )
 
 
 def _field(kind: str, *, required: bool = False, most: int | None = None) -> JsonObject:
