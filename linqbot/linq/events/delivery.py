@@ -135,7 +135,8 @@ class Delivery:
     @property
     def joined(self) -> Joined:
         """Return the messages that joined this delivery after it was received: a burst, or what its handler took in."""
-        found = as_object(self.content).get(JOINED_KEY)
+        content = self.content
+        found = content.get(JOINED_KEY) if isinstance(content, dict) else None
         # The key is ours. Should Linq ever use it, what it means by it must not cost the message.
         return Joined(**found) if isinstance(found, dict) and found.keys() == _JOINED_FIELDS else Joined()
 
