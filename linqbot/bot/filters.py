@@ -281,8 +281,8 @@ def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    Case, curly quotes, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a group, a mention of
-    the bot is ignored too: `@Bot, hi` is `hi`.
+    Case, curly quotes, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a
+    group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.

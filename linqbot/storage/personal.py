@@ -214,7 +214,7 @@ class Person:
         return any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN))
 
     def _direct_chats(self, data: Any) -> Iterator[str]:
-        """Yield the ids of the chats that data marks as no groups, at any depth; of a list, only where the item names the person."""
+        """Yield the ids of chats that are no groups, at any depth of data; in a list, only of items that name the person."""
         if isinstance(data, dict):
             chat = data.get("chat_id") or data.get("id")
             if data.get("is_group") is False and isinstance(chat, str):

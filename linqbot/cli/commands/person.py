@@ -234,9 +234,10 @@ async def forget(
     failure = _failure(keepers, f"Data of {handle} may be left")
     if forgotten.left:
         count = len(forgotten.left)
+        what = "delivery is being handled now, or waits" if count == 1 else "deliveries are being handled now, or wait"
         failure = StorageError(
-            f"Data is left: {count} deliver{'y is' if count == 1 else 'ies are'} being handled now, or wait{'s' * (count == 1)} for "
-            f"the answer of another person. Run this when their handlers have ended: {again}"
+            f"Data is left: {count} {what} for the answer of another person. "
+            f"Run this when their handlers have ended: {again}"
         )
     elif not forgotten.wiped:
         failure = StorageError(
