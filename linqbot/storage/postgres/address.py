@@ -162,6 +162,14 @@ class Address:
         options = parse_qsl(urlsplit(self.dsn).query)
         return next((f"{key}={file}" for key, file in options if key in _FILES and not Path(file).exists()), None)
 
+    async def refuse_pool(self, connection: Connection) -> None:
+        """Look with a second connection if the first goes through a pool in transaction mode. Raises as `refuse_shared` does."""
+        other = await self.connect()
+        try:
+            await self.refuse_shared(connection, other)
+        finally:
+            await other.close()
+
     async def refuse_shared(self, one: Connection, other: Connection) -> None:
         """Raise ConfigError if a pool in transaction mode lends both connections sessions for single transactions."""
         try:

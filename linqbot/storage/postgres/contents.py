@@ -91,11 +91,7 @@ class PostgresContents(Contents):
             raise
 
     async def _lock(self) -> None:
-        other = await self._address.connect()
-        try:
-            await self._address.refuse_shared(self._tx.connection, other)
-        finally:
-            await other.close()
+        await self._address.refuse_pool(self._tx.connection)
         if not await processes.enter_alone(self._tx.connection, self._address):
             raise StorageError(
                 f"A process uses {self.name}: a server, or a linqbot command. Stop it first: what it stores during a copy would "

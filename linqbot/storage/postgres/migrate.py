@@ -9,7 +9,6 @@ the pinned SQL, unless the database has pgmq already, as an extension or from SQ
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -201,9 +200,9 @@ async def check_up(url: str) -> PostgresCheckup:
     """Inspect the storage of a URL."""
     address = Address.parse(url)
     with translated(address.name):
-        connection, other = await address.connect(), await address.connect()
+        connection = await address.connect()
         try:
-            await address.refuse_shared(connection, other)
+            await address.refuse_pool(connection)
             version = connection.get_server_version()
             number = f"{version.major}.{version.micro}"  # asyncpg reads 18.4 as 18.0.4
             check_server(connection, address)
@@ -221,4 +220,4 @@ async def check_up(url: str) -> PostgresCheckup:
             lacks = await connection.fetchval(_LACKING, address.schema)
             return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks, is_read_only)
         finally:
-            await asyncio.gather(connection.close(), other.close())
+            await connection.close()

@@ -239,7 +239,7 @@ async def keep_summary(ctx: Context, event: Event, chat_id: str, summary: Summar
 
 
 def _texts(messages: Iterable[ModelMessage]) -> Iterator[dict[str, Any]]:
-    """Return what messages say, without the files themselves: one picture would fill the request."""
+    """Yield what each part of messages says, without the files themselves: one picture would fill the request."""
     for part in (part for message in messages for part in message.parts):
         said = part.args if isinstance(part, ToolCallPart) else getattr(part, "content", None)
         if isinstance(part, UserPromptPart) and not isinstance(said, str):
