@@ -464,8 +464,9 @@ async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection
     # The turns of conversations that go on with these deliveries.
     others = {each.turn for op in acked.values() for each in op.commit.entries if each.turn != op.lease.delivery.id}
     await journal.end(tx, others)
-    for op in private.values():
-        await journal.forget_texts(tx, {op.lease.delivery.id, *(each.turn for each in op.commit.entries)})
+    if private:
+        turns = {each.turn for op in private.values() for each in op.commit.entries}
+        await journal.forget_texts(tx, turns | {op.lease.delivery.id for op in private.values()})
 
 
 async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
