@@ -252,7 +252,9 @@ def preview(page: Page, bubble: str) -> Locator:
 def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(open_as: Callable[..., Page], bot: Bot) -> None:
     bot.hear("lunch", person="+14155550104", service="SMS", to="+12025550111")
     page = open_as("0104")
-    expect(page.locator(".exchange", has_text="lunch")).to_contain_text("bot:lunch")  # the report of the turn is there
+    exchange = page.locator(".exchange", has_text="lunch")
+    expect(exchange).to_contain_text("bot:lunch")
+    expect(exchange).not_to_contain_text("Still running")  # only the report at the end of a turn has the forms
     dialog = preview(page, "1. Thai")
     imessage, rcs, sms = (dialog.get_by_role("region", name=name) for name in ("iMessage", "RCS", "SMS"))
     expect(imessage.locator(".bubble .style-bold")).to_have_text("Lunch?")
