@@ -486,7 +486,7 @@ def _lateness(case: Case, last: OutcomeRow) -> str:
 
 
 def clock_time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _stop(text: str | None) -> str:
