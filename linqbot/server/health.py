@@ -160,7 +160,7 @@ class Health:
         if reason is not None:
             return reason, {}, None
         results, all_required_ok = await self._run_checks()
-        reason = self.running.storage.trouble or self.webhook.refusal or self.worker.failing
+        reason = self.running.storage.trouble or self.webhook.storage_trouble or self.worker.failing
         if reason is None and not all_required_ok:
             reason = "A health check of a required plugin failed; see checks."
         waiting = await depth_of(self.running.storage)

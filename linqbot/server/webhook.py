@@ -3,8 +3,8 @@
 Linq never retries after a 4xx, so only a proven forgery is answered 401: `verify` raised InvalidSignature. Anything
 else that prevents storing the delivery now is answered 503, after which Linq delivers again for half an hour: a full
 disk, an oversized body, or a genuine signature with a wrong time (StaleSignature). The only other 4xx answers a
-schedule that the bot does not have, which only `linqbot trigger` sends. Next step: `linq/signatures.py` verifies the
-signature, `linq/events/delivery.py` names the delivery, and `storage/inbox.py` stores it.
+schedule that the bot does not have, which only `linqbot trigger` sends. Next steps: `linq/signatures.py` verifies the
+signature, `linq/events/delivery.py` names the delivery, and `Storage.put` (`storage/backend.py`) stores it.
 
 linqbot's own server answers webhooks without ASGI, because a whole turn then takes about a tenth less CPU time. For this,
 an app names its endpoint in the state of its lifespan, under `ENDPOINTS`, and `connection.py` calls
@@ -71,19 +71,19 @@ class WebhookEndpoint:
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
         on_arrival: Called with each delivery before it is stored. If it raises a StorageError, the delivery is refused.
-        by_hand: Called with the delivery of a message that a person of yours wrote in a chat, before it is stored; None ignores it.
+        by_hand: Called with the delivery of a message that a person of yours wrote in a chat, before it is stored.
 
     Attributes:
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
         bounded_log: Rate-limited log for events that any client can cause.
-        refusal: Reason why the storage stores no deliveries, as far as is known; None if it stores them. A full lane is none,
-            because deliveries of other chats are still accepted.
+        storage_trouble: Reason why the storage stores no deliveries, as far as is known; None if it stores them. A full lane
+            is none, because deliveries of other chats are still accepted.
     """
 
     def __init__(
         self,
-        inbox: Storage,
+        storage: Storage,
         secrets: KnownSecrets,
         clock: Clock,
         *,
@@ -100,7 +100,7 @@ class WebhookEndpoint:
         on_arrival: Callable[[Delivery], Awaitable[None]] | None = None,
         by_hand: Callable[[Delivery], Awaitable[None]] | None = None,
     ) -> None:
-        self._inbox = inbox
+        self._storage = storage
         self._secrets = secrets
         self._clock = clock
         self._wall_clock = SystemClock()
@@ -120,8 +120,8 @@ class WebhookEndpoint:
         self._by_hand = by_hand
         self.bounded_log = BoundedLog(log)
         self.is_open = False
-        self.refusal: str | None = None
-        self._refused_since = 0.0
+        self.storage_trouble: str | None = None
+        self._trouble_since = 0.0
         self._recovery: asyncio.Task[None] | None = None
 
     def close(self) -> None:
@@ -130,26 +130,26 @@ class WebhookEndpoint:
         if self._recovery is not None:
             self._recovery.cancel()
 
-    def _note_refusal(self, reason: str) -> None:
-        if self.refusal is None:
-            self._refused_since = self._clock.now()
-        self.refusal = reason
+    def _note_trouble(self, reason: str) -> None:
+        if self.storage_trouble is None:
+            self._trouble_since = self._clock.now()
+        self.storage_trouble = reason
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="linqbot webhook recovers")
 
     async def _recover(self) -> None:
         """Write to the storage until it stores again: a load balancer may send no more deliveries that would show it."""
-        while self.refusal is not None:
+        while self.storage_trouble is not None:
             await asyncio.sleep(CHECK_EVERY_S)
-            if self._inbox.trouble is None:
+            if self._storage.trouble is None:
                 with suppress(StorageError):
-                    await self._inbox.check()
+                    await self._storage.check()
                     self._note_stored()
 
     def _note_stored(self) -> None:
-        if self.refusal is not None:
-            self.refusal = None
-            self._on_storing_again(self._refused_since)
+        if self.storage_trouble is not None:
+            self.storage_trouble = None
+            self._on_storing_again(self._trouble_since)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, headers, content = await self.answer(scope, await self.read_body(receive))
@@ -167,7 +167,7 @@ class WebhookEndpoint:
         """
         is_whole = isinstance(body, bytes) and len(body) <= self.max_body_bytes
         if scope["method"] != "POST" or not self.is_open or not is_whole:
-            return self._not_read(scope, body)
+            return self._refuse_early(scope, body)
         assert isinstance(body, bytes)
         given = dict(scope["headers"])
         headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
@@ -195,21 +195,21 @@ class WebhookEndpoint:
             return 422, [], _no_such_schedule(name, self._schedules)
         return await self._store(delivery)
 
-    def _not_read(self, scope: Scope, body: bytes | Exception) -> Answer:
-        """Return the answer to a request whose body is not read."""
+    def _refuse_early(self, scope: Scope, body: bytes | Exception) -> Answer:
+        """Return the answer to a request whose signature need not be checked: no POST, too early or late, or without a whole body."""
         if scope["method"] != "POST":
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
             self.bounded_log.error("webhook.closed", why=self._closed_because)
-            return self._refusal("closed")
+            return self._deliver_again("closed")
         if not isinstance(body, bytes):
             kind = type(body).__name__
             self.bounded_log.warning(
                 "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
             )
-            return self._refusal("incomplete", CLOSE)
+            return self._deliver_again("incomplete", CLOSE)
         self.bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
-        return self._refusal("too_large", CLOSE)
+        return self._deliver_again("too_large", CLOSE)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -256,15 +256,15 @@ class WebhookEndpoint:
                 await self._on_arrival(delivery)
             if delivery.type == SENT and self._by_hand is not None and is_by_hand(delivery):
                 await self._by_hand(delivery)  # before the 200: from then on no call begins in its chat
-            is_new = await self._inbox.put(delivery)
+            is_new = await self._storage.put(delivery)
         except StorageError as error:
             kind = type(error).__name__
             self.bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
-                self._note_refusal(str(error))
+                self._note_trouble(str(error))
             self._on_refused(delivery.lane)
-            return self._refusal("busy" if isinstance(error, StorageBusy) else "unavailable")
-        if self.refusal is not None:
+            return self._deliver_again("busy" if isinstance(error, StorageBusy) else "unavailable")
+        if self.storage_trouble is not None:
             self._note_stored()
         if (stored := self._plugins.stored) is not None:
             stored(delivery, is_new, time.perf_counter() - began)
@@ -279,7 +279,7 @@ class WebhookEndpoint:
             body, webhook_id=webhook_id, received_at=self._clock.now(), signed_id=is_signed
         )
         try:
-            is_known = await self._inbox.has_seen(delivery.id)
+            is_known = await self._storage.has_seen(delivery.id)
         except StorageError:
             is_known = False
         if is_known:
@@ -288,10 +288,10 @@ class WebhookEndpoint:
         self.bounded_log.warning(
             "delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error)
         )
-        return self._refusal("out_of_time")
+        return self._deliver_again("out_of_time")
 
-    def _refusal(self, reason: Reason, *headers: tuple[bytes, bytes]) -> Answer:
-        """Return a 503, after which Linq delivers again."""
+    def _deliver_again(self, reason: Reason, *headers: tuple[bytes, bytes]) -> Answer:
+        """Return a 503, after which Linq delivers again, and record the refusal."""
         self._notify_refused(reason, 503)
         return 503, [RETRY_AFTER, *headers], b""
 
