@@ -2,7 +2,10 @@
 
 Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker was asked to stop, the delivery is
 released without counting an attempt. If the process ends without being asked to, the delivery stays leased, and the next
-start counts a crash. This is the last step of the path of an event.
+start counts a crash.
+
+`Turns.run` drives the steps 6 to 10 of the path of an event: `_open` may end the turn before them, `prepare` parses,
+`dispatch` routes and handles, and `_finish` stores the last one.
 """
 
 from __future__ import annotations
@@ -237,7 +240,7 @@ class Turns:
                 return outcome
         if turn.opening.arrival is None:
             if (
-                turn.kind is kind
+                turn.kind is kind  # no part gives the delivery to code of linqbot, as a handoff does
                 and lease.delivery.type not in NEEDED
                 and self.dispatcher.has_no_handler(lease.delivery.type)
                 and not is_opt_out_message(lease.delivery)
@@ -265,13 +268,14 @@ class Turns:
         return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
 
     async def _run_handler(self, turn: Turn) -> Stored | None:
+        """Run the code of a turn with a journal, and store its end. Returns as `_run` does."""
         turn.task = asyncio.current_task()
         turn.is_running = True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
         turn.client = self.client.wrapped(turn.journal.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
-            outcome = await self._outcome(turn, await self._raised(turn))
+            outcome = await self._outcome(turn, await self._run_code(turn))
         finally:
             turn.deadline.close()
             if turn.ctx is not None:
@@ -280,16 +284,18 @@ class Turns:
             return None
         if outcome == "lost":
             return outcome
-        again: Turn | None = None
-        try:
-            if callable(outcome):
+        if callable(outcome):
+            try:
                 again = await outcome(turn)
-        except (StorageError, OfOtherRelease) as error:
-            # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
-            outcome = self._judged(turn.lease, error)
-        if again is not None:
-            return await self._run(again)
-        assert not callable(outcome)
+            except (StorageError, OfOtherRelease) as error:
+                # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
+                outcome = self._judged(turn.lease, error)
+            else:
+                return await self._run(again)
+        return await self._close(turn, outcome)
+
+    async def _close(self, turn: Turn, outcome: Outcome) -> Stored:
+        """End a turn whose handler has ended, and log it if it was acked."""
         try:
             for close in turn.points.close:
                 await close(turn, outcome)
@@ -319,12 +325,12 @@ class Turns:
         again.opening, again.is_open, again.report = opening, True, turn.report
         return again
 
-    async def settle(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
-        """Store what a run has done whose turn begins again."""
+    async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
+        """Store the outcomes of the calls of a run, and its scheduled sends, because its turn begins again without a commit."""
         settled = (self.storage.settle(entry) for entry in entries)
         await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
 
-    async def _raised(self, turn: Turn) -> BaseException | None:
+    async def _run_code(self, turn: Turn) -> BaseException | None:
         """Run the code of the turn, and return the error that it raised.
 
         The error's traceback holds the frames of this function and of its caller. So neither keeps the error in a variable:
@@ -343,9 +349,9 @@ class Turns:
             finally:
                 if turn.overlap is not None:
                     turn.overlap.end()
-            if not turn.journal.is_settled:
+            if not turn.journal.is_idle:
                 with turn.deadline:
-                    await turn.journal.settle()
+                    await turn.journal.wait_for_calls()
             if turn.ctx is not None and (writes := turn.ctx.close_state()):
                 if turn.journal.off_the_record:
                     log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
@@ -371,7 +377,7 @@ class Turns:
             # The tasks of a failed handler may still make calls, whose outcome must be journalled.
             turn.deadline.give_extra_time()
             with contextlib.suppress(TimeoutError), turn.deadline:
-                await turn.journal.settle()
+                await turn.journal.wait_for_calls()
             if (goes_on := self._goes_on(turn, error)) is not None:
                 return goes_on
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.

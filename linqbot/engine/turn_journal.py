@@ -202,9 +202,9 @@ class TurnJournal:
     _state: StateJournal | None = None
     # The number of entries that this run has stored.
     _begun = 0
-    # The number of blocks of `under_way` that have begun and not ended; `_settled` is set when it is 0 again.
+    # The number of blocks of `under_way` that have begun and not ended; `_idle` is set when it is 0 again.
     _under_way = 0
-    _settled: asyncio.Event | None = None
+    _idle: asyncio.Event | None = None
     # The reason why no call is made any more; None while calls are made.
     _closed: str | None = None
 
@@ -382,19 +382,19 @@ class TurnJournal:
         return self._closed is not None
 
     @property
-    def is_settled(self) -> bool:
+    def is_idle(self) -> bool:
         """True if no task of the handler can be making a call."""
         return not (self._under_way or self.slots.root.has_children)
 
-    async def settle(self) -> None:
+    async def wait_for_calls(self) -> None:
         """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
         if self.slots.root.has_children and self._closed is None:
             # A task that the handler started last has not run yet, so let it begin its call.
             for _ in range(2):
                 await asyncio.sleep(0)
         while self._under_way:
-            self._settled = asyncio.Event()
-            await self._settled.wait()
+            self._idle = asyncio.Event()
+            await self._idle.wait()
 
     def calls_ahead(self) -> list[JournalEntry]:
         """Return the calls of earlier runs of the handler, made or perhaps made, that this run has not come to.
@@ -421,7 +421,8 @@ class TurnJournal:
             return self._storage.begin(entry, self._lease)
         return self._state.store(self, entry.slot, entry)
 
-    def put(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
+    def begin_with_state(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
+        """Store an entry as `Storage.begin` does, with the changes of state that it is given."""
         return self._storage.begin(entry, self._lease, **state)
 
     async def store_state(self, slot: str) -> None:
@@ -468,6 +469,7 @@ class TurnJournal:
         return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
 
     async def store(self, entry: JournalEntry) -> None:
+        """Store an entry with its outcome at once. One whose outcome may wait for the end of the turn is given to `keep`."""
         self._begun += 1
         await self._storage.settle(entry)
 
@@ -477,6 +479,7 @@ class TurnJournal:
         return await self._storage.cancel(timer_id, entry)
 
     def keep(self, entry: JournalEntry) -> None:
+        """Keep an entry with its outcome for the commit that ends the turn."""
         self._outcomes[entry.slot] = entry
 
     def texts_sent(self) -> list[str]:
@@ -515,7 +518,7 @@ class TurnJournal:
             within = _within.get()
             if within is not None and within.journal is self and within.is_open:
                 # Outbound middleware makes a call while it decides about another call, which holds the lock.
-                return await self._ask_plugins(call, within, run)
+                return await self._through_plugins(call, within, run)
             if self._closed is not None:
                 raise self._error_after_end(call.name, self._closed)
             # Number the call before anything is awaited, so that gathered sends keep the order of the code.
@@ -533,14 +536,14 @@ class TurnJournal:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Let `settle` wait for the end of the block: a call, or what comes before one, such as the upload of a file."""
+        """Let `wait_for_calls` wait for the end of the block: a call, or what comes before one, such as the upload of a file."""
         self._under_way += 1
         try:
             yield
         finally:
             self._under_way -= 1
-            if not self._under_way and self._settled is not None:
-                self._settled.set()
+            if not self._under_way and self._idle is not None:
+                self._idle.set()
 
     async def _make_unjournalled(self, call: Call, run: Run) -> ApiResponse:
         if call.safety == "hint":
@@ -577,7 +580,7 @@ class TurnJournal:
             within = _Slot(self, slot)
             token = _within.set(within)
             try:
-                return await self._ask_plugins(call, within, run)
+                return await self._through_plugins(call, within, run)
             finally:
                 within.is_open = False
                 _within.reset(token)
@@ -594,7 +597,7 @@ class TurnJournal:
             return chat_of_lane(self.delivery.lane) if entry is None else entry.chat_id
         return None
 
-    async def _ask_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
+    async def _through_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
             return await self._perform(call, within.next(), run)
 

@@ -366,7 +366,7 @@ class TurnOverlap:
         self._journal.is_interrupted = True
         try:
             async with asyncio.timeout(LAST_CALL_S):
-                await self._journal.settle()
+                await self._journal.wait_for_calls()
         except TimeoutError:
             self._journal.is_interrupted = False
         else:
@@ -407,7 +407,7 @@ class Overlaps(Part):
         """Store what an interrupted turn has done, and join the newer messages to it. Return the turn that begins again."""
         assert turn.overlap is not None
         done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
-        await self._turns.settle(done.entries, done.timers)
+        await self._turns.store_run(done.entries, done.timers)
         lease = await turn.overlap.restarted(turn.journal.texts_sent())
         return self._turns.new_turn(lease, turn.owner, turn.began)
 

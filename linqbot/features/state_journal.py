@@ -61,21 +61,21 @@ class StateJournal:
         """
         if (state := self._state) is None:
             if entry is not None:
-                await journal.put(entry)
+                await journal.begin_with_state(entry)
             return
         async with state.storing:
             try:
                 changes = _to_store(state.changes(), off_the_record=journal.off_the_record)
                 if not changes:
                     if entry is not None:
-                        await journal.put(entry)
+                        await journal.begin_with_state(entry)
                     return
                 recorded = _recorded(journal, slot, changes)
                 writes = [change.write for change in changes]
                 if entry is None:
-                    await journal.put(recorded, state=writes, instead=journal.conflict())
+                    await journal.begin_with_state(recorded, state=writes, instead=journal.conflict())
                 else:
-                    await journal.put(entry, state=writes, changes=recorded, instead=journal.conflict())
+                    await journal.begin_with_state(entry, state=writes, changes=recorded, instead=journal.conflict())
             except (StateChanged, StateConflict) as error:
                 failure = error if isinstance(error, StateChanged) else state.failure_of(error)
                 if isinstance(failure, StateChanged):

@@ -463,7 +463,7 @@ class Asks(Part):
         opening = turn.opening
         self._leave_to_other_release(turn)
         log.warning("ask.not_reached", conversation=opening.turn, handler=turn.handler)
-        await self._turns.settle(turn.journal.outcomes(with_digests=True))
+        await self._turns.store_run(turn.journal.outcomes(with_digests=True))
         known = await self._turns.storage.entries(opening.turn, opening.replay)
         return self._turns.again(turn, replace(opening, known=known, live_from=live_from))
 
@@ -481,7 +481,7 @@ class Asks(Part):
         arrived = turn.opening.arrival
         assert arrived is not None
         assert arrived.answer is not None
-        await self._turns.settle(turn.journal.outcomes(with_digests=True))
+        await self._turns.store_run(turn.journal.outcomes(with_digests=True))
         return self._turns.again(turn, await opened(turn.lease, arrived.answer, self._turns.storage))
 
 
