@@ -5,7 +5,8 @@ client, so every call that changes something at Linq, through the Context or thr
 journal before its first attempt.
 
 The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
-`content/sending.py`. Next step: `client/resources/chats.py` sends the reply, and `engine/turn.py` ends the turn.
+`content/sending.py`. Next steps: that module sends the reply, `engine/turn_journal.py` records the call, and `engine/turn.py`
+ends the turn.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ class Context:
             answer to it.
         resumption: Set while a handler goes on after a question of `ask`.
         overlap: Set if a handler of the bot takes messages that come while it runs.
-        side: Set while the person who is handled has an open question that this event does not answer.
+        side: The session of the person's open question, if a handler may take this event while the question stays open: one
+            with `during_ask=True`, or any for `side_questions=True`. If none takes it, the event is the answer.
     """
 
     def __init__(
@@ -155,7 +157,7 @@ class Context:
         self._typing = typing
         self._background = background
         self._on_sent = on_sent
-        self._record = turn.journal
+        self._journal = turn.journal
         self._clock = clock
         self._state_store = state_store
         self.resumption = session if turn.opening.conversation is not None else None
@@ -255,7 +257,7 @@ class Context:
             self.log,
             self._uploads,
             clock=self._clock,
-            broadcaster=self._record.broadcaster,
+            broadcaster=self._journal.broadcaster,
             asking=self._asking,
         )
 
@@ -363,7 +365,7 @@ class Context:
     def _history(self) -> HistoryReader:
         from linqbot.features.history import HistoryReader
 
-        return HistoryReader(self.chat_id, self.client, self._record.sent_in_turn)
+        return HistoryReader(self.chat_id, self.client, self._journal.sent_in_turn)
 
     async def reply(
         self,
@@ -527,7 +529,7 @@ class Context:
         from linqbot.features.streams import Stream, pace_of
 
         await self._learn_service()
-        record = self._record.stream(key)
+        record = self._journal.stream(key)
         client = self.client.named(record.label)
         return await Stream(
             send=lambda messages: self._sender.send(messages, client),
@@ -608,7 +610,7 @@ class Context:
         messages = bubbles(resolved, effect=decoration, service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [send_call(self.chat_id, message) for message in shown]
-        return self._record.scheduler.schedule(
+        return self._journal.scheduler.schedule(
             self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
         )
 
@@ -660,7 +662,7 @@ class Context:
 
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
-        moved = await self._record.scheduler.reschedule(scheduled_id, due=due)
+        moved = await self._journal.scheduler.reschedule(scheduled_id, due=due)
         if moved is None:
             raise BotError(
                 "This send is sent or cancelled, so its content is deleted. Schedule it again with ctx.send_later; the "
@@ -690,7 +692,7 @@ class Context:
             ids = [each.id for each in await self.scheduled() if each.tag == tag]
         else:
             ids = [scheduled if isinstance(scheduled, str) else scheduled.id]
-        return any([await self._record.scheduler.cancel(each) for each in ids])
+        return any([await self._journal.scheduler.cancel(each) for each in ids])
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.
@@ -701,7 +703,7 @@ class Context:
             BotError: the event belongs to no chat.
             StorageUnavailable: the storage cannot be read.
         """
-        return await self._record.scheduler.scheduled(self.chat_id)
+        return await self._journal.scheduler.scheduled(self.chat_id)
 
     @overload
     def ask(
@@ -1270,7 +1272,7 @@ class Context:
         from linqbot.features.handoff import Terms, hand_over
 
         terms = Terms(to, say, summary, back_after_s, taken_within_s, name, owner_name)
-        return await hand_over(self, self._record, self.bot.mutes, terms)
+        return await hand_over(self, self._journal, self.bot.mutes, terms)
 
     async def mark_read(self) -> None:
         """Mark the chat as read. Best effort: a failure is logged and never raised."""
@@ -1350,7 +1352,7 @@ class Context:
             # In a conversation, the person is the one who began it.
             event = self.event if self.resumption is None else self.resumption.root
             self._state = TurnState(event, self._state_store, self._seen, in_place_of=self._in_place_of)
-            self._record.use_state(self._state)
+            self._journal.use_state(self._state)
         return self._state
 
     @cached_property
@@ -1385,7 +1387,7 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str), self._record.under_way)
+        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str), self._journal.under_way)
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.

@@ -46,7 +46,7 @@ class TurnContext(Context):
     @property
     def is_opt_out(self) -> bool:
         """True if the person of the chat opts out by the event."""
-        return self._record.opted_out_chat is not None
+        return self._journal.opted_out_chat is not None
 
     def note_handler(self, route: Route, fit: Fit = True) -> None:
         """Note the handler that was chosen for the event, and the fit of its filters."""
@@ -55,14 +55,14 @@ class TurnContext(Context):
 
     def enter_handler(self) -> None:
         self.is_handling = self.has_begun = True
-        self._record.enter_handler()
+        self._journal.enter_handler()
         if self._state is not None:
             self._state.enter_handler()
 
     def leave_handler(self) -> None:
         """Note that code outside of the handler runs: middleware, filters, error handlers."""
         self.is_handling = False
-        self._record.leave_handler()
+        self._journal.leave_handler()
         if self._state is not None:
             self._state.leave_handler()
 
@@ -121,4 +121,4 @@ class TurnContext(Context):
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
         if self._state is not None:
             self._state.discard()
-        self._record.scheduler.discard()
+        self._journal.scheduler.discard()
