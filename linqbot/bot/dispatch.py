@@ -1,8 +1,8 @@
 """Route an event to the first handler that fits: through middleware, the bot's settings and the filters.
 
 A Dispatcher is a Bot prepared for running: handlers are sorted by event class, and middleware is composed once. It
-decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called by
-`bot/handlers.py`.
+decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called in `_prepared`, which
+replies through `bot/context.py`.
 """
 
 from __future__ import annotations
@@ -372,18 +372,14 @@ class Dispatcher:
 
     async def _route(self, event: Event, ctx: Context) -> None:
         assert isinstance(ctx, TurnContext)
-        resumption = ctx.resumption
-        is_asked = ctx.side is not None and not ctx.side.takes_any_handler
-        if resumption is None:
-            reason = self._reason_to_ignore(event, is_side=is_asked)
-        else:
-            # A timeout or a payment names no person, and the handler of the question must learn of it.
-            reason = None if event.actor is None or self._allows(event) else handlers.NOT_ALLOWED
-        if reason is not None:
-            self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
-            self._pass_over(event, ctx, reason)
+        if ctx.resumption is not None:
+            await self._resume(event, ctx, ctx.resumption)
             return
-        if resumption is None and (ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event))):
+        only_during_ask = ctx.side is not None and not ctx.side.takes_any_handler
+        if (reason := self._reason_to_ignore(event, is_side=only_during_ask)) is not None:
+            self._ignore(event, ctx, reason)
+            return
+        if ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event)):
             await self._take_keyword(event, ctx)
             return
         now = self._clock.now()
@@ -391,12 +387,8 @@ class Dispatcher:
         if self._is_loop(event, sent_at, now):
             self._pass_over(event, ctx, handlers.LOOP)
             return
-        if resumption is not None:
-            route = self._named[resumption.handler]
-            await self._handle(event, ctx, route, route.fits(resumption.root))
-            return
         is_late = self._is_late(event, ctx, sent_at, now)
-        chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, is_asked=is_asked)
+        chosen = ctx.chosen or await self._choose(event, ctx, is_late=is_late, only_during_ask=only_during_ask)
         if chosen is not None:
             await self._handle(event, ctx, *chosen)
             if ctx.side is not None:
@@ -410,32 +402,45 @@ class Dispatcher:
         self._pass_over(event, ctx, handlers.reason(self._routes_for(type(event)), is_late=is_late))
         self._log_unhandled(event)
 
+    async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
+        """Go on with the handler whose question an event has ended."""
+        now = self._clock.now()
+        # A timeout or a payment names no person, and the handler of the question must learn of it.
+        if event.actor is not None and not self._allows(event):
+            self._ignore(event, ctx, handlers.NOT_ALLOWED)
+        elif self._is_loop(event, _sent_at(event, now), now):
+            self._pass_over(event, ctx, handlers.LOOP)
+        else:
+            route = self._named[resumption.handler]
+            await self._handle(event, ctx, route, route.fits(resumption.root))
+
     async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
         """Return True if an event answers the open question, because no handler with `during_ask=True` takes it.
 
-        Asked before the middleware runs, which runs once: for the answer, or for the handler.
+        Else note the handler that takes it, as `ctx.chosen`. This comes before the middleware, which runs once: for the answer,
+        or for the handler.
         """
         if side.takes_any_handler or self._reason_to_ignore(event, is_side=True) is not None:
             return False
         now = self._clock.now()
         is_late = self._is_late(event, ctx, _sent_at(event, now), now)
-        ctx.chosen = await self._choose(event, ctx, is_late=is_late, is_asked=True)
+        ctx.chosen = await self._choose(event, ctx, is_late=is_late, only_during_ask=True)
         ctx.handler = None  # until it runs
         return ctx.chosen is None
 
     async def _choose(
-        self, event: Event, ctx: TurnContext, *, is_late: bool, is_asked: bool
+        self, event: Event, ctx: TurnContext, *, is_late: bool, only_during_ask: bool
     ) -> tuple[Route, Fit] | None:
         """Return the first route whose filters and `when` take an event, and the fit of the filters; None if none does.
 
-        `is_asked`: only handlers with `during_ask=True` may take it.
+        `only_during_ask`: a question is open, and only handlers with `during_ask=True` may take the event.
         """
         ctx.tried = tried = list[Tried]()
         for place, route in enumerate(self._routes_for(type(event))):
             before = len(tried)
             if is_late and not route.late:
                 tried.append(route.misses(handlers.LATE))
-            elif is_asked and not route.during_ask:
+            elif only_during_ask and not route.during_ask:
                 tried.append(route.misses("during_ask"))
             elif event.muted and not takes_muted(route.filters):
                 tried.append(route.misses("muted"))
@@ -490,6 +495,11 @@ class Dispatcher:
             await self._handle(event, ctx, route, fit=True)
         else:
             self._pass_over(event, ctx, handlers.OPTED_OUT)
+
+    def _ignore(self, event: Event, ctx: TurnContext, reason: str) -> None:
+        """Pass over an event that must not reach a handler, and log the reason once."""
+        self._log_once(f"ignored: {reason}", "event.ignored", event, reason=reason)
+        self._pass_over(event, ctx, reason)
 
     def _pass_over(self, event: Event, ctx: TurnContext, reason: str) -> None:
         """Note why no handler takes an event, and notify the plugins that observe routing."""

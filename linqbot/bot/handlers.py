@@ -1,7 +1,4 @@
-"""Handlers: checked when they are registered, and called with an event and its context.
-
-Next step: a handler replies through `bot/context.py`.
-"""
+"""Handlers: checked when they are registered, as Routes. `bot/dispatch.py` calls them with an event and its context."""
 
 from __future__ import annotations
 
