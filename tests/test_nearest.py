@@ -60,7 +60,7 @@ async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) 
 
 def test_the_names_that_an_event_leaves_to_the_context_are_those_of_the_context() -> None:
     of_context = {name for name in dir(Context) if not name.startswith("_")}
-    assert of_context - {"chat_id"} == OF_CONTEXT
+    assert not (of_context - {"chat_id"}) ^ OF_CONTEXT, "Keep OF_CONTEXT of linq/events/event.py equal."
 
 
 def test_a_missing_attribute_is_no_error_for_hasattr_and_copies() -> None:

@@ -103,6 +103,7 @@ async def test_the_emulator_has_an_event_of_the_same_shape_for_every_sample_of_l
                 except AssertionError as difference:
                     differences.append(str(difference))
             else:
+                assert found, f"Let something cause {real['event_type']} in everything.py, or name it in NEVER_HERE."
                 pytest.fail(f"no event of {len(found)} has the shape: {differences}")
 
 

@@ -60,14 +60,14 @@ def test_every_example_fits_the_class_of_its_type(subtests: pytest.Subtests) -> 
 def test_every_key_of_every_example_is_a_declared_field(subtests: pytest.Subtests) -> None:
     for file in [f for f in FILES if "v2025" not in f.name]:
         with subtests.test(file=file):
-            assert leftovers(parse(delivered(file.read_bytes()))) == []
+            assert not leftovers(parse(delivered(file.read_bytes()))), "Make these fields of the event's class."
 
 
-def test_the_registry_holds_linqs_75_types_and_agrees_with_the_classes() -> None:
-    assert len(EVENT_TYPES) == 75
-    assert {f.name.removesuffix(".json") for f in FILES} >= {t for t in EVENT_TYPES if not t.startswith("call.")}
+def test_each_type_has_an_example_and_a_class_of_its_own() -> None:
+    missing = {t for t in EVENT_TYPES if not t.startswith("call.")} - {f.name.removesuffix(".json") for f in FILES}
+    assert not missing, "Put what Linq sends into tests/data/events."
     assert all(cls.types == (event_type,) for event_type, cls in EVENT_TYPES.items())
-    assert len(set(EVENT_TYPES.values())) == 75
+    assert len(set(EVENT_TYPES.values())) == len(EVENT_TYPES)
 
 
 VIEWS: list[tuple[str, tuple[object, ...]]] = [

@@ -141,8 +141,10 @@ def test_the_official_client_reads_no_field_that_we_do_not(subtests: pytest.Subt
             assert list(unknown(official[0], own, own.__name__, frozenset())) == []
 
 
-def test_every_method_of_the_official_client_is_one_of_ours() -> None:
-    assert set(OFFICIAL_METHODS) == set(ENDPOINTS) - {"v2.list_chats"}
+def test_our_methods_are_those_of_the_official_client() -> None:
+    assert not OFFICIAL_METHODS.keys() - ENDPOINTS.keys(), "Add these: CONTRIBUTING.md says how, under endpoint."
+    unknown = ENDPOINTS.keys() - OFFICIAL_METHODS.keys() - {"v2.list_chats"}
+    assert not unknown, "Linq's client has none of these. Raise its lowest version if a newer one has."
 
 
 def names(client: Any, name: str) -> set[str]:
