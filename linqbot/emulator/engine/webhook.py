@@ -73,6 +73,7 @@ _BY_PHONE: Final = frozenset({
     "location.sharing.started", "location.sharing.stopped",
     "participant.added", "participant.removed", "chat.group_name_updated",
 })  # fmt: skip
+"""The types of events that a phone of a test can cause. `copied_test/source.py` writes how, for each."""
 
 
 def facts_of(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
