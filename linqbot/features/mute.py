@@ -58,19 +58,25 @@ class Mutes(Part):
     """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
 
     async def open(self, turn: Turn) -> Ack | None:
-        delivery, lease = turn.lease.delivery, turn.lease
+        lease, mute = turn.lease, await self._mute_of(turn.lease.delivery)
+        is_muted = mute is not None and bool(turn.marks & MUTED)
+        if turn.marks & RAN and (known := await self._turns.storage.entries(lease.delivery.id, lease.replay)):
+            # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
+            is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
+        turn.marks = turn.marks | MUTED if is_muted else turn.marks & ~MUTED
+        return self._wait(turn, mute) if is_muted and lease.delivery.is_own else None
+
+    async def _mute_of(self, delivery: Delivery) -> Mute | None:
+        """Return the mute that a delivery has to respect now; None if there is none."""
         chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._turns.storage.mutes
         mute = mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery))
         if mute is None and (person := person_of_lane(delivery.lane)) is not None:
-            mute = await _mute_of_person(mutes.values(), person, self._turns)
-        if mute is None:
-            turn.marks &= ~MUTED
-        if turn.marks & RAN and (known := await self._turns.storage.entries(delivery.id, lease.replay)):
-            # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
-            was_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
-            turn.marks = turn.marks | MUTED if was_muted else turn.marks & ~MUTED
-        if not (turn.marks & MUTED and delivery.is_own):
-            return None
+            return await _mute_of_person(mutes.values(), person, self._turns)
+        return mute
+
+    def _wait(self, turn: Turn, mute: Mute | None) -> Ack | None:
+        """End the turn of one of linqbot's deliveries, which waits until the mute is over; None if it need not wait."""
+        delivery = turn.lease.delivery
         kind = delivery.id.split(".", 2)[1]
         if kind != "repeat":
             if kind not in _WAITING_KINDS or _is_cancellation(delivery):
