@@ -44,7 +44,7 @@ from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse
 from linqbot.ops.why import without_messages
-from linqbot.parse.numbers import LONGEST_TEXT
+from linqbot.parse.translation import LONGEST_TEXT
 from linqbot.storage.dialect import drive
 from linqbot.storage.personal import Person, StoredRow
 

@@ -25,9 +25,8 @@ from linqbot.language.writing import day_in_words, short_weekday
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.parse.dates import WEEKDAYS, instant, translated_day
-from linqbot.parse.numbers import check_length
 from linqbot.parse.recurrences import weekdays
-from linqbot.parse.translation import DAYS, clocks, english, forms
+from linqbot.parse.translation import DAYS, clocks, english, forms, lowered
 
 _SPAN: Final = re.compile(
     r"(?<![\d.:/-])(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)? ?(?:-|\u2013|to|until) ?"
@@ -209,7 +208,6 @@ class Hours:
             BotError: the text is none of the commands.
             ValueError: its day cannot be understood; the text is a sentence for the owner.
         """
-        check_length(text)
         command, rest = _command(text)
         changed.days = {day: spans for day, spans in changed.days.items() if day in self._days}  # not those long past
         if command == "opening hours":
@@ -381,7 +379,7 @@ def _command(text: str) -> tuple[str, str]:
 
 def understood(text: str) -> str:
     """Return a text in the language of the turn as the rules are written: in English and lower case."""
-    return " ".join(clocks(english(text)).casefold().split()).strip(_MARKS)
+    return lowered(clocks(english(text))).strip(_MARKS)
 
 
 def _range(text: str) -> tuple[str, str | None]:

@@ -11,8 +11,8 @@ from typing import Final
 
 from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking, spoken
-from linqbot.parse.numbers import check_length, in_words
-from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths
+from linqbot.parse.numbers import in_words
+from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths, lowered
 
 WEEKDAYS: Final = {
     name: index
@@ -155,12 +155,11 @@ def translated_day(plain: str, now: datetime) -> date:
 
 def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime]:
     """Return a text in lower case with single spaces, and the present in a time zone."""
-    check_length(text)
     where = zone(timezone)
     now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
         raise ValueError("now= has no time zone. Give one: datetime.now(UTC).")
-    plain = re.sub(r"\s+", " ", english(text).casefold().replace("\u2019", "'")).strip(" !?,")
+    plain = lowered(english(text)).strip(" !?,")
     return re.sub(r"(?<=\d)t(?=\d)", " ", plain), now.astimezone(where)
 
 
@@ -335,12 +334,11 @@ def duration(text: str, *, language: str | None = None) -> timedelta:
         `duration("in 20 min")`, `duration("1h30")`, `duration("an hour and a half")`
     """
     with speaking(language):
-        check_length(text)
         return _duration(lengths(english(text)))
 
 
 def _duration(text: str) -> timedelta:
-    plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
+    plain = lowered(text).strip(" .!,")
     plain = re.sub(r"^(in|for|after|within)\s+", "", plain)
     plain = re.sub(r"\s+(from now|later|please)$", "", plain)
     if match := _TWO_NUMBERS.search(plain):

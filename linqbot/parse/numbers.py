@@ -1,7 +1,6 @@
 """Whole numbers as people write them: `2`, `1,000`, `two`, `minus 3`, `a dozen`, `twenty-one`, `table for four, please`.
 
-In another language a text is translated first: see `translation.py`. `check_length` limits the texts of all parsers, so
-that no text of a stranger keeps a parser busy.
+In another language a text is translated first: see `translation.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from typing import Final
 
 from linqbot.language.spoken import sentences, speaking, spoken
-from linqbot.parse.translation import english
+from linqbot.parse.translation import english, lowered
 
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
@@ -74,7 +73,6 @@ def number(text: str, *, language: str | None = None) -> int:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
     with speaking(language):
-        check_length(text)
         return _number(ungrouped(english(text)))
 
 
@@ -113,7 +111,7 @@ def _signed(text: str) -> int | None:
 def in_words(text: str) -> int | None:
     """Return the number that a text without digits says; None if it says none, or more than one, or other words."""
     runs: list[list[str]] = [[]]
-    words = [word.lower() for word in _WORD.findall(text.replace("\u2019", "'"))]
+    words = _WORD.findall(lowered(text))
     for index, word in enumerate(words):
         if word in _VALUES or (word == "and" and runs[-1] and _continues(words[index + 1 :])):
             runs[-1].append(word)
@@ -165,13 +163,3 @@ def _value(words: list[str]) -> int | None:
 def _fits_behind(last: int, value: int) -> bool:
     """Return True if a word of this value may follow the last one inside a number: `twenty one`, `hundred five`."""
     return last >= 100 or (20 <= last <= 90 and 1 <= value <= 9)
-
-
-LONGEST_TEXT: Final = 300
-"""Characters. What the parsers understand is far shorter."""
-
-
-def check_length(text: str) -> None:
-    """Raise ValueError for a text with more than `LONGEST_TEXT` characters: it is too long to be an answer."""
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(sentences().too_long)

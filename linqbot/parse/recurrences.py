@@ -16,8 +16,7 @@ from typing import Final, TypeAlias
 from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking
 from linqbot.parse.dates import PART_OF_DAY, WEEKDAYS, duration, instant, time_of_day
-from linqbot.parse.numbers import check_length
-from linqbot.parse.translation import clocks, english
+from linqbot.parse.translation import clocks, english, lowered
 
 _DAY_S: Final = 86_400
 _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
@@ -76,13 +75,12 @@ def recurrence(text: str, *, timezone: str = "UTC", language: str | None = None)
         `recurrence("every weekday at 9:00", timezone="Europe/Paris")`
     """
     with speaking(language):
-        check_length(text)
         return _recurrence(english(text), timezone)
 
 
 def _recurrence(text: str, timezone: str) -> Recurrence:
     where = zone(timezone)
-    plain = re.sub(r"\s+", " ", text.casefold().replace("\u2019", "'")).strip(" .!,")
+    plain = lowered(text).strip(" .!,")
     if _CRON.fullmatch(plain):
         return Recurrence(text, timezone, _cron(plain, where))
     plain = re.sub(r"\b([ap])\. ?m\b\.?", r"\1m", plain)  # before "a" is taken for the article of "once a day"

@@ -2,7 +2,8 @@
 
 A language is a table of words: `language/wording.py` says which. Names of days and months come from CLDR by `babel`, the
 words of the numbers up to 100 from `num2words`. A word that is in no table stays as it is, and is then understood by no
-parser. Both libraries are imported when the first text of a language is read.
+parser. Both libraries are imported when the first text of a language is read. Long texts are refused, for all parsers, so
+that no text of a stranger keeps a parser busy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from linqbot.language.spoken import language_of, spoken
+from linqbot.language.spoken import language_of, sentences, spoken
 from linqbot.language.wording import Words
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -30,8 +31,19 @@ _FROM_TO: Final = re.compile(rf"\b(?:of )?(?:the )?({'|'.join(DAYS)}) (?:at|the)
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
+LONGEST_TEXT: Final = 300
+"""Characters. What the parsers understand is far shorter."""
+
+
+def check_length(text: str) -> None:
+    """Raise ValueError for a text with more than `LONGEST_TEXT` characters: it is too long to be an answer."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(sentences().too_long)
+
+
 def english(text: str) -> str:
-    """Return a text in the words that the parsers read; in English it stays as it is."""
+    """Return a text in the words that the parsers read; in English it stays as it is. Raises as `check_length` does."""
+    check_length(text)
     language = spoken()
     return text if language.words is None else _translator(language.code).english(text)
 
@@ -132,6 +144,11 @@ def _numbers(words: Words) -> dict[str, str]:
     for name, number in words.more_numbers.items():
         found |= dict.fromkeys(forms([name], words), str(number))
     return found
+
+
+def lowered(text: str) -> str:
+    """Return an English text in lower case, with straight apostrophes and single spaces."""
+    return _with_single_spaces(text.casefold().replace("\u2019", "'"))
 
 
 def _with_single_spaces(text: str) -> str:

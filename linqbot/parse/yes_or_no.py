@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from linqbot.language.spoken import language_of, sentences, speaking, spoken
-from linqbot.parse.numbers import check_length
-from linqbot.parse.translation import forms
+from linqbot.parse.translation import check_length, forms, lowered
 
 _YES: Final = frozenset(
     (
@@ -60,7 +59,7 @@ def yes_no(text: str, *, language: str | None = None) -> bool:
 
 def _words(text: str) -> str:
     words = spoken().words
-    text = text.replace("\u2019", "'").casefold() if words is None else words.plain(text).replace("-", " ")
+    text = lowered(text) if words is None else words.plain(text).replace("-", " ")
     return re.sub(r"[\s.,!?…;:。、]+", " ", text).strip()
 
 
