@@ -11,18 +11,14 @@ from typing import Final
 
 from linqbot.clock import zone
 from linqbot.language.spoken import sentences, speaking, spoken
-from linqbot.parse.numbers import in_words
+from linqbot.parse.numbers import SMALL, in_words
 from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths, lowered
 
-WEEKDAYS: Final = {
-    name: index
-    for index, day in enumerate(DAYS)
-    for name in (
-        day,
-        day + "s",
-        day[:3],
-        *{"tues", "wednes", "thur", "thurs"}.intersection({day[:4], day[:5], day[:6]}),
-    )
+WEEKDAYS: Final = {name: index for index, day in enumerate(DAYS) for name in (day, f"{day}s", day[:3])} | {
+    "tues": 1,
+    "wednes": 2,
+    "thur": 3,
+    "thurs": 3,
 }
 """The number of each weekday, by its names and short forms; Monday is 0."""
 _MONTH_OF: Final = {name: index + 1 for index, month in enumerate(MONTHS) for name in (month, month[:3])} | {"sept": 9}
@@ -31,7 +27,7 @@ PART_OF_DAY: Final = re.compile(r"\b(?:in the )?(?:morning|afternoon|evening)\b|
 _EVENING = re.compile(r"\b(?:evening|afternoon|night|tonight)\b")
 _MORNING = re.compile(r"\bmorning\b")
 _NIGHT = re.compile(r"\b(?:evening|night|tonight)\b")
-_HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_HOURS = SMALL[1:13]
 _HOUR = rf"\d{{1,2}}|{'|'.join(_HOURS)}"
 _CLOCK: Final = re.compile(
     r"\b(?:at\s+)?(?:"
@@ -101,8 +97,8 @@ def _date_time(plain: str, now: datetime) -> datetime:
         if ahead % _A_DAY or not IN_DAYS.search(length):
             if at:
                 raise ValueError(sentences().day_and_time)
-            return _later(now.astimezone(UTC), ahead).astimezone(now.tzinfo)
-        days, plain = [_later(now, ahead).date()], f"at {at}" if at else ""
+            return (now.astimezone(UTC) + ahead).astimezone(now.tzinfo)
+        days, plain = [(now + ahead).date()], f"at {at}" if at else ""
     plain = clocks(plain)
     clock, before, after = time_of_day(plain, part_of_day=plain)
     rest = f"{before} {after}"
@@ -115,7 +111,7 @@ def _date_time(plain: str, now: datetime) -> datetime:
         raise ValueError(sentences().day_and_time)
     if clock is None:
         raise ValueError(sentences().which_time)
-    return _first_after(days or [now.date(), _later(now, _A_DAY).date()], clock, now)
+    return _first_after(days or [now.date(), (now + _A_DAY).date()], clock, now)
 
 
 def day(text: str, *, timezone: str, now: datetime | None = None, language: str | None = None) -> date:
@@ -143,7 +139,7 @@ def translated_day(plain: str, now: datetime) -> date:
         ahead = _length(plain, otherwise=sentences().day)
         if ahead % _A_DAY or not IN_DAYS.search(plain):
             raise ValueError(sentences().day)
-        return _later(now, ahead).date()
+        return (now + ahead).date()
     days, rest = _days(plain, now.date())
     if days is None or _without_fillers(rest):
         raise ValueError(sentences().day)
@@ -168,13 +164,6 @@ def _length(text: str, *, otherwise: str) -> timedelta:
         return _duration(text.replace(" from today", " from now"))
     except ValueError:
         raise ValueError(otherwise) from None
-
-
-def _later(now: datetime, ahead: timedelta) -> datetime:
-    try:
-        return now + ahead
-    except OverflowError:
-        raise ValueError(sentences().day_and_time) from None
 
 
 def _without_fillers(text: str) -> str:

@@ -6,6 +6,7 @@ In another language a text is translated first: see `translation.py`.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from linqbot.language.spoken import sentences, speaking, spoken
@@ -14,13 +15,13 @@ from linqbot.parse.translation import english, lowered
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
 
-_SMALL: Final = (
+SMALL: Final = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 _TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _VALUES: Final = {
-    **{word: value for value, word in enumerate(_SMALL)},
+    **{word: value for value, word in enumerate(SMALL)},
     **{word: 20 + 10 * index for index, word in enumerate(_TENS)},
     "a": 1,
     "an": 1,
@@ -112,8 +113,8 @@ def in_words(text: str) -> int | None:
     """Return the number that a text without digits says; None if it says none, or more than one, or other words."""
     runs: list[list[str]] = [[]]
     words = _WORD.findall(lowered(text))
-    for index, word in enumerate(words):
-        if word in _VALUES or (word == "and" and runs[-1] and _continues(words[index + 1 :])):
+    for word, following in pairwise([*words, ""]):
+        if word in _VALUES or (word == "and" and runs[-1] and following in _VALUES):
             runs[-1].append(word)
         elif word == "of" and runs[-1][-1:] == ["couple"]:
             continue
@@ -126,10 +127,6 @@ def in_words(text: str) -> int | None:
     if not said:  # "a" alone counts only if it is all that was written
         said = [run for run in runs if run and len(words) == 1]
     return _value(said[0]) if len(said) == 1 else None
-
-
-def _continues(words: list[str]) -> bool:
-    return bool(words) and words[0] in _VALUES
 
 
 def _has_number_word(text: str) -> bool:

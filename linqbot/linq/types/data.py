@@ -110,16 +110,14 @@ def _existing(fields: Any, loc: Path) -> Path:
     """Return the part of pydantic's `loc` that exists in `fields`: `loc` also names missing keys and union branches."""
     path: list[str | int] = []
     for key in loc:
-        known = isinstance(key, str) and key in fields if isinstance(fields, dict) else _has_item(fields, key)
-        if not known:
+        if not isinstance(fields, dict | list):
+            break
+        try:
+            fields = fields[key]
+        except (LookupError, TypeError):
             break
         path.append(key)
-        fields = fields[key]
     return tuple(path)
-
-
-def _has_item(items: Any, index: str | int) -> bool:
-    return isinstance(items, list) and isinstance(index, int) and index < len(items)
 
 
 def _at(value: Any, path: Path) -> Any:

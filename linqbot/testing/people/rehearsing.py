@@ -6,10 +6,10 @@ Each person has an actor, which performs the acts of the script and waits for th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from linqbot.emulator.acts.chat_acts import Decline, Pay, ShareLocation, Vote
 from linqbot.emulator.acts.conversation import Act, Edit, Media, Part, React, SetTyping, Text, Write
@@ -138,9 +138,13 @@ class _InTest:
 PHOTO: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 """A picture of one pixel, in base64."""
 
-WAIT_429_S: Final = 2
 BETWEEN_S: Final = 0.001
-SLOW_MS: Final = 3000
+FAULTS_OF_SENDS: Final[Mapping[FaultName, Mapping[str, Any]]] = {
+    "429": {"status": 429, "retry_after": 2},
+    "500": {"status": 500},
+    "lost-answer": {"drop": "answer"},
+    "slow": {"delay_ms": 3000},
+}
 
 
 class Surroundings(Protocol):
@@ -341,15 +345,8 @@ class Actor:
         # Only the sending of messages: a read receipt would use a fault up.
         match = f"POST /v3/chats/{chat_id}/messages"
         for fault in self._pending:
-            match fault:
-                case "429":
-                    self._add(Fault(on="api", match=match, status=429, retry_after=WAIT_429_S))
-                case "500":
-                    self._add(Fault(on="api", match=match, status=500))
-                case "lost-answer":
-                    self._add(Fault(on="api", match=match, drop="answer"))
-                case "slow":
-                    self._add(Fault(on="api", match=match, delay_ms=SLOW_MS))
+            if (given := FAULTS_OF_SENDS.get(fault)) is not None:
+                self._add(Fault(on="api", match=match, **given))
         self._pending.clear()
 
     def _add(self, fault: Fault) -> None:

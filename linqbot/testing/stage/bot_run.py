@@ -147,10 +147,6 @@ class BotRun:
         finally:
             _run.reset(before)
 
-    @property
-    def has_tasks(self) -> bool:
-        return len(self._tasks) > 0
-
     def note_task(self, task: asyncio.Future[Any]) -> None:
         self._tasks.add(task)
 
@@ -199,12 +195,9 @@ def outside_of_the_bot() -> Iterator[None]:
 
 def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Wrap the loop's task factory, so that each task of a run is noted. An existing factory is still used."""
-    probe = BotRun(CrashPoints(), lambda: None)
-    task = probe.spawn(asyncio.sleep(0))
-    # Other code may have wrapped our factory, so only a task shows if it is there.
-    if not probe.has_tasks:
-        loop.set_task_factory(_RunFactory(loop.get_task_factory()))
-    task.cancel()
+    # If other code has wrapped ours, it is wrapped again, and notes each task twice, which is harmless.
+    if not isinstance(factory := loop.get_task_factory(), _RunFactory):
+        loop.set_task_factory(_RunFactory(factory))
 
 
 class _RunFactory:
