@@ -27,13 +27,13 @@ import pytest
 from asgi_client import signed
 from click.testing import CliRunner
 from crash import Served, running
+from linq_events import EXAMPLES, example
 from patience import PATIENCE_S, until
 from ports import free_port
 
 from linqbot.cli.main import main
 from linqbot.server import uvicorn_server as cli_http
 
-EVENTS = Path(__file__).parent.parent / "data" / "events"
 SECRET = "whsec_" + base64.b64encode(b"mark-the-webhook-signing-secret!").decode()
 PHONE, LINE, EMAIL = "+14155550177", "+12025550188", "mark.mail@example.com"
 MARKS = {
@@ -192,7 +192,7 @@ class Scene:
 
     async def receive(self, text: str, chat: str | None = None) -> int:
         """Deliver a message in a chat that the emulator does not know."""
-        event = planted(EVENTS / "message.received.json", chat=chat)
+        event = planted("message.received", chat=chat)
         event["data"]["parts"] = [{"type": "text", "value": text}]
         return await self.deliver(event)
 
@@ -218,7 +218,7 @@ class Scene:
         return (await self._http.get(f"{self._linq}/emulator/state")).text
 
 
-def planted(file: Path, *, chat: str | None = None, ending: str = "") -> dict[str, Any]:
+def planted(name: str, *, chat: str | None = None, ending: str = "") -> dict[str, Any]:
     """Return an example event of Linq's documentation, with a marker in every field that may hold a person's words."""
 
     def plant(value: Any, name: str = "") -> Any:
@@ -232,7 +232,7 @@ def planted(file: Path, *, chat: str | None = None, ending: str = "") -> dict[st
             return str(uuid.uuid4())
         return value
 
-    event: dict[str, Any] = plant(json.loads(file.read_text())) | {"event_id": str(uuid.uuid4())}
+    event: dict[str, Any] = plant(example(name)) | {"event_id": str(uuid.uuid4())}
     if chat is not None:
         event["data"] |= {"id": str(uuid.uuid4()), "chat": event["data"]["chat"] | {"id": chat, "is_group": False}}
     return event
@@ -331,10 +331,10 @@ async def _talk(on: Scene) -> None:
 
 
 async def _receive_every_event(on: Scene) -> None:
-    for file in sorted(EVENTS.glob("*.json")):
-        assert await on.deliver(planted(file)) == 200
-        assert await on.deliver(planted(file, ending=UGLY)) == 200
-    hostile = planted(EVENTS / "message.received.json", ending=UGLY)
+    for name in EXAMPLES:
+        assert await on.deliver(planted(name)) == 200
+        assert await on.deliver(planted(name, ending=UGLY)) == 200
+    hostile = planted("message.received", ending=UGLY)
     for ugly in (UGLY, BARE):
         for strange in (
             {"event_type": f"t{ugly}"},
@@ -344,7 +344,7 @@ async def _receive_every_event(on: Scene) -> None:
             assert await on.deliver(hostile | strange) == 200
     for ugly in (UGLY, BARE):
         chat = str(uuid.uuid4())
-        event = planted(EVENTS / "message.received.json", chat=chat, ending=ugly) | {"event_id": f"e{ugly}{chat}"}
+        event = planted("message.received", chat=chat, ending=ugly) | {"event_id": f"e{ugly}{chat}"}
         assert await on.deliver(event) == 200
 
 
@@ -363,8 +363,8 @@ async def _knock_wrongly(on: Scene) -> None:
         await on.post(forged, {"webhook-id": "x", "webhook-timestamp": MARKS["header"], "webhook-signature": "v1,"})
         == 401
     )
-    assert await on.deliver(planted(EVENTS / "message.received.json"), age_s=3600) == 503
-    assert await on.deliver(planted(EVENTS / "message.received.json"), age_s=-3600) == 503
+    assert await on.deliver(planted("message.received"), age_s=3600) == 503
+    assert await on.deliver(planted("message.received"), age_s=-3600) == 503
     with contextlib.suppress(httpx.TransportError):  # the server closed the connection while we were sending
         assert await on.post(MARKS["oversized"].encode() * 100_000, {}) == 503
     for body in (MARKS["malformed"].encode(), f'{{"text": "{MARKS["malformed"]}'.encode(), b"\xff" * 9, b"[]", b"{}"):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from linq_events import EXAMPLES
 from typed_command import data, shown
 
 from linqbot import LinqbotError
 from linqbot.ops import explanations
 
 LINQBOT = Path(__file__).parent.parent.parent / "linqbot"
-EVENTS = Path(__file__).parent.parent / "data" / "events"
 SIZES = {1000, 1024, 2000, 2048, 3000, 4096, 5000}
 """Numbers that look like codes and are counts."""
 
@@ -59,9 +59,7 @@ def test_every_error_code_of_linq_in_the_code_or_in_webhooks_is_explained() -> N
     known = {int(code) for code in explanations.of_linq()}
     used = set(numbers())
     sent = {
-        int(code)
-        for path in EVENTS.glob("*.json")
-        for code in re.findall(r'"(?:error_)?code": *(\d{4})\b', path.read_text())
+        int(code) for payload in EXAMPLES.values() for code in re.findall(r'"(?:error_)?code": *(\d{4})\b', payload)
     }
     assert len(used & known) > 25
     assert used - known - SIZES == set()

@@ -6,20 +6,17 @@ Everything happens once, and each sample of Linq must have an event of its shape
 from __future__ import annotations
 
 import importlib
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from linq_events import EXAMPLES, example
 from pydantic import BaseModel
 
 from emulator.conftest import LINE, PERSON, say
 from emulator.everything import EVERYTHING, World, account, chats, messages, polls
 from linqbot.emulator.acts.chat_acts import ChangeLine, MakePoll
 from linqbot.emulator.acts.conversation import Edit
-
-SAMPLES = Path(__file__).parent.parent / "data" / "events"
 
 # Free-form text, or lists whose content is the case's own.
 OPEN = {"target_url", "from", "to"}
@@ -66,7 +63,7 @@ def official(event_type: str) -> type[BaseModel]:
 
 def sample(name: str) -> dict[str, Any]:
     """Return an event of Linq, changed to one of the emulator: which tells of its own API, and of its customer."""
-    real: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
+    real: dict[str, Any] = example(name)
     if name.startswith("webhook_subscription."):
         real["data"]["actor"] = {"type": "api"}
     if name.startswith("connection."):
@@ -89,7 +86,7 @@ async def test_the_emulator_has_an_event_of_the_same_shape_for_every_sample_of_l
 ) -> None:
     for act in EVERYTHING:
         await act(world)
-    for name in sorted({path.stem for path in SAMPLES.glob("*.json")} - NEVER_HERE):
+    for name in sorted(EXAMPLES.keys() - NEVER_HERE):
         with subtests.test(name=name):
             real = sample(name)
             version = "old" if name.endswith("2025-01-01") else "new"

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from events.payloads import example
+from linq_events import example
 
 from linqbot.linq.events.delivery import Delivery, decode
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from events.payloads import delivered, example
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linq_events import delivered, example
 
 from linqbot.linq.events.delivery import event_id_of
 from linqbot.linq.events.lane import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from events.payloads import example, received, understood
+from linq_events import example, received, understood
 
 from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
 from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice

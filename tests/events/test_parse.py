@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from events.payloads import EXAMPLES, delivered, example, received, understood
 from fakes import delivery, text_body
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linq_events import EXAMPLES, delivered, example, received, understood
 
 from linqbot import Event, LinqbotError, MessageReceived, UnknownEvent
 from linqbot.events import Delivery, PollReceived
@@ -26,8 +26,6 @@ GROUP = "1ef09dd6-b7b6-5fef-92ec-43eaf4fb98ae"
 LINE = "+12052535597"
 DANA = "+14155550142"
 OTHER = "+14155550187"
-
-FILES = sorted(EXAMPLES.glob("*.json"))
 
 
 def leftovers(value: Any) -> list[str]:
@@ -42,9 +40,9 @@ def leftovers(value: Any) -> list[str]:
 
 
 def test_every_example_fits_the_class_of_its_type(subtests: pytest.Subtests) -> None:
-    for file in FILES:
-        with subtests.test(file=file):
-            payload = json.loads(file.read_bytes())
+    for name in EXAMPLES:
+        with subtests.test(name=name):
+            payload = example(name)
             event = parse(delivered(payload))
             assert type(event) is EVENT_TYPES[payload["event_type"]]
             assert event.type == payload["event_type"]
@@ -58,14 +56,14 @@ def test_every_example_fits_the_class_of_its_type(subtests: pytest.Subtests) -> 
 
 
 def test_every_key_of_every_example_is_a_declared_field(subtests: pytest.Subtests) -> None:
-    for file in [f for f in FILES if "v2025" not in f.name]:
-        with subtests.test(file=file):
-            assert not leftovers(parse(delivered(file.read_bytes()))), "Make these fields of the event's class."
+    for name in [name for name in EXAMPLES if "v2025" not in name]:
+        with subtests.test(name=name):
+            assert not leftovers(parse(delivered(example(name)))), "Make these fields of the event's class."
 
 
 def test_each_type_has_an_example_and_a_class_of_its_own() -> None:
-    missing = {t for t in EVENT_TYPES if not t.startswith("call.")} - {f.name.removesuffix(".json") for f in FILES}
-    assert not missing, "Put what Linq sends into tests/data/events."
+    missing = {t for t in EVENT_TYPES if not t.startswith("call.")} - EXAMPLES.keys()
+    assert not missing, "Put what Linq sends into testing/samples.json."
     assert all(cls.types == (event_type,) for event_type, cls in EVENT_TYPES.items())
     assert len(set(EVENT_TYPES.values())) == len(EVENT_TYPES)
 
@@ -280,8 +278,8 @@ WRONG = [None, 5, "?", [], {}, ["?"], {"?": None}]
 
 def test_no_single_wrong_value_loses_an_event_unless_it_names_it() -> None:
     lost = []
-    for file in FILES:
-        payload = json.loads(file.read_bytes())
+    for name in EXAMPLES:
+        payload = example(name)
         expected = EVENT_TYPES[payload["event_type"]]
         for path, wrong in itertools.product(every_path(payload), WRONG):
             *way, last = path
@@ -296,7 +294,7 @@ def test_no_single_wrong_value_loses_an_event_unless_it_names_it() -> None:
             except EventNotUnderstood:
                 is_kept = path in NEEDED
             if not is_kept:
-                lost.append((file.stem, path, wrong))
+                lost.append((name, path, wrong))
     assert lost == []
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from linq_events import example
 
 from linqbot.events import Delivery
 from linqbot.server.by_hand import is_by_hand
 
-EVENTS = Path(__file__).parents[1] / "data" / "events"
-VERSIONS = ("message.sent.json", "message.sent.v2025-01-01.json")
+VERSIONS = ("message.sent", "message.sent.v2025-01-01")
 
 
 def delivery(name: str, **changes: Any) -> Delivery:
     """Return the delivery of a sample, with changes of its data."""
-    body = json.loads((EVENTS / name).read_text())
+    body = example(name)
     body["data"] |= changes
     return Delivery.from_webhook(json.dumps(body).encode(), webhook_id="1", received_at=0.0)
 
@@ -29,7 +28,7 @@ def test_only_a_text_without_a_key_is_by_hand(subtests: pytest.Subtests) -> None
         **{f"{name} without": (delivery(name, idempotency_key=None), True) for name in VERSIONS},
         "a photo": (delivery(VERSIONS[0], idempotency_key=None, **photo), False),
         "no parts": (delivery(VERSIONS[0], idempotency_key=None, parts=None), False),
-        "zero retention": (delivery("message.sent.zero_retention.json"), False),
+        "zero retention": (delivery("message.sent.zero_retention"), False),
         "no JSON": (Delivery.from_webhook(b"?", webhook_id="1", received_at=0.0), False),
     }
     for row, (given, wanted) in rows.items():
