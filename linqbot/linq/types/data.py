@@ -110,10 +110,9 @@ def _existing(fields: Any, loc: Path) -> Path:
     """Return the part of pydantic's `loc` that exists in `fields`: `loc` also names missing keys and union branches."""
     path: list[str | int] = []
     for key in loc:
-        if not isinstance(fields, dict | list):
-            break
+        inside: Any = fields if isinstance(fields, dict | list) else ()
         try:
-            fields = fields[key]
+            fields = inside[key]
         except (LookupError, TypeError):
             break
         path.append(key)
