@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from linqbot.bot.context import Context
 from linqbot.linq.types.content import running_turn
 
 FILE: Final = "REHEARSAL_LEDGER"
@@ -101,7 +100,7 @@ class Ledger:
             number = len(done)
             ctx = running_turn.get()
             where: tuple[float, str | None, str | None] = (time.time(), None, None)
-            if isinstance(ctx, Context):
+            if ctx is not None:
                 where = (ctx.now().timestamp(), ctx.event.chat_id, ctx.event.event_id)
             effect = LedgerEntry(kind, key, json.loads(json.dumps(arguments)), *where)
             if self._file is None:

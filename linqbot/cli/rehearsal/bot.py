@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
 from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without_traceback, inherited
 from linqbot.cli.logs import log_uncaught
@@ -39,7 +38,7 @@ class Requests:
     @hookimpl
     def stepped(self, from_journal: bool, usage: Mapping[str, float]) -> None:
         ctx = running_turn.get()
-        if usage and not from_journal and isinstance(ctx, Context):
+        if usage and not from_journal and ctx is not None:
             add_line(self._file, {"chat_id": ctx.event.chat_id, **usage})
 
 

@@ -14,17 +14,9 @@ from pydantic import ConfigDict, Field
 
 from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.types.chat import Handle
+from linqbot.linq.types.content import running_turn
 from linqbot.linq.types.data import Data
 from linqbot.nearest import missing
-
-OF_CONTEXT: Final = frozenset({
-    "already_sent", "ask", "bot", "cancel", "capabilities", "card", "chat", "end_questions", "fetch_media", "form", "handoff", "history",
-    "incoming", "language", "location", "log", "mark_read", "match", "model_step", "mute", "now", "once", "pay", "plugins", "preview", "react",
-    "recall", "recorded", "remind",
-    "reply", "reschedule", "resuming", "save_media", "scheduled", "send", "send_later", "sender", "show_card",
-    "show_typing_when_slow", "state", "stream", "takes_incoming", "typing", "uninterrupted", "unmute", "vote",
-})  # fmt: skip
-"""The names that only Context has. An author looks for them in the event after swapping the arguments of a handler."""
 
 _TYPES: Final = {f"{__package__}.{place}": (event_type,) for event_type, place in EVENT_CLASSES.items()}
 
@@ -93,7 +85,7 @@ class Event(Data):
             try:
                 return super().__getattr__(name)
             except AttributeError:
-                if name not in OF_CONTEXT:
+                if name.startswith("_") or not hasattr(type(running_turn.get()), name):
                     raise
             hint = "The context has it, which is the second argument of the handler."
             raise AttributeError(missing(type(self), (), name, hint), name="")

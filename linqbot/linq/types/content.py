@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -20,7 +20,7 @@ from linqbot.errors import BotError
 from linqbot.linq.types.data import Data
 
 if TYPE_CHECKING:
-    from linqbot.linq.types.message import MediaPart
+    from linqbot.bot.context import Context
 
 
 class Card(BaseModel, defer_build=True):
@@ -150,26 +150,11 @@ def sniffed(head: bytes) -> str | None:
     return "image/heic" if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS else None
 
 
-class TurnActs(Protocol):
-    """The acts of a context on behalf of data."""
-
-    async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
-        """Read a file into memory; see `MediaPart.fetch`."""
-        ...
-
-    async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
-        """Write a file to `path`; see `MediaPart.save`."""
-        ...
-
-    async def show_card(self, card: Card) -> str:
-        """Show a card as it is now in place of the card with its id, and return the new id; see `Card.update`."""
-        ...
+running_turn: ContextVar[Context | None] = ContextVar("linqbot_turn", default=None)
+"""The context of the turn that runs, through which data acts."""
 
 
-running_turn: ContextVar[TurnActs | None] = ContextVar("linqbot_turn", default=None)
-
-
-def turn(what: str) -> TurnActs:
+def turn(what: str) -> Context:
     """Return the running turn.
 
     Args:
