@@ -127,7 +127,6 @@ WORDS: Final = Words(
         "half to": "half",
         "quarter past": "kwart over",
         "quarter to": "kwart voor",
-        "past": "",
         "to": "tot,tot en met,t/m",
         "minus": "minus",
         "dozen": "dozijn",

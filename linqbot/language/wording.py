@@ -105,17 +105,17 @@ class Sentences:
 
 MEANINGS: Final = (
     *("today", "tomorrow", "the day after tomorrow", "tonight", "this morning", "this afternoon"),
-    *("morning", "afternoon", "evening", "night", "noon", "midnight"),
+    *("morning", "afternoon", "evening", "noon", "midnight"),
     *("next", "this", "every", "week", "month", "weekend", "weekdays"),
-    *("second", "minute", "hour", "day", "in", "from now"),
+    *("second", "minute", "hour", "day", "in"),
     *("and", "at", "about", "the", "of", "please", "a", ""),
-    *("half", "quarter", "half to", "past", "to", "minus", "dozen", "hundred", "thousand"),
+    *("half", "quarter", "minus", "dozen", "hundred", "thousand"),
     *("opening hours", "sold out", "closed", "open"),
 )
 """The English words into which a text is translated, so that one grammar reads the texts of all languages.
 
-The empty one is for words that say nothing, such as `on` before a day. `half to` is for languages that name the next hour:
-*halb sieben* is 6:30.
+The empty one is for words that say nothing, such as `on` before a day. Not every language has `night`, `from now`, `past`,
+`to`, and `half to` for the next hour: *halb sieben* is 6:30.
 """
 _MARKS: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "¿": " ", "¡": " "})
 """An iPhone writes \u2018 in front of `s avonds`."""
@@ -133,7 +133,7 @@ class Words:
         yes, no: Whole answers.
         cancel: The words that end a question.
         back, skip: The words that go back in a form, and that leave out a field.
-        meanings: The words with each of `MEANINGS`; more meanings, such as `monday`, are possible.
+        meanings: The words with each of `MEANINGS`; more meanings, such as `night` and `monday`, are possible.
         numbers: The names of the language in num2words.
         more_numbers: Further words of numbers, with their values.
         rewrites: Regular expressions and their replacements, before words are translated.
