@@ -43,9 +43,9 @@ OF_LANE = {
     """,
     "l:+12052535597": """
         phone_number.status_updated phone_number.forwarding_updated zero_day_retention.updated
-        environment.line_moved contact_card.created contact_card.updated contact_card.deleted
+        environment.line_moved contact_card.created contact_card.updated contact_card.deleted phone_number.assigned
+        phone_number.released
     """,
-    "l:+12055550100": "phone_number.assigned phone_number.released",
     "a:api_token:8bbc6da7-e851-572b-a40a-1b0b3e89f3a9": """
         api_token.created api_token.renamed api_token.expiry_scheduled api_token.expired api_token.activated
         api_token.deleted
