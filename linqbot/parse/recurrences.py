@@ -7,7 +7,7 @@ they show twice counts once. Intervals are real time, so a change of the clocks 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
@@ -20,6 +20,13 @@ from linqbot.parse.translation import clocks, english, lowered
 
 _DAY_S: Final = 86_400
 _CRON = re.compile(r"[\d*/,\-]+ [\d*/,\-]+ [\dLW*/,\-]+ [\w*/,\-]+ [\w#*/,\-]+", re.ASCII | re.IGNORECASE)
+_DAYS_OF: Final[dict[str, Iterable[int]]] = {
+    **{name: [day] for name, day in WEEKDAYS.items()},
+    **dict.fromkeys(("weekday", "weekdays", "workday", "workdays"), range(5)),
+    **dict.fromkeys(("weekend", "weekends"), (5, 6)),
+    **dict.fromkeys(("day", "days", "daily", "everyday"), range(7)),
+    **dict.fromkeys(("at", "and", "the", "of", "time"), ()),
+}
 _RANGE = re.compile(rf"\b({'|'.join(WEEKDAYS)})\s*(?:-|to|\u2013)\s*({'|'.join(WEEKDAYS)})\b")
 
 
@@ -196,14 +203,7 @@ def weekdays(rest: str) -> set[int]:
         first, last = WEEKDAYS[match[1]], WEEKDAYS[match[2]]
         found |= {day % 7 for day in range(first, last + 1 + (7 if last < first else 0))}
     for word in re.findall(r"[^\s,;&]+", _RANGE.sub(" ", rest)):
-        if word in WEEKDAYS:
-            found.add(WEEKDAYS[word])
-        elif word in ("weekday", "weekdays", "workday", "workdays"):
-            found |= {0, 1, 2, 3, 4}
-        elif word in ("weekend", "weekends"):
-            found |= {5, 6}
-        elif word in ("day", "days", "daily", "everyday"):
-            found |= set(range(7))
-        elif word not in ("at", "and", "the", "of", "time"):
+        if word not in _DAYS_OF:
             raise ValueError(sentences().rhythm)
+        found.update(_DAYS_OF[word])
     return found
