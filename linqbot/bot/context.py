@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 import structlog
@@ -58,12 +57,11 @@ from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
-from linqbot.linq.types.content import Card, Fetched, Saved
+from linqbot.linq.types.content import Card
 from linqbot.linq.types.message import (
     AppPart,
     Effect,
     EffectName,
-    MediaPart,
     ReactionType,
     ReplyTo,
 )
@@ -1193,15 +1191,8 @@ class Context:
         if self.event.chat_id is not None:
             self._note_sent(self.chat_id, "", f"{reaction} {custom_emoji}")
 
-    async def fetch_media(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
-        """Read the file of a received message into memory. Write `media.fetch()` instead."""
-        return await self._received_media().fetch(media, max_bytes=max_bytes, timeout_s=timeout_s)
-
-    async def save_media(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
-        """Write the file of a received message to `path`. Write `media.save(path)` instead."""
-        return await self._received_media().save(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
-
-    def _received_media(self) -> ReceivedMedia:
+    def received_media(self) -> ReceivedMedia:
+        """Return the reader of received files. Write `media.fetch()` or `media.save(path)` instead."""
         from linqbot.content.received import ReceivedMedia  # imported late: many bots read no files
 
         return ReceivedMedia(self.client, self.event)
@@ -1387,7 +1378,7 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(self.client, self._received_media, partial(self.recorded, kind=str), self._journal.under_way)
+        return Uploads(self.client, self.received_media, partial(self.recorded, kind=str), self._journal.under_way)
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.

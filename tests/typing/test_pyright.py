@@ -15,7 +15,7 @@ from linqbot.bot.chat_context import ChatContext
 from linqbot.features.proactive import BotContext
 
 HERE = Path(__file__).parent
-OF_THE_PARTS = {"fetch_media", "mutes", "recorded", "save_media", "send_in", "show_card", "show_typing_when_slow"}
+OF_THE_PARTS = {"mutes", "received_media", "recorded", "send_in", "show_card", "show_typing_when_slow"}
 """Names that linqbot itself and plugins use, and no author."""
 
 

@@ -200,7 +200,7 @@ class MediaPart(Data):
         Raises:
             BotError: no handler is running.
         """
-        return await turn(_OUTSIDE).fetch_media(self, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await turn(_OUTSIDE).received_media().fetch(self, max_bytes=max_bytes, timeout_s=timeout_s)
 
     async def save(self, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0) -> Saved:
         """Write the file of a received message to `path`, in a handler. It appears there complete or not at all.
@@ -214,7 +214,7 @@ class MediaPart(Data):
             OSError: the file could not be written.
             BotError: no handler is running.
         """
-        return await turn(_OUTSIDE).save_media(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        return await turn(_OUTSIDE).received_media().save(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
 
 class LinkPart(Data):
