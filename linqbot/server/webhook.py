@@ -28,7 +28,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.proactive import SCHEDULE_TYPE, schedule_name
+from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
 from linqbot.plugins.registry import Plugins
 from linqbot.server.by_hand import SENT, is_by_hand
@@ -191,7 +191,7 @@ class WebhookEndpoint:
         if self._plugins.received is not None:
             delivery = self._plugins.notify_received(delivery, _all_headers(scope))
         # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
-        if delivery.type == SCHEDULE_TYPE and (name := schedule_name(body)) not in self._schedules:
+        if delivery.type == SCHEDULE_TYPE and (name := delivery.data.get("name")) not in self._schedules:
             return 422, [], _no_such_schedule(name, self._schedules)
         return await self._store(delivery)
 
@@ -321,7 +321,7 @@ def _challenge(headers: dict[str, str], body: bytes) -> bytes:
     return f'Webhook-Signature error="signature", bytes="{len(body)}", crc32="{zlib.crc32(body):08x}"'.encode()
 
 
-def _no_such_schedule(name: str | None, schedules: Collection[str]) -> bytes:
+def _no_such_schedule(name: object, schedules: Collection[str]) -> bytes:
     known = f"The bot has: {', '.join(sorted(schedules))}." if schedules else "The bot has none: see @bot.every."
     return f"There is no schedule {name}. {known}".encode()
 

@@ -7,7 +7,6 @@ A post is what a program outside the bot, such as a web shop or a cron job, has 
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -118,14 +117,6 @@ class Posted(Event):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from (("name", self.name), ("post_id", self.post_id), ("chat_id", self.chat_id))
-
-
-def schedule_name(body: bytes) -> str | None:
-    try:
-        name = as_object(as_object(json.loads(body)).get("data")).get("name")
-    except ValueError:
-        return None
-    return name if isinstance(name, str) else None
 
 
 def own_event(delivery: Delivery, body: Any) -> Event | None:
