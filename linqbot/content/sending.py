@@ -343,7 +343,6 @@ def card_of(part: AppPart, sent: Sent) -> Card:
 
 
 def text_of_card(card: Card) -> str:
-    """Return a card as text, for services without cards."""
     app = AppIdentity(team_id="", bundle_id="", name=card.app_name)
     layout = AppLayout.model_validate(card.layout)
     return card_text(AppPart(app=app, layout=layout, url=card.url, fallback_text=card.fallback_text))

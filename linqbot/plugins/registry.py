@@ -71,7 +71,6 @@ class Plugins:
     # Registering
 
     def register(self, plugin: Plugin, impls: Iterable[Impl]) -> None:
-        """Note the hooks that a plugin implements."""
         for impl in impls:
             plugin.hooks += (impl.hook,)
             self._impls[impl.hook] = (*self._impls.get(impl.hook, ()), impl)
@@ -83,7 +82,6 @@ class Plugins:
             self._connect(hook, sorted(impls, key=_order))
 
     def _connect(self, hook: str, impls: Iterable[Impl]) -> None:
-        """Set the implementations of a hook."""
         # A tuple, because a call may disable a plugin, and goes on with the implementations that it began with.
         self._impls[hook] = tuple(impls)
         if hook in OBSERVED:

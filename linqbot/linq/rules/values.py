@@ -62,7 +62,6 @@ def bad_content(rule: str, message: str) -> Broken:
 
 
 def missing(at: str) -> Broken:
-    """Return the broken rule R3 for a required field that is missing."""
     return Broken("R3", 400, 1001, f"{at} is missing. It is required.")
 
 
@@ -125,12 +124,10 @@ def uuid(value: Any, at: str) -> Broken | None:
 
 
 def whole(least: int, rule: str = "R4") -> Check:
-    """Return a check that a value is an integer of at least `least`."""
     return must(rule, lambda value: is_whole(value) and value >= least, f"must be a whole number, {least} or more.")
 
 
 def https(rule: str) -> Check:
-    """Return a check that a value is an https URL."""
     return must(rule, is_https, "must be a public https address.")
 
 
@@ -186,7 +183,6 @@ class Schema(NamedTuple):
 
 
 def an_object(fields: Schema) -> Check:
-    """Return a check that a value is an object with these fields."""
 
     def is_object(value: Any, at: str) -> Broken | None:
         if not isinstance(value, Mapping):

@@ -283,7 +283,6 @@ class Stretch:
 
     @property
     def has_kill(self) -> bool:
-        """True if the bot was killed meanwhile."""
         return any(isinstance(act, Inject) and act.fault == "kill" for act in self.acts)
 
 

@@ -172,7 +172,6 @@ class Surroundings(Protocol):
 
 
 async def perform(visit: Visit, around: Surroundings) -> None:
-    """Let a person talk to the bot, and note it in the visit."""
     actor = Actor(visit, around)
     around.emulator.state.services[visit.handle] = visit.persona.service
     async for act in acts_of(visit.persona, actor.dialogue):
@@ -203,7 +202,6 @@ class Actor:
         return not self._visit.stretches or self._visit.stretches[-1].is_settled
 
     async def do(self, act: PersonAct) -> None:
-        """Perform an act, and wait for the bot if the act does."""
         if isinstance(act, Decide):
             for answer in self._answers(act):
                 await self.do(answer)

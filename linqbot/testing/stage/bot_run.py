@@ -296,7 +296,6 @@ class WatchedClock(MovableClock):
         self._activity = activity
 
     async def wait_until(self, at: float) -> None:
-        """Wait for a time, in Unix seconds, and report the wait."""
         if at > self.now():
             with self._activity.waiting(at):
                 await super().wait_until(at)

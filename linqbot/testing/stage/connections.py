@@ -82,7 +82,6 @@ class WatchedStorage:
         return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
 
     async def due_times(self) -> list[float]:
-        """Return the times, in Unix seconds, at which deliveries, timers and broadcasts are due next."""
         inner = self._inner
         every = (await inner.next_due(), await inner.next_timer(), await inner.next_broadcast())
         return [time for time in every if time is not None]
@@ -119,7 +118,6 @@ class WatchedStorage:
         return await self._inner.load(scope)
 
     async def changed(self) -> None:
-        """Report that the worker waits, and wait for a change of the storage."""
         self._nothing_to_take = True
         self._activity.notify()
         try:
@@ -152,7 +150,6 @@ class WatchedStorage:
         self._activity.end(lease.token)
 
     async def gathering_until(self) -> list[float]:
-        """Return the times until which lanes wait for more messages, in Unix seconds."""
         waiting = await self._inner.waiting(limit=1000)
         return [each.not_before for each in waiting if each.state == "gathering" and each.not_before is not None]
 
@@ -207,7 +204,6 @@ class WatchedApi(httpx.AsyncBaseTransport):
         self._run = run
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request to the app, and count it as work until the answer has come."""
         who = turn.get() or object()
         before = turn.set(who)
         self._activity.begin(who)

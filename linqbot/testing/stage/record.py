@@ -112,7 +112,6 @@ class Record:
         return watched
 
     def stored(self, commit: Commit) -> None:
-        """Note the sends that the end of a turn has scheduled."""
         now = self._clock.now()
         self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in commit.timers)
 
