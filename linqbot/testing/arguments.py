@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime
 from typing import Final, get_args
 
 from linqbot.emulator.declared_world import DeclaredWorld
@@ -46,18 +45,6 @@ def handle(given: str, world: DeclaredWorld) -> None:
             f"{given!r} is neither a phone number such as +14155550143, nor an e-mail address, nor the name of a person of "
             f"the test's DeclaredWorld. {world.nearest(given)}"
         )
-
-
-def start(given: datetime | None) -> None:
-    """Refuse a start without a time zone, which would be another time on another machine."""
-    if given is not None and given.tzinfo is None:
-        raise ValueError(f"start={given} has no time zone. Write datetime(…, tzinfo=UTC).")
-
-
-def seconds(given: float) -> None:
-    """Refuse a time that passes backwards: nothing would become due, and a test might pass for this reason."""
-    if not given >= 0:
-        raise ValueError(f"advance({given!r}) is not a number of seconds from 0 on.")
 
 
 def call(given: str) -> None:

@@ -455,7 +455,8 @@ class Phone:
             HandlerFailed: a handler raised.
         """
         __tracebackhide__ = True
-        arguments.seconds(seconds)
+        if not seconds >= 0:
+            raise ValueError(f"advance({seconds!r}) is not a number of seconds from 0 on.")
         await self._stage.advance(seconds)
 
     async def restart(self, *, down_s: float = 0.0, bot: Bot | None = None) -> None:

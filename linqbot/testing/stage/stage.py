@@ -42,7 +42,6 @@ from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot.testing import arguments
 from linqbot.testing.samples import signed
 from linqbot.testing.stage.bot_run import Activity, BotRun, CrashPoints, WatchedClock
 from linqbot.testing.stage.connections import WatchedApi, WatchedStorage
@@ -86,7 +85,8 @@ class Stage:
         copies: int,
         crash_points: CrashPoints | None = None,
     ) -> None:
-        arguments.start(start)
+        if start is not None and start.tzinfo is None:
+            raise ValueError(f"start={start} has no time zone. Write datetime(…, tzinfo=UTC).")
         self.activity = Activity()
         self.clock = WatchedClock(self.activity, None if start is None else start.timestamp())
         self.record = Record(self.clock)
