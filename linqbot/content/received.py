@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,17 +17,17 @@ from linqbot.linq.types.message import MediaPart
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class ReceivedMedia:
     """Reads the files of the messages of one turn's event."""
 
-    def __init__(self, client: Client, event: Event) -> None:
-        self._client = client
-        self._event = event
+    client: Client
+    event: Event
 
     async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched:
         try:
             return await self.read(
-                media, lambda part: self._client.fetch(part, max_bytes=max_bytes, timeout_s=timeout_s)
+                media, lambda part: self.client.fetch(part, max_bytes=max_bytes, timeout_s=timeout_s)
             )
         except (FetchRefused, FetchFailed, LinqApiError) as error:
             return Fetched(b"", media.mime_type or "", media.filename, unavailable=str(error))
@@ -34,7 +35,7 @@ class ReceivedMedia:
     async def save(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved:
         try:
             return await self.read(
-                media, lambda part: self._client.fetch_to(part, path, max_bytes=max_bytes, timeout_s=timeout_s)
+                media, lambda part: self.client.fetch_to(part, path, max_bytes=max_bytes, timeout_s=timeout_s)
             )
         except (FetchRefused, FetchFailed, LinqApiError) as error:
             return Saved(Path(path), 0, media.mime_type or "", media.filename, unavailable=str(error))
@@ -54,7 +55,7 @@ class ReceivedMedia:
         if message_id is None or media.id is None:
             return None
         try:
-            message = await self._client.messages.retrieve(message_id)
+            message = await self.client.messages.retrieve(message_id)
         except LinqApiError:
             return None
         parts = (part for part in message.parts if isinstance(part, MediaPart))
@@ -62,7 +63,7 @@ class ReceivedMedia:
 
     def _message_of(self, media: MediaPart) -> str | None:
         """Return the id of the message that has the file: of several that are joined, one."""
-        for message in getattr(self._event, "burst", ()):
+        for message in getattr(self.event, "burst", ()):
             if any(part.id == media.id for part in message.media):
                 return str(message.id)
-        return self._event.message_id
+        return self.event.message_id

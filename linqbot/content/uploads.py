@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
 
 
+@dataclass(slots=True, eq=False)
 class Uploads:
     """The uploads of one run of a turn.
 
-    Args:
+    Attributes:
         received: Returns the reader of received files, which are uploaded again when they are sent: their addresses
             expire, and Linq does not say that their ids can be sent.
         recorded: Returns the id of an attachment that an earlier run of the turn has recorded under a name. If there is
@@ -36,21 +38,14 @@ class Uploads:
         under_way: Returns a block whose end the turn awaits, also in a task that the handler does not await.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        received: Callable[[], ReceivedMedia],
-        recorded: Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str]],
-        under_way: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._client = client
-        self._received = received
-        self._recorded = recorded
-        self._under_way = under_way
-        self._attachments: dict[str, str] = {}
-        self._attempts: dict[str, int] = {}
-        self._by_url: dict[str, MediaDraft] = {}
-        self._lock = asyncio.Lock()
+    client: Client
+    received: Callable[[], ReceivedMedia]
+    recorded: Callable[[str, Callable[[], Awaitable[str]]], Awaitable[str]]
+    under_way: Callable[[], AbstractContextManager[None]]
+    _attachments: dict[str, str] = field(default_factory=dict, init=False)
+    _attempts: dict[str, int] = field(default_factory=dict, init=False)
+    _by_url: dict[str, MediaDraft] = field(default_factory=dict, init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def resolved(self, content: Iterable[Any]) -> list[Any]:
         """Return content with a part in place of each file to upload, or to upload again because it was received.
@@ -95,14 +90,14 @@ class Uploads:
         async def upload() -> str:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                saved = await self._received().read(
-                    part, lambda found: self._client.fetch_to(found, path, max_bytes=MAX_UPLOAD_BYTES)
+                saved = await self.received().read(
+                    part, lambda found: self.client.fetch_to(found, path, max_bytes=MAX_UPLOAD_BYTES)
                 )
                 draft = self._by_url.get(url, MediaDraft(url, bare_name(part.filename or "")))
                 own_name = saved.filename or bare_name(unquote(urlsplit(url).path.rpartition("/")[2])) or "file"
                 name = draft.filename or own_name
                 kind = draft.content_type or (saved.mime_type if saved.mime_type in CONTENT_TYPES else None)
-                uploaded = await self._client.attachments.upload(path, filename=name, content_type=kind)
+                uploaded = await self.client.attachments.upload(path, filename=name, content_type=kind)
                 return uploaded.attachment_id
 
         async with self._alone():
@@ -131,7 +126,7 @@ class Uploads:
 
             async def upload() -> str:
                 return fact(
-                    await self._client.attachments.upload(
+                    await self.client.attachments.upload(
                         source, filename=draft.filename, content_type=draft.content_type
                     )
                 )
@@ -141,7 +136,7 @@ class Uploads:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        with self._under_way():
+        with self.under_way():
             async with self._lock:  # Equal files are uploaded once.
                 yield
 
@@ -154,7 +149,7 @@ class Uploads:
             except (LinqUnavailable, RateLimited) as error:
                 raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
 
-        return await self._recorded(name, upload_or_defer)
+        return await self.recorded(name, upload_or_defer)
 
 
 async def _digest(source: Source, draft: MediaDraft) -> str:

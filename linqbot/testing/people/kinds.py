@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from linqbot.testing.people.persona import (
@@ -116,28 +117,28 @@ def _persona(number: int, seed: int, faults: Sequence[FaultName], sayings: Seque
     )
 
 
+@dataclass(slots=True)
 class Writer:
-    def __init__(self, number: int, dice: random.Random, sayings: Sequence[str]) -> None:
-        self.dice = dice
-        self._number = number
-        self._sayings = sayings
-        self._texts = 0
+    number: int
+    dice: random.Random
+    sayings: Sequence[str]
+    texts: int = 0
 
     @property
     def has_written(self) -> bool:
-        return self._texts > 0
+        return self.texts > 0
 
     def text(self, choices: Sequence[str] = PLAIN) -> str:
         """Return a text that no other person writes, and this person only once."""
         return self.marked(self.dice.choice(choices))
 
     def marked(self, text: str) -> str:
-        self._texts += 1
-        return f"{text} (ref {self._number + 1}-{self._texts})"
+        self.texts += 1
+        return f"{text} (ref {self.number + 1}-{self.texts})"
 
     def known(self) -> str:
         """Return one of the sayings now and then, or another text."""
-        return self.dice.choice(self._sayings) if self._sayings and self.dice.random() < 0.5 else self.text()
+        return self.dice.choice(self.sayings) if self.sayings and self.dice.random() < 0.5 else self.text()
 
     def short(self, *, typing_s: float = 0.0) -> Say:
         text = self.dice.choice(SHORT)
