@@ -43,19 +43,18 @@ _AROUND: Final = frozenset(
 """Words that may stand around a number word. Around digits any word may stand."""
 
 _DIGITS = re.compile(r"(?<![\w.,])[-\u2212]?\d+(?:[,\u00a0\u202f' ]\d{3})*(?![\w]|[.,]\d)")
-_MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)", re.IGNORECASE)
-_MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))", re.IGNORECASE)
+_MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)")
+_MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))")
 _POINTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.])")
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
 _FRACTION = re.compile(
-    r"\band (?:a )?(?:half|medi[oa]|mezz[oa])\b|\beinhalb\b|半|\ba (?:point|ponto|virgule|virgula|virgola|komma|coma|punto)\s+\d",
-    re.IGNORECASE,
+    r"\band (?:a )?(?:half|medi[oa]|mezz[oa])\b|\beinhalb\b|半|\ba (?:point|ponto|virgule|virgula|virgola|komma|coma|punto)\s+\d"
 )
 """A fraction in a translated text. The whole number next to it is not what the person has said.
 
 "un virgule cinq" is translated as "a virgule 5". "El punto 3" is no fraction: it is the third of several choices.
 """
-_AND_ONE = re.compile(r"\d\D*\band an?\b|\ban? (?:(?:[^\W\d_]+ ){1,3}and|or|ou|oder|of?|to) \d", re.IGNORECASE)
+_AND_ONE = re.compile(r"\d\D*\band an?\b|\ban? (?:(?:[^\W\d_]+ ){1,3}and|or|ou|oder|of?|to) \d")
 """A second number in a text, said as an article: `2 adults and a child`, and "ein bis zwei", which is "a to 2"."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
@@ -74,7 +73,7 @@ def number(text: str, *, language: str | None = None) -> int:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
     with speaking(language):
-        return _number(ungrouped(english(text)))
+        return _number(ungrouped(english(text).casefold()))
 
 
 def _number(text: str) -> int:
@@ -102,7 +101,7 @@ def ungrouped(text: str) -> str:
 def _signed(text: str) -> int | None:
     """Return the number that a text without digits says, below zero if it follows a `minus`; see `in_words`."""
     minus = _MINUS_WORD.search(text)
-    if minus is None or minus["next"].lower() not in _VALUES:
+    if minus is None or minus["next"] not in _VALUES:
         return in_words(text)
     # A word in its place, because "twenty minus one" is two numbers, and not twenty-one.
     value = in_words(f"{text[: minus.start()]} the {text[minus.end() :]}")
@@ -130,7 +129,7 @@ def in_words(text: str) -> int | None:
 
 
 def _has_number_word(text: str) -> bool:
-    return any(word.lower() in _VALUES and word.lower() not in ("a", "an", "none") for word in _WORD.findall(text))
+    return any(word in _VALUES and word not in ("a", "an", "none") for word in _WORD.findall(text))
 
 
 def _value(words: list[str]) -> int | None:
