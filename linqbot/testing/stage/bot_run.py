@@ -94,8 +94,11 @@ class BotRun:
 
     async def start(self, app: Starlette) -> None:
         """Start the app, and return when it has started or was killed. Its errors are raised here."""
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        _follow_tasks(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        # If other code has wrapped our factory, it is wrapped again, and notes each task twice, which is harmless.
+        if not isinstance(factory := loop.get_task_factory(), _RunFactory):
+            loop.set_task_factory(_RunFactory(factory))
+        started: asyncio.Future[None] = loop.create_future()
         self._app = httpx.ASGITransport(app)
         self._lifespan = self.spawn(self._live(app, started))
         try:
@@ -193,14 +196,9 @@ def outside_of_the_bot() -> Iterator[None]:
         _run.reset(before)
 
 
-def _follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Wrap the loop's task factory, so that each task of a run is noted. An existing factory is still used."""
-    # If other code has wrapped ours, it is wrapped again, and notes each task twice, which is harmless.
-    if not isinstance(factory := loop.get_task_factory(), _RunFactory):
-        loop.set_task_factory(_RunFactory(factory))
-
-
 class _RunFactory:
+    """Makes tasks by the factory that the loop has had, and notes each task of a run."""
+
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
