@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
@@ -124,7 +124,6 @@ def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
 
 
 _STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
-_FACTS = f"n, {_STORED}"
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
@@ -189,8 +188,7 @@ async def advance(tx: Writable, now: float) -> list[Delivery]:
     due: list[Delivery] = []
     for step in await _steps(tx, now + tx.ahead_s):
         if step.at <= now + tx.ahead_s:
-            sql = f"SELECT {_FACTS} FROM broadcast WHERE name = $1"  # noqa: S608 - constant text
-            n, status, new = _read((await tx.fetch(sql, step.broadcast))[0])
+            ((n, status, new),) = await _stored(tx, "WHERE name = $1", step.broadcast)
             if step.what == "end":
                 due.append(await _end(tx, n, status, new, now))
                 tx.changes.leaves_text |= new.off_the_record
@@ -206,13 +204,12 @@ async def next_at(db: Readable, now: float) -> float | None:
 
 
 async def find(db: Readable, name: str) -> Broadcast | None:
-    rows = await db.fetch(f"SELECT {_FACTS} FROM broadcast WHERE name = $1", name)  # noqa: S608 - constant text
-    return await _report(db, *_read(rows[0])) if rows else None
+    found = await _stored(db, "WHERE name = $1", name)
+    return await _report(db, *found[0]) if found else None
 
 
 async def newest(db: Readable, limit: int) -> list[Broadcast]:
-    sql = f"SELECT {_FACTS} FROM broadcast ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
-    return [await _report(db, *_read(row)) for row in await db.fetch(sql, limit)]
+    return [await _report(db, *each) for each in await _stored(db, "ORDER BY n DESC LIMIT $1", limit)]
 
 
 async def recipients(
@@ -268,10 +265,12 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
     return steps
 
 
-def _read(row: Any) -> tuple[int, BroadcastStatus, NewBroadcast]:
-    n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose = row
-    new = NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane, purpose)
-    return n, status, new
+async def _stored(db: Readable, which: str, *values: object) -> list[tuple[int, BroadcastStatus, NewBroadcast]]:
+    rows = await db.fetch(f"SELECT n, {_STORED} FROM broadcast {which}", *values)  # noqa: S608 - constant texts
+    return [
+        (n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane, purpose))
+        for n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose in rows
+    ]
 
 
 async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:

@@ -245,14 +245,12 @@ async def purge(tx: Writable, limit: int, keep_s: float) -> int:
 
 
 async def of_turn(db: Readable, turn: str, replay: int) -> list[JournalEntry]:
-    sql = f"SELECT {COLUMNS} FROM journal WHERE turn = $1 AND replay = $2 ORDER BY n"  # noqa: S608 - constant text
-    return [JournalEntry(*row) for row in await db.fetch(sql, turn, replay)]
+    return await _entries(db, "WHERE turn = $1 AND replay = $2 ORDER BY n", turn, replay)
 
 
 async def of_message(db: Readable, message_id: str) -> JournalEntry | None:
-    sql = f"SELECT {COLUMNS} FROM journal WHERE message_id = $1 ORDER BY n LIMIT 1"  # noqa: S608 - constant text
-    rows = await db.fetch(sql, message_id)
-    return JournalEntry(*rows[0]) if rows else None
+    found = await _entries(db, "WHERE message_id = $1 ORDER BY n LIMIT 1", message_id)
+    return found[0] if found else None
 
 
 async def has_sent(db: Readable, message_id: str) -> bool:
@@ -260,8 +258,7 @@ async def has_sent(db: Readable, message_id: str) -> bool:
 
 
 async def ambiguous(db: Readable, limit: int) -> list[JournalEntry]:
-    sql = f"SELECT {COLUMNS} FROM journal WHERE status = 'ambiguous' ORDER BY first_at, n LIMIT $1"  # noqa: S608
-    return [JournalEntry(*row) for row in await db.fetch(sql, limit)]
+    return await _entries(db, "WHERE status = 'ambiguous' ORDER BY first_at, n LIMIT $1", limit)
 
 
 def is_own(entry: JournalEntry) -> bool:
@@ -304,10 +301,12 @@ async def _redact(tx: Writable, rows: Iterable[Sequence[Any]]) -> None:
 
 async def _found(db: Readable, where: str, values: Sequence[str]) -> list[JournalEntry]:
     """Return the entries that fit, the newest first, and lock them."""
-    if not values:
-        return []
-    sql = f"SELECT {COLUMNS} FROM journal WHERE {where} ORDER BY n DESC FOR UPDATE"  # noqa: S608 - constant text
-    return [JournalEntry(*row) for row in await db.fetch(sql, values)]
+    return await _entries(db, f"WHERE {where} ORDER BY n DESC FOR UPDATE", values) if values else []
+
+
+async def _entries(db: Readable, which: str, *values: object) -> list[JournalEntry]:
+    sql = f"SELECT {COLUMNS} FROM journal {which}"  # noqa: S608 - constant texts
+    return [JournalEntry(*row) for row in await db.fetch(sql, *values)]
 
 
 RECORDED = frozenset({"ask", "step"})

@@ -100,8 +100,7 @@ async def change(tx: Writable, chat_id: str, to: Callable[[Mute | None], Mute | 
 
     A mute that replaces one that is in force has begun with it.
     """
-    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = $1 FOR UPDATE"  # noqa: S608 - constant text
-    before = next((_mute(tx, row) for row in await tx.fetch(sql, lane_of_chat(chat_id))), None)
+    before = next(iter(await _locked(tx, [chat_id])), None)
     if (after := to(before)) is before:
         return after
     if after is not None and before is not None and before.until > tx.now - tx.ahead_s:
@@ -121,8 +120,7 @@ async def begin(tx: Writable, mute: Mute) -> None:
 
 async def end(tx: Writable, chats: Collection[str]) -> int:
     """End the mutes of chats, and return the number of those that were stored. Handoffs end with them."""
-    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
-    found = [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
+    found = await _locked(tx, chats)
     await remove(tx, chats)
     for mute in found:
         if (left := ended(mute, how="unmuted", now=tx.now - tx.ahead_s)) is not None:
@@ -159,6 +157,11 @@ def _ending_handoff(old: Mute, new: Mute, now: float) -> Mute:
         return new
     over_at = min(old.until, now) if old.handoff.over_at is None else old.handoff.over_at
     return replace(new, handoff=replace(old.handoff, ended=old.handoff.ended or "unmuted", over_at=over_at))
+
+
+async def _locked(tx: Writable, chats: Collection[str]) -> list[Mute]:
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+    return [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
 
 
 async def stored(db: Readable) -> list[Mute]:

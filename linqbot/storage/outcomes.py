@@ -112,16 +112,14 @@ def message_of(delivery: Delivery) -> str | None:
 async def of_chats(
     db: Readable, chats: Collection[str], since: float | None, until: float | None, limit: int
 ) -> list[OutcomeRow]:
-    sql = f"""SELECT {COLUMNS} FROM outcome WHERE lane = ANY($1) AND received_at >= $2 AND received_at < $3
-              ORDER BY n DESC LIMIT $4"""  # noqa: S608 - constant text
+    which = "WHERE lane = ANY($1) AND received_at >= $2 AND received_at < $3 ORDER BY n DESC LIMIT $4"
     lanes = [lane for chat in chats for lane in (lane_of_chat(chat), lane_of_receipts(chat))]
-    found = await db.fetch(sql, lanes, since or 0.0, 1e13 if until is None else until, limit)
-    return [OutcomeRow(*row) for row in reversed(found)]
+    found = await _rows(db, which, lanes, since or 0.0, 1e13 if until is None else until, limit)
+    return found[::-1]
 
 
 async def recent(db: Readable, limit: int) -> list[OutcomeRow]:
-    sql = f"SELECT {COLUMNS} FROM outcome ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
-    return [OutcomeRow(*row) for row in await db.fetch(sql, limit)]
+    return await _rows(db, "ORDER BY n DESC LIMIT $1", limit)
 
 
 async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, str, int, float | None]]:
@@ -132,18 +130,22 @@ async def counts(db: Readable, since: float, width_s: float) -> list[tuple[int, 
 
 
 async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:
-    sql = f"SELECT {COLUMNS} FROM outcome WHERE delivery = ANY($1) OR message_id = ANY($1) ORDER BY n"  # noqa: S608
-    return [OutcomeRow(*row) for row in await db.fetch(sql, list(ids))]
+    return await _rows(db, "WHERE delivery = ANY($1) OR message_id = ANY($1) ORDER BY n", list(ids))
 
 
 async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
-    sql = f"""SELECT {COLUMNS} FROM outcome AS muted
-              WHERE outcome = 'muted' AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
-                  AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = muted.lane AND later.n > muted.n
-                                      AND later.delivery = muted.delivery)
-                  AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = muted.delivery)
-              ORDER BY received_at, n"""  # noqa: S608 - constant text
-    return [OutcomeRow(*row) for row in await db.fetch(sql, since + db.ahead_s)]
+    which = """AS muted
+               WHERE outcome = 'muted' AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
+                   AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = muted.lane AND later.n > muted.n
+                                       AND later.delivery = muted.delivery)
+                   AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = muted.delivery)
+               ORDER BY received_at, n"""
+    return await _rows(db, which, since + db.ahead_s)
+
+
+async def _rows(db: Readable, which: str, *values: object) -> list[OutcomeRow]:
+    sql = f"SELECT {COLUMNS} FROM outcome {which}"  # noqa: S608 - constant texts
+    return [OutcomeRow(*row) for row in await db.fetch(sql, *values)]
 
 
 async def lanes_naming(db: Readable, handle: str) -> list[str]:

@@ -7,9 +7,9 @@ for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, lane_of_chat
@@ -173,21 +173,20 @@ async def earliest(db: Readable) -> float | None:
 
 async def scheduled(db: Readable, lane: str | None, limit: int) -> list[Timer]:
     which, values = where(("due < $", PARKED_S), ("lane = $", lane), first=2)
-    sql = f"SELECT {COLUMNS} FROM timer {which} ORDER BY due, n LIMIT $1"  # noqa: S608 - constant text
-    return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
+    return await _timers(db, f"{which} ORDER BY due, n LIMIT $1", limit, *values)
 
 
 async def find(db: Readable, timer_id: str) -> Timer | None:
-    rows = await db.fetch(f"SELECT {COLUMNS} FROM timer WHERE id = $1", timer_id)  # noqa: S608 - constant text
-    return _here(db, rows[0]) if rows else None
+    found = await _timers(db, "WHERE id = $1", timer_id)
+    return found[0] if found else None
 
 
 async def recurring(db: Readable, kind: str, lane: str | None) -> list[Timer]:
     which, values = where(("kind = $", kind), ("lane = $", lane))
-    sql = f"SELECT {COLUMNS} FROM timer {which} ORDER BY n"  # noqa: S608 - constant text
-    return [Timer(*row) for row in await db.fetch(sql, *values)]
+    return await _timers(db, f"{which} ORDER BY n", *values)
 
 
-def _here(db: Readable, row: Sequence[Any]) -> Timer:
-    timer = Timer(*row)
-    return timer if timer.is_recurring else replace(timer, due=timer.due - db.ahead_s)
+async def _timers(db: Readable, which: str, *values: object) -> list[Timer]:
+    sql = f"SELECT {COLUMNS} FROM timer {which}"  # noqa: S608 - constant texts
+    found = [Timer(*row) for row in await db.fetch(sql, *values)]
+    return [timer if timer.is_recurring else replace(timer, due=timer.due - db.ahead_s) for timer in found]
