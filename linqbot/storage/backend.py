@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import StorageError, StorageUnavailable
@@ -40,12 +40,12 @@ from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing
-from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import Earliest, StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
-from linqbot.storage.operations import LaneSteps, OpQueue
+from linqbot.storage.operations import LaneTransaction, OpQueue
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -82,7 +82,6 @@ class Storage(ABC):
             serves.
     """
 
-    _lanes: ClassVar[LaneSteps]
     _queue: OpQueue
     _memory: StorageMemory
     mutes: Mapping[str, Mute]
@@ -125,7 +124,7 @@ class Storage(ABC):
     async def check(self) -> None:
         """Write something durably, as `put` does, to find out if deliveries can be stored again. Raises StorageBusy if not."""
         for size in (CHECK_BYTES, 0):
-            await self._write(partial(operations.write_check, lanes=self._lanes, limits=self._memory.limits, size=size))
+            await self._write(partial(operations.write_check, limits=self._memory.limits, size=size))
 
     @abstractmethod
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
@@ -136,7 +135,7 @@ class Storage(ABC):
         return await self._queue.submit(operations.WorkOp(work))
 
     @abstractmethod
-    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+    async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
         """Run `work`, which may take long, in a transaction, let memory follow it, and return its result."""
 
     # Inbox
@@ -274,7 +273,7 @@ class Storage(ABC):
         The progress is a number that changes whenever the journal of the turn does. Returned is how many of
         `Lease.crashes` the turn had when it had just come that far: the runs of the others added nothing.
         """
-        return await self._write(lambda tx: operations.note_progress(tx, self._lanes, lease, progress))
+        return await self._write(lambda tx: operations.note_progress(tx, lease, progress))
 
     async def put_in_order(
         self, lane: str, missed: Sequence[Delivery], lease: Lease | None = None, *, keep: bool = False
@@ -420,8 +419,8 @@ class Storage(ABC):
         # Not a first run: else a message would be too old for its handlers.
         moved = [(delivery, replay, 1) for delivery, replay in catch_up]
 
-        async def work(tx: Writable) -> bool:
-            await upkeep.put_again(tx, moved, self._lanes.number)
+        async def work(tx: LaneTransaction) -> bool:
+            await upkeep.put_again(tx, moved)
             return await acts.noting(tx, mutes.end(tx, chats), by, "unmute", *targets) > 0
 
         return await self._operate(work)
@@ -581,7 +580,7 @@ class Storage(ABC):
 
         A recurring timer is parked: `Commit.rearmed` gives its next due time.
         """
-        return await self._write(lambda tx: operations.fire(tx, self._lanes, now, limit))
+        return await self._write(lambda tx: operations.fire(tx, now, limit))
 
     async def next_timer(self) -> float | None:
         """Return the Unix time at which the earliest timer is due; None if there is none.
@@ -638,7 +637,7 @@ class Storage(ABC):
         `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
         `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
-        return await self._write(lambda tx: operations.advance(tx, self._lanes, now))
+        return await self._write(lambda tx: operations.advance(tx, now))
 
     async def next_broadcast(self) -> float | None:
         """Return the Unix time of the first step of a broadcast; None if there is none. See `changed` for an earlier one."""
@@ -723,9 +722,7 @@ class Storage(ABC):
         Linq accepted is sent again. Ids that belong to no dead letter, or to a delivery in the inbox, are ignored.
         Backlog limits do not apply.
         """
-        return await self._operate(
-            lambda tx: upkeep.put_back(tx, ids, ["dead"], self._lanes.number, again=False, by=by)
-        )
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead"], again=False, by=by))
 
     async def replayable(self, selection: Selection, *, dead_only: bool = False) -> list[str]:
         """Return the ids of dead letters and, unless `dead_only`, of deliveries kept after their ack, as they were
@@ -743,9 +740,7 @@ class Storage(ABC):
 
         It works like `retry`, but raises the replay number: the calls get new keys, so everything is really sent again.
         """
-        return await self._operate(
-            lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], self._lanes.number, again=True, by=by)
-        )
+        return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], again=True, by=by))
 
     async def purge(self, *, before: float, limit: int = 500) -> int:
         """Delete dead letters that are older than a time, the oldest first, and return their number.
@@ -768,7 +763,7 @@ class Storage(ABC):
     async def put_order(self, delivery: Delivery, what: acts.What, target: str, *, by: By) -> None:
         """Store a delivery by which an operator acts on a question, whose id is `target`, and the act, in one commit."""
         of = acts.of_lane(target, delivery.lane)
-        await self._write(lambda tx: acts.noting(tx, operations.put_now(tx, self._lanes, delivery), by, what, of))
+        await self._write(lambda tx: acts.noting(tx, tx.store([delivery]), by, what, of))
 
     async def note_act(self, what: acts.What, of: ActedOn, *, by: By) -> None:
         """Store an act of an operator that changes nothing else in the storage."""
@@ -827,7 +822,7 @@ class Storage(ABC):
         from linqbot.storage import personal
 
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
-        forgotten = await personal.forget(person, by, self._survey, self._operate, self._lanes.forget)
+        forgotten = await personal.forget(person, by, self._survey, self._operate)
         return replace(forgotten, wiped=await self._wipe())
 
     async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:

@@ -2,7 +2,7 @@
 
 Those that move a lane or belong to a turn have a class, with their arguments and nothing else. Any other is a function with its
 SQL, in a `WorkOp`. `run` has their order, and what is the same for every backend. Lanes are not: SQLite leases from an index in
-memory, PostgreSQL by functions in the database. So each backend gives its `LaneSteps`. The rest is SQL that both share.
+memory, PostgreSQL by functions in the database. So each backend has its `LaneTransaction`. The rest is SQL that both share.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
@@ -292,77 +293,106 @@ def _for_one(error: Exception) -> StorageError:
 ACTIVITY_EVERY_S: Final = 60.0
 """Seconds between two notes in the table `meta` of when a webhook was last accepted."""
 
-Step: TypeAlias = Callable[[Any, list[Any]], Awaitable[None]]
-"""Runs the operations of one kind in a transaction, and sets the result or the error of each."""
+
+class LaneTransaction(Writable, Protocol):
+    """An open transaction that also moves lanes, which each backend does in its own way.
+
+    A step that gets all operations of a kind sets the result or the error of each. One that gets a single operation
+    returns its result; what it raises before it writes is the error of this operation alone.
+    """
+
+    old_ids: ClassVar[str]
+    """The SQL that deletes the ids of deliveries that left the inbox before $1, at most $2."""
+
+    async def release(self, ops: Sequence[ReleaseOp]) -> None: ...
+    async def hold(self, op: HoldOp) -> None: ...
+    async def join(self, op: JoinOp) -> None: ...
+    async def put(self, ops: Sequence[PutOp]) -> None: ...
+    async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None: ...
+    async def put_in_order(self, op: OrderOp) -> int: ...
+    async def take(self, ops: Sequence[TakeOp]) -> None: ...
+
+    async def has_room(self) -> bool:
+        """Return False if the inbox is full."""
+        ...
+
+    async def in_force(self, leases: Sequence[Lease]) -> dict[int, int]:
+        """Return the sequence numbers of the deliveries under leases that are in force, by token."""
+        ...
+
+    async def postpone(self, ops: Mapping[int, FinishOp]) -> None:
+        """Note that the leases of turns that run again are over. The deliveries are given by sequence number."""
+        ...
+
+    async def remove(self, ops: Mapping[int, FinishOp], ending: Collection[int]) -> None:
+        """End the leases of turns that are over, and remove their deliveries. Turns that were acked end too.
+
+        For `ending`, those that `ends_its_turn` names, the outcomes of journal entries are stored.
+        """
+        ...
+
+    async def store(self, deliveries: Sequence[Delivery]) -> object:
+        """Store new deliveries at the tails of their lanes.
+
+        Backlog limits do not apply: Linq does not deliver them again if they are refused.
+        """
+        ...
+
+    async def number(self, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Give deliveries that come back numbers at the tails of their lanes, and remember their ids."""
+        ...
+
+    async def forget(self, ids: Collection[str]) -> int:
+        """Remove those of these deliveries that wait, whatever their lanes, and return how many there were."""
+        ...
 
 
-def each(run_one: Callable[[Any, Any], Awaitable[Any]]) -> Step:
-    """Return the step that runs its operations one after the other. What it raises before it writes is the error of one."""
-
-    async def step(tx: Writable, ops: Sequence[Op[Any]]) -> None:
-        for op in ops:
-            try:
-                op.result = await run_one(tx, op)
-            except StorageUnavailable:
-                raise
-            except StorageError as error:
-                op.error = error
-
-    return step
-
-
-# Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time. Begin
-# comes before settle and finish, so that an outcome finds its row.
-_BEFORE_BEGIN: Final[Sequence[type[Op[Any]]]] = (ReleaseOp, HoldOp, JoinOp)
-# Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
-_AFTER_FINISH: Final[Sequence[type[Op[Any]]]] = (PutOp, PutReceiptOp, OrderOp, WorkOp, TakeOp)
-
-
-@dataclass(slots=True)
-class LaneSteps:
-    """The steps of a transaction that each backend has for itself."""
-
-    steps: dict[type[Op[Any]], Step]  # for each kind of operations that moves a lane
-    # Returns the sequence numbers of the deliveries under leases that are in force, by token.
-    held: Callable[[Any, Sequence[Lease]], Awaitable[dict[int, int]]]
-    # Notes that the leases of turns that run again are over. The deliveries are given by sequence number.
-    postpone: Callable[[Any, Mapping[int, FinishOp]], Awaitable[None]]
-    # Ends the leases of turns that are over, and removes their deliveries. For those that `ends_its_turn` names, given
-    # as the last argument, it stores the outcomes too. It also ends the turns that were acked.
-    remove: Callable[[Any, Mapping[int, FinishOp], Collection[int]], Awaitable[None]]
-    # Stores new deliveries at the tails of their lanes. Backlog limits do not apply: Linq does not deliver them again
-    # if they are refused.
-    store: Callable[[Any, Sequence[Delivery]], Awaitable[object]]
-    # Gives deliveries that come back numbers at the tails of their lanes, and remembers their ids.
-    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]]
-    # Removes those of these deliveries that wait, whatever their lanes, and returns how many there were.
-    forget: Callable[[Any, Collection[str]], Awaitable[int]]
-    has_room: Callable[[Any], Awaitable[bool]]  # returns False if the inbox is full
-    old_ids: str  # the SQL that deletes the ids of deliveries that left the inbox before $1, at most $2
-
-    def __post_init__(self) -> None:
-        self.steps[WorkOp] = each(lambda tx, op: op.work(tx))
-
-
-async def run(tx: Writable, ops: OpsByKind, lanes: LaneSteps, memory: StorageMemory, *, purging: bool) -> None:
+async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, purging: bool) -> None:
     """Run the operations of a batch in the open transaction, and delete old rows now and then.
 
     Only a process that serves is `purging`: a command does not know for how long history is kept.
     """
-    for kind in _BEFORE_BEGIN:
+    # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time.
+    # Begin comes before settle and finish, so that an outcome finds its row.
+    before_ends: dict[type[Op[Any]], _Step] = {
+        ReleaseOp: tx.release,
+        HoldOp: partial(_each, tx.hold),
+        JoinOp: partial(_each, tx.join),
+        BeginOp: partial(_begin, tx),
+    }
+    # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
+    after_ends: dict[type[Op[Any]], _Step] = {
+        PutOp: tx.put,
+        PutReceiptOp: tx.put_receipts,
+        OrderOp: partial(_each, tx.put_in_order),
+        WorkOp: partial(_each, lambda op: op.work(tx)),
+        TakeOp: tx.take,
+    }
+    for kind, step in before_ends.items():
         if kind in ops:
-            await lanes.steps[kind](tx, ops[kind])
-    if BeginOp in ops:
-        await _begin(tx, of(ops, BeginOp), lanes)
+            await step(ops[kind])
     if FinishOp in ops or SettleOp in ops:
-        await _finish(tx, of(ops, SettleOp), of(ops, FinishOp), lanes)
-    for kind in _AFTER_FINISH:
+        await _finish(tx, of(ops, SettleOp), of(ops, FinishOp))
+    for kind, step in after_ends.items():
         if kind in ops:
-            await lanes.steps[kind](tx, ops[kind])
+            await step(ops[kind])
     if tx.changes.received_at is not None:
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
     if purging and tx.now >= memory.purge_at:
-        await upkeep.purge(tx, lanes.old_ids, memory.keep_outcomes_s)
+        await upkeep.purge(tx, memory.keep_outcomes_s)
+
+
+_Step: TypeAlias = Callable[[list[Any]], Awaitable[None]]
+
+
+async def _each(run_one: Callable[[Any], Awaitable[Any]], ops: Iterable[Op[Any]]) -> None:
+    for op in ops:
+        try:
+            op.result = await run_one(op)
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            op.error = error
 
 
 def ends_its_turn(op: FinishOp) -> bool:
@@ -374,10 +404,10 @@ def ends_its_turn(op: FinishOp) -> bool:
     return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
 
 
-async def _begin(tx: Writable, ops: Sequence[BeginOp], lanes: LaneSteps) -> None:
+async def _begin(tx: LaneTransaction, ops: Sequence[BeginOp]) -> None:
     state = StateBatch(tx)
     await state.read([op.state for op in ops])
-    held = await lanes.held(tx, [op.lease for op in ops if op.lease is not None])
+    held = await tx.in_force([op.lease for op in ops if op.lease is not None])
     for op in ops:
         if op.lease is not None and op.lease.token not in held:
             op.error = lease_over(op.lease)
@@ -387,12 +417,12 @@ async def _begin(tx: Writable, ops: Sequence[BeginOp], lanes: LaneSteps) -> None
     await journal.begin(tx, [entry for op in ops for entry in op.entries])
 
 
-async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[FinishOp], lanes: LaneSteps) -> None:
+async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequence[FinishOp]) -> None:
     """End turns, and set the error of each that cannot end; see `Storage.finish`."""
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
     entries = await state.settled(settles)
-    seqs = await lanes.held(tx, [op.lease for op in ops])
+    seqs = await tx.in_force([op.lease for op in ops])
     ended: dict[int, FinishOp] = {}
     ending: set[int] = set()
     for op in ops:
@@ -417,11 +447,11 @@ async def _finish(tx: Writable, settles: Sequence[SettleOp], ops: Sequence[Finis
     await outcomes.write(tx, [commit.record for commit in commits if commit.record is not None])
     gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
     if gone:
-        await _remove(tx, gone, ending, lanes)
+        await _remove(tx, gone, ending)
     if len(gone) < len(ended):
         stays = {seq: op for seq, op in ended.items() if seq not in gone}
         await _postpone(tx, stays)
-        await lanes.postpone(tx, stays)
+        await tx.postpone(stays)
     await timers.write(tx, commits)
 
 
@@ -447,7 +477,7 @@ async def count_crash(tx: Writable, leased: Sequence[int]) -> None:
     await tx.run(sql, leased, int(count == 1), int(count > 1), max(1, count // 4))
 
 
-async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection[int], lanes: LaneSteps) -> None:
+async def _remove(tx: LaneTransaction, gone: Mapping[int, FinishOp], ending: Collection[int]) -> None:
     """Remove deliveries that were acked or given up, and keep what must be kept of them."""
     acked = {seq: op for seq, op in gone.items() if isinstance(op.commit.outcome, Ack)}
     private = {seq: op for seq, op in acked.items() if op.commit.off_the_record}
@@ -460,7 +490,7 @@ async def _remove(tx: Writable, gone: Mapping[int, FinishOp], ending: Collection
                  SELECT id, lane, type, message_key, carrier, received_at, replay, $2, body
                  FROM delivery JOIN body USING (seq) WHERE seq = ANY($1) ORDER BY seq"""
         await tx.run(sql, kept, tx.now)
-    await lanes.remove(tx, gone, ending)
+    await tx.remove(gone, ending)
     # The turns of conversations that go on with these deliveries.
     others = {each.turn for op in acked.values() for each in op.commit.entries if each.turn != op.lease.delivery.id}
     await journal.end(tx, others)
@@ -485,20 +515,16 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def fire(tx: Writable, lanes: LaneSteps, now: float, limit: int) -> int:
+async def fire(tx: LaneTransaction, now: float, limit: int) -> int:
     due = await timers.take_due(tx, now, limit)
-    await lanes.store(tx, due)
+    await tx.store(due)
     return len(due)
 
 
-async def advance(tx: Writable, lanes: LaneSteps, now: float) -> int:
+async def advance(tx: LaneTransaction, now: float) -> int:
     due = await broadcasts.advance(tx, now)
-    await lanes.store(tx, due)
+    await tx.store(due)
     return len(due)
-
-
-async def put_now(tx: Writable, lanes: LaneSteps, delivery: Delivery) -> None:
-    await lanes.store(tx, [delivery])
 
 
 async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: By | None) -> bool:
@@ -512,27 +538,27 @@ async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: B
     return is_gone
 
 
-async def leased(tx: Writable, lanes: LaneSteps, lease: Lease) -> int:
+async def leased(tx: LaneTransaction, lease: Lease) -> int:
     """Return the sequence number of the leased delivery. Raises LeaseLost if the lease is over."""
-    seq = (await lanes.held(tx, [lease])).get(lease.token)
+    seq = (await tx.in_force([lease])).get(lease.token)
     if seq is None:
         raise lease_over(lease)
     return seq
 
 
-async def note_progress(tx: Writable, lanes: LaneSteps, lease: Lease, progress: int) -> int:
+async def note_progress(tx: LaneTransaction, lease: Lease, progress: int) -> int:
     """Note how far a turn has come that has crashed, and return its crashes before. Raises LeaseLost."""
-    seq = await leased(tx, lanes, lease)
+    seq = await leased(tx, lease)
     sql = "UPDATE delivery SET progress = $2, crashes_before_progress = crashes WHERE seq = $1 AND progress <> $2"
     await tx.run(sql, seq, progress)
     return int(await tx.value("SELECT crashes_before_progress FROM delivery WHERE seq = $1", seq))
 
 
-async def write_check(tx: Writable, lanes: LaneSteps, limits: InboxLimits, size: int) -> None:
+async def write_check(tx: LaneTransaction, limits: InboxLimits, size: int) -> None:
     """Write `size` bytes without a meaning; with 0 delete them again. Raises StorageBusy if the backlog is full."""
     if not size:
         await upkeep.remove_fact(tx, upkeep.CHECK)
-    elif not await lanes.has_room(tx):
+    elif not await tx.has_room():
         raise limits.full()
     else:
         await upkeep.write_fact(tx, upkeep.CHECK, "0" * size)

@@ -28,7 +28,8 @@ from linqbot.linq.events.lane import (
 from linqbot.storage import acts, broadcasts, mutes, outcomes, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
-from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.dialect import Readable
+from linqbot.storage.operations import LaneTransaction
 from linqbot.storage.upkeep import Exported, Forgotten
 
 Keys: TypeAlias = Mapping[str, Collection[str]]
@@ -313,7 +314,6 @@ async def forget(
     by: By,
     read: Read,
     operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
-    forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]],
 ) -> Forgotten:
     await _add_chats(person, read)
     forgotten = Forgotten()
@@ -322,7 +322,7 @@ async def forget(
         # The first round stores a receipt, also if nothing is kept.
         if n and not any(found.erasable.values()) and not found.has_rows:
             break
-        forgotten += await operate(partial(_erase, person, by, found, forget_waiting))
+        forgotten += await operate(partial(_erase, person, by, found))
     else:
         found = await read(lambda db: _search(db, person))
     left = found.left.union(*found.erasable.values())
@@ -360,9 +360,7 @@ def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
     return [list(each) for each in kept.values(person, keys)]
 
 
-async def _erase(
-    person: Person, by: By, found: Found, forget_waiting: Callable[[Any, Collection[str]], Awaitable[int]], tx: Writable
-) -> Forgotten:
+async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction) -> Forgotten:
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
     await tx.fetch(sql, sorted(found.keys["delivery"]))
@@ -374,9 +372,7 @@ async def _erase(
     tx.changes.timers |= bool(keys["timer"])
     chats = [chat_of_lane(lane) or "" for lane in keys["mute"]]
     # The inbox and the mutes are also in memory.
-    rows = Counter(
-        delivery=await forget_waiting(tx, keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0
-    )
+    rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0)
     for table, kept in KEPT.items():
         if table not in rows:
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
@@ -19,6 +19,9 @@ from linqbot.storage import acts, conversations, decisions, journal, mutes, outc
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
+
+if TYPE_CHECKING:  # it imports this module
+    from linqbot.storage.operations import LaneTransaction
 
 T = TypeVar("T")
 
@@ -190,13 +193,7 @@ async def put_in_order(tx: Writable, seqs: Sequence[int], tables: Sequence[str])
 
 
 async def put_back(
-    tx: Writable,
-    ids: Sequence[str],
-    places: Sequence[str],
-    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
-    *,
-    again: bool,
-    by: By | None = None,
+    tx: LaneTransaction, ids: Sequence[str], places: Sequence[str], *, again: bool, by: By | None = None
 ) -> int:
     """Move kept deliveries to the tails of their lanes, in this order, and return their number.
 
@@ -204,24 +201,19 @@ async def put_back(
     an id is used.
 
     Args:
-        number: Returns numbers at the tails of their lanes, and remembers their ids.
         again: True for a new replay: its number rises, and no run of it has been made.
         by: The operator, for the log.
     """
     moved = await _take_kept(tx, ids, places, again=again)
     targets = [acts.of_lane(delivery.id, delivery.lane) for delivery, _, _ in moved]
-    return await acts.noting(tx, put_again(tx, moved, number), by, "replay" if again else "retry", *targets)
+    return await acts.noting(tx, put_again(tx, moved), by, "replay" if again else "retry", *targets)
 
 
-async def put_again(
-    tx: Writable,
-    moved: Sequence[tuple[Delivery, int, int]],
-    number: Callable[[Any, Sequence[Delivery]], Awaitable[Sequence[int]]],
-) -> int:
+async def put_again(tx: LaneTransaction, moved: Sequence[tuple[Delivery, int, int]]) -> int:
     """Put deliveries that have left the inbox, with `replay` and `delivery_count`, back to the tails of their lanes."""
     if not moved:
         return 0
-    seqs = await number(tx, [delivery for delivery, _, _ in moved])
+    seqs = await tx.number([delivery for delivery, _, _ in moved])
     columns = "seq, id, lane, type, message_key, carrier, received_at, put_back, replay, delivery_count"
     rows = [
         (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, True, replay, count)
@@ -254,14 +246,14 @@ async def _take_kept(
     return [found[one] for one in taken]
 
 
-async def purge(tx: Writable, known: str, outcomes_s: float) -> None:
+async def purge(tx: LaneTransaction, outcomes_s: float) -> None:
     """Delete old rows, a few at a time, in the transaction of other operations."""
     old = "SELECT n FROM done WHERE acked_at < $1 ORDER BY acked_at LIMIT $2 FOR UPDATE SKIP LOCKED"
     if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
         await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
     # A clock that is ahead would delete what it still needs when it is right again. It accepts no webhook meanwhile.
     heard_at = float(await fact(tx, "active_at") or tx.now)
-    seen = await tx.run(known, min(heard_at, tx.now) - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
+    seen = await tx.run(tx.old_ids, min(heard_at, tx.now) - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
     entries = await journal.purge(tx, _PURGE_ROWS, max(tx.keep_s, outcomes_s))
     ended = await outcomes.purge(tx, outcomes_s, _PURGE_ROWS)
     await conversations.purge(tx)

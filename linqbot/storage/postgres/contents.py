@@ -17,8 +17,9 @@ from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.inbox import InboxLimits
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, translated
+from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
-from linqbot.storage.postgres.transaction import Memory, Transaction
+from linqbot.storage.postgres.transaction import Memory
 
 _CONTRADICTIONS: Final = {
     "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
@@ -38,7 +39,7 @@ _ANSWER_S: Final = 3600.0
 class PostgresContents(Contents):
     """The content of a storage. To check or to migrate it, no other process has to stop, as during a rolling upgrade."""
 
-    _tx: Transaction
+    _tx: LaneTransaction
     _seen = """SELECT seen.id, delivery.id, seen.at FROM seen LEFT JOIN delivery ON delivery.id = seen.delivery_id
         ORDER BY seen.id COLLATE "C" """
     _leased = ("token", "owner")
@@ -71,7 +72,7 @@ class PostgresContents(Contents):
         connection = await self._address.connect(answer_s=_ANSWER_S)
         memory = Memory(self._address, SystemClock(), InboxLimits(), serving=False, keep_s=0.0)
         memory.process = processes.COPIED
-        self._tx = Transaction(connection, 0.0, memory, 0.0)
+        self._tx = LaneTransaction(connection, 0.0, memory, 0.0)
         try:
             if self._role in {"migrate", "target"}:
                 await migrate(connection, self._address, create=True)

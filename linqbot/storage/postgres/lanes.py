@@ -18,7 +18,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
@@ -30,7 +30,6 @@ from linqbot.storage.operations import (
     FinishOp,
     HoldOp,
     JoinOp,
-    LaneSteps,
     OpsByKind,
     OrderOp,
     PutOp,
@@ -72,58 +71,6 @@ def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
     return found
 
 
-async def _store(tx: Transaction, new: Sequence[Delivery]) -> int:
-    """Store new deliveries, and return their number. Backlog limits do not apply."""
-    ops = [PutOp(delivery) for delivery in new]
-    await _put_all(tx, ops, None)
-    return sum(op.result for op in ops)
-
-
-async def _put(tx: Transaction, ops: Sequence[PutOp]) -> None:
-    await _put_all(tx, ops, tx.memory.limits)
-
-
-async def _put_all(tx: Transaction, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
-    """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
-    for arrivals in rounds(ops):
-        left = await _room(tx, len(ops)) - len(tx.changes.stored) if limits else _UNLIMITED
-        statement = Statement(tx)
-        add_arrivals(statement, arrivals, limits, left)
-        await statement.run()
-
-
-async def _room(tx: Transaction, wanted: int) -> int:
-    """Return how many deliveries fit into the inbox: at least `wanted`, if there is room for them."""
-    memory = tx.memory
-    if memory.room_left < wanted:
-        count = int(await tx.value("SELECT count(*) FROM delivery"))
-        memory.room_left = tx.changes.room = max(memory.limits.limit - count, 0)
-    return memory.room_left
-
-
-async def _put_receipts(tx: Transaction, ops: Sequence[PutReceiptOp]) -> None:
-    """Store what new receipts report, and set the result of each operation.
-
-    Those that another process that serves may want as events, because its bot has handlers for them, are stored in their lanes.
-    """
-    types = {op.delivery.type for op in ops}
-    sql = "SELECT t FROM unnest($1::text[]) AS t WHERE EXISTS (SELECT FROM process WHERE t <> ALL(settled))"
-    wanted = {row["t"] for row in await tx.fetch(sql, list(types))}
-    settled = [op for op in ops if op.delivery.type not in wanted]
-    # In one order in every process: two that remember the same receipts must not wait for each other.
-    ids = sorted(op.delivery.id for op in settled)
-    sql = (
-        "INSERT INTO seen (id, delivery_id, at) SELECT id, id, $2 FROM unnest($1::text[]) AS id ON CONFLICT DO NOTHING"
-    )
-    new = {row["id"] for row in await tx.fetch(f"{sql} RETURNING id", ids, tx.now)}
-    for op in settled:
-        op.result = op.delivery.id in new
-        new.discard(op.delivery.id)
-    await journal.receive(tx, [op.receipt for op in settled if op.result])
-    tx.changes.received_at = received_at([op.delivery for op in settled], tx.changes.received_at)
-    await _put(tx, [op for op in ops if op.delivery.type in wanted])
-
-
 def add_arrivals(
     statement: Statement, arrivals: Sequence[Arrival], limits: InboxLimits | None, left: int, news: str | None = None
 ) -> None:
@@ -149,34 +96,6 @@ def add_arrivals(
     limit = limits.lane_limit if limits else _UNLIMITED
     values = statement.values(*_columns(new), tx.now, left, counted, limit, tx.memory.address.channel, news)
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs", note)
-
-
-async def _put_in_order(tx: Transaction, op: OrderOp) -> int:
-    if op.lease is not None:
-        head = await operations.leased(tx, LANES, op.lease)
-        if not op.keep:
-            await give_back(tx, [head], [op.lease.token])
-    stored = await _store(tx, op.missed)
-    tx.changes.work = True
-    seqs = [seq for (seq,) in await tx.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
-    # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
-    locks = f"SELECT msg_id FROM pgmq.q_{tx.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
-    await tx.fetch(locks, seqs)
-    await upkeep.put_in_order(tx, seqs, ("delivery", "body"))
-    return stored
-
-
-async def _number(tx: Transaction, new: Sequence[Delivery]) -> Sequence[int]:
-    lanes = [d.lane for d in new]
-    await tx.fetch("SELECT lock_lanes($1)", lanes)
-    # A lane that waits for more deliveries gets one.
-    sql = "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
-    await tx.set_visible([row[0] for row in await tx.fetch(sql, lanes)])
-    known = {key: (key, d.id, tx.now) for d in new for key in keys_of(d)}
-    replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
-    await tx.insert("seen (id, delivery_id, at)", list(known.values()), replace)
-    _note_accepted(tx, new)
-    return await tx.send(lanes)
 
 
 def lock(statement: Statement, ops: OpsByKind) -> None:
@@ -242,13 +161,6 @@ _SUSPECTS: Final = 0
 def _seconds(op: TakeOp) -> int:
     """Return the seconds of a lease: whole ones, as in pgmq, and no more than an integer of PostgreSQL holds."""
     return min(math.ceil(op.lease_s), _LONGEST_S)
-
-
-async def _take(tx: Transaction, ops: Sequence[TakeOp]) -> None:
-    for op in ops:
-        statement = Statement(tx)
-        add_take(statement, op, tx.held)
-        await statement.run()
 
 
 def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None = None) -> None:
@@ -320,77 +232,6 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
                   SELECT * FROM delivery WHERE (lane, seq) >= ($1, 0) ORDER BY lane, seq OFFSET 1 LIMIT $2) AS behind
               JOIN body USING (seq) WHERE lane = $1 ORDER BY seq"""  # noqa: S608 - constant text
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
-
-
-async def _release(tx: Transaction, ops: Iterable[ReleaseOp]) -> None:
-    lanes, tokens = _lanes_and_tokens([lease for op in ops for lease in op.leases])
-    rows = await tx.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
-    await give_back(tx, [row["seq"] for row in rows], tokens)
-
-
-async def give_back(tx: Transaction, seqs: Sequence[int], tokens: Sequence[int]) -> None:
-    """Give back the leases of these deliveries that have these tokens. They count as nothing."""
-    sql = "SELECT seq, token FROM delivery WHERE seq = ANY($1) AND token = ANY($2) ORDER BY seq FOR UPDATE"
-    rows = await tx.fetch(sql, list(seqs), list(tokens)) if seqs else []
-    if not rows:
-        return
-    gone = [row["seq"] for row in rows]
-    sql = "UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1 WHERE seq = ANY($1)"
-    await tx.run(sql, gone)
-    await tx.set_visible(gone)
-    tx.changes.ended_leases |= {row["token"] for row in rows}
-    tx.changes.work = True
-
-
-async def _hold(tx: Transaction, op: HoldOp) -> None:
-    # `lock` has the lane, so a `put` into it comes before or after all of this.
-    sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
-                 waits = 'gathering', not_before = $2
-             WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
-             RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
-    rows = await tx.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
-    tx.changes.ended_leases.add(op.lease.token)
-    if not rows:
-        raise lease_over(op.lease)
-    ((seq, count),) = rows
-    await tx.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
-    tx.changes.work = True
-
-
-async def _join(tx: Transaction, op: JoinOp) -> None:
-    head = await operations.leased(tx, LANES, op.lease)
-    await tx.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
-    if op.again:
-        await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
-    if op.is_recorded:
-        await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
-    sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
-    rows = await tx.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
-    tx.changes.joined += [head, *await _end_deleted(tx, rows)]
-
-
-async def _end_deleted(tx: Transaction, rows: Sequence[Any]) -> list[int]:
-    """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys. Return the numbers.
-
-    Their ids stay known for a day, as after an ack, because Linq may deliver them again.
-    """
-    gone = [seq for seq, _, _ in rows]
-    await tx.run(
-        "UPDATE seen SET at = $1 WHERE id = ANY($2)", tx.now, [key for _, *keys in rows for key in keys if key]
-    )
-    await tx.run("DELETE FROM body WHERE seq = ANY($1)", gone)
-    await tx.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", tx.queue, gone)
-    return gone
-
-
-async def count_crashes(tx: Transaction, processes: Collection[str]) -> None:
-    """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
-    for process in sorted(processes):
-        owned = [row["seq"] for row in await tx.fetch("SELECT seq FROM leases_owned_by($1) AS seq", process)]
-        await operations.count_crash(tx, owned)
-        await tx.set_visible(owned)
-        await tx.run("DELETE FROM process WHERE id = $1", process)
-        tx.changes.work = True
 
 
 async def _among_suspects(tx: Transaction, seqs: list[int], limit: int, held: Mapping[int, Held]) -> list[int]:
@@ -507,62 +348,187 @@ def add_outcomes(statement: Statement, ops: Collection[FinishOp]) -> None:
     )
 
 
-async def _held(tx: Transaction, found: Sequence[Lease]) -> dict[int, int]:
-    if not found:
-        return {}
-    lanes, tokens = _lanes_and_tokens(found)
-    rows = await tx.fetch("SELECT token, seq FROM lock_leases($1, $2)", lanes, tokens)
-    seqs = {row["token"]: row["seq"] for row in rows}
-    tx.changes.ended_leases |= set(tokens) - seqs.keys()
-    return seqs
+class LaneTransaction(Transaction):
+    """An open transaction; see `operations.LaneTransaction`."""
 
-
-async def _postpone(tx: Transaction, ops: Mapping[int, FinishOp]) -> None:
-    ends = [op.commit.outcome for op in ops.values()]
-    await tx.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
-    tx.changes.ended_leases |= {op.lease.token for op in ops.values()}
-    # Another process may have what the turn waits for, such as the handler in a rolling update. That process may know only
-    # when the ended lease was to end, and would sleep until then.
-    tx.changes.work |= any(isinstance(end, Defer) for end in ends)
-
-
-async def _remove(tx: Transaction, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
-    statement = Statement(tx)
-    add_ends(statement, ops.values())
-    await statement.run()
-
-
-async def _forget(tx: Transaction, ids: Collection[str]) -> int:
-    if not ids:
-        return 0
-    gone = await tx.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
-    await _end_deleted(tx, gone)
-    tx.changes.work = True
-    return len(gone)
-
-
-async def _has_room(tx: Transaction) -> bool:
-    return await _room(tx, 1) > 0
-
-
-LANES: Final = LaneSteps(
-    steps={
-        ReleaseOp: _release,
-        HoldOp: operations.each(_hold),
-        JoinOp: operations.each(_join),
-        PutOp: _put,
-        PutReceiptOp: _put_receipts,
-        OrderOp: operations.each(_put_in_order),
-        TakeOp: _take,
-    },
-    held=_held,
-    postpone=_postpone,
-    remove=_remove,
-    store=_store,
-    number=_number,
-    forget=_forget,
-    has_room=_has_room,
-    old_ids="""DELETE FROM seen WHERE id = ANY(ARRAY(
+    old_ids: ClassVar[str] = """DELETE FROM seen WHERE id = ANY(ARRAY(
         SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)
-        ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))""",
-)
+        ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))"""
+
+    async def store(self, new: Sequence[Delivery]) -> int:
+        """Store new deliveries, and return their number. Backlog limits do not apply."""
+        ops = [PutOp(delivery) for delivery in new]
+        await self._put_all(ops, None)
+        return sum(op.result for op in ops)
+
+    async def put(self, ops: Sequence[PutOp]) -> None:
+        await self._put_all(ops, self.memory.limits)
+
+    async def _put_all(self, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
+        """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
+        for arrivals in rounds(ops):
+            left = await self._room(len(ops)) - len(self.changes.stored) if limits else _UNLIMITED
+            statement = Statement(self)
+            add_arrivals(statement, arrivals, limits, left)
+            await statement.run()
+
+    async def _room(self, wanted: int) -> int:
+        """Return how many deliveries fit into the inbox: at least `wanted`, if there is room for them."""
+        memory = self.memory
+        if memory.room_left < wanted:
+            count = int(await self.value("SELECT count(*) FROM delivery"))
+            memory.room_left = self.changes.room = max(memory.limits.limit - count, 0)
+        return memory.room_left
+
+    async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None:
+        """Store what new receipts report, and set the result of each operation.
+
+        Those that another process that serves may want as events, because its bot has handlers for them, are stored in their lanes.
+        """
+        types = {op.delivery.type for op in ops}
+        sql = "SELECT t FROM unnest($1::text[]) AS t WHERE EXISTS (SELECT FROM process WHERE t <> ALL(settled))"
+        wanted = {row["t"] for row in await self.fetch(sql, list(types))}
+        settled = [op for op in ops if op.delivery.type not in wanted]
+        # In one order in every process: two that remember the same receipts must not wait for each other.
+        ids = sorted(op.delivery.id for op in settled)
+        sql = "INSERT INTO seen (id, delivery_id, at) SELECT id, id, $2 FROM unnest($1::text[]) AS id ON CONFLICT DO NOTHING"
+        new = {row["id"] for row in await self.fetch(f"{sql} RETURNING id", ids, self.now)}
+        for op in settled:
+            op.result = op.delivery.id in new
+            new.discard(op.delivery.id)
+        await journal.receive(self, [op.receipt for op in settled if op.result])
+        self.changes.received_at = received_at([op.delivery for op in settled], self.changes.received_at)
+        await self.put([op for op in ops if op.delivery.type in wanted])
+
+    async def put_in_order(self, op: OrderOp) -> int:
+        if op.lease is not None:
+            head = await operations.leased(self, op.lease)
+            if not op.keep:
+                await self.give_back([head], [op.lease.token])
+        stored = await self.store(op.missed)
+        self.changes.work = True
+        seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
+        # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
+        locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
+        await self.fetch(locks, seqs)
+        await upkeep.put_in_order(self, seqs, ("delivery", "body"))
+        return stored
+
+    async def number(self, new: Sequence[Delivery]) -> Sequence[int]:
+        lanes = [d.lane for d in new]
+        await self.fetch("SELECT lock_lanes($1)", lanes)
+        # A lane that waits for more deliveries gets one.
+        sql = (
+            "SELECT min(seq) FROM delivery WHERE lane = ANY($1) AND waits = 'gathering' AND token IS NULL GROUP BY lane"
+        )
+        await self.set_visible([row[0] for row in await self.fetch(sql, lanes)])
+        known = {key: (key, d.id, self.now) for d in new for key in keys_of(d)}
+        replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
+        await self.insert("seen (id, delivery_id, at)", list(known.values()), replace)
+        _note_accepted(self, new)
+        return await self.send(lanes)
+
+    async def take(self, ops: Sequence[TakeOp]) -> None:
+        for op in ops:
+            statement = Statement(self)
+            add_take(statement, op, self.held)
+            await statement.run()
+
+    async def release(self, ops: Iterable[ReleaseOp]) -> None:
+        lanes, tokens = _lanes_and_tokens([lease for op in ops for lease in op.leases])
+        rows = await self.fetch("SELECT token, seq FROM leases_of($1, $2)", lanes, tokens)
+        await self.give_back([row["seq"] for row in rows], tokens)
+
+    async def give_back(self, seqs: Sequence[int], tokens: Sequence[int]) -> None:
+        """Give back the leases of these deliveries that have these tokens. They count as nothing."""
+        sql = "SELECT seq, token FROM delivery WHERE seq = ANY($1) AND token = ANY($2) ORDER BY seq FOR UPDATE"
+        rows = await self.fetch(sql, list(seqs), list(tokens)) if seqs else []
+        if not rows:
+            return
+        gone = [row["seq"] for row in rows]
+        sql = "UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1 WHERE seq = ANY($1)"
+        await self.run(sql, gone)
+        await self.set_visible(gone)
+        self.changes.ended_leases |= {row["token"] for row in rows}
+        self.changes.work = True
+
+    async def hold(self, op: HoldOp) -> None:
+        """Give back a lease, and let its lane wait for more deliveries. Raises LeaseLost if the lease is over."""
+        # `lock` has the lane, so a `put` into it comes before or after all of this.
+        sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
+                     waits = 'gathering', not_before = $2
+                 WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
+                 RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
+        rows = await self.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
+        self.changes.ended_leases.add(op.lease.token)
+        if not rows:
+            raise lease_over(op.lease)
+        ((seq, count),) = rows
+        await self.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
+        self.changes.work = True
+
+    async def join(self, op: JoinOp) -> None:
+        head = await operations.leased(self, op.lease)
+        await self.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
+        if op.again:
+            await self.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
+        if op.is_recorded:
+            await outcomes.write_joined(self, op.joined.lane, op.ids, op.joined.id)
+        sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
+        rows = await self.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
+        self.changes.joined += [head, *await self._end_deleted(rows)]
+
+    async def _end_deleted(self, rows: Sequence[Any]) -> list[int]:
+        """Delete what belongs to deleted deliveries, of which these are numbers, ids and message keys. Return the numbers.
+
+        Their ids stay known for a day, as after an ack, because Linq may deliver them again.
+        """
+        gone = [seq for seq, _, _ in rows]
+        await self.run(
+            "UPDATE seen SET at = $1 WHERE id = ANY($2)", self.now, [key for _, *keys in rows for key in keys if key]
+        )
+        await self.run("DELETE FROM body WHERE seq = ANY($1)", gone)
+        await self.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", self.queue, gone)
+        return gone
+
+    async def count_crashes(self, processes: Collection[str]) -> None:
+        """Count the crash of processes for the deliveries that they had leased, and let others lease these."""
+        for process in sorted(processes):
+            owned = [row["seq"] for row in await self.fetch("SELECT seq FROM leases_owned_by($1) AS seq", process)]
+            await operations.count_crash(self, owned)
+            await self.set_visible(owned)
+            await self.run("DELETE FROM process WHERE id = $1", process)
+            self.changes.work = True
+
+    async def in_force(self, found: Sequence[Lease]) -> dict[int, int]:
+        if not found:
+            return {}
+        lanes, tokens = _lanes_and_tokens(found)
+        rows = await self.fetch("SELECT token, seq FROM lock_leases($1, $2)", lanes, tokens)
+        seqs = {row["token"]: row["seq"] for row in rows}
+        self.changes.ended_leases |= set(tokens) - seqs.keys()
+        return seqs
+
+    async def postpone(self, ops: Mapping[int, FinishOp]) -> None:
+        ends = [op.commit.outcome for op in ops.values()]
+        await self.set_visible_at(list(ops), [end.at for end in ends if isinstance(end, Retry | Defer)])
+        self.changes.ended_leases |= {op.lease.token for op in ops.values()}
+        # Another process may have what the turn waits for, such as the handler in a rolling update. That process may know only
+        # when the ended lease was to end, and would sleep until then.
+        self.changes.work |= any(isinstance(end, Defer) for end in ends)
+
+    async def remove(self, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
+        statement = Statement(self)
+        add_ends(statement, ops.values())
+        await statement.run()
+
+    async def forget(self, ids: Collection[str]) -> int:
+        if not ids:
+            return 0
+        gone = await self.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
+        await self._end_deleted(gone)
+        self.changes.work = True
+        return len(gone)
+
+    async def has_room(self) -> bool:
+        return await self._room(1) > 0

@@ -16,8 +16,8 @@ from typing import Final
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.storage import conversations, mutes, upkeep
-from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import Address, Connection
+from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
 
 SWEEP_S: Final = 15.0
@@ -77,7 +77,7 @@ async def join(connection: Connection, address: Address, process: str) -> None:
     await connection.fetchval("SELECT pg_advisory_lock($1)", address.lock(f"process\0{process}"))
 
 
-async def remember(tx: Transaction, memory: Memory, settled: Collection[str]) -> None:
+async def remember(tx: LaneTransaction, memory: Memory, settled: Collection[str]) -> None:
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
     if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
@@ -98,7 +98,7 @@ async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
     return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.memory.address.schema)}
 
 
-async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
+async def give_back_unknown(tx: LaneTransaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
     owned = {
         row["token"]: row["seq"]
@@ -107,7 +107,7 @@ async def give_back_unknown(tx: Transaction, memory: Memory) -> None:
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
     tx.changes.ended_leases |= memory.held.keys() - owned.keys()
     unknown = sorted(owned.keys() - memory.held.keys())
-    await lanes.give_back(tx, [owned[token] for token in unknown], unknown)
+    await tx.give_back([owned[token] for token in unknown], unknown)
 
 
 async def missing(tx: Transaction) -> set[str]:

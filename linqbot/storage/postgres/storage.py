@@ -29,6 +29,7 @@ from linqbot.storage.indexes import Earliest
 from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
+from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import install_of, migrate
 from linqbot.storage.postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
@@ -63,7 +64,6 @@ class PostgresStorage(Storage):
         keep_days: The processes that serve must agree.
     """
 
-    _lanes = lanes.LANES
     _memory: Memory
     _queue: PostgresWriter
 
@@ -178,10 +178,10 @@ class PostgresStorage(Storage):
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Without any due timer, another process is firing them."""
 
-        async def in_turn(tx: Transaction) -> int:
+        async def in_turn(tx: LaneTransaction) -> int:
             # One process at a time: another one could store a later timer of the same lane before an earlier one.
             is_free = await tx.value("SELECT pg_try_advisory_xact_lock($1)", self._address.lock("timers"))
-            return await operations.fire(tx, self._lanes, now, limit) if is_free else 0
+            return await operations.fire(tx, now, limit) if is_free else 0
 
         moved = await self._write(in_turn)
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
@@ -279,26 +279,26 @@ class PostgresStorage(Storage):
 
         return read
 
-    async def _count_dead(self, tx: Transaction) -> set[str]:
+    async def _count_dead(self, tx: LaneTransaction) -> set[str]:
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
         young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
-        await lanes.count_crashes(tx, missing - young)
+        await tx.count_crashes(missing - young)
         return young
 
-    async def _leave(self, tx: Transaction) -> None:
+    async def _leave(self, tx: LaneTransaction) -> None:
         # A worker that stops finishes its turns first.
-        await lanes.count_crashes(tx, [tx.memory.process])
+        await tx.count_crashes([tx.memory.process])
         if self._memory.active_at is not None:
             await upkeep.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for news that were lost with a connection."""
 
-        async def look(tx: Transaction) -> set[str]:
+        async def look(tx: LaneTransaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
             gone = await processes.missing(tx)
-            await lanes.count_crashes(tx, gone & missing)
+            await tx.count_crashes(gone & missing)
             return gone - missing
 
         while True:
@@ -348,7 +348,7 @@ class PostgresStorage(Storage):
         async with self._link.reading() as connection:
             return await query(PostgresReader(connection, self._memory.ahead_s))
 
-    async def _operate(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+    async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
         return await self._write(work)
 
     async def _wipe(self) -> bool:

@@ -17,6 +17,7 @@ from linqbot.storage.postgres.address import (
     is_to_repeat,
     unavailable,
 )
+from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.transaction import Memory, News, Statement, Transaction, TransactionChanges
 
@@ -33,9 +34,11 @@ class PostgresWriter(OpQueue):
         super().__init__(memory)
         self._link = link
 
-    def begin(self, connection: Connection) -> Transaction:
+    def begin(self, connection: Connection) -> LaneTransaction:
         memory = self._memory
-        return Transaction(connection, memory.ahead_s, memory, memory.now, TransactionChanges(known_news=memory.news))
+        return LaneTransaction(
+            connection, memory.ahead_s, memory, memory.now, TransactionChanges(known_news=memory.news)
+        )
 
     async def _write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again."""
@@ -114,13 +117,13 @@ class PostgresWriter(OpQueue):
             lanes.add_take(statement, taking)
         await statement.run()
 
-    async def _run(self, tx: Transaction, ops: OpsByKind) -> None:
+    async def _run(self, tx: LaneTransaction, ops: OpsByKind) -> None:
         # Nearly every batch locks its lanes first, then state. Two that wait for each other nevertheless are a deadlock: the
         # server ends one, which is repeated.
         locks = Statement(tx)
         lanes.lock(locks, ops)
         await locks.run()
-        await operations.run(tx, ops, lanes.LANES, self._memory, purging=self._memory.serving)
+        await operations.run(tx, ops, self._memory, purging=self._memory.serving)
         if begins := [op.lease for op in of(ops, operations.BeginOp) if op.lease is not None]:
             await mutes.read(tx, [chat for lease in begins if (chat := chat_of_lane(lease.delivery.lane)) is not None])
         # The lanes go on, but not in this process.

@@ -20,13 +20,13 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.dialect import Readable, Writable, drive
+from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import ReleaseOp, WorkOp
+from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction, outside
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.upkeep import Progress
 
@@ -42,7 +42,6 @@ TRUNCATE_AFTER_S = 60.0
 class SQLiteMethods(Storage):
     """The contract over SQLite, without opening, leasing and copying. Without `serving`, rows are read, not the index."""
 
-    _lanes = lanes.LANES
     _memory: Index
 
     def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
@@ -50,12 +49,12 @@ class SQLiteMethods(Storage):
         self._memory = Index(limits)
         self.mutes = self._memory.mutes
 
-    async def _operate(self, work: Callable[[Writable], Coroutine[Any, Any, T]]) -> T:
+    async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
         now = self._clock.now()
 
         def write(db: sqlite3.Connection) -> T:
             with transaction(db):
-                return drive(work(outside(db, now)))
+                return drive(work(lanes.outside(db, now)))
 
         return await self._upkeep(write)
 

@@ -296,8 +296,3 @@ class Transaction(SQLiteReader):
         file.overwrite_freed(self.db)
         file.note_off_the_record(self.db)
         self.changes.off_the_record = True
-
-
-def outside(db: sqlite3.Connection, now: float) -> Transaction:
-    """Return the transaction of a method for operators. Nothing applies its changes: the index is read again."""
-    return Transaction(db, Index(), IndexChanges(), now, 0.0, 0.0, 0)

@@ -41,9 +41,10 @@ from linqbot.storage.operations import (
     count_crash,
     run,
 )
-from linqbot.storage.sqlite import file, lanes
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
-from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
+from linqbot.storage.sqlite.lanes import LaneTransaction
+from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
 
 _TRUNCATE_TIMEOUT_MS = 100
 BUSY_PAUSE_S = 5.0
@@ -76,7 +77,7 @@ class Writer(OpQueue):
         try:
             with self._translated():
                 tx = self._transaction()
-                drive(run(tx, ops, lanes.LANES, tx.index, purging=self._serving))
+                drive(run(tx, ops, tx.index, purging=self._serving))
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
             # Examples: a key that another journal entry has, half a surrogate pair, a number of 65 bits. SQLite's
             # message names only tables and columns; Python's may quote the value that was to be stored.
@@ -104,9 +105,9 @@ class Writer(OpQueue):
             message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
             raise unusable(self._path, error, message) from error
 
-    def _transaction(self) -> Transaction:
+    def _transaction(self) -> LaneTransaction:
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        return Transaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
+        return LaneTransaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
 
     async def _count_crash(self) -> None:
         tx = self._transaction()
@@ -199,7 +200,7 @@ class SQLiteWriter(Writer):
         try:
             self.place.check()
             self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            drive(lanes.give_back(self._transaction(), unbegun))
+            drive(self._transaction().give_back(unbegun))
             if self._serving and self._index.active_at is not None:
                 at, noted_at = self._index.active_at, self._index.noted_at
                 drive(upkeep.note_activity(self._transaction(), at, noted_at, after_s=0.0))

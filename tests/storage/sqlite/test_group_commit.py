@@ -23,9 +23,8 @@ from linqbot.storage.indexes import Lanes
 from linqbot.storage.operations import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
-from linqbot.storage.sqlite.lanes import LANES
+from linqbot.storage.sqlite.lanes import outside
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.transaction import outside
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back
@@ -233,7 +232,7 @@ async def retried_elsewhere(storage: Storage, db: sqlite3.Connection, given_up: 
 
     def retry(other: sqlite3.Connection) -> None:
         with transaction(other):
-            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], LANES.number, again=False))
+            drive(put_back(outside(other, NOON), [given_up.id], ["dead"], again=False))
 
     await asyncio.to_thread(upkeep.on_own_connection, Path(path), retry)
 
