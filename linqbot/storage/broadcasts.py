@@ -132,7 +132,7 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
         f"broadcast ({_STORED})",
         [("running", *facts)],
         "ON CONFLICT (name) DO NOTHING",
-        off_the_record=new.off_the_record,
+        off_the_record=[new.off_the_record],
     )
     if not is_new:
         return False

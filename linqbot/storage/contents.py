@@ -12,8 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic_core import to_json
@@ -299,14 +297,16 @@ class Contents(ABC):
                 await self._insert(table, TABLES[table], rows)
 
     async def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        into = f"{table} ({', '.join(columns)})"
-        for off_the_record, group in groupby(rows, partial(_is_off_the_record, table)):
-            values = [tuple(bool(row[name]) if name in _BOOLEANS else row[name] for name in columns) for row in group]
-            await self._tx.insert(into, values, off_the_record=off_the_record)
+        values = [tuple(bool(row[name]) if name in _BOOLEANS else row[name] for name in columns) for row in rows]
+        private = [_is_off_the_record(table, row) for row in rows] if table in _WITH_TEXTS else None
+        await self._tx.insert(f"{table} ({', '.join(columns)})", values, off_the_record=private)
 
 
-def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
-    """Return True if the row holds text off the record, and None if no row of the table does."""
+_WITH_TEXTS: Final = frozenset({"body", "dead", "timer", "journal", "conversation", "broadcast"})
+"""The tables that may hold texts off the record."""
+
+
+def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool:
     match table:
         case "body" | "dead":
             fields = ("id", "lane", "type", "body", "received_at")
@@ -315,12 +315,10 @@ def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool | None:
             return Timer(*(row[name] for name in TABLES["timer"])).is_off_the_record
         case "journal":
             return bool(row["off_the_record"] and row["texts"])
-        case "conversation":
-            return bool(row["off_the_record"])
         case "broadcast":
             return bool(row["off_the_record"] and row["content"])
         case _:
-            return None
+            return bool(row["off_the_record"])
 
 
 def _comparable(value: Value) -> Value:

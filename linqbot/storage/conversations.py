@@ -100,7 +100,7 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
         await _delete(tx, deleted)
         for new in commit.conversations:
             await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
-            await tx.insert(f"conversation ({COLUMNS})", [_row(new)], off_the_record=new.off_the_record)
+            await tx.insert(f"conversation ({COLUMNS})", [_row(new)], off_the_record=[new.off_the_record])
             tx.changes.conversations.append(new.summary)
 
 

@@ -13,13 +13,18 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from linqbot.linq.events.delivery import Delivery
 
 if TYPE_CHECKING:  # it imports this module
     from linqbot.storage.conversations import ConversationSummary
     from linqbot.storage.mutes import Mute
 
 T = TypeVar("T")
+
+Values: TypeAlias = tuple[Any, ...]
+"""The values of the columns of one row."""
 
 
 class Readable(Protocol):
@@ -74,6 +79,11 @@ class Changes:
         """True if those that wait in `Storage.changed` must look again."""
         return self.news or self.broadcasts
 
+    def note_received(self, deliveries: Iterable[Delivery]) -> None:
+        """Note when the newest webhook among accepted deliveries was received."""
+        times = [delivery.received_at for delivery in deliveries if not delivery.is_own]
+        self.received_at = max([*times, self.received_at or 0.0]) or None
+
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
         """Note that conversations were deleted, also if this transaction has stored them before."""
         for chat, conversation_id in gone:
@@ -108,20 +118,20 @@ class Writable(Readable, Protocol):
         """Run a statement, and return the number of rows that it changed."""
         ...
 
-    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    async def run_each(self, sql: str, rows: Sequence[Values]) -> None:
         """Run a statement with the values of each row in turn."""
         ...
 
     async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
+        self, into: str, rows: Sequence[Values], on_conflict: str = "", *, off_the_record: Sequence[bool] | None = None
     ) -> int:
         """Insert rows, in order, and return the number of rows that were written.
 
         Args:
             into: `table (columns)`. A column in which a row has None must have no other default than NULL.
             on_conflict: The SQL that follows the values.
-            off_the_record: True if no text of the rows may be left where they were stored once they are deleted; None for
-                a table without such texts.
+            off_the_record: For each row, True if no text of it may be left where it was stored once it is deleted; None
+                for a table without such texts.
         """
         ...
 

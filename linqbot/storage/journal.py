@@ -163,7 +163,7 @@ async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool =
     note_own(tx, entries)
     # The last outcome of each entry: one statement cannot change a row twice.
     rows = {each[:3]: each for each in outcomes(tx, entries, ended=ended)}
-    await _insert(tx, rows.values(), REPLACE)
+    await _insert(tx, [*rows.values()], REPLACE)
 
 
 def outcomes(tx: Writable, entries: Iterable[JournalEntry], *, ended: bool) -> Iterator[tuple[Any, ...]]:
@@ -283,13 +283,9 @@ def row(entry: JournalEntry, *, texts: bool, ended_at: float | None = None) -> t
     return (*begun, *outcome, texts, ended_at)
 
 
-async def _insert(tx: Writable, rows: Iterable[tuple[Any, ...]], on_conflict: str) -> None:
-    groups: dict[bool, list[tuple[Any, ...]]] = {}
-    for each in rows:
-        off_the_record, texts = each[14:16]
-        groups.setdefault(off_the_record and texts, []).append(each)
-    for off_the_record, group in groups.items():
-        await tx.insert(_INTO, group, on_conflict, off_the_record=off_the_record)
+async def _insert(tx: Writable, rows: Sequence[tuple[Any, ...]], on_conflict: str) -> None:
+    if rows:
+        await tx.insert(_INTO, rows, on_conflict, off_the_record=[all(each[14:16]) for each in rows])
 
 
 async def _redact(tx: Writable, rows: Iterable[Sequence[Any]]) -> None:

@@ -306,11 +306,14 @@ class LaneTransaction(Writable, Protocol):
 
     async def release(self, ops: Sequence[ReleaseOp]) -> None: ...
     async def hold(self, op: HoldOp) -> None: ...
-    async def join(self, op: JoinOp) -> None: ...
     async def put(self, ops: Sequence[PutOp]) -> None: ...
     async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None: ...
     async def put_in_order(self, op: OrderOp) -> int: ...
     async def take(self, ops: Sequence[TakeOp]) -> None: ...
+
+    async def join(self, op: JoinOp, head: int) -> None:
+        """Remove the deliveries that have joined the leased one, whose sequence number is `head`."""
+        ...
 
     async def has_room(self) -> bool:
         """Return False if the inbox is full."""
@@ -357,7 +360,7 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
     before_ends: dict[type[Op[Any]], _Step] = {
         ReleaseOp: tx.release,
         HoldOp: partial(_each, tx.hold),
-        JoinOp: partial(_each, tx.join),
+        JoinOp: partial(_each, partial(_join, tx)),
         BeginOp: partial(_begin, tx),
     }
     # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
@@ -402,6 +405,16 @@ def ends_its_turn(op: FinishOp) -> bool:
         return False
     slots = {entry.slot for entry in end.entries if entry.turn == turn}
     return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
+
+
+async def _join(tx: LaneTransaction, op: JoinOp) -> None:
+    head = await leased(tx, op.lease)
+    if op.is_recorded:
+        await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
+    await tx.join(op, head)
+    await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
+    if op.again:
+        await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
 
 
 async def _begin(tx: LaneTransaction, ops: Sequence[BeginOp]) -> None:

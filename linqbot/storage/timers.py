@@ -100,7 +100,7 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
     due = timer.due if timer.is_recurring else timer.due + tx.ahead_s
     row = (timer.id, due, timer.lane, timer.kind, timer.payload)
     stored = await tx.insert(
-        f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=timer.is_off_the_record
+        f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=[timer.is_off_the_record]
     )
     tx.changes.timers |= stored > 0
     return stored > 0

@@ -220,10 +220,8 @@ async def put_again(tx: LaneTransaction, moved: Sequence[tuple[Delivery, int, in
         for seq, (d, replay, count) in zip(seqs, moved, strict=True)
     ]
     await tx.insert(f"delivery ({columns})", rows)
-    for private in (False, True):
-        bodies = [(seq, d.body) for seq, (d, *_) in zip(seqs, moved, strict=True) if d.is_off_the_record is private]
-        if bodies:
-            await tx.insert("body (seq, body)", bodies, off_the_record=private)
+    bodies = [(seq, d.body) for seq, (d, *_) in zip(seqs, moved, strict=True)]
+    await tx.insert("body (seq, body)", bodies, off_the_record=[d.is_off_the_record for d, *_ in moved])
     return len(moved)
 
 

@@ -90,7 +90,7 @@ def add_arrivals(
                 tx.changes.stored.append((seq, first.delivery))
         stored = [first.delivery for first, *_ in arrivals if first.result]
         _note_accepted(tx, stored)
-        tx.changes.received_at = received_at(stored, tx.changes.received_at)
+        tx.changes.note_received(stored)
 
     counted = sorted({delivery.lane for delivery in new}) if limits else []
     limit = limits.lane_limit if limits else _UNLIMITED
@@ -122,12 +122,6 @@ def _note_accepted(tx: Transaction, new: Sequence[Delivery]) -> None:
     tx.changes.work |= bool(new)
     tx.changes.lanes.update(delivery.lane for delivery in new)
     tx.changes.accepted += len(new)
-
-
-def received_at(deliveries: Iterable[Delivery], before: float | None = None) -> float | None:
-    """Return when the newest webhook among deliveries was accepted, or `before` if that is later."""
-    webhooks = [d.received_at for d in deliveries if not d.is_own]
-    return max([*webhooks, before or 0.0]) or None
 
 
 ALL_HEADS: Final = 100_000
@@ -397,7 +391,7 @@ class LaneTransaction(Transaction):
             op.result = op.delivery.id in new
             new.discard(op.delivery.id)
         await journal.receive(self, [op.receipt for op in settled if op.result])
-        self.changes.received_at = received_at([op.delivery for op in settled], self.changes.received_at)
+        self.changes.note_received([op.delivery for op in settled])
         await self.put([op for op in ops if op.delivery.type in wanted])
 
     async def put_in_order(self, op: OrderOp) -> int:
@@ -467,13 +461,7 @@ class LaneTransaction(Transaction):
         await self.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
         self.changes.work = True
 
-    async def join(self, op: JoinOp) -> None:
-        head = await operations.leased(self, op.lease)
-        await self.run("UPDATE body SET body = $2 WHERE seq = $1", head, op.joined.body)
-        if op.again:
-            await self.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
-        if op.is_recorded:
-            await outcomes.write_joined(self, op.joined.lane, op.ids, op.joined.id)
+    async def join(self, op: JoinOp, head: int) -> None:
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
         rows = await self.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
         self.changes.joined += [head, *await self._end_deleted(rows)]

@@ -18,7 +18,7 @@ import asyncpg
 from linqbot.clock import Clock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes
+from linqbot.storage.dialect import Changes, Values
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import OpenConversations, StorageMemory
 from linqbot.storage.postgres.address import Address, Connection
@@ -214,12 +214,12 @@ class Transaction(PostgresReader):
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
 
-    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    async def run_each(self, sql: str, rows: Sequence[Values]) -> None:
         """Run a statement with the values of each row in one round trip."""
         await self.connection.executemany(sql, rows)
 
     async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
+        self, into: str, rows: Sequence[Values], on_conflict: str = "", *, off_the_record: Sequence[bool] | None = None
     ) -> int:
         """Insert the rows in one statement."""
         if not rows:

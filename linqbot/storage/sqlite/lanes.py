@@ -13,11 +13,10 @@ from typing import ClassVar, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import journal, operations, outcomes, upkeep
+from linqbot.storage import journal, operations, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of
 from linqbot.storage.indexes import LaneLease
-from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, Transaction
 
 _KEYS = ("id", "message_key")
@@ -84,7 +83,7 @@ class LaneTransaction(Transaction):
         for op, (seq, _) in zip(ops, numbered, strict=True):
             op.result = seq in fresh
         await journal.receive(self, [op.receipt for op in ops if op.result])
-        self._note_received([delivery for _, delivery in numbered])
+        self.changes.note_received([delivery for _, delivery in numbered])
 
     async def _answer_duplicates(self, ops: Sequence[operations.PutOp]) -> None:
         """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
@@ -112,9 +111,6 @@ class LaneTransaction(Transaction):
         if not new:
             return
         self.changes.news = True
-        private = {seq for seq, d in new if d.is_off_the_record}
-        if private:
-            self.begin_off_the_record()
         prefetched = self.index.prefetchable(new) if prefetch else set()
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
@@ -124,8 +120,8 @@ class LaneTransaction(Transaction):
         await self.insert(
             "delivery (seq, id, lane, type, message_key, carrier, received_at, leased, delivery_count)", rows
         )
-        bodies = [(seq, file.PADDING if seq in private else None, d.body) for seq, d in new]
-        await self.insert("body (seq, padding, body)", bodies)
+        bodies, private = [(seq, d.body) for seq, d in new], [d.is_off_the_record for _, d in new]
+        await self.insert("body (seq, body)", bodies, off_the_record=private)
         gathering = self.index.lanes.gathering_heads([d.lane for _, d in new])
         if self.changes.gathering:
             # The index does not know yet which lanes wait since an earlier operation of this batch.
@@ -133,10 +129,7 @@ class LaneTransaction(Transaction):
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
-        self._note_received([delivery for _, delivery in new if not delivery.is_own])
-
-    def _note_received(self, webhooks: Sequence[Delivery]) -> None:
-        self.changes.received_at = max([*(d.received_at for d in webhooks), self.changes.received_at or 0.0]) or None
+        self.changes.note_received([delivery for _, delivery in new])
 
     async def put_in_order(self, op: operations.OrderOp) -> int:
         self.changes.news = True
@@ -231,17 +224,11 @@ class LaneTransaction(Transaction):
         self.changes.ending.add(seq)
         self.changes.after.append(partial(self.index.lanes.hold, op.lease.token, op.until, known=op.known))
 
-    async def join(self, op: operations.JoinOp) -> None:
-        head = await operations.leased(self, op.lease)
+    async def join(self, op: operations.JoinOp, head: int) -> None:
         behind = self.index.lanes.behind(op.lease.delivery.lane, self.index.lanes.depth)
         rows = await self.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
         gone = [seq for seq, one in rows if one in op.ids]
-        if op.is_recorded:
-            await outcomes.write_joined(self, op.joined.lane, op.ids, op.joined.id)
         await self._delete(gone, gone)
-        await self.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
-        if op.again:
-            await self.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
         self.changes.ending.add(head)
         self.changes.joined.append(op.lease.token)
         self.changes.after.append(partial(self.index.lanes.join, op.lease.token, gone))

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes, sqlite_form
+from linqbot.storage.dialect import Changes, Values, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, StorageMemory
 from linqbot.storage.sqlite import file
@@ -184,7 +184,7 @@ class Index(StorageMemory):
 _PIECES = (32, 8, 2, 1)
 
 
-def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "") -> None:
+def insert(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflict: str = "") -> None:
     if not rows:
         return
     start = 0
@@ -194,7 +194,7 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], o
             start += size
 
 
-def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str) -> None:
+def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflict: str) -> None:
     # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
     # has seven.
     missing = (None,) * len(rows)
@@ -270,16 +270,18 @@ class Transaction(SQLiteReader):
     async def run(self, sql: str, *values: object) -> int:
         return self._execute(sql, values).rowcount
 
-    async def run_each(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    async def run_each(self, sql: str, rows: Sequence[Values]) -> None:
         form = sqlite_form(sql)
         self.db.executemany(form.sql, map(form.values, rows))
 
     async def insert(
-        self, into: str, rows: Sequence[tuple[Any, ...]], on_conflict: str = "", *, off_the_record: bool | None = None
+        self, into: str, rows: Sequence[Values], on_conflict: str = "", *, off_the_record: Sequence[bool] | None = None
     ) -> int:
-        if off_the_record:
-            self.begin_off_the_record()
-            into, rows = into.replace(")", ", padding)"), [(*row, file.PADDING) for row in rows]
+        if off_the_record and any(off_the_record):
+            self._begin_off_the_record()
+            paddings = (file.PADDING if each else None for each in off_the_record)
+            rows = [(*row, padding) for row, padding in zip(rows, paddings, strict=True)]
+            into = into.replace(")", ", padding)")
         if off_the_record is not None:
             on_conflict = on_conflict.replace(" UPDATE SET", " UPDATE SET padding = excluded.padding,")
         before = self.db.total_changes
@@ -289,7 +291,7 @@ class Transaction(SQLiteReader):
     async def lock(self, names: Iterable[str]) -> None:
         """Do nothing: one transaction writes at a time."""
 
-    def begin_off_the_record(self) -> None:
+    def _begin_off_the_record(self) -> None:
         """Overwrite the pages that are freed from now on, if the file gets its first text off the record."""
         if self.index.is_off_the_record or self.changes.off_the_record:
             return
