@@ -377,8 +377,12 @@ class OpenConversations:
         self._by_chat[new.chat_id] = (*self.in_chat(new.chat_id), new)
 
     def remove(self, chat_id: str, conversation_id: str) -> None:
-        if left := tuple(each for each in self.in_chat(chat_id) if each.id != conversation_id):
-            self._by_chat[chat_id] = left
+        self.replace(chat_id, [each for each in self.in_chat(chat_id) if each.id != conversation_id])
+
+    def replace(self, chat_id: str, found: Sequence[ConversationSummary]) -> None:
+        """Keep these conversations of a chat alone."""
+        if found:
+            self._by_chat[chat_id] = tuple(found)
         else:
             self._by_chat.pop(chat_id, None)
 

@@ -139,7 +139,7 @@ class Memory(StorageMemory):
         if changes.all_conversations is not None:
             self.conversations = OpenConversations(changes.all_conversations)
         for chat, found in changes.refreshed.items():
-            self._replace_chat(chat, found)
+            self.conversations.replace(chat, found)
         self.follow(changes)
         self.room_left = max((self.room_left if changes.room is None else changes.room) - changes.accepted, 0)
         self.taken = changes.taken or self.taken
@@ -150,12 +150,6 @@ class Memory(StorageMemory):
         self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
         if changes.has_news:
             self.note_news()
-
-    def _replace_chat(self, chat: str, found: Iterable[ConversationSummary]) -> None:
-        for old in self.conversations.in_chat(chat):
-            self.conversations.remove(chat, old.id)
-        for each in found:
-            self.conversations.add(each)
 
 
 @dataclass(slots=True, eq=False)
