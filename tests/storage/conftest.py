@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -26,6 +27,7 @@ from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
 from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.upkeep import SQLiteContents
 
@@ -176,6 +178,19 @@ def closed_storage(make_storage: MakeStorage) -> Storage:
 async def storage(closed_storage: Storage) -> AsyncIterator[Storage]:
     async with closed_storage:
         yield closed_storage
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """The connections through which storages write that were opened in this test."""
+    found: list[sqlite3.Connection] = []
+
+    def connect(path: Path) -> sqlite3.Connection:
+        found.append(file.connect(path))
+        return found[-1]
+
+    monkeypatch.setattr("linqbot.storage.sqlite.writer.connect", connect)
+    return found
 
 
 @pytest.fixture

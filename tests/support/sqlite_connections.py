@@ -10,9 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
-from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 T = TypeVar("T")
@@ -21,18 +18,6 @@ T = TypeVar("T")
 def bytes_of(path: Path) -> bytes:
     """Return what is on the disk: the file, and the files that SQLite keeps next to it."""
     return b"".join(each.read_bytes() for each in sorted(path.parent.glob(f"{path.name}*")))
-
-
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
-    """Return a list that receives the connection through which each storage writes that is opened from now on."""
-    opened: list[sqlite3.Connection] = []
-
-    def connect(path: Path) -> sqlite3.Connection:
-        opened.append(file.connect(path))
-        return opened[-1]
-
-    monkeypatch.setattr("linqbot.storage.sqlite.writer.connect", connect)
-    return opened
 
 
 def fill_disk(db: sqlite3.Connection) -> None:

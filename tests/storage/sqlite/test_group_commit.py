@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S
-from sqlite_connections import fill_disk, free_disk, largest_file, recorded
+from sqlite_connections import fill_disk, free_disk, largest_file
 from storage.conftest import NOON, delivery, entry, handle_all, leased, taken
 
 from linqbot.clock import MovableClock
@@ -30,12 +30,6 @@ from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import put_back
 
 ACK = Commit(Ack())
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
-    """The connections through which storages write that were opened in this test."""
-    return recorded(monkeypatch)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from patience import PATIENCE_S, until
-from sqlite_connections import recorded, writing
+from sqlite_connections import writing
 from storage.conftest import NOON, delivery, handle, leased, open_and_close, taken
 
 from linqbot.clock import MovableClock
@@ -37,12 +37,6 @@ ACK = Commit(Ack())
 def path(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
     return tmp_path / "data" / "bot.db"
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
-    """The connections through which storages write that were opened in this test."""
-    return recorded(monkeypatch)
 
 
 @pytest.fixture
