@@ -142,8 +142,8 @@ class LaneTransaction(Transaction):
         new = await self._new(op.missed)
         await self._accept(new)
         # The index does not know yet which deliveries this batch stores in the lane.
-        fresh = await self.fetch("SELECT seq FROM delivery WHERE seq >= $1 AND lane = $2", self.first_seq, op.lane)
-        seqs = [*self.index.lanes.waiting(op.lane), *(seq for (seq,) in fresh)]
+        fresh = [seq for seq, delivery in self.changes.accepted if delivery.lane == op.lane]
+        seqs = [*self.index.lanes.waiting(op.lane), *fresh]
         numbers = await upkeep.put_in_order(self, seqs, ("delivery", "body", "seen"))
         # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
         self.changes.ending |= numbers.keys()
@@ -258,4 +258,4 @@ class LaneTransaction(Transaction):
 
 def outside(db: sqlite3.Connection, now: float) -> LaneTransaction:
     """Return the transaction of a method for operators. Nothing applies its changes: the index is read again."""
-    return LaneTransaction(db, Index(), IndexChanges(), now, 0.0, 0.0, 0)
+    return LaneTransaction(db, Index(), IndexChanges(), now, monotonic=0.0, keep_s=0.0)

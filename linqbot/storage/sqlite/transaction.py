@@ -254,7 +254,6 @@ class Transaction(SQLiteReader):
         now: The time of the storage's clock, in Unix seconds.
         monotonic: The same time for the ends of leases; see `Clock.monotonic`.
         keep_s: Seconds of history; 0 keeps none.
-        first_seq: The sequence number of the first delivery that this transaction stores.
     """
 
     freed: ClassVar[str] = "leased = false"
@@ -265,7 +264,6 @@ class Transaction(SQLiteReader):
     now: float
     monotonic: float
     keep_s: float
-    first_seq: int
 
     async def run(self, sql: str, *values: object) -> int:
         return self._execute(sql, values).rowcount

@@ -107,7 +107,7 @@ class Writer(OpQueue):
 
     def _transaction(self) -> LaneTransaction:
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        return LaneTransaction(self._db, self._index, self._changes, now, monotonic, self._keep_s, self._index.next_seq)
+        return LaneTransaction(self._db, self._index, self._changes, now, monotonic, self._keep_s)
 
     async def _count_crash(self) -> None:
         tx = self._transaction()
