@@ -173,9 +173,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
     (heard_at,) = db.execute("SELECT CAST(max(value) AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-    questions = {}
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'conversation'").fetchone():  # not in an older schema
-        questions = drive(conversations.waiting_by_handler(SQLiteReader(db)))
+    questions = drive(conversations.waiting_by_handler(SQLiteReader(db)))
     return SQLiteCheckup(schema, journal, waiting, dead, free_bytes, serving, heard_at, questions)
 
 
