@@ -185,23 +185,17 @@ _PIECES = (32, 8, 2, 1)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflict: str = "") -> None:
-    if not rows:
-        return
     start = 0
     for size in _PIECES:
+        # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
+        # has seven.
+        missing = (None,) * size
         while len(rows) - start >= size:
-            _insert_piece(db, into, rows[start : start + size], on_conflict)
+            columns = list(zip(*rows[start : start + size], strict=True))
+            given = tuple(map(missing.__ne__, columns))
+            values = zip(*compress(columns, given), strict=True)
+            db.execute(_insert(into, given, size, on_conflict), tuple(chain.from_iterable(values)))
             start += size
-
-
-def _insert_piece(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflict: str) -> None:
-    # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
-    # has seven.
-    missing = (None,) * len(rows)
-    columns = list(zip(*rows, strict=True))
-    given = tuple(map(missing.__ne__, columns))
-    values = zip(*compress(columns, given), strict=True)
-    db.execute(_insert(into, given, len(rows), on_conflict), tuple(chain.from_iterable(values)))
 
 
 @cache
