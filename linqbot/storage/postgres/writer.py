@@ -43,7 +43,7 @@ class PostgresWriter(OpQueue):
     async def _write(self, batch: list[Op[Any]]) -> None:
         """Run a batch in one transaction. If two transactions were in each other's way, run it again."""
         rest, connection = batch, self._link.writer
-        for last in (False,) * (_TRIES - 1) + (True,):
+        for attempt in range(1, _TRIES + 1):
             for op in rest:
                 op.result = op.error = None
             try:
@@ -52,7 +52,7 @@ class PostgresWriter(OpQueue):
             except StorageError:
                 raise
             except Exception as error:
-                if is_to_repeat(error) and not last:
+                if is_to_repeat(error) and attempt < _TRIES:
                     continue
                 if is_of_values(error):
                     why = type(error).__name__
