@@ -20,7 +20,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ class SQLiteWriter(Writer):
     """The connection to a file through which operations of this process write, and the thread that waits for the disk.
 
     One transaction at a time, step by step. Everything runs on the event loop, except the steps that wait for a disk or
-    for another process: `connect`, `disconnect`, and in the thread `commit` and `begin` with `wait`. `settled` is
+    for another process: `connect`, `disconnect`, and in the thread `commit` and `begin_slowly`. `settled` is
     called once per batch, with its changes if it was written, before the callers of its operations go on.
     """
 
@@ -210,14 +209,8 @@ class SQLiteWriter(Writer):
         finally:
             self._db.close()
 
-    def begin(self, *, wait: bool) -> bool:
-        """Open the transaction. Return False if another process is writing or has written, so that it takes longer."""
-        if wait:
-            try:
-                self._begin_slowly()
-            finally:
-                self.is_reloading = False
-            return True
+    def begin(self) -> bool:
+        """Open the transaction. Return False if another process is writing or has written: then `begin_slowly`."""
         # Until the thread has opened the transaction, and perhaps reloaded the index there.
         self.is_reloading = True
         if self.place.lost:
@@ -231,6 +224,25 @@ class SQLiteWriter(Writer):
             raise
         self.is_reloading = self._data_version() != self._version
         return not self.is_reloading
+
+    def begin_slowly(self) -> None:
+        """Wait for the other process, open the transaction, and load what that process has written.
+
+        Raises StorageUnavailable while the file is lost.
+        """
+        try:
+            if self.place.lost:
+                self.place.check()
+            if not self._db.in_transaction:
+                self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+                try:
+                    self._db.execute("BEGIN IMMEDIATE")
+                finally:
+                    self._db.execute("PRAGMA busy_timeout = 0")
+            if self._data_version() != self._version:
+                self._reload()
+        finally:
+            self.is_reloading = False
 
     def write(self, batch: list[Op[Any]]) -> bool:
         """Run the statements of the batch; see `run`. False: no row changed and no 200 depends on this transaction."""
@@ -282,19 +294,6 @@ class SQLiteWriter(Writer):
         self.truncates, self.truncate_at = False, math.inf if is_empty else self._clock.now() + BUSY_PAUSE_S
         self._db.execute("PRAGMA busy_timeout = 0")
 
-    def _begin_slowly(self) -> None:
-        """Wait for the other process, open the transaction, and load what that process has written."""
-        if self.place.lost:
-            self.place.check()
-        if not self._db.in_transaction:
-            self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-            finally:
-                self._db.execute("PRAGMA busy_timeout = 0")
-        if self._data_version() != self._version:
-            self._reload()
-
     @property
     def is_outdated(self) -> bool:
         """True if the file holds what the index does not, and nothing is being written."""
@@ -326,8 +325,8 @@ class SQLiteWriter(Writer):
     async def _write(self, batch: list[Op[Any]]) -> None:
         try:
             with self._translated():
-                if not self.begin(wait=False):
-                    await self._in_thread(partial(self.begin, wait=True))
+                if not self.begin():
+                    await self._in_thread(self.begin_slowly)
                 if self.write(batch):
                     await self._in_thread(self.commit)
                 else:
