@@ -228,7 +228,12 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
 
 
 def no_file(path: Path) -> NoBot:
-    """Return the error for a path that is not the file of a bot: a folder, or nothing."""
+    """Return the error for a path that is not the file of a bot: a folder, or nothing.
+
+    Raises PermissionError for a path in a folder that this user may not enter.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()  # from Python 3.14 on, `is_file` and `is_dir` return False there
     if path.is_dir():
         return NoBot(f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}.")
     return NoBot(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ def way(dead: str = "") -> Callable[[Any], Any]:
 
     def register(function: Any) -> Any:
         name = function.__name__.replace("_", " ")
-        (ways if asyncio.iscoroutinefunction(function) else plain_ways)[name] = function
+        (ways if inspect.iscoroutinefunction(function) else plain_ways)[name] = function
         if dead:
             DEAD[name] = dead
         return function

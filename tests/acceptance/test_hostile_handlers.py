@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import crash
@@ -57,7 +58,8 @@ async def test_a_hostile_handler_affects_only_its_own_message(loop: str, tmp_pat
     assert {way: said[chats[way]] for way in WAYS} == {
         way: [] if way in hostile_bot.DEAD else [f"done: {way}"] for way in WAYS
     }
-    dead = sqlite3.connect(tmp_path / "crash.db").execute("SELECT lane, error, handler, attempts FROM dead").fetchall()
+    with closing(sqlite3.connect(tmp_path / "crash.db")) as db:
+        dead = db.execute("SELECT lane, error, handler, attempts FROM dead").fetchall()
     letters = {lane: (error, handler, attempts) for lane, error, handler, attempts in dead}
     assert len(letters) == len(hostile_bot.DEAD)
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]

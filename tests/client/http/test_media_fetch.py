@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import logging
 import ssl
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Sequence
@@ -240,7 +241,7 @@ async def test_a_filename_is_a_bare_name(subtests: pytest.Subtests) -> None:
         ("attachment; filename*=none''a.jpg", "a.jpg"),
         ("attachment; filename*=utf-7''a%2B2AA-.jpg", "a.jpg"),
         ("attachment; filename*=utf-8''a%E2%80%A8b.jpg", "ab.jpg"),
-        ("attachment; filename*=a.jpg; filename*0=b.jpg", None),
+        ("attachment; filename*=a.jpg; filename*0=b.jpg", None if sys.version_info < (3, 14) else "b.jpg"),
         ("attachment", None),
         ("; ; =", None),
     ]

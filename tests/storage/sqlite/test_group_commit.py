@@ -330,7 +330,8 @@ async def test_taking_costs_the_same_however_long_the_backlog(
             db.set_progress_handler(None, 0)
             return counted[0]
 
-        await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(2)))
+        await asyncio.gather(*(storage.put(delivery(f"c:{n}")) for n in range(3)))
+        await steps_of_a_turn()  # newer releases of SQLite do a little more for the first one
         short = await steps_of_a_turn()
         await asyncio.gather(*(storage.put(delivery(f"d:{n % lanes}")) for n in range(2000)))
         assert await steps_of_a_turn() == short
