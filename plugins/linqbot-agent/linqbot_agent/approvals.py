@@ -163,16 +163,16 @@ def warn_of_unknown_names(settings: Settings, offered: Iterable[str]) -> None:
     Args:
         offered: The names of the tools that the model of this run may call.
     """
-    turn, policy = settings.turn, settings.turn.options.needs_approval
+    known, policy = settings.turn.shared.known_tools, settings.turn.options.needs_approval
     tools = set(offered)
-    turn.known_tools |= tools
+    known |= tools
     if callable(policy) or not tools:
         return
     for name in policy:
-        if name not in turn.known_tools:
+        if name not in known:
             from difflib import get_close_matches  # imported late: most bots never need it
 
-            turn.known_tools.add(name)
+            known.add(name)
             settings.ctx.log.warning(
                 "agent.unknown_tool",
                 needs_approval=name,

@@ -278,7 +278,7 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
     tally = turn.account.tally_of_tool(tool.use)
     step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
     record_durable_unit(executed=step.is_made)
-    turn.counts.tool_calls += step.is_made
+    turn.shared.counts.tool_calls += step.is_made
     if step.result == _REFUSAL:
         raise Refused(REFUSED)
     return step.result

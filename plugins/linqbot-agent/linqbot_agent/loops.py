@@ -255,7 +255,7 @@ class Loop:
         step = await self._settings.entries.step(f"tool:{tool}@{call_id}", made)
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
-        self._turn.counts.tool_calls += step.is_made
+        self._turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
         return step.result
 
@@ -314,7 +314,7 @@ async def run_of(
 
                     loop.tools = await tools_of(servers, ctx, settings.name)
                 yield loop
-            settings.turn.counts.runs += 1
+            settings.turn.shared.counts.runs += 1
             (await trouble(ctx)).said_at = None
         except Exception as error:
             if loop.requests.deferred is not None:

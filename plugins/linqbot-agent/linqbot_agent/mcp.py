@@ -103,7 +103,7 @@ async def tools_of(servers: Iterable[McpServer], ctx: Context, run: str) -> list
     """
     turn, tools = turn_of(ctx), list[ServerTool]()
     for server in servers:
-        link = turn.connections.setdefault(server.id, _Link(server))
+        link = turn.shared.connections.setdefault(server.id, _Link(server))
         if link.server is not server:
             # It may have another token. And a connection for each message would be left open.
             raise BotError(

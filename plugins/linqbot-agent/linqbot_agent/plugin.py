@@ -10,9 +10,7 @@ from typing import Any, ClassVar, Final, get_args
 
 from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
-from linqbot.clock import Clock
 from linqbot.language import ENGLISH
-from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
@@ -24,6 +22,7 @@ from linqbot_agent.run import (
     NeedsApproval,
     OtherTopic,
     Outage,
+    Shared,
     Transcribe,
     apologise,
     run,
@@ -110,12 +109,8 @@ class LinqAgent:
     max_messages: int = 10
     more: str = MORE
     trace_content: bool = False
-    counts: Counts = field(default_factory=Counts, init=False)
-    _unpriced: set[str] = field(default_factory=set, init=False)
-    _known_tools: set[str] = field(default_factory=set, init=False)
-    _clock: Clock | None = field(default=None, init=False)
-    _store: Storage | None = field(default=None, init=False)
-    _connections: dict[str, Any] = field(default_factory=dict, init=False)
+    counts: Counts = field(init=False)
+    _shared: Shared = field(default_factory=Shared, init=False)
 
     def __post_init__(self) -> None:
         for name, given, known in (
@@ -147,6 +142,7 @@ class LinqAgent:
             raise BotError(f"LinqAgent(budget={self.budget!r}): give a Budget, such as Budget(requests=100), or None.")
         if not self.history:
             self.memory = None
+        self.counts = self._shared.counts
 
     @hookimpl
     def register_context(self) -> Mapping[str, Callable[[Event, Context], Any]]:
@@ -167,11 +163,11 @@ class LinqAgent:
 
     @hookimpl
     def started(self, running: Running) -> None:
-        self._clock, self._store = running.clock, running.storage
+        self._shared.clock, self._shared.storage = running.clock, running.storage
 
     @hookimpl
     async def stopped(self) -> None:
-        for link in self._connections.values():
+        for link in self._shared.connections.values():
             await link.close()
 
     @hookimpl
@@ -182,15 +178,7 @@ class LinqAgent:
         await apologise(ctx, self.sorry, key="sorry")
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
-        return AgentTurn(
-            options=self,
-            account=Account(ctx, self.budget, self._store),
-            clock=self._clock,
-            unpriced=self._unpriced,
-            known_tools=self._known_tools,
-            counts=self.counts,
-            connections=self._connections,
-        )
+        return AgentTurn(self, Account(ctx, self.budget, self._shared.storage), self._shared)
 
 
 def _check_agents(bot: Bot) -> None:

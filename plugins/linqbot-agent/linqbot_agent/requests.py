@@ -233,7 +233,7 @@ def known(price: Callable[[], Decimal], model: str | None, settings: Settings) -
     try:
         return price()
     except (AssertionError, LookupError, ValueError) as error:
-        name, unpriced = model or "?", settings.turn.unpriced
+        name, unpriced = model or "?", settings.turn.shared.unpriced
         if name not in unpriced:
             unpriced.add(name)
             settings.ctx.log.warning(

@@ -21,6 +21,7 @@ from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.language import in_language
 from linqbot.speakers import SaidText
+from linqbot.storage.backend import Storage
 from linqbot_agent.budget import Account, BudgetUsedUp
 from linqbot_agent.entries import Entries
 from linqbot_agent.progress import PROGRESS, Progress
@@ -82,17 +83,25 @@ Prompt: TypeAlias = str | Sequence[Any]
 """A text, or texts and files as pydantic-ai takes them, such as `BinaryContent`."""
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
+class Shared:
+    """The values that all agent runs of a bot share."""
+
+    clock: Clock | None = None  # that of the bot; None if the bot does not run
+    storage: Storage | None = None  # the same
+    counts: Counts = field(default_factory=Counts)
+    unpriced: set[str] = field(default_factory=set)  # the models whose price is not known
+    known_tools: set[str] = field(default_factory=set)  # the names of tools that were offered, or warned of
+    connections: dict[str, Any] = field(default_factory=dict)  # by the ids of MCP servers; see `mcp.tools_of`
+
+
+@dataclass(slots=True)
 class AgentTurn:
     """The agent runs of one run of a handler."""
 
     options: LinqAgent
     account: Account  # what the person may still use of the model
-    clock: Clock | None  # the bot's clock; None if the bot does not run
-    unpriced: set[str]  # the models whose price is not known, of all runs of the bot
-    known_tools: set[str]  # the names of tools that runs of the bot have offered, or have warned of
-    counts: Counts
-    connections: dict[str, Any]  # the ways to MCP servers by their ids, of all runs of the bot; see `mcp.tools_of`
+    shared: Shared
     _runs: int = field(default=0, init=False)
     _is_running: bool = field(default=False, init=False)
 
@@ -117,9 +126,10 @@ class AgentTurn:
 
     def count(self, response: Any) -> None:
         """Count a request that a model has answered with a response, as JSON data."""
-        self.counts.requests += 1
-        self.counts.input_tokens += response["usage"].get("input_tokens", 0)
-        self.counts.output_tokens += response["usage"].get("output_tokens", 0)
+        counts, usage = self.shared.counts, response["usage"]
+        counts.requests += 1
+        counts.input_tokens += usage.get("input_tokens", 0)
+        counts.output_tokens += usage.get("output_tokens", 0)
 
 
 def turn_of(ctx: Context) -> AgentTurn:
@@ -268,7 +278,7 @@ async def run(
             found = await answered(agent, settings, prompt, deps=given)
             # From here on the answer stands, whatever today's code would say: a part of it may have been said.
             answer = await ctx.once(f"{name}/answer", lambda _: found, kind=Answer, retry=True, restartable=True)
-            settings.turn.counts.runs += 1
+            settings.turn.shared.counts.runs += 1
         else:
             await repeated(answer, agent, settings, prompt, deps=given)
         (await trouble(ctx)).said_at = None
@@ -323,14 +333,14 @@ async def agent_run(
     """
     turn = turn_of(ctx)
     with turn.next_run() as name:
-        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.clock)
+        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.shared.clock)
         speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
         try:
             entries = Entries(ctx, name)
             yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", **error.facts)
-            turn.counts.outages += 1
+            turn.shared.counts.outages += 1
             if error.is_away and turn.options.outage == "defer":
                 raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
             await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
