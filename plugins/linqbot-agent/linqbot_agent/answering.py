@@ -18,13 +18,13 @@ from pydantic_core import to_json
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
-from linqbot_agent.durability import ServerTools, completed
+from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.requests import Requests
-from linqbot_agent.run import Answer, Prompt, Settings
+from linqbot_agent.run import Answer, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
 
 _PARAGRAPH: Final = "\n\n"
@@ -47,9 +47,9 @@ async def answered(
     questions = Questions(settings)
     capabilities = [People(questions), OutputChecks(), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
-        toolsets = await _toolsets(settings)
+        tools = await server_tools(settings)
         work = completed(
-            agent, requests, given, deps=deps, history=past.messages, capabilities=capabilities, toolsets=toolsets
+            agent, requests, given, tools, deps=deps, message_history=past.messages, capabilities=capabilities
         )
         result = await questions.run(work)
     outputs, said = outputs_of(result.output), ""
@@ -73,14 +73,6 @@ async def answered(
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))
     await keep_answer(answer, settings)
     return answer
-
-
-async def _toolsets(settings: Settings) -> list[ServerTools]:
-    if not settings.servers:
-        return []
-    from linqbot_agent.mcp import tools_of
-
-    return [ServerTools(settings, await tools_of(settings.servers, settings.ctx, settings.name))]
 
 
 async def repeated(

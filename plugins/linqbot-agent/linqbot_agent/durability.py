@@ -130,17 +130,16 @@ async def completed(
     agent: AbstractAgent[Any, Any],
     requests: Requests,
     prompt: Prompt,
+    tools: Sequence[ServerTool],
     *,
-    deps: object,
-    history: Sequence[ModelMessage] = (),
-    capabilities: Sequence[AbstractCapability[Any]] = (),
-    toolsets: Sequence[AbstractToolset[Any]] = (),
+    capabilities: Sequence[AbstractCapability[Any]],
+    **arguments: Any,
 ) -> Result:
     """Run an agent, with all that its earlier runs in this turn have recorded."""
     check_toolsets(agent)
     token = _requests.set(requests)
-    arguments: dict[str, Any] = {"deps": deps, "message_history": history, "usage": AttributedUsage()}
-    arguments["toolsets"] = toolsets
+    arguments["usage"] = AttributedUsage()
+    arguments["toolsets"] = [ServerTools(requests.settings, tools)] if tools else []
     # A history brings no system prompt of its own.
     arguments["capabilities"] = [LinqDurability(name=AGENT), ReinjectSystemPrompt(), *capabilities]
     try:

@@ -34,7 +34,7 @@ from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
 from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, known, price_of
-from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, trouble
+from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, server_tools, trouble
 from linqbot_agent.saying import whole
 
 if TYPE_CHECKING:
@@ -309,10 +309,7 @@ async def run_of(
         token = running_loop.set(loop)
         try:
             async with settings.progress.watching(ctx, key=f"{settings.name}/progress"):
-                if servers:
-                    from linqbot_agent.mcp import tools_of
-
-                    loop.tools = await tools_of(servers, ctx, settings.name)
+                loop.tools = await server_tools(settings)
                 yield loop
             settings.turn.shared.counts.runs += 1
             (await trouble(ctx)).said_at = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -26,9 +26,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from pydantic_core import to_json
 
-from linqbot import BotError, Context
+from linqbot import BotError
 from linqbot_agent.entries import idempotency_key, with_cut_texts
-from linqbot_agent.run import ServerTool, turn_of
+from linqbot_agent.run import ServerTool, Settings
 
 T = TypeVar("T")
 
@@ -92,17 +92,15 @@ class McpServer:
             )
 
 
-async def tools_of(servers: Iterable[McpServer], ctx: Context, run: str) -> list[ServerTool]:
-    """Return the tools of servers. A run that goes on has those with which it began.
+async def tools_of(settings: Settings) -> list[ServerTool]:
+    """Return the tools of the servers of a run. A run that goes on has those with which it began.
 
-    Args:
-        run: The name of the run, the same whenever the turn runs again.
     Raises:
         BotError: two servers have the same id.
         ConnectionError: a server is away. The turn runs again.
     """
-    turn, tools = turn_of(ctx), list[ServerTool]()
-    for server in servers:
+    turn, tools = settings.turn, list[ServerTool]()
+    for server in settings.servers:
         link = turn.shared.connections.setdefault(server.id, _Link(server))
         if link.server is not server:
             # It may have another token. And a connection for each message would be left open.
@@ -110,7 +108,8 @@ async def tools_of(servers: Iterable[McpServer], ctx: Context, run: str) -> list
                 f"Two MCP servers have the id {server.id!r}. Make each McpServer once, outside of the handler, with an id of "
                 "its own."
             )
-        for listed in await ctx.once(f"{run}/mcp/{server.id}", link.tools, retry=True, restartable=True):
+        step = f"{settings.name}/mcp/{server.id}"
+        for listed in await settings.ctx.once(step, link.tools, retry=True, restartable=True):
             # An id has no underscore, so the names of servers stay apart.
             plain = "".join(each if each in _OF_NAMES else "_" for each in listed["name"])
             name = f"{server.id}_{plain}"[:_LONGEST_NAME]

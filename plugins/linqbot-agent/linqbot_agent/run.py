@@ -175,6 +175,14 @@ class ServerTool:
     call: Callable[[dict[str, Any]], Awaitable[tuple[str, bool]]]
 
 
+async def server_tools(settings: Settings) -> list[ServerTool]:
+    if not settings.servers:
+        return []
+    from linqbot_agent.mcp import tools_of  # an extra
+
+    return await tools_of(settings)
+
+
 class Summary(BaseModel):
     text: str
     upto: str  # the id of the last message in it
