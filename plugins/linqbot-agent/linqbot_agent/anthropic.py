@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, NoEnd, go_on, run_of
-from linqbot_agent.run import ServerTool
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, go_on, loop_of
+from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -68,15 +68,10 @@ async def run(
     """
     given = [*map(_as_tool, tools)]
     request = {"model": model, "max_tokens": max_tokens, **options}
-    async with run_of(
-        ctx,
-        _FRAMEWORK,
-        stream=stream,
-        timeout_s=timeout_s,
-        sorry=sorry,
-        approver=approver,
-        servers=servers,
-    ) as loop:
+    async with (
+        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        loop_of(settings, _FRAMEWORK) as loop,
+    ):
         known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools)]}
         loop.offer(known)
         if known:

@@ -30,8 +30,8 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, run_of
-from linqbot_agent.run import ServerTool
+from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, loop_of
+from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -82,15 +82,10 @@ async def run(
 
     Example: `await run(graph, ctx)`
     """
-    async with run_of(
-        ctx,
-        _FRAMEWORK,
-        stream=stream,
-        timeout_s=timeout_s,
-        sorry=sorry,
-        approver=approver,
-        servers=servers,
-    ) as loop:
+    async with (
+        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        loop_of(settings, _FRAMEWORK) as loop,
+    ):
         if not isinstance(graph, CompiledStateGraph):
             graph = graph([durable(_ServerTool.of(tool)) for tool in loop.tools])
         elif servers:

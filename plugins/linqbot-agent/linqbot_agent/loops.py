@@ -15,13 +15,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from types import EllipsisType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, MessageEdited, MessageReceived, ModelStep, Refused
+from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
 from linqbot.frames import place_of
 from linqbot.speakers import SaidText, visible
@@ -34,11 +33,8 @@ from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
 from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, known, price_of
-from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, agent_run, is_away, server_tools, trouble
+from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
-
-if TYPE_CHECKING:
-    from linqbot_agent.mcp import McpServer
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
@@ -79,26 +75,22 @@ class Loop:
 
     Attributes:
         stream: True says texts while the model writes them; False says only the text of a response that calls no tool.
-        speech: Says the answer.
         tools: The tools of MCP servers.
         has_asked: True once the model was asked, or its response was on record.
     """
 
     def __init__(self, settings: Settings, framework: Framework) -> None:
         self.stream = settings.stream
-        self.speech = settings.speech
         self.tools: Sequence[ServerTool] = ()
+        self.requests = Requests(settings)
+        self.has_asked = False
+        self._settings = settings
         self._framework = framework
+        self._questions = Questions(settings)
         self._said: list[Message] = []  # the conversation
         self._past = Remembered([])  # the same as messages of pydantic-ai
         self._shown = Shown.of(())  # what tools have shown to the model
-        self.has_asked = False
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
-        self._ctx = settings.ctx
-        self._settings = settings
-        self._turn = settings.turn
-        self.requests = Requests(settings)
-        self._questions = Questions(settings)
 
     async def answer(self, work: Coroutine[Any, Any, str | None]) -> str:
         """Run a framework to its end, and return what was said.
@@ -107,11 +99,12 @@ class Loop:
             work: Runs the framework, and returns its output. It is said if the run did not end with a text of the model: it
                 may be the result of a tool, or a text of the author's code.
         """
+        speech = self._settings.speech
         output = await self._questions.run(work)
         if output and self.has_asked and not self._has_ended:
             text = changed(visible(output), self._change(""))
-            await self.speech.stream(whole(text), key=f"{self._settings.name}/output")
-        said = "\n\n".join(self.speech.said)
+            await speech.stream(whole(text), key=f"{self._settings.name}/output")
+        said = "\n\n".join(speech.said)
         past, unreadable = self._past, self.requests.refusals.unreadable
         talk = talk_of(self._settings, past.words, [], said)
         kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
@@ -128,7 +121,7 @@ class Loop:
         self._past = await remembered(self._settings, None, with_current=not isinstance(event, MessageReceived))
         messages = self._past.messages
         if isinstance(event, MessageReceived | MessageEdited):
-            prompt = prompt_for(event, self._ctx.already_sent, self._past.words)
+            prompt = prompt_for(event, self._settings.ctx.already_sent, self._past.words)
             messages.append(ModelRequest(parts=[UserPromptPart(prompt)], run_id=run_id))
         else:
             while messages and isinstance(messages[-1], ModelResponse):
@@ -211,7 +204,7 @@ class Loop:
         return step
 
     def _change(self, instructions: str) -> Change | None:
-        if not self._turn.options.known_links:
+        if not self._settings.turn.options.known_links:
             return None
         said = shown_to_model(self._past.messages, self._settings.run_id)
         return partial(without_invented, shown=self._shown | Shown.of([instructions]) | said)
@@ -237,13 +230,13 @@ class Loop:
         Returns:
             A text in place of the result, if the call was refused or not approved.
         """
-        options = self._turn.options
+        settings, options = self._settings, self._settings.turn.options
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
-        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, self._settings.event.actor)
+        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, settings.event.actor)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
             return reason
-        guarded = ToolCall(tool, self._ctx.event.chat_id, is_approved or tool in options.elsewhere)
+        guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in options.elsewhere)
 
         async def made() -> Any:
             try:
@@ -252,10 +245,10 @@ class Loop:
             except Refused:
                 return REFUSED
 
-        step = await self._settings.entries.step(f"tool:{tool}@{call_id}", made)
+        step = await settings.entries.step(f"tool:{tool}@{call_id}", made)
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
-        self._turn.shared.counts.tool_calls += step.is_made
+        settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
         return step.result
 
@@ -276,7 +269,7 @@ def go_on(said: str) -> list[Message]:
     return [{"role": "assistant", "content": said}, {"role": "user", "content": GO_ON}] if said else []
 
 
-running_loop: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)
+_running: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)
 
 
 def current_loop(what: str) -> Loop:
@@ -285,43 +278,30 @@ def current_loop(what: str) -> Loop:
     Raises:
         BotError: there is none.
     """
-    if (loop := running_loop.get()) is None:
+    if (loop := _running.get()) is None:
         raise BotError(f"{what} was used outside of a run of linqbot_agent, so it cannot be recorded.")
     return loop
 
 
 @asynccontextmanager
-async def run_of(
-    ctx: Context,
-    framework: Framework,
-    *,
-    stream: bool,
-    timeout_s: float,
-    sorry: str | EllipsisType | None,
-    approver: str,
-    servers: Sequence[McpServer] = (),
-) -> AsyncIterator[Loop]:
-    """Run a block as an agent's run; see `agent_run`."""
-    async with agent_run(
-        ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers
-    ) as settings:
-        loop = Loop(settings, framework)
-        token = running_loop.set(loop)
-        try:
-            async with settings.progress.watching(ctx, key=f"{settings.name}/progress"):
-                loop.tools = await server_tools(settings)
-                yield loop
-            settings.turn.shared.counts.runs += 1
-            (await trouble(ctx)).said_at = None
-        except Exception as error:
-            if loop.requests.deferred is not None:
-                raise loop.requests.deferred from None
-            is_useless = isinstance(error, (NoAnswer, *framework.failures))
-            if error is not loop.requests.error and not is_useless:
-                raise
-            status = getattr(error, "status_code", None)
-            facts = {"error": type(error).__name__, "at": place_of(error), "status": status}
-            may_succeed = not is_useless and (status is None or is_away(status))
-            raise ModelFailed(facts, is_away=may_succeed) from error
-        finally:
-            running_loop.reset(token)
+async def loop_of(settings: Settings, framework: Framework) -> AsyncIterator[Loop]:
+    """Give a block the steps of its run; see `agent_run`."""
+    loop = Loop(settings, framework)
+    token = _running.set(loop)
+    try:
+        async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
+            loop.tools = await server_tools(settings)
+            yield loop
+        settings.turn.shared.counts.runs += 1
+    except Exception as error:
+        if loop.requests.deferred is not None:
+            raise loop.requests.deferred from None
+        is_useless = isinstance(error, (NoAnswer, *framework.failures))
+        if error is not loop.requests.error and not is_useless:
+            raise
+        status = getattr(error, "status_code", None)
+        facts = {"error": type(error).__name__, "at": place_of(error), "status": status}
+        may_succeed = not is_useless and (status is None or is_away(status))
+        raise ModelFailed(facts, is_away=may_succeed) from error
+    finally:
+        _running.reset(token)

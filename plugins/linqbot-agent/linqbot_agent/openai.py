@@ -27,8 +27,8 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, run_of
-from linqbot_agent.run import ServerTool
+from linqbot_agent.loops import Framework, Loop, Message, loop_of
+from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -85,15 +85,10 @@ async def run(
     """
     # A call on record may be of a tool that a deploy has taken away.
     config = run_config or RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
-    async with run_of(
-        ctx,
-        _FRAMEWORK,
-        stream=stream,
-        timeout_s=timeout_s,
-        sorry=sorry,
-        approver=approver,
-        servers=servers,
-    ) as loop:
+    async with (
+        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        loop_of(settings, _FRAMEWORK) as loop,
+    ):
         messages: Any = await loop.conversation()
         recorded = _Recording(loop, config.model_provider)
         own = recorded.model(config.model) if isinstance(config.model, Model) else config.model

@@ -289,7 +289,6 @@ async def run(
             settings.turn.shared.counts.runs += 1
         else:
             await repeated(answer, agent, settings, prompt, deps=given)
-        (await trouble(ctx)).said_at = None
         await say(answer.outputs, speech, ctx, settings.event, key=name)
         text = answer.said or text_of(answer.outputs)
         if not speech.is_cut or not text:
@@ -346,6 +345,7 @@ async def agent_run(
         try:
             entries = Entries(ctx, name)
             yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
+            (await _trouble(ctx)).said_at = None
         except ModelFailed as error:
             ctx.log.warning("agent.model_failed", **error.facts)
             turn.shared.counts.outages += 1
@@ -367,13 +367,13 @@ async def _import_answering() -> None:
 
 async def apologise(ctx: Context, text: str | None, *, key: str) -> None:
     """Say that the person gets no answer, at most once an hour until an agent answers this person again."""
-    last, now = await trouble(ctx), ctx.now("UTC").timestamp()
+    last, now = await _trouble(ctx), ctx.now("UTC").timestamp()
     if text is not None and (last.said_at is None or now >= last.said_at + _PAUSE_S):
         last.said_at = now
         await ctx.reply(in_language(text, "sorry"), key=key)
 
 
-async def trouble(ctx: Context) -> Trouble:
+async def _trouble(ctx: Context) -> Trouble:
     # An event without a person, such as a schedule, is one of its chat.
     about = ctx.state.person if ctx.event.actor and not ctx.event.is_own else ctx.state.chat
     return await about(Trouble, name=TROUBLE)
