@@ -7,7 +7,6 @@ the run goes on with what is on record. Each call has a question of its own. Not
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
@@ -17,7 +16,7 @@ from pydantic_core import to_json
 from linqbot import AskCancelled, BotError, Context, MessageReceived, TextPart
 from linqbot.language import sentences
 from linqbot.speakers import in_mark, said_by, visible
-from linqbot_agent.entries import is_in_step
+from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.run import NeedsApproval, Settings
 
 _LONGEST_VALUE: Final = 80
@@ -81,7 +80,7 @@ class Questions:
         self, tool: str, call_id: str, arguments: Mapping[str, Any], text: str | None = None
     ) -> str | None:
         """Let a person decide about a call, in any task. Return None if it is approved, else what the model reads."""
-        digest = hashlib.blake2b(to_json([tool, arguments]), digest_size=8).hexdigest()
+        digest = digest_of(to_json([tool, arguments]))
         return await self._put(f"approve.{call_id}.{digest}", text or question(tool, arguments), is_approval=True)
 
     async def answer(self, call_id: str, text: str) -> str:

@@ -7,7 +7,6 @@ its responses. This module imports pydantic-ai, so it is imported at the first r
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -64,7 +63,7 @@ from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
 from linqbot_agent.budget import Use
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
-from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded
+from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.memory import prompt_of
@@ -450,7 +449,7 @@ def digest(messages: Sequence[ModelMessage]) -> str:
         for part in message.parts
         if part.part_kind != "system-prompt"
     ]
-    return hashlib.blake2b(to_json(said, bytes_mode="base64", fallback=str), digest_size=8).hexdigest()
+    return digest_of(to_json(said, bytes_mode="base64", fallback=str))
 
 
 def check_toolsets(agent: AbstractAgent[Any, Any]) -> None:

@@ -5,6 +5,7 @@ A step is named by the run, by the steps around it, by what it does, and by a nu
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ _LEAST_CHARACTERS: Final = 1000
 
 _step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
+
+
+def digest_of(data: bytes) -> str:
+    """Return a digest for names in the record. It never changes: another one would lose what is on record."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 class ResultNotRecorded(BotError):

@@ -8,7 +8,6 @@ pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import mimetypes
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,6 +21,7 @@ from pydantic_ai.messages import BinaryContent
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived
 from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
+from linqbot_agent.entries import digest_of
 from linqbot_agent.run import Settings
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Unreadable(BaseModel):
 
 
 def digest(file: BinaryContent) -> str:
-    return hashlib.blake2b(file.data, digest_size=8).hexdigest()
+    return digest_of(file.data)
 
 
 async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:

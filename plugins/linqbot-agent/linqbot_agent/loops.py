@@ -7,7 +7,6 @@ have their tokens in `usage`: see `price_of`.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +26,7 @@ from linqbot.speakers import SaidText, visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.capabilities import shown_to_model
-from linqbot_agent.entries import is_in_step
+from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
@@ -160,7 +159,7 @@ class Loop:
         self.has_asked = True
         framework, requests = self._framework, self.requests
         begun, new = messages[: len(self._said)], messages[len(self._said) :]
-        digest = hashlib.blake2b(to_json([*map(framework.shown, new)], fallback=str), digest_size=8).hexdigest()
+        digest = digest_of(to_json([*map(framework.shown, new)], fallback=str))
         # A framework may have replaced the conversation. Then it stays as it is.
         if [framework.content(each) for each in begun] == [each["content"] for each in self._said]:
             requests.given = fitting(self._past.messages, self._settings.run_id, history_tokens(model))
