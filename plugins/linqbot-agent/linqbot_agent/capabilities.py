@@ -132,23 +132,18 @@ ASK_AGAIN: Final = (
 )
 
 
+@dataclass
 class KnownLinks(AbstractCapability[Any]):
     """Checks the texts of an agent's output. Without `asks_again` it only cuts: the text was said already."""
 
-    def __init__(self, *, asks_again: bool) -> None:
-        self._asks_again = asks_again
+    asks_again: bool
 
     async def after_output_process(self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any) -> Any:
         if ctx.partial_output:
             return output
         shown = shown_to_model(ctx.messages, ctx.run_id)
         changed = _changed(output, lambda text: without_invented(text, shown))
-        if (
-            changed != output
-            and self._asks_again
-            and not _was_asked_again(ctx.messages)
-            and ctx.retry < ctx.max_retries
-        ):
+        if changed != output and self.asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
             raise ModelRetry(ASK_AGAIN)
         return changed
 

@@ -58,7 +58,6 @@ from pydantic_ai.usage import RunUsage
 from pydantic_core import SchemaValidator, core_schema, to_json
 
 from linqbot import BotError, Refused
-from linqbot.frames import place_of
 from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
 from linqbot_agent.budget import Use
@@ -89,15 +88,9 @@ class Result(NamedTuple):
 def _failure(error: Exception, model: str) -> ModelFailed:
     # Of a FallbackModel, each model has failed.
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-    last, away = errors[-1], [each for each in errors if is_model_away(each)]
-    facts = {
-        "error": type(error).__name__,
-        "at": place_of(last),
-        "status": getattr(last, "status_code", None),
-        "model": getattr(last, "model_name", None) or model,
-    }
+    away = [each for each in errors if is_model_away(each)]
     waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
-    return ModelFailed(facts, is_away=bool(away), after_s=min(waits, default=None))
+    return ModelFailed(error, model, is_away=bool(away), after_s=min(waits, default=None))
 
 
 _requests: ContextVar[Requests] = ContextVar("linqbot_agent_requests")

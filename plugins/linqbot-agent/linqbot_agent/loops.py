@@ -21,7 +21,6 @@ from pydantic_core import to_json
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
-from linqbot.frames import place_of
 from linqbot.speakers import SaidText, visible
 from linqbot_agent.answering import keep_answer, talk_of
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
@@ -157,6 +156,7 @@ class Loop:
             instructions: The instructions of the agent.
         """
         self.has_asked = True
+        self.requests.model = model or ""
         framework, requests = self._framework, self.requests
         begun, new = messages[: len(self._said)], messages[len(self._said) :]
         digest = digest_of(to_json([*map(framework.shown, new)], fallback=str))
@@ -299,8 +299,7 @@ async def loop_of(settings: Settings, framework: Framework) -> AsyncIterator[Loo
         if error is not loop.requests.error and not is_useless:
             raise
         status = getattr(error, "status_code", None)
-        facts = {"error": type(error).__name__, "at": place_of(error), "status": status}
         may_succeed = not is_useless and (status is None or is_away(status))
-        raise ModelFailed(facts, is_away=may_succeed) from error
+        raise ModelFailed(error, loop.requests.model, is_away=may_succeed) from error
     finally:
         _running.reset(token)

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from linqbot import BotError, Context, Event, Fetched
 from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
+from linqbot.frames import place_of
 from linqbot.language import in_language
 from linqbot.speakers import SaidText
 from linqbot.storage.backend import Storage
@@ -301,15 +302,24 @@ class ModelFailed(Exception):
     """A model did not answer, or its answers were of no use.
 
     Args:
-        facts: The class of the error, the place of the author's code at which it was raised, the HTTP status and the model,
-            as far as they are known. They may be logged.
+        error: The error. It may be a group with one for each model of a FallbackModel.
+        model: The name of the model, which the error may know better.
         is_away: True if the same request may succeed later.
         after_s: The seconds to wait before it, if the provider has named them.
+    Attributes:
+        facts: What may be logged: the class of the error, the place of the author's code at which it was raised, the HTTP
+            status and the model.
     """
 
-    def __init__(self, facts: Mapping[str, Any], *, is_away: bool, after_s: float | None = None) -> None:
-        super().__init__(facts["error"])
-        self.facts = facts
+    def __init__(self, error: Exception, model: str, *, is_away: bool, after_s: float | None = None) -> None:
+        super().__init__(type(error).__name__)
+        last = error.exceptions[-1] if isinstance(error, ExceptionGroup) else error
+        self.facts = {
+            "error": type(error).__name__,
+            "at": place_of(last),
+            "status": getattr(last, "status_code", None),
+            "model": getattr(last, "model_name", None) or model or None,
+        }
         self.is_away = is_away
         self.after_s = after_s
 
