@@ -65,19 +65,23 @@ def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> st
 
 
 TALK: Final = "linqbot_agent.Talk"
+"""The name of the state with the exchanges of a person with the agent."""
 MOST_BYTES: Final = 128 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
 
 
-class Talk(BaseModel):
-    """The exchanges of one person with the agent.
+class Kept(BaseModel):
+    """The messages of pydantic-ai, as JSON, that are kept about a person.
 
     Attributes:
-        by_message: By the id of the person's message, the messages of its run: messages of pydantic-ai, as JSON. The
-            oldest first.
+        by_message: The messages of a run by the id of the person's message, the oldest first.
     """
 
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
+
+    def drop_oldest(self, most_bytes: int) -> None:
+        while self.by_message and len(to_json(self.by_message)) > most_bytes:
+            del self.by_message[next(iter(self.by_message))]
 
 
 def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
@@ -91,12 +95,6 @@ def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
             calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
             kept += [ModelResponse(parts=calls)] if calls else []
     return kept
-
-
-def drop_oldest(stored: dict[str, list[Any]], most_bytes: int) -> None:
-    """Drop the oldest entries until the rest needs no more than `most_bytes` as JSON."""
-    while stored and len(to_json(stored)) > most_bytes:
-        del stored[next(iter(stored))]
 
 
 def readable(stored: Mapping[str, list[Any]], ctx: Context) -> dict[str, list[ModelMessage]]:
@@ -121,7 +119,7 @@ async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[Mo
     """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
     if not isinstance(event, MessageReceived):
         return {}
-    stored = (await ctx.state.person(Talk, name=TALK)).by_message
+    stored = (await ctx.state.person(Kept, name=TALK)).by_message
     newest = list(stored)[-limit:]
     return readable({message_id: stored[message_id] for message_id in newest if message_id != event.id}, ctx)
 
@@ -129,11 +127,11 @@ async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[Mo
 async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
     if not said or not isinstance(event, MessageReceived):
         return
-    stored = (await ctx.state.person(Talk, name=TALK)).by_message
-    stored[event.id] = said
-    while len(stored) > limit:
-        del stored[next(iter(stored))]
-    drop_oldest(stored, MOST_BYTES)
+    kept = await ctx.state.person(Kept, name=TALK)
+    kept.by_message[event.id] = said
+    while len(kept.by_message) > limit:
+        del kept.by_message[next(iter(kept.by_message))]
+    kept.drop_oldest(MOST_BYTES)
 
 
 def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:

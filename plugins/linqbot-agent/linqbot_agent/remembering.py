@@ -15,12 +15,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, Field
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import (
-    BinaryContent,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
@@ -37,24 +36,17 @@ from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import Group, drop_oldest, exchanges, prompt_of, readable, tool_messages, trimmed
+from linqbot_agent.memory import Group, Kept, exchanges, prompt_of, readable, tool_messages, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
-from linqbot_agent.run import AgentTurn, Settings, Summary
+from linqbot_agent.run import Settings, Summary
 
 MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
 TOOL_WORK: Final = "linqbot_agent.ToolWork"
+"""The name of the state with the calls of tools for a person, and their results."""
 
-
-class ToolWork(BaseModel):
-    """The work of tools for a person.
-
-    Attributes:
-        by_message: By the id of the person's message, the calls of tools and their results: messages of pydantic-ai, as
-            JSON. The oldest first.
-    """
-
-    by_message: dict[str, list[Any]] = Field(default_factory=dict)
+Said: TypeAlias = tuple[str | None, Group]
+"""The id of a message, or of an exchange, and what belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +63,33 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
 
     `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
     """
-    ctx, turn = settings.ctx, settings.turn
-    tokens = turn.options.history_tokens or history_tokens(model)
-    if ctx.event.chat_id is None:
+    ctx, event, options = settings.ctx, settings.event, settings.turn.options
+    tokens = options.history_tokens or history_tokens(model)
+    if event.chat_id is None:
         return Remembered([])
-    files = ctx.event.media if isinstance(ctx.event, MessageReceived) else ()
+    files = event.media if isinstance(event, MessageReceived) else ()
     said = await heard(settings)
-    ids: list[str | None]
-    groups: list[Group]
-    if turn.options.memory is None:
-        ids, groups, is_group = [], [], True
-        shown = await shown_files(ctx, files, turn.options, said)
-    elif turn.options.memory == "person":
-        ids, groups, shown = await _of_person(settings, files, said, with_current=with_current)
-        is_group = False
+    past: list[Said] = []
+    can_sum_up = options.summary_model is not None and options.memory is not None and isinstance(event, MessageReceived)
+    if options.memory == "chat":
+        past, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
+        can_sum_up = can_sum_up and not is_group
     else:
-        ids, groups, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
-    summarizes = turn.options.summary_model is not None and not is_group and isinstance(settings.event, MessageReceived)
-    stored = (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat if summarizes else {}
-    before = stored.get(summary_key(settings))
-    if before is not None and before.upto in ids:
-        start = ids.index(before.upto) + 1
-        ids, groups = ids[start:], groups[start:]
-    cut, written = _to_leave_out(groups, turn, tokens), None
+        shown = await shown_files(ctx, files, options, said)
+        if options.memory == "person":
+            past = await _of_person(settings, files, shown, with_current=with_current)
+    stored = (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat if can_sum_up else {}
+    before, written = stored.get(summary_key(settings)), None
+    if before is not None:
+        begin = next((place for place, (said_id, _) in enumerate(past, 1) if said_id == before.upto), 0)
+        past = past[begin:]
+    groups = [group for _, group in past]
+    cut = _to_leave_out(groups, options.history, tokens)
     old = [message for group in groups[:cut] for message in group]
-    upto = next(filter(None, reversed(ids[:cut])), None)
-    if old and upto and summarizes:
+    upto = next((said_id for said_id, _ in reversed(past[:cut]) if said_id), None)
+    if old and upto and can_sum_up:
         written = await _summarized(settings, before, old, upto)
-    kept = trimmed(groups[-turn.options.history :], tokens) if written is None else groups[cut:]
+    kept = trimmed(groups[-options.history :], tokens) if written is None else groups[cut:]
     summary = written or before
     messages: list[ModelMessage] = []
     if summary is not None:
@@ -107,7 +98,7 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
     if not messages and kept and isinstance(kept[0][0], ModelResponse):
         # Some models accept no conversation that they begin. In a turn that was
         # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
-        is_whole = len(kept) == len(groups) < turn.options.history and not ctx.already_sent
+        is_whole = len(kept) == len(groups) < options.history and not ctx.already_sent
         mark = "[You wrote first.]" if is_whole else EARLIER
         messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     messages += [message for group in kept for message in group]
@@ -123,64 +114,55 @@ def summary_key(settings: Settings) -> str:
     return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
 
 
-def _to_leave_out(groups: Sequence[Group], turn: AgentTurn, tokens: int | None) -> int:
+def _to_leave_out(groups: Sequence[Group], most: int, tokens: int | None) -> int:
     """Return the number of the oldest groups to leave out: none, or half of them, so that a summary is rarely written."""
-    if len(groups) <= turn.options.history and len(trimmed(groups, tokens)) == len(groups):
+    if len(groups) <= most and len(trimmed(groups, tokens)) == len(groups):
         return 0
-    newest = groups[-max(1, turn.options.history // 2) :]
+    newest = groups[-max(1, most // 2) :]
     return len(groups) - len(trimmed(newest, None if tokens is None else tokens // 2))
 
 
-async def _of_person(
-    settings: Settings, files: Sequence[MediaPart], said: Mapping[str, str], *, with_current: bool
-) -> tuple[list[str | None], list[Group], Files]:
-    ctx, turn = settings.ctx, settings.turn
-    found = await exchanges(ctx, settings.event, turn.options.history * 2)
-    ids: list[str | None] = list(found)
-    groups: list[Group] = list(found.values())
-    shown = await shown_files(ctx, files, turn.options, said)
-    if with_current and isinstance(ctx.event, MessageReceived):
-        content: list[str | BinaryContent] = [
-            f"{prompt_of(ctx.event)}{shown.words_of(files)}" or "[no text]",
-            *shown.content_of(files),
-        ]
-        ids.append(ctx.event.message_id)
-        groups.append([ModelRequest(parts=[UserPromptPart(content)])])
-    return ids, groups, shown
+async def _of_person(settings: Settings, files: Sequence[MediaPart], shown: Files, *, with_current: bool) -> list[Said]:
+    event = settings.event
+    past: list[Said] = [*(await exchanges(settings.ctx, event, settings.turn.options.history * 2)).items()]
+    if with_current and isinstance(event, MessageReceived):
+        text = f"{prompt_of(event)}{shown.words_of(files)}" or "[no text]"
+        past.append((event.message_id, [ModelRequest(parts=[UserPromptPart([text, *shown.content_of(files)])])]))
+    return past
 
 
 async def _of_chat(
     settings: Settings, files: Sequence[MediaPart], said: Mapping[str, str], *, with_current: bool
-) -> tuple[list[str | None], list[Group], Files, bool]:
-    ctx, turn = settings.ctx, settings.turn
-    current = ctx.event.message_id
-    is_of_person = isinstance(ctx.event, MessageReceived | MessageEdited)
-    work = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message if is_of_person else {}
-    limit = turn.options.history if turn.options.summary_model is None else turn.options.history * 2
-    joined = {each.id for each in ctx.event.burst} if isinstance(ctx.event, MessageReceived) else frozenset[str]()
+) -> tuple[list[Said], Files, bool]:
+    """Return what was said in the chat, its files, and True if it is a group."""
+    ctx, event, options = settings.ctx, settings.event, settings.turn.options
+    is_of_person = isinstance(event, MessageReceived | MessageEdited)
+    work = (await ctx.state.person(Kept, name=TOOL_WORK)).by_message if is_of_person else {}
+    limit = options.history if options.summary_model is None else options.history * 2
+    joined = {each.id for each in event.burst} if isinstance(event, MessageReceived) else frozenset[str]()
     history = await ctx.history(min(limit + max(len(joined), 1), 1000))
     entries = list(history)
     if not with_current:
         # What the turn has sent before, such as a question for approval, would seem older than the prompt.
-        before = itertools.takewhile(lambda entry: entry.id != current, entries)
+        before = itertools.takewhile(lambda entry: entry.id != event.message_id, entries)
         entries = [entry for entry in before if entry.id not in joined]
     entries = entries[-limit:]
-    theirs = [file for entry in entries[-turn.options.history :] if entry.speaker != "me" for file in entry.media]
+    theirs = [file for entry in entries[-options.history :] if entry.speaker != "me" for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await shown_files(ctx, every, turn.options, said)
+    shown = await shown_files(ctx, every, options, said)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
-    groups = list(_messages(entries, shown_work, shown, is_group=history.is_group))
-    return [entry.id for entry in entries], groups, shown, history.is_group
+    groups = _messages(entries, shown_work, shown, is_group=history.is_group)
+    return [(entry.id, group) for entry, group in zip(entries, groups, strict=True)], shown, history.is_group
 
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
     if not work or not isinstance(event, MessageReceived | MessageEdited):
         return
-    kept = (await ctx.state.person(ToolWork, name=TOOL_WORK)).by_message
-    kept[event.id] = [*kept.pop(event.id, []), *work]
-    drop_oldest(kept, MOST_BYTES)
+    kept = await ctx.state.person(Kept, name=TOOL_WORK)
+    kept.by_message[event.id] = [*kept.by_message.pop(event.id, []), *work]
+    kept.drop_oldest(MOST_BYTES)
 
 
 def work_of(messages: Iterable[ModelMessage]) -> list[Any]:

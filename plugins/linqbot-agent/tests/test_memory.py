@@ -12,8 +12,8 @@ import pytest
 from answers import answers
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent, run
-from linqbot_agent.memory import TALK, Talk, tokens_of
-from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries, ToolWork
+from linqbot_agent.memory import TALK, Kept, tokens_of
+from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -43,7 +43,7 @@ async def test_an_exchange_is_kept_once_wherever_the_bot_is_killed() -> None:
     agent = Agent(FunctionModel(lambda messages, info: says("One.\n\nTwo.")))
     bot = bot_with(agent, LinqAgent(memory="person"))
     async for phone in killed_between_calls(bot, lambda phone: phone.text("Hi")):
-        (kept,) = (await phone.state(Talk, name=TALK)).by_message.values()
+        (kept,) = (await phone.state(Kept, name=TALK)).by_message.values()
         assert [part["content"] for message in kept for part in message["parts"]] == ["Hi", "One.\n\nTwo."]
 
 
@@ -223,8 +223,8 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
 
     @bot.on_message("update")
     async def update(message: MessageReceived, ctx: Context) -> None:
-        talk = await ctx.state.person(Talk, name=TALK)
-        work = await ctx.state.person(ToolWork, name=TOOL_WORK)
+        talk = await ctx.state.person(Kept, name=TALK)
+        work = await ctx.state.person(Kept, name=TOOL_WORK)
         for messages in (*talk.by_message.values(), *work.by_message.values()):
             messages[0]["parts"][0]["part_kind"] = "of-a-later-release"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
-from linqbot_agent.memory import TALK, Talk
-from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries, ToolWork
+from linqbot_agent.memory import TALK, Kept
+from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
 from linqbot_agent.run import Memory
 from one_handler import does
 from pydantic_ai import Agent
@@ -134,8 +134,8 @@ async def test_a_prompt_of_the_handler_comes_after_the_message() -> None:
 async def kept(phone: Phone) -> list[object]:
     """Return what is kept of a person, without what is empty."""
     found = [
-        await phone.state(Talk, name=TALK),
-        await phone.state(ToolWork, name=TOOL_WORK),
+        await phone.state(Kept, name=TALK),
+        await phone.state(Kept, name=TOOL_WORK),
         await phone.state(Summaries, name=SUMMARIES),
     ]
     return [each for each in found if each != type(each)()]
@@ -174,7 +174,7 @@ async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
         for _ in range(turns):
             ids.append((await phone.text("Read it")).id)
             await phone.replies()
-        assert list((await phone.state(ToolWork, name=TOOL_WORK)).by_message) == ids[2:]
+        assert list((await phone.state(Kept, name=TOOL_WORK)).by_message) == ids[2:]
 
 
 async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> None:
@@ -182,4 +182,4 @@ async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> No
     agent = Agent(script.model, tools=[fixed("read", "x" * 200_000)])
     async with talking(bot_with(agent)) as phone:
         assert await answers(phone, "Read it") == ["Read."]
-        assert await phone.state(ToolWork, name=TOOL_WORK) == ToolWork()
+        assert await phone.state(Kept, name=TOOL_WORK) == Kept()

@@ -9,7 +9,7 @@ from answers import answers
 from frameworks import ONE_FRAMEWORK, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
 from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.files import TRANSCRIPTS, Transcripts
-from linqbot_agent.memory import TALK, Talk
+from linqbot_agent.memory import TALK, Kept
 from pydantic_ai.models.function import FunctionModel
 from scripted_agents import kinds, says
 
@@ -187,7 +187,7 @@ async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) 
         await group.replies()
         assert outside.requests[-3] == [("user", f"{bob.handle}: I am Bob")]
         await answers(ann, "My number?")
-        (first, _) = (await ann.state(Talk, name=TALK)).by_message.values()
+        (first, _) = (await ann.state(Kept, name=TALK)).by_message.values()
     said = first[-1]["parts"][0]["content"]
     assert without_numbers(said.split("\n\n")) == PARAGRAPHS
     assert outside.requests[-3][:3] == [
