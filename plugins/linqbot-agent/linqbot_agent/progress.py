@@ -39,10 +39,10 @@ class Progress:
             yield
             return
         silence = _Silence(chat_id)
-        due = self.clock.now() + self.after_s
+        due = self.clock.wait_until(self.clock.now() + self.after_s)
         # The alarm is no work of the turn: nothing of the turn waits for the time itself.
-        alarm = asyncio.get_running_loop().create_task(silence.end_at(self.clock, due), context=EmptyContext())
-        saying = asyncio.create_task(silence.say(self.text, ctx, key))
+        alarm = asyncio.get_running_loop().create_task(due, context=EmptyContext())
+        saying = asyncio.create_task(silence.say(self.text, ctx, key, when=alarm))
         token = _silence.set(silence)
         try:
             yield
@@ -58,16 +58,11 @@ class Progress:
 class _Silence:
     def __init__(self, chat_id: str) -> None:
         self._path = f"/v3/chats/{chat_id}/"
-        self._is_long = asyncio.Event()
         self.is_broken = False  # True if something was said, or is being written
         self.is_ending = False  # True if the text is being said
 
-    async def end_at(self, clock: Clock, at: float) -> None:
-        await clock.wait_until(at)
-        self._is_long.set()
-
-    async def say(self, text: str, ctx: Context, key: str) -> None:
-        await self._is_long.wait()
+    async def say(self, text: str, ctx: Context, key: str, *, when: asyncio.Task[None]) -> None:
+        await asyncio.wait([when])
         if self.is_broken:
             return
         self.is_ending = True
