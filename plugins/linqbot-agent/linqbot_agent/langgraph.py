@@ -82,7 +82,7 @@ async def run(
         loop_of(settings, _FRAMEWORK) as loop,
     ):
         if not isinstance(graph, CompiledStateGraph):
-            graph = graph([durable(_ServerTool.of(tool)) for tool in loop.tools])
+            graph = graph([*map(_of_server, loop.tools)])
         elif servers:
             raise BotError(
                 "A graph is compiled with its tools, so run(servers=…) takes a function that builds it. Write: "
@@ -126,12 +126,21 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
         return _DurableModel(inner=part, named=named if isinstance(named, str) else None)
     inner = part if isinstance(part, BaseTool) else tool_of(part)
     return _DurableTool(
-        inner=inner,
+        act=inner.ainvoke,
         name=inner.name,
         description=inner.description,
         args_schema=inner.args_schema,
         return_direct=inner.return_direct,
     )
+
+
+def _of_server(tool: ServerTool) -> BaseTool:
+    async def act(call: Any, *_: object, **__: object) -> ToolMessage:
+        text, is_error = await tool.call(call["args"])
+        status = "error" if is_error else "success"
+        return ToolMessage(text, tool_call_id=call["id"], name=tool.name, status=status)
+
+    return _DurableTool(act=act, name=tool.name, description=tool.description, args_schema=tool.schema)
 
 
 class _DurableModel(BaseChatModel):
@@ -183,13 +192,13 @@ class _DurableModel(BaseChatModel):
 
 
 class _DurableTool(BaseTool):
-    inner: BaseTool
+    act: Any  # makes a call, and returns the message with its result
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:  # noqa: A002
         """Return the message with the result of a call."""
 
         async def make() -> Any:
-            found = await self.inner.ainvoke(input, config, **options)
+            found = await self.act(input, config, **options)
             if not isinstance(found, ToolMessage):
                 raise BotError(f"The tool {self.name} returned {type(found).__name__}, which cannot be recorded.")
             return message_to_dict(found)
@@ -209,22 +218,6 @@ def _block(item: Any) -> Message:
         return {"type": "text", "text": item}
     file = {"base64": item.base64, "mime_type": item.media_type}
     return {"type": "image", **file} if item.is_image else {"type": "file", "filename": item.identifier, **file}
-
-
-class _ServerTool(BaseTool):
-    tool: Any
-
-    @classmethod
-    def of(cls, tool: ServerTool) -> _ServerTool:
-        return cls(tool=tool, name=tool.name, description=tool.description, args_schema=tool.schema)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002
-        text, is_error = await self.tool.call(input["args"])
-        status = "error" if is_error else "success"
-        return ToolMessage(text, tool_call_id=input["id"], name=self.name, status=status)
-
-    def _run(self, *_: Any, **__: Any) -> Any:
-        raise BotError("A tool of an MCP server works with ainvoke only, as run(graph, ctx) does.")
 
 
 def _check_end(chunk: Any) -> None:
