@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import EllipsisType
@@ -103,27 +103,8 @@ class AgentTurn:
     options: LinqAgent
     account: Account  # what the person may still use of the model
     shared: Shared
-    _runs: int = field(default=0, init=False)
-    _is_running: bool = field(default=False, init=False)
-
-    @contextmanager
-    def next_run(self) -> Iterator[str]:
-        """Begin the next run, and return its name: the same in every run of the handler.
-
-        Raises:
-            BotError: an agent of this turn is running.
-        """
-        if self._is_running:
-            raise BotError(
-                "run() was called while another agent of this turn was running. Two runs at a time could swap their "
-                "records: await one after the other. In a tool, call the other agent directly: await other.run(…)."
-            )
-        self._is_running = True
-        self._runs += 1
-        try:
-            yield f"agent{self._runs}"
-        finally:
-            self._is_running = False
+    runs: int = 0
+    is_running: bool = False
 
     def count(self, response: Any) -> None:
         """Count a request that a model has answered with a response, as JSON data."""
@@ -131,18 +112,6 @@ class AgentTurn:
         counts.requests += 1
         counts.input_tokens += usage.get("input_tokens", 0)
         counts.output_tokens += usage.get("output_tokens", 0)
-
-
-def turn_of(ctx: Context) -> AgentTurn:
-    """Return the agent runs of a turn.
-
-    Raises:
-        BotError: the bot has no plugin LinqAgent.
-    """
-    turn: Any = ctx.plugins.get(NAME)
-    if not isinstance(turn, AgentTurn):
-        raise BotError("run(agent, ctx) needs the plugin LinqAgent. Write: bot = Bot(plugins=[LinqAgent()])")
-    return turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,28 +313,39 @@ async def agent_run(
     progress: str | None = PROGRESS,
     progress_after_s: float = 5.0,
 ) -> AsyncIterator[Settings]:
-    """Run a block as the next run of an agent in the turn; see `run`.
+    """Run a block as the next run of an agent in the turn; see `run`. Its name is the same whenever the turn runs again.
 
     If the block raises `ModelFailed`, the person hears an apology, or the turn waits for the model.
     """
-    turn = turn_of(ctx)
-    with turn.next_run() as name:
-        soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.shared.clock)
-        speech = Speech(ctx, turn.options.max_messages, in_language(turn.options.more, "more"))
-        try:
-            entries = Entries(ctx, name)
-            yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
-            (await _trouble(ctx)).said_at = None
-        except ModelFailed as error:
-            ctx.log.warning("agent.model_failed", **error.facts)
-            turn.shared.counts.outages += 1
-            if error.is_away and turn.options.outage == "defer":
-                raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
-            await apologise(ctx, turn.options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
-        except BudgetUsedUp:
-            # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
-            if (notice := await turn.account.notice()) is not None:
-                await ctx.reply(notice, key=f"{name}/notice")
+    turn: Any = ctx.plugins.get(NAME)
+    if not isinstance(turn, AgentTurn):
+        raise BotError("run(agent, ctx) needs the plugin LinqAgent. Write: bot = Bot(plugins=[LinqAgent()])")
+    if turn.is_running:
+        raise BotError(
+            "run() was called while another agent of this turn was running. Two runs at a time could swap their "
+            "records: await one after the other. In a tool, call the other agent directly: await other.run(…)."
+        )
+    turn.is_running = True
+    turn.runs += 1
+    name, options = f"agent{turn.runs}", turn.options
+    soon = Progress(in_language(progress, "one_moment"), progress_after_s, turn.shared.clock)
+    speech = Speech(ctx, options.max_messages, in_language(options.more, "more"))
+    try:
+        entries = Entries(ctx, name)
+        yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
+        (await _trouble(ctx)).said_at = None
+    except ModelFailed as error:
+        ctx.log.warning("agent.model_failed", **error.facts)
+        turn.shared.counts.outages += 1
+        if error.is_away and options.outage == "defer":
+            raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
+        await apologise(ctx, options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
+    except BudgetUsedUp:
+        # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.
+        if (notice := await turn.account.notice()) is not None:
+            await ctx.reply(notice, key=f"{name}/notice")
+    finally:
+        turn.is_running = False
 
 
 async def _import_answering() -> None:
