@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
-from linqbot_agent.capabilities import KnownLinks, NoContent, OutputChecks, People, ToolGuard
+from linqbot_agent.capabilities import KnownLinks, NoContent, Rules
 from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
@@ -45,7 +45,7 @@ async def answered(
     )
     given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else prompt
     questions = Questions(settings)
-    capabilities = [People(questions), OutputChecks(), *_guards(settings)]
+    capabilities = [Rules(settings, questions), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):
         tools = await server_tools(settings)
         work = completed(
@@ -141,7 +141,7 @@ def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], an
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:
-    options, guards = settings.turn.options, list[AbstractCapability[Any]]([ToolGuard(settings)])
+    options, guards = settings.turn.options, list[AbstractCapability[Any]]()
     if options.known_links:
         guards.append(KnownLinks(asks_again=not settings.stream))
     # Events that do not say whether their line has zero retention are treated as if it had.

@@ -39,10 +39,23 @@ from linqbot_agent.run import Settings
 from linqbot_agent.saying import Media, Poll, Say
 
 
-@dataclass
-class People(AbstractCapability[Any]):
-    """Asks people about the calls of a run that wait for them. A tool asks by raising `CallDeferred`."""
+class SaidNothing(BaseException):
+    """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat."""
 
+    def __init__(self, before: Sequence[ModelMessage], response: ModelResponse) -> None:
+        super().__init__()
+        self.messages = [*before, response]  # the messages of the run, the empty response last
+
+
+@dataclass
+class Rules(AbstractCapability[Any]):
+    """The rules of each run: people decide about calls that need it, tools act in the chat, and answers are what they may be.
+
+    A tool asks a question by raising `CallDeferred`. An empty response is silence. Linq fetches the address of a file, and one
+    that a model makes up can carry what it was asked to keep secret, so such files are refused.
+    """
+
+    settings: Settings
     questions: Questions
 
     async def handle_deferred_tool_calls(
@@ -64,6 +77,72 @@ class People(AbstractCapability[Any]):
                 )
         return results
 
+    async def before_tool_execute(
+        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
+    ) -> Any:
+        event, options, name = self.settings.event, self.settings.turn.options, call.tool_name
+        if ctx.tool_call_approved:
+            return args
+        is_writing = _writes(tool_def.metadata or {}) and name not in options.unapproved
+        if is_writing or needs_approval(options.needs_approval, name, call.args_as_dict(), event.actor):
+            raise ApprovalRequired
+        return args
+
+    async def after_model_request(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
+    ) -> ModelResponse:
+        """Stop the run at an empty response, with `SaidNothing`."""
+        # A response that the provider has cut off, or holds back, is a failure.
+        if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
+            new = [message for message in request_context.messages if message.run_id == ctx.run_id]
+            raise SaidNothing(new, response)
+        return response
+
+    async def wrap_output_process(
+        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
+    ) -> Any:
+        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool."""
+        name = output_context.function_name or "of the output"
+        is_free = name in self.settings.turn.options.elsewhere
+        token = running_tool.set(ToolCall(name, self.settings.event.chat_id, is_free))
+        try:
+            result = await handler(output)
+        except Refused as error:
+            raise ModelRetry(REFUSED) from error
+        finally:
+            running_tool.reset(token)
+        # A function of the author's may send files at addresses of its own.
+        if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
+            raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
+        return result
+
+
+def _writes(metadata: Mapping[str, Any]) -> bool:
+    """Return True if a tool is marked as writing, or else if its MCP server says that it destroys something."""
+    if "writes" in metadata:
+        return bool(metadata["writes"])
+    hints = metadata.get("annotations") or {}
+    return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True
+
+
+def _is_empty(part: ModelResponsePart) -> bool:
+    return isinstance(part, ThinkingPart) or (isinstance(part, TextPart) and not part.content.strip())
+
+
+def _files(output: object) -> Iterator[Media]:
+    if isinstance(output, Media):
+        yield output
+    elif isinstance(output, list | tuple):
+        for each in output:
+            yield from _files(each)
+
+
+def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
+    """Return True if an address is in what the model has given, and in nothing that it was shown."""
+    return any(url in text for text in strings_in(to_jsonable_python(given, fallback=str))) and not any(
+        url in text for message in messages for text in shown_by_others(message)
+    )
+
 
 class NoContent(AbstractCapability[Any]):
     """Leaves texts out of the spans of pydantic-ai's instrumentation, also if its settings include them."""
@@ -84,46 +163,6 @@ class NoContent(AbstractCapability[Any]):
             ctx.agent.root_capability.apply(copy_settings)
         settings.include_content = False
         return await Instrumentation(settings=settings).for_run(ctx)
-
-
-@dataclass
-class ToolGuard(AbstractCapability[Any]):
-    """Decides which calls of tools need approval, and guards output functions."""
-
-    settings: Settings
-
-    async def before_tool_execute(
-        self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
-    ) -> Any:
-        event, options, name = self.settings.event, self.settings.turn.options, call.tool_name
-        if ctx.tool_call_approved:
-            return args
-        is_writing = _writes(tool_def.metadata or {}) and name not in options.unapproved
-        if is_writing or needs_approval(options.needs_approval, name, call.args_as_dict(), event.actor):
-            raise ApprovalRequired
-        return args
-
-    async def wrap_output_process(
-        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
-    ) -> Any:
-        """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool."""
-        name = output_context.function_name or "of the output"
-        is_free = name in self.settings.turn.options.elsewhere
-        token = running_tool.set(ToolCall(name, self.settings.event.chat_id, is_free))
-        try:
-            return await handler(output)
-        except Refused as error:
-            raise ModelRetry(REFUSED) from error
-        finally:
-            running_tool.reset(token)
-
-
-def _writes(metadata: Mapping[str, Any]) -> bool:
-    """Return True if a tool is marked as writing, or else if its MCP server says that it destroys something."""
-    if "writes" in metadata:
-        return bool(metadata["writes"])
-    hints = metadata.get("annotations") or {}
-    return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True
 
 
 ASK_AGAIN: Final = (
@@ -195,58 +234,4 @@ def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:
         isinstance(part, RetryPromptPart) and part.content == ASK_AGAIN
         for message in messages
         for part in message.parts
-    )
-
-
-class SaidNothing(BaseException):
-    """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat."""
-
-    def __init__(self, before: Sequence[ModelMessage], response: ModelResponse) -> None:
-        super().__init__()
-        self.messages = [*before, response]  # the messages of the run, the empty response last
-
-
-@dataclass
-class OutputChecks(AbstractCapability[Any]):
-    """Takes an empty response as silence, and refuses files at addresses that the model made up.
-
-    Linq fetches the address of a file. An address that a model makes up can carry what it was asked to keep secret.
-    """
-
-    async def after_model_request(
-        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
-    ) -> ModelResponse:
-        """Stop the run at an empty response, with `SaidNothing`."""
-        # A response that the provider has cut off, or holds back, is a failure.
-        if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
-            new = [message for message in request_context.messages if message.run_id == ctx.run_id]
-            raise SaidNothing(new, response)
-        return response
-
-    async def wrap_output_process(
-        self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
-    ) -> Any:
-        """Return the output, also of a function of the author's, which may send files at addresses of its own."""
-        result = await handler(output)
-        if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
-            raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")
-        return result
-
-
-def _is_empty(part: ModelResponsePart) -> bool:
-    return isinstance(part, ThinkingPart) or (isinstance(part, TextPart) and not part.content.strip())
-
-
-def _files(output: object) -> Iterator[Media]:
-    if isinstance(output, Media):
-        yield output
-    elif isinstance(output, list | tuple):
-        for each in output:
-            yield from _files(each)
-
-
-def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
-    """Return True if an address is in what the model has given, and in nothing that it was shown."""
-    return any(url in text for text in strings_in(to_jsonable_python(given, fallback=str))) and not any(
-        url in text for message in messages for text in shown_by_others(message)
     )
