@@ -6,12 +6,13 @@ The use is state of the person, stored with each answer.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, Field
 
@@ -97,14 +98,6 @@ class Used(BaseModel):
     reserved: dict[str, float] = Field(default_factory=dict)
 
 
-class Use(NamedTuple):
-    """A use of models. `cost` is in US dollars."""
-
-    requests: int = 0
-    tokens: int = 0
-    cost: Decimal = Decimal(0)
-
-
 class Account:
     """The use of the person of one turn. Each request is booked in the commit that records its answer, and so exactly once.
 
@@ -187,16 +180,25 @@ class Account:
             tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
             cost = price(answer) if budget.cost is not None else Decimal(0)
             used.reserved.pop(request, None)
-            self._add(used, budget, Use(1, tokens, cost))
+            self._add(used, budget, 1, tokens, cost)
 
         return Tally(Used, add, name=USED)
 
-    def tally_of_tool(self, use: Callable[[], Use]) -> Tally[Used] | None:
-        """Return what books the requests of other agents that a tool has asked; None if nothing is booked."""
+    def tally_of_tool(self, added: Counter[str]) -> Tally[Used] | None:
+        """Return what books the requests of other agents that a tool has asked; None if nothing is booked.
+
+        Args:
+            added: The usage that they have added to that of the run, when the tool has ended.
+        """
         budget = self._budget
         if budget is None:
             return None
-        return Tally(Used, lambda used, _: self._add(used, budget, use()), name=USED)
+
+        def add(used: Used, _: Any) -> None:
+            tokens = added["input_tokens"] + added["output_tokens"]
+            self._add(used, budget, added["requests"], tokens, Decimal(added["cost"]))
+
+        return Tally(Used, add, name=USED)
 
     async def notice(self) -> str | None:
         """Return the notice to say; None if it was said in this period."""
@@ -211,11 +213,11 @@ class Account:
         # The default speaks of today.
         return str(getattr(sentences(), f"used_up_{budget.per}")) if budget.notice == _NOTICE else budget.notice
 
-    def _add(self, used: Used, budget: Budget, use: Use) -> None:
+    def _add(self, used: Used, budget: Budget, requests: int, tokens: int, cost: Decimal) -> None:
         self._begin_period(used, budget)
-        used.requests += use.requests
-        used.tokens += use.tokens
-        used.cost += use.cost
+        used.requests += requests
+        used.tokens += tokens
+        used.cost += cost
 
     def _begin_period(self, used: Used, budget: Budget) -> None:
         period = budget.period_of(self._ctx.now(budget.timezone))

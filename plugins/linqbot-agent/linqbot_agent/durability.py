@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -60,7 +59,6 @@ from pydantic_core import SchemaValidator, core_schema, to_json
 from linqbot import BotError, Refused
 from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
-from linqbot_agent.budget import Use
 from linqbot_agent.capabilities import SaidNothing, shown_to_model
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
@@ -105,17 +103,13 @@ class _Call(ToolCall):
         is_recorded: False for a tool that changes `ctx.state` only. The state is stored with the turn, so each run of the turn
             calls it.
         usage: The usage of the run, to which other agents that the tool asks add theirs.
-        added: What the call has added to it, by the names of pydantic-ai.
+        added: The usage that the call has added to it, by the names of pydantic-ai.
     """
 
     id: str
     is_recorded: bool
     usage: RunUsage
     added: Counter[str] = field(default_factory=Counter)
-
-    def use(self) -> Use:
-        added = self.added
-        return Use(added["requests"], added["input_tokens"] + added["output_tokens"], Decimal(added["cost"]))
 
 
 async def completed(
@@ -266,7 +260,7 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
         is_unnoticed = tool.was_refused and result.get("kind") in (None, "tool_return", "tool_content_result")
         return _REFUSAL if is_unnoticed else _fitted(result)
 
-    tally = turn.account.tally_of_tool(tool.use)
+    tally = turn.account.tally_of_tool(tool.added)
     step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
     record_durable_unit(executed=step.is_made)
     turn.shared.counts.tool_calls += step.is_made

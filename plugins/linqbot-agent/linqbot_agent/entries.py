@@ -134,8 +134,11 @@ class Entries:
         async def make_it(key: str) -> object:
             nonlocal is_made
             is_made = True
-            with _inside(step, key):
+            token = _step.set((step, key))
+            try:
                 return with_cut_texts(await make())
+            finally:
+                _step.reset(token)
 
         with self._making():
             if is_recorded:
@@ -155,15 +158,6 @@ class Entries:
             self.under_way -= 1
             if not self.under_way:
                 self.on_idle()
-
-
-@contextmanager
-def _inside(place: str, key: str) -> Iterator[None]:
-    token = _step.set((place, key))
-    try:
-        yield
-    finally:
-        _step.reset(token)
 
 
 def with_cut_texts(value: Any) -> Any:
