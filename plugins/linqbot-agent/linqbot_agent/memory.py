@@ -160,7 +160,7 @@ PICTURE_TOKENS: Final = 1600
 
 
 LEFT_OUT: Final = {1: "files", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
-"""The levels of `lessened` above 0: what each leaves out, in words for the log."""
+"""The levels of `Refusals` above 0: what each leaves out besides, in words for the log."""
 
 _UNFORMED: Final = frozenset({"NotImplementedError", "RuntimeError", "UserError", "ValueError"})
 """The names of errors by which frameworks say that a model does not take a kind of file."""
@@ -180,34 +180,17 @@ def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
     return kept[::-1]
 
 
-def lessened(
-    messages: Sequence[ModelMessage], run_id: str | None, level: int, texts: Mapping[str, str]
-) -> list[ModelMessage]:
-    """Return less of the messages of a request.
-
-    Args:
-        run_id: The run of the request. The messages of others are its history.
-        level: 0 returns all, 1 leaves out files, and the next levels parts of the history as well: see `LEFT_OUT`.
-        texts: What stands in place of files, by their digests.
-    """
-    if level:
-        messages = [_without_files(message, texts) for message in messages]
-    if level <= 1:
-        return list(messages)
-    past = [message for message in messages if message.run_id != run_id]
-    start = len(past) - (len(past) >> (level - 1) if level < max(LEFT_OUT) else 0)
-    return _from(start, past, [message for message in messages if message.run_id == run_id])
-
-
 def fitting(messages: Sequence[ModelMessage], run_id: str | None, most_tokens: int | None) -> list[ModelMessage]:
     """Return the messages of a run, and the newest of its history that have at most so many tokens. None keeps all."""
     past = [message for message in messages if message.run_id != run_id]
-    kept = trimmed([[message] for message in past], most_tokens)
-    return _from(len(past) - len(kept), past, [message for message in messages if message.run_id == run_id])
+    return _with_newest(len(trimmed([[message] for message in past], most_tokens)), messages, run_id)
 
 
-def _from(start: int, past: Sequence[ModelMessage], new: Sequence[ModelMessage]) -> list[ModelMessage]:
-    """Return the messages of a history from an index on, and behind them new ones. The system prompt stays."""
+def _with_newest(count: int, messages: Sequence[ModelMessage], run_id: str | None) -> list[ModelMessage]:
+    """Return the messages of a run, and at most so many of its history, which are those of others. The system prompt stays."""
+    past = [message for message in messages if message.run_id != run_id]
+    new = [message for message in messages if message.run_id == run_id]
+    start = len(past) - count
     # A history begins with a message of a person: the result of a tool without its call would be refused.
     while 0 < start < len(past) and not _is_said(past[start]):
         start += 1
@@ -223,7 +206,7 @@ class Refusals:
 
     Attributes:
         unreadable: The digests of the files without which the provider no longer refused a request.
-        level: What is left out; see `lessened`. It rises for the rest of the run.
+        level: What is left out; see `LEFT_OUT`. It rises for the rest of the run.
     """
 
     def __init__(self, ctx: Context, run_id: str) -> None:
@@ -231,7 +214,6 @@ class Refusals:
         self.level = 0
         self._ctx = ctx
         self._run_id = run_id
-
         self._place = ""
         self._texts: dict[str, str] = {}  # those of the files that are left out, by their digests
 
@@ -249,7 +231,15 @@ class Refusals:
         """Leave out of the messages of a request that for which the provider has refused earlier ones."""
         if self.level:
             await self._read(messages)
-        return lessened(messages, self._run_id, self.level, self._texts)
+        return self._less_of(messages, self.level)
+
+    def _less_of(self, messages: Sequence[ModelMessage], level: int) -> list[ModelMessage]:
+        if level:
+            messages = [_without_files(message, self._texts) for message in messages]
+        if level <= 1:
+            return list(messages)
+        history = sum(message.run_id != self._run_id for message in messages)
+        return _with_newest(history >> (level - 1) if level < max(LEFT_OUT) else 0, messages, self._run_id)
 
     async def _read(self, messages: Iterable[ModelMessage]) -> None:
         for file in files_in(messages):
@@ -266,7 +256,9 @@ class Refusals:
         if not is_unformed and not is_refusal:
             return False
         await self._read(messages)
-        level = next_level(messages, self._run_id, self.level, self._texts)
+        present = self._less_of(messages, self.level)
+        higher = (each for each in LEFT_OUT if each > self.level)
+        level = next((each for each in higher if self._less_of(messages, each) != present), None)
         if level is None or (level > 1 and not is_refusal):
             return False
         self._ctx.log.warning(
@@ -279,15 +271,6 @@ class Refusals:
         """Note what the provider could not read, once it has answered a request. A later request may have fewer files."""
         if self.level == 1:
             self.unreadable = [*dict.fromkeys([*self.unreadable, *map(digest, files_in(messages))])]
-
-
-def next_level(
-    messages: Sequence[ModelMessage], run_id: str | None, level: int, texts: Mapping[str, str]
-) -> int | None:
-    """Return the next level that leaves out more of the messages; None if there is none."""
-    present = lessened(messages, run_id, level, texts)
-    levels = (each for each in LEFT_OUT if each > level and lessened(messages, run_id, each, texts) != present)
-    return next(levels, None)
 
 
 def files_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
