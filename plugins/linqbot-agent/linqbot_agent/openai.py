@@ -258,16 +258,18 @@ async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) ->
     return ModelResponse(output=ended.output, usage=usage, response_id=ended.id)
 
 
-def _text(response: Any) -> str:
+def _texts(response: Any) -> list[str]:
     items = (item for item in response["output"] if item["type"] == "message")
-    return "".join(part["text"] for item in items for part in item["content"] if part["type"] == "output_text")
+    return [part["text"] for item in items for part in item["content"] if part["type"] == "output_text"]
+
+
+def _text(response: Any) -> str:
+    return "".join(_texts(response))
 
 
 def _is_cut(response: Any) -> bool:
     """Return True if a response has no text, not even an empty one, and no call: it was cut off, or it is a refusal."""
-    items = (item for item in response["output"] if item["type"] == "message")
-    has_text = any(part["type"] == "output_text" for item in items for part in item["content"])
-    return not has_text and not _calls_tool(response)
+    return not _texts(response) and not _calls_tool(response)
 
 
 def _calls_tool(response: Any) -> bool:
