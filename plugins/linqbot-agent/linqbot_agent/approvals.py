@@ -17,7 +17,7 @@ from linqbot import AskCancelled, BotError, Context, MessageReceived, TextPart
 from linqbot.language import sentences
 from linqbot.speakers import in_mark, said_by, visible
 from linqbot_agent.entries import digest_of, is_in_step
-from linqbot_agent.run import NeedsApproval, Settings
+from linqbot_agent.run import Settings
 
 _LONGEST_VALUE: Final = 80
 """The most characters of an argument that a question shows. A model may have been talked into anything."""
@@ -149,9 +149,10 @@ class Questions:
         return said_by("They", said, always=False)
 
 
-def needs_approval(policy: NeedsApproval, tool: str, arguments: Mapping[str, Any], speaker: str | None) -> bool:
+def needs_approval(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> bool:
     """Return True if the policy of the bot's author wants an approval for a call."""
-    return policy(tool, arguments, speaker) if callable(policy) else tool in policy
+    policy = settings.turn.options.needs_approval
+    return policy(tool, arguments, settings.event.actor) if callable(policy) else tool in policy
 
 
 def warn_of_unknown_names(settings: Settings, offered: Iterable[str]) -> None:

@@ -80,11 +80,11 @@ class Rules(AbstractCapability[Any]):
     async def before_tool_execute(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any
     ) -> Any:
-        event, options, name = self.settings.event, self.settings.turn.options, call.tool_name
         if ctx.tool_call_approved:
             return args
-        is_writing = _writes(tool_def.metadata or {}) and name not in options.unapproved
-        if is_writing or needs_approval(options.needs_approval, name, call.args_as_dict(), event.actor):
+        settings, name = self.settings, call.tool_name
+        is_writing = _writes(tool_def.metadata or {}) and name not in settings.turn.options.unapproved
+        if is_writing or needs_approval(settings, name, call.args_as_dict()):
             raise ApprovalRequired
         return args
 

@@ -231,7 +231,7 @@ class Loop:
         """
         settings, options = self._settings, self._settings.turn.options
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
-        is_approved = asks or needs_approval(options.needs_approval, tool, arguments, settings.event.actor)
+        is_approved = asks or needs_approval(settings, tool, arguments)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
             return reason

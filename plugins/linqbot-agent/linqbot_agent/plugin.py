@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from linqbot import Bot, BotError, Context, Event, Failure, MessageReceived, Router, Running, hookimpl
+from linqbot import Bot, BotError, Context, Event, Failure, Fetched, MessageReceived, Router, Running, hookimpl
 from linqbot.client.call import Run
 from linqbot.language import ENGLISH
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
 from linqbot_agent.progress import noticing
-from linqbot_agent.run import (
-    NAME,
-    AgentTurn,
-    Counts,
-    Memory,
-    NeedsApproval,
-    OtherTopic,
-    Outage,
-    Shared,
-    Transcribe,
-    apologise,
-    run,
-)
+from linqbot_agent.run import NAME, AgentTurn, Counts, Shared, apologise, run
 
 SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
+
+Memory: TypeAlias = Literal["chat", "person"]
+NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
+OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
+Outage: TypeAlias = Literal["apologise", "defer"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -103,7 +96,7 @@ class LinqAgent:
     summary_model: Any = None
     images: int = 0
     documents: int = 0
-    transcribe: Transcribe | None = None
+    transcribe: Callable[[Fetched], Awaitable[str]] | None = None
     sorry: str | None = SORRY
     outage: Outage = "apologise"
     max_messages: int = 10

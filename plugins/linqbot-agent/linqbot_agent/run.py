@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
-from linqbot import BotError, Context, Event, Fetched
+from linqbot import BotError, Context, Event
 from linqbot.clock import Clock
 from linqbot.errors import TurnDeferred
 from linqbot.frames import place_of
@@ -36,22 +36,6 @@ if TYPE_CHECKING:
 
 NAME = "agent"
 """The name of the plugin, and of its value in `ctx.plugins`."""
-
-
-Memory: TypeAlias = Literal["chat", "person"]
-"""The kind of memory: see `LinqAgent`."""
-
-
-NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
-"""The tools whose calls need approval: see `LinqAgent`."""
-
-
-Transcribe: TypeAlias = Callable[[Fetched], Awaitable[str]]
-"""Returns what a voice memo says: see `LinqAgent`."""
-
-
-OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
-"""What becomes of a question for approval when the person writes something else: see `LinqAgent`."""
 
 
 @dataclass(slots=True)
@@ -74,10 +58,6 @@ class Counts:
     output_tokens: int = 0
     tool_calls: int = 0
     outages: int = 0
-
-
-Outage: TypeAlias = Literal["apologise", "defer"]
-"""What becomes of a message when the model's provider is away: see `LinqAgent`."""
 
 
 Prompt: TypeAlias = str | Sequence[Any]

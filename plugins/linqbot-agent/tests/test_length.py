@@ -8,7 +8,7 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
 from linqbot_agent.durability import TOO_LONG
-from linqbot_agent.run import Memory
+from linqbot_agent.plugin import Memory
 from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse

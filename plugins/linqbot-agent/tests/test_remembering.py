@@ -6,8 +6,8 @@ import pytest
 from answers import answers
 from linqbot_agent import LinqAgent
 from linqbot_agent.memory import TALK, Kept
+from linqbot_agent.plugin import Memory
 from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
-from linqbot_agent.run import Memory
 from one_handler import does
 from pydantic_ai import Agent
 from pydantic_ai.messages import SystemPromptPart
