@@ -237,7 +237,8 @@ def run_copied(tests: list[str], folder: Path) -> dict[str, str]:
     """Run copied tests next to their bots, in one pytest. Return the outcome of each file by its name."""
     for number, test in enumerate(tests):
         (folder / f"test_{number}.py").write_text(test)
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-rA", "-W", "error", "--rootdir", str(folder), str(folder)]
+    options = ("-q", "-n0", "-rA", "-W", "error", "-p", "no:langsmith_plugin", "--rootdir", str(folder))
+    command = [sys.executable, "-m", "pytest", *options, str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     outcomes = re.findall(r"^(PASSED|FAILED|ERROR) (test_\d+)\.py::", done.stdout, re.MULTILINE)
     assert len(outcomes) == len(tests), done.stdout + done.stderr

@@ -66,7 +66,8 @@ class Terminal:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("LINQ", "PYTEST"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ours = {"PATH": path, "LINQBOT_PORT": self._ports["8000"], "LINQBOT_PLUGINS": "", "COLUMNS": "200"}
-        self._environ = plain | ours
+        # LangGraph brings a plugin for pytest that warns on Python 3.14. A reader who has no LangGraph has not got it.
+        self._environ = plain | ours | {"PYTEST_ADDOPTS": "-p no:langsmith_plugin"}
 
     def do(self, step: Step) -> None:
         """Execute a step, and fail if its output differs from the page."""
