@@ -249,12 +249,14 @@ async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) ->
             await events.aclose()
     if ended is None:
         raise ModelBehaviorError("The response has no end.")
-    tokens = ended.usage
-    usage = (
-        agents.Usage()
-        if tokens is None
-        else agents.Usage(1, input_tokens=tokens.input_tokens, output_tokens=tokens.output_tokens)
-    )
+    usage, tokens = agents.Usage(), ended.usage
+    if tokens is not None:
+        usage = agents.Usage(
+            1,
+            input_tokens=tokens.input_tokens,
+            input_tokens_details=tokens.input_tokens_details,
+            output_tokens=tokens.output_tokens,
+        )
     return ModelResponse(output=ended.output, usage=usage, response_id=ended.id)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import Any, cast
 
 import pytest
 from frameworks import Outside, bot_of
+from linqbot_agent import Budget, LinqAgent
+from linqbot_agent.budget import USED, Used
 
 from linqbot import BotError
 from linqbot.testing import talking
@@ -193,3 +196,21 @@ async def test_what_cannot_be_recorded_is_refused() -> None:
             await phone.text("Hi")
             (error,) = await phone.errors()
             assert isinstance(error, BotError), agent
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_tokens_that_the_provider_had_cached_cost_less(stream: bool) -> None:
+    from agents import Agent, Usage
+    from agents.testing import ModelStep, ScriptedModel, assistant_message
+    from linqbot_agent.openai import run
+
+    usage = Usage(1, input_tokens=1000, output_tokens=10)
+    usage.input_tokens_details.cached_tokens = 1000
+    model: Any = ScriptedModel([ModelStep([assistant_message("Hi!")], usage)])
+    model.model = "gpt-5"
+    agent: Agent[Any] = Agent("host", model=model)
+    bot = bot_of(Outside(), lambda ctx: run(agent, ctx, stream=stream), LinqAgent(budget=Budget(cost=1)))
+    async with talking(bot) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["Hi!"]
+        assert (await phone.state(Used, name=USED)).cost == Decimal("0.000225")
