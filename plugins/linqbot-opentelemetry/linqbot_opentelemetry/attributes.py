@@ -26,6 +26,7 @@ SYSTEM: Final = "linq"
 OTHER: Final = "other"
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_IDS: Final = re.compile(r"@[^/]*")
 _TRACE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -103,6 +104,14 @@ def of_answer(answer: ApiResponse | None, error: BaseException | None) -> Attrib
         return {} if answer is None else {"http.response.status_code": answer.status}
     attributes = of_error(error)
     return attributes | {"error.type": str(attributes.get("http.response.status_code", attributes["error.type"]))}
+
+
+def step_name(name: str) -> str:
+    """Return the name of a step's span: without the ids behind each `@`, by which linqbot-agent tells its steps apart.
+
+    Backends keep a list of the names of spans, so the ids would make it grow with every message.
+    """
+    return f"step {_IDS.sub('', name)}"
 
 
 def of_step(name: str, usage: Mapping[str, float]) -> Attributes:

@@ -157,7 +157,7 @@ class OpenTelemetry:
             trace.get_current_span().add_event("linqbot.remembered", facts)
             return
         end = time.time_ns()
-        span = tracer.start_span(f"step {name}", attributes=facts, start_time=end - int(took_s * 1e9))
+        span = tracer.start_span(attributes.step_name(name), attributes=facts, start_time=end - int(took_s * 1e9))
         if error is not None:
             span.set_attributes(attributes.of_error(error))
             span.set_status(StatusCode.ERROR, attributes.error_name(error))

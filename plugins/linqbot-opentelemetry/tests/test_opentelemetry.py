@@ -272,6 +272,24 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
     assert all(span.parent is not None for span in (asked, failed, paid))
 
 
+async def test_the_name_of_a_span_has_no_ids_of_an_agents_steps(spans: Spans, tmp_path: Path) -> None:
+    bot = bot_of(spans)
+
+    @bot.on_message
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        for step in ("agent1/model@4f2a#0", "agent1/model@4f2a#0/cut0", "agent1/tool:book@call_7#0"):
+            await ctx.once(step, lambda _: None)
+
+    async with run_app(bot, tmp_path) as there:
+        await there.answers("Hello")
+    for name, step in (
+        ("step agent1/model", "agent1/model@4f2a#0"),
+        ("step agent1/model/cut0", "agent1/model@4f2a#0/cut0"),
+        ("step agent1/tool:book", "agent1/tool:book@call_7#0"),
+    ):
+        assert facts(spans.one(name)) == {"linqbot.step": step}
+
+
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:
     async with run_app(echo(spans), tmp_path) as there:
         there.emulator.world.faults.add(Fault(on="api", match="chats.messages.send", status=403, code=2024))
