@@ -263,7 +263,9 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
     tally = turn.account.tally_of_tool(tool.added)
     step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
     record_durable_unit(executed=step.is_made)
-    turn.shared.counts.tool_calls += step.is_made
+    if step.is_made:
+        turn.shared.counts.tool_calls += 1
+        turn.shared.counts.add(tool.added)  # of other agents that the tool has asked
     if step.result == _REFUSAL:
         raise Refused(REFUSED)
     return step.result

@@ -258,5 +258,7 @@ async def _summarized(
             raise
         settings.ctx.log.warning("agent.no_summary", error=type(error).__name__, at=place_of(error))
         return None
+    if step.is_made:
+        turn.count(step.result)
     said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
     return Summary(text=said[:_MOST_CHARACTERS], upto=upto)

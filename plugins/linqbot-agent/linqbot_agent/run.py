@@ -46,7 +46,7 @@ class Counts:
 
     Attributes:
         runs: Runs that ended with an answer.
-        requests: Requests that models answered.
+        requests: Requests that models answered, also for summaries, and for agents that a tool asks with `usage=ctx.usage`.
         input_tokens, output_tokens: The tokens of these requests, as the provider reports them.
         tool_calls: Calls of tools that returned, or made the model try something else.
         outages: Runs that ended because a model failed.
@@ -58,6 +58,11 @@ class Counts:
     output_tokens: int = 0
     tool_calls: int = 0
     outages: int = 0
+
+    def add(self, usage: Mapping[str, int]) -> None:
+        self.requests += usage.get("requests", 0)
+        self.input_tokens += usage.get("input_tokens", 0)
+        self.output_tokens += usage.get("output_tokens", 0)
 
 
 Prompt: TypeAlias = str | Sequence[Any]
@@ -88,10 +93,7 @@ class AgentTurn:
 
     def count(self, response: Any) -> None:
         """Count a request that a model has answered with a response, as JSON data."""
-        counts, usage = self.shared.counts, response["usage"]
-        counts.requests += 1
-        counts.input_tokens += usage.get("input_tokens", 0)
-        counts.output_tokens += usage.get("output_tokens", 0)
+        self.shared.counts.add({**response["usage"], "requests": 1})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from answers import answers
 from linqbot_agent import Counts, LinqAgent
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pydantic_ai import Agent
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.capabilities import Instrumentation
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.usage import RequestUsage
-from scripted_agents import bot_with, calls, kinds, says, tool
+from scripted_agents import bot_with, calls, kinds, says, steps, tool
 
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -122,3 +123,27 @@ async def test_the_plugin_counts_what_was_done() -> None:
         await phone.text("Another table")
         await phone.replies()
     assert (plugin.counts.runs, plugin.counts.outages) == (1, 1)
+
+
+async def test_requests_for_a_summary_and_of_agents_that_tools_ask_are_counted() -> None:
+    usage = RequestUsage(input_tokens=5, output_tokens=2)
+    other = Agent(FunctionModel(lambda messages, info: says("Found.", usage=usage)))
+
+    async def look_up(ctx: RunContext[Any]) -> str:
+        return (await other.run("Look it up", usage=ctx.usage)).output
+
+    asking = Agent(FunctionModel(steps(calls(tool("look_up", "c1"), usage=usage), says("Done.", usage=usage))))
+    asking.tool(look_up)
+    summary = FunctionModel(lambda messages, info: says("A summary.", usage=usage))
+    for agent, plugin, texts, counts in (
+        (asking, LinqAgent(), 1, Counts(runs=1, requests=3, input_tokens=15, output_tokens=6, tool_calls=1)),
+        (
+            Agent(summary),
+            LinqAgent(history=1, summary_model=summary),
+            2,
+            Counts(runs=2, requests=3, input_tokens=15, output_tokens=6),
+        ),
+    ):
+        async with talking(bot_with(agent, plugin)) as phone:
+            await answers(phone, *(f"Text {n}." for n in range(texts)))
+        assert plugin.counts == counts
