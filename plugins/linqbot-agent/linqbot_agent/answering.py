@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
+from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import KnownLinks, NoContent, Rules
 from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
@@ -24,7 +25,7 @@ from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
 from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.requests import Requests
-from linqbot_agent.run import Answer, Prompt, Settings, server_tools
+from linqbot_agent.run import Answer, ModelFailed, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
 
 _PARAGRAPH: Final = "\n\n"
@@ -51,7 +52,16 @@ async def answered(
         work = completed(
             agent, requests, given, tools, deps=deps, message_history=past.messages, capabilities=capabilities
         )
-        result = await questions.run(work)
+        try:
+            result = await questions.run(work)
+        except (ModelFailed, BudgetUsedUp):
+            # What the tools did is remembered: the person may write the same again.
+            messages = [message for message in requests.given if message.run_id == settings.run_id]
+            if acts := work_of(messages):
+                kept = acts if settings.turn.options.memory == "chat" else []
+                talk = talk_of(settings, past.words, messages, "")
+                await keep_answer(Answer(outputs=[], work=kept, talk=talk), settings)
+            raise
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
     if result.is_said:

@@ -10,12 +10,13 @@ from linqbot_agent.plugin import Memory
 from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
 from one_handler import does
 from pydantic_ai import Agent
-from pydantic_ai.messages import SystemPromptPart
-from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse, SystemPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot
-from linqbot.testing import Phone, talking
+from linqbot.testing import Phone, killed_between_calls, talking
 
 
 def booking(*later: str) -> tuple[Script, Agent[None, str]]:
@@ -183,3 +184,32 @@ async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> No
     async with talking(bot_with(agent)) as phone:
         assert await answers(phone, "Read it") == ["Read."]
         assert await phone.state(Kept, name=TOOL_WORK) == Kept()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_what_tools_did_is_remembered_once_if_the_model_fails_behind_it_wherever_the_bot_is_killed(
+    memory: Memory,
+) -> None:
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        shown.append(kinds(messages))
+        if "user-prompt: Again" in shown[-1]:
+            return says("Booked.")
+        if "tool-return: number 17" in shown[-1]:
+            raise ModelHTTPError(529, "model")
+        return calls(tool("book", "c1"))
+
+    shown = list[list[str]]()
+    agent = Agent(FunctionModel(respond), tools=[fixed("book", "number 17")])
+
+    async def scenario(phone: Phone) -> None:
+        await phone.text("A table")
+        assert await phone.next_reply() == "Sorry."
+        await phone.text("Again")
+        await phone.quiet()
+
+    async for phone in killed_between_calls(bot_with(agent, LinqAgent(memory=memory), sorry="Sorry."), scenario):
+        assert phone.messages == ["A table", "Sorry.", "Again", "Booked."], phone.killed
+        apology = ["text: Sorry."] if memory == "chat" else []
+        expected = ["user-prompt: A table", "tool-call: book", "tool-return: number 17", *apology, "user-prompt: Again"]
+        assert shown[-1] == expected, phone.killed
