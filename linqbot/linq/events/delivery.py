@@ -1,7 +1,7 @@
 """A Delivery: one verified webhook POST with its id, its event type and its lane. The body is kept byte for byte.
 
 The body is decoded once, here. The decoded object travels with the delivery inside this process, so that no later step
-decodes the body again. Storing comes next (`storage/inbox.py`); `linq/events/parse.py` later turns the delivery into an
+decodes the body again. Storing comes next (`Storage.put`); `linq/events/parse.py` later turns the delivery into an
 event.
 """
 
