@@ -79,9 +79,9 @@ class Changes:
         """True if those that wait in `Storage.changed` must look again."""
         return self.news or self.broadcasts
 
-    def note_received(self, deliveries: Iterable[Delivery]) -> None:
-        """Note when the newest webhook among accepted deliveries was received."""
-        times = [delivery.received_at for delivery in deliveries if not delivery.is_own]
+    def note_received(self, webhooks: Iterable[Delivery]) -> None:
+        """Note when the newest of accepted webhooks was received."""
+        times = [delivery.received_at for delivery in webhooks]
         self.received_at = max([*times, self.received_at or 0.0]) or None
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:

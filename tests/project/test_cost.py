@@ -22,10 +22,10 @@ PACKAGE = Path(linqbot.__file__).parent
 # A commit serves several turns, and the worker's loop passes as often as it is woken: both vary.
 VARYING = ("storage/", "engine/worker.py", "clock.py")
 READ = "a read of the storage"
-MOST = 188
-"""The limit of the calls in one turn: there were 180 with Python 3.11."""
+MOST = 190
+"""The limit of the calls in one turn: there were 188 with Python 3.11."""
 MOST_OF_RECEIPTS = 34
-"""The limit of the calls for the three receipts of a reply: there were 27 with Python 3.11."""
+"""The limit of the calls for the three receipts of a reply: there were 31 with Python 3.11."""
 
 
 class Calls:
