@@ -762,8 +762,12 @@ class Storage(ABC):
 
     async def put_order(self, delivery: Delivery, what: acts.What, target: str, *, by: By) -> None:
         """Store a delivery by which an operator acts on a question, whose id is `target`, and the act, in one commit."""
-        of = acts.of_lane(target, delivery.lane)
-        await self._write(lambda tx: acts.noting(tx, tx.store([delivery]), by, what, of))
+
+        async def work(tx: LaneTransaction) -> None:
+            await tx.store([delivery])
+            await acts.note(tx, by, what, [acts.of_lane(target, delivery.lane)])
+
+        await self._write(work)
 
     async def note_act(self, what: acts.What, of: ActedOn, *, by: By) -> None:
         """Store an act of an operator that changes nothing else in the storage."""

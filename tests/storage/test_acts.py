@@ -82,6 +82,14 @@ async def test_an_act_that_came_to_nothing_or_that_no_operator_did_is_not_in_the
     assert await storage.acts() == []
 
 
+async def test_equal_orders_of_two_operators_are_one_delivery_and_two_acts(storage: Storage) -> None:
+    order = Delivery("i.order.1", "c:1", "linqbot.order", b"{}", NOON)
+    for who in ("dana", "eve"):
+        await storage.put_order(order, "answer", "w.asked", by=By(who))
+    assert await storage.depth() == 1
+    assert {each.who for each in await storage.acts()} == {"dana", "eve"}
+
+
 async def test_an_act_that_cannot_be_logged_is_not_done(tmp_path: Path) -> None:
     async with SQLiteStorage(tmp_path / "bot.db") as storage:
         await prepare(storage)
