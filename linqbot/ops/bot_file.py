@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from types import ModuleType
 from typing import Any, Final
 
@@ -232,9 +233,13 @@ def no_file(path: Path) -> NoBot:
 
     Raises PermissionError for a path in a folder that this user may not enter.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        path.stat()  # from Python 3.14 on, `is_file` and `is_dir` return False there
-    if path.is_dir():
+    try:
+        is_folder = S_ISDIR(path.stat().st_mode)  # from Python 3.14 on, `is_file` and `is_dir` hide a PermissionError
+    except PermissionError:
+        raise
+    except OSError:  # nothing, or a link that leads to itself
+        is_folder = False
+    if is_folder:
         return NoBot(f"{path} is a folder. Give the path of the Python file with your bot, such as {path / 'bot.py'}.")
     return NoBot(f"There is no file {path}. Give the path of the Python file with your bot, such as bot.py.")
 

@@ -84,6 +84,11 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
             assert f"{path} is a folder. {fix}" in " ".join(said.split())
 
 
+def test_a_link_that_leads_to_itself_is_no_file(folder: Path) -> None:
+    (folder / "loop.py").symlink_to(folder / "loop.py")
+    assert "There is no file loop.py" in shown("serve", "loop.py", code=2, **GOOD)
+
+
 def test_bot_py_is_taken_if_no_file_or_its_folder_is_named(folder: Path) -> None:
     (folder / "bots").mkdir()
     (folder / "bots" / "bot.py").write_text("")
