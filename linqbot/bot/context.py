@@ -124,8 +124,9 @@ class Context:
             answer to it.
         resumption: Set while a handler goes on after a question of `ask`.
         overlap: Set if a handler of the bot takes messages that come while it runs.
-        side: The session of the person's open question, if a handler may take this event while the question stays open: one
-            with `during_ask=True`, or any for `side_questions=True`. If none takes it, the event is the answer.
+        side: The session of the person's open question, if a handler may take this event while the question stays open. For
+            `side_questions=True` that is any handler. Else it is one with `during_ask=True`; if none takes the event, it is
+            the answer.
     """
 
     def __init__(
