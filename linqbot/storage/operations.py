@@ -356,39 +356,31 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
     Only a process that serves is `purging`: a command does not know for how long history is kept.
     """
     # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time.
+    if ReleaseOp in ops:
+        await tx.release(of(ops, ReleaseOp))
+    await _each(tx.hold, of(ops, HoldOp))
+    await _each(partial(_join, tx), of(ops, JoinOp))
     # Begin comes before settle and finish, so that an outcome finds its row.
-    before_ends: dict[type[Op[Any]], _Step] = {
-        ReleaseOp: tx.release,
-        HoldOp: partial(_each, tx.hold),
-        JoinOp: partial(_each, partial(_join, tx)),
-        BeginOp: partial(_begin, tx),
-    }
-    # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
-    after_ends: dict[type[Op[Any]], _Step] = {
-        PutOp: tx.put,
-        PutReceiptOp: tx.put_receipts,
-        OrderOp: partial(_each, tx.put_in_order),
-        WorkOp: partial(_each, lambda op: op.work(tx)),
-        TakeOp: tx.take,
-    }
-    for kind, step in before_ends.items():
-        if kind in ops:
-            await step(ops[kind])
+    if BeginOp in ops:
+        await _begin(tx, of(ops, BeginOp))
     if FinishOp in ops or SettleOp in ops:
         await _finish(tx, of(ops, SettleOp), of(ops, FinishOp))
-    for kind, step in after_ends.items():
-        if kind in ops:
-            await step(ops[kind])
+    # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
+    if PutOp in ops:
+        await tx.put(of(ops, PutOp))
+    if PutReceiptOp in ops:
+        await tx.put_receipts(of(ops, PutReceiptOp))
+    await _each(tx.put_in_order, of(ops, OrderOp))
+    await _each(lambda op: op.work(tx), of(ops, WorkOp))
+    if TakeOp in ops:
+        await tx.take(of(ops, TakeOp))
     if tx.changes.received_at is not None:
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
     if purging and tx.now >= memory.purge_at:
         await upkeep.purge(tx, memory.keep_outcomes_s)
 
 
-_Step: TypeAlias = Callable[[list[Any]], Awaitable[None]]
-
-
-async def _each(run_one: Callable[[Any], Awaitable[Any]], ops: Iterable[Op[Any]]) -> None:
+async def _each(run_one: Callable[[OpT], Awaitable[Any]], ops: Iterable[OpT]) -> None:
     for op in ops:
         try:
             op.result = await run_one(op)
