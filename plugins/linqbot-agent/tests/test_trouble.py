@@ -14,7 +14,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from scripted_agents import BotClock, Script, bot_with, calls, says, streamed, tool
 from structlog.testing import capture_logs
 
-from linqbot import Context, Failure, MessageReceived
+from linqbot import Context, Failure, LinqApiError, MessageReceived
 from linqbot.testing import talking
 
 SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
@@ -144,3 +144,14 @@ async def test_a_message_that_is_given_up_gets_an_apology(
         assert [type(error) for error in await phone.errors()] == [ConnectionError]
         assert await phone.replies() == said
         assert len(await phone.dead_letters()) == 1
+
+
+async def test_an_answer_that_was_not_said_does_not_end_the_pause_between_apologies() -> None:
+    agent = Agent(Script(AWAY, *[says("Back again.")] * 2, AWAY).model)
+    async with talking(bot_of(does(lambda ctx: run(agent, ctx)), attempts=1, plugins=[LinqAgent()])) as phone:
+        for is_refused, said in ((False, [SORRY]), (True, []), (False, ["Back again."]), (False, [SORRY])):
+            if is_refused:
+                phone.fail_next("chats.messages.send", status=400)
+            await phone.text("Hello?")
+            assert [type(error) for error in await phone.errors()] == [LinqApiError] * is_refused
+            assert await phone.replies() == said
