@@ -41,17 +41,18 @@ def test_every_type_is_understood_as_its_class(subtests: pytest.Subtests) -> Non
             assert event.webhook_version == version
 
 
-def test_every_type_has_the_shape_linq_documents(subtests: pytest.Subtests) -> None:
+def test_received_and_edited_messages_have_the_shape_of_the_payloads_in_the_folder(subtests: pytest.Subtests) -> None:
+    # Tests take the other examples from samples.json itself: those are compared with what the emulator sends.
     for event_type, version in KINDS:
-        with subtests.test(event_type=event_type):
-            if event_type.startswith("call."):
-                continue
+        if event_type not in ("message.received", "message.edited"):
+            continue
+        with subtests.test(event_type=event_type, version=version):
             name = f"{event_type}.v{version}"
             documented = example(name if name in EXAMPLES else event_type)["data"]
             shape, found = keys(documented), keys(samples.event(event_type, version=version)["data"])
             if event_type == "message.received":  # without the answer to a message that does not exist
                 shape.get("message", shape)["reply_to"] = found.get("message", found)["reply_to"] = None
-            if event_type == "message.edited":  # by a person in the sample: a bot needs no event about its own edit
+            else:  # by a person in the sample: a bot needs no event about its own edit
                 shape["sender_handle"].pop("line_type")
             assert found == shape
 
