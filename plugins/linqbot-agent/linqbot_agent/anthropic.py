@@ -51,8 +51,13 @@ async def run(
         client: The client of the SDK, or one for another platform, such as `AsyncAnthropicBedrock`.
         model, max_tokens: As for `client.messages.create`.
         tools: The tools. They run one after the other. One that raises `ToolError` of the SDK lets the model try again.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_requests: The most requests to the model. After that the person hears `sorry`.
-        stream, timeout_s, sorry, approver, servers: As for `linqbot_agent.run`.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
         options: Further arguments of `client.messages.create`, such as `system`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.

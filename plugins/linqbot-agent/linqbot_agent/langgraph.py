@@ -65,10 +65,15 @@ async def run(
     Args:
         graph: The compiled graph, whose state has `messages`. With `servers`, a function that is given their tools, which are
             durable, and returns the graph.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         state: Further values of the state with which the graph begins.
         config: As for `graph.ainvoke`. If it names no `recursion_limit`, that is 100 steps of the graph: a model that calls
             tools again and again would go on for thousands.
-        stream, timeout_s, sorry, approver, servers: As for `linqbot_agent.run`.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:

@@ -67,8 +67,13 @@ async def run(
 
     Args:
         agent: The agent. Its output is text.
+        stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
-        stream, timeout_s, sorry, approver, servers: As for `linqbot_agent.run`.
+        timeout_s: The longest time of one request, in seconds.
+        sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
+        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
+            chat.
+        servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
