@@ -380,7 +380,7 @@ class OpenConversations:
         self.replace(chat_id, [each for each in self.in_chat(chat_id) if each.id != conversation_id])
 
     def replace(self, chat_id: str, found: Sequence[ConversationSummary]) -> None:
-        """Keep these conversations of a chat alone."""
+        """Keep only these conversations of a chat."""
         if found:
             self._by_chat[chat_id] = tuple(found)
         else:
@@ -492,6 +492,6 @@ class StorageMemory(ABC):
                 self.mutes[chat] = mute
 
     def replace_mutes(self, found: Iterable[Mute]) -> None:
-        """Keep these mutes alone. The dict stays the same: `Storage.mutes` is this one."""
+        """Keep only these mutes. The dict stays the same: `Storage.mutes` is this one."""
         self.mutes.clear()
         self.mutes.update({mute.chat_id: mute for mute in found})
