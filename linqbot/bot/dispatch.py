@@ -1,35 +1,26 @@
 """Route an event to the first handler that fits: through middleware, the bot's settings and the filters.
 
-A Dispatcher is a Bot prepared for running: handlers are sorted by event class, and middleware is composed once. It
-decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called in `_prepared`, which
+It also answers what the parts of a turn ask about a bot, such as how long a message waits for further ones. It decides nothing
+about retries: the errors of handlers go on to the worker. Next step: the handler, called by its route in `bot/routes.py`, which
 replies through `bot/context.py`.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import anyio
 import structlog
 
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, TextFilter, covers, name_of, takes_muted
-from linqbot.bot.handlers import (
-    ErrorHandler,
-    Route,
-    call_in_thread,
-    check_wrapped,
-    handler_name,
-    send_returned,
-)
+from linqbot.bot.filters import Fit, TextFilter, takes_muted
+from linqbot.bot.handlers import Route, handler_name
 from linqbot.bot.never_awaited import error_of
-from linqbot.bot.router import Middleware, Next, Router
+from linqbot.bot.routes import TYPING, Routes
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
@@ -39,7 +30,7 @@ from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.parts import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import AskCancelled, AskEnded, BotError, NeverAwaited, NoVerdict
+from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.hookspecs import Tried
@@ -63,10 +54,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.bot")
 
-# By name, because only a bot that gathers needs their module.
-_TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
-_EDITED: Final = "message.edited"
-
 _OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
 """The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
 
@@ -80,18 +67,14 @@ class Dispatcher:
         clock: The clock by which the age of a message is measured.
         deadline_s: Seconds that a handler may run, unless it was registered with its own `deadline_s`.
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
-        plugins: The plugins whose additions are used. Their middleware wraps the bot's own. Their routers come after
-            the bot's handlers, or before them if the plugin asks for it.
+        plugins: The plugins whose additions are used. Their middleware wraps the bot's own.
     Attributes:
-        overlaps: True if a message may reach a handler that runs already.
-        gathers: True if messages wait for further ones, so that a burst is one message.
+        routes: The handlers of the bot and of its plugins.
         has_languages: True if the bot speaks other languages than English: `Bot(language=…)`.
         on_trouble: The text that the bot says in an outage of a chat; None if it says nothing.
         has_notices: True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler.
     Raises:
-        BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
-            name.
-        ConfigError: a hook of a required plugin failed.
+        BotError, ConfigError: as Routes raises them.
     """
 
     def __init__(
@@ -106,38 +89,21 @@ class Dispatcher:
         self._bot = bot
         self._clock = clock
         self.deadline_s = deadline_s
-        self._threads = anyio.CapacityLimiter(threads)
         self._plugins = plugins = plugins or Plugins()
-        # The `__qualname__`s of the functions that middleware gets to await.
-        self._after_middleware: set[str] = set()
-        self._compiled = [self._prepared(route, around) for route, around in bot.walk()]
-        _refuse_unreachable(self._compiled)
-        self._routers: list[Router] = [bot]
-        self._add_routers(plugins)
-        self.schedules = tuple(route.schedule for route in self._compiled if route.schedule is not None)
-        if self.schedules:
-            from linqbot.features.schedules import check_names
-
-            check_names(self.schedules)
-        self._routes: dict[type[Event], list[Route]] = {}
-        self._named = {route.name: route for route in reversed(self._compiled)}
-        self.overlaps: bool = any(route.overlap != "queue" for route in self._compiled)
-        self.gathers = bool(bot.gather_s) or any(route.gather_s for route in self._compiled)
+        self.routes: Routes = Routes(bot, plugins, threads=threads)
         self.has_languages, self.on_trouble = bot.languages is not None, bot.on_trouble
-        self.has_notices: bool = self.on_trouble is not None or any(
-            each.dead_letter_handlers for each in self._every_router()
-        )
-        self._side_routes = [route for route in self._compiled if route.during_ask]
+        self.has_notices: bool = self.on_trouble is not None or self.routes.has_dead_letter_handlers
+        self._side_routes = [route for route in self.routes.all if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
-        self._entry = self._around(self._route, self._middleware)
+        self._entry = self.routes.wrapped(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
         self._logged: set[str] = set()
         self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
         self._background = BackgroundTasks()
-        if self.gathers:
+        if self.routes.gathers:
             # They say that a person still writes, and no author need handle them.
-            self._without_handler |= {name for name in _TYPING if not self.wants(name)}
+            self._without_handler |= {name for name in TYPING if not self.wants(name)}
 
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         event, background = turn.event, self._background
@@ -159,18 +125,7 @@ class Dispatcher:
     @property
     def longest_s(self) -> float:
         """The longest time limit of all handlers, in seconds."""
-        return max([self.deadline_s, *(route.deadline_s or 0.0 for route in self._compiled)])
-
-    @property
-    def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `joining`."""
-        taken = (route.event for route in self._compiled)
-        return frozenset([*taken, *joining(gathers=self.gathers, overlaps=self.overlaps)])
-
-    def handler_named(self, name: str) -> Callable[..., Any] | None:
-        """Return the handler of this name; None if there is none. Of several with one name, the first counts."""
-        found = self._named.get(name)
-        return None if found is None else found.handler
+        return max([self.deadline_s, *(route.deadline_s or 0.0 for route in self.routes.all)])
 
     def language_named(self, code: str | None) -> Language:
         """Return a question's language with the bot's own sentences; None is English. Raises BotError for an unknown one."""
@@ -179,11 +134,6 @@ class Dispatcher:
         from linqbot.language.spoken import ENGLISH, language_of  # only a bot that asks comes here
 
         return ENGLISH if code is None else language_of(code)
-
-    def is_name_of_several(self, name: str) -> bool:
-        """Return True if several functions are registered under this name, such as those that a factory makes."""
-        first = self.handler_named(name)
-        return any(route.name == name and route.handler != first for route in self._compiled)
 
     def allows(self, event: Event) -> bool:
         """Return True if the bot's `allow` admits the person of an event. Raises ChoiceFailed if `allow` raised an error."""
@@ -233,7 +183,7 @@ class Dispatcher:
 
     def _route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
-        routes = self._routes_for(MessageReceived)
+        routes = self.routes.of(MessageReceived)
         try:
             return _chosen(lambda: next((route for route in routes if route.fits(message)), None))
         except ChoiceFailed:
@@ -248,7 +198,7 @@ class Dispatcher:
 
     def wants(self, event_type: str) -> bool:
         """Return True if events of this type may reach code of the bot."""
-        return bool(self._middleware or self._routes_for(EVENT_TYPES[event_type]))
+        return bool(self._middleware or self.routes.of(EVENT_TYPES[event_type]))
 
     def features(self, turns: Turns) -> Features:
         return Features(turns)
@@ -265,7 +215,7 @@ class Dispatcher:
         self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str
     ) -> NeverAwaited | None:
         """Log the coroutines that a turn never awaited, and return the error of the turn; see `never_awaited.error_of`."""
-        return error_of(coroutines, ctx, self._after_middleware, delivery_id)
+        return error_of(coroutines, ctx, self.routes.after_middleware, delivery_id)
 
     def _note_sent(self, chat_id: str, text: str, files: str) -> None:
         self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
@@ -293,13 +243,13 @@ class Dispatcher:
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
         except Exception as error:
-            handler = self._error_handler(error)
+            handler = self.routes.error_handler(error)
             if handler is None:
                 raise
             ctx.discard_writes()
             ctx.deadline.give_extra_time()
             with ctx.deadline:
-                await self._speaking(partial(handler, error))(event, ctx)
+                await self.routes.speaking(partial(handler, error))(event, ctx)
                 if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
                     await ctx.side.ask_again(ctx)
             ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
@@ -329,13 +279,9 @@ class Dispatcher:
             return False
         assert isinstance(event, MessageReceived)
         texts = (
-            each for route in self._routes_for(type(event)) for each in route.filters if isinstance(each, TextFilter)
+            each for route in self.routes.of(type(event)) for each in route.filters if isinstance(each, TextFilter)
         )
         return not any(is_one_of(event.text, [folded(word) for word in each.words]) for each in texts)
-
-    def has_route_for(self, event: Event) -> bool:
-        """Return True if the filters of a handler take an event."""
-        return any(route.fits(event) for route in self._routes_for(type(event)))
 
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
@@ -350,25 +296,21 @@ class Dispatcher:
         # Of linqbot's own deliveries, those without a class are no events: a scheduled send, or the notice itself.
         if event is None or (isinstance(event, UnknownEvent) and delivery.is_own):
             return False
-        return self._dead_letter_handler(type(event)) is not None
+        return self.routes.dead_letter_handler(type(event)) is not None
 
     async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: TurnContext) -> None:
         """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event."""
-        route = self._dead_letter_handler(type(event))
+        route = self.routes.dead_letter_handler(type(event))
         if route is None or self._reason_to_ignore(event) is not None:
             return
         ctx.note_handler(route)
         running_turn.set(ctx)
         try:
             with ctx.deadline:
-                await self._speaking(partial(route.handler, failure))(event, ctx)
+                await self.routes.speaking(partial(route.handler, failure))(event, ctx)
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
-
-    def _dead_letter_handler(self, kind: type[Event]) -> Route | None:
-        routes = (route for router in self._every_router() for route in router.dead_letter_handlers)
-        return next((route for route in routes if issubclass(kind, route.event)), None)
 
     async def _route(self, event: Event, ctx: Context) -> None:
         assert isinstance(ctx, TurnContext)
@@ -399,7 +341,7 @@ class Dispatcher:
             return
         if is_late and ctx.rerun is not None:
             ctx.is_outdated = not self._is_late(event, ctx, sent_at, ctx.rerun.delivery.received_at)
-        self._pass_over(event, ctx, handlers.reason(self._routes_for(type(event)), is_late=is_late))
+        self._pass_over(event, ctx, handlers.reason(self.routes.of(type(event)), is_late=is_late))
         self._log_unhandled(event)
 
     async def _resume(self, event: Event, ctx: TurnContext, resumption: AskSession) -> None:
@@ -411,7 +353,8 @@ class Dispatcher:
         elif self._is_loop(event, _sent_at(event, now), now):
             self._pass_over(event, ctx, handlers.LOOP)
         else:
-            route = self._named[resumption.handler]
+            route = self.routes.named(resumption.handler)
+            assert route is not None
             await self._handle(event, ctx, route, route.fits(resumption.root))
 
     async def _answers(self, event: Event, ctx: TurnContext, side: AskSession) -> bool:
@@ -436,7 +379,7 @@ class Dispatcher:
         `only_during_ask`: a question is open, and only handlers with `during_ask=True` may take the event.
         """
         ctx.tried = tried = list[Tried]()
-        for place, route in enumerate(self._routes_for(type(event))):
+        for place, route in enumerate(self.routes.of(type(event))):
             before = len(tried)
             if is_late and not route.late:
                 tried.append(route.misses(handlers.LATE))
@@ -490,8 +433,8 @@ class Dispatcher:
         """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""
         if not ctx.is_opt_out:
             self._pass_over(event, ctx, handlers.KEYWORD)
-            await self._speaking(_answer_keyword)(event, ctx)
-        elif (route := next((each for each in self._compiled if each.opt_out), None)) is not None:
+            await self.routes.speaking(_answer_keyword)(event, ctx)
+        elif (route := next((each for each in self.routes.all if each.opt_out), None)) is not None:
             await self._handle(event, ctx, route, fit=True)
         else:
             self._pass_over(event, ctx, handlers.OPTED_OUT)
@@ -506,13 +449,6 @@ class Dispatcher:
         ctx.passed_over = reason
         if (routed := self._plugins.routed) is not None:
             routed(event, None, None, tuple(ctx.tried), reason)
-
-    def _routes_for(self, kind: type[Event]) -> list[Route]:
-        routes = self._routes.get(kind)
-        if routes is None:
-            routes = [route for route in self._compiled if issubclass(kind, route.event) and not route.opt_out]
-            self._routes[kind] = routes
-        return routes
 
     def _reason_to_ignore(self, event: Event, *, is_side: bool = False) -> str | None:
         """Return the reason why this event must not reach a handler; None if it may.
@@ -562,30 +498,21 @@ class Dispatcher:
         max_age_s = self._bot.max_age_s
         return max_age_s is not None and now - sent_at > max_age_s
 
-    def _error_handler(self, error: Exception) -> ErrorHandler | None:
-        known = (each for router in self._every_router() for each in router.error_handlers)
-        return next((handler for kind, handler in known if isinstance(error, kind)), None)
-
-    def _every_router(self) -> Iterator[Router]:
-        """Yield the bot and the routers of plugins, each with the routers that it includes."""
-        for outer in self._routers:
-            yield from outer.routers()
-
     def _log_unhandled(self, event: Event) -> None:
         if isinstance(event, ScheduleDue):
-            known = [schedule.name for schedule in self.schedules]
+            known = [schedule.name for schedule in self.routes.schedules]
             log.warning("schedule.unknown", schedule=event.name, known=known, event_id=event.event_id)
             return
         if isinstance(event, BroadcastDone):
             log.info("broadcast.done", broadcast=event.name, people=event.people, sent=event.sent)
             return
-        if event.type in EVENT_TYPES and not self._routes_for(type(event)) and not self._middleware:
+        if event.type in EVENT_TYPES and not self.routes.of(type(event)) and not self._middleware:
             self._without_handler.add(event.type)
         # Most bots need no handler for events of our own sends, such as receipts, nor for new chats: no hint for those.
         if event.is_own or event.type == "chat.created":
             log.debug("event.unhandled", type=event.type, event_id=event.event_id)
             return
-        if tried := [route.name for route in self._routes_for(type(event))]:
+        if tried := [route.name for route in self.routes.of(type(event))]:
             self._log_once(f"unmatched: {event.type}", "event.unmatched", event, tried=tried)
             return
         kind = type(event)
@@ -603,67 +530,6 @@ class Dispatcher:
         else:
             self._logged.add(what)
             log.info(name, type=event.type, event_id=event.event_id, **facts)
-
-    def _prepared(self, route: Route, around: Sequence[Router]) -> Route:
-        """Return a route with what the bot and the routers around it say about it. The first one is the bot."""
-        is_async = inspect.iscoroutinefunction(route.handler)
-
-        async def handle(event: Event, ctx: Context) -> None:
-            assert isinstance(ctx, TurnContext)
-            given = event if ctx.resumption is None else ctx.resumption.root
-            try:
-                ctx.enter_handler()
-                if ctx.resumption is not None:
-                    await ctx.resumption.begin(ctx)
-                if is_async:
-                    returned = await route.handler(given, ctx)
-                else:
-                    returned = await call_in_thread(route.handler, given, ctx, self._threads)
-                if returned is not None:
-                    await send_returned(returned, ctx)
-            finally:
-                ctx.leave_handler()
-
-        # The bot's own middleware wraps the routing, and is not repeated here.
-        inner = self._around(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
-        return route._replace(handle=self._speaking(inner), gather_s=_gather_s(route, around))
-
-    def _speaking(self, handle: Next) -> Next:
-        """Return a function of an event that runs in the language of the event's person: `Bot(language=…)`."""
-        return handle if self._bot.languages is None else self._bot.languages.middleware(handle)
-
-    def _around(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
-        for wrap in reversed(middleware):
-            self._after_middleware.add(getattr(inner, "__qualname__", ""))
-            outer = wrap(inner)
-            check_wrapped(outer, wrap)
-            inner = outer
-        return inner
-
-    def _add_routers(self, plugins: Plugins) -> None:
-        """Add the routers of plugins before or after the bot's handlers.
-
-        A router is left out if one of its handlers can never run, or keeps another handler from running, or if its
-        middleware fails. The error names its plugin.
-        """
-        first: list[Route] = []
-        before: list[Router] = []
-        for impl, router in from_plugins.routers(plugins, self._bot):
-            is_first = impl.rank == 0
-            try:
-                # Treated like a router that the bot includes: its middleware wraps its handlers.
-                added = [self._prepared(route, (self._bot, *around)) for route, around in router.walk()]
-                if is_first:
-                    _refuse_unreachable([*first, *added, *self._compiled])
-                else:
-                    _refuse_unreachable([*first, *self._compiled, *added], advice=_PLUGIN_LAST)
-            except Exception as error:  # noqa: BLE001 - middleware may raise anything
-                plugins.blame(impl.plugin, impl.hook, error)
-                continue
-            (first if is_first else self._compiled).extend(added)
-            (before if is_first else self._routers).append(router)
-        self._compiled[:0] = first
-        self._routers[:0] = before
 
 
 async def _answer_keyword(event: Event, ctx: Context) -> None:
@@ -691,62 +557,3 @@ def _sent_at(event: Event, now: float) -> float:
     # Once per event: the conversion takes longer than the loop breaker's judgement.
     sent_at = event.sent_at if isinstance(event, MessageReceived) else None
     return now if sent_at is None else sent_at.timestamp()
-
-
-def joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
-    """Return the event classes that a bot needs for messages which join: typing for bursts, edits for bursts and overlaps."""
-    names = [*(_TYPING if gathers else ()), *([_EDITED] if gathers or overlaps else ())]
-    return [EVENT_TYPES[name] for name in names]
-
-
-def _gather_s(route: Route, around: Sequence[Router]) -> float:
-    """Return how long messages that fit a route wait for further ones. The innermost router that says it decides."""
-    if not route.gather or not issubclass(MessageReceived, route.event):
-        return 0.0
-    return next((router.gather_s for router in reversed(around) if router.gather_s is not None), 0.0)
-
-
-_PLUGIN_LAST: Final = "A plugin's handlers are tried after the bot's, and before them with @hookimpl(tryfirst=True)"
-
-
-def _refuse_unreachable(
-    routes: Sequence[Route], *, advice: str = "Put the more particular handler first, or remove one of them"
-) -> None:
-    before: list[Route] = []
-    hidden: list[tuple[Route, Route]] = []
-    reached: set[int] = set()
-    for route in routes:
-        if route.opt_out:
-            continue
-        if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:
-            hidden.append((route, earlier))
-        elif route.is_one_of_several:
-            reached.add(id(route.handler))
-        if route.when is None:
-            before.append(route)
-    for route, earlier in hidden:
-        # A handler of all deliveries may follow one of those that failed: it runs for the others.
-        if not (route.is_one_of_several and id(route.handler) in reached):
-            raise BotError(_never_runs(route, earlier, advice))
-
-
-def _hides(earlier: Route, route: Route) -> bool:
-    """Return True if a handler takes every event that a later one would take."""
-    if not issubclass(route.event, earlier.event) or (route.late and not earlier.late):
-        return False
-    if takes_muted(route.filters) and not takes_muted(earlier.filters):
-        return False
-    if not earlier.filters:
-        return True
-    if earlier.handler is route.handler:
-        return False  # one function for several words, which does the same
-    # While a question is open, only handlers with `during_ask` are tried.
-    return (earlier.during_ask or not route.during_ask) and covers(earlier.filters, route.filters)
-
-
-def _never_runs(route: Route, earlier: Route, advice: str) -> str:
-    how = f"for {' and '.join(map(name_of, earlier.filters))}" if earlier.filters else "without a filter"
-    return (
-        f"Handler {route.name} can never run: {earlier.name}, registered before it {how}, takes all its events. "
-        f"{advice}: {route.at}, {earlier.at}."
-    )

@@ -52,9 +52,9 @@ PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     ("lookups:Receipts", lambda _: RECEIPT),
     # Before those that look at the event, because it completes the event. The others may be in any order.
     ("lookups:Lookups", lambda _: ALL),
-    ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.handled) else 0),
+    ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.routes.handled) else 0),
     ("optout:OptOuts", lambda _: ALL),
-    ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.overlaps else TAKEN),
+    ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.routes.overlaps else TAKEN),
     ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
 )
 """The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""

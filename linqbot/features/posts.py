@@ -140,7 +140,7 @@ async def check_handled(turns: Turns, turn: Turn) -> DeadLetter | None:
     """
     delivery = turn.lease.delivery
     event = parse(delivery)
-    if turns.dispatcher.has_route_for(event):
+    if turns.dispatcher.routes.fits(event):
         return None
     name = delivery.content["data"]["name"]
     if turns.may_be_of_other_release(delivery):

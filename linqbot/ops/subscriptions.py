@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
-from linqbot.bot.dispatch import joining
 from linqbot.bot.router import Router
+from linqbot.bot.routes import joining
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS

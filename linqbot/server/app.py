@@ -134,7 +134,9 @@ def create_app(
     # The failure of a send is logged by its turn.
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
     wrapped = observed.wrapped(outbound.wrap)
-    environment = Running(bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.handled, lambda: gaps.lost)
+    environment = Running(
+        bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.routes.handled, lambda: gaps.lost
+    )
     turns = Turns(
         dispatcher,
         observed,
@@ -171,7 +173,7 @@ def create_app(
         on_storing_again=outages.end,
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
-        schedules=[schedule.name for schedule in dispatcher.schedules],
+        schedules=[schedule.name for schedule in dispatcher.routes.schedules],
         on_arrival=None if turns.gate is None else turns.gate.on_arrival,
         by_hand=MuteByHand(storage, clock, bot.mute_s) if bot.mute_s else None,
     )
@@ -188,8 +190,8 @@ def create_app(
             if works:
                 storage.follow_gaps(gaps.note)
                 await gaps.begin()
-                await start_schedules(storage, clock, dispatcher.schedules)
-                await log_unresumable(storage, dispatcher)
+                await start_schedules(storage, clock, dispatcher.routes.schedules)
+                await log_unresumable(storage, dispatcher.routes)
                 note_coroutines()
                 worker.start()
             if receives:
@@ -297,7 +299,7 @@ def _admission(
     """Return what looks at each lease before its turn, in order: missed messages, timeouts that come first, bursts."""
     admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [gaps.admit]
     admit.append(partial(after_timeouts, storage=storage, clock=clock))
-    if dispatcher.gathers:
+    if dispatcher.routes.gathers:
         from linqbot.features.bursts import Bursts  # few bots gather
 
         admit.append(Bursts(dispatcher, storage, clock).admit)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from linqbot.bot import dispatch
+from linqbot.bot import routes
 from linqbot.frames import file_name, is_authors, stack_of
 from linqbot.plugins import guard, registry
 
@@ -112,8 +112,8 @@ def _calls_ours(inner: Sequence[traceback.FrameSummary]) -> bool:
 
 
 def _runs_handlers(frame: traceback.FrameSummary) -> bool:
-    """Return True for the function of dispatch that runs the chosen handler: `handle` in `Dispatcher._prepared`."""
-    return frame.filename == dispatch.__file__ and frame.name == "handle"
+    """Return True for the function of routes that runs the chosen handler: `handle` in `Routes._prepared`."""
+    return frame.filename == routes.__file__ and frame.name == "handle"
 
 
 def _running_plugin(stack: traceback.StackSummary) -> int | None:

@@ -13,7 +13,7 @@ from one_handler import bot_of
 from patience import PATIENCE_S
 
 from linqbot import Context, MessageReceived
-from linqbot.bot import dispatch
+from linqbot.bot import routes
 from linqbot.frames import stack_of
 from linqbot.plugins import guard, registry
 from linqbot.server import loop_watch
@@ -24,7 +24,7 @@ def frame(file: str, name: str, line: int = 1) -> traceback.FrameSummary:
     return traceback.FrameSummary(file, line, name)
 
 
-OURS = frame(dispatch.__file__, "handle")
+OURS = frame(routes.__file__, "handle")
 INSTALLED = frame(traceback.__file__, "wait")
 GUARD = frame(guard.__file__, "__call__")
 HOOK = frame(registry.__file__, "__call__")

@@ -100,7 +100,7 @@ class TurnByTurn:
 async def run_worker(bot: Bot, linq: Linq, storage: Storage, clock: Clock, **options: Any) -> AsyncIterator[Worker]:
     """Let a worker run the turns of a bot. In the end it stops without waiting for them."""
     turns = turns_of(bot, linq, storage, clock)
-    if turns.dispatcher.gathers:
+    if turns.dispatcher.routes.gathers:
         options["admit"] = [Bursts(turns.dispatcher, storage, clock).admit]
     worker = Worker(turns, storage, clock, **options)
     worker.start()

@@ -17,7 +17,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.bot.routes import Routes
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -66,10 +66,10 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
     return None
 
 
-async def log_unresumable(storage: Storage, dispatcher: Dispatcher) -> None:
+async def log_unresumable(storage: Storage, routes: Routes) -> None:
     """Log the open questions whose handler the bot does not have, by handler. Called when the bot starts."""
     for handler, count in (await storage.waiting_by_handler()).items():
-        if dispatcher.handler_named(handler) is None:
+        if routes.named(handler) is None:
             log.error(
                 "ask.no_handler",
                 handler=handler,

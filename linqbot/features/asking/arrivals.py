@@ -152,7 +152,7 @@ class Arriving:
             found = await self._of_order(others_since)
         else:
             found = await self.meaning()
-            if found.asked is not None and self.dispatcher.handler_named(found.asked.conversation.handler) is None:
+            if found.asked is not None and self.dispatcher.routes.named(found.asked.conversation.handler) is None:
                 found = _abandoned(found.asked.conversation, others_since)
         for each in self.unreadable:
             # Else each message of the chat would become a dead letter, and so would the timeout of the question.
@@ -284,7 +284,7 @@ class Arriving:
             is_open = conversation.status == "waiting" or question.failed_by == delivery.id
             if not is_open and ordered.outcome.get("reason") != "operator":
                 continue
-            if self.dispatcher.handler_named(conversation.handler) is None:
+            if self.dispatcher.routes.named(conversation.handler) is None:
                 return replace(_abandoned(conversation, others_since), is_void=True)
             if "body" in ordered.outcome:
                 event = event_of(ordered.outcome, conversation.chat_id)

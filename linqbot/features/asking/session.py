@@ -286,7 +286,7 @@ class AskSession:
                 f"{verb}() was called in the step {self._steps.under_way[-1]!r}. A question ends the handler, which would cut "
                 "the step off. Ask before ctx.once, and use the answer in it."
             )
-        if self._dispatcher.is_name_of_several(ctx.handler):
+        if self._dispatcher.routes.is_name_of_several(ctx.handler):
             raise BotError(
                 f"Several handlers are called {ctx.handler}, and the answer goes to a handler by its name. So {verb}() could "
                 "continue the wrong one. Give each function a name of its own before you register it, such as: "
@@ -560,7 +560,8 @@ class AskSession:
         return self._code_of(ctx.handler or "")
 
     def _code_of(self, handler: str) -> str:
-        return code_digest(self._dispatcher.handler_named(handler))
+        route = self._dispatcher.routes.named(handler)
+        return code_digest(None if route is None else route.handler)
 
 
 def _person_to_ask(question: Question, root: Event) -> str:

@@ -55,7 +55,7 @@ def test_a_bot_is_subscribed_to_the_edits_that_change_a_burst_or_a_running_handl
 
     assert set(handled(bot).types) == {"message.received"} | needed
     dispatcher = Dispatcher(bot, SystemClock())
-    assert handled_by(dispatcher.handled).types == handled(bot).types  # linqbot dev subscribes to these
+    assert handled_by(dispatcher.routes.handled).types == handled(bot).types  # linqbot dev subscribes to these
 
 
 def test_a_handler_of_every_event_needs_every_type_that_linq_offers() -> None:

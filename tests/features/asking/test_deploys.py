@@ -225,7 +225,7 @@ async def test_a_handler_that_is_gone_is_abandoned_and_the_message_is_an_ordinar
     await talk.to(form("await ctx.ask('Name?')"), "hi")
     bot = talk.deploy(says("Echo {}"))
     with capture_logs() as logs:
-        await log_unresumable(talk.storage, Dispatcher(bot, talk.clock))
+        await log_unresumable(talk.storage, Dispatcher(bot, talk.clock).routes)
         await talk.say("Ada")
     assert [(each["event"], each.get("handler"), each.get("questions"), each["log_level"]) for each in logs] == [
         ("ask.no_handler", "bot:form", 1, "error"),
