@@ -154,18 +154,17 @@ class ChatSender:
         form = without_effect(message, self.service)
         lacks: tuple[Degraded, ...] = () if form is message else ("effect",)
         refused: LinqApiError | None = None
-        while (plain := plainer_message(form)) is not None:
+        while True:
+            plain = plainer_message(form)
             try:
-                made = await self._send_one(form, with_standing_refusal(client))
+                made = await self._send_one(form, client if plain is None else with_standing_refusal(client))
                 break
             except LinqApiError as error:
-                if not refuses_content(error) or error.code == NOT_FETCHED:
+                if plain is None or not refuses_content(error) or error.code == NOT_FETCHED:
                     raise
                 refused = error
             form, lost = plain
             lacks = (*lost, *lacks)
-        else:
-            made = await self._send_one(form, client)
         if refused is not None:
             self.logger().info("send.degraded", what=lacks, status=refused.status, code=refused.code)
         return made, form, lacks
