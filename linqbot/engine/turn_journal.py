@@ -36,6 +36,7 @@ from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_record import failed_call, step_facts
+from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import (
     BotError,
     LinqApiError,
@@ -630,11 +631,13 @@ class TurnJournal:
         """Log a call that comes after the end of its turn, and return its error."""
         at = place_of_caller()
         log.error("call.too_late", turn=self.turn, call=what, at=at, why=why)
-        return _too_late(
+        error = _too_late(
             f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
             "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
             "event instead of a stored one."
         )
+        turn_watcher.get().called_too_late(error)
+        return error
 
     def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
         return self.make(call, slot, run) if self._earlier is None else self._earlier.perform(self, call, slot, run)

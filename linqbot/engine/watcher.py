@@ -1,8 +1,8 @@
 """Reports of a turn about the run of its handler, if anything watches.
 
 A watcher is notified of what no log of a turn shows: messages that no handler of their own takes, such as answers and
-votes, and errors that the bot handles. Only `linqbot dev` watches, in the terminal and on the emulator's page. Plugins
-do not get these reports, because they quote people.
+votes, and errors that the bot handles. `linqbot dev` watches, in the terminal and on the emulator's page, and so does
+the stage of tests. Plugins do not get these reports, because they quote people.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Literal, TypeAlias
 
+from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.outcomes import OutcomeRow
 
@@ -44,6 +45,9 @@ class TurnWatcher:
 
     def recorded(self, record: OutcomeRow) -> None:
         """Note the record of the run, which is stored with its end."""
+
+    def called_too_late(self, error: BotError) -> None:
+        """Note that a call came after the end of the turn and was not made, such as one of a task that nothing awaits."""
 
     def asked(self, text: str) -> None:
         """Note that the handler asks a question."""

@@ -79,10 +79,33 @@ async def test_a_failed_wait_shows_what_happened() -> None:
         with pytest.raises(NothingCame, match="No reply came") as caught:
             await phone.next_reply()
         assert f"{phone.handle} writes 'hi'" in str(caught.value)
-        assert "message.received: no handler took it: no filter fits" in str(caught.value)
+        assert "message.received: no handler took it: no filter fits (tried " in str(caught.value)
+        assert "chat.created" not in str(caught.value)
         await phone.text("other")
         with pytest.raises(NothingCame, match=r"message.received: taken by \S*other"):
             await phone.next_tapback()
+
+
+async def test_a_call_that_a_task_makes_after_its_turn_fails_the_test() -> None:
+    end = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def late(ctx: Context) -> None:
+        await end.wait()
+        with suppress(BotError):
+            await ctx.send("late")
+
+    async def leave(message: MessageReceived, ctx: Context) -> None:
+        tasks.append(asyncio.create_task(late(ctx)))
+
+    async with talking(bot_of(leave)) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == []
+        end.set()
+        with pytest.raises(
+            HandlerFailed, match=r"chats.messages.send was called at test_talking.py:\d+ when its turn had ended"
+        ):
+            await phone.quiet()
 
 
 async def test_a_failed_wait_shows_that_the_group_did_not_address_the_bot() -> None:

@@ -14,13 +14,13 @@ from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import NOT_ADDRESSED
 from linqbot.bot.router import Middleware, Next
+from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.clock import Clock
 from linqbot.engine.failure import TurnFailure
-from linqbot.errors import NeverAwaited
+from linqbot.engine.watcher import TurnWatcher, turn_watcher
+from linqbot.errors import BotError, NeverAwaited
 from linqbot.hookspecs import TurnReport, hookimpl
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run
@@ -33,11 +33,11 @@ LAST_LINES = 25
 class _Turn:
     """One run of the bot over an event, with the coroutines that its code never awaited."""
 
-    ctx: Context
+    ctx: TurnContext
     never_awaited: tuple[UnawaitedCoroutine, ...] = ()
 
 
-class Record:
+class Record(TurnWatcher):
     """Watches the turns of the bot, as a plugin, and its calls."""
 
     name = "linqbot-testing"
@@ -102,7 +102,9 @@ class Record:
         """Wrap handling so that it notes the context of a turn, and the coroutines that its code never awaited."""
 
         async def watched(event: Any, ctx: Context) -> None:
+            assert isinstance(ctx, TurnContext)
             this = self._turns[bot_run.turn.get()] = _Turn(ctx)
+            turn_watcher.set(self)
             try:
                 await handle(event, ctx)
             finally:
@@ -110,6 +112,10 @@ class Record:
                     this.never_awaited = root.never_awaited or ()
 
         return watched
+
+    def called_too_late(self, error: BotError) -> None:
+        self.history.append(str(error))
+        self._failures.append((str(error), error))
 
     def stored(self, commit: Commit) -> None:
         now = self._clock.now()
@@ -136,7 +142,9 @@ class Record:
         elif report.event is not None and report.handler is None:
             if report.event.is_own or report.event.type in RECEIPTS:
                 return
-            what += _untaken(report.event)
+            if report.event.type == "chat.created":
+                return  # it comes before the first message of each chat, and few bots handle it
+            what += _untaken(ctx)
         else:
             what += f"taken by {who}"
         self.history.append(what)
@@ -163,18 +171,20 @@ def _trim(error: BaseException | None) -> None:
         tracebacks.trim(error)
 
 
-def _untaken(event: Event) -> str:
-    if isinstance(event, MessageReceived) and event.is_group and not event.is_addressed:
-        return f"no handler took it: {NOT_ADDRESSED}; see Bot(groups=)"
-    if isinstance(event, MessageReceived):
-        return (
-            "no handler took it: no filter fits, or an option of the bot excludes it (allow, loop_breaker, max_age_s)"
-        )
-    return "no handler took it"
+def _untaken(ctx: TurnContext | None) -> str:
+    what = "no handler took it"
+    if ctx is None or ctx.passed_over is None:
+        return what
+    what += f": {ctx.passed_over}"
+    if ctx.passed_over == NOT_ADDRESSED:
+        what += "; see Bot(groups=)"
+    elif tried := dict.fromkeys(each.handler for each in ctx.tried):
+        what += f" (tried {', '.join(tried)})"
+    return what
 
 
 class HandlerFailed(AssertionError):
-    """A handler raised, or an event was dead-lettered. `__cause__` is the handler's exception, with its traceback.
+    """A handler raised, an event was dead-lettered, or a call came after its turn. `__cause__` is the exception.
 
     Where a test expects the exception, `await phone.errors()` returns it instead.
     """
