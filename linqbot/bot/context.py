@@ -110,7 +110,8 @@ class Context:
     """The second argument of every handler, after its event.
 
     Attributes:
-        event: The event being handled.
+        event: The event being handled. After a question of `ask` it is the answer, which `react` and a thread of `reply` are
+            about then. The handler's first argument stays the event with which the handler began.
         client: Linq's whole API. Calls made through `client` are journalled like those of `reply`, so a second run of
             the handler does not repeat them.
         handler: The name of the handler that was chosen for the event; None before dispatch has chosen one.

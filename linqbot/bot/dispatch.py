@@ -294,7 +294,7 @@ class Dispatcher:
         """Return True if the bot has an `on_dead_letter` handler for the event of a delivery."""
         event = understood(delivery)
         # Of linqbot's own deliveries, those without a class are no events: a scheduled send, or the notice itself.
-        if event is None or (isinstance(event, UnknownEvent) and delivery.is_own):
+        if event is None or (isinstance(event, UnknownEvent) and delivery.is_internal):
             return False
         return self.routes.dead_letter_handler(type(event)) is not None
 

@@ -246,7 +246,7 @@ def keyword_of(event: Event) -> Keyword | None:
 
 def proactive_kind(delivery: Delivery) -> bool:
     """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
-    return delivery.is_own and delivery.id.split(".", 2)[1] in _PROACTIVE
+    return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
 
 
 def opts_out(event: Event) -> bool:

@@ -364,7 +364,10 @@ class Turns:
         return None
 
     async def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome | Again | Literal["lost"]:
-        """Turn the result of the turn's code into an outcome, or the error that it raised."""
+        """Return the outcome of the turn, whose code has ended or raised an error.
+
+        Or else a function that returns the turn in which the handler runs again, or "lost" if no end may be stored.
+        """
         if turn.given_up or (error is not None and turn.owner is not None and turn.owner.is_stopping):
             return Defer(self.clock.now(), "stopped")
         if error is not None and turn.owner is not None and turn.owner.was_cancelled:

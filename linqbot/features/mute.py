@@ -64,7 +64,7 @@ class Mutes(Part):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
             is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
         turn.marks = turn.marks | MUTED if is_muted else turn.marks & ~MUTED
-        return self._wait(turn, mute) if is_muted and lease.delivery.is_own else None
+        return self._wait(turn, mute) if is_muted and lease.delivery.is_internal else None
 
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""
@@ -91,8 +91,8 @@ class Mutes(Part):
     async def begin(self, turn: Turn) -> None:
         delivery, is_relayed = turn.lease.delivery, turn.kind is not None and turn.kind.run is not None
         # A message that was missed is put in by linqbot, and is a message all the same.
-        is_own = delivery.is_own and delivery.type != "message.received"
-        if not turn.marks & MUTED or is_own or is_relayed:
+        is_internal = delivery.is_internal and delivery.type != "message.received"
+        if not turn.marks & MUTED or is_internal or is_relayed:
             return
         if turn.asking is not None:
             # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.

@@ -418,7 +418,7 @@ class Asks(Part):
             return None
         if turn.marks & MUTED and turn.marks & RAN and _has_begun(arrived, delivery):
             turn.marks &= ~MUTED
-        is_order = delivery.is_own and not is_found and delivery.type != "message.received"
+        is_order = delivery.is_internal and not is_found and delivery.type != "message.received"
         if turn.marks & MUTED and not (is_order or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = await opened(turn.lease, arrived, turns.storage)

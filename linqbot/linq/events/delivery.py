@@ -95,7 +95,7 @@ class Delivery:
     zero_retention: bool | None = field(default=None, compare=False, repr=False)
 
     @property
-    def is_own(self) -> bool:
+    def is_internal(self) -> bool:
         """Return True if linqbot has created the delivery, such as for a timer, and False if Linq has posted it."""
         return self.id.startswith(OWN_DELIVERY)
 

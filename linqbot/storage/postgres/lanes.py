@@ -90,7 +90,7 @@ def add_arrivals(
                 tx.changes.stored.append((seq, first.delivery))
         stored = [first.delivery for first, *_ in arrivals if first.result]
         _note_accepted(tx, stored)
-        tx.changes.note_received([delivery for delivery in stored if not delivery.is_own])
+        tx.changes.note_received([delivery for delivery in stored if not delivery.is_internal])
 
     counted = sorted({delivery.lane for delivery in new}) if limits else []
     limit = limits.lane_limit if limits else _UNLIMITED

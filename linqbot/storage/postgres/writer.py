@@ -90,7 +90,7 @@ class PostgresWriter(OpQueue):
         if memory.refused or memory.leaving or memory.has_suspects or (memory.serving and tx.now >= memory.purge_at):
             return False
         noted_until = memory.noted_at + operations.ACTIVITY_EVERY_S
-        is_noted = all(op.delivery.received_at < noted_until or op.delivery.is_own for op in puts)
+        is_noted = all(op.delivery.received_at < noted_until or op.delivery.is_internal for op in puts)
         if not is_noted or memory.room_left < len(puts) or len(lanes.rounds(puts)) > 1:
             return False
         begun = [op.entry for op in begins]

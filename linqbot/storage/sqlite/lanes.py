@@ -129,7 +129,7 @@ class LaneTransaction(Transaction):
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
-        self.changes.note_received([delivery for _, delivery in new if not delivery.is_own])
+        self.changes.note_received([delivery for _, delivery in new if not delivery.is_internal])
 
     async def put_in_order(self, op: operations.OrderOp) -> int:
         self.changes.news = True
