@@ -90,8 +90,8 @@ class EarlierRuns:
         Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
         """
         match = self._matcher.match(slot, call, is_named=call.label is not None)
-        if match.displaced is not None:
-            await self._make_displaced(journal, match.displaced, run)
+        if match.still_to_make is not None:
+            await self._make_late(journal, match.still_to_make, run)
         known = match.entry
         if known is None:
             return await journal.make(call, match.slot, run)
@@ -115,8 +115,8 @@ class EarlierRuns:
         stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
         return await journal.attempt(stored, known, run, repeated=True)
 
-    async def _make_displaced(self, journal: TurnJournal, call: Call, run: Run) -> None:
-        """Make a call that was answered from another call's entry and was therefore not made: see `Match.displaced`."""
+    async def _make_late(self, journal: TurnJournal, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
         try:
             await self.perform(journal, call, journal.slots.numbered("owed:"), run)
         except (LinqApiError, MessageGone) as error:
@@ -143,15 +143,16 @@ class Match:
         slot: The slot of the entry; for a new call, a free slot.
         entry: The entry from an earlier run; None if the call is new.
         diverged: True if the content of the entry differs from that of the call.
-        displaced: An earlier call of this run that was taken for a new wording of `entry` and was therefore not made.
-            The call matched now has exactly the entry's content, so the earlier one was a different call and still has
-            to be made. None if there is none.
+        still_to_make: A call of this run that was taken for a new wording of `entry` by mistake, and has still to be made;
+            None if there is none. An example: the earlier run has sent "One", and now new code sends "Zero", then "One".
+            "Zero" has the slot of "One", so it is taken for a new wording and not sent. Then "One" comes, whose content is
+            exactly the entry's: it is answered from the entry, and "Zero" is sent late rather than never.
     """
 
     slot: str
     entry: JournalEntry | None = None
     diverged: bool = False
-    displaced: Call | None = None
+    still_to_make: Call | None = None
 
 
 class JournalMatcher:
@@ -191,7 +192,7 @@ class JournalMatcher:
                 return self._take(slot)
         for slot in self._reworded:
             if self._digests[slot] == content and step_around(slot) == step:
-                return Match(slot, self._known[slot], displaced=self._reworded.pop(slot))
+                return Match(slot, self._known[slot], still_to_make=self._reworded.pop(slot))
         return None
 
     def _match_slot(self, slot: str, call: Call, content: str) -> Match:

@@ -47,8 +47,9 @@ class Opening:
         off_the_record: True if no text of the turn may be kept.
         arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
         conversation: The conversation that the turn continues; None if it continues none.
-        live_from: The part that the handler did not leave in a first run, so that it never came to the open question:
-            what it does there counts now. None as long as that has not happened.
+        live_from: Set for the second run of a handler that has ended without coming to its open question, because its code or
+            what it looks at has changed: the number of the part in which it has ended. In the first run, the calls of that
+            part were not made, as in every part that is over. In the second they are made. None for all other runs.
     """
 
     turn: str

@@ -76,7 +76,8 @@ class Worker:
         self._stopping = False
         self._cancelled = False
         self._loop_task: asyncio.Task[None] | None = None
-        # Only code that cancels every task of the loop cancels this one. The worker's own task is also cancelled by its timeouts.
+        # A task that does nothing. If it is cancelled, code of the bot has cancelled every task of the loop: the worker's own
+        # task does not show that, because its timeouts cancel it too.
         self._bystander: asyncio.Task[object] | None = None
         self._was_cancelled = False
 

@@ -414,8 +414,8 @@ class TurnScheduler:
 
     async def _cancel(self, slot: str, call: Call) -> bool:
         match = self._cancels.match(slot, call, is_named=False)
-        if match.displaced is not None:
-            await self._cancel(self._slots.numbered("c~"), match.displaced)
+        if match.still_to_make is not None:
+            await self._cancel(self._slots.numbered("c~"), match.still_to_make)
         if match.entry is not None:
             call, was_waiting = Call.from_json(match.entry.call), bool(from_json(match.entry.answer or b"false"))
         elif self._journal.is_past:

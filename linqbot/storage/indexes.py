@@ -42,8 +42,8 @@ class _Lane:
     until: float = 0.0
     wakes: bool = False  # True if a wait ends when a delivery is added to the lane
     overdue: bool = False  # True if the lease of the head ended by time, so that its turn may have left journal entries
-    # Maximum number of suspects that may run while the head does. 1: the head runs alone, without any other delivery.
-    # 0: the head is not a suspect.
+    # 0 if the head is no suspect. Else the maximum number of suspects that run at once while the head does; with 1, nothing
+    # else runs at all, not even deliveries that are no suspects.
     max_concurrent_suspects: int = 0
 
 

@@ -167,7 +167,7 @@ def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
     made: list[Call] = []
     for number, n in enumerate(n for n in again if n < len(calls)):
         match = matcher.match(str(number), calls[n], is_named=False)
-        made += [match.displaced] if match.displaced is not None else []
+        made += [match.still_to_make] if match.still_to_make is not None else []
         made += [calls[n]] if match.entry is None else []
     assert sorted(digest(call) for call in made) == sorted(digest(send_of(text)) for text in new)
 

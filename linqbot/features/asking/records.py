@@ -118,8 +118,7 @@ def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
 class Opened(TypedDict):
     """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant."""
 
-    # The time at which the delivery was received whose turn asked the question, in Unix seconds. Each later delivery of
-    # the chat meets the open question.
+    # Unix time of receipt of the delivery whose turn asked the question. The question is open for each later delivery.
     since: float
     chat_id: str  # this, person, handler and until: see `Conversation`
     person: str

@@ -314,7 +314,7 @@ class AskSession:
         await ctx.enter_part(seen, in_place_of=self._replaced(record.n))
 
     def _replaced(self, part: int) -> Seen | None:
-        """Return what the runs saw and left whose place this run takes, because it does not come to the open question."""
+        """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""
         return self._past.replaced_from(part) if part == self._opening.live_from else None
 
     async def _answer(self, record: AskRecord, question: Question, ctx: TurnContext) -> Any:
