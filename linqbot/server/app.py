@@ -33,7 +33,7 @@ from linqbot.engine.turn import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
-from linqbot.features.gaps import Gaps, Outages, end_downtime
+from linqbot.features.gaps import Gaps, end_downtime
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
@@ -156,12 +156,6 @@ def create_app(
     admit = _admission(gaps, dispatcher, storage, clock)
     worker = Worker(turns, storage, clock, concurrency=concurrency, admit=admit, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
-
-    def on_refused(lane: str) -> None:
-        gaps.note(lane)
-        storage.note_refused(lane)
-
-    outages = Outages(storage, clock)
     webhook = WebhookEndpoint(
         storage,
         known,
@@ -169,8 +163,7 @@ def create_app(
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,
         plugins=plugins,
-        on_refused=on_refused,
-        on_storing_again=outages.end,
+        on_refused=gaps.note,
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.routes.schedules],
@@ -202,9 +195,7 @@ def create_app(
                 async with _watched(telling, environment, refusals, gaps, probes):
                     yield
             finally:
-                webhook.close()
-                if receives:
-                    await outages.stop()
+                await webhook.close()
                 if worker.busy and on_drain is not None:
                     on_drain(worker.busy)
                 await worker.stop(drain_s)

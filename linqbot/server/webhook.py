@@ -19,6 +19,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
@@ -26,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
+from linqbot.features.gaps import Outages
 from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -52,11 +54,14 @@ NOT_RUNNING: Final = (
 CHECK_EVERY_S: Final = 1.0
 """Seconds between two test writes to a storage that has refused a delivery."""
 
+_WALL_CLOCK: Final = SystemClock()
 
+
+@dataclass(slots=True, eq=False)
 class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
-    Args:
+    Attributes:
         clock: The clock of the time of receipt, which is stored. The time that Linq signed is compared with wall time.
         allow_legacy: Accept the older `X-Webhook-*` headers if the new ones are absent.
         max_body_bytes: Largest body. Counted while the body is read, because a Content-Length may lie.
@@ -65,15 +70,11 @@ class WebhookEndpoint:
             memory.
         plugins: Plugins to notify of each delivery.
         on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
-        on_storing_again: Called with the time of the first delivery that was not stored, in Unix seconds, when the storage
-            stores again.
         record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
         on_arrival: Called with each delivery before it is stored. If it raises a StorageError, the delivery is refused.
         by_hand: Called with the delivery of a message that a person of yours wrote in a chat, before it is stored.
-
-    Attributes:
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
         bounded_log: Rate-limited log for events that any client can cause.
@@ -81,58 +82,43 @@ class WebhookEndpoint:
             is none, because deliveries of other chats are still accepted.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        secrets: KnownSecrets,
-        clock: Clock,
-        *,
-        allow_legacy: bool = False,
-        max_body_bytes: int = 1 << 20,
-        body_timeout_s: float = 10.0,
-        max_held_bytes: int = 64 << 20,
-        plugins: Plugins | None = None,
-        on_refused: Callable[[str], None] = lambda _: None,
-        on_storing_again: Callable[[float], None] = lambda _: None,
-        record: RefusalRecord | None = None,
-        closed_because: str = NOT_RUNNING,
-        schedules: Collection[str] = (),
-        on_arrival: Callable[[Delivery], Awaitable[None]] | None = None,
-        by_hand: Callable[[Delivery], Awaitable[None]] | None = None,
-    ) -> None:
-        self._storage = storage
-        self._secrets = secrets
-        self._clock = clock
-        self._wall_clock = SystemClock()
-        self._allow_legacy = allow_legacy
-        self._signing_headers = (*STANDARD_HEADERS, *LEGACY_HEADERS) if allow_legacy else STANDARD_HEADERS
-        self.max_body_bytes = max_body_bytes
-        self.body_timeout_s = body_timeout_s
-        self.max_held_bytes = max_held_bytes
-        self.held_bytes = 0
-        self._plugins = plugins or Plugins()
-        self._on_refused = on_refused
-        self._on_storing_again = on_storing_again
-        self._record = record
-        self._closed_because = closed_because
-        self._schedules = schedules
-        self._on_arrival = on_arrival
-        self._by_hand = by_hand
-        self.bounded_log = BoundedLog(log)
-        self.is_open = False
-        self.storage_trouble: str | None = None
-        self._trouble_since = 0.0
-        self._recovery: asyncio.Task[None] | None = None
+    storage: Storage
+    secrets: KnownSecrets
+    clock: Clock
+    allow_legacy: bool = False
+    max_body_bytes: int = 1 << 20
+    body_timeout_s: float = 10.0
+    max_held_bytes: int = 64 << 20
+    plugins: Plugins = field(default_factory=Plugins)
+    on_refused: Callable[[str], None] = lambda _: None
+    record: RefusalRecord | None = None
+    closed_because: str = NOT_RUNNING
+    schedules: Collection[str] = ()
+    on_arrival: Callable[[Delivery], Awaitable[None]] | None = None
+    by_hand: Callable[[Delivery], Awaitable[None]] | None = None
+    is_open: bool = field(default=False, init=False)
+    held_bytes: int = field(default=0, init=False)
+    bounded_log: BoundedLog = field(default_factory=lambda: BoundedLog(log), init=False)
+    storage_trouble: str | None = field(default=None, init=False)
+    _trouble_since: float = field(default=0.0, init=False)
+    _recovery: asyncio.Task[None] | None = field(default=None, init=False)
+    _outages: Outages = field(init=False)
 
-    def close(self) -> None:
-        self.is_open = False
+    def __post_init__(self) -> None:
+        self._outages = Outages(self.storage, self.clock)
+
+    async def close(self) -> None:
+        """Accept no more deliveries. Other processes learn that this one has accepted some until now."""
+        was_open, self.is_open = self.is_open, False
         self.bounded_log.end()
         if self._recovery is not None:
             self._recovery.cancel()
+        if was_open:
+            await self._outages.stop()
 
     def _note_trouble(self, reason: str) -> None:
         if self.storage_trouble is None:
-            self._trouble_since = self._clock.now()
+            self._trouble_since = self.clock.now()
         self.storage_trouble = reason
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="linqbot webhook recovers")
@@ -141,15 +127,20 @@ class WebhookEndpoint:
         """Write to the storage until it stores again: a load balancer may send no more deliveries that would show it."""
         while self.storage_trouble is not None:
             await asyncio.sleep(CHECK_EVERY_S)
-            if self._storage.trouble is None:
+            if self.storage.trouble is None:
                 with suppress(StorageError):
-                    await self._storage.check()
+                    await self.storage.check()
                     self._note_stored()
 
     def _note_stored(self) -> None:
         if self.storage_trouble is not None:
             self.storage_trouble = None
-            self._on_storing_again(self._trouble_since)
+            self._outages.end(self._trouble_since)
+
+    def _note_refused(self, lane: str) -> None:
+        """Note that Linq will deliver again into a lane, whose next messages may come before this one."""
+        self.on_refused(lane)
+        self.storage.note_refused(lane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, headers, content = await self.answer(scope, await self.read_body(receive))
@@ -170,29 +161,30 @@ class WebhookEndpoint:
             return self._refuse_early(scope, body)
         assert isinstance(body, bytes)
         given = dict(scope["headers"])
-        headers = {name.decode(): given[name].decode("latin-1") for name in self._signing_headers if name in given}
-        now = self._wall_clock.now()
+        signing = (*STANDARD_HEADERS, *LEGACY_HEADERS) if self.allow_legacy else STANDARD_HEADERS
+        headers = {name.decode(): given[name].decode("latin-1") for name in signing if name in given}
+        now = _WALL_CLOCK.now()
         try:
             verified = self._verify(headers, body, now)
         except StaleSignature as error:
             return await self._answer_stale(headers, body, error)
         except InvalidSignature as error:
-            if is_probe(headers, body, self._secrets.current, now=now):
+            if is_probe(headers, body, self.secrets.current, now=now):
                 log.debug("delivery.probe_refused")
             else:
                 reason = str(error)
                 self.bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
                 self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
-        at = self._clock.now()
+        at = self.clock.now()
         delivery = Delivery.from_webhook(
             body, webhook_id=verified.webhook_id, received_at=at, signed_id=verified.signed_id
         )
-        if self._plugins.received is not None:
-            delivery = self._plugins.notify_received(delivery, _all_headers(scope))
+        if self.plugins.received is not None:
+            delivery = self.plugins.notify_received(delivery, _all_headers(scope))
         # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
-        if delivery.type == SCHEDULE_TYPE and (name := delivery.data.get("name")) not in self._schedules:
-            return 422, [], _no_such_schedule(name, self._schedules)
+        if delivery.type == SCHEDULE_TYPE and (name := delivery.data.get("name")) not in self.schedules:
+            return 422, [], _no_such_schedule(name, self.schedules)
         return await self._store(delivery)
 
     def _refuse_early(self, scope: Scope, body: bytes | Exception) -> Answer:
@@ -200,7 +192,7 @@ class WebhookEndpoint:
         if scope["method"] != "POST":
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
-            self.bounded_log.error("webhook.closed", why=self._closed_because)
+            self.bounded_log.error("webhook.closed", why=self.closed_because)
             return self._deliver_again("closed")
         if not isinstance(body, bytes):
             kind = type(body).__name__
@@ -212,16 +204,16 @@ class WebhookEndpoint:
         return self._deliver_again("too_large", CLOSE)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
-        self._secrets.refresh(now, after_s=REFRESH_EVERY_S)
+        self.secrets.refresh(now, after_s=REFRESH_EVERY_S)
         try:
-            return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
+            return verify(headers, body, self.secrets.current, now=now, allow_legacy=self.allow_legacy)
         except StaleSignature:
             raise
         except InvalidSignature:
             # Either a forgery, or signed with a secret that was written to the file a moment ago.
-            if not self._secrets.refresh(now):
+            if not self.secrets.refresh(now):
                 raise
-        return verify(headers, body, self._secrets.current, now=now, allow_legacy=self._allow_legacy)
+        return verify(headers, body, self.secrets.current, now=now, allow_legacy=self.allow_legacy)
 
     async def read_body(self, receive: Receive) -> bytes | Exception:
         """Return the whole body, or an error as `answer` takes it. Of a body that is larger than allowed, return only some."""
@@ -252,21 +244,21 @@ class WebhookEndpoint:
         """Store a delivery. Linq delivers it again if the storage fails."""
         began = time.perf_counter()
         try:
-            if self._on_arrival is not None:
-                await self._on_arrival(delivery)
-            if delivery.type == SENT and self._by_hand is not None and is_by_hand(delivery):
-                await self._by_hand(delivery)  # before the 200: from then on no call begins in its chat
-            is_new = await self._storage.put(delivery)
+            if self.on_arrival is not None:
+                await self.on_arrival(delivery)
+            if delivery.type == SENT and self.by_hand is not None and is_by_hand(delivery):
+                await self.by_hand(delivery)  # before the 200: from then on no call begins in its chat
+            is_new = await self.storage.put(delivery)
         except StorageError as error:
             kind = type(error).__name__
             self.bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
             if not isinstance(error, LaneFull):
                 self._note_trouble(str(error))
-            self._on_refused(delivery.lane)
+            self._note_refused(delivery.lane)
             return self._deliver_again("busy" if isinstance(error, StorageBusy) else "unavailable")
         if self.storage_trouble is not None:
             self._note_stored()
-        if (stored := self._plugins.stored) is not None:
+        if (stored := self.plugins.stored) is not None:
             stored(delivery, is_new, time.perf_counter() - began)
         # Bound first: the methods of an unbound logger are found by way of an AttributeError, which takes longer than a line.
         log.bind().debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
@@ -275,16 +267,14 @@ class WebhookEndpoint:
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
         """Answer a genuine delivery whose time is wrong: 200 if it is stored, else 503, so that it comes with a new time."""
         webhook_id, is_signed = headers.get("webhook-id", ""), "webhook-signature" in headers
-        delivery = Delivery.from_webhook(
-            body, webhook_id=webhook_id, received_at=self._clock.now(), signed_id=is_signed
-        )
+        delivery = Delivery.from_webhook(body, webhook_id=webhook_id, received_at=self.clock.now(), signed_id=is_signed)
         try:
-            is_known = await self._storage.has_seen(delivery.id)
+            is_known = await self.storage.has_seen(delivery.id)
         except StorageError:
             is_known = False
         if is_known:
             return 200, [], b""
-        self._on_refused(delivery.lane)
+        self._note_refused(delivery.lane)
         self.bounded_log.warning(
             "delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error)
         )
@@ -297,11 +287,11 @@ class WebhookEndpoint:
 
     def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
         """Record a refused delivery, and notify the plugins. `named` is the subscription that a forger gave."""
-        if self._record is not None:
+        if self.record is not None:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
-            self._record.note(reason, subscription_id if subscription_id in self._secrets.subscription_ids else None)
-        if (refused := self._plugins.refused) is not None:
+            self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
+        if (refused := self.plugins.refused) is not None:
             refused(reason, status)
 
 

@@ -154,7 +154,7 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_
             monkeypatch.setattr(house.storage, "put", full)
             for n in range(20):
                 await posted(http, text_body(str(n)))
-            house.webhook.close()
+            await house.webhook.close()
     strange = [line for line in logs if line["event"] in ("delivery.forged", "delivery.too_large")]
     assert {line["client"] for line in strange} == {"127.0.0.1"}
     lines = Counter(line["event"] for line in logs)
