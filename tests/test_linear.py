@@ -29,7 +29,7 @@ from linqbot import parse as parsers
 from linqbot.client.call import ApiResponse, Call, prepare
 from linqbot.client.http.addresses import Origin, UnsafeURL, bare_name, disposed_name, target
 from linqbot.client.http.connection import Connection
-from linqbot.client.http.http11 import Request, RequestHeaders
+from linqbot.client.http.http11 import Request, RequestHeaders, Response
 from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.content.message_split import bubbles
@@ -176,7 +176,8 @@ def refused(text: str) -> LinqApiError:
     body = json.dumps(
         {"error": {"code": 1005, "message": text, "doc_url": text, "retry_after": text}, "trace_id": text}
     )
-    return error_for(SEND, 400, {"retry-after": text, "content-type": text}, body.encode(), now=0, secret="k")
+    response = Response(400, {"retry-after": text, "content-type": text}, body.encode())
+    return error_for(SEND, response, now=0, secret="k")
 
 
 def with_many_texts(count: int) -> Call:
@@ -187,11 +188,12 @@ def with_many_texts(count: int) -> Call:
 
 def without_texts(call: Call) -> object:
     body = json.dumps({"error": {"code": 1005, "message": "option 1 " * (LONGEST_READ // 9)}}).encode()
-    return error_for(call, 400, {}, body, now=0, secret="k")
+    return error_for(call, Response(400, {}, body), now=0, secret="k")
 
 
 def foreign(text: str) -> object:
-    return not_linqs(SEND, 200, {"content-type": text}, "an answer"), is_page({"content-type": text}, text.encode())
+    response = Response(200, {"content-type": text, "retry-after": text}, text.encode())
+    return not_linqs(SEND, response, "an answer", now=0), is_page(response)
 
 
 def head(data: bytes) -> None:

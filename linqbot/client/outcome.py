@@ -32,9 +32,9 @@ from linqbot.linq.rules.values import is_number, is_whole
 
 def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str) -> ApiResponse | AttemptFailure:
     """Interpret a response of Linq's API. For `secret` see `error_for`."""
-    status, headers, content = response.status, response.headers, response.content
-    if not 200 <= status < 300:
-        return AttemptFailure(error_for(call, status, headers, content, now=clock.now(), secret=secret))
+    if not 200 <= response.status < 300:
+        return AttemptFailure(error_for(call, response, now=clock.now(), secret=secret))
+    content = response.content
     data, exact = None, None
     if content:
         try:
@@ -44,11 +44,11 @@ def outcome_of_call(call: Call, response: Response, *, clock: Clock, secret: str
     lacking = ""
     if (endpoint := ENDPOINTS.get(call.name)) is not None:
         lacking = endpoint.lacks(data)
-        if endpoint.needs is None and is_page(headers, content):
+        if endpoint.needs is None and is_page(response):
             lacking = "the empty body that Linq sends"
     if lacking:
-        return AttemptFailure(not_linqs(call, status, headers, lacking))
-    return ApiResponse(status, data, headers, exact)
+        return AttemptFailure(not_linqs(call, response, lacking, now=clock.now()))
+    return ApiResponse(response.status, data, response.headers, exact)
 
 
 def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str) -> ApiResponse | AttemptFailure:
@@ -56,15 +56,13 @@ def outcome_of_upload(call: Call, response: Response, *, now: float, secret: str
 
     An HTML page, a redirect and a 407 are from something in between: they say nothing about the file.
     """
-    status, headers = response.status, response.headers
-    is_foreign = is_html(headers) or 300 <= status < 400 or status == 407
+    status = response.status
+    is_foreign = _is_html(response) or 300 <= status < 400 or status == 407
     if 200 <= status < 300 and not is_foreign:
-        return ApiResponse(status, None, headers)
+        return ApiResponse(status, None, response.headers)
     if _kind(status) is LinqApiError and is_foreign:
-        wait_s = _retry_after_s(headers.get("retry-after"), now)
-        return AttemptFailure(not_linqs(call, status, headers, STORAGE_ANSWER, retry_after_s=wait_s))
-    document = as_object(decode(response.content))
-    return AttemptFailure(_error(call, status, headers, document, now=now, secret=secret))
+        return AttemptFailure(not_linqs(call, response, "the answer of a file storage", now=now))
+    return AttemptFailure(_error(call, response, as_object(decode(response.content)), now=now, secret=secret))
 
 
 # Both run in linear time: a word is matched once, with or without an e-mail address, and a number has a maximum length,
@@ -88,13 +86,8 @@ LONGEST_RETRY_AFTER_S: Final = 3600.0
 """Upper bound of the wait that a response asks for. Milliseconds given as seconds, or a date decades away, would
 otherwise defer a chat for years. After an hour the call is made again; if the limit still holds, Linq says so again."""
 
-STORAGE_ANSWER: Final = "the answer of a file storage"
-"""What a response to an upload lacks if it comes from a proxy, a firewall or a captive portal."""
 
-
-def error_for(
-    call: Call, status: int, headers: Mapping[str, str], body: bytes, *, now: float, secret: str
-) -> LinqApiError:
+def error_for(call: Call, response: Response, *, now: float, secret: str) -> LinqApiError:
     """Return the error for a non-2xx response of Linq's API.
 
     401 and 429 keep their meaning whatever the body is, and 408 and 5xx are always LinqUnavailable. Any other response
@@ -104,44 +97,40 @@ def error_for(
         now: Unix seconds, to read a `Retry-After` that is a date.
         secret: The API key, which must appear in no message, even if Linq quotes it.
     """
-    document = as_object(decode(body))
-    if _kind(status) is LinqApiError and status != 401 and not _is_linqs(document):
-        wait_s = _retry_after_s(headers.get("retry-after"), now)
-        return not_linqs(call, status, headers, "an error body of Linq's", retry_after_s=wait_s)
-    return _error(call, status, headers, document, now=now, secret=secret)
+    document = as_object(decode(response.content))
+    if _kind(response.status) is LinqApiError and response.status != 401 and not _is_linqs(document):
+        return not_linqs(call, response, "an error body of Linq's", now=now)
+    return _error(call, response, document, now=now, secret=secret)
 
 
-def not_linqs(
-    call: Call, status: int, headers: Mapping[str, str], lacking: str, *, retry_after_s: float | None = None
-) -> LinqUnavailable:
+def not_linqs(call: Call, response: Response, lacking: str, *, now: float) -> LinqUnavailable:
     """Return the error for a response not from Linq: one of Linq's would have what is `lacking`, such as "a JSON object"."""
     said = (
-        f"the response is not Linq's: HTTP {status} with {_content_type(headers)}, without {lacking}. "
+        f"the response is not Linq's: HTTP {response.status} with {_content_type(response)}, without {lacking}. "
         "Check the base URL, and the proxies and firewalls between this machine and Linq."
     )
-    return LinqUnavailable(said, status=status, retry_after_s=retry_after_s, call=call.name)
+    wait_s = _retry_after_s(response.headers.get("retry-after"), now)
+    return LinqUnavailable(said, status=response.status, retry_after_s=wait_s, call=call.name)
 
 
-def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+def is_page(response: Response) -> bool:
     """Return True if a body is HTML, which Linq's API never returns."""
-    return is_html(headers) or body[:64].lstrip().startswith(b"<")
+    return _is_html(response) or response.content[:64].lstrip().startswith(b"<")
 
 
-def is_html(headers: Mapping[str, str]) -> bool:
-    return _content_type(headers) in _PAGES
+def _is_html(response: Response) -> bool:
+    return _content_type(response) in _PAGES
 
 
-def _error(
-    call: Call, status: int, headers: Mapping[str, str], document: Mapping[str, Any], *, now: float, secret: str
-) -> LinqApiError:
-    inner = _inner(document)
-    return _kind(status)(
-        _sentence(inner, call, secret) or f"HTTP {status} without an error body of Linq's",
-        status=status,
+def _error(call: Call, response: Response, document: Mapping[str, Any], *, now: float, secret: str) -> LinqApiError:
+    inner, asked = _inner(document), response.headers.get("retry-after")
+    return _kind(response.status)(
+        _sentence(inner, call, secret) or f"HTTP {response.status} without an error body of Linq's",
+        status=response.status,
         code=_whole(inner.get("code")),
         doc_url=_text(inner.get("doc_url")),
         trace_id=_text(document.get("trace_id")) or _text(inner.get("trace_id")),
-        retry_after_s=_retry_after_s(headers.get("retry-after"), now) or _retry_after_s(inner.get("retry_after"), now),
+        retry_after_s=_retry_after_s(asked, now) or _retry_after_s(inner.get("retry_after"), now),
         call=call.name,
     )
 
@@ -159,9 +148,9 @@ def _is_linqs(document: Mapping[str, Any]) -> bool:
     return is_v2 or bool(has_trace) or _whole(inner.get("code")) is not None
 
 
-def _content_type(headers: Mapping[str, str]) -> str:
+def _content_type(response: Response) -> str:
     """Return the media type for an error message. Text that is not a media type is not repeated."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else "no content type"
 
 

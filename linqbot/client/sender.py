@@ -231,11 +231,8 @@ class Sender:
             return await (self._wire or self._open()).send(request)
         # A proxy from the environment resolves the name itself.
         addresses = None if environment_proxy(origin) else await self.fetcher.admitted(origin)
-        pool = self._pool(origin, addresses)
-        try:
+        async with aclosing(self._pool(origin, addresses)) as pool:
             return await pool.send(request)
-        finally:
-            await pool.aclose()
 
     @cached_property
     def fetcher(self) -> Fetcher:

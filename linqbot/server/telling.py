@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -399,10 +400,8 @@ async def _post(url: str, content: bytes | None, headers: Mapping[str, str]) -> 
     goal = target(url)
     fields = RequestHeaders({"Host": goal.origin.authority, "User-Agent": "linqbot", **headers})
     request = Request("GET" if content is None else "POST", goal.origin, goal.target, fields, content)
-    pool = Pool(Connector(goal.origin, connect_timeout_s=5.0, proxy=environment_proxy(goal.origin)))
-    try:
+    connector = Connector(goal.origin, connect_timeout_s=5.0, proxy=environment_proxy(goal.origin))
+    async with aclosing(Pool(connector)) as pool:
         response = await pool.send(request)
-    finally:
-        await pool.aclose()
     if not 200 <= response.status < 300:
         raise NotSent(f"status {response.status}")

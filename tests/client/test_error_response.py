@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from linqbot.client.call import Call, prepare
+from linqbot.client.http.http11 import Response
 from linqbot.client.outcome import LONGEST_READ, error_for
 from linqbot.errors import LinqApiError, LinqUnavailable
 
@@ -19,7 +20,7 @@ PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 
 def error(status: int, body: Any, headers: dict[str, str] | None = None, call: Call = CALL) -> LinqApiError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return error_for(call, status, headers or {}, raw, now=NOW, secret="lk_secret")
+    return error_for(call, Response(status, headers or {}, raw), now=NOW, secret="lk_secret")
 
 
 def v3(code: int = 1005, message: str = "Invalid value", **more: Any) -> dict[str, Any]:
