@@ -10,8 +10,7 @@ bot = Bot(groups="addressed")
 
 @bot.on_message(in_group & contains("who is in"))
 async def count(message: MessageReceived, ctx: Context) -> None:
-    chat = await ctx.client.chats.retrieve(message.chat.id)
-    people = [handle for handle in chat.handles if not handle.is_me and handle.status in (None, "active")]
+    people = await ctx.chat.people()
     await ctx.reply(f"{len(people)} people are here. Raise a hand with a 👍.")
 
 

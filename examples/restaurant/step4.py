@@ -44,9 +44,7 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 
 @bot.on_message(in_group & contains("table for us"))
 async def book_for_the_group(message: MessageReceived, ctx: Context) -> None:
-    chat = await ctx.client.chats.retrieve(message.chat.id)
-    people = [handle for handle in chat.handles if not handle.is_me and handle.status in (None, "active")]
-    await take_booking(len(people), ctx)
+    await take_booking(len(await ctx.chat.people()), ctx)
 
 
 @bot.on_message(has_media)
