@@ -57,7 +57,7 @@ CONNECT_TIMEOUT_S: Final = 10.0
 EXPIRED: Final = frozenset({401, 403, 404, 410})
 """Statuses with which a server refuses a link that has expired."""
 
-_TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
+_TEMPORARY = frozenset({None, 408, 429, 500, 502, 503, 504})  # None: there was no whole response
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WRITE_BYTES = 1 << 20
 _LONGEST_LENGTH = 20
@@ -135,26 +135,27 @@ class Fetcher:
         self, media: MediaPart | str, timeout_s: float, read: Callable[[StreamedResponse], Awaitable[T]]
     ) -> T:
         goal = _goal_of(media)
-        attempt = 0
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
+                for attempt in range(self._max_retries):
                     try:
-                        try:
-                            async with self._response(goal) as response:
-                                return await read(response)
-                        except TransportError as error:
-                            said = f"{goal.origin} sent no complete response ({reason_of(error)})."
-                            # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
-                            raise FetchFailed(said) from None
+                        return await self._once(goal, read)
                     except FetchFailed as error:
-                        if attempt >= self._max_retries or error.status not in {None, *_TEMPORARY}:
+                        if error.status not in _TEMPORARY:
                             raise
                     await self._pause(attempt)
-                    attempt += 1
+                return await self._once(goal, read)
         except TimeoutError:
             # Its context may be a library's error, which may quote the whole URL.
             raise FetchFailed(f"{goal.origin} was too slow: no complete response within {timeout_s:g} s.") from None
+
+    async def _once(self, goal: Target, read: Callable[[StreamedResponse], Awaitable[T]]) -> T:
+        try:
+            async with self._response(goal) as response:
+                return await read(response)
+        except TransportError as error:
+            # `from None`: a library's errors may quote whole URLs, and a traceback is kept with a dead letter.
+            raise FetchFailed(f"{goal.origin} sent no complete response ({reason_of(error)}).") from None
 
     @asynccontextmanager
     async def _response(self, goal: Target) -> AsyncIterator[StreamedResponse]:
