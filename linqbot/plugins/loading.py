@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import cache, partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import Final
@@ -74,9 +74,9 @@ def load(
 
     plugins = Plugins(lenient=lenient)
     for part in built_in:
-        _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
+        _add(plugins, Plugin(name_of(part), is_built_in=True), part)
     for name, target in own.items():
-        _add(plugins, Plugin(name, required=name in required), partial(_identity, target))
+        _add(plugins, Plugin(name, required=name in required), target)
     for entry in entries:
         plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
         if entry.name in own:
@@ -87,7 +87,7 @@ def load(
             plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
         else:
             plugin.required = entry.name in required
-        _add(plugins, plugin, entry.load, own=own)
+        _add(plugins, plugin, entry, own=own)
     plugins.connect()
     return plugins
 
@@ -132,12 +132,11 @@ def _refuse_missing(error: type[ConfigError], names: Collection[str], who: str, 
         raise error(f"{who} the plugin {name}, which is not installed. {hint}")
 
 
-def _add(
-    plugins: Plugins, plugin: Plugin, load_target: Callable[[], object], *, own: Mapping[str, object] = _NO_PLUGINS
-) -> None:
+def _add(plugins: Plugins, plugin: Plugin, given: object, *, own: Mapping[str, object] = _NO_PLUGINS) -> None:
     """Load one plugin and register the hooks that it implements.
 
     Args:
+        given: The plugin, or the entry point that loads it.
         own: The plugins of the bot's code, by name. One of them replaces an installed plugin of the same class.
     Raises:
         ConfigError: the plugin is required, and cannot be loaded.
@@ -146,7 +145,7 @@ def _add(
     if not plugin.is_on:
         return
     try:
-        target = load_target()
+        target = given.load() if isinstance(given, EntryPoint) else given
         if (twin := next((name for name, each in own.items() if target in (each, type(each))), None)) is not None:
             plugin.status, plugin.why = "left out", f"the bot's code brings it, as {twin}"
             return
@@ -162,10 +161,6 @@ def _add(
         plugins.blame(plugin, "loading it", error)
         return
     plugins.register(plugin, impls)
-
-
-def _identity(target: object) -> object:
-    return target
 
 
 def _implementations(target: object, plugin: Plugin) -> list[Impl]:
