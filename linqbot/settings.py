@@ -56,57 +56,59 @@ def _split(value: Any) -> Any:
 List = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
+def _each(fits: Callable[[str], object], problem: str) -> AfterValidator:
+    """Return a check of each entry of a list. The error has the number of an entry that does not fit, and not the entry."""
+
+    def checked(entries: tuple[str, ...]) -> tuple[str, ...]:
+        for number, entry in enumerate(entries, 1):
+            if not fits(entry):
+                raise PydanticCustomError("entry", f"entry {number} {problem}")
+        return entries
+
+    return AfterValidator(checked)
+
+
 UNIX_SOCKET: Final = "unix:"
 """The address of every client of a Unix socket, as in nginx's `set_real_ip_from`."""
 
 
-def _checked_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
+def _is_proxy(entry: str) -> bool:
+    try:
+        ip_network(entry)
+    except ValueError:
+        return entry in (UNIX_SOCKET, "*")
+    return True
+
+
+def _with_lone_star(proxies: tuple[str, ...]) -> tuple[str, ...]:
     if "*" in proxies and len(proxies) > 1:
         # uvicorn would take the star for a name.
         raise PydanticCustomError(
             "proxy", "* trusts every client, and must stand alone. Give it without the other entries"
         )
-    # uvicorn would keep such an entry, and no client would ever fit it.
-    for number, entry in enumerate(proxies, 1):
-        try:
-            if entry not in (UNIX_SOCKET, "*"):
-                ip_network(entry)
-        except ValueError:
-            raise PydanticCustomError(
-                "proxy",
-                f"entry {number} is neither an IP address nor a network, such as 10.0.0.0/8, in which only the bits of the "
-                "prefix are set. For clients of a Unix socket write unix:",
-            ) from None
     return proxies
 
 
-Proxies = Annotated[List, AfterValidator(_checked_proxies)]
+# uvicorn would keep an entry that is none of these, and no client would ever fit it.
+Proxies = Annotated[
+    List,
+    AfterValidator(_with_lone_star),
+    _each(
+        _is_proxy,
+        "is neither an IP address nor a network, such as 10.0.0.0/8, in which only the bits of the prefix are set. For clients "
+        "of a Unix socket write unix:",
+    ),
+]
 
+# Linq is asked for their missed messages after a long downtime only: a number that it does not take shows too late.
+Lines = Annotated[
+    List, _each(is_phone, "is not a phone number in E.164 form, without spaces or brackets: +12025550100")
+]
 
-def _checked_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
-    # Linq is asked for their missed messages after a long downtime only: a number that it does not take shows too late.
-    for number, line in enumerate(lines, 1):
-        if not is_phone(line):
-            raise PydanticCustomError(
-                "line", f"entry {number} is not a phone number in E.164 form, without spaces or brackets: +12025550100"
-            )
-    return lines
-
-
-Lines = Annotated[List, AfterValidator(_checked_lines)]
-
-
-def _checked_post_secrets(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    for number, secret in enumerate(secrets, 1):
-        if not is_secret(secret):
-            raise PydanticCustomError(
-                "secret",
-                f"entry {number} is not base64 of {MIN_KEY_BYTES} bytes or more. openssl rand -base64 32 prints one",
-            )
-    return secrets
-
-
-PostSecrets = Annotated[List, AfterValidator(_checked_post_secrets)]
+PostSecrets = Annotated[
+    List,
+    _each(is_secret, f"is not base64 of {MIN_KEY_BYTES} bytes or more. openssl rand -base64 32 prints one"),
+]
 
 
 def _without_version(value: Any) -> Any:
