@@ -64,7 +64,9 @@ class Server(uvicorn.Server):
         before_exit: Called when the server stops, to end responses that would never end, such as event streams.
         when_ready: Called when the app has started and the server accepts connections.
         stop_s: Seconds from the first signal until the process is ended, even if code still runs.
-        cancel_start: Called when a signal asks the server to stop while the app still starts.
+
+    Attributes:
+        start: The start of the app, which a signal that comes meanwhile cancels.
     """
 
     def __init__(
@@ -76,10 +78,10 @@ class Server(uvicorn.Server):
         before_exit: Callable[[], object] | None = None,
         when_ready: Callable[[], object] | None = None,
         stop_s: float = STOP_SLACK_S,
-        cancel_start: Callable[[], object] | None = None,
     ) -> None:
+        self.start = _Start(app)
         config = uvicorn.Config(
-            with_client(behind(trusted_proxies, app) if trusted_proxies else app),
+            with_client(behind(trusted_proxies, self.start) if trusted_proxies else self.start),
             http=ClientConnection,
             loop="none",
             ws="none",
@@ -97,7 +99,6 @@ class Server(uvicorn.Server):
         self._before_exit = before_exit
         self._when_ready = when_ready
         self._stop_s = stop_s
-        self._cancel_start = cancel_start
         self._alive: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -125,8 +126,8 @@ class Server(uvicorn.Server):
             os._exit(128 + sig)
         # A handler that blocks the event loop must not keep the process alive.
         end_within(self._stop_s, code=1)
-        if self._cancel_start is not None and not self.started:
-            self._cancel_start()
+        if not self.started:
+            self.start.cancel()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -218,25 +219,24 @@ def run(
         LinqbotError: the start-up of the app failed with this error.
         SystemExit: the start-up failed with another error, which has been logged.
     """
-    starting = _Starting(app)
     serving = Server(
-        starting,
+        app,
         trusted_proxies=trusted_proxies,
         before_exit=before_exit,
         when_ready=when_ready,
         stop_s=drain_s + STOP_SLACK_S,
-        cancel_start=starting.cancel,
     )
     tune_garbage_collector()
     try:
         run_until_stopped(serving.serve(sockets=[bound]))
     except SystemExit:
-        if starting.was_cancelled:
+        start = serving.start
+        if start.was_cancelled:
             return
         # uvicorn exits when a start-up fails. If the error is one of ours, the operator gets its message instead.
-        if starting.error is None:
+        if start.error is None:
             raise
-        raise starting.error from starting.error.__cause__
+        raise start.error from start.error.__cause__
 
 
 def tune_garbage_collector() -> None:
@@ -268,8 +268,8 @@ def outlive_signals() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-class _Starting:
-    """An ASGI app that keeps the LinqbotError of a failed start-up, so that it is not logged as a traceback."""
+class _Start:
+    """An ASGI app whose start-up can be cancelled. The LinqbotError of one that fails is kept, and not logged as a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
