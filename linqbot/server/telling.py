@@ -120,44 +120,38 @@ ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
 """For each setting with addresses: the check of one, and what is wrong if it fails. The words quote nothing of the address."""
 
 
+@dataclass(slots=True, eq=False)
 class TroubleWatch:
     """Looks for troubles once a minute, and tells the owner.
 
-    Args:
+    Attributes:
         client: The client of calls outside of a turn.
         refusals, gaps: Count forged deliveries, and messages that had to be fetched.
         is_ready: Returns True while the process does its part of the work.
     """
 
-    def __init__(
-        self,
-        telling: Telling,
-        client: Client,
-        storage: Storage,
-        clock: Clock,
-        *,
-        refusals: RefusalRecord,
-        gaps: Gaps,
-        is_ready: Callable[[], Awaitable[bool]],
-    ) -> None:
-        self._client = client
-        self._storage = storage
-        self._clock = clock
-        self._telling = telling
-        self._targets = {_id_of(each): each for each in telling.targets}
-        self._refusals = refusals
-        self._gaps = gaps
-        self._is_ready = is_ready
-        self._beats = True  # False while the last heartbeat has failed
-        self._since = clock.now()
-        self._asked_at = -ASK_EVERY_S
-        self._counted = (0, 0)  # what the record knows of the two counts
+    telling: Telling
+    client: Client
+    storage: Storage
+    clock: Clock
+    refusals: RefusalRecord
+    gaps: Gaps
+    is_ready: Callable[[], Awaitable[bool]]
+    _targets: dict[str, str] = field(init=False)  # by their ids
+    _since: float = field(init=False)
+    _beats: bool = field(default=True, init=False)  # False while the last heartbeat has failed
+    _asked_at: float = field(default=-ASK_EVERY_S, init=False)
+    _counted: tuple[int, int] = field(default=(0, 0), init=False)  # what the record knows of the two counts
+
+    def __post_init__(self) -> None:
+        self._targets = {_id_of(each): each for each in self.telling.targets}
+        self._since = self.clock.now()
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
         task = RunningTask()
         while True:
-            began = self._clock.now()
+            began = self.clock.now()
             try:
                 await self.look()
             except StorageError as error:
@@ -166,7 +160,7 @@ class TroubleWatch:
                 if task.is_ended_by(error):
                     raise
                 log.error("troubles.failed", error=type(error).__name__)
-            await self._clock.wait_until(began + LOOK_EVERY_S)
+            await self.clock.wait_until(began + LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Look once, and send the messages that are due, and the heartbeat if the bot is well."""
@@ -181,12 +175,12 @@ class TroubleWatch:
         messages, has_key = await self._change(change)
         self._counted = counts
         sends = [self._tell(message) for message in messages]
-        if self._telling.heartbeat_url is not None and has_key:
-            sends.append(self._beat(self._telling.heartbeat_url))
+        if self.telling.heartbeat_url is not None and has_key:
+            sends.append(self._beat(self.telling.heartbeat_url))
         await asyncio.gather(*sends)
 
     async def _beat(self, url: str) -> None:
-        if not await self._is_ready():
+        if not await self.is_ready():
             return
         before, self._beats = self._beats, False
         try:
@@ -200,14 +194,14 @@ class TroubleWatch:
 
     async def _found(self) -> tuple[TroubleFacts, tuple[int, int]]:
         """Return the facts, and the counts that they are up to."""
-        now, dead = self._clock.now(), 0
-        if await self._storage.dead_letters(since=now - DAY_S, limit=1):
-            dead = (await self._storage.tally()).dead
+        now, dead = self.clock.now(), 0
+        if await self.storage.dead_letters(since=now - DAY_S, limit=1):
+            dead = (await self.storage.tally()).dead
         key_refused, lines = None, None
         if now - self._asked_at >= ASK_EVERY_S:
             self._asked_at = now
             key_refused, lines = await self._ask()
-        forged, lost = counts = self._refusals.forged, self._gaps.lost
+        forged, lost = counts = self.refusals.forged, self.gaps.lost
         found = TroubleFacts(
             now,
             dead,
@@ -215,9 +209,9 @@ class TroubleWatch:
             lines,
             forged - self._counted[0],
             lost - self._counted[1],
-            await self._storage.last_activity(),
+            await self.storage.last_activity(),
             self._since,
-            self._telling.silence_min * 60,
+            self.telling.silence_min * 60,
         )
         return found, counts
 
@@ -225,7 +219,7 @@ class TroubleWatch:
         """Ask Linq if it accepts the key, and how each line is. What it does not answer is not known."""
         try:
             async with asyncio.timeout(SEND_S):
-                every = [line async for line in self._client.phone_numbers.list()]
+                every = [line async for line in self.client.phone_numbers.list()]
                 return False, {line.phone_number: await self._problem(line, every) for line in every}
         except LinqApiError as error:
             return (True if error.status in (401, 403) else None), None
@@ -234,7 +228,7 @@ class TroubleWatch:
 
     async def _problem(self, line: PhoneNumber, every: Sequence[PhoneNumber]) -> str | None:
         """Return the trouble of a line in words; None if there is none."""
-        if not await can_send(self._client, line, every):
+        if not await can_send(self.client, line, every):
             return "is not allowed to send now"
         standing = line.reputation.status if line.reputation else ""
         return f"is {standing}" if standing in ("AT_RISK", "CRITICAL") else None
@@ -245,7 +239,7 @@ class TroubleWatch:
             result = to(record)
             return record.model_dump_json(exclude_defaults=True), result
 
-        return await self._storage.change_troubles(change)
+        return await self.storage.change_troubles(change)
 
     async def _tell(self, message: TroubleMessage) -> None:
         given = self._targets[message.target]
@@ -266,18 +260,18 @@ class TroubleWatch:
         if scheme == "sms":
             await self._text(address, message, text)
         elif scheme == "mailto":
-            mail = _mail(address, message, text, self._storage.install)
+            mail = _mail(address, message, text, self.storage.install)
             # In a thread, which ends by its own time limits if the bot stops meanwhile.
-            await asyncio.to_thread(_send_mail, self._telling.smtp_url or "", mail)
+            await asyncio.to_thread(_send_mail, self.telling.smtp_url or "", mail)
         else:
             headers = {"Content-Type": "application/json", "Idempotency-Key": message.id}
             await _post(given, _as_json(message, text), headers)
 
     async def _text(self, person: str, message: TroubleMessage, text: str) -> None:
-        made = "\0".join((self._storage.install, message.id, message.target))
+        made = "\0".join((self.storage.install, message.id, message.target))
         key = hashlib.blake2b(made.encode(), digest_size=16).hexdigest()
         # From the line that Linq chooses: that of the chat with the owner, or else the best one.
-        await self._client.messages.create(
+        await self.client.messages.create(
             to=[person], message={"parts": [{"type": "text", "value": text}]}, idempotency_key=key
         )
 
