@@ -64,6 +64,12 @@ ONLY_WORKS: Final = (
     "webhooks to processes with the role receive or all (LINQBOT_ROLE)."
 )
 
+# The worker of an app stays stopped, and what it waits for belongs to the first event loop.
+RUNS_ONCE: Final = (
+    "The app of a bot runs once, and this one was started before. Make another one for each run, such as in each test: "
+    "create_app(bot)."
+)
+
 
 def create_app(
     bot: Bot,
@@ -173,9 +179,13 @@ def create_app(
     added_routes = health.routes(plugins, environment)
     receives, works = role != "work", role != "receive"
 
-    @_once
+    has_run = False
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        nonlocal has_run
+        if has_run:
+            raise BotError(RUNS_ONCE)
         async with client, storage, lifecycle.around(bot, environment):
             await health.start(plugins, environment)
             if receives:
@@ -190,6 +200,7 @@ def create_app(
             if receives:
                 refusals.open()
                 webhook.is_open = True
+            has_run = True  # only now: a start that fails, such as while PostgreSQL is away, may be tried again
             log.info("bot.started", role=role, waiting=await storage.depth())
             try:
                 async with _watched(telling, environment, refusals, gaps, probes):
@@ -212,27 +223,6 @@ def create_app(
         *_post_routes(environment, post_secrets, webhook),
     ]
     return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
-
-
-def _once(
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
-) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Refuse to run a lifespan again: the worker stays stopped, and what it waits for belongs to the first event loop."""
-    has_run = False
-
-    @asynccontextmanager
-    async def run(app: Starlette) -> AsyncIterator[None]:
-        nonlocal has_run
-        if has_run:
-            raise BotError(
-                "The app of a bot runs once, and this one was started before. Make another one for each run, such as in "
-                "each test: create_app(bot)."
-            )
-        async with lifespan(app):  # a start that fails, such as while PostgreSQL is away, may be tried again
-            has_run = True
-            yield
-
-    return run
 
 
 class _App(Starlette):
