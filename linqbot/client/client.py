@@ -113,13 +113,7 @@ class Client:
         "messages.Messages", "Messages by id, tapbacks, threads, polls, and sending from a line that Linq chooses."
     )
 
-    @property
-    def attachments(self) -> Attachments:
-        """Files that are uploaded before they are sent."""
-        from linqbot.client.resources.attachments import Attachments
-
-        return Attachments(self._run, self._put)
-
+    attachments: Attachments = below("attachments.Attachments", "Files that are uploaded before they are sent.")
     webhook_subscriptions: Subscriptions = below(
         "account.Subscriptions", "Webhook subscriptions: the URLs that Linq sends events to."
     )

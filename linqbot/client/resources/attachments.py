@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from linqbot.client.call import File, Run, Source, source_of
+from linqbot.client.call import File, Source, source_of
 from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.content import Attachment, Upload, content_type_of
+
+if TYPE_CHECKING:
+    from linqbot.client.client import Client
 
 Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
 """`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
@@ -24,9 +27,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 class Attachments(ApiResource):
     """`client.attachments`: upload files, read their metadata, delete them."""
 
-    def __init__(self, run: Run, put: Put) -> None:
-        super().__init__(run)
-        self._put = put
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._put = client._put  # noqa: SLF001 - both are of this package
 
     async def create(self, *, content_type: str, filename: str, size_bytes: int) -> Upload:
         """Announce a file and get the address to upload its bytes to. `upload` does this and uploads the bytes too.

@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from linqbot.client.resources.resource import ApiResource, Listing
-from linqbot.linq.types.chat_features import (
-    ChatLocation,
-    LocationAccepted,
-    OfferedExperience,
-    PollEnvelope,
-)
+from linqbot.linq.types.chat_features import ChatLocation, LocationAccepted, OfferedExperience, PollEnvelope
 
 
 class Polls(ApiResource):

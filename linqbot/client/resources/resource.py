@@ -35,8 +35,9 @@ class ApiResource:
     special to it.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, holder: Any) -> None:
+        """Take `run` from the client, or from the resource that this one is below."""
+        self._run: Run = holder._run  # noqa: SLF001 - both are of this package
 
     async def _call(self, name: str, given: Mapping[str, Any]) -> ApiResponse:
         """Make the call of an endpoint from the arguments of a method, by their names: its `locals()`.
@@ -76,7 +77,7 @@ def below(place: str, doc: str) -> Any:
 
     def found(holder: Any) -> ApiResource:
         resource: type[ApiResource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
-        return resource(holder._run)  # noqa: SLF001 - both are of this package
+        return resource(holder)
 
     return property(found, doc=doc)
 
