@@ -11,9 +11,8 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from linqbot.client.http.addresses import LOOPBACK, PORTS, Origin, literal
@@ -181,16 +180,11 @@ def certified(origin: Origin) -> str:
     return origin.host.removesuffix(".")
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy from the environment. `authorization` is empty if the proxy's URL has no credentials."""
+class Proxy(NamedTuple):
+    """A proxy from the environment, with the header fields that it needs: those of the credentials in its URL."""
 
     origin: Origin
-    authorization: str = field(default="", repr=False)
-
-    @property
-    def fields(self) -> RequestHeaders:
-        return RequestHeaders({"Proxy-Authorization": self.authorization} if self.authorization else {})
+    fields: RequestHeaders
 
 
 def environment_proxy(origin: Origin) -> Proxy | None:
@@ -225,8 +219,8 @@ def _proxy(url: str) -> Proxy:
             "The environment defines a proxy that is not an http:// or https:// address. "
             "Set HTTPS_PROXY to an address such as http://proxy.example:3128, or NO_PROXY to Linq's host."
         )
-    authorization = ""
+    fields = {}
     if parts.username or parts.password:
         pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(Origin(scheme, host, PORTS[scheme] if port is None else port), authorization)
+        fields["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return Proxy(Origin(scheme, host, PORTS[scheme] if port is None else port), RequestHeaders(fields))

@@ -252,7 +252,10 @@ async def piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def proxied(tunnels: Tunnels, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
     async with raw(tunnels.play, tls) as server:
         pair = base64.b64encode("user:wörd".encode()).decode()
-        yield Proxy(Origin("https" if tls else "http", "127.0.0.1", server.port), f"Basic {pair}")
+        yield Proxy(
+            Origin("https" if tls else "http", "127.0.0.1", server.port),
+            RequestHeaders({"Proxy-Authorization": f"Basic {pair}"}),
+        )
 
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["to an http proxy", "to an https proxy"])
@@ -262,7 +265,7 @@ async def test_plain_http_asks_the_proxy_for_the_whole_address(authority: trustm
         assert (await sent(Origin("http", "linq.test", 8080), proxy=proxy)).content == b"by proxy"
     assert tunnels.heads[0].startswith("GET http://linq.test:8080/x?y=1 HTTP/1.1\r\n")
     assert field(tunnels.heads[0], "host") == "linq.test:8080"
-    assert field(tunnels.heads[0], "proxy-authorization") == proxy.authorization
+    assert field(tunnels.heads[0], "proxy-authorization") == dict(proxy.fields.pairs)["Proxy-Authorization"]
 
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["through an http proxy", "through an https proxy"])
@@ -285,7 +288,7 @@ async def test_https_is_tunnelled_and_the_proxy_sees_nothing_of_it(
     written = f"[{host}]" if ":" in host else host
     assert tunnels.heads[0].startswith(f"CONNECT {written}:443 HTTP/1.1\r\n")
     assert field(tunnels.heads[0], "host") == f"{written}:443"
-    assert field(tunnels.heads[0], "proxy-authorization") == proxy.authorization
+    assert field(tunnels.heads[0], "proxy-authorization") == dict(proxy.fields.pairs)["Proxy-Authorization"]
     assert heads[0].startswith("GET /x?y=1 HTTP/1.1\r\n")
     assert field(heads[0], "host") == written
     assert field(heads[0], "proxy-authorization") is None
@@ -318,7 +321,7 @@ async def test_a_proxy_that_makes_no_tunnel_is_no_connection_and_is_named(
         with subtests.test(words=words):
             limit_s = 0.1 if play is silent else PATIENCE_S
             async with raw(play) as server:
-                proxy = Proxy(server.origin)
+                proxy = Proxy(server.origin, RequestHeaders({}))
                 error = await failed(Origin("https", "linq.test", 443), proxy=proxy, connect_timeout_s=limit_s)
                 assert re.search(words, str(error))
                 while server.open and play is not silent:
@@ -359,7 +362,9 @@ def test_credentials_in_a_proxys_address_are_for_the_proxy_and_stay_out_of_sight
     monkeypatch.setenv("https_proxy", "http://us%40er:pass%3Aword@p.test:3128")
     proxy = environment_proxy(Origin("https", "linq.test", 443))
     assert proxy is not None
-    assert base64.b64decode(proxy.authorization.removeprefix("Basic ")) == b"us@er:pass:word"
+    assert (
+        base64.b64decode(dict(proxy.fields.pairs)["Proxy-Authorization"].removeprefix("Basic ")) == b"us@er:pass:word"
+    )
     assert "Basic" not in repr(proxy)
 
 
