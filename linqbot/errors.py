@@ -424,12 +424,7 @@ class AskCancelled(AskEnded):
 
     lqb = "LQB5007"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: AskCancellation | AskRefusal,
-    ) -> None:
+    def __init__(self, message: str, *, reason: AskCancellation | AskRefusal) -> None:
         super().__init__(message)
         self.reason = reason
 
