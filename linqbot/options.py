@@ -138,6 +138,9 @@ def check_timezone(call: str, timezone: object) -> None:
         )
 
 
+Role: TypeAlias = Literal["all", "receive", "work"]
+"""The part of the work that one process of a bot does. The processes of one bot share a storage."""
+
 OverlapMode: TypeAlias = Literal["queue", "restart", "steer"]
 
 STEER_ONLY: Final = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'

@@ -21,8 +21,8 @@ from linqbot.errors import ConfigError, KeyMissing, SettingWrong
 from linqbot.linq.rules.values import is_phone
 from linqbot.linq.signatures import MIN_KEY_BYTES, is_secret
 from linqbot.nearest import nearest_name
+from linqbot.options import Role
 from linqbot.server.secret_file import SecretFile
-from linqbot.server.storages import Role, openers
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.open import open_storage, scheme
 
@@ -392,7 +392,7 @@ class Settings(BaseModel):
         """
         if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
             plugins = self.load_plugins()
-        found = None if plugins is None else openers(plugins)
+        found = None if plugins is None else plugins.openers()
         storage = open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
         storage.keep_outcomes_days = self.keep_outcomes_days
         return storage

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from types import FrameType
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import pluggy
 import structlog
@@ -28,6 +28,9 @@ from linqbot.frames import file_name
 from linqbot.hookspecs import MAX_CARRIER_BYTES, TurnReport
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
+
+if TYPE_CHECKING:
+    from linqbot.storage.backend import Opener
 
 log = structlog.get_logger("linqbot.plugins")
 
@@ -109,6 +112,19 @@ class Plugins:
                 if is_ctrl_c(error):
                     raise
                 self.blame(impl.plugin, hook, error)
+        return found
+
+    def openers(self) -> dict[str, Opener]:
+        """Return the opener of each URL scheme of a storage. Of two of one scheme the first wins; linqbot's own come first.
+
+        Raises ConfigError if the hook of a required plugin failed.
+        """
+        found: dict[str, Opener] = {}
+        for impl, added in self.ask("register_storage", dict[str, "Opener"]):
+            if taken := found.keys() & added.keys():
+                self.blame(impl.plugin, impl.hook, ConfigError(f"{min(taken)}:// already has an opener"))
+            else:
+                found |= added
         return found
 
     def lifecycle_calls(self, hook: str, **facts: Any) -> list[tuple[Plugin, Callable[[], Any]]]:

@@ -37,6 +37,7 @@ from linqbot.features.gaps import Gaps, end_downtime
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
+from linqbot.options import Role
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import health
@@ -44,7 +45,6 @@ from linqbot.server.by_hand import MuteByHand
 from linqbot.server.health import Health, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
-from linqbot.server.storages import Role
 from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease

@@ -20,8 +20,8 @@ from linqbot.engine.worker import Worker
 from linqbot.errors import StorageError
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
+from linqbot.options import Role
 from linqbot.plugins.registry import Plugin, Plugins, WrongUse
-from linqbot.server.storages import Role
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.backend import Storage
 

@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.errors import ConfigError, LaneFull, StorageUnavailable
+from linqbot.options import Role
 from linqbot.server.app import create_app, running
-from linqbot.server.storages import Role
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease

@@ -16,8 +16,8 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import Emulator
+from linqbot.options import Role
 from linqbot.server.app import create_app, running
-from linqbot.server.storages import Role
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

@@ -30,7 +30,6 @@ from linqbot.ops.doctor import account, machine, public
 from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok
 from linqbot.ops.subscriptions import handled_when_served, target
 from linqbot.server.app import create_app
-from linqbot.server.storages import openers
 from linqbot.settings import Settings, from_env
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -149,7 +148,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
     bot, settings = context.bot or Bot(), context.settings
     try:
         plugins = settings.load_plugins(bot.plugins, lenient=True)
-        openers(plugins)
+        plugins.openers()
         client = Client(settings.api_key or "unused", base_url=settings.base_url)
         create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
     except LinqbotError as error:

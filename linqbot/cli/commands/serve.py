@@ -20,8 +20,8 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.bot_file import load_bot, log_opt_outs
 from linqbot.ops.served_code import note_code
+from linqbot.options import Role
 from linqbot.server import loop_watch, systemd, uvicorn_server
-from linqbot.server.storages import Role
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 _WRONG_KEY: Final = (

@@ -37,7 +37,6 @@ from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.posts import PATH as POSTS_PATH
-from linqbot.server.storages import openers
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage, scheme
@@ -266,7 +265,7 @@ class Stage:
     def _storage_from_url(self) -> Storage:
         known = None
         if scheme(self._storage_url) not in builtin_storages.register_storage():
-            known = openers(load(self._bot.plugins, built_in=[builtin_storages]))
+            known = load(self._bot.plugins, built_in=[builtin_storages]).openers()
         return open_storage(self._storage_url, clock=self.clock, openers=known)
 
     def _client(self, run: BotRun | None) -> Client:
