@@ -41,7 +41,6 @@ from linqbot.options import Role
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import health
-from linqbot.server.by_hand import MuteByHand
 from linqbot.server.health import Health, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
@@ -174,7 +173,7 @@ def create_app(
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.routes.schedules],
         on_arrival=None if turns.gate is None else turns.gate.on_arrival,
-        by_hand=MuteByHand(storage, clock, bot.mute_s) if bot.mute_s else None,
+        mute_s=bot.mute_s,
     )
     added_routes = health.routes(plugins, environment)
     receives, works = role != "work", role != "receive"
