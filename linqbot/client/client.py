@@ -93,7 +93,7 @@ class Client:
                 "Copy it again from Linq's dashboard into LINQ_API_V3_API_KEY, or try: linqbot dev"
             )
         self._sender = Sender(
-            api_key,
+            api_key=api_key,
             base_url=base_url,
             timeout_s=timeout_s,
             connect_timeout_s=connect_timeout_s,

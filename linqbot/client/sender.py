@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -64,13 +65,15 @@ Attempt: TypeAlias = Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
 """Makes one attempt of a call."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Sender:
     """Sends calls with one API key to one base URL, and retries the calls that may be repeated.
 
     A Sender can be created without an event loop. Connections open at the first call, in the event loop that makes this
     call, and stay in that loop.
 
-    Args:
+    Attributes:
+        api_key: The key that was valid last: see `read_key`.
         read_key: Returns the key that is valid now, or None if it is not known. It is called when Linq refuses the key; the
             call is repeated if the key is another one.
         httpx_transport: An httpx transport in place of the network. It is closed with this sender.
@@ -78,37 +81,30 @@ class Sender:
         ConfigError: The base URL is not a plain http(s) address.
     """
 
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        base_url: str,
-        timeout_s: float,
-        connect_timeout_s: float,
-        max_retries: int,
-        max_wait_s: float,
-        clock: Clock,
-        read_key: Callable[[], str | None] | None = None,
-        httpx_transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.base_url = base_url.rstrip("/")
+    api_key: str
+    base_url: str
+    timeout_s: float
+    connect_timeout_s: float
+    max_retries: int
+    max_wait_s: float
+    clock: Clock
+    read_key: Callable[[], str | None] | None = None
+    httpx_transport: httpx.AsyncBaseTransport | None = None
+
+    def __post_init__(self) -> None:
+        self.base_url = self.base_url.rstrip("/")
         base = _base(self.base_url)
         self._origin = base.origin
         self._path = "" if base.path == "/" else base.path
-        self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
-        self._max_retries = max_retries
-        self._max_wait_s = max_wait_s
-        self._clock = clock
-        self._adapter = None if httpx_transport is None else _adapted(httpx_transport, connect_timeout_s)
+        transport = self.httpx_transport
+        self._adapter = None if transport is None else _adapted(transport, self.connect_timeout_s)
         self._wire: Pool | HttpxAdapter | None = self._adapter
         self._closed = False
         self._alarms = Alarms()
-        self._read_key = read_key
-        self._use(api_key)
+        self._use(self.api_key)
 
     def _use(self, api_key: str) -> None:
-        self._api_key = api_key
+        self.api_key = api_key
         self._fields = _fields(self._origin.authority, {"Authorization": f"Bearer {api_key}"})
         # V2 takes the same key under another name.
         self._fields_of_v2 = _fields(self._origin.authority, {"X-LINQ-INTEGRATION-TOKEN": api_key})
@@ -137,10 +133,10 @@ class Sender:
                 return ApiResponse(204)
             may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
             wait_s = None
-            if attempt < self._max_retries:
-                wait_s = pause_s(call, outcome, attempt, max_wait_s=self._max_wait_s, jitter=_jitter())
+            if attempt < self.max_retries:
+                wait_s = pause_s(call, outcome, attempt, max_wait_s=self.max_wait_s, jitter=_jitter())
             if wait_s is not None:
-                await self._clock.wait_until(self._clock.now() + wait_s)
+                await self.clock.wait_until(self.clock.now() + wait_s)
             # After a close the failed attempt is reported: "This Client is closed" would hide that Linq may have made the call.
             if wait_s is None or self._closed:
                 if isinstance(outcome.error, LinqUnavailable):
@@ -153,7 +149,7 @@ class Sender:
         path = self._path + call.path
         if call.query:
             path = f"{path}?{urlencode(call.query)}"
-        key = self._api_key
+        key = self.api_key
         fields = self._fields_of_v2 if call.name.startswith("v2.") else self._fields
         if call.headers:
             fields = fields.replaced(call.headers)
@@ -161,20 +157,20 @@ class Sender:
         request = Request(call.method, self._origin, path, fields, content)
         request.needs_new_connection = call.safety == "once"
         try:
-            with TimeLimit(self._alarms, self._timeout_s):
+            with TimeLimit(self._alarms, self.timeout_s):
                 response = await wire.send(request)
         except (TransportError, TimeoutError) as error:
-            return _without_response(error, call, request, self._timeout_s)
-        outcome = outcome_of_call(call, response, clock=self._clock, secret=key)
+            return _without_response(error, call, request, self.timeout_s)
+        outcome = outcome_of_call(call, response, clock=self.clock, secret=key)
         # A call whose key is refused is not made, so any call may be repeated.
         if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
             return await self._attempt(call)
         return outcome
 
     def _has_other_key(self, refused: str) -> bool:
-        if self._api_key == refused and self._read_key is not None:
-            self._use(self._read_key() or refused)
-        return self._api_key != refused
+        if self.api_key == refused and self.read_key is not None:
+            self._use(self.read_key() or refused)
+        return self.api_key != refused
 
     async def put(
         self, url: str, chunks: Callable[[], AsyncGenerator[bytes, None]], headers: Mapping[str, str], size: int
@@ -195,7 +191,7 @@ class Sender:
         # `Request.head` writes the length.
         given = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         fields = RequestHeaders({"Host": goal.origin.authority, **given})
-        timeout_s = self._timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
+        timeout_s = self.timeout_s + size / SLOWEST_UPLOAD_BYTES_PER_S
         broken: list[Exception] = []
 
         async def content() -> AsyncGenerator[bytes, None]:
@@ -220,7 +216,7 @@ class Sender:
                 if broken:
                     raise broken[0] from None
                 return _without_response(error, call, request, timeout_s)
-            return outcome_of_upload(call, response, now=self._clock.now(), secret=self._api_key)
+            return outcome_of_upload(call, response, now=self.clock.now(), secret=self.api_key)
 
         await self.run(_UPLOAD, attempt)
 
@@ -238,10 +234,10 @@ class Sender:
     def fetcher(self) -> Fetcher:
         from linqbot.client.http.media_fetch import Fetcher  # imported late: many bots read no files
 
-        return Fetcher(self.base_url, own=self._adapter, max_retries=self._max_retries, pause=self._pause)
+        return Fetcher(self.base_url, own=self._adapter, max_retries=self.max_retries, pause=self._pause)
 
     async def _pause(self, attempt: int) -> None:
-        await self._clock.wait_until(self._clock.now() + backoff_s(attempt, jitter=_jitter()))
+        await self.clock.wait_until(self.clock.now() + backoff_s(attempt, jitter=_jitter()))
 
     async def aclose(self) -> None:
         """Close the connections. Later calls raise RuntimeError."""
@@ -258,7 +254,7 @@ class Sender:
 
     def _pool(self, origin: Origin, addresses: Sequence[str] | None = None) -> Pool:
         """Return a pool over the real network: keep-alive, verified TLS, and the proxy from the environment."""
-        proxy, limit_s = environment_proxy(origin), self._connect_timeout_s
+        proxy, limit_s = environment_proxy(origin), self.connect_timeout_s
         return Pool(Connector(origin, connect_timeout_s=limit_s, proxy=proxy, addresses=addresses))
 
 

@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -27,6 +28,7 @@ AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[str, int] | tuple[str, 
 OnLost: TypeAlias = Callable[[Connection], None]
 
 
+@dataclass
 class Connector:
     """Opens connections to one origin, through a proxy, or to one of the addresses without resolving the host's name.
 
@@ -34,34 +36,28 @@ class Connector:
     Raises ConfigError if the TLS certificates cannot be read.
     """
 
-    def __init__(
-        self,
-        origin: Origin,
-        *,
-        connect_timeout_s: float,
-        proxy: Proxy | None = None,
-        addresses: Sequence[str] | None = None,
-    ) -> None:
-        self._origin = origin
-        self._connect_timeout_s = connect_timeout_s
-        self._proxy = proxy
-        self._addresses = addresses
-        self._tls = trust() if origin.scheme == "https" else None
-        is_relayed = proxy is not None and origin.scheme == "http"
-        self.prefix = str(origin) if is_relayed else ""
-        self.more = proxy.fields.raw if proxy is not None and is_relayed else b""
+    origin: Origin
+    connect_timeout_s: float
+    proxy: Proxy | None = None
+    addresses: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._tls = trust() if self.origin.scheme == "https" else None
+        relay = self.proxy if self.origin.scheme == "http" else None
+        self.prefix = "" if relay is None else str(self.origin)
+        self.more = b"" if relay is None else relay.fields.raw
 
     async def connect(self, on_lost: OnLost) -> Connection:
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                if self._proxy is None:
-                    return await self._opened(self._origin, on_lost)
+            async with asyncio.timeout(self.connect_timeout_s):
+                if self.proxy is None:
+                    return await self._opened(self.origin, on_lost)
                 if self._tls is None:
-                    return await self._opened_to_proxy(self._proxy, on_lost)
-                return await self._tunnelled(self._proxy, on_lost)
+                    return await self._opened_to_proxy(self.proxy, on_lost)
+                return await self._tunnelled(self.proxy, on_lost)
         except TimeoutError as error:
-            way = "" if self._proxy is None else f" through the proxy {self._proxy.origin}"
-            raise ConnectFailed(f"no connection{way} within {self._connect_timeout_s:g} s") from error
+            way = "" if self.proxy is None else f" through the proxy {self.proxy.origin}"
+            raise ConnectFailed(f"no connection{way} within {self.connect_timeout_s:g} s") from error
         except ConnectFailed:
             raise
         except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some addresses
@@ -98,8 +94,8 @@ class Connector:
             raise
 
     async def _admit(self, tunnel: Connection, proxy: Proxy) -> None:
-        host = f"[{self._origin.host}]" if ":" in self._origin.host else self._origin.host
-        authority = f"{host}:{self._origin.port}"
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        authority = f"{host}:{self.origin.port}"
         request = Request("CONNECT", proxy.origin, authority, proxy.fields.replaced({"Host": authority}))
         response = await tunnel.exchange(request, request.head())
         if not 200 <= response.status < 300:
@@ -110,7 +106,7 @@ class Connector:
         assert self._tls is not None
         loop = asyncio.get_running_loop()
         connection = Connection(loop, on_lost)
-        name = certified(self._origin)
+        name = certified(self.origin)
         transport = await loop.start_tls(tunnel.transport, connection, self._tls, server_hostname=name)
         if transport is None:
             raise ConnectFailed("the connection was closed during the TLS handshake")
@@ -118,8 +114,8 @@ class Connector:
         return connection
 
     async def _found(self, origin: Origin) -> Sequence[AddressInfo]:
-        if self._addresses is not None:
-            return [_info(address, origin.port) for address in self._addresses]
+        if self.addresses is not None:
+            return [_info(address, origin.port) for address in self.addresses]
         if address := literal(origin.host):
             return [_info(address, origin.port)]
         try:

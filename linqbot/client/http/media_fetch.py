@@ -25,6 +25,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, TypeVar
 from urllib.parse import urljoin
@@ -73,10 +74,11 @@ async def resolve(name: str) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@dataclass
 class Fetcher:
     """Fetches media with the checks that the module describes. Keeps no connection and needs no closing.
 
-    Args:
+    Attributes:
         base_url: The client's base URL. Only its origin may be plain http, or not public.
         own: Sends the requests to the origin of the base URL, in place of a connection.
         max_retries: How often a fetch is repeated, from the first byte, after a failure that may pass: a connection
@@ -84,20 +86,14 @@ class Fetcher:
         pause: Waits before a repetition, given the number of failed attempts before the last.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        resolve: Resolve = resolve,
-        own: HttpxAdapter | None = None,
-        max_retries: int = 0,
-        pause: Callable[[int], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._own_origin = target(base_url).origin
-        self._resolve = resolve
-        self._own = own
-        self._max_retries = max_retries
-        self._pause = pause
+    base_url: str
+    resolve: Resolve = resolve
+    own: HttpxAdapter | None = None
+    max_retries: int = 0
+    pause: Callable[[int], Awaitable[None]] = asyncio.sleep
+
+    def __post_init__(self) -> None:
+        self._own_origin = target(self.base_url).origin
 
     async def fetch(self, media: MediaPart | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 30.0) -> Fetched:
         """Read a file into memory: a part of a received message, or a URL. Linq's URLs are short-lived: fetch soon.
@@ -137,13 +133,13 @@ class Fetcher:
         goal = _goal_of(media)
         try:
             async with asyncio.timeout(timeout_s):
-                for attempt in range(self._max_retries):
+                for attempt in range(self.max_retries):
                     try:
                         return await self._once(goal, read)
                     except FetchFailed as error:
                         if error.status not in _TEMPORARY:
                             raise
-                    await self._pause(attempt)
+                    await self.pause(attempt)
                 return await self._once(goal, read)
         except TimeoutError:
             # Its context may be a library's error, which may quote the whole URL.
@@ -175,8 +171,8 @@ class Fetcher:
     @asynccontextmanager
     async def _asked(self, goal: Target, *, is_own: bool) -> AsyncIterator[StreamedResponse]:
         request = Request("GET", goal.origin, goal.target, RequestHeaders({"Host": goal.origin.authority, **_ASKED}))
-        if is_own and self._own is not None:
-            async with self._own.stream(request) as response:
+        if is_own and self.own is not None:
+            async with self.own.stream(request) as response:
                 yield response
             return
         addresses = await self.admitted(goal.origin, is_own=is_own)
@@ -196,7 +192,7 @@ class Fetcher:
             raise FetchRefused(f"{origin} is not fetched from: only https on port 443 is allowed.")
         own_address = literal(origin.host)
         try:
-            addresses = [own_address] if own_address else await self._resolve(origin.host)
+            addresses = [own_address] if own_address else await self.resolve(origin.host)
         except (OSError, UnicodeError):
             addresses = []
         if not addresses:
