@@ -1,13 +1,12 @@
 """Effects, threads and several bubbles. Try it: linqbot dev examples/effects.py, and write "party" or "slam"."""
 
 import asyncio
-from typing import get_args
 
 from linqbot import Bot, Context, Effect, MessageReceived, TextDecoration, TextPart, regex
-from linqbot.linq.types.message import BubbleEffect, ScreenEffect
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS
 
 bot = Bot()
-SCREEN, BUBBLE = get_args(ScreenEffect), get_args(BubbleEffect)
+EFFECTS = sorted(SCREEN_EFFECTS | BUBBLE_EFFECTS)
 
 
 @bot.on_message("party")
@@ -18,7 +17,7 @@ async def party(message: MessageReceived, ctx: Context) -> None:
         await ctx.send("🎉", effect="confetti")
 
 
-@bot.on_message(regex(rf"^\s*({'|'.join((*SCREEN, *BUBBLE))})\s*$"))
+@bot.on_message(regex(rf"^\s*({'|'.join(EFFECTS)})\s*$"))
 async def named_effect(message: MessageReceived, ctx: Context) -> None:
     name = ctx.match[1].lower()
     await ctx.reply(f"This is {name}.", effect=Effect.named(name))
@@ -32,4 +31,4 @@ def bold(message: MessageReceived, ctx: Context) -> TextPart:
 @bot.on_message
 async def in_a_thread(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply("This is a reply to your message.", thread=True)
-    await ctx.send(f"Write party, bold, or an effect: {', '.join((*SCREEN, *BUBBLE))}.")
+    await ctx.send(f"Write party, bold, or an effect: {', '.join(EFFECTS)}.")
