@@ -196,6 +196,9 @@ def id_in_path(call: Call) -> str:
 File: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
 """A path, the content as bytes, or a file opened for reading bytes."""
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the bytes sent so far and the total in bytes."""
+
 CHUNK_BYTES: Final = 256 * 2**10
 
 _POSITION: Final = threading.Lock()
@@ -216,8 +219,8 @@ class Source(NamedTuple):
     name: str
     read: Callable[[int, int], bytes]
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the content from its beginning, exactly `size` bytes in total.
+    async def chunks(self, progress: Progress | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the content from its beginning, exactly `size` bytes in total. `progress` is called after each chunk.
 
         Raises:
             EOFError: The file became shorter after `size` was determined.
@@ -230,6 +233,8 @@ class Source(NamedTuple):
                 raise EOFError("The file became shorter while it was uploaded.")
             position += len(chunk)
             yield chunk
+            if progress is not None:
+                progress(position, self.size)
 
 
 async def source_of(file: File, *, start: int | None = None) -> Source:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from linqbot.client.call import File, Source, source_of
+from linqbot.client.call import File, Progress, Source, source_of
 from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.content import Attachment, Upload, content_type_of
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
 """`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes sent so far and the total in bytes."""
 
 
 class Attachments(ApiResource):
@@ -88,9 +85,7 @@ class Attachments(ApiResource):
             )
             raise RuleBroken(said, rule="R92", status=400, code=1005)
         upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
-        await self._put(
-            upload.upload_url, lambda: _with_progress(source, progress), upload.required_headers, source.size
-        )
+        await self._put(upload.upload_url, partial(source.chunks, progress), upload.required_headers, source.size)
         return upload
 
     async def retrieve(self, attachment_id: str) -> Attachment:
@@ -106,13 +101,3 @@ class Attachments(ApiResource):
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete
         """
         await self._call("attachments.delete", locals())
-
-
-async def _with_progress(source: Source, progress: Progress | None) -> AsyncGenerator[bytes, None]:
-    sent = 0
-    async with aclosing(source.chunks()) as chunks:
-        async for chunk in chunks:
-            yield chunk
-            sent += len(chunk)
-            if progress is not None:
-                progress(sent, source.size)
