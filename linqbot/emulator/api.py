@@ -49,78 +49,12 @@ MAX_BODY_BYTES = 4 * 2**20
 CALLS_KEPT = 1000
 
 HANDLERS: Final[Mapping[str, Handler]] = {
-    "chats.create": chats.create,
-    "chats.list_chats": chats.list_chats,
-    "chats.retrieve": chats.retrieve,
-    "chats.update": chats.update,
-    "chats.leave_chat": chats.leave,
-    "chats.mark_as_read": chats.mark_as_read,
-    "chats.typing.start": chats.start_typing,
-    "chats.typing.stop": chats.stop_typing,
-    "chats.messages.list": chats.list_messages,
-    "chats.messages.send": chats.send_message,
-    "chats.participants.add": chats.add_participant,
-    "chats.participants.remove": chats.remove_participant,
-    "chats.background.set": chats.set_background,
-    "chats.background.remove": chats.remove_background,
-    "chats.location.retrieve": locations.retrieve,
-    "chats.location.request": locations.ask,
-    "chats.location.stop": locations.stop,
-    "chats.send_voicememo": messages.send_voicememo,
-    "chats.share_contact_card": contacts.share_card,
-    "chats.polls.create": polls.create,
-    "messages.create": messages.create,
-    "messages.retrieve": messages.retrieve,
-    "messages.update": messages.update,
-    "messages.delete": messages.delete,
-    "messages.list_messages_thread": messages.list_thread,
-    "messages.update_app_card": messages.update_app_card,
-    "messages.add_reaction": reactions.react,
-    "messages.update_sticker_placement": reactions.place,
-    "messages.poll.retrieve": polls.retrieve,
-    "messages.poll.add_options": polls.add_options,
-    "messages.poll.vote": polls.vote,
-    "experiences.list": messages.list_experiences,
-    "experiences.retrieve": messages.retrieve_experience,
-    "attachments.create": attachments.create,
-    "attachments.retrieve": attachments.retrieve,
-    "attachments.delete": attachments.delete,
-    "phone_numbers.list": lines.list_,
-    "phone_numbers.update": lines.update,
-    "phonenumbers.list": lines.list_legacy,
-    "available_number.retrieve": lines.available,
-    "phone_numbers.start_reputation_audit": lines.start_audit,
-    "phone_numbers.get_reputation_audit": lines.retrieve_audit,
-    "contact_card.create": contacts.create_card,
-    "contact_card.retrieve": contacts.retrieve_card,
-    "contact_card.update": contacts.update_card,
-    "blocked_handles.list": contacts.list_blocked,
-    "blocked_handles.block": contacts.block,
-    "blocked_handles.unblock": contacts.unblock,
-    "capability.check_i_message": contacts.check_imessage,
-    "capability.check_RCS": contacts.check_rcs,
-    "webhook_events.list": subscriptions.list_events,
-    "webhook_subscriptions.create": subscriptions.create,
-    "webhook_subscriptions.list": subscriptions.list_,
-    "webhook_subscriptions.retrieve": subscriptions.retrieve,
-    "webhook_subscriptions.update": subscriptions.update,
-    "webhook_subscriptions.delete": subscriptions.delete,
-    "payment_requests.create": payments.create_request,
-    "payment_requests.list": payments.list_requests,
-    "payment_requests.retrieve": payments.retrieve,
-    "payment_requests.cancel": payments.cancel,
-    "payments.create": payments.create,
-    "payments.retrieve": payments.retrieve,
-    "payments.cancel": payments.cancel,
-    "payments.credentials": payments.credentials,
-    "payment_providers.retrieve": payments.retrieve_provider,
-    "payment_providers.connect": payments.connect_provider,
-    "payment_handles.connect": payments.connect,
-    "payment_handles.connection": payments.connection,
-    "payment_handles.revoke": payments.revoke,
-    "payment_handles.verify": payments.verify,
+    name: handler
+    for module in (attachments, chats, contacts, lines, locations, messages, payments, polls, reactions, subscriptions)
+    for name in ENDPOINTS
+    if (handler := vars(module).get(name.replace(".", "_").lower()))
 }
-"""The emulator's answer to each endpoint of Linq's API, by the name in `linq/endpoints.py`, which has method and path."""
+"""The functions that answer the endpoints of Linq's API, by the endpoint's name: `chats_typing_start` is for `chats.typing.start`."""
 
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint | ApiError, dict[str, str]]:
@@ -215,7 +149,10 @@ class Api:
         if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
             raise ApiError(broken.status, broken.code, broken.message)
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
-        return HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
+        answer = HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
+        if isinstance(answer, EndpointResponse):
+            return answer
+        return EndpointResponse(204 if answer is None else 200, answer)
 
     def _chat_of(self, ids: Mapping[str, str], body: Any) -> str | None:
         if chat_id := ids.get("chat_id"):

@@ -7,14 +7,14 @@ import secrets
 from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject
 from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.records import AttachmentRecord
 
 UPLOAD_WINDOW_S = 900.0
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def attachments_create(world: World, request: ApiRequest) -> EndpointResponse:
     body, now = request.body, world.now()
     attachment = AttachmentRecord(
         id=new_id(),
@@ -56,13 +56,12 @@ def add(world: World, filename: str, content_type: str, content: bytes) -> Attac
     return attachment
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+def attachments_retrieve(world: World, request: ApiRequest) -> JsonObject:
     attachment = world.state.attachment(request.path["attachment_id"])
-    return EndpointResponse(200, shapes.attachment(attachment, world.public_url))
+    return shapes.attachment(attachment, world.public_url)
 
 
-def delete(world: World, request: ApiRequest) -> EndpointResponse:
+def attachments_delete(world: World, request: ApiRequest) -> None:
     """Delete an attachment (R93). Parts that show it stay, and their address answers 404."""
     attachment = world.state.attachment(request.path["attachment_id"])
     del world.state.attachments[attachment.id]
-    return EndpointResponse(204)

@@ -11,7 +11,15 @@ from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeated, send_content
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, accepted, conflict, invalid, not_found
+from linqbot.emulator.model.answers import (
+    ApiError,
+    EndpointResponse,
+    JsonObject,
+    accepted,
+    conflict,
+    invalid,
+    not_found,
+)
 from linqbot.emulator.model.message_content import BackgroundRecord
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, normal
 from linqbot.linq import rules
@@ -19,7 +27,7 @@ from linqbot.linq import rules
 # --- chats -----------------------------------------------------------------------------------------------------------
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_create(world: World, request: ApiRequest) -> EndpointResponse:
     """Send the first message of a chat, or a message in the chat that these people have already."""
     asked = request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
@@ -48,7 +56,7 @@ def reusable(world: World, line: Line, people: list[str]) -> ChatRecord | None:
     return next((chat for chat in found if not chat.is_group or (chat.name is None and chat.reusable)), None)
 
 
-def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_list_chats(world: World, request: ApiRequest) -> JsonObject:
     line, person = request.query.get("from"), request.query.get("to")
     found = [
         chat
@@ -58,11 +66,11 @@ def list_chats(world: World, request: ApiRequest) -> EndpointResponse:
     return page("chats", found, request, "chats", shapes.chat)
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, shapes.chat(world.state.chat(request.path["chat_id"])))
+def chats_retrieve(world: World, request: ApiRequest) -> JsonObject:
+    return shapes.chat(world.state.chat(request.path["chat_id"]))
 
 
-def update(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_update(world: World, request: ApiRequest) -> JsonObject:
     chat = present(world, request)
     if not chat.is_group:
         raise conflict("Only group chats can be changed")
@@ -71,10 +79,10 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
         chat_state.set_look(world, chat, chat.me, "name", request.body["display_name"])
     if "group_chat_icon" in request.body:
         chat_state.set_look(world, chat, chat.me, "icon", request.body["group_chat_icon"])
-    return EndpointResponse(200, {"chat_id": chat.id, "status": "pending"})
+    return {"chat_id": chat.id, "status": "pending"}
 
 
-def leave(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_leave_chat(world: World, request: ApiRequest) -> EndpointResponse:
     """Leave an iMessage group of at least four (R60)."""
     chat = present(world, request)
     if not chat.is_group or chat.service != "iMessage" or len(chat.active) < 4:
@@ -84,7 +92,7 @@ def leave(world: World, request: ApiRequest) -> EndpointResponse:
     return accepted("Leave group chat queued")
 
 
-def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_mark_as_read(world: World, request: ApiRequest) -> None:
     chat, now = present(world, request), world.now()
     for message in reversed(chat.messages):
         if message.is_from_me:
@@ -93,29 +101,26 @@ def mark_as_read(world: World, request: ApiRequest) -> EndpointResponse:
             break
         message.status, message.read_at = "read", now
         world.show_message(message)
-    return EndpointResponse(204)
 
 
-def start_typing(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_typing_start(world: World, request: ApiRequest) -> None:
     """Show typing dots (R63). Other services than iMessage accept the call and show none."""
     chat = writable(world, request)
     if chat.service == "iMessage":
         chat_state.set_typing(world, chat, chat.line, world.now() + chat_state.TYPING_S)
-    return EndpointResponse(204)
 
 
-def stop_typing(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_typing_stop(world: World, request: ApiRequest) -> None:
     chat = present(world, request)
     chat_state.set_typing(world, chat, chat.line, None)
-    return EndpointResponse(204)
 
 
-def list_messages(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_messages_list(world: World, request: ApiRequest) -> JsonObject:
     chat = world.state.chat(request.path["chat_id"])
     return page("messages", chat.messages, request, f"messages:{chat.id}", shapes.message)
 
 
-def send_message(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_messages_send(world: World, request: ApiRequest) -> EndpointResponse:
     chat, asked = world.state.chat(request.path["chat_id"]), request.body["message"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -140,7 +145,7 @@ def present(world: World, request: ApiRequest) -> ChatRecord:
 # --- participants (R58, R59, R62) ------------------------------------------------------------------------------------
 
 
-def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_participants_add(world: World, request: ApiRequest) -> EndpointResponse:
     chat, handle = writable(world, request), normal(request.body["handle"])
     if not chat.is_group or len(chat.active) < 3:
         raise conflict("Participants can be added to groups of at least three")
@@ -153,7 +158,7 @@ def add_participant(world: World, request: ApiRequest) -> EndpointResponse:
     return accepted("Participant addition queued")
 
 
-def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_participants_remove(world: World, request: ApiRequest) -> EndpointResponse:
     chat = writable(world, request)
     member = chat.member(normal(request.body["handle"]))
     if not chat.is_group or len(chat.active) < 4:
@@ -169,12 +174,12 @@ def remove_participant(world: World, request: ApiRequest) -> EndpointResponse:
 # --- backgrounds: a colour, an animation, or a photo; only iMessage shows them (R66, R67) ----------------------------
 
 
-def set_background(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_background_set(world: World, request: ApiRequest) -> EndpointResponse:
     asked = {one.name: request.body.get(one.name) for one in fields(BackgroundRecord)}
     return _change_background(world, request, BackgroundRecord(**asked))
 
 
-def remove_background(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_background_remove(world: World, request: ApiRequest) -> EndpointResponse:
     return _change_background(world, request, None)
 
 

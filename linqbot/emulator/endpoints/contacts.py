@@ -10,7 +10,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.sending import is_inferior, line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, conflict, not_found, too_many
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, not_found, too_many
 from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.records import BlockedHandleRecord, ContactCardRecord, normal
 
@@ -24,7 +24,7 @@ WRITE_WINDOW_S = 600.0
 _FIELDS = ("first_name", "last_name", "image_url")
 
 
-def create_card(world: World, request: ApiRequest) -> EndpointResponse:
+def contact_card_create(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     line = line_of_account(world, body["phone_number"])
     known = world.state.cards.get(line.phone_number)
@@ -43,13 +43,13 @@ def create_card(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(201, documents.shown(card))
 
 
-def retrieve_card(world: World, request: ApiRequest) -> EndpointResponse:
+def contact_card_retrieve(world: World, request: ApiRequest) -> JsonObject:
     wanted = request.query.get("phone_number")
     cards = [card for card in world.state.cards.values() if wanted in {None, card.phone_number}]
-    return EndpointResponse(200, {"contact_cards": [documents.shown(card) for card in cards]})
+    return {"contact_cards": [documents.shown(card) for card in cards]}
 
 
-def update_card(world: World, request: ApiRequest) -> EndpointResponse:
+def contact_card_update(world: World, request: ApiRequest) -> JsonObject:
     line = line_of_account(world, request.query.get("phone_number", ""))
     card = _card(world, line.phone_number)
     _count_write(world, line.phone_number)
@@ -63,17 +63,16 @@ def update_card(world: World, request: ApiRequest) -> EndpointResponse:
     if change:
         card.is_given = False
         _emit(world, "contact_card.updated", "Updated a contact card", card, change=change)
-    return EndpointResponse(200, documents.shown(card))
+    return documents.shown(card)
 
 
-def share_card(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_share_contact_card(world: World, request: ApiRequest) -> None:
     chat, now = writable(world, request), world.now()
     _card(world, chat.line)
     if chat.card_shared_at is not None and now < chat.card_shared_at + SHARE_EVERY_S:
         raise too_many("Too many requests", chat.card_shared_at + SHARE_EVERY_S - now)
     chat.card_shared_at = now
     world.show_chat(chat)
-    return EndpointResponse(204)
 
 
 def delete_card(world: World, phone_number: str) -> None:
@@ -130,45 +129,44 @@ def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, 
 # --- blocked handles: Linq stores none of their messages, and nothing can be sent to them (R74-R76) ------------------
 
 
-def list_blocked(world: World, _: ApiRequest) -> EndpointResponse:
+def blocked_handles_list(world: World, _: ApiRequest) -> JsonObject:
     newest = reversed(world.state.blocked.values())
-    return EndpointResponse(200, {"blocked_handles": [documents.shown(one) for one in newest]})
+    return {"blocked_handles": [documents.shown(one) for one in newest]}
 
 
-def block(world: World, request: ApiRequest) -> EndpointResponse:
+def blocked_handles_block(world: World, request: ApiRequest) -> JsonObject:
     handle = normal(request.body["handle"])
     blocked = world.state.blocked.get(handle)
     if blocked is None:
         blocked = BlockedHandleRecord(handle, world.now(), request.body.get("reason"))
         world.state.blocked[handle] = blocked
-    return EndpointResponse(200, {"blocked_handle": documents.shown(blocked)})
+    return {"blocked_handle": documents.shown(blocked)}
 
 
-def unblock(world: World, request: ApiRequest) -> EndpointResponse:
+def blocked_handles_unblock(world: World, request: ApiRequest) -> None:
     if world.state.blocked.pop(normal(request.body["handle"]), None) is None:
         raise not_found("blocked handle")
-    return EndpointResponse(204)
 
 
 # --- the services that a handle can receive: iMessage, RCS -----------------------------------------------------------
 
 
-def check_imessage(world: World, request: ApiRequest) -> EndpointResponse:
+def capability_check_i_message(world: World, request: ApiRequest) -> JsonObject:
     return _capability(world, request, "iMessage")
 
 
-def check_rcs(world: World, request: ApiRequest) -> EndpointResponse:
+def capability_check_rcs(world: World, request: ApiRequest) -> JsonObject:
     """Answer if a handle can receive RCS. The check needs a line of the account."""
     if not world.state.lines:
         raise ApiError(503, 4010, "The check could not run")
     return _capability(world, request, "RCS")
 
 
-def _capability(world: World, request: ApiRequest, wanted: str) -> EndpointResponse:
+def _capability(world: World, request: ApiRequest, wanted: str) -> JsonObject:
     if request.body.get("from") is not None:
         line_of_account(world, request.body["from"])
     address = normal(request.body["address"])
     service = world.state.service_of(address)
     available = not is_inferior(service, wanted)
     shape: dict[str, Any] = {"address": address, "available": available, "selected_service": service}
-    return EndpointResponse(200, shape if available else shape | {"reason": "not_supported"})
+    return shape if available else shape | {"reason": "not_supported"}

@@ -1,6 +1,6 @@
 """The request that the handler of an endpoint reads, and pages of lists.
 
-`emulator/api.py` finds the handler for a request and checks Linq's rules before the handler runs. A handler raises
+`emulator/api.py` finds the handler of an endpoint by its name, and checks Linq's rules before the handler runs. A handler raises
 `ApiError` for what only the state can tell: 404 for an id in the path that is not known, and what the functions that it
 calls raise.
 """
@@ -39,7 +39,9 @@ class ApiRequest:
         return [item for value in self.query.getlist(name) for item in value.split(",") if item]
 
 
-Handler: TypeAlias = Callable[[World, ApiRequest], EndpointResponse]
+Answer: TypeAlias = EndpointResponse | JsonObject | None
+"""JSON is answered with 200, and None with 204. An `EndpointResponse` has its own status."""
+Handler: TypeAlias = Callable[[World, ApiRequest], Answer]
 """Answers the calls of one endpoint: it changes the world and returns the answer."""
 
 _Item = TypeVar("_Item", ChatRecord, MessageRecord)
@@ -53,7 +55,7 @@ def page(
     shape: Callable[[_Item], JsonObject],
     *,
     newest_first: bool = True,
-) -> EndpointResponse:
+) -> JsonObject:
     """Return one page of `items` as `name`, and the cursor of the next page; None at the end (R9, R10).
 
     Args:
@@ -68,7 +70,7 @@ def page(
         ordered = [item for item in ordered if (item.seq < after if newest_first else item.seq > after)]
     shown = ordered[:limit]
     following = _cursor(scope, shown[-1].seq) if len(ordered) > limit else None
-    return EndpointResponse(200, {name: [shape(one) for one in shown], "next_cursor": following})
+    return {name: [shape(one) for one in shown], "next_cursor": following}
 
 
 def _cursor(scope: str, position: int) -> str:

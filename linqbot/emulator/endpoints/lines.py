@@ -15,11 +15,11 @@ from linqbot.emulator.model.records import Audit, ChatRecord, Line, normal
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def list_(world: World, _: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, {"phone_numbers": [documents.shown(line) for line in world.state.lines.values()]})
+def phone_numbers_list(world: World, _: ApiRequest) -> JsonObject:
+    return {"phone_numbers": [documents.shown(line) for line in world.state.lines.values()]}
 
 
-def update(world: World, request: ApiRequest) -> EndpointResponse:
+def phone_numbers_update(world: World, request: ApiRequest) -> JsonObject:
     """Set or clear the number to which a line forwards calls (R18)."""
     line = existing(
         next((one for one in world.state.lines.values() if one.id == request.path["phone_number_id"]), None),
@@ -30,20 +30,19 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
         change = {"from": old, "to": line.forwarding_number}
         data = payloads.account("Changed call forwarding", world.now(), phone_number=line.phone_number, change=change)
         world.emit_account("phone_number.forwarding_updated", data, line=line.phone_number)
-    shape = {"id": line.id, "phone_number": line.phone_number, "forwarding_number": line.forwarding_number}
-    return EndpointResponse(200, shape)
+    return {"id": line.id, "phone_number": line.phone_number, "forwarding_number": line.forwarding_number}
 
 
-def list_legacy(world: World, _: ApiRequest) -> EndpointResponse:
+def phonenumbers_list(world: World, _: ApiRequest) -> JsonObject:
     able = {"sms": True, "mms": True, "voice": True}
     lines = [
         {"id": line.id, "phone_number": line.phone_number, "capabilities": able, "type": None, "country_code": None}
         for line in world.state.lines.values()
     ]
-    return EndpointResponse(200, {"phone_numbers": lines})
+    return {"phone_numbers": lines}
 
 
-def available(world: World, request: ApiRequest) -> EndpointResponse:
+def available_number_retrieve(world: World, request: ApiRequest) -> JsonObject:
     """Return the line of the chat with these people; else the best line, which counts as used from now on (R17)."""
     line_type = {"rcs": "RCS", "imessage": "iMessage"}.get((request.query.get("type") or "").lower())
     excluded = set(request.query_list("exclude_from"))
@@ -54,7 +53,7 @@ def available(world: World, request: ApiRequest) -> EndpointResponse:
         # A clock that stands still must not suggest the same line again.
         line.used_at = max(world.now(), *(one.used_at + 0.001 for one in world.state.lines.values()))
     vcf = f"{world.public_url}/vcards/{line.id}.vcf"
-    return EndpointResponse(200, {"phone_number": line.phone_number, "vcf_url": vcf})
+    return {"phone_number": line.phone_number, "vcf_url": vcf}
 
 
 def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type: str | None) -> Line | None:
@@ -111,7 +110,7 @@ READABLE_S: Final = 86400.0
 MOST_UNHEALTHY: Final = 15
 
 
-def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
+def phone_numbers_start_reputation_audit(world: World, request: ApiRequest) -> EndpointResponse:
     """Start an audit of a line. While one is running, the answer is that audit."""
     line, now = _audited_line(world, request.path["phone_number"]), world.now()
     last = next((one for one in reversed(world.state.audits.values()) if one.line == line.phone_number), None)
@@ -123,7 +122,7 @@ def start_audit(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(202, {"audit_id": last.id, "status": "pending"})
 
 
-def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
+def phone_numbers_get_reputation_audit(world: World, request: ApiRequest) -> JsonObject:
     line = _audited_line(world, request.path["phone_number"])
     audit, now = world.state.audits.get(request.path["audit_id"]), world.now()
     if audit is None or audit.line != line.phone_number or now >= audit.created_at + READABLE_S:
@@ -132,7 +131,7 @@ def retrieve_audit(world: World, request: ApiRequest) -> EndpointResponse:
     if now >= (ended := audit.created_at + TAKES_S):
         chats = [chat for chat in world.state.chats.values() if chat.line == line.phone_number]
         shape |= {"status": "complete", "generated_at": iso(ended), "report": _report(line, chats)}
-    return EndpointResponse(200, shape)
+    return shape
 
 
 def _audited_line(world: World, phone_number: str) -> Line:

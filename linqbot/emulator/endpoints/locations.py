@@ -9,7 +9,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
-from linqbot.emulator.model.answers import EndpointResponse, conflict, not_found, too_many
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, conflict, not_found, too_many
 from linqbot.emulator.model.documents import iso, time_or_none
 from linqbot.emulator.model.records import ChatRecord, Share, normal
 
@@ -17,14 +17,14 @@ ASK_EVERY_S = 60.0
 """A guess: Linq limits requests per chat and does not publish the limit."""
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_location_retrieve(world: World, request: ApiRequest) -> JsonObject:
     chat = world.state.chat(request.path["chat_id"])
     shares = [share for member in chat.others if (share := _share(world, chat, member.handle))]
     collection = {"type": "FeatureCollection", "features": [_feature(share) for share in shares]}
-    return EndpointResponse(200, {"success": True, "data": collection})
+    return {"success": True, "data": collection}
 
 
-def ask(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_location_request(world: World, request: ApiRequest) -> JsonObject:
     chat, now = present(world, request), world.now()
     if chat.is_group:
         raise conflict("A location can be asked for in direct chats only", 2016)
@@ -37,10 +37,10 @@ def ask(world: World, request: ApiRequest) -> EndpointResponse:
         raise too_many("Too many location requests", chat.location_asked_at + ASK_EVERY_S - now)
     chat.location_asked_at = now
     world.show_chat(chat)
-    return EndpointResponse(200, {"success": True, "message": "Location request sent"})
+    return {"success": True, "message": "Location request sent"}
 
 
-def stop(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_location_stop(world: World, request: ApiRequest) -> EndpointResponse:
     chat, handle = present(world, request), normal(request.body["handle"])
     if _share(world, chat, handle) is None:
         raise not_found("location share")

@@ -26,7 +26,7 @@ MOST_EDITS = 5
 EDIT_WINDOW_S = 900.0
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_create(world: World, request: ApiRequest) -> EndpointResponse:
     """Send to the chat with exactly these people on a line that can send; else to a new chat on the best line (R56)."""
     asked = dict(request.body["message"])
     asked["idempotency_key"] = request.headers.get("idempotency-key") or asked.get("idempotency_key")
@@ -90,11 +90,11 @@ def best_line(world: World, excluded: set[str], line_type: str | None = None) ->
 _REPUTATIONS = {"HEALTHY": 0, "AT_RISK": 1, "CRITICAL": 2}
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, shapes.message(world.state.message(request.path["message_id"])))
+def messages_retrieve(world: World, request: ApiRequest) -> JsonObject:
+    return shapes.message(world.state.message(request.path["message_id"]))
 
 
-def update(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_update(world: World, request: ApiRequest) -> JsonObject:
     """Edit a text of our own, at most five times and within a quarter of an hour (R77)."""
     message = world.state.message(request.path["message_id"])
     chat, now = world.state.chats[message.chat_id], world.now()
@@ -107,7 +107,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
     if now > (message.sent_at or message.created_at) + EDIT_WINDOW_S:
         raise conflict("A message can be edited for fifteen minutes", 1005)
     edit(world, chat, message, index, request.body["text"])
-    return EndpointResponse(200, shapes.message(message))
+    return shapes.message(message)
 
 
 def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, text: str) -> None:
@@ -124,13 +124,12 @@ def edit(world: World, chat: ChatRecord, message: MessageRecord, index: int, tex
     world.show_message(message)
 
 
-def delete(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_delete(world: World, request: ApiRequest) -> None:
     """Delete a message from the API (R78). The phones keep it."""
     world.delete(world.state.message(request.path["message_id"]))
-    return EndpointResponse(204)
 
 
-def list_thread(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_list_messages_thread(world: World, request: ApiRequest) -> JsonObject:
     """List the first message of a thread and all replies, by default oldest first (R79)."""
     order = request.query.get("order") or "asc"
     message = world.state.message(request.path["message_id"])
@@ -149,7 +148,7 @@ def _root(world: World, message: MessageRecord) -> str:
     return message.id
 
 
-def update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_update_app_card(world: World, request: ApiRequest) -> EndpointResponse:
     """Replace an app card of our own by a new message with the new look, and the same app (R85)."""
     body, old = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[old.chat_id]
@@ -186,7 +185,7 @@ _PERHAPS_AUDIO = frozenset({"video/mp4", "application/octet-stream"})
 _AUDIO_FIELDS = ("id", "filename", "mime_type", "size_bytes", "url")
 
 
-def send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_send_voicememo(world: World, request: ApiRequest) -> EndpointResponse:
     chat, body = chats.present(world, request), request.body
     source = {"url": body.get("voice_memo_url"), "attachment_id": body.get("attachment_id")}
     content.check_own(source)
@@ -225,12 +224,10 @@ def _shown_memo(chat: ChatRecord, message: MessageRecord, audio: MediaPartRecord
 # --- experiences, which are Linq's ready-made cards ------------------------------------------------------------------
 
 
-def list_experiences(_: World, __: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, {"experiences": CATALOGUE})
+def experiences_list(_: World, __: ApiRequest) -> JsonObject:
+    return {"experiences": CATALOGUE}
 
 
-def retrieve_experience(_: World, request: ApiRequest) -> EndpointResponse:
-    found = existing(
-        next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None), "experience"
-    )
-    return EndpointResponse(200, found)
+def experiences_retrieve(_: World, request: ApiRequest) -> JsonObject:
+    found = next((one for one in CATALOGUE if one["experience"] == request.path["experience"]), None)
+    return existing(found, "experience")

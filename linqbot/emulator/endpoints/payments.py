@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from linqbot.emulator.endpoints.endpoint import ApiRequest
+from linqbot.emulator.endpoints.endpoint import Answer, ApiRequest
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads, shapes
@@ -42,15 +42,19 @@ def wait_for_end(world: World, one: PaymentRecord | PaymentRequestRecord) -> Non
     world.timers.at(one.expires_at, lambda _: _set_status(world, one, "expired") if one.status in one.OPEN else None)
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, shapes.payable(_in_path(world, request)))
+def _retrieve(world: World, request: ApiRequest) -> JsonObject:
+    return shapes.payable(_in_path(world, request))
 
 
-def cancel(world: World, request: ApiRequest) -> EndpointResponse:
+def _cancel(world: World, request: ApiRequest) -> JsonObject:
     one = _in_path(world, request)
     _check_open(one)
     _set_status(world, one, "canceled")
-    return EndpointResponse(200, shapes.payable(one))
+    return shapes.payable(one)
+
+
+payments_retrieve = payment_requests_retrieve = _retrieve
+payments_cancel = payment_requests_cancel = _cancel
 
 
 def pay(world: World, wanted_id: str) -> None:
@@ -108,11 +112,11 @@ def _known(world: World, wanted_id: str) -> PaymentRecord | PaymentRequestRecord
 # --- payment requests -----------------------------------------------------------------------------------------------
 
 
-def create_request(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_requests_create(world: World, request: ApiRequest) -> Answer:
     """Create a payment request; with a known idempotency key, return the one it created."""
     body, key = request.body, request.headers.get("idempotency-key")
     if key and (known := world.state.payment_keys.get(f"request:{key}")):
-        return EndpointResponse(200, shapes.payable(world.state.payment_requests[known]))
+        return shapes.payable(world.state.payment_requests[known])
     rail, now = body.get("rail") or "stripe", world.now()
     if world.state.providers.get(rail) != "ready":
         raise ApiError(403, 2005, f"{rail.capitalize()} is not connected to your account")
@@ -166,26 +170,26 @@ def _trial_end(world: World, body: Mapping[str, Any]) -> float | None:
     return at
 
 
-def list_requests(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_requests_list(world: World, request: ApiRequest) -> JsonObject:
     limit, offset = int(request.query.get("limit") or 20), request.query.get("offset") or "0"
     if not (offset.isascii() and offset.isdigit() and len(offset) < 10):
         raise invalid("offset must be 0 or more")
     status = request.query.get("status")
     found = [one for one in reversed(world.state.payment_requests.values()) if status in {None, one.status}]
     data = [shapes.payable(one) for one in found[int(offset) : int(offset) + limit]]
-    return EndpointResponse(200, {"object": "list", "data": data, "has_more": int(offset) + limit < len(found)})
+    return {"object": "list", "data": data, "has_more": int(offset) + limit < len(found)}
 
 
 # --- payments -------------------------------------------------------------------------------------------------------
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def payments_create(world: World, request: ApiRequest) -> Answer:
     """Create a payment; with a known idempotency key, advance the payment that it created as far as possible."""
     body, key, now = request.body, request.headers.get("idempotency-key"), world.now()
     if key and (known := world.state.payment_keys.get(f"payment:{key}")):
         one = world.state.payments[known]
         _advance(world, one)
-        return EndpointResponse(200, shapes.payable(one))
+        return shapes.payable(one)
     asked: JsonObject = {
         name: body.get(name) for name in ("amount_cents", "currency", "description", "merchant", "metadata")
     }
@@ -210,7 +214,7 @@ def _advance(world: World, one: PaymentRecord) -> None:
         world.show_payment(one)
 
 
-def credentials(world: World, request: ApiRequest) -> EndpointResponse:
+def payments_credentials(world: World, request: ApiRequest) -> JsonObject:
     one = _in_path(world, request)
     if one.status not in {"authorized", "succeeded"}:
         raise conflict("The customer has not approved this payment", 1005)
@@ -220,39 +224,39 @@ def credentials(world: World, request: ApiRequest) -> EndpointResponse:
         "provider": "agentcard",
         "user_token": f"token_{one.id.removeprefix('pay_')}",
     }
-    return EndpointResponse(200, {"handoff": handoff})
+    return {"handoff": handoff}
 
 
 # --- customers ------------------------------------------------------------------------------------------------------
 
 
-def connect(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_handles_connect(world: World, request: ApiRequest) -> JsonObject:
     """Send the customer a code. A customer who is connected stays connected."""
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status == "connected":
-        return EndpointResponse(200, documents.shown(connection))
+        return documents.shown(connection)
     connection.status, connection.connect_id = "pending", new_id()
-    return EndpointResponse(200, documents.shown(connection) | {"connect_id": connection.connect_id})
+    return documents.shown(connection) | {"connect_id": connection.connect_id}
 
 
-def connection(world: World, request: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, documents.shown(_connection(world, normal(request.path["handle"]))))
+def payment_handles_connection(world: World, request: ApiRequest) -> JsonObject:
+    return documents.shown(_connection(world, normal(request.path["handle"])))
 
 
-def verify(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_handles_verify(world: World, request: ApiRequest) -> JsonObject:
     connection = _connection(world, normal(request.path["handle"]))
     if connection.status != "pending":
         raise conflict("No connection is waiting for a code", 1005)
     if (request.body["connect_id"], request.body["code"]) != (connection.connect_id, CODE):
         raise invalid("The code or the connect_id is wrong")
     complete(world, connection.handle)
-    return EndpointResponse(200, documents.shown(connection))
+    return documents.shown(connection)
 
 
-def revoke(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_handles_revoke(world: World, request: ApiRequest) -> JsonObject:
     connection = _connection(world, normal(request.path["handle"]))
     disconnect(world, connection.handle)
-    return EndpointResponse(200, documents.shown(connection))
+    return documents.shown(connection)
 
 
 def complete(world: World, handle: str) -> None:
@@ -279,19 +283,19 @@ def _connection(world: World, handle: str) -> ConnectionRecord:
 # --- providers ------------------------------------------------------------------------------------------------------
 
 
-def retrieve_provider(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_providers_retrieve(world: World, request: ApiRequest) -> JsonObject:
     provider = request.path["provider"]
-    return EndpointResponse(200, {"provider": provider, "status": _status(world, provider)})
+    return {"provider": provider, "status": _status(world, provider)}
 
 
-def connect_provider(world: World, request: ApiRequest) -> EndpointResponse:
+def payment_providers_connect(world: World, request: ApiRequest) -> JsonObject:
     """Begin to connect a provider. It stays `onboarding` until a person completes the form."""
     provider = request.path["provider"]
     if _status(world, provider) != "ready":
         world.state.providers[provider] = "onboarding"
     session = secrets.token_hex(8)
     answer = {"hosted_url": f"https://{provider}.example/join?session={session}", "session_id": session}
-    return EndpointResponse(200, answer | {"status": _status(world, provider)})
+    return answer | {"status": _status(world, provider)}
 
 
 def _status(world: World, provider: str) -> str:

@@ -10,12 +10,12 @@ from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.sending import repeated, send
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads, shapes
-from linqbot.emulator.model.answers import EndpointResponse, conflict, existing, invalid
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, conflict, existing, invalid
 from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.records import ChatRecord, Member, MessageRecord, PollOptionRecord, PollRecord
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def chats_polls_create(world: World, request: ApiRequest) -> EndpointResponse:
     chat, asked = present(world, request), request.body["poll"]
     message = repeated(world, asked.get("idempotency_key"))
     if message is None:
@@ -31,12 +31,12 @@ def new_poll(world: World, creator: Member, texts: Sequence[str]) -> PollRecord:
     return PollRecord([PollOptionRecord(new_id(), text, creator) for text in texts], world.now())
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_poll_retrieve(world: World, request: ApiRequest) -> JsonObject:
     _, message, _ = world.state.poll(request.path["message_id"])
-    return EndpointResponse(200, shapes.kept_poll(message))
+    return shapes.kept_poll(message)
 
 
-def add_options(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_poll_add_options(world: World, request: ApiRequest) -> EndpointResponse:
     """Add options to a poll. With zero retention the request also lists the present options first (R87)."""
     chat, message, poll = world.state.poll(request.path["message_id"])
     sending.check_able(world, chat)
@@ -50,7 +50,7 @@ def add_options(world: World, request: ApiRequest) -> EndpointResponse:
     return EndpointResponse(202, _envelope(message))
 
 
-def vote(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_poll_vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     chat, message, _ = world.state.poll(request.path["message_id"])
     sending.check_able(world, chat)

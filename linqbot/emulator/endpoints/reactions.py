@@ -18,7 +18,7 @@ from linqbot.emulator.model.records import AttachmentRecord, ChatRecord, Member,
 from linqbot.linq.types.message import Sticker
 
 
-def react(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_add_reaction(world: World, request: ApiRequest) -> EndpointResponse:
     body, message = request.body, world.state.message(request.path["message_id"])
     chat = world.state.chats[message.chat_id]
     sending.check_able(world, chat)
@@ -100,7 +100,7 @@ def _placed(asked: Mapping[str, Any] | None, before: StickerPlacement) -> Sticke
 _PLACES = frozenset(each.name for each in fields(StickerPlacement))
 
 
-def place(world: World, request: ApiRequest) -> EndpointResponse:
+def messages_update_sticker_placement(world: World, request: ApiRequest) -> EndpointResponse:
     message = world.state.message(request.path["message_id"])
     sending.check_present(world.state.chats[message.chat_id])
     reaction = existing(

@@ -14,7 +14,7 @@ from linqbot.emulator.endpoints.endpoint import ApiRequest
 from linqbot.emulator.engine.deliveries import version_of
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads
-from linqbot.emulator.model.answers import EndpointResponse, conflict, invalid
+from linqbot.emulator.model.answers import EndpointResponse, JsonObject, conflict, invalid
 from linqbot.emulator.model.documents import new_id
 from linqbot.emulator.model.records import DOCS, SubscriptionRecord
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -89,24 +89,22 @@ def _check_events(asked: list[str] | None) -> None:
         raise invalid("subscribed_events names an event type twice")
 
 
-def create(world: World, request: ApiRequest) -> EndpointResponse:
+def webhook_subscriptions_create(world: World, request: ApiRequest) -> EndpointResponse:
     """Create a subscription. Only this answer has the signing secret."""
     subscription = _added(world, **_checked(world, None, request.body))
     _emit(world, subscription, "created", "Created a webhook subscription", events=subscription.subscribed_events)
     return EndpointResponse(201, documents.saved(subscription))
 
 
-def list_(world: World, _: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(
-        200, {"subscriptions": [documents.shown(one) for one in world.state.subscriptions.values()]}
-    )
+def webhook_subscriptions_list(world: World, _: ApiRequest) -> JsonObject:
+    return {"subscriptions": [documents.shown(one) for one in world.state.subscriptions.values()]}
 
 
-def retrieve(world: World, request: ApiRequest) -> EndpointResponse:
-    return EndpointResponse(200, documents.shown(world.state.subscription(request.path["subscription_id"])))
+def webhook_subscriptions_retrieve(world: World, request: ApiRequest) -> JsonObject:
+    return documents.shown(world.state.subscription(request.path["subscription_id"]))
 
 
-def update(world: World, request: ApiRequest) -> EndpointResponse:
+def webhook_subscriptions_update(world: World, request: ApiRequest) -> JsonObject:
     subscription, body = world.state.subscription(request.path["subscription_id"]), request.body
     wanted, is_active = _checked(world, subscription.id, body), body.get("is_active", subscription.is_active)
     if is_active is None:
@@ -126,7 +124,7 @@ def update(world: World, request: ApiRequest) -> EndpointResponse:
             _emit(world, subscription, "enabled", "Enabled a webhook subscription")
     subscription.updated_at = world.now()
     world.deliveries.open(subscription)
-    return EndpointResponse(200, documents.shown(subscription))
+    return documents.shown(subscription)
 
 
 def _note_routing(world: World, subscription: SubscriptionRecord, before: SubscriptionRecord) -> None:
@@ -146,12 +144,11 @@ def _routing(subscription: SubscriptionRecord) -> dict[str, str | None] | None:
     return {name: getattr(subscription, name) for name in _ROUTING}
 
 
-def delete(world: World, request: ApiRequest) -> EndpointResponse:
+def webhook_subscriptions_delete(world: World, request: ApiRequest) -> None:
     subscription = world.state.subscription(request.path["subscription_id"])
     del world.state.subscriptions[subscription.id]
     world.deliveries.close(subscription.id)
     _emit(world, subscription, "deleted", "Deleted a webhook subscription")
-    return EndpointResponse(204)
 
 
 def _emit(
@@ -168,6 +165,6 @@ def _emit(
     world.emit_account(f"webhook_subscription.{event}", data)
 
 
-def list_events(_: World, __: ApiRequest) -> EndpointResponse:
+def webhook_events_list(_: World, __: ApiRequest) -> JsonObject:
     doc_url = f"{DOCS}/channel/imessage/guides/webhooks/events"
-    return EndpointResponse(200, {"events": list(EVENT_TYPES), "doc_url": doc_url})
+    return {"events": list(EVENT_TYPES), "doc_url": doc_url}
