@@ -15,30 +15,8 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
-from linqbot.emulator.acts.chat_acts import (
-    AddOptions,
-    Decline,
-    Join,
-    Leave,
-    MakePoll,
-    Pay,
-    Report,
-    ShareCard,
-    ShareLocation,
-    Vote,
-)
-from linqbot.emulator.acts.conversation import (
-    Act,
-    Edit,
-    NameGroup,
-    Placement,
-    React,
-    Read,
-    Result_co,
-    SetBackground,
-    SetTyping,
-    Write,
-)
+from linqbot.emulator.acts import chat_acts, conversation
+from linqbot.emulator.acts.conversation import Act
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.documents import iso
@@ -56,6 +34,7 @@ from linqbot.testing.stage.connections import ApiCall
 from linqbot.testing.stage.stage import Stage
 
 M = TypeVar("M", bound=BaseModel)
+Result = TypeVar("Result")
 
 Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 
@@ -173,7 +152,7 @@ class Phone:
 
     async def edit(self, message: Bubble | str, text: str) -> None:
         """Change the text of a message that this person wrote."""
-        await self._do(f"edits a message to {text!r}", Edit(from_=self.handle, message_id=_id(message), text=text))
+        await self._do(f"edits a message to {text!r}", conversation.Edit, message_id=_id(message), text=text)
 
     async def react(self, message: Bubble | str, reaction: str, *, remove: bool = False) -> None:
         """Add a tapback to a message, or remove it.
@@ -183,8 +162,9 @@ class Phone:
         """
         kind, emoji = arguments.tapback(reaction)
         operation = "remove" if remove else "add"
-        act = React(from_=self.handle, message_id=_id(message), type=kind, operation=operation, custom_emoji=emoji)
-        await self._do(f"{'removes' if remove else 'adds'} {reaction}", act)
+        what = f"{operation}s {reaction}"
+        how = {"type": kind, "operation": operation, "custom_emoji": emoji}
+        await self._do(what, conversation.React, message_id=_id(message), **how)
 
     async def sticker(
         self, message: Bubble | str, content: bytes, filename: str = "sticker.png", *, x: float = 0.0, y: float = 0.0
@@ -195,20 +175,20 @@ class Phone:
             content, filename: The image. Its type is guessed from the name.
             x, y: The place on the bubble, from -1 (left, top) to 1 (right, bottom).
         """
-        act = React(
-            from_=self.handle,
+        await self._do(
+            "puts a sticker on a message",
+            conversation.React,
             message_id=_id(message),
             type="sticker",
             data_base64=base64.b64encode(content).decode(),
             filename=filename,
-            placement=Placement(x=x, y=y),
+            placement=conversation.Placement(x=x, y=y),
         )
-        await self._do("puts a sticker on a message", act)
 
     async def typing(self, is_typing: bool = True) -> None:
         """Begin to type, or stop."""
-        act = SetTyping(from_=self.handle, chat_id=self.chat_id, state="started" if is_typing else "stopped")
-        await self._do("types" if is_typing else "stops typing", act)
+        what, state = ("types", "started") if is_typing else ("stops typing", "stopped")
+        await self._do(what, conversation.SetTyping, state=state)
 
     async def read(self, up_to: Bubble | str | None = None) -> None:
         """Read the bot's messages, all of them or up to one. Only direct chats over iMessage or RCS report this.
@@ -218,49 +198,47 @@ class Phone:
         """
         __tracebackhide__ = True
         await self.quiet()
-        await self._do("reads", Read(from_=self.handle, chat_id=self.chat_id, message_id=up_to and _id(up_to)))
+        await self._do("reads", conversation.Read, message_id=up_to and _id(up_to))
 
     async def poll(self, *options: str) -> Bubble:
         """Make a poll, and return its message."""
-        return await self._wrote("makes a poll", MakePoll(from_=self.handle, chat_id=self.chat_id, options=options))
+        act = chat_acts.MakePoll(from_=self.handle, chat_id=self.chat_id, options=options)
+        return await self._wrote("makes a poll", act)
 
     async def vote(self, poll: Bubble, option: str, *, remove: bool = False) -> None:
         """Vote for an option of a poll, given by its text, or take the vote back."""
         operation, option_id = "remove" if remove else "add", poll.option_id(option)
-        act = Vote(from_=self.handle, message_id=poll.id, option_id=option_id, operation=operation)
-        await self._do(f"{'takes back the vote' if remove else 'votes'} for {option!r}", act)
+        what = f"{'takes back the vote' if remove else 'votes'} for {option!r}"
+        await self._do(what, chat_acts.Vote, message_id=poll.id, option_id=option_id, operation=operation)
 
     async def add_option(self, poll: Bubble, *options: str) -> None:
         """Add options to a poll."""
-        await self._do("adds to a poll", AddOptions(from_=self.handle, message_id=poll.id, options=options))
+        await self._do("adds to a poll", chat_acts.AddOptions, message_id=poll.id, options=options)
 
     async def leave(self) -> None:
         """Leave the group."""
-        await self._do("leaves", Leave(from_=self.handle, chat_id=self.chat_id))
+        await self._do("leaves", chat_acts.Leave)
 
     async def join(self) -> None:
         """Join the group, also again after leaving."""
-        await self._do("joins", Join(from_=self.handle, chat_id=self.chat_id))
+        await self._do("joins", chat_acts.Join, chat_id=self.chat_id)
 
     async def bring(self, other: Phone | str) -> None:
         """Add another person to the group."""
-        await self._do("adds a person", Join(from_=self.handle, chat_id=self.chat_id, handle=self._handle(other)))
+        await self._do("adds a person", chat_acts.Join, chat_id=self.chat_id, handle=self._handle(other))
 
     async def remove(self, other: Phone | str) -> None:
         """Remove another participant from the group; `phone.line` is the bot."""
-        await self._do(
-            "removes a participant", Leave(from_=self.handle, chat_id=self.chat_id, handle=self._handle(other))
-        )
+        await self._do("removes a participant", chat_acts.Leave, handle=self._handle(other))
 
     async def rename(self, name: str | None) -> None:
         """Give the group a name; None takes the name away."""
-        await self._do("renames the group", NameGroup(from_=self.handle, chat_id=self.chat_id, name=name))
+        await self._do("renames the group", conversation.NameGroup, name=name)
 
     async def set_background(self, color: str | None) -> None:
         """Give the chat a background of one of Linq's colors, such as `mango`; None takes the background away."""
-        kind: Literal["color"] | None = None if color is None else "color"
-        act = SetBackground(from_=self.handle, chat_id=self.chat_id, type=kind, variant=color)
-        await self._do("changes the background", act)
+        kind = None if color is None else "color"
+        await self._do("changes the background", conversation.SetBackground, type=kind, variant=color)
 
     async def share_location(self, latitude: float, longitude: float, *, for_s: float | None = None) -> None:
         """Share this person's location, in degrees, or move to another location.
@@ -268,20 +246,17 @@ class Phone:
         Args:
             for_s: Seconds until sharing ends; None shares until `stop_sharing_location`.
         """
-        act = ShareLocation(
-            from_=self.handle, chat_id=self.chat_id, latitude=latitude, longitude=longitude, for_s=for_s
-        )
-        await self._do("shares a location", act)
+        where = {"latitude": latitude, "longitude": longitude}
+        await self._do("shares a location", chat_acts.ShareLocation, **where, for_s=for_s)
 
     async def stop_sharing_location(self) -> None:
         """Stop sharing this person's location."""
-        act = ShareLocation(from_=self.handle, chat_id=self.chat_id, state="stopped")
-        await self._do("stops sharing a location", act)
+        await self._do("stops sharing a location", chat_acts.ShareLocation, state="stopped")
 
     async def share_card(self, first_name: str, last_name: str = "") -> None:
         """Share this person's name with the bot."""
-        act = ShareCard(from_=self.handle, to=self.line, first_name=first_name, last_name=last_name)
-        await self._do("shares a contact card", act)
+        names = {"first_name": first_name, "last_name": last_name}
+        await self._do("shares a contact card", chat_acts.ShareCard, to=self.line, **names)
 
     async def pay(self, payment_id: str | None = None) -> None:
         """Pay a payment request, or approve a payment.
@@ -291,7 +266,7 @@ class Phone:
         Raises:
             ConfigError: no payment request is open.
         """
-        await self._do("pays", Pay(id=payment_id or self._open_payment_request()))
+        await self._perform("pays", chat_acts.Pay(id=payment_id or self._open_payment_request()))
 
     async def decline(self, payment_id: str | None = None) -> None:
         """Refuse a payment request or a payment, as the payer's bank does.
@@ -301,7 +276,7 @@ class Phone:
         Raises:
             ConfigError: no payment request is open.
         """
-        await self._do("declines to pay", Decline(id=payment_id or self._open_payment_request()))
+        await self._perform("declines to pay", chat_acts.Decline(id=payment_id or self._open_payment_request()))
 
     async def event(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Let Linq report an event that no act of a phone causes, such as a phone call. Nothing else happens.
@@ -316,7 +291,7 @@ class Phone:
         """
         if event_type not in EVENT_TYPES:
             raise arguments.no_event(event_type)
-        await self._do(f"has an event {event_type}", Report(event_type, data, self.line))
+        await self._perform(f"has an event {event_type}", chat_acts.Report(event_type, data, self.line))
 
     async def post(self, name: str, data: Mapping[str, Any] | BaseModel, *, post_id: str | None = None) -> None:
         """Let a program outside the bot post something that concerns this chat; see `running.post`.
@@ -639,7 +614,7 @@ class Phone:
         effect: EffectName | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
-        act = Write(
+        act = conversation.Write(
             from_=self.handle,
             to=self.line,
             parts=parts,
@@ -660,10 +635,15 @@ class Phone:
         await self._stage.arrived()
         return bubble
 
-    async def _do(self, what: str, act: Act[Result_co]) -> Result_co:
-        result = self._act(what, act)
+    async def _do(self, what: str, kind: type[conversation.ByPerson], **fields: Any) -> None:
+        """Do an act of the phone's owner, in this chat if it is an act of someone in a chat."""
+        if issubclass(kind, conversation.InChat):
+            fields["chat_id"] = self.chat_id
+        await self._perform(what, kind(from_=self.handle, **fields))
+
+    async def _perform(self, what: str, act: Any) -> None:
+        self._act(what, act)
         await self._stage.arrived()
-        return result
 
     def _handle(self, person: Phone | str) -> str:
         if not isinstance(person, str):
@@ -671,7 +651,7 @@ class Phone:
         arguments.handle(handle := self.emulator.declared.handle_of(person), self.emulator.declared)
         return handle
 
-    def _act(self, what: str, act: Act[Result_co]) -> Result_co:
+    def _act(self, what: str, act: Act[Result]) -> Result:
         self._stage.require_running()
         self._stage.record.history.append(f"{self.handle} {what}")
         result = self.emulator.do(act)
