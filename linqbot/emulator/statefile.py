@@ -16,26 +16,9 @@ from typing import Any
 from linqbot.emulator.endpoints import payments
 from linqbot.emulator.engine import sending
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model import documents, records, shapes
 from linqbot.emulator.model.documents import new_id, read, seconds
 from linqbot.emulator.model.message_content import mime_type_of, read_part
-from linqbot.emulator.model.records import (
-    AttachmentRecord,
-    BlockedHandleRecord,
-    ChatRecord,
-    ConnectionRecord,
-    ContactCardRecord,
-    Line,
-    Member,
-    MessageRecord,
-    PaymentRecord,
-    PaymentRequestRecord,
-    PollOptionRecord,
-    PollRecord,
-    ReactionRecord,
-    SubscriptionRecord,
-    checked_service,
-)
 from linqbot.linq.types.message import Sticker
 
 Json = Mapping[str, Any]
@@ -62,7 +45,9 @@ def load(world: World, data: Json) -> None:
         }.items():
             kept.update({str(key): str(value) for key, value in (data.get(where) or {}).items()})
         where = "services"
-        state.services.update({str(key): checked_service(value) for key, value in (data.get(where) or {}).items()})
+        state.services.update(
+            {str(key): records.checked_service(value) for key, value in (data.get(where) or {}).items()}
+        )
         where = "opted_out"
         state.opted_out.update(str(handle) for handle in data.get(where) or ())
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -70,14 +55,14 @@ def load(world: World, data: Json) -> None:
 
 
 _KEPT: Mapping[str, tuple[type[Any], str, str]] = {
-    "phone_numbers": (Line, "lines", "phone_number"),
-    "attachments": (AttachmentRecord, "attachments", "id"),
-    "webhook_subscriptions": (SubscriptionRecord, "subscriptions", "id"),
-    "contact_cards": (ContactCardRecord, "cards", "phone_number"),
-    "blocked_handles": (BlockedHandleRecord, "blocked", "handle"),
-    "payment_requests": (PaymentRequestRecord, "payment_requests", "id"),
-    "payments": (PaymentRecord, "payments", "id"),
-    "connections": (ConnectionRecord, "connections", "handle"),
+    "phone_numbers": (records.Line, "lines", "phone_number"),
+    "attachments": (records.AttachmentRecord, "attachments", "id"),
+    "webhook_subscriptions": (records.SubscriptionRecord, "subscriptions", "id"),
+    "contact_cards": (records.ContactCardRecord, "cards", "phone_number"),
+    "blocked_handles": (records.BlockedHandleRecord, "blocked", "handle"),
+    "payment_requests": (records.PaymentRequestRecord, "payment_requests", "id"),
+    "payments": (records.PaymentRecord, "payments", "id"),
+    "connections": (records.ConnectionRecord, "connections", "handle"),
 }
 """The lists of records that need no other: their kind, the attribute of the state that keeps them, and their key there."""
 
@@ -87,15 +72,15 @@ def _keep(where: str, world: World, item: Json) -> None:
     created, now = _created(world, item), world.now()
     one = read(kind, item, id=new_id(), created_at=created, updated_at=created, blocked_at=now, size_bytes=0)
     getattr(world.state, kept)[getattr(one, key)] = one
-    if isinstance(one, SubscriptionRecord):
+    if isinstance(one, records.SubscriptionRecord):
         world.deliveries.open(one)
-    if isinstance(one, PaymentRecord | PaymentRequestRecord):
+    if isinstance(one, records.PaymentRecord | records.PaymentRequestRecord):
         payments.wait_for_end(world, one)
 
 
-def _member(world: World, item: Json, joined_at: float) -> Member:
+def _member(world: World, item: Json, joined_at: float) -> records.Member:
     known = world.state.handle_id(str(item["handle"]), item.get("id"))
-    return read(Member, item, id=known, service="iMessage", joined_at=joined_at)
+    return read(records.Member, item, id=known, service="iMessage", joined_at=joined_at)
 
 
 def _chat(world: World, item: Json) -> None:
@@ -106,7 +91,7 @@ def _chat(world: World, item: Json) -> None:
         raise ValueError("a chat needs a line of the account (is_me) and at least one other handle")
     is_group, health = bool(item.get("is_group", len(members) > 2)), item.get("health_status") or {}
     chat = read(
-        ChatRecord,
+        records.ChatRecord,
         {**item, "handles": members, "name": _name(item, members) if is_group else None},
         id=new_id(),
         line=line,
@@ -125,7 +110,7 @@ def _created(world: World, item: Json) -> float:
     return seconds(item["created_at"]) if item.get("created_at") else world.now()
 
 
-def _name(item: Json, members: list[Member]) -> str | None:
+def _name(item: Json, members: list[records.Member]) -> str | None:
     """Return the name of a group that was set; None if there is none.
 
     In the API's shape a group without a name shows its people as the name.
@@ -143,7 +128,7 @@ def _message(world: World, item: Json) -> None:
     parts, poll = item.get("parts") or (), item.get("poll") or {}
     reactions = [_reaction(world, chat, one, index, created) for index, part in enumerate(parts) for one in _in(part)]
     message = read(
-        MessageRecord,
+        records.MessageRecord,
         {**item, "from_handle": chat.me if is_from_me else _known(world, chat, given, created)},
         parts=[read_part(part, world.state.lines) for part in parts],
         poll=_poll(world, chat, poll, created) if poll else None,
@@ -165,26 +150,30 @@ def _in(item: Json) -> Any:
     return item.get("reactions") or ()
 
 
-def _known(world: World, chat: ChatRecord, item: Json, joined_at: float) -> Member:
+def _known(world: World, chat: records.ChatRecord, item: Json, joined_at: float) -> records.Member:
     return chat.member(str(item["handle"])) or _member(world, item, joined_at)
 
 
-def _reaction(world: World, chat: ChatRecord, item: Json, index: int, at: float) -> ReactionRecord:
+def _reaction(world: World, chat: records.ChatRecord, item: Json, index: int, at: float) -> records.ReactionRecord:
     sticker = item.get("sticker")
     if sticker:
         filename = sticker.get("file_name") or "file"
         sticker = read(Sticker, sticker, file_name=filename, mime_type=mime_type_of(filename), width=160, height=160)
     member = _known(world, chat, item["handle"], at)
-    return read(ReactionRecord, {**item, "handle": member, "sticker": sticker}, id=new_id(), part_index=index, at=at)
+    return read(
+        records.ReactionRecord, {**item, "handle": member, "sticker": sticker}, id=new_id(), part_index=index, at=at
+    )
 
 
-def _poll(world: World, chat: ChatRecord, item: Json, at: float) -> PollRecord:
+def _poll(world: World, chat: records.ChatRecord, item: Json, at: float) -> records.PollRecord:
     options = []
     for one in item["poll"]["options"]:
         creator = _known(world, chat, one.get("creator_handle") or {"handle": chat.line}, at)
         voters = {vote["handle"]: vote.get("voted_at") or at for vote in one.get("voters") or ()}
-        options.append(read(PollOptionRecord, {**one, "creator_handle": creator, "voters": voters}, option_id=new_id()))
-    return read(PollRecord, {**item, "options": options}, updated_at=at)
+        options.append(
+            read(records.PollOptionRecord, {**one, "creator_handle": creator, "voters": voters}, option_id=new_id())
+        )
+    return read(records.PollRecord, {**item, "options": options}, updated_at=at)
 
 
 def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:

@@ -12,23 +12,9 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from linqbot.clock import MovableClock
+from linqbot.emulator.model import records
 from linqbot.emulator.model.answers import encode, existing
 from linqbot.emulator.model.documents import new_id
-from linqbot.emulator.model.records import (
-    AttachmentRecord,
-    Audit,
-    BlockedHandleRecord,
-    ChatRecord,
-    ConnectionRecord,
-    ContactCardRecord,
-    Line,
-    MessageRecord,
-    PaymentRecord,
-    PaymentRequestRecord,
-    PollRecord,
-    Share,
-    SubscriptionRecord,
-)
 
 
 class EmulatorState:
@@ -49,21 +35,21 @@ class EmulatorState:
     """
 
     def __init__(self) -> None:
-        self.lines: dict[str, Line] = {}
-        self.chats: dict[str, ChatRecord] = {}
-        self.messages: dict[str, MessageRecord] = {}
-        self.attachments: dict[str, AttachmentRecord] = {}
-        self.subscriptions: dict[str, SubscriptionRecord] = {}
-        self.cards: dict[str, ContactCardRecord] = {}
-        self.blocked: dict[str, BlockedHandleRecord] = {}
-        self.shares: dict[tuple[str, str], Share] = {}
-        self.payment_requests: dict[str, PaymentRequestRecord] = {}
-        self.payments: dict[str, PaymentRecord] = {}
+        self.lines: dict[str, records.Line] = {}
+        self.chats: dict[str, records.ChatRecord] = {}
+        self.messages: dict[str, records.MessageRecord] = {}
+        self.attachments: dict[str, records.AttachmentRecord] = {}
+        self.subscriptions: dict[str, records.SubscriptionRecord] = {}
+        self.cards: dict[str, records.ContactCardRecord] = {}
+        self.blocked: dict[str, records.BlockedHandleRecord] = {}
+        self.shares: dict[tuple[str, str], records.Share] = {}
+        self.payment_requests: dict[str, records.PaymentRequestRecord] = {}
+        self.payments: dict[str, records.PaymentRecord] = {}
         self.payment_keys: dict[str, str] = {}
-        self.connections: dict[str, ConnectionRecord] = {}
+        self.connections: dict[str, records.ConnectionRecord] = {}
         self.providers: dict[str, str] = dict.fromkeys(("stripe", "natural", "agentcard"), "ready")
-        self.audits: dict[str, Audit] = {}
-        self.released: dict[str, Line] = {}
+        self.audits: dict[str, records.Audit] = {}
+        self.released: dict[str, records.Line] = {}
         self.received_cards: dict[tuple[str, str], tuple[str, str, str | None]] = {}
         self.keeps_s: float | None = None
         self.is_sandbox = False
@@ -73,7 +59,7 @@ class EmulatorState:
         self.keys: dict[str, str] = {}
         self.card_writes: dict[str, list[float]] = defaultdict(list)
         self.sends: dict[tuple[str, str], deque[float]] = defaultdict(deque)
-        self._direct: dict[tuple[str, str], ChatRecord] = {}
+        self._direct: dict[tuple[str, str], records.ChatRecord] = {}
         self._handle_ids: dict[str, str] = {}
         self._seq = itertools.count(1)
 
@@ -81,20 +67,20 @@ class EmulatorState:
         """Return the next sequence number. Later records have higher numbers."""
         return next(self._seq)
 
-    def chat(self, chat_id: str) -> ChatRecord:
+    def chat(self, chat_id: str) -> records.ChatRecord:
         return existing(self.chats.get(chat_id), "chat")
 
-    def message(self, message_id: str) -> MessageRecord:
+    def message(self, message_id: str) -> records.MessageRecord:
         return existing(self.messages.get(message_id), "message")
 
-    def poll(self, message_id: str) -> tuple[ChatRecord, MessageRecord, PollRecord]:
+    def poll(self, message_id: str) -> tuple[records.ChatRecord, records.MessageRecord, records.PollRecord]:
         message = self.message(message_id)
         return self.chats[message.chat_id], message, existing(message.poll, "message")
 
-    def attachment(self, attachment_id: str) -> AttachmentRecord:
+    def attachment(self, attachment_id: str) -> records.AttachmentRecord:
         return existing(self.attachments.get(attachment_id), "attachment")
 
-    def subscription(self, subscription_id: str) -> SubscriptionRecord:
+    def subscription(self, subscription_id: str) -> records.SubscriptionRecord:
         return existing(self.subscriptions.get(subscription_id), "webhook subscription")
 
     def service_of(self, handle: str) -> str:
@@ -104,23 +90,23 @@ class EmulatorState:
         """Return the id of a handle, which is the same in every chat: its first one, by default a new one."""
         return self._handle_ids.setdefault(handle, given or new_id())
 
-    def add_chat(self, chat: ChatRecord) -> None:
+    def add_chat(self, chat: records.ChatRecord) -> None:
         self.chats[chat.id] = chat
         for member in chat.others if not chat.is_group else ():
             self._direct[chat.line, member.handle] = chat
 
-    def add_message(self, chat: ChatRecord, message: MessageRecord) -> None:
+    def add_message(self, chat: records.ChatRecord, message: records.MessageRecord) -> None:
         chat.messages.append(message)
         self.messages[message.id] = message
         if message.idempotency_key:
             self.keys[message.idempotency_key] = message.id
 
-    def remove_message(self, message: MessageRecord) -> None:
+    def remove_message(self, message: records.MessageRecord) -> None:
         """Remove a message. Its idempotency key stays."""
         del self.messages[message.id]
         self.chats[message.chat_id].messages.remove(message)
 
-    def remove_line(self, line: Line) -> None:
+    def remove_line(self, line: records.Line) -> None:
         """Remove a line from the account, with its card, its chats and their messages."""
         self.released[line.phone_number] = self.lines.pop(line.phone_number)
         self.cards.pop(line.phone_number, None)
@@ -130,7 +116,7 @@ class EmulatorState:
                 del self.messages[message.id]
         self._direct = {key: chat for key, chat in self._direct.items() if chat.line != line.phone_number}
 
-    def chats_with(self, line: str, people: Iterable[str]) -> Iterator[ChatRecord]:
+    def chats_with(self, line: str, people: Iterable[str]) -> Iterator[records.ChatRecord]:
         """Yield the chats that our line has with exactly these people and has not left, most recently active first."""
         wanted = frozenset(people)
         if len(wanted) == 1:
