@@ -155,12 +155,9 @@ class Api:
         return EndpointResponse(204 if answer is None else 200, answer)
 
     def _chat_of(self, ids: Mapping[str, str], body: Any) -> str | None:
-        if chat_id := ids.get("chat_id"):
-            return chat_id
-        if isinstance(body, dict):
-            chat_id = body.get("chat_id") or (body.get("chat") or {}).get("id")
-            if isinstance(chat_id, str):
-                return chat_id
+        answer = body or {}
+        if chat_id := ids.get("chat_id") or answer.get("chat_id") or (answer.get("chat") or {}).get("id"):
+            return str(chat_id)
         message = self._world.state.messages.get(ids.get("message_id", ""))
         return message.chat_id if message else None
 

@@ -11,16 +11,16 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from linqbot.emulator.model.records import is_handle, is_phone, normal
 from linqbot.errors import ConfigError
+from linqbot.linq.types.chat import ServiceType
 from linqbot.nearest import suggestion
 
-ServiceName: TypeAlias = Literal["iMessage", "RCS", "SMS"]
-_PLAINEST: tuple[ServiceName, ...] = ("SMS", "RCS", "iMessage")
+_PLAINEST: tuple[ServiceType, ...] = ("SMS", "RCS", "iMessage")
 """A group has the plainest service among its people."""
 _STRICT = ConfigDict(extra="forbid")
 
@@ -42,7 +42,7 @@ class Contact:
 
     handle: str
     name: str | None = None
-    service: ServiceName = "iMessage"
+    service: ServiceType = "iMessage"
     opted_out: bool = False
 
     def __post_init__(self) -> None:

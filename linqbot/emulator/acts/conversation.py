@@ -40,6 +40,7 @@ from linqbot.emulator.model.message_content import (
 from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, normal
 from linqbot.linq.rules.check import background as broken_background
 from linqbot.linq.rules.values import Broken
+from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.message import Effect, ReactionType
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -65,7 +66,6 @@ def _checked_handle(text: str) -> str:
 Handle: TypeAlias = Annotated[
     str, AfterValidator(_checked_handle), WithJsonSchema({"type": "string", "format": "handle"})
 ]
-Service: TypeAlias = Literal["iMessage", "RCS", "SMS"]
 Index: TypeAlias = Annotated[int, Field(ge=0)]
 Emoji: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 NotEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
@@ -216,7 +216,7 @@ class Write(ByPerson):
     effect: Annotated[VisualEffect, BeforeValidator(_as_object("name"))] | None = Field(
         None, description="A string is short for its `name`."
     )
-    service: Service | None = Field(None, description="The service of the person's phone from now on.")
+    service: ServiceType | None = Field(None, description="The service of the person's phone from now on.")
     sent_at: str | None = Field(None, description="ISO 8601. The time of writing, for a message that Linq found late.")
     reconciled_at: str | None = Field(None, description="ISO 8601. The time at which Linq found the message.")
 
