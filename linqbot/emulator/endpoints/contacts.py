@@ -31,13 +31,8 @@ def contact_card_create(world: World, request: ApiRequest) -> EndpointResponse:
     if known is not None and not known.is_given:
         raise conflict("This line has an active contact card", 2014)
     _count_write(world, line.phone_number)
-    card = ContactCardRecord(
-        new_id(),
-        line.phone_number,
-        body["first_name"],
-        last_name=body.get("last_name"),
-        image_url=body.get("image_url"),
-    )
+    names = {"first_name": body["first_name"], "last_name": body.get("last_name")}
+    card = ContactCardRecord(new_id(), line.phone_number, **names, image_url=body.get("image_url"))
     world.state.cards[card.phone_number] = card
     _emit(world, "contact_card.created", "Created a contact card", card)
     return EndpointResponse(201, documents.shown(card))
@@ -79,8 +74,7 @@ def delete_card(world: World, phone_number: str) -> None:
     """Delete the card of a line, as the team on Linq's dashboard. Emits `contact_card.deleted`."""
     card = _card(world, phone_number)
     del world.state.cards[phone_number]
-    shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
-    data = payloads.by_team("Deleted a contact card", world.now(), phone_number=phone_number, contact_card=shown)
+    data = payloads.by_team("Deleted a contact card", world.now(), phone_number=phone_number, contact_card=_shown(card))
     world.emit_account("contact_card.deleted", data, line=phone_number)
 
 
@@ -92,17 +86,8 @@ def vcard(world: World, line_id: str) -> str | None:
     card = world.state.cards.get(line.phone_number)
     names = (card.first_name, card.last_name or "") if card else (line.phone_number, "")
     first, last = (re.sub(r"([\\;,])", r"\\\1", " ".join(name.split())) for name in names)
-    return "\r\n".join(
-        (
-            "BEGIN:VCARD",
-            "VERSION:3.0",
-            f"N:{last};{first};;;",
-            f"FN:{f'{first} {last}'.strip()}",
-            f"TEL:{line.phone_number}",
-            "END:VCARD",
-            "",
-        )
-    )
+    content = [f"N:{last};{first};;;", f"FN:{f'{first} {last}'.strip()}", f"TEL:{line.phone_number}"]
+    return "\r\n".join(["BEGIN:VCARD", "VERSION:3.0", *content, "END:VCARD", ""])
 
 
 def _card(world: World, phone_number: str) -> ContactCardRecord:
@@ -121,9 +106,13 @@ def _count_write(world: World, phone_number: str) -> None:
 
 
 def _emit(world: World, event_type: str, summary: str, card: ContactCardRecord, **change: dict[str, Any]) -> None:
-    shown = {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
-    data = payloads.account(summary, world.now(), phone_number=card.phone_number, contact_card=shown, **change)
-    world.emit_account(event_type, data, line=card.phone_number)
+    line = card.phone_number
+    data = payloads.account(summary, world.now(), phone_number=line, contact_card=_shown(card), **change)
+    world.emit_account(event_type, data, line=line)
+
+
+def _shown(card: ContactCardRecord) -> JsonObject:
+    return {"id": card.id, **{key: getattr(card, key) for key in _FIELDS}}
 
 
 # --- blocked handles: Linq stores none of their messages, and nothing can be sent to them (R74-R76) ------------------

@@ -186,32 +186,23 @@ def _field(kind: str, *, required: bool = False, most: int | None = None) -> Jso
     return {"type": kind, "required": required, "max": most}
 
 
-def _experience(name: str, display_name: str, *actions: tuple[str, str, dict[str, JsonObject]]) -> JsonObject:
-    listed = [{"name": action, "summary": summary, "fields": fields} for action, summary, fields in actions]
-    return {"experience": name, "display_name": display_name, "actions": listed}
+def _experience(name: str, display_name: str, *actions: JsonObject) -> JsonObject:
+    return {"experience": name, "display_name": display_name, "actions": list(actions)}
 
 
+def _action(name: str, summary: str, **fields: JsonObject) -> JsonObject:
+    return {"name": name, "summary": summary, "fields": fields}
+
+
+_PAGE = _field("url", required=True)
+_TITLE, _NOTE = _field("string", most=100), _field("string", most=200)
+_REQUEST = _action("request_payment", "Ask for a payment", checkout_url=_PAGE, title=_TITLE, note=_NOTE)
+_ATTACH = _action("attach_card", "Ask for a card", url=_field("url"))
+_APPROVE = _action("approve_card", "Ask for approval", url=_field("url"))
 CATALOGUE = (
-    _experience(
-        "agentpay",
-        "Payment",
-        (
-            "request_payment",
-            "Ask for a payment",
-            {
-                "checkout_url": _field("url", required=True),
-                "title": _field("string", most=100),
-                "note": _field("string", most=200),
-            },
-        ),
-    ),
-    _experience(
-        "agentcard",
-        "Card",
-        ("attach_card", "Ask for a card", {"url": _field("url")}),
-        ("approve_card", "Ask for approval", {"url": _field("url")}),
-    ),
-    _experience("link", "Link", ("open", "Open a page", {"url": _field("url", required=True)})),
+    _experience("agentpay", "Payment", _REQUEST),
+    _experience("agentcard", "Card", _ATTACH, _APPROVE),
+    _experience("link", "Link", _action("open", "Open a page", url=_PAGE)),
 )
 """Linq's ready-made cards, as the API shows them: their actions and the parameters of each."""
 

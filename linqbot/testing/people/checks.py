@@ -24,17 +24,9 @@ from linqbot.testing.ledger import Ledger, LedgerEntry
 from linqbot.testing.people.persona import Correct, Performed, Say, Stretch, Visit, records_of
 
 Rule: TypeAlias = Literal[
-    "unanswered",
-    "unexpected",
-    "doubled",
-    "order",
-    "leak",
-    "opted-out",
-    "given-up",
-    "effect-twice",
-    "effect-unsaid",
+    "unanswered", "unexpected", "doubled", "order", "leak", "opted-out", "given-up", "effect-twice", "effect-unsaid",
     "criterion",
-]
+]  # fmt: skip
 RULES: Final[tuple[Rule, ...]] = get_args(Rule)
 ANY_ANSWER: Final = "an answer"
 """What is expected of a message that the bot left without an answer."""
@@ -379,22 +371,14 @@ def _times(number: int) -> str:
 LEAST: Final = 12
 """The least characters of a text that counts as private: shorter ones may be said to anyone."""
 
-_INTERNAL: Final = (
-    ("traceback", ("Traceback (most recent call last)", '.py", line ')),
-    (
-        "narration of a tool call",
-        (
-            "<tool_call",
-            "</tool_call",
-            "<function_call",
-            "</function_call",
-            "<tool_use",
-            '"tool_calls"',
-            '"tool_call_id"',
-        ),
-    ),
-    ("JSON", ("```json",)),
-)
+_TOOL_CALL: Final = (
+    "<tool_call", "</tool_call", "<function_call", "</function_call", "<tool_use", '"tool_calls"', '"tool_call_id"',
+)  # fmt: skip
+_INTERNAL: Final = {
+    "traceback": ("Traceback (most recent call last)", '.py", line '),
+    "narration of a tool call": _TOOL_CALL,
+    "JSON": ("```json",),
+}
 """Pieces of text by which something internal is recognised."""
 
 
@@ -416,7 +400,7 @@ def _private_texts(visits: Sequence[Visit]) -> dict[str, Visit]:
 
 def _internal(text: str, written: str) -> str:
     """Return the kind of text of a program that a message has; empty if none. The person's own words are none."""
-    for what, pieces in _INTERNAL:
+    for what, pieces in _INTERNAL.items():
         if any(piece in text and piece not in written for piece in pieces):
             return what
     return "JSON" if _is_json(text) and text.strip() not in written else ""
