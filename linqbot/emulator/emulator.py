@@ -2,7 +2,7 @@
 
 It knows Linq and nothing of linqbot, so that any program that speaks Linq's API can use it. `web/app.py` serves it over
 HTTP; tests use it in their own process, without a socket.
-With a `BotRunner`, as `linqbot dev` is one, the page can look into the bot's storage, and the clock, a reset and a restart
+With a `BotRunner` such as that of `linqbot dev`, the page can look into the bot's storage, and the clock, a reset and a restart
 concern the bot too. Without one the emulator knows only the bot's webhook address.
 """
 
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import httpx
 
@@ -28,6 +28,7 @@ from linqbot.emulator.engine.deliveries import RETRY_WINDOW_S
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, shapes
+from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.model.state import EmulatorState
@@ -35,12 +36,20 @@ from linqbot.emulator.statefile import dump, load
 from linqbot.errors import ConfigError
 
 
-class BotRunner(Protocol):
-    """Runs the bot. Every method raises ApiError if it is not possible now."""
+class BotRunner:
+    """Runs the bot of an emulator; this base class is for an emulator that does not run its bot.
+
+    Every method raises ApiError if what it does is not possible now.
+    """
+
+    runs_bot = False
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
 
     async def write(self, message: Write) -> dict[str, str | None]:
         """Keep what is needed to restart from this message, then perform the act."""
-        ...
+        return self._emulator.do(message)
 
     async def move_to(self, at: float) -> str | None:
         """Move the clocks of emulator and bot forward to a time, in Unix seconds.
@@ -50,29 +59,32 @@ class BotRunner(Protocol):
         Returns:
             Why the clocks stopped before that time; None if they got there.
         """
-        ...
+        self._emulator.advance_to(at)
+        return None
 
     async def follow_clock(self) -> None:
         """Give the bot the emulator's clock, after it was stopped or started."""
-        ...
 
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         """Return what the bot stores, as JSON: scheduled sends of all chats, the bot's state, and the rest of one chat."""
-        ...
+        return {"available": False}
 
-    async def run_again(self, event_id: str) -> None:
-        """Let the bot handle an event again although it has handled it: everything is sent again."""
-        ...
+    async def run_again(self, message_id: str) -> None:
+        """Let the bot handle a person's message again although it has handled it: everything is sent again."""
+        raise conflict(_NO_BOT)
 
     async def restart_from(self, message_id: str) -> dict[str, str | None]:
         """Return emulator and bot to the state before a message, and write the message again."""
-        ...
+        raise conflict(_NO_BOT)
 
     async def reset(self) -> None:
         """Empty the emulator and the bot's storage, and return to real time."""
-        ...
+        self._emulator.reset()
+        if not self._emulator.clock.is_frozen:
+            self._emulator.return_to_real_time()
 
 
+_NO_BOT = "This emulator does not run the bot. Start both with linqbot dev."
 SHOWN = 200
 """The deliveries, calls and reports of turns that a page shows at first."""
 REPORTS_KEPT = 1000
@@ -94,7 +106,7 @@ class Emulator:
         calls: The latest calls to the API, oldest first.
         observations: The latest reports of turns that a bot has shown on the page, oldest first.
         bot: The latest report about the start of the bot; None if there was none.
-        runner: The program that runs the bot and that the page may ask about it; None if there is none.
+        runner: The program that runs the bot, which the page asks about it.
     """
 
     def __init__(
@@ -114,7 +126,7 @@ class Emulator:
         self.observations: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
         self.bot: dict[str, Any] | None = None
         self.bot_starts: deque[str] = deque(maxlen=1000)  # the times at which its file was loaded
-        self.runner: BotRunner | None = None
+        self.runner = BotRunner(self)
         self._own_subscriptions: list[SubscriptionRecord] = []
         self._entered = 0
         self._timers: asyncio.Task[None] | None = None
@@ -335,7 +347,7 @@ class Emulator:
             "observations": list(self.observations)[-SHOWN:],
             "bot": self.bot,
             "conditions": self.world.conditions(),
-            "has_runner": self.runner is not None,
+            "has_runner": self.runner.runs_bot,
         }
 
     def _clear(self) -> None:

@@ -14,8 +14,9 @@ from patience import PATIENCE_S
 
 from emulator.conftest import HI, LINE, PERSON, SEND, Api, Ids, Receiver, refused, say
 from linqbot.clock import MovableClock
+from linqbot.emulator.acts.chat_acts import event_of
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.endpoints import attachments
 from linqbot.emulator.model.documents import iso
 from linqbot.emulator.web.app import create_app
@@ -204,8 +205,10 @@ async def test_a_message_that_no_webhook_reported_cannot_be_delivered_again(api:
     refused(await api.post("/emulator/deliver-again", json={"message_id": chat["message_id"]}), 409, 1006)
 
 
-class Runner:
+class Runner(BotRunner):
     """Notes what it is asked to do."""
+
+    runs_bot = True
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -226,8 +229,8 @@ class Runner:
     async def stored(self, chat_id: str | None) -> dict[str, Any]:
         return {"available": True, "chat": chat_id}
 
-    async def run_again(self, event_id: str) -> None:
-        self.asked.append(event_id)
+    async def run_again(self, message_id: str) -> None:
+        self.asked.append(event_of(self.emulator.world, message_id))
 
     async def restart_from(self, message_id: str) -> dict[str, str | None]:
         return {"chat_id": "c", "message_id": message_id}

@@ -24,8 +24,9 @@ from pydantic_core import from_json
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.output import call_name, columns, iso_time
 from linqbot.cli.storage_option import FILE
+from linqbot.emulator.acts.chat_acts import event_of
 from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
 from linqbot.errors import ConfigError, StorageUnavailable
@@ -67,14 +68,16 @@ class Work:
     next_at: float | None
 
 
-class DevRunner:
-    """Connects an emulator with the process of its bot: see `linqbot.emulator.emulator.BotRunner`.
+class DevRunner(BotRunner):
+    """Connects an emulator with the process of its bot.
 
     `begin` starts the process, and returns when the bot answers or the process has ended.
     """
 
+    runs_bot = True
+
     def __init__(self, emulator: Emulator, process: BotProcess, begin: Callable[[], Awaitable[object]]) -> None:
-        self._emulator = emulator
+        super().__init__(emulator)
         self._process = process
         self._begin = begin
         self._file = process.folder / FILE
@@ -232,7 +235,8 @@ class DevRunner:
                 return NOT_RUNNING
             return await everything(storage, chat_id, list(chat.people) if chat else [])
 
-    async def run_again(self, event_id: str) -> None:
+    async def run_again(self, message_id: str) -> None:
+        event_id = event_of(self._emulator.world, message_id)
         try:
             answer = await self._http.post("/run-again", json={"delivery_id": LINQ_DELIVERY + event_id})
         except httpx.TransportError:

@@ -25,7 +25,6 @@ async def converse(emulator: Emulator) -> None:
 
     From a pipe, a line is sent when the turn of the line before it has ended.
     """
-    assert emulator.runner is not None
     person, line_of_bot = emulator.declared.owner, emulator.declared.lines[0].phone_number
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()

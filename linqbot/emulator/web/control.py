@@ -21,17 +21,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from linqbot.emulator.acts import chat_acts, conversation
 from linqbot.emulator.acts.conversation import Body, parsed_time
 from linqbot.emulator.api import read_json, respond
-from linqbot.emulator.emulator import BotRunner, Emulator
+from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import documents, shapes
-from linqbot.emulator.model.answers import (
-    ApiError,
-    EndpointResponse,
-    JsonObject,
-    conflict,
-    existing,
-    invalid,
-    not_found,
-)
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, existing, invalid, not_found
 from linqbot.emulator.model.documents import iso
 from linqbot.errors import ConfigError
 
@@ -119,18 +111,13 @@ async def change_clock(emulator: Emulator, request: Request) -> JsonObject:
         )
     if asked.freeze is not None:
         emulator.freeze(frozen=asked.freeze)
-    if emulator.runner is None:
-        emulator.advance(max(0.0, to - emulator.clock.now()))
-        stopped = None
-    else:
-        if asked.freeze is not None:
-            await emulator.runner.follow_clock()
-        ahead_s = emulator.clock.ahead_s
-        stopped = await emulator.runner.move_to(to)
-        if asked.advance_s and stopped is None and not emulator.clock.is_frozen:
-            # The move took some of that time itself.
-            left_s = asked.advance_s - (emulator.clock.ahead_s - ahead_s)
-            stopped = await emulator.runner.move_to(emulator.clock.now() + left_s)
+        await emulator.runner.follow_clock()
+    ahead_s = emulator.clock.ahead_s
+    stopped = await emulator.runner.move_to(to)
+    if asked.advance_s and stopped is None and not emulator.clock.is_frozen:
+        # The move took some of that time itself.
+        left_s = asked.advance_s - (emulator.clock.ahead_s - ahead_s)
+        stopped = await emulator.runner.move_to(emulator.clock.now() + left_s)
     return {"now": iso(emulator.clock.now()), "stopped": stopped}
 
 
@@ -143,8 +130,7 @@ async def run_again(emulator: Emulator, request: Request) -> JsonObject:
 
     Unlike `/deliver-again`, after which the bot does nothing. Only under `linqbot dev`; otherwise 409.
     """
-    message_id, runner = (await _read(request, OfMessage)).message_id, _runner(emulator)
-    await runner.run_again(chat_acts.event_of(emulator.world, message_id))
+    await emulator.runner.run_again((await _read(request, OfMessage)).message_id)
     return {}
 
 
@@ -155,14 +141,7 @@ async def restart(emulator: Emulator, request: Request) -> JsonObject:
     elsewhere, such as in a database of its own, stays as it is. Only under `linqbot dev`, for the latest 20 messages;
     otherwise 409.
     """
-    message_id = (await _read(request, OfMessage)).message_id
-    return await _runner(emulator).restart_from(message_id)
-
-
-def _runner(emulator: Emulator) -> BotRunner:
-    if emulator.runner is None:
-        raise conflict("This emulator does not run the bot. Start both with linqbot dev.")
-    return emulator.runner
+    return await emulator.runner.restart_from((await _read(request, OfMessage)).message_id)
 
 
 class Reset(Body):
@@ -176,7 +155,7 @@ async def reset(emulator: Emulator, request: Request) -> None:
     """
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     seed = (await _read(request, Reset)).seed if has_body else None
-    if seed is None and emulator.runner is not None:
+    if seed is None:
         await emulator.runner.reset()
         return
     try:
@@ -185,8 +164,7 @@ async def reset(emulator: Emulator, request: Request) -> None:
         raise invalid(str(error)) from error
     if not emulator.clock.is_frozen:
         emulator.return_to_real_time()
-        if emulator.runner is not None:
-            await emulator.runner.follow_clock()
+        await emulator.runner.follow_clock()
 
 
 async def flush(emulator: Emulator, _: Request) -> JsonObject:
@@ -230,8 +208,6 @@ async def stored(emulator: Emulator, request: Request) -> JsonObject:
     turns), `state` (of the chat) and `people` (with the state of each person in the chat). Only under `linqbot dev`;
     otherwise the answer is `{"available": false}`.
     """
-    if emulator.runner is None:
-        return {"available": False}
     return await emulator.runner.stored(request.query_params.get("chat_id"))
 
 
@@ -295,11 +271,9 @@ def _act(path: str, act: type[Any], status: int = 200) -> ControlRequest:
 
     async def perform(emulator: Emulator, request: Request) -> JsonObject:
         asked = await _read(request, act)
-        if isinstance(asked, conversation.Write) and emulator.runner is not None:
-            result = await emulator.runner.write(asked)  # so that it can be restarted from
-        else:
-            result = emulator.do(asked)
-        return result or {}
+        if isinstance(asked, conversation.Write):
+            return await emulator.runner.write(asked)  # so that it can be restarted from
+        return emulator.do(asked) or {}
 
     perform.__doc__ = act.__doc__
     return ControlRequest("POST", path, perform, act, status)
