@@ -36,7 +36,7 @@ from linqbot.emulator.endpoints import (
 )
 from linqbot.emulator.endpoints.endpoint import ApiRequest, Handler
 from linqbot.emulator.engine.world import World
-from linqbot.emulator.model.answers import ApiError, EndpointResponse, encode, not_found
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, check_rule, encode, not_found
 from linqbot.emulator.model.documents import iso, new_id
 from linqbot.emulator.model.faults import Fault, Lost
 from linqbot.linq import rules
@@ -146,8 +146,7 @@ class Api:
     ) -> EndpointResponse:
         query = request.query_params
         values = {name: found if len(found := query.getlist(name)) > 1 else found[0] for name in query}
-        if (broken := rules.check(endpoint.name, body, values, ids)) is not None:
-            raise ApiError(broken.status, broken.code, broken.message)
+        check_rule(rules.check(endpoint.name, body, values, ids))
         ids.update({name: value.lower() for name, value in ids.items() if name.endswith("_id")})
         answer = HANDLERS[endpoint.name](self._world, ApiRequest(ids, query, request.headers, body))
         if isinstance(answer, EndpointResponse):

@@ -12,16 +12,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from linqbot.emulator.endpoints import attachments, messages, reactions
 from linqbot.emulator.engine import chat_state, content, sending
@@ -177,7 +168,7 @@ class Media(Body):
         return content.of_attachment(world, attachments.add(world, filename, kind, data))
 
 
-Part: TypeAlias = Annotated[Text | Link | Media, Discriminator("type")]
+Part: TypeAlias = Annotated[Text | Link | Media, Field(discriminator="type")]
 
 
 def _as_object(key: str) -> Callable[[Any], Any]:

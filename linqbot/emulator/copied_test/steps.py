@@ -10,14 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from linqbot.emulator.copied_test.source import (
-    OF_TIME,
-    PytestSource,
-    Step,
-    creates_request,
-    milliseconds,
-    sender_of,
-)
+from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, Step, creates_request, milliseconds, sender_of
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model.answers import JsonObject, conflict

@@ -12,10 +12,10 @@ from linqbot.emulator.engine.sending import is_inferior, line_of_account, repeat
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import shapes
 from linqbot.emulator.model.answers import (
-    ApiError,
     EndpointResponse,
     JsonObject,
     accepted,
+    check_rule,
     conflict,
     invalid,
     not_found,
@@ -45,8 +45,8 @@ def _write_first(world: World, body: Mapping[str, Any], asked: Mapping[str, Any]
     if line.phone_number in people:
         raise invalid("A line cannot write to itself")
     chat = reusable(world, line, people)
-    if chat is None and (broken := rules.first_message(asked)) is not None:
-        raise ApiError(broken.status, broken.code, broken.message)
+    if chat is None:
+        check_rule(rules.first_message(asked))
     return send_content(world, chat or (line, people), asked, override_optout=bool(body.get("override_optout")))
 
 

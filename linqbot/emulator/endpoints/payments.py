@@ -16,15 +16,7 @@ from linqbot.emulator.endpoints.endpoint import Answer, ApiRequest
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import documents, payloads, shapes
-from linqbot.emulator.model.answers import (
-    ApiError,
-    EndpointResponse,
-    JsonObject,
-    conflict,
-    existing,
-    invalid,
-    not_found,
-)
+from linqbot.emulator.model.answers import ApiError, EndpointResponse, JsonObject, conflict, existing, invalid
 from linqbot.emulator.model.documents import new_id, seconds
 from linqbot.emulator.model.records import ConnectionRecord, PaymentRecord, PaymentRequestRecord, normal
 
@@ -299,6 +291,4 @@ def payment_providers_connect(world: World, request: ApiRequest) -> JsonObject:
 
 
 def _status(world: World, provider: str) -> str:
-    if provider not in world.state.providers:
-        raise not_found("payment provider")
-    return world.state.providers[provider]
+    return existing(world.state.providers.get(provider), "payment provider")

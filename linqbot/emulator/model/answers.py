@@ -8,6 +8,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from linqbot.linq.rules.values import Broken
+
 JsonObject: TypeAlias = dict[str, Any]
 
 T = TypeVar("T")
@@ -53,6 +55,12 @@ class ApiError(Exception):
             error["retry_after"] = self.retry_after
             headers["retry-after"] = str(self.retry_after)
         return EndpointResponse(self.status, {"success": False, "error": error, "trace_id": trace_id()}, headers)
+
+
+def check_rule(broken: Broken | None) -> None:
+    """Refuse a request that breaks one of Linq's rules."""
+    if broken is not None:
+        raise ApiError(broken.status, broken.code, broken.message)
 
 
 def invalid(message: str) -> ApiError:
