@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from linqbot.emulator.model.records import is_handle, is_phone, normal
+from linqbot.emulator.model.records import normal
 from linqbot.errors import ConfigError
+from linqbot.linq.rules.values import is_handle, is_phone
 from linqbot.linq.types.chat import ServiceType
 from linqbot.nearest import suggestion
 

@@ -33,7 +33,6 @@ def load(world: World, data: Json) -> None:
     state, where = world.state, "the top"
     try:
         state.is_sandbox = bool(data.get("sandbox", state.is_sandbox))
-        state.keeps_s = data.get("keeps_s", state.keeps_s)  # before the messages, which are removed after it
         for where in dict.fromkeys(("phone_numbers", "chats", "messages", *_KEPT)):  # each names only earlier ones
             load_one = {"chats": _chat, "messages": _message}.get(where) or partial(_keep, where)
             for item in data.get(where) or ():
@@ -141,7 +140,7 @@ def _message(world: World, item: Json) -> None:
         created_at=created,
         updated_at=created,
     )
-    world.remember(chat, message)
+    world.state.add_message(chat, message)
     if is_from_me:
         sending.resume(world, chat, message)
 
@@ -192,7 +191,6 @@ def dump(world: World, *, with_files: bool = True) -> dict[str, Any]:
         "providers": dict(state.providers),
         "payment_keys": dict(state.payment_keys),
         "sandbox": state.is_sandbox,
-        "keeps_s": state.keeps_s,
         "opted_out": sorted(state.opted_out),
         "services": dict(state.services),
         "idempotency_keys": dict(state.keys),

@@ -11,9 +11,9 @@ from collections.abc import Collection
 from typing import Final, get_args
 
 from linqbot.emulator.declared_world import DeclaredWorld
-from linqbot.emulator.model.records import is_handle
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import TapbackName
 from linqbot.nearest import nearest_name, suggestion
 

@@ -246,7 +246,9 @@ class DeliverAgain(Body):
 
 def event_of(world: World, message_id: str) -> str:
     """Return the id of the event that reported a person's message."""
-    event_id = world.deliveries.event_of(world.state.message(message_id).id)
-    if event_id is None:
-        raise conflict("The emulator does not know a webhook of this message. Write the message again.")
-    return event_id
+    # Events about the message that came later, such as `message.edited`, have other types.
+    wanted = ("message.received", world.state.message(message_id).id)
+    for one in world.deliveries.history:
+        if (one.event_type, one.message_id) == wanted:
+            return one.event_id
+    raise conflict("The emulator does not know a webhook of this message. Write the message again.")

@@ -28,9 +28,9 @@ from linqbot.emulator.model.message_content import (
     TextPartRecord,
     mime_type_of,
 )
-from linqbot.emulator.model.records import ChatRecord, Line, Member, is_handle, normal
+from linqbot.emulator.model.records import ChatRecord, Line, Member, normal
 from linqbot.linq.rules.check import background as broken_background
-from linqbot.linq.rules.values import Broken
+from linqbot.linq.rules.values import Broken, is_handle
 from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.message import Effect, ReactionType
 

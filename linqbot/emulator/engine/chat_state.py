@@ -108,7 +108,7 @@ def store(
         zero_retention=world.line_of(chat).zero_retention,
         **arrived | more,
     )
-    world.remember(chat, message)
+    world.state.add_message(chat, message)
     chat.updated_at = now
     return message
 

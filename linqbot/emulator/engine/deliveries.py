@@ -212,12 +212,6 @@ class Deliveries:
             if (target := self._targets.get(delivery.subscription_id)) is not None:
                 self._put(target, delivery)
 
-    def event_of(self, message_id: str) -> str | None:
-        """Return the id of the event that reported a person's message; None if it is no longer kept."""
-        # Events about the message that came later, such as `message.edited`, have other types.
-        wanted = ("message.received", message_id)
-        return next((one.event_id for one in self.history if (one.event_type, one.message_id) == wanted), None)
-
     def _first(self, target: _Target, delivery: WebhookDelivery, subjects: Iterable[str]) -> None:
         names = (target.subscription.id, delivery.event_type, delivery.chat_id or "", *subjects)
         fault = self._faults.take("delivery", *names, fits=lambda one: one.status is None)

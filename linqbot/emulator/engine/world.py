@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,8 +15,6 @@ from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Faults
 from linqbot.emulator.model.records import ChatRecord, Line, MessageRecord, PaymentRecord, PaymentRequestRecord
 from linqbot.emulator.model.state import ClockTimers, EmulatorState, Feed
-
-SWEEP_EVERY_S = 300.0
 
 
 class World:
@@ -46,20 +43,6 @@ class World:
     def line_of(self, chat: ChatRecord) -> Line:
         """Return the line of a chat, including a line that the account no longer has."""
         return self.state.lines.get(chat.line) or self.state.released[chat.line]
-
-    def remember(self, chat: ChatRecord, message: MessageRecord) -> None:
-        """Store a message in its chat.
-
-        On an ephemeral account, schedule its removal at the first sweep after `keeps_s`.
-        """
-        self.state.add_message(chat, message)
-        if self.state.keeps_s is not None:
-            due = message.created_at + self.state.keeps_s
-            self.timers.at(math.ceil(due / SWEEP_EVERY_S) * SWEEP_EVERY_S, lambda _: self._forget(message))
-
-    def _forget(self, message: MessageRecord) -> None:
-        if self.state.messages.get(message.id) is message:
-            self.delete(message)
 
     def delete(self, message: MessageRecord) -> None:
         self.state.remove_message(message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, ValidationError, model_serializer
@@ -75,7 +75,13 @@ class _Form:
         return dict(self._adapter.dump_python(record, mode="json", by_alias=True, warnings=False, exclude=without))
 
 
-_form = cache(_Form)
+_FORMS: dict[type[Any], _Form] = {}
+
+
+def _form(kind: type[Any]) -> _Form:
+    if (form := _FORMS.get(kind)) is None:
+        form = _FORMS[kind] = _Form(kind)
+    return form
 
 
 Writer: TypeAlias = Callable[[Any], JsonObject]

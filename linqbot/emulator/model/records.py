@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Time, Unsaved, iso, new_id
 from linqbot.emulator.model.message_content import BackgroundRecord, PartRecord, StickerPlacement
-from linqbot.linq.rules.values import E164, EMAIL
 from linqbot.linq.types.message import Effect, ReplyTo, Sticker
 
 DOCS = "https://docs.linqapp.com"
@@ -409,14 +408,6 @@ class Audit:
     id: str
     line: str
     created_at: float
-
-
-def is_phone(text: str) -> bool:
-    return E164.fullmatch(text) is not None
-
-
-def is_handle(text: str) -> bool:
-    return is_phone(text) or (len(text) <= 254 and EMAIL.fullmatch(text) is not None)
 
 
 def normal(handle: str) -> str:

@@ -28,8 +28,6 @@ class EmulatorState:
         released: Lines that the account no longer has. Work in progress on them still ends.
         received_cards: The card that each person last shared with each line.
         payment_keys: Idempotency key with its purpose, to the id of the payment or request that was made.
-        keeps_s: Seconds that messages are kept on an account of the ephemeral tier (Linq: an hour to a day), and up to
-            five minutes more; None keeps them.
         is_sandbox: A sandbox account: people must write first, and 100 messages a day are the limit (R15).
         sends: The times at which each (line, recipient) pair was last written to, for the rate limit.
     """
@@ -51,7 +49,6 @@ class EmulatorState:
         self.audits: dict[str, records.Audit] = {}
         self.released: dict[str, records.Line] = {}
         self.received_cards: dict[tuple[str, str], tuple[str, str, str | None]] = {}
-        self.keeps_s: float | None = None
         self.is_sandbox = False
         self.sandbox_day: tuple[int, int] = (0, 0)
         self.opted_out: set[str] = set()

@@ -301,23 +301,3 @@ async def test_a_running_clock_delivers_by_itself_within_a_second(receiver: Rece
         clock.advance(0.7)  # the clock is moved by other code, and the timers notice that
         await emulator.flush()
         assert emulator.state.messages[sent].status == "delivered"
-
-
-async def test_an_ephemeral_message_is_gone_after_its_time_and_its_key_is_never_sent_again(
-    api: Api, emulator: Emulator
-) -> None:
-    emulator.reset({"keeps_s": 3600})
-    chat = say(emulator)
-    path = f"/v3/chats/{chat['chat_id']}/messages"
-    sent = await api.sent(chat, idempotency_key="k1")
-    emulator.advance(3599)
-    assert len((await api.get(path)).json()["messages"]) == 2
-    emulator.advance(301)
-    assert (await api.get(path)).json()["messages"] == []
-    refused(await api.get(f"/v3/messages/{sent['id']}"), 404, 2002)
-    refused(await api.write(chat, idempotency_key="k1"), 404, 2002)
-    await api.sent(chat)
-    emulator.reset(emulator.save_state())
-    assert len((await api.get(path)).json()["messages"]) == 1
-    emulator.advance(3901)
-    assert (await api.get(path)).json()["messages"] == []
