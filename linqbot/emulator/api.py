@@ -54,7 +54,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     for name in ENDPOINTS
     if (handler := vars(module).get(name.replace(".", "_").lower()))
 }
-"""The functions that answer the endpoints of Linq's API, by the endpoint's name: `chats_typing_start` is for `chats.typing.start`."""
+"""The functions that answer the endpoints of Linq's API: that of `chats.typing.start` is `chats_typing_start`."""
 
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint | ApiError, dict[str, str]]:

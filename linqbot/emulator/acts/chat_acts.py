@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, InChat, NotEmpty, active_member, check_group
-from linqbot.emulator.endpoints import contacts, lines, locations, payments, polls
+from linqbot.emulator.endpoints import contacts, locations, payments, polls
 from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
 from linqbot.emulator.engine.world import World
 from linqbot.emulator.model import payloads
 from linqbot.emulator.model.answers import conflict, existing, not_found
+from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Fault, NewFault
+from linqbot.emulator.model.records import Line
 
 
 class Leave(InChat):
@@ -183,17 +185,35 @@ class ChangeLine(Body):
     card: Literal["deleted"] | None = Field(None, description="Delete the line's contact card.")
 
     def perform(self, world: World) -> None:
-        if self.assigned and self.phone_number not in world.state.lines:
-            lines.assign(world, self.phone_number, line_type=self.line_type)
-        line = existing(world.state.lines.get(self.phone_number), "phone number")
+        number, lines = self.phone_number, world.state.lines
+        if self.assigned and number not in lines:
+            world.state.released.pop(number, None)
+            lines[number] = Line(number, line_type=self.line_type)
+            self._report(world, "phone_number.assigned")
+            world.show_all()
+        line = existing(lines.get(number), "phone number")
         if self.status or self.reputation:
-            lines.set_standing(world, line, status=self.status, reputation=self.reputation)
-        if self.zero_retention is not None:
-            lines.set_zero_retention(world, line, is_on=self.zero_retention)
+            before = {"previous_status": line.status, "previous_reputation": line.reputation}
+            line.status, line.reputation = self.status or line.status, self.reputation or line.reputation
+            after = {"new_status": line.status, "new_reputation": line.reputation}
+            self._report(world, "phone_number.status_updated", **before, **after)
+            world.show_conditions()
+        if self.zero_retention is not None and self.zero_retention != line.zero_retention:
+            summary = f"Turned {'on' if self.zero_retention else 'off'} zero-day retention"
+            change = {"from": line.zero_retention, "to": self.zero_retention}
+            line.zero_retention = self.zero_retention
+            data = payloads.by_team(summary, world.now(), phone_number=number, change=change)
+            world.emit_account("zero_day_retention.updated", data, line=number)
         if self.card:
-            contacts.delete_card(world, self.phone_number)
+            contacts.delete_card(world, number)
         if self.assigned is False:
-            lines.release(world, line)
+            world.state.remove_line(line)
+            self._report(world, "phone_number.released")
+            world.show_all()
+
+    def _report(self, world: World, event_type: str, **what_changed: str) -> None:
+        data = {"phone_number": self.phone_number, **what_changed, "changed_at": iso(world.now())}
+        world.emit_account(event_type, data, line=self.phone_number)
 
 
 class SetOptOut(Body):

@@ -63,43 +63,6 @@ def _line_of_chat(world: World, people: list[str], excluded: set[str], line_type
     return world.line_of(max(found, key=lambda chat: chat.updated_at)) if found else None
 
 
-def set_standing(world: World, line: Line, *, status: str | None = None, reputation: str | None = None) -> None:
-    before = {"previous_status": line.status, "previous_reputation": line.reputation}
-    line.status, line.reputation = status or line.status, reputation or line.reputation
-    after = {"new_status": line.status, "new_reputation": line.reputation}
-    data = {"phone_number": line.phone_number, **before, **after, "changed_at": iso(world.now())}
-    world.emit_account("phone_number.status_updated", data, line=line.phone_number)
-    world.show_conditions()
-
-
-def assign(world: World, phone_number: str, *, line_type: str) -> None:
-    world.state.released.pop(phone_number, None)
-    world.state.lines[phone_number] = Line(phone_number, line_type=line_type)
-    world.emit_account("phone_number.assigned", payloads.line_ownership(phone_number, world.now()), line=phone_number)
-    world.show_all()
-
-
-def release(world: World, line: Line) -> None:
-    world.state.remove_line(line)
-    data = payloads.line_ownership(line.phone_number, world.now())
-    world.emit_account("phone_number.released", data, line=line.phone_number)
-    world.show_all()
-
-
-def set_zero_retention(world: World, line: Line, *, is_on: bool) -> None:
-    """Turn zero retention on or off; while it is on, Linq keeps no message. Emits `zero_day_retention.updated`."""
-    if line.zero_retention == is_on:
-        return
-    line.zero_retention = is_on
-    data = payloads.by_team(
-        "Turned on zero-day retention" if is_on else "Turned off zero-day retention",
-        world.now(),
-        phone_number=line.phone_number,
-        change={"from": not is_on, "to": is_on},
-    )
-    world.emit_account("zero_day_retention.updated", data, line=line.phone_number)
-
-
 # --- reputation audits: the reasons for the standing of a line, found in its chats (R96) -----------------------------
 
 

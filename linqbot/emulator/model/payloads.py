@@ -247,10 +247,6 @@ def contact_received(handle: str, line: str, first_name: str, last_name: str, me
     return {"sender_handle": handle, "owner_handle": line, **names, "media_url": media_url}
 
 
-def line_ownership(phone_number: str, at: float) -> JsonObject:
-    return {"phone_number": phone_number, "changed_at": iso(at)}
-
-
 def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
     """Return the data of `payment.*`. Linq documents only one shape for these events: that of a request."""
     if isinstance(one, PaymentRequestRecord):
