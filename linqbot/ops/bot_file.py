@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import os
-import re
 import sys
 import threading
 import traceback
@@ -27,15 +26,13 @@ import structlog
 
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
-from linqbot.bot.context import Context
 from linqbot.bot.filters import TextFilter, in_group
 from linqbot.bot.router import Router
 from linqbot.errors import LinqbotError, NoBot
-from linqbot.frames import authors_frame, authors_place_of_thread
+from linqbot.frames import authors_place_of_thread
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.rules.message import OFFER_OTHERS, OPT_OUT_WORDS
 from linqbot.linq.text.sentences import is_one_of
-from linqbot.nearest import suggestion
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -198,34 +195,7 @@ def _hint(file: str, error: Exception | SystemExit) -> str:
             f"\nNo package of {sys.prefix} has a module {module}. If it is not a file of yours, install its package, which "
             f"may have another name: {sys.executable} -m pip install {module.replace('_', '-')}"
         )
-    return _hint_about_a_call(error) if isinstance(error, TypeError) else ""
-
-
-def _hint_about_a_call(error: TypeError) -> str:
-    """Return a line about a wrong call of a decorator, of which Python's message names a function of linqbot or a filter."""
-    if found := re.match(
-        r"(?:Router|EventDecorators)\.(on\w*|every)\(\) got an unexpected keyword argument '(\w+)'", str(error)
-    ):
-        decorator, given = found.groups()
-        if given in _arguments(Router.on):
-            return f"\n@bot.{decorator} has no {given}=. It is an argument of @bot.on and of @bot.on_message."
-        verbs = (verb for verb in ("ask", "reply", "send_later") if given in _arguments(getattr(Context, verb)))
-        if (verb := next(verbs, None)) is not None:
-            return f"\n{given}= is an argument of ctx.{verb}(…), not of the decorator of a handler."
-        known = _arguments(getattr(Router, decorator))
-        return f"\nThe decorator of a handler has no {given}=. {suggestion(given, known) if known else ''}".rstrip()
-    frame = authors_frame(error)
-    if "missing 1 required positional argument" in str(error) and frame and re.match(r"@\w+\.on", frame.line or ""):
-        return (
-            "\nA function of two arguments is taken for the handler itself. A filter takes the event only; a predicate of the "
-            "event and the context is an async def, given as when=."
-        )
     return ""
-
-
-def _arguments(function: Callable[..., Any]) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def no_file(path: Path) -> NoBot:
@@ -273,7 +243,7 @@ def _from_file(path: Path) -> ModuleType:
     sys.path.append("")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise _no_python(path)
+        raise NoBot(f"{path} cannot be imported as Python. Its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
@@ -295,10 +265,4 @@ def _from_name(name: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is None or not f"{name}.".startswith(f"{missing}."):
             raise BotFileError(name, error) from error
-        if Path(name).is_file():
-            raise _no_python(Path(name)) from error
         raise NoBot(f"There is no module {name}. Give a path such as bot.py, or a module:name.") from error
-
-
-def _no_python(path: Path) -> NoBot:
-    return NoBot(f"{path} cannot be imported as Python. Its name must end in .py")
