@@ -7,7 +7,6 @@ message of such a word reaches no message handler, and `features/optout.py` ends
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -16,11 +15,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from stat import S_ISDIR
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -38,8 +37,6 @@ log = structlog.get_logger("linqbot.ops")
 
 LONG_S: Final = 10.0
 """Seconds of loading after which the running line is logged. Large libraries take some seconds to import."""
-
-_ASKING: Final = frozenset({"ask", "vote"})
 
 _WHAT_TO_DO: Final = (
     "The bot starts once its file is loaded. What waits or repeats belongs in a handler, in @bot.on_start or in "
@@ -69,56 +66,21 @@ class BotFileError(LinqbotError):
 
 
 def own_opt_outs(bot: Router) -> list[str]:
-    """Return a sentence about each word that the bot offers to people and by which they may opt out instead.
-
-    Looked at are the `exact` texts of message handlers, and the `cancel=` and the choices of questions, as far as they are
-    written out in the modules of the handlers.
-    """
-    used: dict[str, str] = {}
-    for route, _ in bot.walk():
-        if issubclass(route.event, MessageReceived) and in_group not in route.filters:
-            for word in (word for each in route.filters if isinstance(each, TextFilter) for word in each.words):
-                used.setdefault(word.strip(), f"the handler at {route.at}")
-    for word, place in _words_of_questions(bot):
-        used.setdefault(word.strip(), place)
+    """Return a sentence about each whole text that a handler takes and by which people opt out instead."""
+    places = {
+        word.strip(): route.at
+        for route, _ in bot.walk()
+        if issubclass(route.event, MessageReceived) and in_group not in route.filters
+        for each in route.filters
+        if isinstance(each, TextFilter)
+        for word in each.words
+    }
     return [
-        f"The bot uses the word {word!r} ({place}). In a direct chat, a person who writes {word.upper()} opts out: no message "
-        "handler runs, no question gets the answer, and Linq refuses the bot's messages."
-        for word, place in used.items()
+        f"The bot uses the word {word!r} (the handler at {at}). In a direct chat, a person who writes {word.upper()} opts out: no "
+        "message handler runs, and Linq refuses the bot's messages."
+        for word, at in places.items()
         if is_one_of(word, OPT_OUT_WORDS)
     ]
-
-
-def _words_of_questions(bot: Router) -> Iterator[tuple[str, str]]:
-    """Yield the words that end or answer questions, as the sources of the handlers have them, each with its place."""
-    for call, verb, module, at in _questions(bot):
-        given = {each.arg: each.value for each in call.keywords if each.arg in ("cancel", "choices")}
-        if verb == "vote" and call.args:
-            given["choices"] = call.args[0]
-        for argument, value in given.items():
-            for word in _texts_in(value, module):
-                yield word, f"{argument}= of ctx.{verb} at {at}"
-
-
-def _texts_in(value: ast.expr, module: ModuleType) -> list[str]:
-    """Return the texts of a list that is written out, or that is a constant of the module."""
-    found: Any = None
-    if isinstance(value, ast.Name):
-        found = getattr(module, value.id, None)
-    elif isinstance(value, ast.List | ast.Tuple):
-        found = [each.value for each in value.elts if isinstance(each, ast.Constant)]
-    return [each for each in found if isinstance(each, str)] if isinstance(found, list | tuple) else []
-
-
-def _questions(bot: Router) -> Iterator[tuple[ast.Call, str, ModuleType, str]]:
-    """Yield the calls that ask in the modules of a bot's handlers, each with its method, the module and its `file:line`."""
-    for name in dict.fromkeys(route.handler.__module__ for route, _ in bot.walk()):
-        with suppress(KeyError, OSError, TypeError, SyntaxError):  # a module without a source, such as one of a test
-            module = sys.modules[name]
-            file = Path(inspect.getfile(module)).name
-            for call in ast.walk(ast.parse(inspect.getsource(module))):
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _ASKING:
-                    yield call, call.func.attr, module, f"{file}:{call.lineno}"
 
 
 def log_opt_outs(bot: Bot) -> None:

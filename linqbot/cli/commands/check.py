@@ -46,7 +46,6 @@ _CHECKS: Final[dict[str, Check]] = {
     "storage": machine.storage,
     "refused": machine.refused,
     "delivery": public.reach,
-    "proxies": public.proxies,
     "words": machine.words,
     "tell": machine.tell,
 }

@@ -14,7 +14,8 @@ from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_l
 from linqbot.server.telling import can_send
 from linqbot.settings import how_to_set_key
 
-SKEW_WORTH_REPORTING_S: Final = 30.0
+MAX_SKEW_S: Final = TOLERANCE_S - 30
+"""Seconds that this machine's clock may be off: some less than a signature allows, because deliveries take a while."""
 
 
 async def token(context: DoctorContext) -> Sequence[Finding]:
@@ -163,11 +164,7 @@ async def clock(context: DoctorContext) -> Sequence[Finding]:
     off = (
         f"This machine's clock is {abs(context.skew_s):.0f} s {'behind' if context.skew_s > 0 else 'ahead of'} Linq's."
     )
-    if abs(context.skew_s) >= TOLERANCE_S - SKEW_WORTH_REPORTING_S:
-        return [failure("clock", "LQB6050", off)]
-    if abs(context.skew_s) > SKEW_WORTH_REPORTING_S:
-        return [warning("clock", "LQB6051", off)]
-    return [ok("clock", f"Within {max(1, round(abs(context.skew_s)))} s of Linq's.")]
+    return [ok("clock", off) if abs(context.skew_s) < MAX_SKEW_S else failure("clock", "LQB6050", off)]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -184,21 +184,11 @@ CODES: Final[dict[str, DoctorCode]] = {
         " wrong.",
         "Send the bot a message. If it does not answer, make a new secret: linqbot connect rotate --url {url}",
     ),
-    "LQB6047": DoctorCode(
-        "In the last hour the bot could not accept some deliveries, and answered 503.",
-        "unavailable: the storage could not be written. busy: the backlog was full. out_of_time: a clock was off.",
-        "Linq retries for half an hour, so a short problem loses nothing. The bot's log gives the reason of each.",
-    ),
     "LQB6050": DoctorCode(
         "A clock is so far off that signatures are refused.",
         "Each signature includes the time. linqbot accepts a difference of 300 s at most, so that old"
         " deliveries cannot be sent again.",
         "Deliveries are refused while the clock is this far off. Set the clock: timedatectl set-ntp true",
-    ),
-    "LQB6051": DoctorCode(
-        "This machine's clock is off.",
-        "The clock is not synchronised, or the machine has just woken from suspend.",
-        "From 300 s on, deliveries are refused. Set the clock: timedatectl set-ntp true",
     ),
     "LQB6060": DoctorCode(
         "There is no response at the public address.",
@@ -265,11 +255,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Its disk or its backlog is full, it is starting or stopping, or its clock differs from this machine's.",
         "Linq retries for half an hour. The bot's log gives the reason: storage, overload, or its clock.",
     ),
-    "LQB6074": DoctorCode(
-        "Every caller is trusted as a proxy.",
-        "LINQBOT_TRUSTED_PROXIES names every address, so any caller can claim any address as its own.",
-        "Name only the proxies in LINQBOT_TRUSTED_PROXIES: addresses or networks, such as 10.0.0.0/8.",
-    ),
     "LQB6075": DoctorCode(
         "Another program uses the port on which the bot would listen, so linqbot serve cannot start.",
         "Another server is configured for the same port, or an old one was not stopped.",
@@ -307,11 +292,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Their handlers failed on every attempt, or crashed the process.",
         "Look at them: linqbot waiting list --dead. Then: linqbot waiting retry, or linqbot storage purge.",
     ),
-    "LQB6086": DoctorCode(
-        "The bot accepted the test event, but it is not in the storage here.",
-        "The address leads to another bot, or to this bot on another machine or with another LINQBOT_STORAGE.",
-        "Check if the bot at the address uses another storage. If it uses this one, look at its log.",
-    ),
     "LQB6087": DoctorCode(
         "People were asked questions that the bot's code cannot continue, because it has no such handler any more.",
         "A handler that had asked with ctx.ask was renamed, moved to another module, or deleted.",
@@ -343,7 +323,7 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6092": DoctorCode(
         "The bot uses a word by which people opt out.",
-        "A handler for a whole text, or the cancel= or the choices of a question, is one of Linq's words for opting out.",
+        "The whole text that a handler takes is one of Linq's words for opting out.",
         OFFER_OTHERS,
     ),
     "LQB6093": DoctorCode(

@@ -264,13 +264,8 @@ async def _plugins(context: DoctorContext) -> Sequence[Plugin]:
     return (await asyncio.to_thread(context.settings.load_plugins, lenient=True)).every
 
 
-HOUR_S: Final = 3600.0
-
 HEARD_PRECISION_S: Final = 60.0
 """Seconds by which the storage's time of the latest accepted delivery may be too early."""
-
-GENUINE: Final = ("unavailable", "busy", "out_of_time")
-"""Reasons for which deliveries of Linq's are refused whose signature was right."""
 
 
 async def refused(context: DoctorContext) -> Sequence[Finding]:
@@ -281,8 +276,7 @@ async def refused(context: DoctorContext) -> Sequence[Finding]:
     record = read(path)
     if record is None:
         return [ok("refused", f"No server has recorded refused deliveries in {path.name} yet.")]
-    findings = [*await _of_subscriptions(context, record), *_genuine(record)]
-    return findings or [_unknown(context, record)]
+    return await _of_subscriptions(context, record) or [_unknown(context, record)]
 
 
 async def _of_subscriptions(context: DoctorContext, record: Refusals) -> list[Finding]:
@@ -315,14 +309,6 @@ def _forged(context: DoctorContext, record: Refusals) -> list[RefusalCount]:
     if settings.webhook_secrets:
         changed_at = max(changed_at, record.started_at)
     return [each for each in record.refused if each.reason == "forged" and each.last_at > changed_at]
-
-
-def _genuine(record: Refusals) -> list[Finding]:
-    lately = [each for each in record.refused if each.reason in GENUINE and each.last_at > time.time() - HOUR_S]
-    if not lately:
-        return []
-    shown = ", ".join(f"{each.reason} ({each.count}, the last at {utc(each.last_at)})" for each in lately)
-    return [warning("refused", "LQB6047", f"The server answered 503 to deliveries of Linq's: {shown}.")]
 
 
 def _unknown(context: DoctorContext, record: Refusals) -> Finding:

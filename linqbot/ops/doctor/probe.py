@@ -101,17 +101,15 @@ async def probe(
     secret: str,
     *,
     known: Sequence[str] = (),
-    event_id: str | None = None,
     authorities: ssl.SSLContext | None = None,
 ) -> Probed:
     """Send one event to `url`, signed with `secret`.
 
     Args:
         known: Secrets that the bot may know. They show the bot that an event which it refuses is a test.
-        event_id: Id of the event; a new one without it. The bot drops a second event with the same id as a duplicate.
         authorities: Those whose certificates are accepted; None is the public ones only, as Linq does.
     """
-    event_id = event_id or str(uuid.uuid4())
+    event_id = str(uuid.uuid4())
     body = _body(event_id)
     now = int(time.time())
     signatures = [sign(body, webhook_id=event_id, timestamp=now, secret=secret)]

@@ -1,4 +1,4 @@
-"""Checks of the path from Linq to the bot: the public address, its certificate, the proxies in front of the bot."""
+"""Checks of the path from Linq to the bot: the public address, its certificate, and what is between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from linqbot.errors import ConfigError
-from linqbot.linq.events.delivery import PROBE_ID
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, has_arrived, probe, probe_server
@@ -21,13 +20,10 @@ from linqbot.server.uvicorn_server import host_and_port, listen
 from linqbot.settings import Settings
 from linqbot.storage.open import path_of
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.upkeep import has_stored
 
 CERTIFICATE_DAYS: Final = 14
 CERTIFICATE_SHARE: Final = 0.25
 """Share of its lifetime that a certificate should have left: some live for days only, and are renewed every day or two."""
-
-EVERY_ADDRESS: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 
 
 async def reach(context: DoctorContext) -> Sequence[Finding]:
@@ -54,16 +50,12 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
 
 
 async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) -> list[Finding]:
-    """Check that an event signed with the bot's secret arrives at an address unchanged and is stored once."""
+    """Check that an event signed with the bot's secret arrives at an address unchanged."""
     secret = await _secret(context, url)
     if secret is None:
         return _without_secret(url, await probe(url, random_secret()))
-    known = context.secrets()
-    first = await confirm(url, secret, known=known)
+    first = await confirm(url, secret, known=context.secrets())
     trouble = first.trouble
-    if trouble is None:
-        event_id = first.delivery_id.removeprefix(PROBE_ID)
-        trouble = (await probe(url, secret, known=known, event_id=event_id)).trouble
     findings = _certificate(url, first)
     if trouble is not None:
         what = f"{address(url)}: {trouble.what}"
@@ -77,7 +69,7 @@ async def _reached(context: DoctorContext, url: str, arrivals: Arrivals | None) 
         return [*findings, Finding("delivery", "ok", what, fix=serve)]
     if arrivals is not None:
         what = f"{what} A bot accepted it that does not listen on {_listens(context.settings)}."
-    return [*findings, ok("delivery", what), *_kept(context, first)]
+    return [*findings, ok("delivery", what)]
 
 
 def _stood_in(settings: Settings, *, has_arrived: bool) -> str:
@@ -135,30 +127,3 @@ def _certificate(url: str, probed: Probed) -> list[Finding]:
     if left < min(timedelta(days=CERTIFICATE_DAYS), (one.ends - one.begins) * CERTIFICATE_SHARE):
         return [warning("certificate", "LQB6065", what)]
     return [ok("certificate", what)]
-
-
-def _kept(context: DoctorContext, probed: Probed) -> list[Finding]:
-    path = path_of(context.settings.storage)
-    if path is None or not path.exists():
-        return []
-    if has_stored(path, probed.delivery_id):
-        return [ok("inbox", f"The test event is in {path.name} once, though it was sent twice.")]
-    what = f"The test event was accepted but is not in {path}: the bot at this address uses another storage."
-    return [warning("inbox", "LQB6086", what)]
-
-
-async def proxies(context: DoctorContext) -> Sequence[Finding]:
-    trusted = context.settings.trusted_proxies
-    if not EVERY_ADDRESS.isdisjoint(trusted):
-        return [
-            warning(
-                "proxies",
-                "LQB6074",
-                "X-Forwarded-For is trusted from every address, so any caller can claim any address.",
-            )
-        ]
-    trusted_from = (
-        f"X-Forwarded-For is trusted from {', '.join(trusted)}" if trusted else "X-Forwarded-For is not trusted"
-    )
-    note = "; linqbot uses it only in logs." if not trusted else "."
-    return [ok("proxies", trusted_from + note)]

@@ -153,15 +153,6 @@ def check_up(path: Path) -> SQLiteCheckup:
             return _inside(db, path, free_bytes, serving)
 
 
-def has_stored(path: Path, delivery_id: str) -> bool:
-    """Return True if the file holds a delivery with this id, or held one in the last day."""
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT 1 FROM seen WHERE id = ?", (delivery_id,)).fetchone() is not None
-    except sqlite3.Error:
-        return False
-
-
 def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
     schema = schema_of(db, path)
     # Take the lock of a write and give it back at once: this fails if another program keeps it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -130,21 +129,6 @@ def test_doctor_and_rotation_set_off_no_alarm_for_forgeries_and_a_stranger_one_u
     # A bot with another storage is no other program.
     practice.environ["LINQBOT_STORAGE"] = "memory://"
     assert problems(practice.doctor()) == ["warning LQB6083"]
-
-
-def test_deliveries_that_could_not_be_stored_are_reported(practice: Practice) -> None:
-    practice.sync()
-    now = datetime.now(UTC).timestamp()
-    row = {"reason": "unavailable", "subscription_id": None, "count": 4, "first_at": now - 60, "last_at": now - 50}
-    record = practice.folder / "linqbot.db-refused.json"
-    record.write_text(json.dumps({"started_at": now - 99, "refused": [row]}))
-    findings = practice.doctor()
-    assert problems(findings) == ["warning LQB6047"]
-    assert "unavailable (4, the last at" in the(findings, "LQB6047").what
-    record.write_text(json.dumps({"started_at": now - 99, "refused": [row | {"last_at": now - 7200}]}))
-    assert problems(practice.doctor()) == []
-    record.write_text('{"refused": [{"reason": "?"}]}')
-    assert problems(practice.doctor()) == []
 
 
 def test_a_rotation_works_behind_a_private_authority_that_this_machine_trusts(
