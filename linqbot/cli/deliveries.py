@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import click
 
@@ -18,17 +18,6 @@ from linqbot.nearest import nearest_name
 from linqbot.ops.served_code import old_code
 from linqbot.settings import Settings
 from linqbot.storage.acts import OperatorAct
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-
-def event_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete the type of an event."""
-    from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
-
-    about = {name: (kind.__doc__ or "").partition("\n")[0].replace("`", "") for name, kind in EVENT_TYPES.items()}
-    return [CompletionItem(name, help=text) for name, text in about.items() if name.startswith(incomplete)]
 
 
 def advice_on(unknown: str) -> str:
@@ -63,7 +52,7 @@ def chat_of(value: str) -> str:
 Chat: TypeAlias = Annotated[str | None, Opt("Only this chat.", metavar="CHAT", type=chat_of)]
 EventType: TypeAlias = Annotated[
     str | None,
-    Opt("Only this event type, such as message.received.", "--type", complete=event_types, check=_doubted),
+    Opt("Only this event type, such as message.received.", "--type", check=_doubted),
 ]
 Since: TypeAlias = Annotated[
     float | None,

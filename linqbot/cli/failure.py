@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from linqbot.cli.output import is_dumb, printable_json, printable_lines
+from linqbot.cli.output import printable_json, printable_lines
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
 from linqbot.frames import authors_frame
 from linqbot.ops.explanations import first_sentence, of_error
@@ -147,9 +147,7 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
     if failure.usage:
         click.echo(failure.usage, err=True)
     between = "\n" if "\n" in failure.what else " "
-    color = (
-        False if os.environ.get("NO_COLOR") or is_dumb() else None
-    )  # the command's context, which knows it, has ended
+    color = False if os.environ.get("NO_COLOR") else None  # the command's context, which knows it, has ended
     click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True, color=color)
     click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True, color=color)
 

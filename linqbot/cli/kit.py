@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import click
 
@@ -31,10 +31,6 @@ from linqbot.settings import from_env
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 Check: TypeAlias = Callable[[click.Context, click.Parameter, Any], Any]
 Confirm: TypeAlias = Callable[[str], None]
 
@@ -47,7 +43,6 @@ class Opt:
     name: str | None = None  # such as "--all"; None for the name of the parameter
     metavar: str | None = None
     type: Any = None  # a type of click, or a function that reads a text
-    complete: Complete | None = None
     check: Check | None = None  # gets the value, and returns it
 
 
@@ -55,7 +50,6 @@ class Opt:
 class Arg:
     metavar: str | None = None
     type: Any = None
-    complete: Complete | None = None
     check: Check | None = None
     required: bool = True
 
@@ -111,9 +105,9 @@ def operator(who: str | None, reason: str | None) -> By:
 
 
 Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
-OptionalBotFile: TypeAlias = Annotated[str | None, Arg(complete=output.bot_files, check=output.find_bot)]
+OptionalBotFile: TypeAlias = Annotated[str | None, Arg(type=output.BOT, check=output.find_bot)]
 """The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
-BotFile: TypeAlias = Annotated[str, Arg(complete=output.bot_files, check=output.require_bot, required=False)]
+BotFile: TypeAlias = Annotated[str, Arg(type=output.BOT, check=output.require_bot, required=False)]
 """The argument FILE of a command that needs a bot: `bot.py` by default."""
 
 _OF_THE_KIT: Final = frozenset({"as_json", "by", "confirm", "settings", "storage"})
@@ -152,7 +146,6 @@ def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> Non
         return
     kind, is_many = _kind(hint)
     more: dict[str, Any] = {"type": about.type or kind, "metavar": about.metavar, "callback": about.check}
-    more["shell_complete"] = about.complete
     has_default = parameter.default is not parameter.empty
     if isinstance(about, Arg):
         required = about.required and not has_default and types.NoneType not in get_args(hint)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from linqbot.cli.output import is_dumb
 from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
 from linqbot.errors import LinqbotError
 from linqbot.nearest import nearest_name
@@ -105,8 +104,8 @@ class Commands(ListedGroup):
         _open_closed_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
-        # See https://no-color.org. click knows neither.
-        if os.environ.get("NO_COLOR") or is_dumb():
+        # See https://no-color.org, which click does not know.
+        if os.environ.get("NO_COLOR"):
             extra["color"] = False
         try:
             code = super().main(arguments, *more, **extra)

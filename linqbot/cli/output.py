@@ -8,7 +8,6 @@ as escapes, such as `\x1b`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -24,8 +23,6 @@ import click
 
 if TYPE_CHECKING:
     import asyncio
-
-    from click.shell_completion import CompletionItem
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -54,14 +51,10 @@ def require_bot(ctx: click.Context, param: click.Parameter, value: str | None) -
     return found
 
 
-def bot_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell complete file names by itself."""
-    from click.shell_completion import CompletionItem  # imported late: only a shell that completes needs it
+BOT: Final = click.Path(readable=False)
+"""The type of an argument that names a bot: a shell completes it as a file."""
 
-    return [CompletionItem(incomplete, type="file")]
-
-
-file_argument = click.argument("file", required=False, callback=require_bot, shell_complete=bot_files)
+file_argument = click.argument("file", type=BOT, required=False, callback=require_bot)
 """The argument FILE, which is `bot.py` by default. A folder means the `bot.py` in it."""
 
 
@@ -166,11 +159,6 @@ LINE_EVERY_S: Final = 10.0
 """Seconds between two lines about the progress of long work, where no bar can be shown."""
 
 
-def is_dumb() -> bool:
-    """Return True for a terminal that knows neither colors nor how to write over a line."""
-    return os.environ.get("TERM") == "dumb"
-
-
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show the progress of work on standard error. Yield a function that takes the work done and the total work.
@@ -181,7 +169,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     from asyncio import CancelledError  # imported late, as below
 
     ctx, outer, next_at = click.get_current_context(silent=True), _current_task(), time.monotonic() + LINE_EVERY_S
-    is_shown, has_bar = ctx is None or not ctx.params.get("as_json"), sys.stderr.isatty() and not is_dumb()
+    is_shown, has_bar = ctx is None or not ctx.params.get("as_json"), sys.stderr.isatty()
     with ExitStack() as stack:
         bar: Any = None
 

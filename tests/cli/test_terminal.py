@@ -1,4 +1,4 @@
-"""Scenes in a terminal: questions, narrow and dumb terminals, long work, and words that are nearly commands."""
+"""Scenes in a terminal: questions, narrow terminals, long work, and words that are nearly commands."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ def test_scenes(folder: Path, subtests: pytest.Subtests) -> None:
         (("storage", "backup", "copy.db"), {}, 0, ["Copying", "100%"], []),
         (("storage", "backup", "copy.db"), {}, 2, ["There is a file copy.db already."], ["Copying"]),
         (("storage", "backup", "as_json.db", "--json"), {}, 0, ['"backup": "as_json.db"'], ["Copying"]),
-        (("storage", "backup", "dumb.db"), {"TERM": "dumb"}, 0, ["dumb.db"], ["Copying", "\x1b"]),
-        (("forget", "+1"), {"TERM": "dumb"}, 2, ["Did you mean person forget?"], ["\x1b"]),
         (("forget", "+1"), {"NO_COLOR": "1"}, 2, ["Did you mean person forget?"], ["\x1b"]),
         ((*cancel, "--yes"), {}, 0, ["cancelled"], ["[y/N]"]),
     ]  # fmt: skip

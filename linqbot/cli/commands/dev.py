@@ -26,7 +26,7 @@ from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.dev.runner import DevRunner
-from linqbot.cli.output import bot_files, find_bot, json_option, print_started, printable_json, require_bot
+from linqbot.cli.output import BOT, find_bot, json_option, print_started, printable_json, require_bot
 from linqbot.cli.storage_option import folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
@@ -53,7 +53,7 @@ def _name(value: str) -> str:
 
 
 @click.command("dev")
-@click.argument("file", required=False, callback=find_bot, shell_complete=bot_files)
+@click.argument("file", type=BOT, required=False, callback=find_bot)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
 @click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
 @click.option(

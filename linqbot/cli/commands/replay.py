@@ -20,7 +20,7 @@ from linqbot.cli import logs
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
 from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, print_result
-from linqbot.cli.output import bot_files, printable, progress_bar
+from linqbot.cli.output import BOT, printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.lane import lane_of_chat
@@ -34,7 +34,7 @@ from linqbot.storage.upkeep import Selection
 
 
 async def replay(
-    file: Annotated[str | None, Arg(complete=bot_files)],
+    file: Annotated[str | None, Arg(type=BOT)],
     storage: Storage,
     settings: Settings,
     confirm: Confirm,
@@ -55,7 +55,7 @@ async def replay(
         Opt(
             "The file with the new bot. FILE is then the present bot: what both do in the same way is no difference.",
             metavar="NEW",
-            complete=bot_files,
+            type=BOT,
         ),
     ] = None,
     diff: Annotated[bool, Opt("Also show tracebacks, and the texts of then and now.")] = False,

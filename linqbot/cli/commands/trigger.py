@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import click
 import httpx
 
-from linqbot.cli.deliveries import advice_on, event_types
+from linqbot.cli.deliveries import advice_on
 from linqbot.cli.failure import NotAccepted
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.errors import SecretMissing
@@ -25,7 +25,7 @@ SCHEDULE = "schedule"
 
 
 def trigger(
-    event_type: Annotated[str | None, Arg("TYPE", complete=event_types)],
+    event_type: Annotated[str | None, Arg("TYPE")],
     name: str | None,
     *,
     lists: Annotated[bool, Opt("List all event types.", "--list")] = False,
