@@ -12,9 +12,10 @@ import csv
 import hashlib
 import io
 import json
+import operator
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
@@ -72,31 +73,23 @@ class Keepers:
         answers: dict[str, Any] = {}
         for name, kept in self._kept.items():
             try:
-                answer = await getattr(kept, what)(handle, chats)
-                _check_answer(what, answer)
-                answers |= {f"{name}.{table}": each for table, each in answer.items()}
+                found = await getattr(kept, what)(handle, chats)
+                # An answer of another form raises here.
+                read = operator.index if what == "forget" else _rows
+                answers |= {f"{name}.{table}": read(each) for table, each in found.items()}
             except (Exception, SystemExit) as error:  # noqa: BLE001 - of a plugin
                 self.problems.append(f"{name} failed: {describe(what, error)}")
         return answers
+
+
+def _rows(given: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in given]
 
 
 def _checked(given: Any) -> PersonalData:
     if not isinstance(given, PersonalData):
         raise TypeError(f"a {type(given).__name__} is not a PersonalData")
     return given
-
-
-def _check_answer(what: Literal["export", "forget"], answer: Any) -> None:
-    """Raise TypeError if a plugin returned something else than rows by table or, after an erasure, their numbers."""
-    is_right = isinstance(answer, Mapping) and all(
-        isinstance(each, int)
-        if what == "forget"
-        else isinstance(each, Sequence) and all(isinstance(row, Mapping) for row in each)
-        for each in answer.values()
-    )
-    if not is_right:
-        wanted = "the rows, each a dict," if what == "export" else "the number of rows"
-        raise TypeError(f"it must return {wanted} by table")
 
 
 async def export(storage: Storage, keepers: Keepers, handle: str, chats: Collection[str], by: By) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -42,14 +41,7 @@ MESSAGES = "message.received"
 
 
 def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(_name, values))
-
-
-def _name(value: str) -> str:
-    name = value.lower().removeprefix("[").removesuffix("]")
-    if name.count(":") == 1 or not re.fullmatch(r"[a-z0-9_.:-]+", name):
-        raise click.BadParameter(f"{value!r} is not a host. Write a name or an IP address alone, such as mybox.local.")
-    return name
+    return tuple(value.lower().removeprefix("[").removesuffix("]") for value in values)
 
 
 @click.command("dev")

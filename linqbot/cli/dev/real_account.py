@@ -39,7 +39,7 @@ from linqbot.linq.events.delivery import Delivery, event_id_of
 from linqbot.linq.events.parse import understood
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor.probe import probe
-from linqbot.ops.subscriptions import Handled, address, create_pending, events_for, is_pending, sync, target
+from linqbot.ops.subscriptions import Handled, address, events_for, is_pending, of_address, sync, target
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings, from_env
@@ -164,23 +164,21 @@ class Tunnel:
         await asyncio.Event().wait()  # the tunnel itself does
 
     async def open(self) -> None:
-        """Take over the subscription that a crash has left, or create one. If there are several, delete all but one."""
+        """Take over the subscription that a crash has left, or create one."""
         kept = {each.subscription_id for each in self.secrets.read()}
         there = [one async for one in self.client.webhook_subscriptions.list()]
-        strangers = [one for one in there if one.id not in kept and address(one.target_url) == address(self.target_url)]
-        for orphan in [one for one in strangers if is_pending(one)]:
-            await self._delete(orphan.id)
-            strangers.remove(orphan)
+        left = next((one for one in there if one.id in kept), None)
+        strangers = [one for one in of_address(there, self.target_url) if one.id not in kept and not is_pending(one)]
         if strangers:
             raise ConfigError(
                 f"{strangers[0].id} already delivers to {address(self.target_url)} and was not created by linqbot dev. "
                 f"Give another --public-url, or delete it: linqbot connect remove {strangers[0].id}"
             )
-        left = [one.id for one in there if one.id in kept]
-        for other in left[1:]:
-            await self._delete(other)
-        # Pending at first: the bot starts with its secret, and only then says which events it needs.
-        self.id = left[0] if left else (await create_pending(self.client, self.secrets, self.target_url)).id
+        # With receipts only: the bot starts with the secret, and only then says which events it needs.
+        receipts = Handled((), has_handlers=False)
+        done = await sync(self.client, self.secrets, self.target_url, receipts, own=left)
+        assert done.subscription is not None
+        self.id = done.subscription.id
         self.lines = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
     async def sync(self, handled: Handled) -> str | None:
@@ -203,19 +201,13 @@ class Tunnel:
         if not self.id:
             return
         try:
-            await self._delete(self.id)
-        except LinqApiError as error:
-            click.secho(f"  {self.id} could not be deleted: {error}. The next linqbot dev takes it over.", err=True)
-        else:
-            click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
-
-    async def _delete(self, subscription_id: str) -> None:
-        try:
-            await self.client.webhook_subscriptions.delete(subscription_id)
+            await self.client.webhook_subscriptions.delete(self.id)
         except LinqApiError as error:
             if error.status != 404:
-                raise
-        self.secrets.drop(subscription_id)
+                click.secho(f"  {self.id} could not be deleted: {error}. The next linqbot dev takes it over.", err=True)
+                return
+        self.secrets.drop(self.id)
+        click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
 
 
 LISTEN: Final = ("webhooks", "listen", "--json")
