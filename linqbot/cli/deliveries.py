@@ -15,8 +15,6 @@ from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name
-from linqbot.ops.served_code import old_code
-from linqbot.settings import Settings
 from linqbot.storage.acts import OperatorAct
 
 
@@ -95,14 +93,3 @@ def act_for_people(row: dict[str, Any]) -> dict[str, Any]:
     if row["counts"] is not None:
         to = ", ".join(f"{count} {table}" for table, count in row["counts"].items()) or "nothing was kept"
     return {"at": row["at"], "who": row["who"], "did": row["what"], "to": to, "reason": row["reason"]}
-
-
-def warn_of_old_code(settings: Settings) -> None:
-    """Warn if the running server, which handles what is put back, runs older code than the bot's files hold."""
-    old = old_code(settings.storage)
-    if old is not None:
-        names = ", ".join(old.changed)
-        warn(
-            f"Process {old.pid} serves this storage with the code of {iso_time(old.started_at)}, and {names} has changed "
-            "since. The old code handles the deliveries. To use the new code, restart linqbot serve and retry again."
-        )

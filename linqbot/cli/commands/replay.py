@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing, warn_of_old_code
+from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing
 from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, print_result
 from linqbot.cli.output import BOT, printable, progress_bar
@@ -77,7 +77,7 @@ async def replay(
     if live:
         if against is not None or diff or handler is not None or limit is not None or allow_different:
             raise click.UsageError("--live really sends, and compares nothing: leave out the options for comparing.")
-        count = await _live(storage, settings, selection, confirm, by)
+        count = await _live(storage, selection, confirm, by)
         return Result({"replayed": count}, f"{deliveries(count)} queued again.")
     if (new := against or file) is None:
         raise click.UsageError("Give the FILE with the bot to try, or --live to let the server handle the deliveries.")
@@ -86,7 +86,7 @@ async def replay(
     return await compare(comparison, storage, settings, as_json=as_json)
 
 
-async def _live(storage: Storage, settings: Settings, selection: Selection, confirm: Confirm, by: By) -> int:
+async def _live(storage: Storage, selection: Selection, confirm: Confirm, by: By) -> int:
     chosen = await storage.replayable(selection)
     problem = "cannot be replayed: it is still waiting, or is not kept. See: linqbot waiting list."
     refuse_missing(selection.ids or (), chosen, problem)
@@ -96,7 +96,6 @@ async def _live(storage: Storage, settings: Settings, selection: Selection, conf
             "linqbot waiting list --dead"
         )
     confirm(f"Handle {deliveries(len(chosen))} again, for real? People get answers again")
-    warn_of_old_code(settings)
     return await put_back(partial(storage.replay_live, by=by), chosen, "Queueing")
 
 

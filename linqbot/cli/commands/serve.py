@@ -19,7 +19,6 @@ from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
 from linqbot.ops.bot_file import load_bot, log_opt_outs
-from linqbot.ops.served_code import note_code
 from linqbot.options import Role
 from linqbot.server import loop_watch, systemd, uvicorn_server
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
@@ -104,7 +103,6 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
                 if page_at is not None and not as_json:
                     click.echo(f"The operator's page is on {page_at}", err=True)
-            note_code(settings.storage, file)
             loop = asyncio.get_running_loop()
             tasks.append(loop.create_task(_check_key(settings)))
             if serve_page is not None and bound_page is not None:

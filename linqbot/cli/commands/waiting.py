@@ -27,7 +27,6 @@ from linqbot.cli.deliveries import (
     deliveries,
     put_back,
     refuse_missing,
-    warn_of_old_code,
 )
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
 from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar, warn
@@ -38,7 +37,6 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops import questions
 from linqbot.ops.why import without_messages
-from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
@@ -246,7 +244,6 @@ def _timer(timer: Timer) -> _Row:
 async def retry(
     ids: Annotated[tuple[str, ...], Arg("[ID]...", required=False)],
     storage: Storage,
-    settings: Settings,
     by: By,
     *,
     everything: Annotated[bool, Opt("All dead letters.", "--all")] = False,
@@ -261,7 +258,6 @@ async def retry(
         raise click.UsageError("Say which: ids, --chat, --type, --since, --until, or --all.")
     chosen = await storage.replayable(selection, dead_only=True)
     refuse_missing(ids, chosen, "is not a dead letter. See: linqbot waiting list --dead.")
-    warn_of_old_code(settings)
     count = await put_back(partial(storage.retry, by=by), chosen, "Putting back")
     return Result({"retried": count}, f"{deliveries(count)} put back.")
 

@@ -24,7 +24,6 @@ from linqbot.ops.bot_file import load_bot
 from linqbot.ops.dry_runs.dry_turn import RunFailure, RunResult
 from linqbot.ops.dry_runs.recorded_turns import ChosenTurns, ComparedCall, RecordedTurn
 from linqbot.ops.dry_runs.world import DryWorld
-from linqbot.ops.served_code import bot_files
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.upkeep import Progress
 
@@ -152,12 +151,26 @@ def loaded(spec: str) -> Iterator[Bot]:
     try:
         yield bot
     finally:
-        own = set(bot_files(spec))
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if isinstance(file, str) and Path(file).resolve() in own:
-                del sys.modules[name]
+        for name in _modules_of(spec):
+            del sys.modules[name]
         sys.path[:] = path
+
+
+def _modules_of(spec: str) -> list[str]:
+    """Return the modules that were imported from the folder of a bot, without those of installed packages and of linqbot."""
+    target = spec.partition(":")[0]
+    root = Path(target).resolve().parent
+    if not (target.endswith(".py") or "/" in target):
+        root = Path(sys.modules[target.partition(".")[0]].__file__ or ".").resolve().parent
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    places = {name: Path(file).resolve() for name, file in files.items() if isinstance(file, str)}
+    return [
+        name
+        for name, place in places.items()
+        if place.is_relative_to(root)
+        and not place.is_relative_to(Path(sys.prefix).resolve())
+        and name.partition(".")[0] != "linqbot"
+    ]
 
 
 async def dry_deploy(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 from asking_talk import Talk
+from emulator_control import text
 from fakes import CHAT, PERSON, delivery, text_body
 from simulated_crash import begun
 from sqlite_connections import in_storage
@@ -426,3 +427,29 @@ def test_the_questions_of_a_chat_are_cancelled_together(folder: Path) -> None:
     for wrong in ([], [asked[0], "--chat", CHAT]):
         assert "Give an ID, or --chat" in shown("waiting", "cancel", *wrong, "--yes", *stored, code=2)
     assert talked(folder, go_on) == ["waiting"]
+
+
+# The storage of `linqbot dev`
+
+
+@pytest.mark.slow
+def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
+    folder: Path, command: Callable[..., Any], port: int
+) -> None:
+    (folder / "bot.py").write_text(BOT.replace('"before"', '"before", effect="confeti"'))
+    assert "No linqbot dev runs in this folder" in shown("waiting", "list", "--dead", "--dev", code=2)
+    dev = command("dev", "bot.py", "--port", str(port), "--no-reload")
+    dev.until(lambda: "Text your bot" in dev.said())
+    text(f"http://127.0.0.1:{port}", "fail")
+    (row,) = dev.until(lambda: data("waiting", "list", "--dead", "--dev"), 90)
+    assert row["type"] == "message.received"
+    assert "1 delivery put back." in shown("waiting", "retry", "--dev", row["id"])
+    other = " ".join(shown("waiting", "list", "--dead", code=2).split())
+    assert "There is no storage file" in other
+    assert "linqbot dev, which runs in this folder, has its own storage: add --dev." in other
+    (folder / "linqbot.db").touch()
+    empty = run("waiting", "list", "--dead")
+    assert empty.stdout == "There are no dead letters.\n"
+    assert empty.stderr == "linqbot dev, which runs in this folder, has its own storage: add --dev.\n"
+    assert dev.stop() == 0
+    assert shown("waiting", "list", "--dead") == "There are no dead letters.\n"
