@@ -124,14 +124,12 @@ def test_send_sends_one_message(emulator: str) -> None:
     assert "R7" in refused or "R8" in refused
 
 
-def test_a_taken_port_is_an_error_of_one_sentence(command: Callable[..., Any], port: int) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
-        emulator = command("dev", "--no-bot", "--port", str(port))
-        assert emulator.end() == 2
-    assert f"127.0.0.1:{port} cannot be listened on" in emulator.said()
-    assert "--port" in emulator.said()
+def test_a_taken_port_is_an_error_of_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = shown("dev", "--no-bot", "--port", port, code=2)
+    assert f"127.0.0.1:{port} cannot be listened on" in said
+    assert "--port" in said
 
 
 RARE = {

@@ -133,43 +133,6 @@ def test_broken_plugins_do_not_affect_the_others(site: Path, command: Callable[.
     assert "secret words" not in "".join(log)
 
 
-@pytest.mark.slow
-def test_the_data_that_a_plugin_attaches_to_a_delivery_survives_a_kill(
-    site: Path, command: Callable[..., Any], port: int
-) -> None:
-    code = """
-    import pathlib, time
-    from linqbot import hookimpl
-    @hookimpl
-    def received(headers, carrier):
-        carrier["traceparent"] = headers["traceparent"]
-    @hookimpl
-    def taken(report, carrier):
-        with pathlib.Path("taken.txt").open("a") as file:
-            file.write(f"{carrier['traceparent']} {report.crashes}\\n")
-    """
-    install_plugin(site, "trace", code)
-    (site.parent / "bot.py").write_text(
-        "import asyncio, pathlib\n"
-        + ECHO.replace('await ctx.reply(f"You said: {message.text}")', "await wait()")
-        + "async def wait():\n    if not pathlib.Path('go').exists():\n        await asyncio.sleep(100)\n"
-    )
-    url = f"http://127.0.0.1:{port}"
-    serve = serve_alone(command, port, PYTHONPATH=str(site))
-    event = samples.event("message.received")
-    body = json.dumps(event).encode()
-    headers = samples.signed(body, event, secret=SECRET) | {"traceparent": "00-abc-def-01"}
-    httpx.post(f"{url}/webhooks/linq", content=body, headers=headers)
-    taken = site.parent / "taken.txt"
-    serve.until(lambda: taken.exists() and taken.read_text())  # the file exists before the line is written
-    serve.process.kill()
-    serve.process.wait()
-    (site.parent / "go").touch()
-    again = serve_alone(command, port, PYTHONPATH=str(site))
-    again.until(lambda: taken.read_text().splitlines() == ["00-abc-def-01 0", "00-abc-def-01 1"])
-    assert again.stop() == 0
-
-
 # Looked at
 
 

@@ -1,16 +1,14 @@
-"""`linqbot replay --against`: a dry deploy in the terminal and in CI, next to a running server too."""
+"""`linqbot replay --against`: a dry deploy in the terminal and in CI."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cli.practice import Practice, serve
 from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
 from patience import PATIENCE_S
@@ -179,24 +177,6 @@ def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
     assert done.returncode == 1
     assert "new failure: TimeoutError at new_bot.py:" in done.stdout
     assert "1 failed with new_bot.py" in done.stderr
-
-
-@pytest.mark.process
-def test_next_to_a_running_server_nothing_is_sent(
-    folder: Path, practice: Practice, command: Callable[..., Any]
-) -> None:
-    (practice.folder / "bot.py").write_text(BOT)
-    practice.sync()
-    bot = serve(practice, command, LINQBOT_KEEP_DAYS="2")
-    for text in ("hello", "menu"):
-        practice.text(text)
-    bot.until(lambda: len(practice.replies()) == 2)
-    bot.until(lambda: data("waiting", "list", "--deliveries") == [])
-    (practice.folder / "new_bot.py").write_text(BOT.replace("Onion", "Leek"))
-    report = data(*AGAINST, "bot.py", "--diff", code=1)
-    (group,) = report["groups"]
-    assert [change["text_after"] for change in group["changes"]] == ["Leek soup."]
-    assert len(practice.replies()) == 2
 
 
 @pytest.mark.process
