@@ -275,29 +275,23 @@ class LossyStream:
         """Write lines. The caller flushes them."""
         if self._poll is None:
             self._put(text)
-        elif self._lost or len(text) > _CHUNK:
-            self._write_in_chunks(text, self._poll)
-        elif self._is_stuck(self._poll):
-            self._lost += text.count("\n")
-        else:
-            self._put(text)
+            return
+        for at in range(0, len(text), _CHUNK):
+            if self._lost and not self._is_stuck(self._poll):
+                self._report()
+            if self._is_stuck(self._poll):
+                self._lost += text.count("\n")
+                self._is_torn = self._is_torn or at > 0
+                return
+            self._put(text[at : at + _CHUNK])
+            if at + _CHUNK < len(text):
+                self.flush()  # so that the pipe gets each chunk alone
 
     def flush(self) -> None:
         try:  # noqa: SIM105 - suppress() takes longer than the rest, and each turn logs a line
             self._stream.flush()
         except (OSError, ValueError):
             pass
-
-    def _write_in_chunks(self, text: str, poll: select.poll) -> None:
-        for at in range(0, len(text), _CHUNK):
-            if self._lost and not self._is_stuck(poll):
-                self._report()
-            if self._is_stuck(poll):
-                self._lost += text.count("\n")
-                self._is_torn = self._is_torn or at > 0
-                return
-            self._put(text[at : at + _CHUNK])
-            self.flush()  # so that the pipe gets each chunk alone
 
     def _put(self, text: str) -> None:
         try:  # noqa: SIM105 - see `flush`
