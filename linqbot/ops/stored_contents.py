@@ -134,9 +134,9 @@ def scope_of(who: str) -> str:
     return CHAT + who
 
 
-async def rows(store: Storage, scope: str | None, name: str | None) -> AsyncIterator[StateRow]:
-    """Yield the stored values of a scope, or of all scopes; with `name` only those of this name."""
-    async for row in store.every_state_row(prefix=scope or "", name=name):
+async def rows(store: Storage, scope: str | None) -> AsyncIterator[StateRow]:
+    """Yield the stored values of a scope, or of all scopes."""
+    async for row in store.every_state_row(prefix=scope or ""):
         # The id of a chat may begin with the id of another one.
         if scope in (None, row.scope):
             yield row

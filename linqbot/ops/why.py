@@ -196,9 +196,7 @@ async def chats_with(client: Client | None, handle: str) -> list[Chat]:
         KeyMissing: there is no client to ask.
     """
     if client is None:
-        raise KeyMissing(
-            "The chats of a person are asked of Linq. Set LINQ_API_V3_API_KEY, and leave out --no-ask-linq, or name a chat."
-        )
+        raise KeyMissing("The chats of a person are asked of Linq. Set LINQ_API_V3_API_KEY, or name a chat.")
     return [chat async for chat in client.chats.list_chats(to=handle, limit=100)]
 
 
@@ -226,7 +224,7 @@ async def _choose(storage: Storage, client: Client | None, who: str, found: Find
         found.chats = [who]
         return None
     if client is None:
-        found.notes.append("Linq was not asked: this needs LINQ_API_V3_API_KEY, and no --no-ask-linq.")
+        found.notes.append("Linq was not asked: this needs LINQ_API_V3_API_KEY.")
         found.chats = [who]
         return None
     try:

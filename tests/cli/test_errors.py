@@ -300,7 +300,7 @@ def test_a_chat_is_taken_by_the_lane_that_tables_show() -> None:
     shown("storage", "migrate")
     chat = "20000000-0000-4000-8000-000000000000"
     assert chat in shown("mute", f"c:{chat}")
-    assert f"chat {chat} is muted" in shown("why", f"c:{chat}", "--no-ask-linq")
+    assert f"chat {chat} is muted" in shown("why", f"c:{chat}")
     shown("post", "order.paid", "--id", "1", "--chat", f"c:{chat}", "--data", "{}")
     assert f" c:{chat} " in shown("waiting", "list", "--deliveries")
     assert "no question" in shown("waiting", "cancel", "--chat", f"c:{chat}")
@@ -309,17 +309,9 @@ def test_a_chat_is_taken_by_the_lane_that_tables_show() -> None:
 def test_the_id_of_a_chat_is_no_person_to_forget() -> None:
     shown("storage", "migrate")
     chat = "20000000-0000-4000-8000-000000000000"
-    said = shown("person", "forget", chat, "--yes", "--no-ask-linq", code=2)
+    said = shown("person", "forget", chat, "--yes", code=2)
     assert f"{chat} is not a handle. Write a phone number with its country code, or an e-mail address." in said
-    assert "Nothing is kept" in shown("person", "forget", "BANK", "--yes", "--no-ask-linq")
-
-
-def test_an_option_that_keeps_linq_from_being_asked_is_not_called_a_missing_key() -> None:
-    shown("storage", "migrate")
-    for who, code in [("+14155550142", 2), ("20000000-0000-4000-8000-000000000000", 0)]:
-        said = shown("why", who, "--no-ask-linq", code=code, **GOOD)
-        assert "--no-ask-linq" in said
-        assert "is not set" not in said
+    assert "Nothing is kept" in shown("person", "forget", "BANK", "--yes")
 
 
 def test_the_help_of_serve_lists_the_variable_of_every_setting() -> None:

@@ -72,7 +72,7 @@ async def test_why_shows_each_run_with_its_steps_without_what_people_wrote(tmp_p
     assert lines[1].endswith(" ms, 7 + 2 tokens, $0.0025")
     assert lines[2].endswith(" ms: OSError")
     assert lines[3].endswith(" ms, 1 of 2 steps remembered")
-    printed = await asyncio.to_thread(shown, "why", bubble.id, "--storage", url, "--no-ask-linq")
+    printed = await asyncio.to_thread(shown, "why", bubble.id, "--storage", url)
     assert [line.strip() for line in printed.splitlines()[2:8]] == lines
 
 

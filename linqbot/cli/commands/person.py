@@ -56,47 +56,36 @@ def _handle(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 Chats: TypeAlias = Annotated[tuple[str, ...], Opt("Id of a direct chat with this person; repeatable.", "--chat")]
-AskLinq: TypeAlias = Annotated[
-    bool,
-    Opt(
-        "Ask Linq for the person's direct chats, if LINQ_API_V3_API_KEY is set. On by default.",
-        "--ask-linq/--no-ask-linq",
-    ),
-]
 
 
 async def show(
     who: Annotated[str | None, Arg(type=scope_of)],
     storage: Storage,
-    name: Annotated[str | None, Opt("Only values of ctx.state of this name, such as Guest.")] = None,
-    *,
     settings: Settings,
     by: By,
+    *,
     chats: Chats,
-    ask_linq: AskLinq = True,
 ) -> Result:
     """Show all that is kept of the person WHO, a handle; with --json, export it.
 
     That is what linqbot person forget erases, with people's own words. Of the id of a chat, or of bot, it shows the values of
-    ctx.state. Without WHO, it lists the names and sizes of all values.
+    ctx.state. Without WHO, it lists the names and sizes of all values. With LINQ_API_V3_API_KEY, Linq is asked for the
+    person's direct chats.
     """
-    if who is None or name is not None or not who.startswith(PERSON):
-        return await _show_state(storage, who, name)
+    if who is None or not who.startswith(PERSON):
+        return await _show_state(storage, who)
     handle = who.removeprefix(PERSON)
-    keepers, known = await _known(settings, handle, chats, ask_linq=ask_linq)
+    keepers, known = await _known(settings, handle, chats)
     found = await person.export(storage, keepers, handle, known, by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
     failure = _failure(keepers, f"More may be kept of {handle}")
     return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts), failure=failure)
 
 
-async def _known(
-    settings: Settings, handle: str, given: Collection[str], *, ask_linq: bool
-) -> tuple[person.Keepers, set[str]]:
+async def _known(settings: Settings, handle: str, given: Collection[str]) -> tuple[person.Keepers, set[str]]:
     """Return the plugins that keep something of people, and the chats of a person."""
     logs.configure("error", "auto")
-    keepers = person.Keepers(settings)
-    return keepers, {*given, *(await person.chats_of(settings, handle) if ask_linq else ())}
+    return person.Keepers(settings), {*given, *await person.chats_of(settings, handle)}
 
 
 def _failure(keepers: person.Keepers, what: str) -> StorageError | None:
@@ -120,10 +109,10 @@ def _words(value: Any) -> Any:
     return printable_json(value) if isinstance(value, dict | list) and value else value
 
 
-async def _show_state(storage: Storage, who: str | None, name: str | None) -> Result:
+async def _show_state(storage: Storage, who: str | None) -> Result:
     rows: list[_Row] = []
     sizes: list[_Row] = []
-    async for row in stored_contents.rows(storage, who, name):
+    async for row in stored_contents.rows(storage, who):
         about = {"scope": row.scope, "name": row.name}
         rows.append(about | {"value": stored_contents.decoded(row.value)})
         sizes.append(about | {"bytes": len(row.value)})
@@ -208,7 +197,6 @@ async def forget(
     by: By,
     *,
     chats: Chats,
-    ask_linq: AskLinq = True,
     wait_s: Annotated[
         float,
         Opt(
@@ -227,7 +215,7 @@ async def forget(
     data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
-    keepers, known = await _known(settings, handle, chats, ask_linq=ask_linq)
+    keepers, known = await _known(settings, handle, chats)
     forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = shlex.join(["linqbot", "person", "forget", handle, *(f"--chat={chat}" for chat in forgotten.chats)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock
 from typing import Annotated, Any
@@ -59,9 +58,6 @@ async def why(
             "Also print what was received, and the whole errors, of what waits or was given up. Both may hold messages."
         ),
     ] = False,
-    ask_linq: Annotated[
-        bool, Opt("Ask Linq for messages, if LINQ_API_V3_API_KEY is set. On by default.", "--ask-linq/--no-ask-linq")
-    ] = True,
 ) -> Result:
     """Say what became of the messages of WHO, and why: a handle, or the id of a chat, a message or a delivery.
 
@@ -70,7 +66,7 @@ async def why(
     """
     storage.keep_outcomes_days = settings.keep_outcomes_days
     now = time.time()
-    async with settings.linq() if ask_linq else nullcontext() as client:
+    async with settings.linq() as client:
         found = await ops.look(storage, client, who, now=now, at=at, bodies=body)
     return Result(found.to_json(), lambda: _show(found))
 

@@ -286,8 +286,9 @@ def print_summary(report: Report, out: Path) -> None:
         )
     _print_memory(report)
     _fact("faults", f"{faults} (seed {report.seed})")
-    click.echo()
-    _print_kinds(report)
+    if report.cases:
+        click.echo()
+        _print_cases(report)
     for one in report.people:
         if one.stopped:
             click.secho(f"\n  {one.name} could not go on: {printable(one.stopped)}", fg="red")
@@ -322,29 +323,6 @@ def _print_memory(report: Report) -> None:
     if (memory := in_use(report.memory)) is not None:
         most = f"{memory['end']:.0f} at the end, {memory['most']:.0f} at most"
         _fact("memory of the bot", f"{memory['begin']:.0f} MiB at the beginning, {most}")
-
-
-def _print_kinds(report: Report) -> None:
-    if report.cases:
-        _print_cases(report)
-    if not (people := [one for one in report.people if one.kind not in report.cases]):
-        return
-    kinds = dict.fromkeys(one.kind for one in people)
-    rows = []
-    for kind in kinds:
-        those = [one for one in people if one.kind == kind]
-        seconds = of_seconds([each for one in those for each in one.seconds])
-        rows.append(
-            {
-                "": " ",
-                "people": kind if len(those) == 1 else f"{kind} ({len(those)})",
-                "written": str(sum(one.counts["written"] for one in those)),
-                "findings": str(sum(len(one.violations) for one in those)),
-                "median s": f"{seconds['median']:.1f}" if seconds else "-",
-                "longest s": f"{seconds['max']:.1f}" if seconds else "-",
-            }
-        )
-    print_table(rows)
 
 
 def _print_cases(report: Report) -> None:
