@@ -15,7 +15,8 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,7 +80,9 @@ def parse_duration(value: str) -> float:
 
 
 def parse_time(value: str) -> float:
-    """Read a time: ISO 8601, which is UTC if it names no zone, or how long ago it was, such as 90s, 15m, 2h or 7d.
+    """Read a time: ISO 8601; a time of day of the last 24 hours; or how long ago it was, such as 90s, 15m, 2h or 7d.
+
+    A time without a zone is UTC.
 
     Returns:
         Unix seconds.
@@ -87,12 +90,22 @@ def parse_time(value: str) -> float:
     if (ago := _seconds(value)) is not None:
         return time.time() - ago
     try:
-        at = datetime.fromisoformat(value)
+        return _time_of(value).timestamp()
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is no time. Write 2026-11-05T17:30, or how long ago: 90s, 15m, 2h, 7d."
+            f"{value!r} is no time. Write 2026-11-05T17:30, 17:30, or how long ago: 90s, 15m, 2h, 7d."
         ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _time_of(value: str) -> datetime:
+    try:
+        of_day = clock.fromisoformat(value)
+    except ValueError:
+        at = datetime.fromisoformat(value)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    now = datetime.now(of_day.tzinfo or UTC)
+    at = datetime.combine(now.date(), of_day, now.tzinfo)
+    return at if at <= now else at - timedelta(days=1)
 
 
 def iso_time(at: float | None) -> str | None:

@@ -197,8 +197,6 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("mute", "--only-proactive"), {}, USAGE),
     (("mute", "--all", "--end"), {}, (1, "LQB4001")),
     (("mute", "--end"), {}, USAGE),
-    (("mute", "list"), {}, USAGE),
-    (("mute", "list", "--end"), {}, (1, "LQB4001")),
     (("mute", "--all", "--end", "--for", "2h"), {}, USAGE),
     (("mute", "--all", "--catch-up"), {}, USAGE),
     (("mute", "--all", "--for", "soon"), {}, USAGE),

@@ -47,18 +47,13 @@ async def mute(
     Nothing more is sent there, also by turns that run now. Messages are received, and end as muted; questions, scheduled sends and
     broadcasts wait. A running server notices it before its next call. Mutes are listed with their --reason.
     """
-    if (who is not None and everywhere) or (end and who is None and not everywhere):
-        raise click.UsageError("Name WHO, or give --all.")
-    if who == "list" and not end:
-        raise click.UsageError("WHO is a handle or the id of a chat. To list the mutes: linqbot mute")
-    if end and (for_s is not None or only_proactive):
-        raise click.UsageError("--end ends the whole mute at once. Leave out --for and --only-proactive.")
-    if who is None and not everywhere and (for_s is not None or only_proactive):
+    begins, lists = for_s is not None or only_proactive, who is None and not everywhere
+    if (who is not None and everywhere) or (lists and (begins or end)):
         raise click.UsageError("Name WHO, or give --all. Without both, linqbot mute lists the mutes.")
-    if catch_up and not end:
-        raise click.UsageError("--catch-up goes with --end.")
+    if (end and begins) or (catch_up and not end):
+        raise click.UsageError("--for and --only-proactive are of a new mute, and --catch-up is of --end.")
     now = time.time()
-    if who is None and not everywhere:
+    if lists:
         rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
     async with settings.linq() as client:

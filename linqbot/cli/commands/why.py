@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock
 from typing import Annotated, Any
 
 import click
 
 from linqbot.cli.deliveries import who_of
-from linqbot.cli.kit import Arg, Opt, Result
-from linqbot.cli.output import parse_time, printable, printable_json, printable_lines, warn
+from linqbot.cli.kit import Arg, Opt, Result, time_option
+from linqbot.cli.output import printable, printable_json, printable_lines, warn
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
 from linqbot.ops import why as ops
@@ -22,22 +20,6 @@ from linqbot.storage.backend import Storage
 _MOST_SHOWN = 12
 
 
-def _at(value: str) -> float:
-    """Read a time: a time of day of the last 24 hours, which is UTC if it names no zone, or one that `parse_time` reads.
-
-    Raises:
-        click.BadParameter: the text is neither.
-    """
-    try:
-        of_day = clock.fromisoformat(value)
-    except ValueError:
-        return parse_time(value)
-    zone = of_day.tzinfo or UTC
-    now = datetime.now(zone)
-    at = datetime.combine(now.date(), of_day.replace(tzinfo=zone))
-    return (at if at <= now else at - timedelta(days=1)).timestamp()
-
-
 async def why(
     who: Annotated[str, Arg(type=who_of)],
     storage: Storage,
@@ -45,12 +27,7 @@ async def why(
     *,
     at: Annotated[
         float | None,
-        Opt(
-            "Only what came within ten minutes of this time: 10:42 (UTC), 2026-11-05T17:30, or 2h ago.",
-            None,
-            "TIME",
-            _at,
-        ),
+        time_option("Only what came within ten minutes of this time: 10:42 (UTC), 2026-11-05T17:30, or 2h ago."),
     ] = None,
     body: Annotated[
         bool,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -246,26 +247,14 @@ async def _saves_in(watched: Path | None) -> AsyncIterator[object]:
         yield changes
 
 
-_CAUSES: Final = {
-    6: "SIGABRT: an error in a compiled library",
-    9: "SIGKILL: usually too little memory",
-    11: "SIGSEGV: an error in a compiled library",
-    15: "SIGTERM",
-}
-"""The signals that a bot's process usually ends with, some of them with the usual cause."""
-
-
 def note_end(bot: BotProcess, emulator: Emulator, earlier: Mapping[str, Any] | None, exit_code: int) -> None:
     """Show that the bot's process has ended, if it ended by itself and without a report since `earlier`."""
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return
-    cause = f" ({_CAUSES[-exit_code]})" if -exit_code in _CAUSES else ""
-    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of signal {-exit_code}{cause}"
-    message, status = (
-        f"The bot's process ended {how}. The terminal may show why.",
-        "stopped" if bot.was_up else "failed",
-    )
+    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {signal.Signals(-exit_code).name}"
+    message = f"The bot's process ended {how}. The terminal may show why."
+    status = "stopped" if bot.was_up else "failed"
     emulator.observe({"kind": "bot", "status": status, "message": message, "at": iso(emulator.clock.now())})
     if bot.was_up and not bot.as_json:
         click.secho(f"  {message} Save a file to start the bot again.", fg="red", err=True)

@@ -253,7 +253,7 @@ def test_an_error_shows_its_traceback_once_and_a_process_that_ends_is_shown_with
     (tmp_path / "bot.py").write_text(BOT.replace("os._exit(7)", "pass"))
     dev.until(lambda: "Reloaded." in dev.screen)
     text(dev.page, "crash")
-    dev.until(lambda: "because of signal 11 (SIGSEGV: an error in a compiled library)" in dev.screen)
+    dev.until(lambda: "because of SIGSEGV." in dev.screen)
     assert 'bot.py", line 26 in crash' in dev.screen
 
 
