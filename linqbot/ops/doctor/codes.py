@@ -59,14 +59,10 @@ CODES: Final[dict[str, DoctorCode]] = {
         " make a new one.",
     ),
     "LQB6012": DoctorCode(
-        "Linq's API cannot be reached.",
-        "Linq is down, the base URL is wrong, or something on the way blocks outgoing connections.",
-        "Check LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY.",
-    ),
-    "LQB6013": DoctorCode(
-        "Linq refuses to list what the account has.",
-        "The account may lack the permission, or Linq has an internal error.",
-        "Look up the error code in Linq's documentation, and give the trace id to Linq's support.",
+        "Linq's API cannot be reached, or refuses to list what the account has.",
+        "Linq is down, the base URL is wrong, something on the way blocks outgoing connections, or the account lacks a permission.",
+        "Check LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY. If Linq has answered,"
+        " look up the error code in Linq's documentation.",
     ),
     "LQB6014": DoctorCode(
         "The API token and all messages travel unencrypted to another machine.",
@@ -80,16 +76,11 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The token belongs to an environment without lines, or the last line was released.",
         "Ask Linq for a line, or use the token of the environment that has one.",
     ),
-    "LQB6021": DoctorCode(
-        "The reputation of a line is critical: the carriers are about to flag it.",
-        "People did not answer messages from it, opted out, or reported them.",
-        "Stop writing to people who do not answer. To see what harms the line's reputation:"
-        " client.phone_numbers.start_reputation_audit(line)",
-    ),
     "LQB6022": DoctorCode(
-        "The reputation of a line is at risk.",
-        "The volume of messages or the share of answers has recently got worse.",
-        "Send less. To see what harms the line's reputation: client.phone_numbers.start_reputation_audit(line)",
+        "The reputation of a line is at risk, or critical: then the carriers are about to flag it.",
+        "People did not answer messages from it, opted out, or reported them.",
+        "Send less, and nothing to people who do not answer. To see what harms the line's reputation:"
+        " client.phone_numbers.start_reputation_audit(line)",
     ),
     "LQB6023": DoctorCode(
         "A line can receive but not send: it is flagged.",
@@ -115,12 +106,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The bot handles events that it is not subscribed to.",
         "The bot got new handlers after it was subscribed.",
         "These handlers never run. Subscribe to their events: linqbot connect sync {file} --url {url}",
-    ),
-    "LQB6033": DoctorCode(
-        "The bot is subscribed to events that it does not handle.",
-        "The bot has lost handlers since it was subscribed, or someone subscribed it to more than it needs.",
-        "Each of these events costs a delivery for nothing. Unsubscribe from them: linqbot connect sync {file} --url"
-        " {url}",
     ),
     "LQB6034": DoctorCode(
         "The subscription does not pin the payload version that linqbot needs; older versions lack some events.",

@@ -167,7 +167,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB6001"], "base URL"),
     (setting("LINQ_WEBHOOK_SECRET", "nonsense!"), ["failure LQB6001"], "LINQ_WEBHOOK_SECRET does not fit"),
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
-    (line(reputation="CRITICAL"), ["failure LQB6021"], LINE),
+    (line(reputation="CRITICAL"), ["failure LQB6022"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
     (setting("LINQBOT_LINES", f"{LINE},+12025550999"), ["failure LQB6024"], "+12025550999"),
     (subscription(phone_numbers=[LINE]), ["warning LQB6036"], ""),
@@ -204,7 +204,7 @@ CORRECTED_BY_SYNC: list[tuple[Plant, list[str], str]] = [
     (subscription(is_active=False), ["failure LQB6031"], "linqbot connect sync bot.py --url http://127.0.0.1:"),
     (
         subscription(subscribed_events=["message.received", "chat.created"]),
-        ["failure LQB6032", "warning LQB6033"],
+        ["failure LQB6032"],
         "reaction.added",
     ),
     (subscription("?version=2025-01-01"), ["failure LQB6034"], ""),
