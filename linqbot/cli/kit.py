@@ -44,6 +44,7 @@ class Opt:
     metavar: str | None = None
     type: Any = None  # a type of click, or a function that reads a text
     check: Check | None = None  # gets the value, and returns it
+    bare: str | None = None  # the value of the option if none is written behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,8 @@ def _add(command: click.Command, parameter: inspect.Parameter, hint: Any) -> Non
         more["required"] = True
     else:
         more |= {"default": parameter.default, "show_default": parameter.default is not None}
+    if about.bare is not None:
+        more |= {"is_flag": False, "flag_value": about.bare}
     click.option(*names, help=about.help, **more)(command)
 
 
@@ -208,6 +211,8 @@ def _run(function: Callable[..., Any], hints: dict[str, Any], /, *, as_json: boo
             return await function(**given | {"storage": opened})
 
     result = asyncio.run(work()) if inspect.iscoroutinefunction(function) else function(**given)
+    if result is None:  # the command has printed while it ran
+        return
     print_result(result, as_json=as_json)
     # A linqbot dev in this folder has its own storage, which was perhaps meant.
     found = result.data.values() if isinstance(result.data, dict) else result.data

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
 import click
 
@@ -25,7 +26,8 @@ from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.dev.runner import DevRunner
-from linqbot.cli.output import BOT, find_bot, json_option, print_started, printable_json, require_bot
+from linqbot.cli.kit import Opt, OptionalBotFile
+from linqbot.cli.output import print_started, printable_json, require_bot
 from linqbot.cli.storage_option import folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
@@ -44,71 +46,53 @@ def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     return tuple(value.lower().removeprefix("[").removesuffix("]") for value in values)
 
 
-@click.command("dev")
-@click.argument("file", type=BOT, required=False, callback=find_bot)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the phone page.")
-@click.option("--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port of the phone page.")
-@click.option(
-    "--allow-host",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    callback=_names,
-    help="Another name or address under which the page may be opened, such as mybox.local; repeatable.",
-)
-@click.option("--reload/--no-reload", default=True, show_default=True, help="Restart the bot when a file is saved.")
-@click.option(
-    "--line",
-    is_flag=False,
-    flag_value="",
-    metavar="[NUMBER]",
-    help="Use a line of your real account, over the relay of Linq's own CLI: no tunnel.",
-)
-@click.option(
-    "--public-url",
-    metavar="URL",
-    help="Use your real account: Linq delivers to URL, and a tunnel that you run leads from there to this machine.",
-)
-@click.option(
-    "--no-bot", is_flag=True, help="Run the emulator alone, for a bot that runs elsewhere or without linqbot."
-)
-@click.option(
-    "--api-key",
-    envvar="LINQ_API_V3_API_KEY",
-    show_envvar=True,
-    help="With --no-bot: accept this bearer token only. Default: any token.",
-)
-@click.option(
-    "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="With --no-bot: load the state from this JSON file and write it back on exit.",
-)
-@click.option(
-    "--world",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Begin with the people, groups and lines of this JSON or TOML file: see docs/testing.md.",
-)
-@click.option(
-    "--terminal", is_flag=True, help="Also talk to the bot here: each line is a text, and the end of the lines ends it."
-)
-@json_option
-@click.pass_context
-def command(
-    ctx: click.Context,
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+def dev(
+    file: OptionalBotFile,
     *,
-    file: str | None,
-    host: str,
-    port: int,
-    names: tuple[str, ...],
-    reload: bool,
-    line: str | None,
-    public_url: str | None,
-    no_bot: bool,
-    api_key: str | None,
-    state: Path | None,
-    world: Path | None,
-    terminal: bool,
     as_json: bool,
+    host: Annotated[str, Opt("Address of the phone page.")] = "127.0.0.1",
+    port: Annotated[int | None, Opt("Port of the phone page. Default: 4010.", type=click.IntRange(0, 65535))] = None,
+    names: Annotated[
+        tuple[str, ...],
+        Opt(
+            "Another name or address under which the page may be opened, such as mybox.local; repeatable.",
+            "--allow-host",
+            "NAME",
+            check=_names,
+        ),
+    ] = (),
+    reload: Annotated[bool, Opt("Restart the bot when a file is saved. On by default.", "--reload/--no-reload")] = True,
+    line: Annotated[
+        str | None,
+        Opt(
+            "Use a line of your real account, over the relay of Linq's own CLI: no tunnel.", metavar="[NUMBER]", bare=""
+        ),
+    ] = None,
+    public_url: Annotated[
+        str | None,
+        Opt(
+            "Use your real account: Linq delivers to URL, and a tunnel that you run leads from there to this machine.",
+            metavar="URL",
+        ),
+    ] = None,
+    no_bot: Annotated[bool, Opt("Run the emulator alone, for a bot that runs elsewhere or without linqbot.")] = False,
+    api_key: Annotated[
+        str | None,
+        Opt("With --no-bot: accept this bearer token only. Default: LINQ_API_V3_API_KEY, or else any token."),
+    ] = None,
+    state: Annotated[
+        Path | None, Opt("With --no-bot: load the state from this JSON file and write it back on exit.", type=_FILE)
+    ] = None,
+    world: Annotated[
+        Path | None,
+        Opt("Begin with the people, groups and lines of this JSON or TOML file: see docs/testing.md.", type=_FILE),
+    ] = None,
+    terminal: Annotated[
+        bool, Opt("Also talk to the bot here: each line is a text, and the end of the lines ends it.")
+    ] = False,
 ) -> None:
     """Try the bot in FILE, by default bot.py, on an emulated phone in the browser. No account, no token, no tunnel.
 
@@ -124,15 +108,18 @@ def command(
     if terminal and (no_bot or is_real or as_json):
         raise click.UsageError("--terminal goes with none of --no-bot, --line, --public-url and --json.")
     declared = None if world is None else read_world(world)
+    page_port = 4010 if port is None else port
     if is_real and (no_bot or None not in (line, public_url)):
         raise click.UsageError(
             "Give one of --line, --public-url and --no-bot: with a real account there is no emulator."
         )
     if no_bot:
-        serve_emulator(host, port, names, api_key=api_key, state=state, declared=declared, as_json=as_json)
+        api_key = api_key or os.environ.get("LINQ_API_V3_API_KEY")
+        serve_emulator(host, page_port, names, api_key=api_key, state=state, declared=declared, as_json=as_json)
         return
     if state is not None:
         raise click.UsageError("--state goes with --no-bot.")
+    ctx = click.get_current_context()
     file = require_bot(ctx, ctx.command.params[0], file)
     path = Path(file.partition(":")[0])
     watched = path.resolve().parent if reload else None
@@ -148,11 +135,9 @@ def command(
         if line is not None:
             real_account.on_line(file, line, watched, as_json=as_json)
         else:
-            is_given = ctx.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
-            own_port = port if is_given else None
-            real_account.behind_tunnel(file, str(public_url), own_port, watched, as_json=as_json)
+            real_account.behind_tunnel(file, str(public_url), port, watched, as_json=as_json)
         return
-    with uvicorn_server.listen(host, port) as page, bots_socket() as (bot_port, bound):
+    with uvicorn_server.listen(host, page_port) as page, bots_socket() as (bot_port, bound):
         open_at = exposed(page, host, names)
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
