@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
-from linqbot.errors import LinqbotError
+from linqbot.errors import ConfigError, LinqbotError
 from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Commands(ListedGroup):
     """The commands at the top. Those of plugins are looked up only for a name that is not in the table."""
 
     def all_lines(self) -> Mapping[str, str]:
-        added = {name: command.get_short_help_str(80) for name, command in _plugin_commands().items()}
+        added = {name: command.get_short_help_str(80) for name, command in plugin_commands().items()}
         return {**self.lines, **added}
 
     def nearest(self, name: str, names: Sequence[str]) -> str | None:
@@ -85,7 +86,7 @@ class Commands(ListedGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lines:
-            return _plugin_commands().get(cmd_name)
+            return plugin_commands().get(cmd_name)
         if cmd_name in GROUPS:
             return ListedGroup(cmd_name, lines=GROUPS[cmd_name], help=self.lines[cmd_name])
         return _command(_module(cmd_name), cmd_name)
@@ -176,7 +177,40 @@ def _command(module: ModuleType, name: str) -> click.Command:
     return command_of(getattr(module, f"{name}_", None) or getattr(module, name), name)
 
 
-def _plugin_commands() -> dict[str, click.Command]:
-    from linqbot.cli.plugin_commands import commands
+@cache
+def plugin_commands() -> dict[str, click.Command]:
+    """Return the commands that installed plugins add, by name.
 
-    return commands(frozenset(COMMANDS))
+    A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
+    """
+    # Imported here, so that `linqbot --help` stays fast while no plugin is installed.
+    from importlib.metadata import entry_points
+
+    from linqbot.hookspecs import GROUP
+
+    if not entry_points(group=GROUP):
+        return {}
+    from linqbot.cli import logs
+    from linqbot.settings import from_env
+
+    logs.configure("error", "auto")
+    found: dict[str, click.Command] = {}
+    try:
+        plugins = from_env().load_plugins()
+        for impl, added in plugins.ask("register_commands", _commands):
+            if wrong := sorted((COMMANDS.keys() | found.keys()) & added.keys()):
+                plugins.blame(impl.plugin, impl.hook, ConfigError(f"there is a command {wrong[0]} already"))
+            else:
+                found |= added
+    except ConfigError as error:
+        click.secho(f"No plugin's commands: {error}", fg="red", err=True)
+        return {}
+    return found
+
+
+def _commands(given: Any) -> dict[str, click.Command]:
+    commands = list(given)
+    for each in commands:
+        if not isinstance(each, click.Command) or not each.name:
+            raise TypeError(f"a {type(each).__name__} is not a click command with a name")
+    return {str(each.name): each for each in commands}

@@ -110,18 +110,6 @@ def test_a_signal_lets_running_handlers_end(house: House, sig: signal.Signals) -
 
 
 @pytest.mark.slow
-def test_a_handler_that_does_not_end_in_time_is_deferred_and_runs_after_the_restart(house: House) -> None:
-    bot = house.serve(LINQBOT_DRAIN_S="0.3")
-    house.text("a")
-    bot.until(lambda: house.has_begun("a"))
-    assert bot.stop() == 0
-    assert house.replies() == ["begun a"]
-    house.go("a")
-    again = house.serve()
-    again.until(lambda: house.replies() == ["begun a", "done a"])
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("texts", "options", "says"),
     [

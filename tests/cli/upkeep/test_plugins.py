@@ -18,8 +18,7 @@ from plugin_packages import install_plugin
 from signed import SECRET
 from sqlite_connections import in_storage
 
-from linqbot.cli import plugin_commands
-from linqbot.cli.main import main
+from linqbot.cli.main import main, plugin_commands
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples
@@ -89,11 +88,11 @@ def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     monkeypatch.syspath_prepend(str(site))
 
     def run(*arguments: str, **environ: str) -> Result:
-        plugin_commands.commands.cache_clear()
+        plugin_commands.cache_clear()
         return CliRunner().invoke(main, arguments, env=environ)
 
     yield run
-    plugin_commands.commands.cache_clear()
+    plugin_commands.cache_clear()
     for name in [name for name in sys.modules if name == "bot" or name.endswith("_plugin")]:
         del sys.modules[name]
 
@@ -201,7 +200,7 @@ def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callabl
 def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
-    assert plugin_commands.commands.cache_info().misses == 0
+    assert plugin_commands.cache_info().misses == 0
 
 
 # Storages
