@@ -22,7 +22,7 @@ import httpx
 from pydantic_core import from_json
 
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.output import call_name, columns, iso_time
+from linqbot.cli.output import call_name, columns
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.acts.chat_acts import event_of
 from linqbot.emulator.acts.conversation import Write
@@ -35,16 +35,15 @@ from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.events.delivery import LINQ_DELIVERY, decode
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_receipts
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import DeadDelivery
-from linqbot.storage.journal import JournalEntry
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.state import BOT
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Selection, Waiting
+from linqbot.storage.upkeep import Waiting
 
 BUSY_S = 30.0
 """Seconds of real time that the bot may work at one time of the clock."""
@@ -300,8 +299,6 @@ async def work_of(storage: Storage, now: float) -> Work:
 MOST: Final = 100
 """The most rows of a kind that the page shows."""
 _WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
-_TURNS: Final = 30
-"""The newest turns of a lane whose journal entries are shown."""
 _MOST_TIMERS: Final = 10_000
 _SCHEDULED: Final = frozenset({SEND, REPEAT, SCHEDULE})
 
@@ -319,14 +316,10 @@ async def everything(storage: Storage, chat_id: str | None, people: Sequence[str
     lane = lane_of_chat(chat_id)
     waiting = await storage.waiting(lane=lane, limit=MOST)
     dead = await storage.dead_letters(lane=lane, limit=MOST)
-    handled = [await storage.replayable(Selection(lane=each)) for each in (lane, lane_of_receipts(chat_id))]
-    known = dict.fromkeys([*(turn for turns in handled for turn in turns[-_TURNS:]), *(each.id for each in waiting)])
-    entries = [entry for turn in known for entry in await _entries(storage, turn)]
     return of_all | {
         "questions": [_question(each) for each in await storage.conversations(chat_id=chat_id)],
         "waiting": [columns(each, *_WAITING) for each in waiting],
         "dead": [_dead(each) for each in dead],
-        "journal": [_entry(entry) for entry in sorted(entries, key=lambda entry: entry.first_at)[-MOST:]],
         "state": await _state(storage, CHAT + chat_id),
         "people": [
             {"handle": handle, "state": await _state(storage, PERSON + handle.casefold())} for handle in people[:MOST]
@@ -354,15 +347,6 @@ def _question(each: Conversation) -> dict[str, Any]:
     }
 
 
-async def _entries(storage: Storage, turn: str) -> list[JournalEntry]:
-    found: list[JournalEntry] = []
-    replay = 0
-    while entries := await storage.entries(turn, replay):
-        found += entries
-        replay += 1
-    return found
-
-
 def _timer(timer: Timer) -> dict[str, Any]:
     payload = decode(timer.payload) or {}
     calls = [call for call in payload.get("calls") or () if isinstance(call, dict)]
@@ -379,12 +363,6 @@ def _timer(timer: Timer) -> dict[str, Any]:
 def _dead(each: DeadDelivery) -> dict[str, Any]:
     more = columns(each, "attempts", "crashes", "dead_lettered_at", "handler", "error")
     return columns(each.delivery, "id", "type") | more
-
-
-def _entry(entry: JournalEntry) -> dict[str, Any]:
-    call = decode(entry.call) or {}
-    made = {"call": call_name(call), "text": " ".join(_texts(call)), "at": iso_time(entry.first_at)}
-    return columns(entry, "turn", "replay", "slot", "status", "delivery", "message_id") | made
 
 
 def _texts(call: dict[str, Any]) -> list[str]:

@@ -105,7 +105,6 @@ def test_the_bots_clock_moves_along_also_after_a_saved_file_and_scheduled_sends_
     assert replies(page.url) == ["I will", "an hour is over", "a day is over"]
     ahead_s = page.get("clock")["ahead_s"]
     assert abs(ahead_s - 7 * 86_400 - 3600) < 30
-    assert [entry["text"] for entry in page.stored(chat_id)["journal"]] == replies(page.url)
     # A bot that a saved file starts has the moved clock too: its sends are due from then on.
     page.save(BOT.replace("I will", "I shall"))
     page.write("remind me")
@@ -131,7 +130,6 @@ def test_restarting_from_a_message_rewinds_emulator_storage_and_clock(page: Page
     assert restarted["chat_id"] == chat_id
     assert page.stored(chat_id)["scheduled"] == first
     assert abs(page.get("clock")["ahead_s"]) < 1
-    assert [entry["text"] for entry in page.stored(chat_id)["journal"]] == ["I will", "two 1"]
     (chat,) = page.get("state")["chats"]
     assert [message["parts"][0]["value"] for message in chat["messages"]] == ["remind me", "I will", "two", "two 1"]
     # The message has a new id; its old id and those of later messages are gone.
@@ -155,7 +153,6 @@ def test_deliver_again_is_ignored_run_again_sends_all_again_dead_letters_are_sho
     assert replies(page.url) == ["one 1"]
     page.post("run-again", 202, message_id=written["message_id"])
     page.until(lambda: replies(page.url) == ["one 1", "one 2"])
-    assert {entry["replay"] for entry in page.stored(written["chat_id"])["journal"]} == {0, 1}
     chat_id = page.write("boom")["chat_id"]
     waiting = page.until(lambda: page.stored(chat_id)["waiting"])
     assert waiting[0]["type"] == "message.received"

@@ -423,16 +423,6 @@ export interface Stored {
     error: string | null;
   }[];
   dead?: { id: string; type: string; attempts: number; dead_lettered_at: string; error: string }[];
-  journal?: {
-    turn: string;
-    replay: number;
-    slot: string;
-    call: string;
-    text: string;
-    status: string;
-    delivery: string | null;
-    at: string;
-  }[];
   state?: Record<string, unknown>;
   people?: { handle: string; state: Record<string, unknown> }[];
 }

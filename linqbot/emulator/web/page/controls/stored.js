@@ -69,7 +69,7 @@ const stateItems = (state = {}, of = "") =>
  * @param {Stored} value
  * @param {(handle: string) => string} nameOf
  */
-function chatParts({ questions = [], waiting = [], dead = [], journal = [], state = {}, people = [] }, nameOf) {
+function chatParts({ questions = [], waiting = [], dead = [], state = {}, people = [] }, nameOf) {
   return [
     part(
       "Open questions",
@@ -95,19 +95,6 @@ function chatParts({ questions = [], waiting = [], dead = [], journal = [], stat
         item(type, `given up ${preciseTime(at)}, ${attempts} failed`, lastLine(error)),
       ),
       "None.",
-    ),
-    part(
-      "Journal of calls",
-      journal
-        .toReversed()
-        .map(({ call, text, status, delivery, replay, at }) =>
-          item(
-            call,
-            [status, delivery ?? "", replay ? `run again, ${replay}` : "", preciseTime(at)].filter(Boolean).join(", "),
-            text,
-          ),
-        ),
-      "No call yet.",
     ),
     part("State of this chat", stateItems(state), "None. A handler keeps some with ctx.state.chat."),
     part(
