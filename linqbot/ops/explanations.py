@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Final
 
 from linqbot.errors import LinqbotError
 from linqbot.ops.doctor.codes import CODES
@@ -81,22 +81,9 @@ def of_rules() -> Mapping[str, Explanation]:
     from linqbot.linq.rules.book import RULES
 
     return {
-        name: Explanation(
-            name, "", f"{rule.says}{_names(name)}", _why_refused(rule.answer), _how_to_keep(rule.answer), rule.source
-        )
+        name: Explanation(name, "", rule.says, _why_refused(rule.answer), _how_to_keep(rule.answer), rule.source)
         for name, rule in RULES.items()
     }
-
-
-def _names(rule: str) -> str:
-    """Return the names among which a rule lets the caller choose, as sentences; empty for the other rules."""
-    from linqbot.linq.types.message import BubbleEffect, ScreenEffect, TextAnimation, TextStyle
-
-    choices: dict[str, dict[str, Any]] = {
-        "R33": {"Screen effects": ScreenEffect, "Bubble effects": BubbleEffect},
-        "R43": {"Styles": TextStyle, "Animations": TextAnimation},
-    }
-    return "".join(f" {what}: {', '.join(get_args(names))}." for what, names in choices.get(rule, {}).items())
 
 
 def _why_refused(answer: str) -> str:

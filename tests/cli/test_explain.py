@@ -111,9 +111,3 @@ def test_all_codes_are_listed_for_people_and_as_json_which_has_the_link_of_a_cod
     assert max(map(len, output.splitlines())) <= 80
     assert [each["code"] for each in data("explain")] == list(explanations.everything())
     assert data("explain", "2024")["link"].endswith("/2024/")
-
-
-def test_the_rule_of_effects_lists_their_names() -> None:
-    text = " ".join(shown("explain", "R33").split())
-    assert "Screen effects: confetti, fireworks," in text
-    assert "Bubble effects: slam, loud, gentle, invisible." in text

@@ -237,18 +237,6 @@ def _xml(text: str) -> str:
 
 SHOWN: Final = 12
 
-_RULES: Final[tuple[tuple[Rule, str], ...]] = (
-    ("unanswered", "without an answer"),
-    ("doubled", "doubled"),
-    ("order", "out of order"),
-    ("leak", "leaked"),
-    ("opted-out", "sent after STOP"),
-    ("unexpected", "sent where silence was expected"),
-    ("given-up", "given up (dead letters)"),
-    ("effect-twice", "done twice"),
-    ("effect-unsaid", "done unsaid, or said undone"),
-    ("criterion", "criteria not met"),
-)
 SELDOM: Final = {"unexpected", "given-up", "criterion", *OF_EFFECTS}
 """Rules that are shown only if they were broken."""
 
@@ -308,11 +296,11 @@ def _print_counts(report: Report) -> None:
         judged, left = counts["judged"], counts["expecting"] - counts["judged"]
         rest = f"; {left} not judged, because the bot had not finished" if left else ""
         _fact("answered", f"{judged - report.count('unanswered')} of {judged}{rest}")
-    for rule, label in _RULES:
+    for rule in RULES:
         if rule in report.skipped and rule not in OF_EFFECTS:
-            _fact(label, "not checked")
+            _fact(rule, "not checked")
         elif rule not in SELDOM or report.count(rule):
-            _fact(label, str(report.count(rule)), is_bad=report.count(rule) > 0)
+            _fact(rule, str(report.count(rule)), is_bad=report.count(rule) > 0)
 
 
 def _words(name: str) -> str:
