@@ -128,13 +128,10 @@ def rehearse(
             f"Two people are named {twice[0]!r}, and reports tell them apart by name. Rename one of them."
         )
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
-        file, minutes * 60, injected, seed, patience_s, skip, silences, out, shows_progress=not as_json, suite=suite
-    )
+    plan = Plan(file, minutes * 60, injected, seed, patience_s, skip, silences, out, suite)
     report, visits = rehearsed(plan, people)
     if report.violations and not report.was_interrupted and suite is None:  # a model would be asked again
-        tests = write_reproductions(report.violations, visits, file, out, shows_progress=plan.shows_progress)
-        report.reproductions.update(tests)
+        report.reproductions.update(write_reproductions(report.violations, visits, file, out))
     shown = report.as_json()
     write_file(out / "report.json", (json.dumps(shown, ensure_ascii=False, indent=1) + "\n").encode())
     if junit is not None:

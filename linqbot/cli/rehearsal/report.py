@@ -1,13 +1,9 @@
-"""The result of a rehearsal, and its forms: JSON for programs, JUnit XML for CI, a summary for people.
-
-While people talk, `linqbot rehearse` prints a line of progress, and the summary at the end.
-"""
+"""The result of a rehearsal, and its forms: JSON for programs, JUnit XML for CI, a summary for people."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -239,24 +235,6 @@ SHOWN: Final = 12
 
 SELDOM: Final = {"unexpected", "given-up", "criterion", *OF_EFFECTS}
 """Rules that are shown only if they were broken."""
-
-
-def print_progress(seconds: float, of: float, written: int, said: int, kills: int) -> None:
-    """Show a line on standard error. In a terminal it replaces the line before; elsewhere there is one each half minute."""
-    line = f"  {_minutes(min(seconds, of))} of {_minutes(of)} · {written} written · {said} answers · {kills} kills"
-    if sys.stderr.isatty():
-        click.echo(f"\r{line:<78}", nl=False, err=True)
-    elif round(seconds) % 30 == 0:
-        click.echo(line, err=True)
-
-
-def print_trying(number: int, of: int) -> None:
-    click.echo(f"  running test {number} of {of} that may show a finding", err=True)
-
-
-def end_progress() -> None:
-    if sys.stderr.isatty():
-        click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
 
 
 def print_summary(report: Report, out: Path) -> None:

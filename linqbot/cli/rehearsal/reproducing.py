@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from linqbot.cli.rehearsal.report import print_trying
+from linqbot.cli.output import progress_bar
 from linqbot.testing.people.checks import ANY_ANSWER, OF_EFFECTS, Violation
 from linqbot.testing.people.persona import Inject, Pause, PersonAct, Stretch, Visit, code_of
 
@@ -35,7 +35,7 @@ _TOO_LATE: Final = "passes here, and longer ones were not tried: running them ta
 
 
 def write_reproductions(
-    violations: Sequence[Violation], visits: Sequence[Visit], bot: str, out: Path, *, shows_progress: bool
+    violations: Sequence[Violation], visits: Sequence[Visit], bot: str, out: Path
 ) -> dict[str, str]:
     """Write a test for the first violation of each person, of at most five. Return their paths, and what each did.
 
@@ -51,13 +51,13 @@ def write_reproductions(
             kinds.add(kind)
     written: dict[str, str] = {}
     until = time.monotonic() + TRYING_S
-    for number, (person, one) in enumerate(chosen.items()):
-        if shows_progress:
-            print_trying(number + 1, len(chosen))
-        path = out / f"test_{name_of(person)}.py"
-        # A share of the time that is left for each, so that the first ones do not use it up.
-        now = time.monotonic()
-        written[str(path)] = _write(one, visits, bot, path, now + (until - now) / (len(chosen) - number))
+    with progress_bar("Running tests that may show a finding") as progress:
+        for number, (person, one) in enumerate(chosen.items()):
+            path = out / f"test_{name_of(person)}.py"
+            # A share of the time that is left for each, so that the first ones do not use it up.
+            now = time.monotonic()
+            written[str(path)] = _write(one, visits, bot, path, now + (until - now) / (len(chosen) - number))
+            progress(number + 1, len(chosen))
     return written
 
 

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 from linqbot.cli.dev.bot_process import BotProcess
 from linqbot.cli.dev.processes import bots_socket, end
+from linqbot.cli.output import progress_bar
 from linqbot.cli.rehearsal.bot import REQUESTS
 from linqbot.cli.rehearsal.evals import AT_ONCE, Suite
-from linqbot.cli.rehearsal.report import PersonResult, Report, counts_of, end_progress, faults_in, print_progress
+from linqbot.cli.rehearsal.report import PersonResult, Report, counts_of, faults_in
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.web.app import create_app
@@ -50,7 +51,6 @@ class Plan:
     skipped: Sequence[Rule]  # the rules that are not checked
     may_ignore: Sequence[re.Pattern[str]]  # see `Surroundings`
     out: Path  # the folder for the bot's log
-    shows_progress: bool
     suite: Suite | None = None
 
 
@@ -259,9 +259,8 @@ class LiveStage:
         self._begun_at = asyncio.get_running_loop().time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]
         talking = asyncio.gather(*map(self._let_talk, self.visits))
-        around = [self._look_again_and_again(), self._watch_process()]
+        around = [self._look_again_and_again(), self._watch_process(), self._show()]
         around += [self._kill_now_and_then()] if "kill" in self._plan.faults else []
-        around += [self._show()] if self._plan.shows_progress else []
         tasks: list[asyncio.Future[Any]] = [talking, *map(asyncio.ensure_future, around)]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -272,16 +271,13 @@ class LiveStage:
                 for each in tasks:
                     each.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            if self._plan.shows_progress:
-                end_progress()
 
     async def _show(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            passed = asyncio.get_running_loop().time() - self._begun_at
-            said = len(self.emulator.state.keys)
-            written = sum(1 for visit in self.visits for _ in visit.said)
-            print_progress(passed, self._plan.seconds, written, said, self._kills)
+        with progress_bar("Talking") as progress:
+            while True:
+                await asyncio.sleep(1)
+                passed = asyncio.get_running_loop().time() - self._begun_at
+                progress(round(min(passed, self._plan.seconds)), round(self._plan.seconds))
 
     async def _let_talk(self, visit: Visit) -> None:
         try:

@@ -174,6 +174,6 @@ def test_a_test_that_does_not_end_is_not_said_to_pass(tmp_path: Path, monkeypatc
     monkeypatch.setattr(reproducing, "TIMEOUT_S", 0.01)
     (tmp_path / "bot.py").write_text("from linqbot import Bot\n\nbot = Bot()\n")
     written = reproducing.write_reproductions(
-        [violation("unanswered", "ann", 0)], [ANN], str(tmp_path / "bot.py"), tmp_path / "out", shows_progress=False
+        [violation("unanswered", "ann", 0)], [ANN], str(tmp_path / "bot.py"), tmp_path / "out"
     )
     assert [said.startswith("did not end within") for said in written.values()] == [True]
