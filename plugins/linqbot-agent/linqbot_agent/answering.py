@@ -23,7 +23,7 @@ from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
-from linqbot_agent.remembering import keep_summary, remember, remembered, summary_key, work_of
+from linqbot_agent.remembering import Remembered, keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.requests import Requests
 from linqbot_agent.run import Answer, ModelFailed, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
@@ -55,27 +55,23 @@ async def answered(
         try:
             result = await questions.run(work)
         except (ModelFailed, BudgetUsedUp):
-            # What the tools did is remembered: the person may write the same again.
-            messages = [message for message in requests.given if message.run_id == settings.run_id]
-            if acts := work_of(messages):
-                kept = acts if settings.turn.options.memory == "chat" else []
-                talk = talk_of(settings, past.words, messages, "")
-                await keep_answer(Answer(outputs=[], work=kept, talk=talk), settings)
+            await keep_work(
+                requests, past, [message for message in requests.given if message.run_id == settings.run_id]
+            )
             raise
     outputs, said = outputs_of(result.output), ""
     text = text_of(outputs)
     if result.is_said:
         outputs, said = [], text
-    answer = Answer(
+    answer = answer_of(
+        requests,
+        past,
+        result.messages,
+        text,
         outputs=outputs,
         said=said,
         bubbles=entries.said,
         steps=entries.steps,
-        work=work_of(result.messages) if settings.turn.options.memory == "chat" else [],
-        talk=talk_of(settings, past.words, result.messages, text),
-        summary=past.summary,
-        unreadable=requests.refusals.unreadable,
-        heard=past.heard,
         asked=questions.asked,
         has_unrecorded=entries.has_unrecorded or entries.has_unsaid,
     )
@@ -120,6 +116,27 @@ async def cut(answer: Answer, settings: Settings) -> str:
     return said
 
 
+def answer_of(
+    requests: Requests, past: Remembered, messages: Sequence[ModelMessage], text: str, **facts: Any
+) -> Answer:
+    """Return an answer with what is remembered of its run: its messages, of which the first one is the prompt, and its text."""
+    settings = requests.settings
+    return Answer(
+        work=work_of(messages) if settings.turn.options.memory == "chat" else [],
+        talk=_talk_of(settings, past.words, messages, text),
+        summary=past.summary,
+        unreadable=requests.refusals.unreadable,
+        heard=past.heard,
+        **facts,
+    )
+
+
+async def keep_work(requests: Requests, past: Remembered, messages: Sequence[ModelMessage]) -> None:
+    """Remember what tools did in a run that has ended without an answer: the person may write the same again."""
+    if work_of(messages):
+        await keep_answer(answer_of(requests, past, messages, ""), requests.settings)
+
+
 async def keep_answer(answer: Answer, settings: Settings) -> None:
     """Note what is remembered of an answer. It is stored with the turn, unless the line keeps nothing (zero retention)."""
     ctx, event, options = settings.ctx, settings.event, settings.turn.options
@@ -138,7 +155,7 @@ def _model(agent: AbstractAgent[Any, Any]) -> str | None:
     return model.rpartition(":")[2] if isinstance(model, str) else None if model is None else model.model_name
 
 
-def talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+def _talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     """Return what is kept of a run with `memory="person"`, as JSON."""
     if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -148,7 +149,12 @@ def _text(response: Any) -> str:
 
 
 _FRAMEWORK: Final = Framework(
-    block=_block, text=_text, calls_tool=_calls_tool, is_cut=_is_cut, failures=(TooManyRequests,)
+    block=_block,
+    text=_text,
+    calls_tool=_calls_tool,
+    is_cut=_is_cut,
+    result=itemgetter("content"),
+    failures=(TooManyRequests,),
 )
 
 

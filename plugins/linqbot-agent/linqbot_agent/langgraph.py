@@ -283,5 +283,6 @@ _FRAMEWORK: Final = Framework(
     text=_text,
     calls_tool=_calls_tool,
     is_cut=_is_cut,
+    result=_text,
     failures=(GraphRecursionError,),
 )

@@ -14,16 +14,27 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    RetryPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_core import to_json
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.errors import TurnDeferred
-from linqbot.speakers import SaidText, visible
-from linqbot_agent.answering import keep_answer, talk_of
+from linqbot.speakers import SaidText, in_mark, visible
+from linqbot_agent.answering import answer_of, keep_answer, keep_work
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
+from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
@@ -31,7 +42,7 @@ from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
 from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, known, price_of
-from linqbot_agent.run import Answer, ModelFailed, ServerTool, Settings, is_away, server_tools
+from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
 
 Message = dict[str, Any]
@@ -48,6 +59,7 @@ class Framework:
         shown: Returns of a message, as JSON data, what is the same whenever the turn runs again.
         text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
             the model end it. An empty response is silence, unless it is cut.
+        result: Returns the text of the result of a tool, as JSON data that is no text.
         failures: The errors that mean that the model's answers are of no use.
     """
 
@@ -57,6 +69,7 @@ class Framework:
     text: Callable[[Any], str]
     calls_tool: Callable[[Any], bool]
     is_cut: Callable[[Any], bool]
+    result: Callable[[Any], str] = lambda result: to_json(result).decode()
     failures: tuple[type[Exception], ...] = ()
 
 
@@ -87,6 +100,7 @@ class Loop:
         self._questions = Questions(settings)
         self._said: list[Message] = []  # the conversation
         self._past = Remembered([])  # the same as messages of pydantic-ai
+        self._run: list[ModelMessage] = []  # the prompt, the calls of tools and their results
         self._shown = Shown.of(())  # what tools have shown to the model
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
 
@@ -96,17 +110,28 @@ class Loop:
         Args:
             work: Runs the framework, and returns its output. It is said if the run did not end with a text of the model: it
                 may be the result of a tool, or a text of the author's code.
+        Raises:
+            ModelFailed: the model did not answer, or its answers were of no use.
         """
-        speech = self._settings.speech
-        output = await self._questions.run(work)
+        speech, requests = self._settings.speech, self.requests
+        try:
+            output = await self._questions.run(work)
+        except Exception as error:
+            if requests.deferred is not None:
+                raise requests.deferred from None
+            is_useless = isinstance(error, (NoAnswer, *self._framework.failures))
+            if error is requests.error or is_useless or isinstance(error, BudgetUsedUp):
+                await keep_work(requests, self._past, self._run)
+            if error is not requests.error and not is_useless:
+                raise
+            status = getattr(error, "status_code", None)
+            may_succeed = not is_useless and (status is None or is_away(status))
+            raise ModelFailed(error, requests.model, is_away=may_succeed) from error
         if output and self.has_asked and not self._has_ended:
             text = changed(visible(output), self._change(""))
             await speech.stream(whole(text), key=f"{self._settings.name}/output")
         said = "\n\n".join(speech.said)
-        past, unreadable = self._past, self.requests.refusals.unreadable
-        talk = talk_of(self._settings, past.words, [], said)
-        kept = Answer(outputs=[], talk=talk, summary=past.summary, unreadable=unreadable, heard=past.heard)
-        await keep_answer(kept, self._settings)
+        await keep_answer(answer_of(requests, self._past, self._run, said), self._settings)
         return SaidText(said)
 
     async def conversation(self) -> list[Message]:
@@ -127,13 +152,13 @@ class Loop:
             if not messages:
                 raise BotError(f"{event.type} has no text for an agent, and the agent has no memory of the chat.")
             messages[-1] = replace(messages[-1], run_id=run_id)
+        self._run = [messages[-1]]
         self._said = [*self._formed(messages)]
         return [*self._said]
 
     def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
-        said = (message for message in messages if [*_items(message)])
-        for role, group in itertools.groupby(said, key=_role):
-            items = [item for message in group for item in _items(message)]
+        for role, group in itertools.groupby(_items(messages), key=itemgetter(0)):
+            items = [item for _, item in group]
             is_text = all(isinstance(item, str) for item in items)
             yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._framework.block, items)]}
 
@@ -234,6 +259,7 @@ class Loop:
         is_approved = asks or needs_approval(settings, tool, arguments)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
+            self._note(ToolCallPart(tool, dict(arguments), call_id), reason)
             return reason
         guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in options.elsewhere)
 
@@ -249,18 +275,34 @@ class Loop:
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
+        self._note(ToolCallPart(tool, dict(arguments), call_id), step.result)
         return step.result
 
+    def _note(self, call: ToolCallPart, result: Any) -> None:
+        if is_in_step():
+            return  # it was called by another tool, whose result says what is to be known
+        text = result if isinstance(result, str) else self._framework.result(result)
+        returned = ToolReturnPart(call.tool_name, text, call.tool_call_id)
+        self._run += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
 
-def _role(message: ModelMessage) -> str:
-    return "user" if isinstance(message, ModelRequest) else "assistant"
 
+def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
+    """Yield the texts and files of messages, each with the role that says it.
 
-def _items(message: ModelMessage) -> Iterator[Any]:
-    """Yield the texts and files of a message. The work of tools of another framework is left out."""
-    for part in message.parts:
-        if isinstance(part, UserPromptPart | TextPart):
-            yield from [part.content] if isinstance(part.content, str) else part.content
+    An earlier call of a tool and its result are one text. Not all providers take calls of tools that a request does not offer.
+    """
+    calls = dict[str, str]()  # by id, the last one: a provider may use an id again
+    for message in messages:
+        role = "user" if isinstance(message, ModelRequest) else "assistant"
+        for part in message.parts:
+            if isinstance(part, UserPromptPart | TextPart):
+                content = [part.content] if isinstance(part.content, str) else part.content
+                yield from ((role, item) for item in content)
+            elif isinstance(part, ToolCallPart):
+                calls[part.tool_call_id] = f"{part.tool_name} with {in_mark(part.args_as_json_str())}"
+            elif isinstance(part, ToolReturnPart | RetryPromptPart) and part.tool_call_id in calls:
+                result = part.model_response_str() if isinstance(part, ToolReturnPart) else part.model_response()
+                yield role, f"[You have called the tool {calls[part.tool_call_id]}. Its result was: {in_mark(result)}]"
 
 
 def go_on(said: str) -> list[Message]:
@@ -292,14 +334,5 @@ async def loop_of(settings: Settings, framework: Framework) -> AsyncIterator[Loo
             loop.tools = await server_tools(settings)
             yield loop
         settings.turn.shared.counts.runs += 1
-    except Exception as error:
-        if loop.requests.deferred is not None:
-            raise loop.requests.deferred from None
-        is_useless = isinstance(error, (NoAnswer, *framework.failures))
-        if error is not loop.requests.error and not is_useless:
-            raise
-        status = getattr(error, "status_code", None)
-        may_succeed = not is_useless and (status is None or is_away(status))
-        raise ModelFailed(error, loop.requests.model, is_away=may_succeed) from error
     finally:
         _running.reset(token)

@@ -141,7 +141,7 @@ class Summary(BaseModel):
 
 
 class Answer(BaseModel):
-    outputs: list[Output]  # the things to say
+    outputs: list[Output] = []  # the things to say
     said: str = ""  # the text that was said while the model wrote it
     bubbles: list[list[str]] = []  # see `Entries.said`
     steps: list[list[str]] = []  # see `Entries.steps`

@@ -15,9 +15,21 @@ from typing import Any
 
 import pytest
 from answers import answers
-from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
+from frameworks import (
+    FRAMEWORKS,
+    PARAGRAPHS,
+    Answer,
+    Call,
+    Failed,
+    Outside,
+    Response,
+    bot_of,
+    each_framework,  # noqa: F401 - a fixture
+    without_numbers,
+)
 from linqbot_agent import Budget, LinqAgent, requests
 from linqbot_agent.budget import USED, Used
+from linqbot_agent.plugin import Memory
 from linqbot_agent.requests import GO_ON
 from structlog.testing import capture_logs
 
@@ -107,6 +119,38 @@ async def test_a_model_that_fails_is_an_apology_and_a_budget_ends(framework: Ans
         for reply in ("Sorry.", None, "Used up."):
             said = await answers(phone, "A table for two, please")
             assert len(said) == 4 if reply is None else said == [reply]
+
+
+class Booking(Outside):
+    """A model that calls a tool, unless it knows that it has, and fails behind it."""
+
+    def response(self, messages: list[tuple[str, str]], results: int, files: list[bytes]) -> Response:
+        self.requests.append(messages)
+        if results:
+            raise Failed(529)
+        return Response(["It is reserved."]) if "is done" in str(messages) else Response((), [Call("reserve", "c1")])
+
+
+# `test_remembering` shows it of pydantic-ai.
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
+@pytest.mark.parametrize(
+    ("memory", "budget", "said"),
+    [("chat", None, "Sorry."), ("person", Budget(requests=1, per="hour", notice="Used up."), "Used up.")],
+)
+async def test_a_model_that_failed_behind_a_tool_is_shown_its_result_when_the_person_writes_again(
+    framework: Answer, memory: Memory, budget: Budget | None, said: str
+) -> None:
+    outside = Booking()
+    plugin = LinqAgent(memory=memory, budget=budget, sorry="Sorry.")
+    async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+        assert await answers(phone, "A table for two, please") == [said]
+        await phone.advance(3600)
+        assert await answers(phone, "A table for two, please") == ["It is reserved."]
+    assert sum(outside.effects.values()) == 1
+    role, shown = outside.requests[-1][0]
+    assert role == "user"
+    result = "[You have called the tool reserve with {}. Its result was: reserve is done]"
+    assert shown.startswith(f"A table for two, please\n\n{result}")
 
 
 # Not of Anthropic, whose client an author does not write.
