@@ -135,8 +135,8 @@ async def completed(
     except SaidNothing as silence:
         return Result(None, silence.messages, False)
     except Exception as error:
-        if requests.deferred is not None:
-            raise requests.deferred from error
+        if (deferred := requests.settings.entries.deferred) is not None:
+            raise deferred from error
         if isinstance(error, AgentRunError) or error is requests.error:
             raise _failure(error, requests.model) from error
         raise

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import to_json
 
 from linqbot import BotError, Context, Draft, ModelStep, Tally
+from linqbot.errors import TurnDeferred
 
 MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
@@ -69,6 +70,8 @@ class Entries:
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
         said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
+        deferred: Set if the turn runs again later, to go on where it was: the provider has cut a response that was being said,
+            or an MCP server is away.
         under_way: The number of steps that are being made.
         on_idle: Called when this number becomes 0.
     """
@@ -81,6 +84,7 @@ class Entries:
         self.has_unsaid = False
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
+        self.deferred: TurnDeferred | None = None
         self.under_way = 0
         self.on_idle: Callable[[], object] = lambda: None
 

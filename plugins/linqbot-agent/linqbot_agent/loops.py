@@ -117,8 +117,8 @@ class Loop:
         try:
             output = await self._questions.run(work)
         except Exception as error:
-            if requests.deferred is not None:
-                raise requests.deferred from None
+            if (deferred := self._settings.entries.deferred) is not None:
+                raise deferred from None
             is_useless = isinstance(error, (NoAnswer, *self._framework.failures))
             if error is requests.error or is_useless or isinstance(error, BudgetUsedUp):
                 await keep_work(requests, self._past, self._run)

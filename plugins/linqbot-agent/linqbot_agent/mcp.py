@@ -27,8 +27,9 @@ from mcp.server.mcpserver import MCPServer
 from pydantic_core import to_json
 
 from linqbot import BotError
+from linqbot.errors import TurnDeferred
 from linqbot_agent.entries import idempotency_key, with_cut_texts
-from linqbot_agent.run import ServerTool, Settings
+from linqbot_agent.run import ServerAway, ServerTool, Settings
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ async def tools_of(settings: Settings) -> list[ServerTool]:
 
     Raises:
         BotError: two servers have the same id.
-        ConnectionError: a server is away. The turn runs again.
+        ServerAway: a server is away.
     """
     turn, tools = settings.turn, list[ServerTool]()
     for server in settings.servers:
@@ -109,14 +110,27 @@ async def tools_of(settings: Settings) -> list[ServerTool]:
                 "its own."
             )
         step = f"{settings.name}/mcp/{server.id}"
-        for listed in await settings.ctx.once(step, link.tools, retry=True, restartable=True):
+        try:
+            recorded = await settings.ctx.once(step, link.tools, retry=True, restartable=True)
+        except ConnectionError as error:
+            raise ServerAway(error) from error
+        for listed in recorded:
             # An id has no underscore, so the names of servers stay apart.
             plain = "".join(each if each in _OF_NAMES else "_" for each in listed["name"])
             name = f"{server.id}_{plain}"[:_LONGEST_NAME]
             asks = listed["destroys"] and name not in turn.options.unapproved
-            call = partial(link.call, listed["name"])
+            call = partial(_called, settings, link, listed["name"])
             tools.append(ServerTool(name, listed["description"], listed["schema"], asks, call))
     return tools
+
+
+async def _called(settings: Settings, link: _Link, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
+    try:
+        return await link.call(tool, arguments)
+    except ConnectionError as error:
+        if settings.turn.options.outage == "defer":
+            settings.entries.deferred = TurnDeferred(str(error))
+        raise  # the call may have been made, so the turn runs again in any case
 
 
 class _Link:

@@ -65,9 +65,9 @@ class LinqAgent:
         sorry: The text for a person who gets no answer, because the model fails or the bot gives the message up; None says
             nothing. It is said at most once an hour to each person, until an agent answers again. If the bot has
             `on_trouble` or an `on_dead_letter` handler, that speaks for messages that are given up.
-        outage: What becomes of a message when the provider of the model is away, asks to wait, or refuses the key.
-            `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider is back, at most
-            a day later. Until then the chat waits.
+        outage: What becomes of a message when the provider of the model, or an MCP server, is away, asks to wait, or
+            refuses the key. `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider
+            is back, at most a day later. Until then the chat waits.
         max_messages: The most messages of one answer. What is longer is cut.
         more: The text that is said instead of the rest of an answer, in one message more.
         trace_content: True lets the spans of pydantic-ai's own instrumentation hold texts, as its settings say. Those of

@@ -78,7 +78,6 @@ class Requests:
             latter, so that another model goes on with the record.
         is_said: True if the last response was said while the model wrote it.
         error: The last error of a request.
-        deferred: Set if the provider has cut a response that was being said: the turn runs again.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -91,7 +90,6 @@ class Requests:
         self.error: Exception | None = None
         self._failed = ("", "")  # the kind and the name of the last step that has failed
         self._cut: Exception | None = None  # the error that has ended a response that was being said
-        self.deferred: TurnDeferred | None = None
 
     async def response(
         self,
@@ -144,7 +142,7 @@ class Requests:
                 tally=turn.account.tally(price, place),
             )
         except TurnDeferred as deferred:
-            self.deferred = deferred
+            settings.entries.deferred = deferred
             raise
         except Exception as error:
             if error is self.error:

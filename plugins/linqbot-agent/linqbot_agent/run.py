@@ -49,7 +49,7 @@ class Counts:
         requests: Requests that models answered, also for summaries, and for agents that a tool asks with `usage=ctx.usage`.
         input_tokens, output_tokens: The tokens of these requests, as the provider reports them.
         tool_calls: Calls of tools that returned, or made the model try something else.
-        outages: Runs that ended because a model failed.
+        outages: Runs that ended because a model failed, or an MCP server was away.
     """
 
     runs: int = 0
@@ -260,7 +260,11 @@ class ModelFailed(Exception):
     Attributes:
         facts: What may be logged: the class of the error, the place of the author's code at which it was raised, the HTTP
             status and the model.
+        log_event, reason: The name of the line in the log, and why the turn is deferred.
     """
+
+    log_event = "agent.model_failed"
+    reason = "The provider of the agent's model is away."
 
     def __init__(self, error: Exception, model: str, *, is_away: bool, after_s: float | None = None) -> None:
         super().__init__(type(error).__name__)
@@ -273,6 +277,17 @@ class ModelFailed(Exception):
         }
         self.is_away = is_away
         self.after_s = after_s
+
+
+class ServerAway(ModelFailed):
+    """An MCP server did not name its tools, so the model was not asked."""
+
+    log_event = "agent.server_away"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error, "", is_away=True)
+        self.reason = str(error)
+        self.facts = {"why": self.reason}
 
 
 def is_away(status: int) -> bool:
@@ -317,10 +332,10 @@ async def agent_run(
         yield Settings(ctx, ctx.event, name, turn, timeout_s, approver, soon, speech, entries, stream, servers)
         (await _trouble(ctx)).said_at = None
     except ModelFailed as error:
-        ctx.log.warning("agent.model_failed", **error.facts)
+        ctx.log.warning(error.log_event, **error.facts)
         turn.shared.counts.outages += 1
         if error.is_away and options.outage == "defer":
-            raise TurnDeferred("The provider of the agent's model is away.", after_s=error.after_s) from None
+            raise TurnDeferred(error.reason, after_s=error.after_s) from None
         await apologise(ctx, options.sorry if isinstance(sorry, EllipsisType) else sorry, key=f"{name}/sorry")
     except BudgetUsedUp:
         # Not the key of the apology: a run that was killed behind it may find that the budget is used up by now.

@@ -33,6 +33,7 @@ from mcp_types import INVALID_PARAMS, CallToolResult, ImageContent, TextContent,
 from patience import PATIENCE_S
 from pydantic_ai import Agent
 from scripted_agents import Script, calls, kinds, says, tool
+from structlog.testing import capture_logs
 
 from linqbot import BotError, Context
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -218,33 +219,56 @@ async def test_a_server_may_be_away_and_its_token_may_change_while_the_bot_runs(
     token.write_text("first\n")
     async with shop.running():
         given = [servers()[0], McpServer("shop", shop.url, token=token)]
-    bot = bot_of(outside, framework(outside, servers=given), without_approval())
-    async with talking(bot) as phone:
-
-        async def text_fails(*reasons: str) -> None:
-            await phone.text("A table for two, please")
-            errors = [str(error) for error in await phone.errors()]
-            assert errors == [f"The MCP server shop did not answer: {reason}" for reason in reasons]
-
-        await text_fails("ConnectError")
+    plugin = LinqAgent(unapproved=["ledger_notify"], outage="defer")
+    async with talking(bot_of(outside, framework(outside, servers=given), plugin, attempts=1)) as phone:
+        assert await answers(phone, "A table for two, please") == []
         async with shop.running():
             await phone.advance(60)
             assert len(await phone.replies()) == 4
             shop.tokens = {"second"}
-            await text_fails("PermissionError")
+            assert await answers(phone, "A table for two, please") == []
             token.write_text("second\n")
             await phone.advance(60)
             assert len(await phone.replies()) == 4
         async with shop.running():  # it was restarted
-            await text_fails()
-            assert len(await phone.replies()) == 4
-        assert await phone.dead_letters() == []
+            assert len(await answers(phone, "A table for two, please")) == 4
+        assert await phone.errors() == []
     assert len(servers.acts) == 9
     assert set(servers.acts.values()) == {1}
     assert "Bearer" not in caplog.text + "".join(capfd.readouterr())
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_while_a_server_is_away_the_person_hears_an_apology_at_once(framework: Answer) -> None:
+    shop, outside = Shop(), Outside(names=("shop_charge",))
+    async with shop.running():
+        server = McpServer("shop", shop.url, token=access_token)
+    bot = bot_of(outside, framework(outside, servers=[server]), LinqAgent(sorry="Sorry."), attempts=1)
+    with capture_logs() as log:
+        async with talking(bot) as phone:
+            for said in (["Sorry."], []):  # once an hour
+                assert await answers(phone, "A table for two, please") == said
+            async with shop.running():
+                assert without_numbers(await answers(phone, "A table for two, please")) == PARAGRAPHS
+            assert await phone.errors() == []
+    lines = [line["why"] for line in log if line["event"] == "agent.server_away"]
+    assert lines == ["The MCP server shop did not answer: ConnectError"] * 2
+
+
+async def test_with_defer_a_call_without_an_answer_waits_for_its_server_and_has_the_same_key(framework: Answer) -> None:
+    shop, outside = Shop(refuses=2), Outside(names=("reserve", "shop_charge"))
+    async with shop.running():
+        server = McpServer("shop", shop.url, token=access_token)
+        bot = bot_of(outside, framework(outside, servers=[server]), LinqAgent(outage="defer"), attempts=1)
+        async with talking(bot) as phone:
+            assert await answers(phone, "A table for two, please") == []
+            await phone.advance(60)
+            assert without_numbers(await phone.replies()) == PARAGRAPHS
+            assert await phone.errors() == []
+    assert len(shop.acts) == 3
+    assert len({*shop.acts}) == len(outside.effects) == 1
 
 
 async def test_what_a_server_shows_is_known_and_its_tools_act_in_the_chat_only(framework: Answer) -> None:
