@@ -33,7 +33,7 @@ from linqbot.content.message_split import (
     steps,
     without_effect,
 )
-from linqbot.content.sent import OPTED_OUT, Accepted, Sent, SentStatus, UnreadMessage
+from linqbot.content.sent import OPTED_OUT, AcceptedMessage, Sent, SentStatus, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused, Withheld
@@ -114,7 +114,7 @@ class ChatSender:
 
     async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
         """Send messages with the turn's client, which has the label of the send, until one is refused."""
-        sent: list[Accepted] = []
+        sent: list[AcceptedMessage] = []
         degraded: list[str] = []
         for message in messages:
             if self.typing is not None:

@@ -34,7 +34,7 @@ class UnreadMessage:
         return read_sent(self.response, self.chat_id).message
 
 
-Accepted: TypeAlias = tuple[SentMessage | UnreadMessage, MessageContent | None]
+AcceptedMessage: TypeAlias = tuple[SentMessage | UnreadMessage, MessageContent | None]
 """A message, and what was sent: Linq's answer may lack the parts. None for a poll or a voice memo."""
 
 
@@ -56,7 +56,7 @@ class Sent:
             answer itself was sent in a plainer form.
     """
 
-    _accepted: tuple[Accepted, ...]
+    _accepted: tuple[AcceptedMessage, ...]
     status: SentStatus = "accepted"
     degraded: tuple[str, ...] = ()
     _client: Client | None = None

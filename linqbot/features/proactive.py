@@ -11,7 +11,7 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.content.sending import stopped_by
-from linqbot.content.sent import Accepted, Sent, SentStatus
+from linqbot.content.sent import AcceptedMessage, Sent, SentStatus
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
@@ -138,7 +138,7 @@ class BotContext:
     ) -> Sent:
         """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused."""
         status: SentStatus = "accepted"
-        sent = list[Accepted]()
+        sent = list[AcceptedMessage]()
         for message in messages:
             try:
                 chat_id, accepted = await send_to(client, chat_id, sender, to, message)

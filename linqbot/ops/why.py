@@ -18,7 +18,7 @@ from linqbot.client.client import Client
 from linqbot.errors import KeyMissing, LinqApiError, RuleBroken, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of, chat_of_lane, lane_of_chat
 from linqbot.linq.types.chat import Chat
 from linqbot.ops.explanations import of_linq
 from linqbot.options import DAY_S
@@ -213,7 +213,7 @@ async def _choose(storage: Storage, client: Client | None, who: str, found: Find
     delivery = await storage.delivery(who) or await storage.delivery(f"{LINQ_DELIVERY}{who}")
     lanes = {row.lane for row in rows} | ({delivery.lane} if delivery is not None else set())
     if lanes:
-        chats_of = {chat_of_lane(lane) or chat_of_receipts(lane) for lane in lanes}
+        chats_of = {chat_of(lane) for lane in lanes}
         found.chats, found.lanes = sorted(chat for chat in chats_of if chat is not None), sorted(lanes)
         return rows
     if who.startswith((LINQ_DELIVERY, OWN_DELIVERY)):
@@ -282,7 +282,7 @@ class _Cases:
     def add_row(self, row: OutcomeRow) -> None:
         is_message = row.type == "message.received" and row.message_id is not None
         key = f"m.{row.message_id}" if is_message else row.delivery
-        chat_id = chat_of_lane(row.lane) or chat_of_receipts(row.lane)
+        chat_id = chat_of(row.lane)
         case = self.of(key, row.received_at, chat_id, row.type, row.message_id)
         case.rows.append(row)
         if row.delivery not in case.ids:

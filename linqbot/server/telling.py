@@ -196,7 +196,7 @@ class TroubleWatch:
         """Return the facts, and the counts that they are up to."""
         now, dead = self.clock.now(), 0
         if await self.storage.dead_letters(since=now - DAY_S, limit=1):
-            dead = (await self.storage.tally()).dead
+            dead = (await self.storage.inbox_counts()).dead
         key_refused, lines = None, None
         if now - self._asked_at >= ASK_EVERY_S:
             self._asked_at = now

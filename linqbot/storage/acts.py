@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
+from linqbot.linq.events.lane import chat_of
 from linqbot.storage.dialect import Readable, Writable, where
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def digest_of(install: str, handle: str) -> str:
 
 
 def of_lane(target: str, lane: str) -> ActedOn:
-    return ActedOn(target, chat_of_lane(lane) or chat_of_receipts(lane))
+    return ActedOn(target, chat_of(lane))
 
 
 async def note(

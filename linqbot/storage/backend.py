@@ -49,7 +49,7 @@ from linqbot.storage.operations import LaneTransaction, OpQueue
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
-from linqbot.storage.upkeep import Exported, Forgotten, Progress, Selection, Tally, Waiting
+from linqbot.storage.upkeep import Exported, Forgotten, InboxCounts, Progress, Selection, Waiting
 
 T = TypeVar("T")
 
@@ -679,10 +679,10 @@ class Storage(ABC):
         now = self._clock.now()
         return await self._read(lambda db: upkeep.waiting(db, now, limit, *which))
 
-    async def tally(self) -> Tally:
+    async def inbox_counts(self) -> InboxCounts:
         """Count what waits and what is dead. It is cheap enough to be called every few seconds."""
         waiting = await self.depth()
-        return Tally(waiting, *await self._read(upkeep.oldest_and_dead))
+        return InboxCounts(waiting, *await self._read(upkeep.oldest_and_dead))
 
     async def dead_letters(
         self,

@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import (
+    chat_of,
     chat_of_lane,
-    chat_of_receipts,
     is_lane_of_receipts,
     lane_of_chat,
     lane_of_receipts,
@@ -231,7 +231,7 @@ class Person:
     def _is_linked_to(self, row: Mapping[str, Any]) -> bool:
         lane, documents = row.get("lane", ""), _documents(row)
         return (
-            not self.chats.isdisjoint({row.get("chat_id"), chat_of_lane(lane), chat_of_receipts(lane)})
+            not self.chats.isdisjoint({row.get("chat_id"), chat_of(lane)})
             or row.get("turn", row.get("id")) in self._turns
             or any(_mentions(document, self.chats) for document in documents)
             # Receipts quote the message that they are about, also in groups.

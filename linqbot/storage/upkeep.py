@@ -48,7 +48,7 @@ class Waiting(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class InboxCounts:
     """Counts of what is stored, found without reading bodies."""
 
     waiting: int  # number of deliveries in the inbox, including those that are being handled

@@ -13,7 +13,7 @@ from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S
-from linqbot.storage.upkeep import Selection, Tally, Waiting
+from linqbot.storage.upkeep import InboxCounts, Selection, Waiting
 
 DAY_S = 86_400.0
 ACK = Commit(Ack())
@@ -56,12 +56,12 @@ async def test_waiting_deliveries_are_listed_in_order_with_their_state(storage: 
 
 
 async def test_the_tally_counts_waiting_deliveries_and_dead_letters(storage: Storage) -> None:
-    assert await storage.tally() == Tally(waiting=0, oldest_at=None, dead=0)
+    assert await storage.inbox_counts() == InboxCounts(waiting=0, oldest_at=None, dead=0)
     await dead_letter(storage, delivery(), delivery())
     await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
     await storage.put(delivery("c:2"))
     await leased(storage)
-    assert await storage.tally() == Tally(waiting=2, oldest_at=NOON - 60, dead=2)
+    assert await storage.inbox_counts() == InboxCounts(waiting=2, oldest_at=NOON - 60, dead=2)
 
 
 async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage) -> None:

@@ -140,12 +140,12 @@ async def write(path: Path) -> None:
             await storage.put(delivery(text_body(text, chat=chat)))
 
         async def is_complete() -> bool:
-            waiting, tally = await storage.waiting(), await storage.tally()
+            waiting, counts = await storage.waiting(), await storage.inbox_counts()
             texts = {"Your name?", "In half a minute.", "July is out."}
             is_asked = bool(await storage.conversations()) and bool(storage.mutes)
             return (
                 [each.state for each in waiting] == ["retrying"]
-                and tally.dead == 1
+                and counts.dead == 1
                 and is_asked
                 and texts <= {*linq.said}
             )

@@ -81,6 +81,11 @@ def chat_of_receipts(lane: str) -> str | None:
     return lane[len(_RECEIPTS) :] if is_of_chat else None
 
 
+def chat_of(lane: str) -> str | None:
+    """Return the id of the chat whose events share a lane, whether people's actions or receipts; None for other lanes."""
+    return chat_of_lane(lane) or chat_of_receipts(lane)
+
+
 def as_object(value: Any) -> dict[str, Any]:
     """Return a JSON value if it is an object; else an empty one."""
     return value if isinstance(value, dict) else {}

@@ -18,7 +18,7 @@ from linqbot.engine.call_lookup import content_of, outcome_of
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.slots import is_outside_of_answer
 from linqbot.errors import LinqApiError
-from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts, lane_of_chat
+from linqbot.linq.events.lane import chat_of, chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import understood
 from linqbot.ops.dry_runs.dry_turn import DryTurn
@@ -187,7 +187,7 @@ class KeptChats:
         lane = turn.delivery.lane
         entry = await self._storage.entry_of(message_id)
         if entry is not None:
-            return _own(entry, chat_of_lane(lane) or chat_of_receipts(lane))
+            return _own(entry, chat_of(lane))
         if (chat_id := chat_of_lane(lane)) is None:
             return None
         kept = await self._chat(chat_id)

@@ -288,7 +288,7 @@ async def _log(page: OperatorsPage, _: Request) -> dict[str, Any]:
 
 
 async def _day(page: OperatorsPage, _: Request) -> dict[str, Any]:
-    return {"day": await views.day(page.storage, now=page.clock.now()), "tally": await page.storage.tally()}
+    return {"day": await views.day(page.storage, now=page.clock.now()), "inbox": await page.storage.inbox_counts()}
 
 
 _VIEWS: Final[Mapping[str, tuple[str, View]]] = {

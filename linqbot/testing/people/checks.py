@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import MessageRecord
-from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
+from linqbot.linq.events.lane import chat_of
 from linqbot.linq.rules.message import is_opt_out
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.testing.ledger import Ledger, LedgerEntry
@@ -329,7 +329,7 @@ def _given_up(visit: Visit, emulator: Emulator, given_up: Sequence[DeadDelivery]
     chats = {record.chat_id for record in records_of(emulator, visit.handle, *visit.friends)}
     for dead in given_up:
         delivery = dead.delivery
-        if (chat_of_lane(delivery.lane) or chat_of_receipts(delivery.lane)) not in chats:
+        if chat_of(delivery.lane) not in chats:
             continue
         begun = [
             n for n, one in enumerate(visit.stretches) if one.performed and one.performed[0].at <= delivery.received_at

@@ -31,7 +31,7 @@ from linqbot.events import Delivery
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events import EVENT_CLASSES
 from linqbot.storage.backend import Storage
-from linqbot.storage.upkeep import Tally
+from linqbot.storage.upkeep import InboxCounts
 
 STORE_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """A group commit takes one fsync: under 1 ms on an SSD, tens of ms on a hard or network disk. Linq waits seconds."""
@@ -197,16 +197,16 @@ class InboxCollector(Collector):
         self._storage = storage
         self._clock = clock
         self._lost = lost
-        self._tally: Tally | None = None
+        self._counts: InboxCounts | None = None
         self._unread = 0
 
     async def refresh(self) -> None:
         """Read the storage. A storage that does not answer is no error."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                self._tally = await self._storage.tally()
+                self._counts = await self._storage.inbox_counts()
         except (StorageError, TimeoutError):
-            self._tally = None
+            self._counts = None
             self._unread += 1
 
     def collect(self) -> Iterable[Metric]:
@@ -218,15 +218,15 @@ class InboxCollector(Collector):
         yield CounterMetricFamily(
             "linqbot_inbox_unread", "Scrapes during which the storage did not answer.", value=self._unread
         )
-        if (tally := self._tally) is None:
+        if (counts := self._counts) is None:
             return
         yield GaugeMetricFamily(
-            "linqbot_inbox_deliveries", "Deliveries that are stored and not finished.", value=tally.waiting
+            "linqbot_inbox_deliveries", "Deliveries that are stored and not finished.", value=counts.waiting
         )
-        age_s = 0.0 if tally.oldest_at is None else max(0.0, self._clock.now() - tally.oldest_at)
+        age_s = 0.0 if counts.oldest_at is None else max(0.0, self._clock.now() - counts.oldest_at)
         yield GaugeMetricFamily(
             "linqbot_inbox_oldest_seconds", "Age of the oldest delivery that is not finished; 0 for none.", value=age_s
         )
         yield GaugeMetricFamily(
-            "linqbot_dead_letters", "Dead letters: deliveries that were given up.", value=tally.dead
+            "linqbot_dead_letters", "Dead letters: deliveries that were given up.", value=counts.dead
         )

@@ -17,7 +17,7 @@ from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.upkeep import Tally
+from linqbot.storage.upkeep import InboxCounts
 
 NOON = 1_800_000_000.0
 
@@ -69,20 +69,20 @@ def test_beyond_the_maximum_every_further_value_is_other() -> None:
 
 @dataclass
 class Asked:
-    """A storage that has a tally and nothing else."""
+    """A storage that has these counts and nothing else."""
 
-    tally: Callable[[], Awaitable[Tally]]
-
-
-async def answering() -> Tally:
-    return Tally(3, NOON - 90, 2)
+    inbox_counts: Callable[[], Awaitable[InboxCounts]]
 
 
-async def unavailable() -> Tally:
+async def answering() -> InboxCounts:
+    return InboxCounts(3, NOON - 90, 2)
+
+
+async def unavailable() -> InboxCounts:
     raise StorageUnavailable("The disk is away.")
 
 
-async def hanging() -> Tally:
+async def hanging() -> InboxCounts:
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -92,9 +92,9 @@ async def test_a_storage_that_does_not_answer_costs_a_scrape_its_gauges_only(
 ) -> None:
     monkeypatch.setattr(metrics, "TIMEOUT_S", 0.01)
     gauges = {"linqbot_inbox_deliveries": 3, "linqbot_inbox_oldest_seconds": 90, "linqbot_dead_letters": 2}
-    for tally, unread, shown in ((answering, 0, gauges), (unavailable, 1, {}), (hanging, 1, {})):
-        with subtests.test(tally.__name__):
-            inbox = InboxCollector(cast("Storage", Asked(tally)), MovableClock(NOON, frozen=True), lambda: 7)
+    for counts, unread, shown in ((answering, 0, gauges), (unavailable, 1, {}), (hanging, 1, {})):
+        with subtests.test(counts.__name__):
+            inbox = InboxCollector(cast("Storage", Asked(counts)), MovableClock(NOON, frozen=True), lambda: 7)
             await inbox.refresh()
             found = {sample.name: sample.value for family in inbox.collect() for sample in family.samples}
             assert found == {"linqbot_messages_lost_total": 7, "linqbot_inbox_unread_total": unread, **shown}

@@ -301,7 +301,7 @@ async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_una
     monkeypatch.setattr(asyncpg.Connection, "fetchval", fetchval_or_end)
     async with PostgresStorage(empty_storage_url("listener")) as storage:
         lease = await leased(storage, delivery())
-        for call in (storage.tally, lambda: storage.finish(lease, ACK)):
+        for call in (storage.inbox_counts, lambda: storage.finish(lease, ACK)):
             armed = True
             with pytest.raises(StorageUnavailable, match="the connection is closed"):
                 await call()
