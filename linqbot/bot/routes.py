@@ -67,9 +67,9 @@ class Routes:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `joining`."""
+        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `_joining`."""
         taken = (route.event for route in self.all)
-        return frozenset([*taken, *joining(gathers=self.gathers, overlaps=self.overlaps)])
+        return frozenset([*taken, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
 
     def of(self, kind: type[Event]) -> list[Route]:
         """Return the routes that may take events of a class. Those for people who opt out are not among them."""
@@ -172,7 +172,7 @@ class Routes:
         self._routers[:0] = before
 
 
-def joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
+def _joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
     """Return the event classes that a bot needs for messages which join: typing for bursts, edits for bursts and overlaps."""
     names = [*(TYPING if gathers else ()), *([_EDITED] if gathers or overlaps else ())]
     return [EVENT_TYPES[name] for name in names]

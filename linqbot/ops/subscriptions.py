@@ -14,17 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
-from linqbot.bot.router import Router
-from linqbot.bot.routes import joining
+from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
+from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.plugins.registry import Plugin
+from linqbot.plugins.registry import Plugin, Plugins
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
@@ -58,19 +57,19 @@ class Handled:
 
 
 def handled_when_served(bot: Bot, settings: Settings) -> Handled:
-    """Return the event types that a bot takes, together with the plugins that are served with it."""
-    plugins = settings.load_plugins(bot.plugins)
-    taken = handled(bot, *(router for _, router in from_plugins.routers(plugins, bot)))
-    return replace(taken, plugins=tuple(plugins.every))
+    """Return the event types that a bot takes, together with the plugins that are served with it. Raises as `handled` does."""
+    return handled(bot, settings.load_plugins(bot.plugins))
 
 
-def handled(*routers: Router) -> Handled:
-    """Return the event types that the handlers of these routers take, in Linq's order. A bot is a router too."""
-    routes = [route for router in routers for route, _ in router.walk()]
-    gathers = any(router.gather_s for outer in routers for router in outer.routers())
-    overlaps = any(route.overlap != "queue" for route in routes)
-    classes = [*(route.event for route in routes), *joining(gathers=gathers, overlaps=overlaps)]
-    return replace(handled_by(classes), handlers=frozenset(route.name for route in routes))
+def handled(bot: Bot, plugins: Plugins) -> Handled:
+    """Return the event types that the handlers of a bot and of plugins take, in Linq's order.
+
+    Raises:
+        BotError: the bot cannot be served, for example because a handler can never run.
+    """
+    routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
+    names = frozenset(route.name for route in routes.all)
+    return replace(handled_by(routes.handled), handlers=names, plugins=tuple(plugins.every))
 
 
 def handled_by(classes: Collection[type[Event]]) -> Handled:

@@ -23,6 +23,7 @@ from linqbot.cli.kit import Opt, OptionalBotFile, Result
 from linqbot.cli.output import columns, printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError, SettingWrong
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
@@ -112,7 +113,15 @@ def _check(
     try:
         if file is not None:
             bot = load_quietly(file)
-            handled = handled_when_served(bot, settings) if set(names) - _WHEN_NAMED.keys() else None
+            if set(names) - _WHEN_NAMED.keys():
+                handled = handled_when_served(bot, settings)
+                handlers, types = len(handled.handlers), len(handled.types)
+                report(
+                    ok(
+                        "bot",
+                        f"{file} can be served. Handlers: {handlers}, for {types} of {len(EVENT_TYPES)} types of events.",
+                    )
+                )
     except LinqbotError as error:
         what = str(error).splitlines()
         # The last line of a traceback says more; that of code to paste says nothing.

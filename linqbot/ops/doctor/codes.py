@@ -41,9 +41,9 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Correct it. This command explains every setting: linqbot serve --help",
     ),
     "LQB6002": DoctorCode(
-        "The bot's file cannot be loaded.",
-        "There is no such file, importing it raised an error, or it has no Bot. So it is not known which events it"
-        " handles.",
+        "The bot's file cannot be loaded, or its bot cannot be served.",
+        "There is no such file, importing it raised an error, it has no Bot, or a handler can never run. So it is not"
+        " known which events it handles.",
         "Correct the bot. This shows the whole error: linqbot dev {file}",
     ),
     "LQB6010": DoctorCode(

@@ -157,6 +157,12 @@ def newer_storage(practice: Practice) -> None:
 
 
 SECRET_FILE = ".linqbot/webhook-secret"
+HIDDEN_HANDLER = """
+from linqbot import Bot
+bot = Bot()
+bot.on_message(lambda message, ctx: "all")
+bot.on_message("hi")(lambda message, ctx: "never")
+"""
 SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_API_KEY", None), ["failure LQB6010"], "Set LINQ_API_V3_API_KEY"),
@@ -187,6 +193,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQBOT_PORT", "many"), ["failure LQB6001"], ""),
     (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB6001"], "LINQBOT_POST_SECRETS"),
     (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
+    (write("bot.py", HIDDEN_HANDLER), ["failure LQB6002"], "can never run"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
     (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6001"], "LINQBOT_SMTP_URL"),
@@ -611,7 +618,9 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     assert problems(practice.doctor()) == problems(practice.doctor(file="")) == ["warning LQB6090"]
     assert "No module named 'does_not_exist'" in the(practice.doctor(), "LQB6090").what
     practice.environ["LINQBOT_PLUGINS"] = ""
-    assert "handover 1.0 (left out)" in practice.doctor()[0].what
+    bot, versions, *_ = practice.doctor()
+    assert bot.what == f"bot.py can be served. Handlers: 2, for 2 of {len(EVENT_TYPES)} types of events."
+    assert "handover 1.0 (left out)" in versions.what
     practice.environ["LINQBOT_PLUGINS"] = "handovr"
     assert problems(practice.doctor()) == ["failure LQB6001"]
     (practice.folder / "bot.py").unlink()
