@@ -199,8 +199,8 @@ def create_app(
             if receives:
                 refusals.open()
                 webhook.is_open = True
-            has_run = True  # only now: a start that fails, such as while PostgreSQL is away, may be tried again
             log.info("bot.started", role=role, waiting=await storage.depth())
+            has_run = True  # only now: a start that fails, such as while PostgreSQL is away, may be tried again
             try:
                 async with _watched(telling, environment, refusals, gaps, probes):
                     yield

@@ -120,7 +120,7 @@ ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
 """For each setting with addresses: the check of one, and what is wrong if it fails. The words quote nothing of the address."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class TroubleWatch:
     """Looks for troubles once a minute, and tells the owner.
 

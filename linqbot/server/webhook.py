@@ -59,7 +59,7 @@ CHECK_EVERY_S: Final = 1.0
 _WALL_CLOCK: Final = SystemClock()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class WebhookEndpoint:
     """The ASGI app behind `POST /webhooks/linq`.
 
