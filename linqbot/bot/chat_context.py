@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args, overload
 
-from linqbot.client.call import File
 from linqbot.client.client import Client
+from linqbot.client.resources.attachments import File
 from linqbot.content.drafts import media
 from linqbot.content.sending import stopped_by
 from linqbot.content.uploads import Uploads

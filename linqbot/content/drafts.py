@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeGuard
 
-from linqbot.client.call import File, is_seekable
+from linqbot.client.resources.attachments import File, is_seekable
 from linqbot.errors import BotError
 from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart, MediaPart
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from linqbot.client.call import Source, source_of
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import bare_name
+from linqbot.client.resources.attachments import Source, source_of
 from linqbot.content.drafts import MediaDraft, is_received
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.linq.rules.check import MAX_UPLOAD_BYTES

@@ -1,15 +1,19 @@
 """Attachments: files that are uploaded to Linq before they are sent.
 
-`client/call.py` reads the file; the PUT of its bytes is `Sender.put`.
+The source of an upload is bytes, a path or an open file. It is read in chunks, in a thread so that the event loop is
+not blocked, and again from its start for each retry. The PUT of its bytes is `Sender.put`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeGuard, cast
 
-from linqbot.client.call import File, Progress, Source, source_of
 from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.content import Attachment, Upload, content_type_of
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
 
 Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
 """`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
+
+File: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
+"""A path, the content as bytes, or a file opened for reading bytes."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the bytes sent so far and the total in bytes."""
 
 
 class Attachments(ApiResource):
@@ -101,3 +111,93 @@ class Attachments(ApiResource):
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete
         """
         await self._call("attachments.delete", locals())
+
+
+CHUNK_BYTES: Final = 256 * 2**10
+
+_POSITION: Final = threading.Lock()
+"""Held while an opened file is moved and read. The turns of several chats may send the same opened file at a time, each in
+a thread, and such a file has one position."""
+
+
+class Source(NamedTuple):
+    """A file to upload.
+
+    Attributes:
+        size: In bytes.
+        name: The file's own name; empty if it has none.
+        read: `read(position, size)`, called in a thread. Positions start at 0 for every attempt.
+    """
+
+    size: int
+    name: str
+    read: Callable[[int, int], bytes]
+
+    async def chunks(self, progress: Progress | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the content from its beginning, exactly `size` bytes in total. `progress` is called after each chunk.
+
+        Raises:
+            EOFError: The file became shorter after `size` was determined.
+            OSError: The file cannot be read.
+        """
+        position = 0
+        while position < self.size:
+            chunk = await asyncio.to_thread(self.read, position, min(CHUNK_BYTES, self.size - position))
+            if not chunk:
+                raise EOFError("The file became shorter while it was uploaded.")
+            position += len(chunk)
+            yield chunk
+            if progress is not None:
+                progress(position, self.size)
+
+
+async def source_of(file: File, *, start: int | None = None) -> Source:
+    """Determine the size and the name of a file.
+
+    Args:
+        start: The position in an opened file from which it is read; None is its current position.
+    Raises:
+        OSError: The file cannot be read.
+        RuleBroken: The object is a stream that cannot seek or is at its end, or not a file at all.
+    """
+    if isinstance(file, bytes | bytearray | memoryview):
+        content = memoryview(file)
+        return Source(content.nbytes, "", lambda position, size: bytes(content[position : position + size]))
+    if isinstance(file, str | os.PathLike):
+        return await asyncio.to_thread(_of_path, Path(file))
+    return await asyncio.to_thread(_of_open_file, file, start)
+
+
+def is_seekable(file: object) -> TypeGuard[IO[bytes]]:
+    """Return True for an open file that can be read again. Wrappers, such as temporary files, count as well."""
+    return callable(getattr(file, "seekable", None)) and bool(cast("IO[bytes]", file).seekable())
+
+
+def _of_path(path: Path) -> Source:
+    def read(position: int, size: int) -> bytes:
+        with path.open("rb") as opened:
+            opened.seek(position)
+            return opened.read(size)
+
+    # The bytes of a name that are not UTF-8 cannot be written as JSON.
+    return Source(path.stat().st_size, path.name.encode("utf-8", "replace").decode(), read)
+
+
+def _of_open_file(file: IO[bytes], start: int | None) -> Source:
+    if not is_seekable(file) or not isinstance(file.read(0), bytes):
+        said = "upload needs a path, bytes, or an open binary file that can seek. Read the stream into bytes first."
+        raise RuleBroken(said, rule="R91", status=400, code=1005)
+    with _POSITION:
+        first = file.tell() if start is None else start
+        end = file.seek(0, os.SEEK_END)
+    if end <= first:
+        said = "the file is empty, or at its end: after writing to it, call its seek(0)."
+        raise RuleBroken(said, rule="R91", status=400, code=1005)
+
+    def read(position: int, size: int) -> bytes:
+        with _POSITION:
+            file.seek(first + position)
+            return file.read(size)
+
+    name = getattr(file, "name", "")
+    return Source(end - first, Path(name).name if isinstance(name, str) else "", read)

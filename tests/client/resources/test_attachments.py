@@ -15,9 +15,9 @@ from client.http11_peers import CHAT, KEY, Server, Waits, client_at, plain, serv
 from client.raw_server import certified
 
 from linqbot import Client, LinqApiError, LinqUnavailable, RuleBroken
-from linqbot.client.call import CHUNK_BYTES
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
+from linqbot.client.resources.attachments import CHUNK_BYTES
 from linqbot.linq.types.content import content_type_of
 
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
