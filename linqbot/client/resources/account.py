@@ -128,7 +128,7 @@ class ContactCards(ApiResource):
     """
 
     async def create(
-        self, *, first_name: str, phone_number: str, image_url: str | None = None, last_name: str | None = None
+        self, *, phone_number: str, first_name: str, last_name: str | None = None, image_url: str | None = None
     ) -> ContactCard:
         """Create the contact card of a line that has none.
 
@@ -141,8 +141,7 @@ class ContactCards(ApiResource):
             LinqUnavailable: 500/2022 the card was not completed: call again. 503/4004 wait a while, then call again.
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/create
         """
-        body = {"phone_number": phone_number, "first_name": first_name, "last_name": last_name, "image_url": image_url}
-        return await self._read(ContactCard, "contact_card.create", body)
+        return await self._read(ContactCard, "contact_card.create", locals())
 
     async def retrieve(self, *, phone_number: str | None = None) -> Cards:
         """Get the contact cards of all lines, or of one line.
