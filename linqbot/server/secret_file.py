@@ -134,9 +134,7 @@ class KnownSecrets:
         self._file = file
         self._stamp = file.stamp() if file else None
         self._refreshed_at = 0.0
-        entries = file.read() if file else ()
-        self.current = self._given + _parsed(entries)
-        self.subscription_ids = _ids(entries)
+        self.current, self.subscription_ids = self._read()
         if not self.current:
             where = f" and {file.path} holds no secret" if file else ""
             raise SecretMissing(
@@ -144,6 +142,12 @@ class KnownSecrets:
                 "Subscribe with: linqbot connect sync bot.py --url https://your.host; it keeps the secret. Or set "
                 "LINQ_WEBHOOK_SECRET to what Linq showed when the subscription was created, or try: linqbot dev"
             )
+
+    def _read(self) -> tuple[tuple[Secret, ...], frozenset[str]]:
+        """Return all secrets, and the ids of the subscriptions whose secrets are in the file."""
+        entries = self._file.read() if self._file else ()
+        secrets = self._given + tuple(Secret.parse(each.secret) for each in entries)
+        return secrets, frozenset(each.subscription_id for each in entries if each.subscription_id is not None)
 
     def refresh(self, now: float, *, after_s: float = 0.0) -> bool:
         """Read the file again if it has changed, and return True if the accepted secrets have.
@@ -159,28 +163,18 @@ class KnownSecrets:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
+        before = self.current
         try:
-            entries = self._file.read()
+            fresh, ids = self._read()
         except ConfigError as error:
             log.error("secrets.unreadable", error=str(error))
             return False
-        fresh = self._given + _parsed(entries)
-        if not fresh:
+        if fresh:
+            self.current, self.subscription_ids = fresh, ids
+        if self.current == before:
             return False
-        self.subscription_ids = _ids(entries)
-        if fresh == self.current:
-            return False
-        self.current = fresh
         log.info("secrets.changed", count=len(fresh))
         return True
-
-
-def _parsed(entries: Sequence[SecretEntry]) -> tuple[Secret, ...]:
-    return tuple(Secret.parse(each.secret) for each in entries)
-
-
-def _ids(entries: Sequence[SecretEntry]) -> frozenset[str]:
-    return frozenset(each.subscription_id for each in entries if each.subscription_id is not None)
 
 
 def _split(line: str) -> list[list[str]]:
