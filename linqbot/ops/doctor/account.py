@@ -82,28 +82,21 @@ async def subscription(context: DoctorContext) -> Sequence[Finding]:
         findings += _delivering(one)
         findings += await _events(context, one)
         findings += await _lines_of(context, one)
-    return [*findings, *await _several(context, there)]
+    return [*findings, *await _elsewhere(context, there)]
 
 
-async def _several(context: DoctorContext, there: Sequence[WebhookSubscription]) -> list[Finding]:
-    """Report several subscriptions to one address, and subscriptions of this bot to several addresses."""
-    findings: list[Finding] = []
-    by_address: dict[str, list[str]] = {}
-    for one in there:
-        by_address.setdefault(address(one.target_url), []).append(one.id)
-    for where, ids in by_address.items():
-        if len(ids) > 1:
-            what = f"Several subscriptions deliver to {where}: {', '.join(ids)}."
-            findings.append(warning("subscription", "LQB6035", what))
+async def _elsewhere(context: DoctorContext, there: Sequence[WebhookSubscription]) -> list[Finding]:
+    """Report subscriptions of this bot to several addresses."""
     kept = {each.subscription_id for each in context.kept()}
-    for one in await context.subscriptions():
-        if one.id in kept and not is_pending(one):
-            by_address.setdefault(address(one.target_url), []).append(one.id)
-    if len(by_address) > 1:
-        several = "; ".join(f"{', '.join(dict.fromkeys(ids))} to {where}" for where, ids in by_address.items())
-        what = f"The secrets of subscriptions to {len(by_address)} addresses are stored here: {several}."
-        findings.append(warning("subscription", "LQB6037", what))
-    return findings
+    others = [one for one in await context.subscriptions() if one.id in kept and not is_pending(one)]
+    by_address: dict[str, set[str]] = {}
+    for one in (*there, *others):
+        by_address.setdefault(address(one.target_url), set()).add(one.id)
+    if len(by_address) == 1:
+        return []
+    several = "; ".join(f"{', '.join(sorted(ids))} to {where}" for where, ids in by_address.items())
+    what = f"The secrets of subscriptions to {len(by_address)} addresses are stored here: {several}."
+    return [warning("subscription", "LQB6037", what)]
 
 
 def _delivering(one: WebhookSubscription) -> list[Finding]:

@@ -112,12 +112,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "It was made without ?version= in its address, or by a program that reads older payloads.",
         "Pin the version that linqbot needs: linqbot connect sync {file} --url {url}",
     ),
-    "LQB6035": DoctorCode(
-        "Several subscriptions deliver to one address.",
-        "A rotation is not finished, or someone subscribed the same address by hand.",
-        "Every event comes twice and is handled once. Finish the rotation (linqbot connect rotate), or delete a"
-        " subscription: linqbot connect remove ID",
-    ),
     "LQB6037": DoctorCode(
         "The bot has subscriptions to several addresses.",
         "The bot has moved to another address, and the subscription to the old one is still there.",

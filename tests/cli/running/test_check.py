@@ -177,7 +177,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
     (setting("LINQBOT_LINES", f"{LINE},+12025550999"), ["failure LQB6024"], "+12025550999"),
     (subscription(phone_numbers=[LINE]), ["warning LQB6036"], ""),
-    (second_subscription, ["failure LQB6032", "warning LQB6035", "failure LQB6041"], ""),
+    (second_subscription, ["failure LQB6032", "failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n"), ["failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n", LINQ_WEBHOOK_SECRET="{}"), ["warning LQB6042"], ""),
     (lambda practice: practice.secret_file.chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
