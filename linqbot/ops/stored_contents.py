@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Contents, Digest, Role, SchemaState
 from linqbot.storage.open import open_storage, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteContents
-from linqbot.storage.state import BOT, StateRow, StateWrite
+from linqbot.storage.state import BOT, StateWrite
 from linqbot.storage.upkeep import Progress
 
 
@@ -132,14 +131,6 @@ def scope_of(who: str) -> str:
     if who.startswith("+") or "@" in who:
         return PERSON + who.casefold()
     return CHAT + who
-
-
-async def rows(store: Storage, scope: str | None) -> AsyncIterator[StateRow]:
-    """Yield the stored values of a scope, or of all scopes."""
-    async for row in store.every_state_row(prefix=scope or ""):
-        # The id of a chat may begin with the id of another one.
-        if scope in (None, row.scope):
-            yield row
 
 
 async def found(store: Storage, scope: str, name: str) -> bytes:

@@ -112,7 +112,9 @@ def _words(value: Any) -> Any:
 async def _show_state(storage: Storage, who: str | None) -> Result:
     rows: list[_Row] = []
     sizes: list[_Row] = []
-    async for row in stored_contents.rows(storage, who):
+    async for row in storage.every_state_row(prefix=who or ""):
+        if who not in (None, row.scope):  # the id of a chat may begin with the id of another one
+            continue
         about = {"scope": row.scope, "name": row.name}
         rows.append(about | {"value": stored_contents.decoded(row.value)})
         sizes.append(about | {"bytes": len(row.value)})
