@@ -124,16 +124,25 @@ def running_root() -> Branch | None:
 def follow_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Wrap the loop's task factory, so that tasks started by a turn get a branch. An existing factory is still used."""
     inner = loop.get_task_factory()
-    if isinstance(inner, _BranchFactory):
-        return
-    loop.set_task_factory(_BranchFactory(inner))
+    if not has_inside(inner, _BranchFactory):
+        loop.set_task_factory(_BranchFactory(inner))
+
+
+def has_inside(factory: Any, kind: type) -> bool:
+    """Return True if a task factory is of a kind, or if linqbot has wrapped one of this kind in it.
+
+    Bots that start one after the other in one event loop would wrap each other's factories without end.
+    """
+    while factory is not None and not isinstance(factory, kind):
+        factory = getattr(factory, "inner", None)
+    return factory is not None
 
 
 class _BranchFactory:
     """A task factory that gives each task of a turn its own branch."""
 
     def __init__(self, inner: Any) -> None:
-        self._inner = inner
+        self.inner = inner
 
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], /, **how: Any
@@ -144,7 +153,7 @@ class _BranchFactory:
             context = copy_context()
             context.run(_branch.set, parent.child(getattr(coro, "__qualname__", type(coro).__name__)))
             how["context"] = context
-        if self._inner is not None:
-            task: asyncio.Future[T] = self._inner(loop, coro, **how)
+        if self.inner is not None:
+            task: asyncio.Future[T] = self.inner(loop, coro, **how)
             return task
         return asyncio.Task(coro, loop=loop, **how)

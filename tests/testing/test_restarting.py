@@ -173,3 +173,10 @@ async def test_a_restart_ends_while_something_has_just_become_due() -> None:
             if n % 2:
                 await asyncio.sleep(0.01)
             await phone.restart(down_s=1)
+
+
+async def test_each_run_uses_the_task_factory_of_the_first_run() -> None:
+    async with talking(bot_of(says("Hi"))) as phone:
+        factory = asyncio.get_running_loop().get_task_factory()
+        await phone.restart()
+        assert asyncio.get_running_loop().get_task_factory() is factory

@@ -24,6 +24,7 @@ from weakref import WeakSet
 import httpx
 from starlette.applications import Starlette
 
+from linqbot.branch import has_inside
 from linqbot.clock import MovableClock
 from linqbot.server.app import running
 
@@ -95,8 +96,8 @@ class BotRun:
     async def start(self, app: Starlette) -> None:
         """Start the app, and return when it has started or was killed. Its errors are raised here."""
         loop = asyncio.get_running_loop()
-        # If other code has wrapped our factory, it is wrapped again, and notes each task twice, which is harmless.
-        if not isinstance(factory := loop.get_task_factory(), _RunFactory):
+        # If code of others has wrapped our factory, it is wrapped again, and notes each task twice, which is harmless.
+        if not has_inside(factory := loop.get_task_factory(), _RunFactory):
             loop.set_task_factory(_RunFactory(factory))
         started: asyncio.Future[None] = loop.create_future()
         self._app = httpx.ASGITransport(app)
@@ -200,14 +201,12 @@ class _RunFactory:
     """Makes tasks by the factory that the loop has had, and notes each task of a run."""
 
     def __init__(self, inner: Any) -> None:
-        self._inner = inner
+        self.inner = inner
 
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], /, **how: Any
     ) -> asyncio.Future[T]:
-        task: asyncio.Future[T] = (
-            self._inner(loop, coro, **how) if self._inner else asyncio.Task(coro, loop=loop, **how)
-        )
+        task: asyncio.Future[T] = self.inner(loop, coro, **how) if self.inner else asyncio.Task(coro, loop=loop, **how)
         context: Context | None = how.get("context")
         if (run := _run.get() if context is None else context.get(_run)) is not None:
             run.note_task(task)
