@@ -1,4 +1,4 @@
-"""The process dies between every two steps of the path of an event: what was accepted is answered, once.
+"""The process dies between every two steps of the path of an event, and often under load: what was accepted is answered, once.
 
 So it is in a turn that a newer message restarts: no bubble is said twice, and nothing is withdrawn later.
 """
@@ -88,3 +88,15 @@ async def test_a_restarted_turn_that_is_killed_at_any_step_says_each_thing_once(
         assert before in ([], ["seen 0"]), point
         # The history has what was delivered: nothing that was withdrawn, and all that a killed run has said.
         assert said[-2:] == ["seen 1", f"answered ['0', '1'] after {before}, {said[:-1]}"], point
+
+
+async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(tmp_path: Path) -> None:
+    report = await crash.run(deliveries=300, kills=5, folder=tmp_path, direct=True)
+    assert report.kills >= 3, f"{report}: too few kills to tell anything"
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
+
+
+async def test_retried_deliveries_are_answered_once_and_in_order_after_each_kill(tmp_path: Path) -> None:
+    report = await crash.run(deliveries=120, kills=4, folder=tmp_path)
+    assert report.kills >= 3, f"{report}: too few kills to tell anything"
+    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
