@@ -17,7 +17,6 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Draft, MessageEdited, MessageReceived
 from linqbot_agent.approvals import Questions
-from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import KnownLinks, NoContent, Rules
 from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
@@ -25,7 +24,7 @@ from linqbot_agent.files import keep_transcripts, keep_unreadable
 from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
 from linqbot_agent.remembering import Remembered, keep_summary, remember, remembered, summary_key, work_of
 from linqbot_agent.requests import Requests
-from linqbot_agent.run import Answer, ModelFailed, Prompt, Settings, server_tools
+from linqbot_agent.run import Answer, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
 
 _PARAGRAPH: Final = "\n\n"
@@ -54,7 +53,7 @@ async def answered(
         )
         try:
             result = await questions.run(work)
-        except (ModelFailed, BudgetUsedUp):
+        except Exception:
             await keep_work(
                 requests, past, [message for message in requests.given if message.run_id == settings.run_id]
             )
@@ -132,7 +131,10 @@ def answer_of(
 
 
 async def keep_work(requests: Requests, past: Remembered, messages: Sequence[ModelMessage]) -> None:
-    """Remember what tools did in a run that has ended without an answer: the person may write the same again."""
+    """Remember what tools did in a run that has ended without an answer: the person may write the same again.
+
+    If the turn fails, and runs again, nothing of it is stored.
+    """
     if work_of(messages):
         await keep_answer(answer_of(requests, past, messages, ""), requests.settings)
 

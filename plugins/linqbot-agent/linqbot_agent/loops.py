@@ -34,7 +34,6 @@ from linqbot.errors import TurnDeferred
 from linqbot.speakers import SaidText, in_mark, visible
 from linqbot_agent.answering import answer_of, keep_answer, keep_work
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
-from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
@@ -119,9 +118,8 @@ class Loop:
         except Exception as error:
             if (deferred := self._settings.entries.deferred) is not None:
                 raise deferred from None
+            await keep_work(requests, self._past, self._run)
             is_useless = isinstance(error, (NoAnswer, *self._framework.failures))
-            if error is requests.error or is_useless or isinstance(error, BudgetUsedUp):
-                await keep_work(requests, self._past, self._run)
             if error is not requests.error and not is_useless:
                 raise
             status = getattr(error, "status_code", None)

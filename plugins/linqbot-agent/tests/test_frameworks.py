@@ -122,10 +122,14 @@ async def test_a_model_that_fails_is_an_apology_and_a_budget_ends(framework: Ans
 
 
 class Booking(Outside):
-    """A model that calls a tool, unless it knows that it has, and fails behind it."""
+    """A model that calls a tool, unless it knows that it has. Behind it, it calls another one, or fails."""
+
+    then: Call | None = None
 
     def response(self, messages: list[tuple[str, str]], results: int, files: list[bytes]) -> Response:
         self.requests.append(messages)
+        if results and self.then is not None:
+            return Response((), [self.then])
         if results:
             raise Failed(529)
         return Response(["It is reserved."]) if "is done" in str(messages) else Response((), [Call("reserve", "c1")])
@@ -146,6 +150,23 @@ async def test_a_model_that_failed_behind_a_tool_is_shown_its_result_when_the_pe
         assert await answers(phone, "A table for two, please") == [said]
         await phone.advance(3600)
         assert await answers(phone, "A table for two, please") == ["It is reserved."]
+    _assert_shown(outside)
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
+async def test_a_model_is_shown_what_its_tools_did_before_a_question_that_nobody_has_answered(
+    framework: Answer,
+) -> None:
+    outside = Booking()
+    outside.then = Call("charge", "c2")
+    async with talking(bot_of(outside, framework(outside), LinqAgent(needs_approval=["charge"]))) as phone:
+        assert await answers(phone, "A table for two, please") == [ASKED]
+        await phone.advance(2 * 86_400)
+        assert await answers(phone, "A table for two, please") == ["It is reserved."]
+    _assert_shown(outside)
+
+
+def _assert_shown(outside: Outside) -> None:
     assert sum(outside.effects.values()) == 1
     role, shown = outside.requests[-1][0]
     assert role == "user"

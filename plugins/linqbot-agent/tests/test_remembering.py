@@ -213,3 +213,13 @@ async def test_what_tools_did_is_remembered_once_if_the_model_fails_behind_it_wh
         apology = ["text: Sorry."] if memory == "chat" else []
         expected = ["user-prompt: A table", "tool-call: book", "tool-return: number 17", *apology, "user-prompt: Again"]
         assert shown[-1] == expected, phone.killed
+
+
+async def test_what_tools_did_before_a_question_that_nobody_has_answered_is_remembered() -> None:
+    script = Script(calls(tool("book", "c1")), calls(tool("pay", "c2")), says("It is booked."))
+    agent = Agent(script.model, tools=[fixed("book", "number 17"), fixed("pay", "paid", requires_approval=True)])
+    async with talking(bot_with(agent)) as phone:
+        await answers(phone, "A table")
+        await phone.advance(2 * 86_400)
+        assert await answers(phone, "A table") == ["It is booked."]
+    assert kinds(script.requests[-1])[:3] == ["user-prompt: A table", "tool-call: book", "tool-return: number 17"]
