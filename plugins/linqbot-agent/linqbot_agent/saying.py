@@ -76,23 +76,18 @@ def outputs_of(value: object) -> list[Output]:
     Raises:
         BotError: it is of another type.
     """
-    return list(_flat(value))
-
-
-def _flat(value: object) -> Iterator[Output]:
     if isinstance(value, list | tuple):
-        for each in value:
-            yield from _flat(each)
-    elif isinstance(value, str):
-        if visible(value).strip():
-            yield Say(value)
-    elif isinstance(value, Output):
-        yield value
-    elif value is not None:
-        raise BotError(
-            f"The agent's output is of type {type(value).__name__}, and run() says texts. Use an agent whose output_type "
-            "is str, or one of Say, Tapback, Poll, Media and Silence, or a list of these."
-        )
+        return [output for each in value for output in outputs_of(each)]
+    if value is None or (isinstance(value, str) and not visible(value).strip()):
+        return []
+    if isinstance(value, str):
+        return [Say(value)]
+    if isinstance(value, Output):
+        return [value]
+    raise BotError(
+        f"The agent's output is of type {type(value).__name__}, and run() says texts. Use an agent whose output_type "
+        "is str, or one of Say, Tapback, Poll, Media and Silence, or a list of these."
+    )
 
 
 def text_of(outputs: list[Output]) -> str:
