@@ -2,7 +2,7 @@
 
 `linqbot_agent.anthropic`, `.openai` and `.langgraph` stand on it. The conversation is kept as messages of pydantic-ai, as
 all code for memory and files has them; a framework gives the form of a text or a file. Responses are recorded as JSON, and
-have their tokens in `usage`: see `price_of`.
+have their tokens in `usage`: see `price_of_usage`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -40,7 +39,7 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
 from linqbot_agent.remembering import Remembered, remembered
-from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, known, price_of
+from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
 
@@ -189,10 +188,6 @@ class Loop:
         else:
             requests.given, new = (), messages
 
-        def price(response: Any) -> Decimal:
-            usage = response["usage"]
-            return known(lambda: price_of(model or "", usage), model, self._settings)
-
         def said(response: Any) -> str:
             return framework.text(response) if self.stream or not framework.calls_tool(response) else ""
 
@@ -211,7 +206,7 @@ class Loop:
                 made,
                 text=said if is_heard else None,
                 change=self._change(instructions),
-                price=price,
+                price=partial(price_of_usage, self._settings, model),
             )
         except TurnDeferred as deferred:
             # Frameworks pass on an Exception only.

@@ -7,7 +7,7 @@ pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
@@ -213,20 +213,7 @@ def _is_refusal(error: Exception) -> bool:
     return status in _REFUSED or (status is None and isinstance(error, ModelRequestRejectedError))
 
 
-def price_of(model: str, usage: Mapping[str, Any]) -> Decimal:
-    """Return the price of a request in US dollars.
-
-    Args:
-        usage: `input_tokens` and `output_tokens`. Of the former, `cache_read_tokens` and `cache_write_tokens` have other
-            prices.
-    Raises:
-        LookupError: the model is not known.
-    """
-    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    return calc_price(Usage(**{name: usage.get(name) or 0 for name in names}), model).total_price
-
-
-def known(price: Callable[[], Decimal], model: str | None, settings: Settings) -> Decimal:
+def _known(price: Callable[[], Decimal], model: str | None, settings: Settings) -> Decimal:
     """Return a price in US dollars; 0 if it is not known, which is logged once for each model."""
     try:
         return price()
@@ -254,9 +241,19 @@ def history_tokens(model: str | None) -> int | None:
     return None if window is None else window // 2
 
 
+def price_of_usage(settings: Settings, model: str | None, recorded: Any) -> Decimal:
+    """Return the price in US dollars of a recorded response of a model, which has its tokens in `usage`; see `_known`.
+
+    Of `input_tokens`, `cache_read_tokens` and `cache_write_tokens` have other prices.
+    """
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    usage = Usage(**{name: recorded["usage"].get(name) or 0 for name in names})
+    return _known(lambda: calc_price(usage, model or "").total_price, model, settings)
+
+
 def price_of_response(settings: Settings, recorded: Any) -> Decimal:
-    """Return the price of a recorded answer in US dollars; 0 if it is not known, which is logged once for each model."""
+    """Return the price in US dollars of a recorded response of pydantic-ai; see `_known`."""
     response: ModelResponse = JSON_CODEC.load(ModelResponse, recorded)
     if response.usage.cost is not None:
         return Decimal(response.usage.cost)
-    return known(lambda: response.cost().total_price, response.model_name, settings)
+    return _known(lambda: response.cost().total_price, response.model_name, settings)
