@@ -64,41 +64,32 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
     `with_current` adds the event's message, which otherwise is the prompt, and what the turn has sent.
     """
     ctx, event, options = settings.ctx, settings.event, settings.turn.options
-    tokens = options.history_tokens or history_tokens(model)
     if event.chat_id is None:
         return Remembered([])
     files = event.media if isinstance(event, MessageReceived) else ()
     said = await heard(settings)
     past: list[Said] = []
-    can_sum_up = options.summary_model is not None and options.memory is not None and isinstance(event, MessageReceived)
+    is_group = False
     if options.memory == "chat":
         past, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
-        can_sum_up = can_sum_up and not is_group
     else:
         shown = await shown_files(ctx, files, options, said)
         if options.memory == "person":
             past = await _of_person(settings, files, shown, with_current=with_current)
-    stored = (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat if can_sum_up else {}
-    before, written = stored.get(summary_key(settings)), None
-    if before is not None:
-        begin = next((place for place, (said_id, _) in enumerate(past, 1) if said_id == before.upto), 0)
-        past = past[begin:]
-    groups = [group for _, group in past]
-    cut = _to_leave_out(groups, options.history, tokens)
-    old = [message for group in groups[:cut] for message in group]
-    upto = next((said_id for said_id, _ in reversed(past[:cut]) if said_id), None)
-    if old and upto and can_sum_up:
-        written = await _summarized(settings, before, old, upto)
-    kept = trimmed(groups[-options.history :], tokens) if written is None else groups[cut:]
-    summary = written or before
+    tokens = options.history_tokens or history_tokens(model)
+    can_sum_up = options.summary_model is not None and isinstance(event, MessageReceived) and not is_group
+    if can_sum_up and options.memory is not None:
+        kept, summary, is_new = await _with_summary(settings, past, tokens)
+    else:
+        kept, summary, is_new = _newest(settings, past, tokens), None, False
     messages: list[ModelMessage] = []
     if summary is not None:
         mark = f"[Summary of what was said before: {in_mark(summary.text)}]"
         messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
-    if not messages and kept and isinstance(kept[0][0], ModelResponse):
+    elif kept and isinstance(kept[0][0], ModelResponse):
         # Some models accept no conversation that they begin. In a turn that was
         # interrupted, the first message is a part of the prompt, behind what was read of the answer to it.
-        is_whole = len(kept) == len(groups) < options.history and not ctx.already_sent
+        is_whole = len(kept) == len(past) < options.history and not ctx.already_sent
         mark = "[You wrote first.]" if is_whole else EARLIER
         messages.append(ModelRequest(parts=[UserPromptPart(mark)]))
     messages += [message for group in kept for message in group]
@@ -106,12 +97,33 @@ async def remembered(settings: Settings, model: str | None, *, with_current: boo
         # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
         messages.append(ModelRequest(parts=[UserPromptPart(content)]))
     new = {key: said[key] for file in files if (key := file.id or "") in said}
-    return Remembered(messages, written, new, shown.words_of(files))
+    return Remembered(messages, summary if is_new else None, new, shown.words_of(files))
 
 
 def summary_key(settings: Settings) -> str:
     """Return the key of the summary of a run: the id of the chat, or "" if the memory is that of the person."""
     return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
+
+
+def _newest(settings: Settings, past: Sequence[Said], tokens: int | None) -> list[Group]:
+    return trimmed([group for _, group in past][-settings.turn.options.history :], tokens)
+
+
+async def _with_summary(
+    settings: Settings, past: Sequence[Said], tokens: int | None
+) -> tuple[list[Group], Summary | None, bool]:
+    """Return the newest of what was said, the summary of what is older, and True if it was written now."""
+    summary = (await settings.ctx.state.person(Summaries, name=SUMMARIES)).by_chat.get(summary_key(settings))
+    if summary is not None:
+        begin = next((place for place, (said_id, _) in enumerate(past, 1) if said_id == summary.upto), 0)
+        past = past[begin:]
+    groups = [group for _, group in past]
+    cut = _to_leave_out(groups, settings.turn.options.history, tokens)
+    old = [message for group in groups[:cut] for message in group]
+    upto = next((said_id for said_id, _ in reversed(past[:cut]) if said_id), None)
+    if old and upto and (written := await _summarized(settings, summary, old, upto)) is not None:
+        return groups[cut:], written, True
+    return _newest(settings, past, tokens), summary, False
 
 
 def _to_leave_out(groups: Sequence[Group], most: int, tokens: int | None) -> int:
