@@ -29,7 +29,6 @@ from pydantic_ai.messages import (
 from pydantic_core import to_json
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
-from linqbot.errors import TurnDeferred
 from linqbot.speakers import SaidText, in_mark, visible
 from linqbot_agent.answering import answer_of, keep_answer, keep_work
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
@@ -200,17 +199,13 @@ class Loop:
             is_written = self.stream and is_heard
             return await request([*past, *new, *go_on(said)], write if is_written else lambda _: None)
 
-        try:
-            step = await requests.response(
-                f"model@{digest}",
-                made,
-                text=said if is_heard else None,
-                change=self._change(instructions),
-                price=partial(price_of_usage, self._settings, model),
-            )
-        except TurnDeferred as deferred:
-            # Frameworks pass on an Exception only.
-            raise RuntimeError(str(deferred)) from deferred
+        step = await requests.response(
+            f"model@{digest}",
+            made,
+            text=said if is_heard else None,
+            change=self._change(instructions),
+            price=partial(price_of_usage, self._settings, model),
+        )
         found = step.response
         is_silent = not visible(f"{step.said}{framework.text(found)}").strip()
         # The arguments of a call that was cut off may be others than the model was about to write.

@@ -110,7 +110,7 @@ class Requests:
             change: Changes each line of the text that is said.
             price: Returns the price of a response in US dollars.
         Raises:
-            TurnDeferred: the provider has cut a response that was being said.
+            RuntimeError: the provider has cut a response that was being said: see `Entries.deferred`.
         """
         if self._cut is not None:
             raise self._cut
@@ -143,7 +143,8 @@ class Requests:
             )
         except TurnDeferred as deferred:
             settings.entries.deferred = deferred
-            raise
+            # Frameworks pass on an Exception only.
+            raise RuntimeError(str(deferred)) from deferred
         except Exception as error:
             if error is self.error:
                 self._failed = (name, step)
