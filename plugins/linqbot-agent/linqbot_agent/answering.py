@@ -58,17 +58,15 @@ async def answered(
                 requests, past, [message for message in requests.given if message.run_id == settings.run_id]
             )
             raise
-    outputs, said = outputs_of(result.output), ""
+    outputs = outputs_of(result.output)
     text = text_of(outputs)
-    if result.is_said:
-        outputs, said = [], text
     answer = answer_of(
         requests,
         past,
         result.messages,
         text,
-        outputs=outputs,
-        said=said,
+        outputs=[] if result.is_said else outputs,
+        said=text if result.is_said else "",
         bubbles=entries.said,
         steps=entries.steps,
         asked=questions.asked,

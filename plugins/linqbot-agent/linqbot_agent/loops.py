@@ -247,8 +247,7 @@ class Loop:
         is_approved = asks or needs_approval(settings, tool, arguments)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
-            self._note(ToolCallPart(tool, dict(arguments), call_id), reason)
-            return reason
+            return self._noted(tool, call_id, arguments, reason)
         guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in options.elsewhere)
 
         async def made() -> Any:
@@ -263,15 +262,14 @@ class Loop:
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
-        self._note(ToolCallPart(tool, dict(arguments), call_id), step.result)
-        return step.result
+        return self._noted(tool, call_id, arguments, step.result)
 
-    def _note(self, call: ToolCallPart, result: Any) -> None:
-        if is_in_step():
-            return  # it was called by another tool, whose result says what is to be known
-        text = result if isinstance(result, str) else self._framework.result(result)
-        returned = ToolReturnPart(call.tool_name, text, call.tool_call_id)
-        self._run += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
+    def _noted(self, tool: str, call_id: str, arguments: Mapping[str, Any], result: Any) -> Any:
+        if not is_in_step():  # what one tool makes another one do is a part of its own result
+            text = result if isinstance(result, str) else self._framework.result(result)
+            call, returned = ToolCallPart(tool, dict(arguments), call_id), ToolReturnPart(tool, text, call_id)
+            self._run += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
+        return result
 
 
 def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
