@@ -28,8 +28,6 @@ from linqbot_agent.run import Answer, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
 
 _PARAGRAPH: Final = "\n\n"
-_LONGEST: Final = MOST_BYTES // 8
-"""The most characters of an answer that are kept of an exchange that is too long."""
 
 
 async def answered(
@@ -159,12 +157,11 @@ def _talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], a
     """Return what is kept of a run with `memory="person"`, as JSON."""
     if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
         return []
-    prompt = f"{prompt_of(settings.event)}{heard}"
-    talk = exchange_of(prompt, messages, answer)
-    if len(to_json(talk)) <= MOST_BYTES:
-        return talk
-    # Results of tools, or an answer, that are longer than all that is kept would displace it.
-    return exchange_of(prompt, messages[:1], answer[:_LONGEST])
+    talk = exchange_of(f"{prompt_of(settings.event)}{heard}", messages, answer)
+    if len(to_json(talk)) > MOST_BYTES:
+        # It would displace all that is kept of earlier messages.
+        talk = with_cut_texts(talk, MOST_BYTES // 8)
+    return talk
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

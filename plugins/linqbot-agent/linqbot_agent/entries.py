@@ -164,10 +164,10 @@ class Entries:
                 self.on_idle()
 
 
-def with_cut_texts(value: Any) -> Any:
+def with_cut_texts(value: Any, most_bytes: int = MOST_BYTES) -> Any:
     """Return JSON data with its longest texts cut, so that it may be recorded. The cut is said in them."""
-    longest = MOST_BYTES
-    while len(to_json(cut := _with_cut_texts(value, longest))) > MOST_BYTES and longest > _LEAST_CHARACTERS:
+    longest = most_bytes
+    while len(to_json(cut := _with_cut_texts(value, longest))) > most_bytes and longest > _LEAST_CHARACTERS:
         longest //= 2
     return cut
 

@@ -35,6 +35,7 @@ from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, Mess
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import Group, Kept, exchanges, prompt_of, readable, tool_messages, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
@@ -180,9 +181,11 @@ async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
 def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
     """Return the calls of tools and their results in the messages of a run, as JSON: without prompts and narration.
 
-    If they are too large to be kept, nothing is returned.
+    If they are too large to be kept, their texts are cut, so that the model knows at least what was called.
     """
     dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(tool_messages(messages), mode="json")
+    if len(to_json(dumped)) > MOST_BYTES:
+        dumped = with_cut_texts(dumped, MOST_BYTES // 4)
     return dumped if len(to_json(dumped)) <= MOST_BYTES else []
 
 

@@ -237,11 +237,17 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
     assert "tool-return: number 17" not in kinds(script.requests[-1])
 
 
-async def test_what_a_person_said_is_kept_when_the_results_of_tools_are_too_long_to_be_kept() -> None:
+async def test_what_a_person_said_and_what_tools_did_is_kept_when_their_results_are_too_long_to_be_kept() -> None:
     script = Script(calls(tool("fetch", "c1")), calls(tool("fetch", "c2")), says("Read."), says("A page."))
     agent = Agent(script.model, tools=[fixed("fetch", "x" * 200_000)])
     async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
         assert await answers(phone, "Read it twice") == ["Read."]
         assert await answers(phone, "What was it?") == ["A page."]
-    shown = kinds(script.requests[-1])
-    assert shown == ["user-prompt: Read it twice", "text: Read.", "user-prompt: What was it?"]
+    fetched = ["tool-call: fetch", "tool-return:"]  # with a result that was cut
+    assert [said.partition(" x")[0] for said in kinds(script.requests[-1])] == [
+        "user-prompt: Read it twice",
+        *fetched,
+        *fetched,
+        "text: Read.",
+        "user-prompt: What was it?",
+    ]

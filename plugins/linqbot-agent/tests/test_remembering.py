@@ -178,12 +178,15 @@ async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
         assert list((await phone.state(Kept, name=TOOL_WORK)).by_message) == ids[2:]
 
 
-async def test_results_that_are_too_large_to_keep_do_not_stop_the_answer() -> None:
-    script = Script(calls(*(tool("read", f"c{n}") for n in range(3))), says("Read."))
+async def test_results_that_are_too_large_to_keep_are_cut() -> None:
+    script = Script(calls(*(tool("read", f"c{n}") for n in range(3))), *[says("Read.")] * 2)
     agent = Agent(script.model, tools=[fixed("read", "x" * 200_000)])
     async with talking(bot_with(agent)) as phone:
-        assert await answers(phone, "Read it") == ["Read."]
-        assert await phone.state(Kept, name=TOOL_WORK) == Kept()
+        for _ in range(2):
+            assert await answers(phone, "Read it") == ["Read."]
+    shown = [said for said in kinds(script.requests[-1]) if said.startswith("tool-")]
+    assert [said.partition(" x")[0] for said in shown] == ["tool-call: read"] * 3 + ["tool-return:"] * 3
+    assert MOST_BYTES / 10 < len(str(shown)) < MOST_BYTES / 4
 
 
 @pytest.mark.slow
