@@ -106,12 +106,9 @@ class LinqAgent:
     _shared: Shared = field(default_factory=Shared, init=False)
 
     def __post_init__(self) -> None:
-        for name, given, known in (
-            ("memory", self.memory, (*get_args(Memory), None)),
-            ("other_topic", self.other_topic, get_args(OtherTopic)),
-            ("outage", self.outage, get_args(Outage)),
-        ):
-            if given not in known:
+        choices = {"memory": (*get_args(Memory), None), "other_topic": get_args(OtherTopic), "outage": get_args(Outage)}
+        for name, known in choices.items():
+            if (given := getattr(self, name)) not in known:
                 raise BotError(f"LinqAgent({name}={given!r}): give one of {', '.join(map(repr, known))}.")
         for name in ("approvers", "elsewhere", "needs_approval", "unapproved"):
             several = getattr(self, name)
@@ -119,18 +116,11 @@ class LinqAgent:
             if isinstance(several, str) or not (isinstance(several, Collection) or is_function):
                 example = f", such as [{several!r}]" if isinstance(several, str) else ""
                 raise BotError(f"LinqAgent({name}={several!r}): give a list{example}.")
-        for name, least, may_be_none in (
-            ("history", 0, False),
-            ("history_tokens", 1, True),
-            ("images", 0, False),
-            ("documents", 0, False),
-            ("max_messages", 1, False),
-        ):
-            number = getattr(self, name)
-            if not (number is None and may_be_none) and not (isinstance(number, int) and number >= least):
-                raise BotError(
-                    f"LinqAgent({name}={number!r}): give a whole number, {least} or more{', or None' * may_be_none}."
-                )
+        least_of = {"history": 0, "history_tokens": 1, "images": 0, "documents": 0, "max_messages": 1}
+        for name, least in least_of.items():
+            number, or_none = getattr(self, name), ", or None" if name == "history_tokens" else ""
+            if not (isinstance(number, int) and number >= least) and not (number is None and or_none):
+                raise BotError(f"LinqAgent({name}={number!r}): give a whole number, {least} or more{or_none}.")
         if not isinstance(self.budget, Budget | None):
             raise BotError(f"LinqAgent(budget={self.budget!r}): give a Budget, such as Budget(requests=100), or None.")
         if not self.history:
