@@ -34,6 +34,7 @@ from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import PROBE_TYPE
+from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
 from linqbot.ops.doctor import account
 from linqbot.ops.doctor.codes import CODES
