@@ -70,11 +70,11 @@ class BotRunner:
         return {"available": False}
 
     async def run_again(self, message_id: str) -> None:
-        """Let the bot handle a person's message again although it has handled it: everything is sent again."""
+        """Let the bot handle a person's message again, and send everything again. Raises ApiError if it cannot."""
         raise conflict(_NO_BOT)
 
     async def restart_from(self, message_id: str) -> dict[str, str | None]:
-        """Return emulator and bot to the state before a message, and write the message again."""
+        """Return emulator and bot to the state before a message, and write it again. Raises ApiError if it cannot."""
         raise conflict(_NO_BOT)
 
     async def reset(self) -> None:
