@@ -87,14 +87,14 @@ class Copier:
 
     def _acts(self, chat: ChatRecord, asked: set[str]) -> Iterator[Step]:
         """Yield what people did, if a phone of a test can do it. Payments and contact cards belong to no chat."""
-        both = (chat.line, *chat.people)
         for one in self._events.values():
             if not one.repeatable or one.by_bot:
                 continue
             data: JsonObject = json.loads(one.body)["data"]
             is_of_chat = one.chat_id == chat.id or data.get("id") in asked
             if one.event_type == "contact_card.received":
-                is_of_chat = not chat.is_group and {data["sender_handle"], data["owner_handle"]} == {*both}
+                both = {data["sender_handle"], data["owner_handle"]}
+                is_of_chat = not chat.is_group and both == {chat.line, *chat.people}
             is_deleted = one.event_type in _WRITTEN and one.message_id not in self._state.messages
             if is_of_chat and not is_deleted:
                 at = milliseconds(iso(one.created_at))
