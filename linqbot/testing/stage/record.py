@@ -104,7 +104,8 @@ class Record(TurnWatcher):
         async def watched(event: Any, ctx: Context) -> None:
             assert isinstance(ctx, TurnContext)
             this = self._turns[bot_run.turn.get()] = _Turn(ctx)
-            turn_watcher.set(self)
+            if turn_watcher.get(None) is None:  # a watcher of `linqbot dev` stays, in tests of it
+                turn_watcher.set(self)
             try:
                 await handle(event, ctx)
             finally:
