@@ -1,6 +1,7 @@
 """Additions of plugins to a bot: routers, inbound middleware, and the values of `ctx.plugins`.
 
-An error in one plugin does not affect the additions of the others. `bot/dispatch.py` puts the additions in place.
+An error in one plugin does not affect the additions of the others. `bot/routes.py` puts the routers in place, and
+`bot/dispatch.py` all else.
 """
 
 from __future__ import annotations

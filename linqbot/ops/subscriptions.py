@@ -9,7 +9,9 @@ delivered nothing, and the next run replaces it. A new secret for a subscription
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -57,8 +59,12 @@ class Handled:
 
 
 def handled_when_served(bot: Bot, settings: Settings) -> Handled:
-    """Return the event types that a bot takes, together with the plugins that are served with it. Raises as `handled` does."""
-    return handled(bot, settings.load_plugins(bot.plugins))
+    """Return the event types that a bot takes, together with the plugins that are served with it. Raises as `handled` does.
+
+    What its middleware and plugins print goes to standard error: the output of a command may be JSON.
+    """
+    with redirect_stdout(sys.stderr):
+        return handled(bot, settings.load_plugins(bot.plugins))
 
 
 def handled(bot: Bot, plugins: Plugins) -> Handled:
@@ -66,6 +72,7 @@ def handled(bot: Bot, plugins: Plugins) -> Handled:
 
     Raises:
         BotError: the bot cannot be served, for example because a handler can never run.
+        Exception: the bot's own middleware raised it.
     """
     routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
     names = frozenset(route.name for route in routes.all)

@@ -88,7 +88,7 @@ class Practice:
     def doctor(self, *arguments: str, file: str = "bot.py") -> list[Finding]:
         result = self.run("check", *([file] if file else []), "--json", *arguments)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        findings = [Finding(**row) for row in json.loads(result.output)]
+        findings = [Finding(**row) for row in json.loads(result.stdout)]
         assert result.exit_code == any(each.status == "failure" for each in findings)
         assert all(each.fix for each in findings if each.status in {"warning", "failure"})
         return findings

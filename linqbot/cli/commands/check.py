@@ -128,6 +128,9 @@ def _check(
         last = f" {what[-1]}" if len(what) > 1 and not what[0].endswith(" Write:") else ""
         broken = failure("bot", _code_of(error), f"{what[0].removesuffix(' Write:')}{last}")
         report(broken.with_fix({"file": str(file)}))
+    except Exception as error:  # noqa: BLE001 - the bot's middleware may raise anything
+        broken = failure("bot", "LQB6002", f"{file} cannot be served. {type(error).__name__}: {error}")
+        report(broken.with_fix({"file": str(file)}))
 
     async def examined() -> None:
         linq: AbstractAsyncContextManager[Client | None] = nullcontext()

@@ -42,8 +42,8 @@ CODES: Final[dict[str, DoctorCode]] = {
     ),
     "LQB6002": DoctorCode(
         "The bot's file cannot be loaded, or its bot cannot be served.",
-        "There is no such file, importing it raised an error, it has no Bot, or a handler can never run. So it is not"
-        " known which events it handles.",
+        "There is no such file, importing it raised an error, it has no Bot, a handler can never run, or its middleware"
+        " raised an error. So it is not known which events it handles.",
         "Correct the bot. This shows the whole error: linqbot dev {file}",
     ),
     "LQB6010": DoctorCode(

@@ -164,6 +164,14 @@ bot = Bot()
 bot.on_message(lambda message, ctx: "all")
 bot.on_message("hi")(lambda message, ctx: "never")
 """
+FAILING_MIDDLEWARE = """
+from linqbot import Bot
+bot = Bot()
+@bot.use
+def limited(next_):
+    print("limits are read")  # this must not get into JSON
+    raise ValueError("no limits")
+"""
 SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_API_KEY", None), ["failure LQB6010"], "Set LINQ_API_V3_API_KEY"),
@@ -195,6 +203,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB6001"], "LINQBOT_POST_SECRETS"),
     (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
     (write("bot.py", HIDDEN_HANDLER), ["failure LQB6002"], "can never run"),
+    (write("bot.py", FAILING_MIDDLEWARE), ["failure LQB6002"], "ValueError: no limits"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
     (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6001"], "LINQBOT_SMTP_URL"),
