@@ -141,6 +141,12 @@ async def test_where_linq_answers_without_a_body_its_2xx_is_enough_unless_it_is_
                 assert type(caught) is LinqUnavailable
 
 
+async def test_a_page_that_asks_for_a_wait_is_respected_whatever_its_status(rows: dict[str, Row]) -> None:
+    for status in (200, 403, 503):
+        caught, linq = await refused(rows["chats.messages.send"], reply(status, PAGE, "text/html", retry_after="90"))
+        assert (caught.retry_after_s, len(linq.requests)) == (90, 1), status
+
+
 async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body(
     rows: dict[str, Row],
 ) -> None:
