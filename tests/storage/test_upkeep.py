@@ -55,7 +55,7 @@ async def test_waiting_deliveries_are_listed_in_order_with_their_state(storage: 
     assert (await storage.waiting(limit=1))[0].state == "ready"
 
 
-async def test_the_tally_counts_waiting_deliveries_and_dead_letters(storage: Storage) -> None:
+async def test_the_counts_of_the_inbox_are_those_of_waiting_deliveries_and_dead_letters(storage: Storage) -> None:
     assert await storage.inbox_counts() == InboxCounts(waiting=0, oldest_at=None, dead=0)
     await dead_letter(storage, delivery(), delivery())
     await storage.put(replace(delivery("c:1"), received_at=NOON - 60))
