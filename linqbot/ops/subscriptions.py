@@ -47,8 +47,8 @@ class Handled:
     everything: bool = False
     # False if there is no handler at all, of posts and schedules neither: nothing can ask or send.
     has_handlers: bool = True
-    # The names of the handlers, and the plugins that are served with the bot; empty if only its event types are known.
-    handlers: frozenset[str] = frozenset()
+    # The name of each handler, and the plugins that are served with the bot; empty if only its event types are known.
+    handlers: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
 
     @property
@@ -75,8 +75,8 @@ def handled(bot: Bot, plugins: Plugins) -> Handled:
         Exception: the bot's own middleware raised it.
     """
     routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
-    names = frozenset(route.name for route in routes.all)
-    return replace(handled_by(routes.handled), handlers=names, plugins=tuple(plugins.every))
+    names = {id(route.handler): route.name for route in routes.all}  # one function may have several routes
+    return replace(handled_by(routes.handled), handlers=tuple(names.values()), plugins=tuple(plugins.every))
 
 
 def handled_by(classes: Collection[type[Event]]) -> Handled:

@@ -264,6 +264,13 @@ async def test_a_token_that_would_travel_unencrypted_is_found(subtests: pytest.S
             assert all("https://" in each.with_fix({}).fix and KEY not in each.what for each in findings[1:])
 
 
+def test_handlers_of_one_name_are_counted_each_and_one_of_several_routes_once(practice: Practice) -> None:
+    code = "from linqbot import Bot\nbot = Bot()\nfor word in 'ab': bot.on_message(word)(lambda message, ctx: 'x')\n"
+    code += "@bot.on_message('c')\n@bot.on_message('d')\ndef both(message, ctx): ...\n"
+    (practice.folder / "bot.py").write_text(code)
+    assert "Handlers: 3, for 1 of" in practice.doctor("--only", "words")[0].what
+
+
 def test_a_missing_secret_is_found(practice: Practice) -> None:
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == ["failure LQB6030", "failure LQB6040"]
