@@ -209,13 +209,22 @@ class _DurableTool(BaseTool):
             return message_to_dict(found)
 
         loop = current_loop(f"The tool {self.name}")
-        recorded = await loop.call(self.name, input["id"], input["args"], make)
+        added = _added(self)
+        written = {name: value for name, value in input["args"].items() if name not in added}
+        recorded = await loop.call(self.name, input["id"], written, make)
         if isinstance(recorded, str):  # it was refused
             return ToolMessage(recorded, tool_call_id=input["id"], name=self.name, status="error")
         return _message(recorded)
 
     def _run(self, *_: Any, **__: Any) -> Any:
         raise BotError("A durable tool works with ainvoke only, as run(graph, ctx) does.")
+
+
+def _added(tool: BaseTool) -> set[str]:
+    """Return the names of arguments that the model does not write: LangGraph adds its state, its store or its runtime."""
+    every: Any = tool.args_schema
+    written: Any = tool.tool_call_schema
+    return set() if isinstance(every, dict) else {*every.model_fields} - {*written.model_fields}
 
 
 def _block(item: Any) -> Message:

@@ -1,0 +1,39 @@
+"""Graphs of LangGraph: arguments of tools that the model did not write."""
+
+from typing import Annotated, Any
+
+import pytest
+from answers import answers
+from frameworks import Call, Outside, bot_of
+from linqbot_agent import LinqAgent
+from linqbot_agent.memory import Kept
+from linqbot_agent.remembering import TOOL_WORK
+
+from linqbot.testing import talking
+
+
+async def test_what_the_graph_adds_to_the_arguments_of_a_tool_is_not_asked_about_and_not_kept() -> None:
+    langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
+    from fake_langchain import FakeChatModel
+    from langchain.tools import InjectedState, InjectedStore, ToolRuntime, tool
+    from langgraph.store.memory import InMemoryStore
+    from linqbot_agent.langgraph import durable, run
+
+    def reserve(
+        hour: int, state: Annotated[Any, InjectedState], store: Annotated[Any, InjectedStore()], runtime: ToolRuntime
+    ) -> str:
+        """Reserve a table."""
+        return f"{hour}, {len(state['messages'])}, {type(store).__name__}, {type(runtime).__name__}"
+
+    outside = Outside(names=())
+    outside.calls = lambda results: [] if results else [Call("reserve", "c1", '{"hour": 8}')]  # type: ignore[method-assign]
+    graph = langchain.create_agent(
+        durable(FakeChatModel(outside=outside)), [durable(tool(reserve))], store=InMemoryStore()
+    )
+    async with talking(bot_of(outside, lambda ctx: run(graph, ctx), LinqAgent(needs_approval=["reserve"]))) as phone:
+        assert await answers(phone, "A table at 8") == ["May I reserve (hour 8)? 👍 or yes, 👎 or no"]
+        assert len(await answers(phone, "yes")) == 4
+        kept = await phone.state(Kept, name=TOOL_WORK)
+    call, result = (message["parts"][0] for work in kept.by_message.values() for message in work)
+    assert call["args"] == {"hour": 8}
+    assert result["content"] == "8, 2, InMemoryStore, ToolRuntime"
