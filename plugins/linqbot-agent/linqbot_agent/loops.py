@@ -66,7 +66,7 @@ class Framework:
     text: Callable[[Any], str]
     calls_tool: Callable[[Any], bool]
     is_cut: Callable[[Any], bool]
-    result: Callable[[Any], str] = lambda result: to_json(result).decode()
+    result: Callable[[Any], str]
     failures: tuple[type[Exception], ...] = ()
 
 
@@ -218,8 +218,9 @@ class Loop:
     def _change(self, instructions: str) -> Change | None:
         if not self._settings.turn.options.known_links:
             return None
-        said = shown_to_model(self._past.messages, self._settings.run_id)
-        return partial(without_invented, shown=self._shown | Shown.of([instructions]) | said)
+        said = [message for message in self._past.messages if not _has_result(message)]
+        shown = shown_to_model(said, self._settings.run_id) | _shown_by_tools(self._past.messages)
+        return partial(without_invented, shown=self._shown | Shown.of([instructions]) | shown)
 
     def offer(self, tools: Iterable[str]) -> None:
         """Check the names in `needs_approval` by those of the tools that the model may call."""
@@ -289,6 +290,21 @@ def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
             elif isinstance(part, ToolReturnPart | RetryPromptPart) and part.tool_call_id in calls:
                 result = part.model_response_str() if isinstance(part, ToolReturnPart) else part.model_response()
                 yield role, f"[You have called the tool {calls[part.tool_call_id]}. Its result was: {in_mark(result)}]"
+
+
+def _has_result(message: ModelMessage) -> bool:
+    return any(isinstance(part, ToolReturnPart) for part in message.parts)
+
+
+def _shown_by_tools(messages: Iterable[ModelMessage]) -> Shown:
+    """Return what results of earlier tools have shown to a model. A result may repeat what the model has made up."""
+    shown, written = Shown.of(()), dict[str, Shown]()  # by the id of a call
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, ToolCallPart):
+            written[part.tool_call_id] = Shown.of(strings_in(part.args_as_dict()))
+        elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
+            shown |= Shown.of([part.model_response_str()]) - written[part.tool_call_id]
+    return shown
 
 
 def go_on(said: str) -> list[Message]:

