@@ -52,9 +52,8 @@ async def answered(
         try:
             result = await questions.run(work)
         except Exception:
-            await keep_work(
-                requests, past, [message for message in requests.given if message.run_id == settings.run_id]
-            )
+            given = [message for message in requests.given if message.run_id == settings.run_id]
+            await keep_work(requests, past, [*given, *requests.done])
             raise
     outputs = outputs_of(result.output)
     text = text_of(outputs)

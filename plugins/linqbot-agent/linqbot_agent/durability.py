@@ -40,6 +40,8 @@ from pydantic_ai.messages import (
     TextPart,
     TextPartDelta,
     ToolCallPart,
+    ToolReturn,
+    ToolReturnPart,
     UserPromptPart,
 )
 from pydantic_ai.models import (
@@ -200,7 +202,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         """Note the messages. Behind the hooks, pydantic-ai joins those of the run and of its history."""
-        _requests.get().given = request_context.messages
+        requests = _requests.get()
+        requests.given, requests.done = request_context.messages, []
         return request_context
 
     def get_wrapper_model(self, model: Model) -> Model:
@@ -210,15 +213,21 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
         """Name the call of a tool for its step, and hold it back from other chats."""
-        settings, is_recorded = _requests.get().settings, (tool_def.metadata or {}).get("recorded") is not False
+        requests, is_recorded = _requests.get(), (tool_def.metadata or {}).get("recorded") is not False
+        settings = requests.settings
         is_free = ctx.tool_call_approved or call.tool_name in settings.turn.options.elsewhere
         tool = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
         try:
             with running(tool):
-                return await handler(args)
+                result = await handler(args)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
+        if is_recorded:
+            content = result.return_value if isinstance(result, ToolReturn) else result
+            returned = ToolReturnPart(call.tool_name, content, call.tool_call_id)
+            requests.done += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
+        return result
 
 
 class _Steps(JournalCallableOperationBackend[None]):
