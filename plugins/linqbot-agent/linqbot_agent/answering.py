@@ -156,11 +156,10 @@ def _talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], a
     """Return what is kept of a run with `memory="person"`, as JSON."""
     if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
         return []
-    talk = exchange_of(f"{prompt_of(settings.event)}{heard}", messages, answer)
-    if len(to_json(talk)) > MOST_BYTES:
-        # It would displace all that is kept of earlier messages.
-        talk = with_cut_texts(talk, MOST_BYTES // 8)
-    return talk
+    prompt = f"{prompt_of(settings.event)}{heard}"
+    talk = exchange_of(prompt, messages, answer)
+    # Very many calls of tools would displace all that is kept of earlier messages.
+    return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt, messages[:1], answer)
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

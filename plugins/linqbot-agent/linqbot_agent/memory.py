@@ -34,6 +34,7 @@ from pydantic_core import to_json
 from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
 from linqbot.frames import place_of
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
+from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
 
 
@@ -68,6 +69,8 @@ TALK: Final = "linqbot_agent.Talk"
 """The name of the state with the exchanges of a person with the agent."""
 MOST_BYTES: Final = 128 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
+_CUT_BYTES: Final = 16 << 10
+"""What one run may leave of it, once it has to be cut."""
 
 
 class Kept(BaseModel):
@@ -137,7 +140,7 @@ async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> No
 def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     """Return what is kept of a run, as JSON: what the person wrote, the calls of tools and their results, and the answer.
 
-    The request with the prompt is the first of `messages`.
+    The request with the prompt is the first of `messages`. What is larger than all that is kept of a person is cut.
     """
     kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
     for message in messages[1:]:
@@ -146,8 +149,31 @@ def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> l
         kept += [*tool_messages([message]), *([ModelRequest(parts=later)] if later else [])]
     if answer.strip():
         kept.append(ModelResponse(parts=[TextPart(answer)]))
-    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(kept, mode="json")
-    return dumped
+    return as_json(kept, MOST_BYTES)
+
+
+def as_json(messages: Sequence[ModelMessage], most_bytes: int) -> list[Any]:
+    """Return messages as JSON. If they are larger, the results of tools are made texts, and texts are cut.
+
+    They may still be larger if they are very many.
+    """
+    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python([*messages], mode="json")
+    if len(to_json(dumped)) <= most_bytes:
+        return dumped
+    either: Sequence[Any] = messages  # a request or a response
+    plain = [replace(message, parts=[*map(_plain, message.parts)]) for message in either]
+    cut: list[Any] = with_cut_texts(ModelMessagesTypeAdapter.dump_python(plain, mode="json"), _CUT_BYTES)
+    return cut
+
+
+def _plain(part: Any) -> Any:
+    """Return a part whose texts may be cut: a part of a picture, of a signature, or of arguments as JSON text is of no use."""
+    if isinstance(part, ToolReturnPart):
+        files = (f"[{file.media_type}]" for file in part.files)
+        return replace(part, content="\n".join(filter(None, [part.model_response_str(), *files])), metadata=None)
+    if isinstance(part, ToolCallPart):
+        return ToolCallPart(part.tool_name, part.args_as_dict(), part.tool_call_id)
+    return part
 
 
 Group: TypeAlias = Sequence[ModelMessage]

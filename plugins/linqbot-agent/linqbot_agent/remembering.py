@@ -21,7 +21,6 @@ from pydantic import BaseModel, Field
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
@@ -35,9 +34,8 @@ from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, Mess
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import Group, Kept, exchanges, prompt_of, readable, tool_messages, trimmed
+from linqbot_agent.memory import Group, Kept, as_json, exchanges, prompt_of, readable, tool_messages, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import Settings, Summary
 
@@ -183,10 +181,8 @@ def work_of(messages: Iterable[ModelMessage]) -> list[Any]:
 
     If they are too large to be kept, their texts are cut, so that the model knows at least what was called.
     """
-    dumped: list[Any] = ModelMessagesTypeAdapter.dump_python(tool_messages(messages), mode="json")
-    if len(to_json(dumped)) > MOST_BYTES:
-        dumped = with_cut_texts(dumped, MOST_BYTES // 4)
-    return dumped if len(to_json(dumped)) <= MOST_BYTES else []
+    work = as_json(tool_messages(messages), MOST_BYTES)
+    return work if len(to_json(work)) <= MOST_BYTES else []
 
 
 def _messages(

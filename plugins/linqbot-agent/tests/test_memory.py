@@ -237,6 +237,24 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
     assert "tool-return: number 17" not in kinds(script.requests[-1])
 
 
+@pytest.mark.parametrize("tools", [1, 400])
+async def test_a_message_whose_tools_return_very_much_that_is_no_text_displaces_no_earlier_one(tools: int) -> None:
+    several = calls(*(tool("fetch", f"c{number}") for number in range(tools)))
+    script = Script(says("Hi."), several, says("Read."), says("A page."))
+    agent = Agent(script.model, tools=[fixed("fetch", [0.123456789] * (14_000 // tools))])
+    async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+        for text, said in (("Hello", "Hi."), ("Read it", "Read."), ("What was it?", "A page.")):
+            assert await answers(phone, text) == [said]
+    shown = [said for said in kinds(script.requests[-1]) if not said.startswith("tool-")]
+    assert shown == [
+        "user-prompt: Hello",
+        "text: Hi.",
+        "user-prompt: Read it",
+        "text: Read.",
+        "user-prompt: What was it?",
+    ]
+
+
 async def test_what_a_person_said_and_what_tools_did_is_kept_when_their_results_are_too_long_to_be_kept() -> None:
     script = Script(calls(tool("fetch", "c1")), calls(tool("fetch", "c2")), says("Read."), says("A page."))
     agent = Agent(script.model, tools=[fixed("fetch", "x" * 200_000)])

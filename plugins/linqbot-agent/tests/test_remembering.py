@@ -11,8 +11,9 @@ from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summarie
 from one_handler import does
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse, SystemPromptPart
+from pydantic_ai.messages import BinaryContent, ModelMessage, ModelResponse, SystemPromptPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_core import to_json
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot
@@ -218,8 +219,29 @@ async def test_what_tools_did_is_remembered_once_if_the_model_fails_behind_it_wh
         assert shown[-1] == expected, phone.killed
 
 
-async def test_what_tools_did_before_a_question_that_nobody_has_answered_is_remembered() -> None:
-    script = Script(calls(tool("book", "c1")), calls(tool("pay", "c2")), says("It is booked."))
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_what_is_cut_is_still_a_call_with_arguments_and_no_part_of_a_picture(memory: Memory) -> None:
+    written = ToolCallPart("write", to_json({"text": "y" * 100_000, "page": 1}).decode(), "c1")
+    script = Script(calls(written), calls(tool("look", "c2")), says("Seen."), says("Again."))
+    agent = Agent(script.model, tools=[fixed("look", BinaryContent(bytes(100_000), media_type="image/png"))])
+
+    @agent.tool_plain
+    def write(text: str, page: int) -> str:
+        return f"page {page}"
+
+    async with talking(bot_with(agent, LinqAgent(memory=memory))) as phone:
+        assert await answers(phone, "Look at it") == ["Seen."]
+        assert await answers(phone, "And?") == ["Again."]
+    parts = [part for message in script.requests[-1] for part in message.parts]
+    call = next(part for part in parts if isinstance(part, ToolCallPart))
+    assert call.args_as_dict().keys() == {"text", "page"}
+    assert "tool-return: [image/png]" in kinds(script.requests[-1])
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+async def test_what_tools_did_before_a_question_that_nobody_has_answered_is_remembered(in_one: bool) -> None:
+    book, pay = tool("book", "c1"), tool("pay", "c2")
+    script = Script(*([calls(book, pay)] if in_one else [calls(book), calls(pay)]), says("It is booked."))
     agent = Agent(script.model, tools=[fixed("book", "number 17"), fixed("pay", "paid", requires_approval=True)])
     async with talking(bot_with(agent)) as phone:
         await answers(phone, "A table")
