@@ -20,7 +20,8 @@ PRIVATE = re.compile(r"_(?!_)\w*")
 DOTTED = re.compile(r"(?:linqbot\w*)(?:\.\w+)*?\.(_(?!_)\w*)")
 BY_NAME = {"delattr", "getattr", "hasattr", "setattr"}
 MAYBE = re.compile(
-    r"""(?<!self)(?<!cls)\._(?!_)|import .*\b_(?!_)|^\s+_(?!_)\w+,?$|["'](linqbot[\w.]*\.)?_(?!_)""", re.MULTILINE
+    r"""(?<!\bself)(?<!\bcls)\._(?!_)|import .*\b_(?!_)|^\s+_(?!_)\w+( as \w+)?,|["'](linqbot[\w.]*\.)?_(?!_)|^\s+_(?!_)\w+$""",
+    re.MULTILINE,
 )
 """Found in each file that uses a private name, and in few others: to read the syntax of all files takes long."""
 
