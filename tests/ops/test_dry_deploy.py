@@ -7,6 +7,7 @@ import contextlib
 import gc
 import itertools
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -559,3 +560,13 @@ def test_two_versions_of_a_bot_import_their_own_modules(tmp_path: Path) -> None:
             found.append(bot.on_trouble)
     assert found == ["old", "new"]
     assert "words_of_bot" not in sys.modules
+
+
+def test_what_is_installed_below_the_folder_of_a_bot_stays_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot may be in a home folder that has Python itself too, whose modules do not work when they are imported twice."""
+    home = Path(os.__file__).parents[2]
+    monkeypatch.setattr("linqbot.ops.dry_runs.dry_deploy.load_bot", lambda _: Bot())
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    with loaded(str(home / "bot.py")):
+        pass
+    assert {"asyncio", "json", "typing"} <= sys.modules.keys()

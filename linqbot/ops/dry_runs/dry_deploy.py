@@ -8,6 +8,7 @@ kind of difference in the same handler.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections import Counter
@@ -162,13 +163,16 @@ def _modules_of(spec: str) -> list[str]:
     root = Path(target).resolve().parent
     if not (target.endswith(".py") or "/" in target):
         root = Path(sys.modules[target.partition(".")[0]].__file__ or ".").resolve().parent
+    # The bot may be in the home folder, which may also have Python itself and what `pip install --user` has installed.
+    installed = [Path(sys.prefix).resolve(), Path(os.__file__).resolve().parent]
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     places = {name: Path(file).resolve() for name, file in files.items() if isinstance(file, str)}
     return [
         name
         for name, place in places.items()
         if place.is_relative_to(root)
-        and not place.is_relative_to(Path(sys.prefix).resolve())
+        and "site-packages" not in place.parts
+        and not any(place.is_relative_to(each) for each in installed)
         and name.partition(".")[0] != "linqbot"
     ]
 
