@@ -99,10 +99,12 @@ def parse_time(value: str) -> float:
 
 def _time_of(value: str) -> datetime:
     try:
-        of_day = clock.fromisoformat(value)
-    except ValueError:
         at = datetime.fromisoformat(value)
         return at if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        if ":" not in value:  # Python reads 2026-11 as a time of day, with a zone
+            raise
+    of_day = clock.fromisoformat(value)
     now = datetime.now(of_day.tzinfo or UTC)
     at = datetime.combine(now.date(), of_day, now.tzinfo)
     return at if at <= now else at - timedelta(days=1)
@@ -166,6 +168,21 @@ def print_started(row: dict[str, Any]) -> None:
 
 def warn(text: str) -> None:
     click.secho(text, fg="yellow", err=True)
+
+
+class Whole(click.IntRange):
+    """A whole number in a range. The error about another value says the range in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            bounds = f"of {self.min} or more" if self.max is None else f"from {self.min} to {self.max}"
+            self.fail(f"{value} is not a whole number {bounds}.", param, ctx)
+
+
+class Number(click.FloatRange):
+    name = "number"
 
 
 LINE_EVERY_S: Final = 10.0

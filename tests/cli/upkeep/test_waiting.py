@@ -206,7 +206,9 @@ def test_why_finds_waiting_deliveries_of_any_lane() -> None:
     at = datetime.fromtimestamp(NOON, UTC)
     assert data("why", "a", "--at", f"{at:%Y-%m-%dT%H:%M}")["cases"] == [found]
     assert data("why", "a", "--at", f"{at:%H:%M}")["cases"] == []  # of the last 24 hours
-    assert "is no time" in shown("why", "a", "--at", "soon", code=2)
+    assert data("why", "a", "--at", f"{at:%Y%m%dT%H%M}")["cases"] == [found]
+    for wrong in ("soon", "2026", "2026-11"):
+        assert "is no time" in shown("why", "a", "--at", wrong, code=2)
     assert "There is no delivery w.unknown" in shown("why", "w.unknown", code=1)
 
 
