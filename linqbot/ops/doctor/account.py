@@ -35,7 +35,7 @@ async def _accepted(context: DoctorContext) -> Finding:
         await context.lines()
     except LinqApiError as error:
         if error.status == 401:
-            return failure("token", "LQB6011", f"Linq does not accept the token ({error.status}/{error.code}).")
+            return failure("token", "LQB6011", f"Linq does not accept the token ({error}).")
         return failure("token", "LQB6012", f"{context.settings.base_url}: {error}")
     return ok("token", f"Accepted by {context.settings.base_url}.")
 
