@@ -27,7 +27,7 @@ from linqbot.cli.dev.bot_process import BotProcess, note_end
 from linqbot.cli.dev.processes import bots_socket
 from linqbot.cli.dev.runner import DevRunner
 from linqbot.cli.kit import Opt, OptionalBotFile
-from linqbot.cli.output import print_started, printable_json, require_bot
+from linqbot.cli.output import Whole, print_started, printable_json, require_bot
 from linqbot.cli.storage_option import folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
@@ -54,7 +54,7 @@ def dev(
     *,
     as_json: bool,
     host: Annotated[str, Opt("Address of the phone page.")] = "127.0.0.1",
-    port: Annotated[int | None, Opt("Port of the phone page. Default: 4010.", type=click.IntRange(0, 65535))] = None,
+    port: Annotated[int | None, Opt("Port of the phone page. Default: 4010.", type=Whole(0, 65535))] = None,
     names: Annotated[
         tuple[str, ...],
         Opt(
@@ -114,7 +114,7 @@ def dev(
             "Give one of --line, --public-url and --no-bot: with a real account there is no emulator."
         )
     if no_bot:
-        api_key = api_key or os.environ.get("LINQ_API_V3_API_KEY")
+        api_key = api_key or os.environ.get("LINQ_API_V3_API_KEY") or None
         serve_emulator(host, page_port, names, api_key=api_key, state=state, declared=declared, as_json=as_json)
         return
     if state is not None:
@@ -125,10 +125,12 @@ def dev(
     watched = path.resolve().parent if reload else None
     if not path.is_file():
         # Imported here: this process does not load the bot.
-        from linqbot.ops.bot_file import no_file
+        from linqbot.ops.bot_file import require_file
 
-        raise no_file(path)
+        require_file(file)
     logs.configure("warning", "json" if as_json else "auto")
+    if not as_json:
+        click.secho(f"  Starting {file} …", dim=True, err=True)
     if is_real:
         from linqbot.cli.dev import real_account  # a bot on the emulator does not need it
 
