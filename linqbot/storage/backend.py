@@ -791,7 +791,7 @@ class Storage(ABC):
         return await self._read(lambda db: acts.newest(db, limit, *which))
 
     async def export(self, handle: str, *, chats: Collection[str] = (), by: By = THE_BOT) -> Exported:
-        """Return all that is kept of a person: each row that `forget` would erase. Store a receipt.
+        """Return all that is kept of a person: each row that `forget` would erase. Store a receipt, if there is any.
 
         For the arguments see `forget`.
         """
@@ -800,7 +800,8 @@ class Storage(ABC):
 
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
         found = await personal.export(person, self._survey)
-        await self.note_receipt(handle, "export", found.counts, by=by)
+        if found.counts:
+            await self.note_receipt(handle, "export", found.counts, by=by)
         return found
 
     async def note_receipt(
