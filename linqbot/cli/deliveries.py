@@ -14,6 +14,7 @@ from linqbot.cli.output import iso_time, progress_bar, warn
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.rules.values import is_handle, uuid
 from linqbot.nearest import nearest_name
 from linqbot.storage.acts import OperatorAct
 
@@ -40,6 +41,14 @@ def who_of(value: str) -> str:
             f"{value} is not a handle. Write a phone number with its country code, and nothing else between the digits: +1…."
         )
     return chat_of(value)
+
+
+def person_or_chat(value: str) -> str:
+    """Return WHO, a handle or the id of a chat."""
+    who = who_of(value)
+    if not is_handle(who) and uuid(who, "WHO") is not None:
+        raise click.BadParameter(f"{value!r} is neither a handle, such as +14155550142, nor the id of a chat.")
+    return who
 
 
 def chat_of(value: str) -> str:

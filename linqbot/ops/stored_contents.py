@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
-from linqbot.features.state import CHAT, PERSON
 from linqbot.nearest import nearest_name
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Contents, Digest, Role, SchemaState
 from linqbot.storage.open import open_storage, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteContents
-from linqbot.storage.state import BOT, StateWrite
+from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Progress
 
 
@@ -119,18 +118,6 @@ def _contents(url: str, role: Role = "check") -> Contents:
     from linqbot.storage.postgres.contents import PostgresContents
 
     return PostgresContents(url, role)
-
-
-def scope_of(who: str) -> str:
-    """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is."""
-    who = who.strip()
-    if not who:
-        raise ValueError("It is empty. Write a handle, the id of a chat, or bot.")
-    if who == BOT or who.startswith((PERSON, CHAT)):
-        return who.casefold() if who.startswith(PERSON) else who
-    if who.startswith("+") or "@" in who:
-        return PERSON + who.casefold()
-    return CHAT + who
 
 
 async def found(store: Storage, scope: str, name: str) -> bytes:

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from linqbot.client.client import Client
-from linqbot.errors import KeyMissing, LinqApiError, RuleBroken, StorageError
+from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of, chat_of_lane, lane_of_chat
+from linqbot.linq.rules.values import uuid
 from linqbot.linq.types.chat import Chat
 from linqbot.ops.explanations import of_linq
 from linqbot.options import DAY_S
@@ -223,16 +224,16 @@ async def _choose(storage: Storage, client: Client | None, who: str, found: Find
     if await storage.outcomes([who], limit=1) or await storage.waiting(lane=lane_of_chat(who), limit=1):
         found.chats = [who]
         return None
+    if uuid(who, "WHO") is not None:
+        raise StorageError(
+            f"{who!r} is neither a handle, such as +14155550142, nor the id of a chat, a message or a delivery. Check it."
+        )
     if client is None:
         found.notes.append("Linq was not asked: this needs LINQ_API_V3_API_KEY.")
         found.chats = [who]
         return None
     try:
         found.chats = [(await client.chats.retrieve(who)).id]
-    except RuleBroken as error:
-        raise StorageError(
-            f"{who!r} is neither a handle, such as +14155550142, nor the id of a chat, a message or a delivery. Check it."
-        ) from error
     except LinqApiError as error:
         if error.status != 404:
             raise

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import click
 
-from linqbot.cli.deliveries import who_of
+from linqbot.cli.deliveries import person_or_chat
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
 from linqbot.linq.events.lane import EVERY_CHAT
@@ -22,7 +22,7 @@ from linqbot.storage.mutes import Mute
 
 
 async def mute(
-    who: Annotated[str | None, Arg(type=who_of)],
+    who: Annotated[str | None, Arg(type=person_or_chat)],
     storage: Storage,
     settings: Settings,
     by: By,

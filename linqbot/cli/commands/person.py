@@ -16,29 +16,32 @@ from typing import Annotated, Any, TypeAlias
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.deliveries import act_for_people, act_row, who_of
+from linqbot.cli.deliveries import act_for_people, act_row, person_or_chat, who_of
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
-from linqbot.cli.output import print_facts, print_table, printable, printable_json
+from linqbot.cli.output import Number, print_facts, print_table, printable, printable_json
 from linqbot.errors import StorageError
-from linqbot.features.state import PERSON
+from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.rules.check import blockable
+from linqbot.linq.rules.values import is_handle
 from linqbot.ops import person, stored_contents
 from linqbot.ops.person import exported_consents, read_consents
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.personal import KEPT
+from linqbot.storage.state import BOT
 
 _Row = dict[str, Any]
 _NOTHING = "Nothing is kept of this person."
 
 
 def scope_of(value: str) -> str:
-    """Return the scope of a handle, of the id of a chat, or of `bot`, as an argument names it."""
-    try:
-        return stored_contents.scope_of(who_of(value))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is."""
+    who = value.strip()
+    if who == BOT or who.startswith((PERSON, CHAT)):
+        return who.casefold() if who.startswith(PERSON) else who
+    who = person_or_chat(who)
+    return PERSON + who.casefold() if is_handle(who) else CHAT + who
 
 
 def _name(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -101,8 +104,9 @@ def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
             print_facts({key: _words(value) for key, value in row.items()})
             click.echo()
     click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows) or _NOTHING)
-    click.echo("\nExports and erasures of this person:")
-    print_table([act_for_people(row) for row in receipts])
+    if receipts:
+        click.echo("\nExports and erasures of this person:")
+        print_table([act_for_people(row) for row in receipts])
 
 
 def _words(value: Any) -> Any:
@@ -205,7 +209,7 @@ async def forget(
             "Seconds to wait for handlers that are working on a message of this person.",
             "--wait",
             "SECONDS",
-            click.FloatRange(0),
+            Number(0),
         ),
     ] = 15.0,
 ) -> Result:
