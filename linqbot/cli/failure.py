@@ -94,6 +94,10 @@ def of(error: LinqbotError | click.ClickException | click.Abort | OSError) -> Co
             CalledWrongly.lqb, what, f"See: {ctx.command_path} --help", CalledWrongly.lqb, 2, ctx.get_help() + "\n"
         )
     what, fix = first_sentence(" ".join(error.format_message().split()))
+    if isinstance(error, click.NoSuchOption) and ctx:
+        name = error.option_name.lstrip("-")
+        if any(isinstance(each, click.Argument) and each.name == name for each in ctx.command.params):
+            what, fix = f"{name.upper()} is an argument, not an option", f"Write its value without {error.option_name}."
     path = ctx.command_path if ctx else "linqbot"
     usage = ctx.get_usage() if ctx else ""
     code = CalledWrongly.lqb

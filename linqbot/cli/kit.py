@@ -105,7 +105,7 @@ def operator(who: str | None, reason: str | None) -> By:
     return By(who, reason)
 
 
-Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=click.IntRange(1))]
+Limit: TypeAlias = Annotated[int, Opt("List at most this many.", type=output.Whole(1))]
 OptionalBotFile: TypeAlias = Annotated[str | None, Arg(type=output.BOT, check=output.find_bot)]
 """The argument FILE of a command that also works without a bot: `bot.py` by default, if there is one."""
 BotFile: TypeAlias = Annotated[str, Arg(type=output.BOT, check=output.require_bot, required=False)]

@@ -205,10 +205,17 @@ def test_two_options_that_each_name_a_storage_are_a_usage_error() -> None:
         assert "Give either --storage or --dev: each names a storage." in said
 
 
-def test_an_empty_name_is_a_usage_error_and_names_nothing_by_chance(subtests: pytest.Subtests) -> None:
+def test_a_name_that_names_nothing_is_a_usage_error_before_the_storage_is_opened(subtests: pytest.Subtests) -> None:
     for command, says in [
         (["person", "forget", " ", "--yes"], "HANDLE is empty."),
-        (["person", "show", ""], "It is empty. Write a handle, the id of a chat, or bot."),
+        (["person", "show", ""], "'' is neither a handle, such as +14155550142, nor the id of a chat."),
+        (["person", "show", "hello"], "'hello' is neither a handle"),
+        (["mute", "list"], "'list' is neither a handle"),
+        (["send", "hello"], "hello is not a handle."),
+        (["send", "hi", "--to", "415"], "TO is an argument, not an option. Write its value without --to."),
+        (["trigger", "bot.py", "message.received"], "linqbot trigger takes no file"),
+        (["dev", "bot.py", "--port", "abc"], "abc is not a whole number from 0 to 65535."),
+        (["waiting", "list", "--limit", "0"], "0 is not a whole number of 1 or more."),
         (["person", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
         (["explain", ""], "There is no code"),
     ]:

@@ -217,7 +217,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("new", "bot.py/x"), {}, SETTING),
     (("send", "+14155550142"), {}, USAGE),
     (("send", "+14155550142", "-t", "hi"), {"LINQ_API_V3_API_KEY": ""}, NO_KEY),
-    (("send", "555", "-t", "hi"), {}, (2, "LQB3001")),
+    (("send", "555", "-t", "hi"), {}, USAGE),
     (("send", "+14155550142", "-t", "hi", "--effect", "confeti"), {}, (2, "LQB3001")),
     (("post", "order.paid"), {}, USAGE),
     (("post", "order paid", "--id", "7", "--data", "{}"), {}, USAGE),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import click
 
 from linqbot.cli.kit import Arg, BotFile, Confirm, Opt, Result
-from linqbot.cli.output import iso_time, warn
+from linqbot.cli.output import Number, iso_time, warn
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
 from linqbot.linq.types.line import WebhookSubscription
@@ -98,7 +98,7 @@ async def rotate(
             "How long the old secret stays valid next to the new one. A shorter time may lose deliveries that Linq is still "
             "retrying. Use 0 if the secret has leaked.",
             metavar="SECONDS",
-            type=click.FloatRange(0),
+            type=Number(0),
         ),
     ] = OVERLAP_S,
 ) -> Result:

@@ -19,6 +19,7 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.kit import BotFile, Opt, Result
+from linqbot.cli.output import Number, Whole
 from linqbot.cli.rehearsal import evals as evals_of
 from linqbot.cli.rehearsal.report import print_summary, write_file
 from linqbot.cli.rehearsal.reproducing import write_reproductions
@@ -56,9 +57,9 @@ def rehearse(
     as_json: bool,
     count: Annotated[
         int | None,
-        Opt("Number of built-in people. Default: 50, and 0 with --evals.", "--people", type=click.IntRange(0, 1000)),
+        Opt("Number of built-in people. Default: 50, and 0 with --evals.", "--people", type=Whole(0, 1000)),
     ] = None,
-    minutes: Annotated[float, Opt("Length of the rehearsal.", type=click.FloatRange(0, min_open=True))] = 10.0,
+    minutes: Annotated[float, Opt("Length of the rehearsal.", type=Number(0, min_open=True))] = 10.0,
     faults: Annotated[
         str | None,
         Opt(
@@ -90,7 +91,7 @@ def rehearse(
         Opt(
             "Seconds that people wait for an answer when the bot has nothing left to do.",
             "--patience",
-            type=click.FloatRange(0),
+            type=Number(0),
         ),
     ] = 30.0,
     junit: Annotated[

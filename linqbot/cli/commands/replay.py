@@ -20,7 +20,7 @@ from linqbot.cli import logs
 from linqbot.cli.deliveries import Chat, EventType, Since, Until, deliveries, put_back, refuse_missing
 from linqbot.cli.failure import DeployDiffers, of, print_failure
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, print_result
-from linqbot.cli.output import BOT, printable, progress_bar
+from linqbot.cli.output import BOT, Whole, printable, progress_bar
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.lane import lane_of_chat
@@ -60,7 +60,7 @@ async def replay(
     ] = None,
     diff: Annotated[bool, Opt("Also show tracebacks, and the texts of then and now.")] = False,
     handler: Annotated[str | None, Opt("Only what this handler takes or took.", metavar="NAME")] = None,
-    limit: Annotated[int | None, Opt("Only the newest deliveries, at most this many.", type=click.IntRange(1))] = None,
+    limit: Annotated[int | None, Opt("Only the newest deliveries, at most this many.", type=Whole(1))] = None,
     allow_different: Annotated[bool, Opt("Exit with 1 for new failures only.")] = False,
 ) -> Result:
     """Run the bot in FILE on stored deliveries, and compare what it would do with what was done.

@@ -7,14 +7,21 @@ from typing import Annotated
 
 import click
 
-from linqbot.cli.kit import Opt, Result
+from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.client.client import Client
+from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.settings import from_env
 
 
+def _handle(value: str) -> str:
+    if not is_handle(value):
+        raise click.BadParameter(f"{value} is not a handle. Write a phone number in E.164, or an e-mail address.")
+    return value
+
+
 async def send(
-    to: tuple[str, ...],
+    to: Annotated[tuple[str, ...], Arg(type=_handle)],
     *,
     text: Annotated[str | None, Opt("Text of the message. Default: standard input.", "--text -t")] = None,
     from_: Annotated[str | None, Opt("Your line, in E.164. Default: Linq chooses one.", "--from")] = None,

@@ -14,7 +14,7 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.logs import log_uncaught
-from linqbot.cli.output import file_argument, json_option, print_started
+from linqbot.cli.output import Whole, file_argument, json_option, print_started
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
@@ -45,7 +45,7 @@ class _WithSettings(click.Command):
 @click.command("serve", cls=_WithSettings)
 @file_argument
 @click.option("--host", help="Address to listen on; overrides LINQBOT_HOST.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
+@click.option("--port", type=Whole(0, 65535), help="Port to listen on; overrides LINQBOT_PORT.")
 @click.option(
     "--role",
     type=click.Choice(get_args(Role)),

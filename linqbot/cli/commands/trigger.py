@@ -55,6 +55,10 @@ def trigger(
         raise click.UsageError("Which type? See: linqbot trigger --list")
     if event_type == SCHEDULE:
         return _sent(SCHEDULE_TYPE, _due_now(name, fields, sets), url)
+    if event_type.endswith(".py"):
+        raise click.UsageError(
+            "linqbot trigger takes no file: it sends to the bot that is served at --url. Begin with TYPE."
+        )
     if name is not None:
         raise click.UsageError(f"Got an unexpected argument ({name}). Only `trigger schedule NAME` takes a name.")
     if event_type not in EVENT_TYPES:

@@ -157,7 +157,7 @@ def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error(
 def test_killing_dev_ends_its_bot_too(tmp_path: Path, command: Callable[..., Any], port: int) -> None:
     (tmp_path / "bot.py").write_text(CODE.format(event="MessageReceived"))
     page = f"http://127.0.0.1:{port}"
-    dev = command("dev", "bot.py", "--port", str(port), "--json")
+    dev = command("dev", "bot:bot", "--port", str(port), "--json")  # a module, as serve takes it
     dev.until(lambda: "\n" in dev.said())
     listed = httpx.get(f"{page}/v3/webhook-subscriptions", headers={"authorization": "Bearer dev"}).json()
     (target,) = (entry["target_url"] for entry in listed["subscriptions"])
