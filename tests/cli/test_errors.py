@@ -215,6 +215,8 @@ def test_a_name_that_names_nothing_is_a_usage_error_before_the_storage_is_opened
         (["send", "hi", "--to", "415"], "TO is an argument, not an option. Write its value without --to."),
         (["trigger", "bot.py", "message.received"], "linqbot trigger takes no file"),
         (["dev", "bot.py", "--port", "abc"], "abc is not a whole number from 0 to 65535."),
+        (["dev", "--no-bot", "--allow-host", "mybox:4010"], "Write a name or an IP address alone"),
+        (["dev", "--no-bot", "--allow-host", "http://mybox"], "Write a name or an IP address alone"),
         (["waiting", "list", "--limit", "0"], "0 is not a whole number of 1 or more."),
         (["person", "edit", "bot", "", "--value", "{}", "--create"], "NAME is empty."),
         (["explain", ""], "There is no code"),

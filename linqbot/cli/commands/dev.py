@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -42,8 +43,11 @@ MESSAGES = "message.received"
 """Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
 
-def _names(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(value.lower().removeprefix("[").removesuffix("]") for value in values)
+def _name(value: str) -> str:
+    name = value.lower().removeprefix("[").removesuffix("]")
+    if name.count(":") == 1 or not re.fullmatch(r"[a-z0-9_.:-]+", name):
+        raise click.BadParameter(f"{value!r} is not a host. Write a name or an IP address alone, such as mybox.local.")
+    return name
 
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -61,7 +65,7 @@ def dev(
             "Another name or address under which the page may be opened, such as mybox.local; repeatable.",
             "--allow-host",
             "NAME",
-            check=_names,
+            _name,
         ),
     ] = (),
     reload: Annotated[bool, Opt("Restart the bot when a file is saved. On by default.", "--reload/--no-reload")] = True,
