@@ -351,6 +351,7 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
         ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
         ({"page_user_header": "x-user", "trusted_proxies": "*"}, "LINQBOT_TRUSTED_PROXIES names none"),
         (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
+        (good | {"port": 8001}, "LINQBOT_PAGE_PORT and the port of the bot are both 8001"),
     ]
     for given, message in wrong:
         with subtests.test(message), pytest.raises(ConfigError, match=re.escape(message)):

@@ -66,6 +66,11 @@ def page_server(settings: Settings) -> Callable[[socket.socket], Coroutine[Any, 
         raise ConfigError(
             "The page cannot look into a storage in memory. Set LINQBOT_STORAGE, such as to sqlite:///linqbot.db"
         )
+    if settings.page_port == settings.port != 0:
+        raise ConfigError(
+            f"LINQBOT_PAGE_PORT and the port of the bot are both {settings.port}. The page needs a port of its own: set "
+            "LINQBOT_PAGE_PORT to another one."
+        )
     access = _access(settings)
 
     async def serve(bound: socket.socket) -> None:
