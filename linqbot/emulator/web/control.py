@@ -204,9 +204,8 @@ async def delivery(emulator: Emulator, request: Request) -> JsonObject:
 async def stored(emulator: Emulator, request: Request) -> JsonObject:
     """Return what the bot stores: scheduled sends of all chats, `bot_state`, and for the query's `chat_id` also the rest.
 
-    The rest is `questions` (of `ctx.ask`), `waiting` (deliveries), `dead` (dead letters), `journal` (calls of the latest
-    turns), `state` (of the chat) and `people` (with the state of each person in the chat). Only under `linqbot dev`;
-    otherwise the answer is `{"available": false}`.
+    The rest is `questions` (of `ctx.ask`), `waiting` (deliveries), `dead` (dead letters), `state` (of the chat) and `people`
+    (with the state of each person in the chat). Only under `linqbot dev`; otherwise the answer is `{"available": false}`.
     """
     return await emulator.runner.stored(request.query_params.get("chat_id"))
 

@@ -332,23 +332,26 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     dev.until(lambda: "bot.py has no handler for messages yet: add @bot.on_message." in dev.screen)
 
 
-def test_ctrl_c_while_the_bots_file_is_imported_ends_dev_without_a_word(tmp_path: Path) -> None:
+STARTING = "  Starting bot.py …\n"
+
+
+def test_ctrl_c_while_the_bots_file_is_imported_ends_dev_without_an_error(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text("import threading\nopen('importing', 'w').close()\nthreading.Event().wait()\n")
     dev = Terminal(tmp_path)
     dev.until((tmp_path / "importing").exists)
     assert dev.press_ctrl_c() == 0
-    assert dev.screen == ""
+    assert dev.screen in ("", STARTING)
     dev.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the child process is found in /proc")
-def test_ctrl_c_while_the_bots_process_imports_linqbot_ends_dev_without_a_word(tmp_path: Path) -> None:
+def test_ctrl_c_while_the_bots_process_imports_linqbot_ends_dev_without_an_error(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     dev = Terminal(tmp_path)
     pid = dev.process.pid
     dev.until(Path(f"/proc/{pid}/task/{pid}/children").read_text)
     assert dev.press_ctrl_c() == 0
-    assert dev.screen == ""
+    assert dev.screen in ("", STARTING)
     dev.close()
 
 
