@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from emulator.conftest import PERSON, Api, arrives
+from emulator.conftest import PERSON
 from emulator.everything import EVERYTHING, World
 from linqbot.emulator.acts.chat_acts import Connect, Decline
-from linqbot.emulator.copied_test.source import PytestSource, Step, literal
+from linqbot.emulator.copied_test.exchanges import Exchange, Grouping
+from linqbot.emulator.copied_test.source import PytestSource, literal
 from linqbot.emulator.copied_test.steps import Copier
-from linqbot.emulator.emulator import Emulator
+from linqbot.emulator.engine.webhook import WebhookDelivery
 from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import ApiError
-from linqbot.emulator.model.documents import iso
 
 LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
 FAILED = {"outcome": "retried", "error": {"type": "KeyError"}, "retry_in_s": 0.9}
 
 
-def event(event_type: str, data: dict[str, Any], *, ms: int = 0, **more: Any) -> Step:
-    return Step(ms, event_type, data, **more)
+def event(event_type: str, data: dict[str, Any], *, ms: int = 0, **more: Any) -> Exchange:
+    body = json.dumps({"data": data}).encode()
+    return Exchange(ms, "c", "e", event_type, None, WebhookDelivery("e", event_type, "s", "c", body, 0.0), **more)
 
 
-def said(**more: Any) -> Step:
+def said(**more: Any) -> Exchange:
     text = {"type": "text", "value": "it's"}
     return event("message.received", {"id": "m1", "sender_handle": {"handle": ANN}, "parts": [text]}, **more)
 
@@ -37,8 +39,8 @@ def sent(message_id: str, **more: Any) -> dict[str, Any]:
     return {**call, "answer": {"message": message}}
 
 
-def source(*steps: Step) -> str:
-    return PytestSource(steps, line=LINE, people=[ANN], module="cafe").text()
+def source(*steps: Exchange) -> str:
+    return PytestSource(steps, line=LINE, people=[ANN], module="cafe", in_time=True).text()
 
 
 def test_a_test_sends_what_the_person_sent_and_expects_what_the_bot_answered() -> None:
@@ -145,22 +147,14 @@ def test_any_text_is_a_literal_of_python() -> None:
         literal(text).encode()
 
 
-async def test_what_the_bot_sends_in_a_turn_that_a_phone_does_not_cause_is_not_expected(
-    emulator: Emulator, api: Api
-) -> None:
-    emulator.subscribe("https://a.example", ["message.received"])
-    chat = await arrives(emulator)
-    post = {"event_id": "p", "event_type": "linqbot.post", "chat_id": chat["chat_id"], "message_id": None}
-    cut_off = post | {"attempt": 1, "outcome": "running", "duration_ms": None, "handler": "cafe:post", "tried": None}
-    emulator.observe(cut_off | {"started_at": iso(emulator.clock.now() + 5)})
-    again = {"attempt": 2, "outcome": "acked", "duration_ms": 2000, "started_at": iso(emulator.clock.now() + 9)}
-    emulator.observe(cut_off | again)
-    for text in ("an answer", "a post", "late"):
-        await api.sent(chat, {"type": "text", "value": text})
-        emulator.advance(10)
-    found = Copier(emulator).of_chat(emulator.state.chats[chat["chat_id"]])
-    assert re.findall(r'reply\w* == "(.*)"', found) == ["an answer", "late"]
-    assert "from cafe import bot" in found
+def test_a_run_that_was_cut_off_takes_no_later_call() -> None:
+    def run(event_id: str, second: int, outcome: str) -> dict[str, Any]:
+        at = {"started_at": f"2026-11-26T10:00:{second}Z", "attempt": 1, "duration_ms": 10}
+        return at | {"event_id": event_id, "event_type": "e", "chat_id": "c", "message_id": None, "outcome": outcome}
+
+    reports = [run("cut", 10, "running"), run("cut", 20, "acked"), run("later", 30, "acked")]
+    cut, later = Grouping([], reports, [sent("r1") | {"at": "2026-11-26T10:00:40Z", "chat_id": "c"}]).all
+    assert (cut.sent, later.sent) == ([], ["r1"])
 
 
 LEFT_OUT = frozenset({

@@ -6,10 +6,9 @@ import json
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from linqbot.emulator.copied_test.exchanges import Exchange, is_done, milliseconds, sent_message
 from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.emulator.model.answers import JsonObject
 
@@ -18,46 +17,6 @@ OF_TIME: Final = frozenset({"linqbot.ask", "linqbot.send", "linqbot.schedule"})
 
 _PAUSE_MS: Final = 60_000
 """A test lets no shorter time pass than this between two acts of people."""
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """An event of a chat, and what the bot did about it.
-
-    Attributes:
-        at: The time of the event, in milliseconds since 1970.
-        data: The event's data; empty for an event of the bot's own, such as that of a scheduled send.
-        calls: The bot's calls until the next step.
-    """
-
-    at: int
-    event_type: str
-    data: JsonObject
-    event_id: str = ""
-    turns: Sequence[JsonObject] = ()
-    calls: list[JsonObject] = field(default_factory=list)
-
-
-def milliseconds(at: str) -> int:
-    """Return an ISO 8601 time in milliseconds since 1970: times of calls are no more exact."""
-    return (datetime.fromisoformat(at) - _EPOCH) // timedelta(milliseconds=1)
-
-
-def is_done(call: JsonObject) -> bool:
-    """Return True if Linq did what a call asked for, also if the answer was then lost."""
-    return call["status"] is not None and call["status"] < 400
-
-
-def sent_message(call: JsonObject) -> JsonObject | None:
-    """Return the message that a call has sent, as its answer shows it; None for another call and for one that failed."""
-    answer = call["answer"]
-    if not is_done(call) or call["method"] != "POST" or not isinstance(answer, dict):
-        return None
-    if call["path"].endswith("/polls"):
-        return {**answer, "id": answer.get("message_id")}
-    found = answer.get("message") or (answer.get("chat") or {}).get("message") or answer.get("voice_memo")
-    return found if isinstance(found, dict) and found.get("id") else None
 
 
 def creates_request(call: JsonObject) -> bool:
@@ -90,16 +49,19 @@ def sender_of(data: JsonObject) -> str | None:
 
 
 class PytestSource:
-    """The test of these steps, which are of one chat. It lets the time between them pass.
+    """The test of these exchanges, the steps of the test, which are of one chat.
 
     Args:
         line: The bot's number.
         people: All others in the chat.
         module: The name of the bot's file, without `.py`.
+        in_time: The test lets the time between the steps pass.
     """
 
-    def __init__(self, steps: Sequence[Step], *, line: str, people: Sequence[str], module: str) -> None:
-        self._steps, self._line, self._people, self._module = steps, line, people, module
+    def __init__(
+        self, steps: Sequence[Exchange], *, line: str, people: Sequence[str], module: str, in_time: bool
+    ) -> None:
+        self._steps, self._line, self._people, self._module, self._in_time = steps, line, people, module, in_time
         self._lines: list[str] = []
         self._add = self._lines.append
         self._names: dict[str, str] = {}  # the variables of messages, by the ids
@@ -145,12 +107,12 @@ class PytestSource:
         words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text).split()
         return "_".join(words or ["conversation"])[:40].removesuffix("_")
 
-    def _let_time_pass(self, step: Step) -> None:
-        passed = step.at - self._ms
+    def _let_time_pass(self, step: Exchange) -> None:
+        passed = step.at - self._ms if self._in_time else 0
         if passed >= _PAUSE_MS or (step.event_type in OF_TIME and passed > 0):
             self._advance(math.ceil(passed / 1000))
 
-    def _move_people(self, step: Step) -> None:
+    def _move_people(self, step: Exchange) -> None:
         """Move those who share their location to where the bot finds them in a step: no event says that they moved."""
         for call in step.calls:
             for handle, place in places_in(call).items():
@@ -163,7 +125,7 @@ class PytestSource:
 
     # What people do
 
-    def _send(self, step: Step) -> None:
+    def _send(self, step: Exchange) -> None:
         kind, data = step.event_type, step.data
         self._options |= options_in(data)
         phone = self._phone_of(sender_of(data))
@@ -190,7 +152,7 @@ class PytestSource:
         else:
             self._react(phone, step)
 
-    def _react(self, phone: str, step: Step) -> None:
+    def _react(self, phone: str, step: Exchange) -> None:
         data = step.data
         message = self._name_of(data["message_id"])
         self._leave_out(_other_part(data.get("part_index")))
@@ -202,7 +164,7 @@ class PytestSource:
         kind = literal(data.get("custom_emoji") or data["reaction_type"])
         self._add(f"await {phone}.react({message}, {kind}{remove})")
 
-    def _do_with_poll(self, phone: str, step: Step) -> None:
+    def _do_with_poll(self, phone: str, step: Exchange) -> None:
         data = step.data
         if step.event_type == "poll.received":
             said = self._said(data["message_id"])
@@ -215,7 +177,7 @@ class PytestSource:
         remove = ", remove=True" if step.event_type == "poll.vote.removed" else ""
         self._add(f"await {phone}.vote({message}, {literal(self._options.get(data['option_id']))}{remove})")
 
-    def _change_members(self, step: Step) -> None:
+    def _change_members(self, step: Exchange) -> None:
         """Add or remove a member. The event does not say who did it: a member who left did so, and any other may add one."""
         handle = step.data["handle"]
         member = "phone.line" if handle == self._line else literal(handle)
@@ -227,7 +189,7 @@ class PytestSource:
         else:
             self._add(f"await {other if handle == self._owner else 'group'}.remove({member})")
 
-    def _share(self, phone: str, step: Step) -> None:
+    def _share(self, phone: str, step: Exchange) -> None:
         data, handle = step.data, step.data["shared_by"]
         if step.event_type == "location.sharing.stopped":
             self._places.pop(handle, None)
@@ -274,7 +236,7 @@ class PytestSource:
 
     # What the bot does
 
-    def _expect(self, step: Step, *, is_last: bool) -> None:
+    def _expect(self, step: Exchange, *, is_last: bool) -> None:
         self._expect_errors(step.turns, is_last=is_last)
         asked: list[str] = []  # the payment requests that no variable holds yet
         for call in filter(is_done, step.calls):

@@ -1,26 +1,31 @@
-"""The steps of a copied test: what people did in a chat, in the order of time, each with what the bot did until the next.
+"""The steps of a copied test: an event, and those before it that it refers to; or a whole chat.
 
-The control API of the emulator answers with the test; the page copies and saves it.
+The control API of the emulator answers both; the page copies and saves what it answers.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, Step, creates_request, milliseconds, sender_of
+from linqbot.emulator.copied_test.exchanges import WRITTEN, Exchange, Grouping, last, milliseconds
+from linqbot.emulator.copied_test.source import OF_TIME, PytestSource, creates_request, options_in, places_in, sender_of
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.engine.webhook import WebhookDelivery
-from linqbot.emulator.model.answers import JsonObject, conflict
-from linqbot.emulator.model.documents import iso
+from linqbot.emulator.model.answers import ApiError, JsonObject, conflict
 from linqbot.emulator.model.records import ChatRecord, Member
 
-_WRITTEN: Final = frozenset({"message.received", "poll.received"})
-"""The events of a person's message: it is theirs, and not one that the event refers to."""
-_NEAR_MS: Final = 60_000
-"""A call outside of all turns belongs to the step before it for this long."""
+_TAKES_BACK: Final = {
+    "reaction.removed": "reaction.added",
+    "poll.vote.removed": "poll.vote.added",
+    "location.sharing.stopped": "location.sharing.started",
+}
+"""The event that an event takes back: its test needs the one before."""
+_NEEDS_CHAT: Final = frozenset({
+    "poll.received", "location.sharing.started", "participant.added", "participant.removed", "chat.group_name_updated",
+})  # fmt: skip
+"""A phone can do these only in a chat that exists."""
+_POLLS: Final = "A person's poll is there if the bot had a handler of PollReceived when the poll was made."
 
 
 class Copier:
@@ -33,137 +38,150 @@ class Copier:
     def __init__(self, emulator: Emulator) -> None:
         self._state = emulator.state
         self._loaded_at = sorted(milliseconds(at) for at in emulator.bot_starts)
-        # An event is delivered once for each subscription.
-        self._events = {one.event_id: one for one in emulator.world.deliveries.history}
-        self._calls = sorted(emulator.calls, key=lambda one: str(one["at"]))
-        # A later report of an attempt replaces an earlier one.
-        latest = {(one["event_id"], one["attempt"], one["started_at"]): one for one in emulator.observations}
-        turns = [one | {"began": milliseconds(one["started_at"] or one["at"])} for one in latest.values()]
-        self._turns: defaultdict[str, list[JsonObject]] = defaultdict(list)  # by the ids of their events
-        messages = {one.message_id: one.event_id for one in self._events.values() if one.event_type in _WRITTEN}
-        for turn in sorted(turns, key=lambda one: int(one["began"])):
-            known = turn["event_id"] in self._events
-            self._turns[turn["event_id"] if known else messages.get(turn["message_id"], turn["event_id"])].append(turn)
+        self._all = Grouping(emulator.world.deliveries.history, emulator.observations, emulator.calls).all
 
     def of_event(self, event_id: str) -> str:
-        """Return the test of a chat until an event, with what the bot did about it."""
-        event = self._events.get(event_id)
-        if event is None or not event.repeatable:
+        """Return the test of an event, with those that it refers to."""
+        wanted = next((one for one in self._all if one.event_id == event_id), None)
+        if wanted is None or not wanted.is_repeatable:
             raise conflict("A phone cannot cause this event, or the emulator no longer keeps it.")
-        for chat in [self._state.chat(event.chat_id)] if event.chat_id else self._state.chats.values():
-            steps = self._steps(chat)
-            if (count := next((n for n, one in enumerate(steps, 1) if one.event_id == event_id), None)) is not None:
-                return self._source(chat, steps[:count])
-        raise conflict("The emulator does not have all that this event refers to.")
+        needed = set[Exchange]()
+        open_ = [wanted]
+        while open_:
+            one = open_.pop()
+            if one not in needed:
+                needed.add(one)
+                open_ += self._origins(one)
+        ordered = [one for one in self._all if one in needed]
+        # A payment belongs to no chat; the exchange with its request does.
+        chat_id = wanted.chat_id or ordered[0].chat_id
+        chat = self._state.chats.get(chat_id) if chat_id else self._direct_chat(ordered[0].data)
+        return self._source(chat, ordered, in_time=False)
 
     def of_chat(self, chat: ChatRecord) -> str:
         """Return the test of everything that happened in a chat, with the time that passed."""
-        return self._source(chat, self._steps(chat))
-
-    def _source(self, chat: ChatRecord, steps: Sequence[Step]) -> str:
-        of_all = (turn for turns in self._turns.values() for turn in turns)
-        turns = [*(turn for one in steps for turn in one.turns), *of_all]
-        handlers = (
-            name for turn in turns for name in (turn["handler"], *(one["handler"] for one in turn["tried"] or ()))
-        )
-        module = next(filter(None, handlers), "bot").partition(":")[0]
-        people = _people_at_first(chat.members, steps)
-        return PytestSource(steps, line=chat.line, people=people, module=module).text()
-
-    def _steps(self, chat: ChatRecord) -> list[Step]:
-        calls = [one for one in self._calls if one["chat_id"] == chat.id or self._asks_in(chat, one)]
-        asked = {one["answer"]["id"] for one in calls if creates_request(one)}
-        steps = [*self._acts(chat, asked), *self._timers(chat, calls)]
-        steps.sort(key=lambda one: one.at)
-        self._check_whole(chat, steps)
-        of_steps = {one.event_id for one in steps}
-        for call in calls:
-            at = milliseconds(call["at"])
-            before = [one for one in steps if one.at <= at]
-            during = self._event_during(call)
-            if before and (during in of_steps if during else at - before[-1].at <= _NEAR_MS):
-                before[-1].calls.append(call)
-        return steps
-
-    def _acts(self, chat: ChatRecord, asked: set[str]) -> Iterator[Step]:
-        """Yield what people did, if a phone of a test can do it. Payments and contact cards belong to no chat."""
-        for one in self._events.values():
-            if not one.repeatable or one.by_bot:
-                continue
-            data: JsonObject = json.loads(one.body)["data"]
-            is_of_chat = one.chat_id == chat.id or data.get("id") in asked
-            if one.event_type == "contact_card.received":
-                both = {data["sender_handle"], data["owner_handle"]}
-                is_of_chat = not chat.is_group and both == {chat.line, *chat.people}
-            is_deleted = one.event_type in _WRITTEN and one.message_id not in self._state.messages
-            if is_of_chat and not is_deleted:
-                at = milliseconds(iso(one.created_at))
-                yield Step(at, one.event_type, data, one.event_id, self._without_old_failures(one.event_id))
-
-    def _timers(self, chat: ChatRecord, calls: Sequence[JsonObject]) -> Iterator[Step]:
-        """Yield what came by itself when its time came, in this chat or with a call into it."""
-        calling = {self._event_during(call) for call in calls}
-        for event_id, turns in self._turns.items():
-            kind = turns[0]["event_type"]
-            if kind in OF_TIME and (turns[0]["chat_id"] == chat.id or event_id in calling):
-                yield Step(turns[0]["began"], kind, {}, event_id, self._without_old_failures(event_id))
-
-    def _asks_in(self, chat: ChatRecord, call: JsonObject) -> bool:
-        """Return True if a call made a payment request in a turn of a chat."""
-        event = self._events.get(self._event_during(call) or "") if creates_request(call) else None
-        return event is not None and event.chat_id == chat.id
-
-    def _event_during(self, call: JsonObject) -> str | None:
-        """Return the event of the latest turn during which a call was made, of the same chat or of none."""
-        at, chat_id = milliseconds(call["at"]), call["chat_id"]
-        during = [
-            (turn["began"], event_id)
-            for event_id, turns in self._turns.items()
-            for turn in turns
-            if (chat_id is None or turn["chat_id"] in {None, chat_id}) and _covers(turn, at, is_last=turn is turns[-1])
-        ]
-        return max(during)[1] if during else None
-
-    def _check_whole(self, chat: ChatRecord, steps: Sequence[Step]) -> None:
-        """Refuse a test of a chat in which a person wrote a message whose event is not kept."""
-        begun = {self._events[one.event_id].message_id for one in steps if one.event_type in _WRITTEN}
+        here = [one for one in self._all if self._is_in(chat, one)]
+        begun = {one.message_id for one in here if one.event_type in WRITTEN}
         # A bot without a handler of PollReceived knows nothing of a poll, and neither does its test.
-        known = begun | {self._referred_message(self._events[one.event_id]) for one in steps if one.data}
-        said = {one.id for one in chat.messages if not one.is_from_me and (one.poll is None or one.id in known)}
-        if not said or not begun >= said:
+        known = begun | {self._referred_message(one) for one in here}
+        said = [one.id for one in chat.messages if not one.is_from_me and (one.poll is None or one.id in known)]
+        if not said or not begun.issuperset(said):
             raise conflict(
-                "The emulator does not have the webhooks of all messages here, which the test needs. "
-                "A person's poll is there if the bot had a handler of PollReceived when the poll was made."
+                f"The emulator does not have the webhooks of all messages here, which the test needs. {_POLLS}"
             )
+        return self._source(chat, here, in_time=True)
 
-    def _referred_message(self, event: WebhookDelivery) -> str | None:
-        """Return the message that an event refers to: the one with the tapback, or the one replied to."""
-        if event.event_type not in _WRITTEN:
-            return event.message_id
-        message = self._state.messages[event.message_id or ""]
-        return message.reply_to.message_id if message.reply_to else None
+    def _source(self, chat: ChatRecord | None, of: Sequence[Exchange], *, in_time: bool) -> str:
+        steps = [self._step(chat, one) for one in of]
+        members = chat.members if chat else []
+        line = chat.me.handle if chat else steps[0].data.get("owner_handle") or ""
+        turns = [turn for one in (*of, *self._all) for turn in one.turns]
+        handlers = [
+            name for turn in turns for name in (turn["handler"], *(one["handler"] for one in turn["tried"] or ()))
+        ]
+        module = next(filter(None, handlers), "bot").partition(":")[0]
+        people = _people_at_first(members, of[0].at, steps)
+        return PytestSource(steps, line=line, people=people, module=module, in_time=in_time).text()
 
-    def _without_old_failures(self, event_id: str) -> list[JsonObject]:
-        """Return the turns of an event; if the last one succeeded, without the failures of older code.
+    def _is_in(self, chat: ChatRecord, one: Exchange) -> bool:
+        """Return True if the test of a chat repeats an event, or lets the time pass for it.
 
-        The file may have been loaded again since then.
+        A payment and a contact card belong to no chat: what they refer to does.
         """
-        turns = self._turns.get(event_id, [])
-        if not turns or turns[-1]["outcome"] != "acked":
-            return turns
-        loaded = max((at for at in self._loaded_at if at <= turns[-1]["began"]), default=0)
-        return [one for one in turns if one["began"] >= loaded]
+        if one.event_type in OF_TIME:
+            return one.chat_id == chat.id or any(call["chat_id"] == chat.id for call in one.calls)
+        if one.delivery is None or not one.is_repeatable or one.delivery.by_bot:
+            return False
+        if one.chat_id is None:
+            try:
+                return any(each.chat_id == chat.id for each in self._origins(one))
+            except ApiError:
+                return False
+        is_kept = one.event_type not in WRITTEN or one.message_id in self._state.messages
+        return one.chat_id == chat.id and is_kept
+
+    def _origins(self, one: Exchange) -> list[Exchange]:
+        """Return the exchanges that an exchange refers to.
+
+        They are the one of the message with the tapback, the vote or the reply; the one before that it takes back; the one
+        that began the chat, that asked for the payment, or that added the option; the last ones before in which people
+        shared the locations that the bot found, or stopped to.
+        """
+        kind, data = one.event_type, one.data
+        earlier = self._all[: self._all.index(one)]
+        before = [each for each in earlier if each.chat_id == one.chat_id]
+        found: list[Exchange | None] = [*one.joined, *([one.joined_to] if one.joined_to else [])]
+        if kind in _TAKES_BACK:
+            added = [each for each in before if each.event_type == _TAKES_BACK[kind]]
+            found.append(last(each for each in added if _deed(each) == _deed(one)))
+        if kind in _NEEDS_CHAT:
+            found.append(last(each for each in before if each.event_type == "message.received"))
+        if kind.startswith("payment."):
+            found.append(
+                next((each for each in earlier if any(_asks_for(call, data["id"]) for call in each.calls)), None)
+            )
+        if kind.startswith("poll.vote."):
+            found.append(next((each for each in self._all if _shows_option(each, data["option_id"])), None))
+        sharing = {handle for call in one.calls for handle in places_in(call)}
+        if kind == "location.sharing.started":
+            sharing.add(data["shared_by"])
+        for handle in sharing:
+            found += [each for each in before if each.data.get("shared_by") == handle][-1:]
+        if kind == "contact_card.received" and (chat := self._direct_chat(data)) is not None:
+            written = [each for each in earlier if (each.event_type, each.chat_id) == ("message.received", chat.id)]
+            found += written[-1:]
+        if (message_id := self._referred_message(one)) is not None:
+            found.append(next((each for each in self._all if _writes(each, message_id)), None))
+        if None in found:
+            raise conflict(
+                f"The emulator does not have all that this event refers to, such as an old message. {_POLLS}"
+            )
+        return [each for each in found if each is not None]
+
+    def _referred_message(self, one: Exchange) -> str | None:
+        """Return the message that an event refers to: the one with the tapback, or the one replied to."""
+        if one.event_type not in WRITTEN:
+            return one.message_id if one.is_repeatable else None
+        message = self._state.messages.get(one.message_id or "")
+        return message.reply_to.message_id if message is not None and message.reply_to else None
+
+    def _direct_chat(self, data: JsonObject) -> ChatRecord | None:
+        """Return the direct chat of a person and a line: a contact card belongs to no chat."""
+        both = (data.get("sender_handle"), data.get("owner_handle"))
+        direct = [chat for chat in self._state.chats.values() if not chat.is_group]
+        return next((chat for chat in direct if all(chat.member(str(handle)) for handle in both)), None)
+
+    def _step(self, chat: ChatRecord | None, one: Exchange) -> Exchange:
+        """Return an exchange with the calls and the turns that its test expects."""
+        # The answer to several messages comes after the last one.
+        first = one.joined_to or one
+        if (first.joined or [first])[-1] is not one:
+            return replace(one, calls=[], turns=[])
+        calls = [call for call in first.calls if creates_request(call) or (chat and call["chat_id"] == chat.id)]
+        return replace(one, calls=calls, turns=_without_old_failures(first.turns, self._loaded_at))
 
 
-def _covers(turn: JsonObject, at: int, *, is_last: bool) -> bool:
-    """Return True if a call was made during a run of a turn. Only the last run still runs: one before it was cut off."""
-    began: int = turn["began"]
-    return at >= began and ((is_last and turn["outcome"] == "running") or at <= began + (turn["duration_ms"] or 0))
+def _asks_for(call: JsonObject, payment_id: str) -> bool:
+    return creates_request(call) and call["answer"]["id"] == payment_id
 
 
-def _people_at_first(members: Sequence[Member], steps: Sequence[Step]) -> list[str]:
+def _deed(one: Exchange) -> tuple[object, ...]:
+    """Return what distinguishes the tapback, the vote or the shared location of an event from all others."""
+    what = (one.data.get(name) for name in ("part_index", "reaction_type", "custom_emoji", "option_id"))
+    return (one.message_id, sender_of(one.data), *what)
+
+
+def _shows_option(one: Exchange, option_id: str) -> bool:
+    return any(option_id in options_in(data) for data in (one.data, *(call["answer"] or {} for call in one.calls)))
+
+
+def _writes(one: Exchange, message_id: str) -> bool:
+    return message_id in one.sent or (one.event_type in WRITTEN and one.message_id == message_id)
+
+
+def _people_at_first(members: Sequence[Member], at: int, steps: Sequence[Exchange]) -> list[str]:
     """Return the people who are in the chat when the test begins: without those who came later or had left."""
-    at, others = steps[0].at, {one.handle: one for one in members if not one.is_me}
+    others = {one.handle: one for one in members if not one.is_me}
     people = [
         handle
         for handle, one in others.items()
@@ -179,3 +197,15 @@ def _people_at_first(members: Sequence[Member], steps: Sequence[Step]) -> list[s
         elif step.event_type == "participant.removed" and handle in others and handle not in added:
             people.append(str(handle))
     return list(dict.fromkeys(people))
+
+
+def _without_old_failures(turns: list[JsonObject], loaded_at: Sequence[int]) -> list[JsonObject]:
+    """Return the turns of the code that succeeded, if the last turn did: a test does not repeat failures of older code.
+
+    The file may have been loaded again since then.
+    """
+    if not turns or turns[-1]["outcome"] != "acked" or not turns[-1]["started_at"]:
+        return turns
+    succeeded = milliseconds(turns[-1]["started_at"])
+    loaded = max((at for at in loaded_at if at <= succeeded), default=0)
+    return [one for one in turns if one["started_at"] and milliseconds(one["started_at"]) >= loaded]

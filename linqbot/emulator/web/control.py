@@ -259,7 +259,7 @@ async def chat_test(emulator: Emulator, request: Request) -> JsonObject:
 
 
 async def event_test(emulator: Emulator, request: Request) -> JsonObject:
-    """Return a pytest of an event as `source`: that of its chat, until the event."""
+    """Return a pytest of an event as `source`, with the earlier events that it refers to."""
     from linqbot.emulator.copied_test.steps import Copier
 
     return {"source": Copier(emulator).of_event(request.path_params["event_id"])}
