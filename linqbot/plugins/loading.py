@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import Final
@@ -74,9 +74,9 @@ def load(
 
     plugins = Plugins(lenient=lenient)
     for part in built_in:
-        _add(plugins, Plugin(name_of(part), is_built_in=True), part)
+        _add(plugins, Plugin(name_of(part), is_built_in=True), partial(_identity, part))
     for name, target in own.items():
-        _add(plugins, Plugin(name, required=name in required), target)
+        _add(plugins, Plugin(name, required=name in required), partial(_identity, target))
     for entry in entries:
         plugin = Plugin(entry.name, *((entry.dist.name, entry.dist.version) if entry.dist else ()))
         if entry.name in own:
@@ -87,7 +87,8 @@ def load(
             plugin.status, plugin.why = "left out", "LINQBOT_PLUGINS does not name it"
         else:
             plugin.required = entry.name in required
-        _add(plugins, plugin, entry, own=own)
+        # The entry may be of the class of importlib_metadata, which other packages import: so its method, and not the entry.
+        _add(plugins, plugin, entry.load, own=own)
     plugins.connect()
     return plugins
 
@@ -132,11 +133,12 @@ def _refuse_missing(error: type[ConfigError], names: Collection[str], who: str, 
         raise error(f"{who} the plugin {name}, which is not installed. {hint}")
 
 
-def _add(plugins: Plugins, plugin: Plugin, given: object, *, own: Mapping[str, object] = _NO_PLUGINS) -> None:
+def _add(
+    plugins: Plugins, plugin: Plugin, load_target: Callable[[], object], *, own: Mapping[str, object] = _NO_PLUGINS
+) -> None:
     """Load one plugin and register the hooks that it implements.
 
     Args:
-        given: The plugin, or the entry point that loads it.
         own: The plugins of the bot's code, by name. One of them replaces an installed plugin of the same class.
     Raises:
         ConfigError: the plugin is required, and cannot be loaded.
@@ -145,7 +147,7 @@ def _add(plugins: Plugins, plugin: Plugin, given: object, *, own: Mapping[str, o
     if not plugin.is_on:
         return
     try:
-        target = given.load() if isinstance(given, EntryPoint) else given
+        target = load_target()
         if (twin := next((name for name, each in own.items() if target in (each, type(each))), None)) is not None:
             plugin.status, plugin.why = "left out", f"the bot's code brings it, as {twin}"
             return
@@ -161,6 +163,10 @@ def _add(plugins: Plugins, plugin: Plugin, given: object, *, own: Mapping[str, o
         plugins.blame(plugin, "loading it", error)
         return
     plugins.register(plugin, impls)
+
+
+def _identity(target: object) -> object:
+    return target
 
 
 def _implementations(target: object, plugin: Plugin) -> list[Impl]:
