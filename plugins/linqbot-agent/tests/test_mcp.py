@@ -106,10 +106,12 @@ class Shop:
 
         bound = socket.create_server(("127.0.0.1", self.port))
         self.port = bound.getsockname()[1]
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+        # Without WebSockets: older versions of uvicorn import a module for them that warns.
+        config = uvicorn.Config(app, ws="none", log_level="critical", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([bound]))
         while not server.started:
+            assert not serving.done(), serving
             await asyncio.sleep(0.005)
         try:
             yield
