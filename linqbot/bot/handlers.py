@@ -368,3 +368,9 @@ def reason(routes: Iterable[Route], *, is_late: bool) -> str:
     if not routes:
         return NO_HANDLER
     return TOO_OLD if is_late and not any(route.late for route in routes) else NO_FILTER
+
+
+def untaken(reason: str | None, tried: Iterable[Tried]) -> str:
+    """Return a clause about an event that no handler takes: the reason, and the handlers that were tried."""
+    names = dict.fromkeys(each.handler for each in tried)
+    return f"no handler took it: {reason}" + (f" (tried {', '.join(names)})" if names else "")

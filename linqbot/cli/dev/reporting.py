@@ -28,7 +28,7 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO
+from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO, untaken
 from linqbot.cli.dev.processes import no_authorities
 from linqbot.cli.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report, wall_time
 from linqbot.cli.output import printable, printable_lines
@@ -376,9 +376,7 @@ def _end(turn: ObservedTurn) -> list[str]:
         reason = f"deferred: {_whole(turn.reason or '')}"
         return [click.style(part, fg="yellow") for part in (reason, again) if part]
     if turn.outcome == "not_handled":
-        tried = dict.fromkeys(one.handler for one in turn.tried)
-        names = f" (tried {', '.join(tried)})" if tried else ""
-        return [click.style(f"no handler took it: {turn.reason}{names}", fg="yellow")]
+        return [click.style(untaken(turn.reason, turn.tried), fg="yellow")]
     return _end_of_question(turn) or ([] if turn.calls or turn.has_opted_out else ["sent nothing"])
 
 

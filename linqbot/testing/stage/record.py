@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from linqbot import tracebacks
 from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import NOT_ADDRESSED
+from linqbot.bot.handlers import NOT_ADDRESSED, untaken
 from linqbot.bot.router import Middleware, Next
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine, running_root
@@ -173,15 +173,10 @@ def _trim(error: BaseException | None) -> None:
 
 
 def _untaken(ctx: TurnContext | None) -> str:
-    what = "no handler took it"
     if ctx is None or ctx.passed_over is None:
-        return what
-    what += f": {ctx.passed_over}"
-    if ctx.passed_over == NOT_ADDRESSED:
-        what += "; see Bot(groups=)"
-    elif tried := dict.fromkeys(each.handler for each in ctx.tried):
-        what += f" (tried {', '.join(tried)})"
-    return what
+        return "no handler took it"
+    more = "; see Bot(groups=)" if ctx.passed_over == NOT_ADDRESSED else ""
+    return untaken(ctx.passed_over, ctx.tried) + more
 
 
 class HandlerFailed(AssertionError):
