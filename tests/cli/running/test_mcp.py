@@ -66,7 +66,7 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
         assert await call("retry", delivery=letter["id"]) == {"retried": 1}
         for tool, wrong, what in (
             ("retry", {"delivery": "w.unknown"}, "is not a dead letter"),
-            ("mute", {"who": "--all"}, "is not a UUID"),
+            ("mute", {"who": "--all"}, "nor the id of a chat"),
             ("copy_test", {"person": "+14155550199"}, "Chat not found"),
             ("text", {"text": "hi", "person": "Dana"}, "must be an E.164 number"),
             ("move_clock", {"seconds": -5}, "greater than or equal to 0"),
