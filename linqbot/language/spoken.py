@@ -1,8 +1,8 @@
 """The language of a turn, in which linqbot speaks and understands what people write.
 
 It is English unless `Bot(language=…)` says otherwise: `bot/languages.py` sets it for each turn. The parsers of
-`linqbot.parse` and the questions of `ctx.ask` look it up here. Each other language is a module of this folder, which is
-imported when a bot speaks it.
+`linqbot.parse` and the questions of `ctx.ask` look it up here. Each other language is a file of this folder, such as
+`fr.toml`, which is read when a bot speaks it: its sentences and words are the fields of the classes in `wording.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib import import_module
+from pathlib import Path
 from typing import Final, TypeVar
 
 from linqbot.language.wording import Sentences, Words
@@ -20,16 +20,7 @@ from linqbot.nearest import suggestion
 
 T = TypeVar("T", str, str | None)
 
-_MODULES: Final = {
-    "de": "german",
-    "es": "spanish",
-    "fr": "french",
-    "it": "italian",
-    "ja": "japanese",
-    "nl": "dutch",
-    "pt": "portuguese",
-}
-CODES: Final = ("en", *_MODULES)
+CODES: Final = ("en", "de", "es", "fr", "it", "ja", "nl", "pt")
 """The codes of all languages."""
 
 
@@ -77,11 +68,14 @@ def language_of(code: str) -> Language:
     name = code.replace("_", "-").partition("-")[0].casefold()
     if name == "en":
         return ENGLISH
-    if name not in _MODULES:
+    if name not in CODES:
         raise ValueError(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
-    module = import_module(f"linqbot.language.{_MODULES[name]}")
-    words: Words = module.WORDS
-    return Language(name, module.SENTENCES, words, *map(partial(_said, words), (words.cancel, words.back, words.skip)))
+    import tomllib  # most bots speak English
+
+    data = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text("utf-8"))
+    words = Words(**data["words"])
+    listed = (words.cancel, words.back, words.skip)
+    return Language(name, Sentences(**data["sentences"]), words, *map(partial(_said, words), listed))
 
 
 def _said(words: Words, listed: str) -> tuple[str, ...]:

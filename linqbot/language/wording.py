@@ -1,6 +1,6 @@
 """The sentences that linqbot says to people, and the words that it understands from them, of any language.
 
-The sentences here are English. Each other language has all of them, too: a test finds one that is missing.
+The sentences here are English. Each other language has all of them in its file, too: a test finds one that is missing.
 
 Words in braces are filled in when a sentence is said: `{hour}` in `morning_or_evening`. A sentence of another
 language may leave some out, and has no other ones. Next step: `spoken.py` chooses the language of a turn.
@@ -9,7 +9,7 @@ language may leave some out, and has no other ones. Next step: `spoken.py` choos
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,12 +115,11 @@ MEANINGS: Final = (
 """The English words into which a text is translated, so that one grammar reads the texts of all languages.
 
 The empty one is for words that say nothing, such as `on` before a day. Not every language has `night`, `from now`, `past`,
-`to`, and `half to` for the next hour: *halb sieben* is 6:30.
+`to`, and `half to` for the next hour: *halb sieben* is 6:30. Words of numbers that are too large to read mean `hundred hundred`,
+which is no number, and no part of one.
 """
 _MARKS: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "¿": " ", "¡": " "})
 """An iPhone writes \u2018 in front of `s avonds`."""
-UNREAD: Final = "hundred hundred"
-"""Stands for words of numbers that are too large to read: it is no number, and no part of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +150,10 @@ class Words:
     back: str
     skip: str
     meanings: Mapping[str, str]
-    numbers: tuple[str, ...]
+    numbers: Sequence[str]
     more_numbers: Mapping[str, int] = field(default_factory=dict)
-    rewrites: tuple[tuple[str, str], ...] = ()
-    finishes: tuple[tuple[str, str], ...] = ()
+    rewrites: Sequence[Sequence[str]] = ()
+    finishes: Sequence[Sequence[str]] = ()
     is_day_first: bool = True
     has_decimal_comma: bool = True
     has_spaces: bool = True

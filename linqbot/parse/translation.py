@@ -1,9 +1,9 @@
 """Translation of what people write into the English that the parsers read: `demain à 18h` is `tomorrow at 18h`.
 
-A language is a table of words: `language/wording.py` says which. Names of days and months come from CLDR by `babel`, the
-words of the numbers up to 100 from `num2words`. A word that is in no table stays as it is, and is then understood by no
-parser. Both libraries are imported when the first text of a language is read. Long texts are refused, for all parsers, so
-that no text of a stranger keeps a parser busy.
+A language is a table of words, such as `language/fr.toml`: `language/wording.py` says which. Names of days and months come
+from CLDR by `babel`, the words of the numbers up to 100 from `num2words`. A word that is in no table stays as it is, and is
+then understood by no parser. Both libraries are imported when the first text of a language is read. Long texts are refused,
+for all parsers, so that no text of a stranger keeps a parser busy.
 """
 
 from __future__ import annotations
