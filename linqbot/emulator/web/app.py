@@ -74,22 +74,21 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
             yield
 
     api = Api(emulator.world, emulator.api_key, emulator.calls)
-    v2_api = request_response(control.answering(emulator, _v2))
+    v2_api = request_response(control.answering(_v2))
     uploads, downloads = (
-        FaultyFiles(request_response(control.answering(emulator, handler)), emulator.world)
-        for handler in (_upload, _download)
+        FaultyFiles(request_response(control.answering(handler)), emulator.world) for handler in (_upload, _download)
     )
     page = _Guarded(GZipMiddleware(PageFiles(PAGE)), PAGE_POLICY, without_policy=_PAGE_PARTS)
-    return Starlette(
+    app = Starlette(
         routes=[
             Mount("/v3", api),
             Mount("/api/partner/v3", api),
             Mount("/v2", v2_api),
             Mount("/api/partner/v2", v2_api),
-            *control.routes(emulator),
+            *control.routes(),
             Route("/uploads/{attachment_id}", uploads, methods=["PUT"]),
             Route("/attachments/{attachment_id}/{filename:path}", _Guarded(downloads, FILE_POLICY), methods=["GET"]),
-            Route("/vcards/{line_id}.vcf", control.answering(emulator, _vcard)),
+            Route("/vcards/{line_id}.vcf", control.answering(_vcard)),
             Mount("/", page),
         ],
         middleware=[
@@ -98,6 +97,8 @@ def create_app(emulator: Emulator, *, allowed_hosts: Iterable[str] = ()) -> Star
         exception_handlers={HTTPException: control.refusal},
         lifespan=running,
     )
+    app.state.emulator = emulator
+    return app
 
 
 async def _v2(emulator: Emulator, request: Request) -> EndpointResponse:

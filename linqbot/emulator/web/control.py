@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError
@@ -325,19 +325,20 @@ REQUESTS = (
 )
 
 
-def routes(emulator: Emulator) -> list[BaseRoute]:
-    """Return the routes of the control API."""
-    found = [Route(one.path or "/emulator", _endpoint(emulator, one), methods=[one.method]) for one in REQUESTS]
+@cache
+def routes() -> list[BaseRoute]:
+    """Return the routes of the control API. All emulators have the same ones, and to compile their paths takes time."""
+    found = [Route(one.path or "/emulator", _endpoint(one), methods=[one.method]) for one in REQUESTS]
     root = next(route for route in found if route.path == "/emulator")
     return [root, Mount("/emulator", routes=[route for route in found if route is not root])]
 
 
-def _endpoint(emulator: Emulator, one: ControlRequest) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(one: ControlRequest) -> Callable[[Request], Awaitable[Response]]:
     async def answer(emulator: Emulator, request: Request) -> EndpointResponse | Response:
         found = await one.handler(emulator, request)
         return found if isinstance(found, Response) else EndpointResponse(one.status, found)
 
-    return answering(emulator, answer)
+    return answering(answer)
 
 
 def refusal(request: Request, error: Exception) -> Response:
@@ -366,13 +367,13 @@ async def _read(request: Request, model: type[_Model]) -> _Model:
 
 
 def answering(
-    emulator: Emulator, handler: Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]]
+    handler: Callable[[Emulator, Request], Awaitable[EndpointResponse | Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint of starlette's that calls the handler, and answers its `ApiError` in Linq's envelope."""
+    """Return an endpoint of starlette's: it calls the handler with the emulator of its app, and answers an `ApiError`."""
 
     async def answer(request: Request) -> Response:
         try:
-            given = await handler(emulator, request)
+            given = await handler(request.app.state.emulator, request)
         except ApiError as error:
             given = error.answer()
         return respond(given) if isinstance(given, EndpointResponse) else given
