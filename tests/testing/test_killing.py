@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +11,9 @@ from one_handler import bot_of, says
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.linq.events.message import MessageDelivered
+from linqbot.storage import backend
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
+from linqbot.testing.stage.connections import WRITES, WatchedStorage
 
 PERSON, LINE = "+14155550142", "+12025550100"
 
@@ -45,6 +49,28 @@ async def test_each_point_of_a_turn_has_one_run() -> None:
         "before storage.finish",
     ]
     assert seen == [None, *turn, *turn, "after storage.finish"]
+
+
+BY_OPERATORS = {
+    "forget", "import_consents", "note_act", "note_receipt", "purge", "put_order", "replay_live", "retry",
+}  # fmt: skip
+
+
+def test_each_method_with_which_a_bot_writes_to_its_storage_has_points() -> None:
+    (storage,) = (
+        each
+        for each in ast.parse(inspect.getsource(backend)).body
+        if isinstance(each, ast.ClassDef) and each.name == "Storage"
+    )
+    writing = {
+        method.name
+        for method in storage.body
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and not method.name.startswith("_")
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and node.attr in {"_write", "_operate", "_queue"}
+    }
+    # `check` writes for the health of the process, and what it writes is not kept.
+    assert writing - vars(WatchedStorage).keys() - {"check"} == WRITES | BY_OPERATORS
 
 
 async def test_what_a_handler_does_without_a_record_is_found_done_twice() -> None:

@@ -26,12 +26,12 @@ LATENCY_S: Final = 0.05
 """Emulated seconds that a call takes in a turn that has read a value of the whole bot. Without it, turns of several chats
 would hardly overlap in a test, and a handler that tells before it records would look right."""
 
-_WRITES: Final = frozenset({
+WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
     "order_broadcast", "advance_broadcasts", "join", "note_progress", "decide", "note_consent", "note_wrote",
     "mute", "change_mute", "mute_by_hand", "unmute", "change_troubles",
 })  # fmt: skip
-"""The methods of a storage that write, without those that `WatchedStorage` defines."""
+"""The methods with which a bot writes to its storage, without those that `WatchedStorage` defines."""
 
 
 class WatchedStorage:
@@ -67,7 +67,7 @@ class WatchedStorage:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        return partial(self._write, name, method) if name in _WRITES else method
+        return partial(self._write, name, method) if name in WRITES else method
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
