@@ -174,20 +174,11 @@ def payable(one: PaymentRequestRecord | PaymentRecord) -> JsonObject:
             "attach_url": f"https://agentcard.example/attach/{one.id}" if waits and one.needs_card else None,
             "approval_url": f"https://agentcard.example/approve/{one.id}" if waits and not one.needs_card else None,
         }
-    shape = _money(one) | {
-        "status": one.status if one.status in {"succeeded", "canceled", "expired"} else "requested",
-        "expires_at": iso(one.expires_at),
-        "paid_at": time_or_none(one.paid_at),
-    }
+    saved = documents.saved(one)
+    status = one.status if one.status in {"succeeded", "canceled", "expired"} else "requested"
+    shape = _money(one) | {"status": status, "expires_at": saved["expires_at"], "paid_at": saved["paid_at"]}
     if one.mode == "subscription":
-        shape |= {
-            "price_id": one.price_id,
-            "quantity": one.quantity,
-            "interval": "month",
-            "interval_count": 1,
-            "trial_end": time_or_none(one.trial_end),
-            "discount": one.discount,
-        }
+        shape |= {name: saved[name] for name in _OF_SUBSCRIPTIONS} | {"interval": "month", "interval_count": 1}
     return shape
 
 
@@ -201,20 +192,16 @@ def paid_request(one: PaymentRequestRecord) -> JsonObject:
     return _money(one) | {"status": {"authorized": "succeeded", "declined": "failed"}.get(one.status, one.status)}
 
 
+_OF_EACH = ("id", "mode", "rail", "amount", "currency", "description", "created_at", "updated_at")
+_OF_SUBSCRIPTIONS = ("price_id", "quantity", "trial_end", "discount")
+
+
 def _money(one: PaymentRequestRecord) -> JsonObject:
-    tail, subscribed = one.id.removeprefix("pr_"), one.mode == "subscription"
-    shape = {
-        "id": one.id,
+    tail, subscribed, saved = one.id.removeprefix("pr_"), one.mode == "subscription", documents.saved(one)
+    shape = {name: saved[name] for name in _OF_EACH} | {
         "object": "payment_request",
-        "mode": one.mode,
-        "rail": one.rail,
-        "amount": one.amount,
-        "currency": one.currency,
-        "description": one.description,
         "checkout_url": f"https://zero.linqapp.com/pay/emulator?session=tok_{tail}",
         "metadata": one.metadata or {},
-        "created_at": iso(one.created_at),
-        "updated_at": iso(one.updated_at),
     }
     if one.rail == "natural":
         paid = f"txn_{tail}" if one.status == "succeeded" else None
