@@ -991,7 +991,7 @@ class Context:
         kind: type[T],
         retry: bool = ...,
         restartable: bool = ...,
-        tally: Tally[Any] | None = ...,
+        tally: Tally[Any] | Sequence[Tally[Any]] | None = ...,
     ) -> T: ...
 
     @overload
@@ -1002,7 +1002,7 @@ class Context:
         *,
         retry: bool = ...,
         restartable: bool = ...,
-        tally: Tally[Any] | None = ...,
+        tally: Tally[Any] | Sequence[Tally[Any]] | None = ...,
     ) -> Any: ...
 
     async def once(
@@ -1013,7 +1013,7 @@ class Context:
         kind: Any = None,
         retry: bool = False,
         restartable: bool = False,
-        tally: Tally[Any] | None = None,
+        tally: Tally[Any] | Sequence[Tally[Any]] | None = None,
     ) -> Any:
         """Do something outside of Linq at most once, however often the handler runs.
 
@@ -1031,8 +1031,8 @@ class Context:
             restartable: True lets a handler with `overlap="restart"` begin again after this step, which is then made
                 again with the newer messages. Use this only for a step that changes nothing, such as a question to a
                 model.
-            tally: A value about the person that is changed together with the result, such as what the step has cost. It
-                counts even if the turn fails later.
+            tally: A value about the person that is changed together with the result, such as what the step has cost, or
+                several. It counts even if the turn fails later.
         Returns:
             The result.
         Raises:
@@ -1051,7 +1051,8 @@ class Context:
                 "Write: lambda key: …"
             )
         check_text("ctx.once(name)", name)
-        recording = None if tally is None else self._turn_state.recording(tally)
+        tallies = (tally,) if isinstance(tally, Tally) else tally
+        recording = self._turn_state.recording(tallies) if tallies else None
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )

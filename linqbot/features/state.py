@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, get_args
@@ -312,10 +312,10 @@ class _Held:
     is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
-Commit: TypeAlias = Callable[[StateWrite], Awaitable[None]]
-"""Stores the result of a step and a value in one commit."""
+Commit: TypeAlias = Callable[[Sequence[StateWrite]], Awaitable[None]]
+"""Stores the result of a step and values in one commit."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
-"""Records the result of a step together with a value."""
+"""Records the result of a step together with values."""
 
 
 class TurnState(State):
@@ -343,40 +343,49 @@ class TurnState(State):
         # The values that middleware had changed when the handler began, until its live part is entered.
         self._changed_before: dict[tuple[str, str], _Held] = {}
 
-    def recording(self, tally: Tally[M]) -> Recording:
-        """Return a function that records the result of a step together with a value about the person.
+    def recording(self, tallies: Sequence[Tally[Any]]) -> Recording:
+        """Return a function that records the result of a step together with values about the person.
 
-        It gets the result, and a function that stores both.
+        It gets the result, and a function that stores all of them.
         """
-        return partial(self._record, tally, person_scope(self._event), checked_name(tally.model, tally.name))
+        named = {checked_name(tally.model, tally.name): tally for tally in tallies}
+        return partial(self._record, named, person_scope(self._event))
 
-    async def _record(self, tally: Tally[M], scope: str, name: str, result: object, commit: Commit) -> None:
+    async def _record(self, named: Mapping[str, Tally[Any]], scope: str, result: object, commit: Commit) -> None:
         # One after the other: a handler may make several steps side by side.
         async with self._loading:
-            value, stored = await self._tallied(tally, scope, name, result, commit)
-            if scope in self._scopes:
-                self._scopes[scope][name] = stored
-            held = self._held.get((scope, name))
-            # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
-            if held is not None and dump(name, held.value) == held.before:
-                _copy(value, held.value)
-                if held.seen == held.stored:
-                    held.seen = stored
-                held.stored, held.before = stored, dump(name, value)
-                if self._at_question is not None:
-                    self._at_question.pop((scope, name), None)
+            for name, value, stored in await self._tallied(named, scope, result, commit):
+                if scope in self._scopes:
+                    self._scopes[scope][name] = stored
+                held = self._held.get((scope, name))
+                # A value that the handler has changed as well keeps what it was read from, so its turn runs again.
+                if held is not None and dump(name, held.value) == held.before:
+                    _copy(value, held.value)
+                    if held.seen == held.stored:
+                        held.seen = stored
+                    held.stored, held.before = stored, dump(name, value)
+                    if self._at_question is not None:
+                        self._at_question.pop((scope, name), None)
 
-    async def _tallied(self, tally: Tally[M], scope: str, name: str, result: object, commit: Commit) -> tuple[M, bytes]:
+    async def _tallied(
+        self, named: Mapping[str, Tally[Any]], scope: str, result: object, commit: Commit
+    ) -> list[tuple[str, BaseModel, bytes]]:
+        """Return the names, the new values and their JSON."""
         while True:
-            stored = (await self._store.load(scope)).get(name)
-            value = tally.model() if stored is None else read(tally.model, name, stored)
-            tally.add(value, result)
-            new = checked(name, value, dump(name, value), stored)
+            all_stored = await self._store.load(scope)
+            found, writes = list[tuple[str, BaseModel, bytes]](), list[StateWrite]()
+            for name, tally in named.items():
+                stored = all_stored.get(name)
+                value = tally.model() if stored is None else read(tally.model, name, stored)
+                tally.add(value, result)
+                new = checked(name, value, dump(name, value), stored)
+                found.append((name, value, new))
+                writes.append(StateWrite(scope, name, new, expected=stored))
             try:
-                await commit(StateWrite(scope, name, new, expected=stored))
+                await commit(writes)
             except StateConflict:
                 continue
-            return value, new
+            return found
 
     def close(self) -> list[StateWrite]:
         """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends."""

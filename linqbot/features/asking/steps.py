@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -181,9 +181,9 @@ class Steps:
             self._journal.scheduler.recall(scheduled)
         return typed(name, entry.answer or b"null", kind)
 
-    async def _settle_with(self, accepted: JournalEntry, write: StateWrite) -> None:
-        """Store the result of a step together with a write of state, unless the line of the turn keeps nothing."""
-        await self._storage.settle(accepted, () if self._journal.off_the_record else (write,))
+    async def _settle_with(self, accepted: JournalEntry, writes: Sequence[StateWrite]) -> None:
+        """Store the result of a step together with writes of state, unless the line of the turn keeps nothing."""
+        await self._storage.settle(accepted, () if self._journal.off_the_record else writes)
 
     def _hold_input(self, *, restartable: bool) -> None:
         """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""

@@ -104,6 +104,27 @@ async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lo
     assert await spent(talk) == Spent(cents=105, is_noted=True)
 
 
+async def test_a_step_may_change_several_values_which_are_stored_together(talk: Talk) -> None:
+    seen = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent, name="today")
+        await ctx.once("price", price, tally=[SPENT, Tally(Spent, add, name="today")])
+        seen.append(value.cents)
+
+    async def price(_: str) -> int:
+        await talk.storage.write_state([StateWrite("person:+14155550142", "today", b'{"cents":100}')])
+        return 5
+
+    await talk.to(order, "hi")
+    stored = await talk.storage.load("person:+14155550142")
+    assert seen == [105]
+    assert {name: Spent.model_validate_json(value).cents for name, value in stored.items()} == {
+        "Spent": 5,
+        "today": 105,
+    }
+
+
 async def test_a_line_with_zero_retention_stores_the_result_only(talk: Talk) -> None:
     seen = list[int]()
 
