@@ -53,7 +53,7 @@ async def answered(
             result = await questions.run(work)
         except Exception:
             given = [message for message in requests.given if message.run_id == settings.run_id]
-            await keep_work(requests, past, [*given, *requests.done])
+            await keep_work(requests, past, given)
             raise
     outputs = outputs_of(result.output)
     text = text_of(outputs)

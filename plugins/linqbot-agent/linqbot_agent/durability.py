@@ -21,6 +21,7 @@ from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
     BaseDurabilityCapability,
+    CallToolResult,
     DurabilityEngineSpec,
     DurableOperationId,
     JournalCallableOperationBackend,
@@ -66,6 +67,7 @@ from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.memory import prompt_of
+from linqbot_agent.remembering import tally_of_call
 from linqbot_agent.requests import GO_ON, Requests, is_model_away, price_of_response
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings
 
@@ -101,14 +103,15 @@ class _Call(ToolCall):
     """A call of a tool of the agent.
 
     Attributes:
-        id: The id that the model gave it. The tools of one response run side by side, in any order, so their ids tell them apart.
+        part: The call as the model wrote it. The tools of one response run side by side, in any order, so its id tells them
+            apart.
         is_recorded: False for a tool that changes `ctx.state` only. The state is stored with the turn, so each run of the turn
             calls it.
         usage: The usage of the run, to which other agents that the tool asks add theirs.
         added: The usage that the call has added to it, by the names of pydantic-ai.
     """
 
-    id: str
+    part: ToolCallPart
     is_recorded: bool
     usage: RunUsage
     added: Counter[str] = field(default_factory=Counter)
@@ -203,7 +206,7 @@ class LinqDurability(BaseDurabilityCapability[Any]):
     ) -> ModelRequestContext:
         """Note the messages. Behind the hooks, pydantic-ai joins those of the run and of its history."""
         requests = _requests.get()
-        requests.given, requests.done = request_context.messages, []
+        requests.given = request_context.messages
         return request_context
 
     def get_wrapper_model(self, model: Model) -> Model:
@@ -213,21 +216,15 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, handler: Any
     ) -> Any:
         """Name the call of a tool for its step, and hold it back from other chats."""
-        requests, is_recorded = _requests.get(), (tool_def.metadata or {}).get("recorded") is not False
-        settings = requests.settings
+        settings, is_recorded = _requests.get().settings, (tool_def.metadata or {}).get("recorded") is not False
         is_free = ctx.tool_call_approved or call.tool_name in settings.turn.options.elsewhere
-        tool = _Call(call.tool_name, settings.event.chat_id, is_free, call.tool_call_id, is_recorded, ctx.usage)
+        tool = _Call(call.tool_name, settings.event.chat_id, is_free, call, is_recorded, ctx.usage)
         try:
             with running(tool):
-                result = await handler(args)
+                return await handler(args)
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
-        if is_recorded:
-            content = result.return_value if isinstance(result, ToolReturn) else result
-            returned = ToolReturnPart(call.tool_name, content, call.tool_call_id)
-            requests.done += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
-        return result
 
 
 class _Steps(JournalCallableOperationBackend[None]):
@@ -254,6 +251,8 @@ class _Steps(JournalCallableOperationBackend[None]):
 
 _REFUSAL: Final = {"kind": "refused"}
 """The recorded result of a tool that the guard has refused something."""
+_RETURNED: Final = (None, "tool_return", "tool_content_result")
+"""The kinds of the recorded results of tools that have returned. None is that of the tool of a server."""
 
 
 async def called(settings: Settings, name: str, call: Callable[[], Awaitable[object]]) -> Any:
@@ -266,11 +265,12 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
         result: Any = await call()
         # The refusal is recorded in place of the result of a tool that has not noticed it. If nothing were recorded, later
         # runs of the turn would call the tool again.
-        is_unnoticed = tool.was_refused and result.get("kind") in (None, "tool_return", "tool_content_result")
+        is_unnoticed = tool.was_refused and result.get("kind") in _RETURNED
         return _REFUSAL if is_unnoticed else _fitted(result)
 
-    tally = turn.account.tally_of_tool(tool.added)
-    step = await settings.entries.step(f"{name}@{tool.id}", make, is_recorded=tool.is_recorded, tally=tally)
+    tallies = turn.account.tally_of_tool(tool.added), tally_of_call(settings, tool.part, partial(_returned, tool.part))
+    place = f"{name}@{tool.part.tool_call_id}"
+    step = await settings.entries.step(place, make, is_recorded=tool.is_recorded, tallies=tallies)
     record_durable_unit(executed=step.is_made)
     if step.is_made:
         turn.shared.counts.tool_calls += 1
@@ -278,6 +278,15 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
     if step.result == _REFUSAL:
         raise Refused(REFUSED)
     return step.result
+
+
+def _returned(call: ToolCallPart, result: Any) -> ToolReturnPart | None:
+    """Return the recorded result of a tool as the model reads it; None of a tool that has not returned."""
+    if result.get("kind") not in _RETURNED:
+        return None
+    content = result["text"] if "text" in result else JSON_CODEC.load(CallToolResult, result).result
+    content = content.return_value if isinstance(content, ToolReturn) else content
+    return ToolReturnPart(call.tool_name, content, call.tool_call_id)
 
 
 _OBJECT: Final = SchemaValidator(core_schema.dict_schema())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -122,7 +122,7 @@ class Entries:
         make: Callable[[], Awaitable[object]],
         *,
         is_recorded: bool = True,
-        tally: Tally[Any] | None = None,
+        tallies: Iterable[Tally[Any] | None] = (),
     ) -> Step:
         """Return the recorded result of a step, or make the step and record its result, as JSON that is cut if it is too long.
 
@@ -130,7 +130,7 @@ class Entries:
 
         Args:
             is_recorded: False makes the step in each run of the handler, once.
-            tally: See `Context.once`.
+            tallies: Values that are changed together with the result; see `Context.once`. None changes nothing.
         """
         step = self.begin(name)
         is_made = False
@@ -146,7 +146,8 @@ class Entries:
 
         with self._making():
             if is_recorded:
-                result = await self._ctx.once(step, make_it, retry=True, tally=tally)
+                changed = [tally for tally in tallies if tally is not None]
+                result = await self._ctx.once(step, make_it, retry=True, tally=changed)
                 self.steps[-1].append(step)
             else:
                 self.has_unrecorded = True

@@ -37,7 +37,7 @@ from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import Shown, strings_in, without_invented
 from linqbot_agent.memory import fitting, prompt_for
-from linqbot_agent.remembering import Remembered, remembered
+from linqbot_agent.remembering import Remembered, remembered, tally_of_call
 from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
@@ -246,9 +246,10 @@ class Loop:
         settings, options = self._settings, self._settings.turn.options
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
         is_approved = asks or needs_approval(settings, tool, arguments)
+        call = ToolCallPart(tool, dict(arguments), call_id)
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
-            return self._noted(tool, call_id, arguments, reason)
+            return self._noted(call, reason)
         guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in options.elsewhere)
 
         async def made() -> Any:
@@ -258,19 +259,22 @@ class Loop:
             except Refused:
                 return REFUSED
 
-        step = await settings.entries.step(f"tool:{tool}@{call_id}", made)
+        tally = None if is_in_step() else tally_of_call(settings, call, partial(self._returned, call))
+        step = await settings.entries.step(f"tool:{tool}@{call_id}", made, tallies=[tally])
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
-        return self._noted(tool, call_id, arguments, step.result)
+        return self._noted(call, step.result)
 
-    def _noted(self, tool: str, call_id: str, arguments: Mapping[str, Any], result: Any) -> Any:
+    def _noted(self, call: ToolCallPart, result: Any) -> Any:
         if not is_in_step():  # what one tool makes another one do is a part of its own result
-            text = result if isinstance(result, str) else self._framework.result(result)
-            call, returned = ToolCallPart(tool, dict(arguments), call_id), ToolReturnPart(tool, text, call_id)
-            self._run += ModelResponse(parts=[call]), ModelRequest(parts=[returned])
+            self._run += ModelResponse(parts=[call]), ModelRequest(parts=[self._returned(call, result)])
         return result
+
+    def _returned(self, call: ToolCallPart, result: Any) -> ToolReturnPart:
+        text = result if isinstance(result, str) else self._framework.result(result)
+        return ToolReturnPart(call.tool_name, text, call.tool_call_id)
 
 
 def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:

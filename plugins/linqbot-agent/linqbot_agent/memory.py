@@ -118,15 +118,6 @@ def readable(stored: Mapping[str, list[Any]], ctx: Context) -> dict[str, list[Mo
     return found
 
 
-async def exchanges(ctx: Context, event: Event, limit: int) -> dict[str, list[ModelMessage]]:
-    """Return the last exchanges with the person of an event, by the ids of the person's messages, the oldest first."""
-    if not isinstance(event, MessageReceived):
-        return {}
-    stored = (await ctx.state.person(Kept, name=TALK)).by_message
-    newest = list(stored)[-limit:]
-    return readable({message_id: stored[message_id] for message_id in newest if message_id != event.id}, ctx)
-
-
 async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
     if not said or not isinstance(event, MessageReceived):
         return
@@ -161,12 +152,12 @@ def as_json(messages: Sequence[ModelMessage], most_bytes: int) -> list[Any]:
     if len(to_json(dumped)) <= most_bytes:
         return dumped
     either: Sequence[Any] = messages  # a request or a response
-    plain = [replace(message, parts=[*map(_plain, message.parts)]) for message in either]
+    plain = [replace(message, parts=[*map(cuttable, message.parts)]) for message in either]
     cut: list[Any] = with_cut_texts(ModelMessagesTypeAdapter.dump_python(plain, mode="json"), _CUT_BYTES)
     return cut
 
 
-def _plain(part: Any) -> Any:
+def cuttable(part: Any) -> Any:
     """Return a part whose texts may be cut: a part of a picture, of a signature, or of arguments as JSON text is of no use."""
     if isinstance(part, ToolReturnPart):
         files = (f"[{file.media_type}]" for file in part.files)

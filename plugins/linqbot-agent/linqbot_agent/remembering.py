@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -21,21 +21,24 @@ from pydantic import BaseModel, Field
 from pydantic_ai.direct import model_request
 from pydantic_ai.messages import (
     ModelMessage,
+    ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
     SystemPromptPart,
     TextPart,
     ToolCallPart,
+    ToolReturnPart,
     UserPromptPart,
 )
 from pydantic_core import to_json, to_jsonable_python
 
-from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived
+from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, MessageReceived, Tally
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
+from linqbot_agent.entries import with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import Group, Kept, as_json, exchanges, prompt_of, readable, tool_messages, trimmed
+from linqbot_agent.memory import TALK, Group, Kept, as_json, cuttable, prompt_of, readable, tool_messages, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import Settings, Summary
 
@@ -43,6 +46,8 @@ MOST_BYTES: Final = 64 << 10
 """The most that is stored about a person, as JSON. The oldest is dropped first."""
 TOOL_WORK: Final = "linqbot_agent.ToolWork"
 """The name of the state with the calls of tools for a person, and their results."""
+ACTED: Final = "linqbot_agent.Acted"
+"""The name of the state with the calls of tools whose results are on record, whatever has become of their turns."""
 
 Said: TypeAlias = tuple[str | None, Group]
 """The id of a message, or of an exchange, and what belongs to it."""
@@ -135,8 +140,13 @@ def _to_leave_out(groups: Sequence[Group], most: int, tokens: int | None) -> int
 
 async def _of_person(settings: Settings, files: Sequence[MediaPart], shown: Files, *, with_current: bool) -> list[Said]:
     event = settings.event
-    past: list[Said] = [*(await exchanges(settings.ctx, event, settings.turn.options.history * 2)).items()]
-    if with_current and isinstance(event, MessageReceived):
+    if not isinstance(event, MessageReceived):
+        return []
+    stored = await _kept(settings, TALK)
+    earlier = sorted((key for key in stored if key != event.id), key=lambda key: _said_at(stored[key]))
+    newest = earlier[-settings.turn.options.history * 2 :]
+    past: list[Said] = [*readable({key: stored[key] for key in newest}, settings.ctx).items()]
+    if with_current:
         text = f"{prompt_of(event)}{shown.words_of(files)}" or "[no text]"
         past.append((event.message_id, [ModelRequest(parts=[UserPromptPart([text, *shown.content_of(files)])])]))
     return past
@@ -148,7 +158,7 @@ async def _of_chat(
     """Return what was said in the chat, its files, and True if it is a group."""
     ctx, event, options = settings.ctx, settings.event, settings.turn.options
     is_of_person = isinstance(event, MessageReceived | MessageEdited)
-    work = (await ctx.state.person(Kept, name=TOOL_WORK)).by_message if is_of_person else {}
+    work = await _kept(settings, TOOL_WORK) if is_of_person else {}
     limit = options.history if options.summary_model is None else options.history * 2
     joined = {each.id for each in event.burst} if isinstance(event, MessageReceived) else frozenset[str]()
     history = await ctx.history(min(limit + max(len(joined), 1), 1000))
@@ -166,6 +176,50 @@ async def _of_chat(
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = _messages(entries, shown_work, shown, is_group=history.is_group)
     return [(entry.id, group) for entry, group in zip(entries, groups, strict=True)], shown, history.is_group
+
+
+async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
+    """Return what is kept by message, with calls of tools that are missing in it: their turns were given up, or go on."""
+    kept = dict((await settings.ctx.state.person(Kept, name=name)).by_message)
+    for key, acted in (await settings.ctx.state.person(Kept, name=ACTED)).by_message.items():
+        ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
+        missing = (each for each in acted if each["parts"][0].get("tool_call_id") not in ids)
+        # This run has its own calls from the record.
+        if new := [each for each in missing if each["run_id"] != settings.run_id]:
+            kept[key] = [*kept.get(key, ()), *new]
+    return kept
+
+
+def _said_at(messages: Sequence[Any]) -> str:
+    """Return the time of an exchange, which its prompt has."""
+    return next((part["timestamp"] for part in messages[0]["parts"] if "timestamp" in part), "")
+
+
+def tally_of_call(
+    settings: Settings, call: ToolCallPart, returned: Callable[[Any], ToolReturnPart | None]
+) -> Tally[Kept] | None:
+    """Return what remembers a call of a tool together with its recorded result, as `returned` gives it; None if nothing is kept.
+
+    So the model knows of it also if the turn is given up, when nothing else of the turn is stored.
+    """
+    event, memory = settings.event, settings.turn.options.memory
+    if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
+        return None
+
+    def add(kept: Kept, result: Any) -> None:
+        if (part := returned(result)) is None:
+            return
+        before = kept.by_message.pop(event.id, [])
+        new: list[ModelMessage] = [ModelResponse(parts=[cuttable(call)]), ModelRequest(parts=[cuttable(part)])]
+        if memory == "person" and not before and isinstance(event, MessageReceived):
+            new.insert(0, ModelRequest(parts=[UserPromptPart(prompt_of(event))]))
+        stamped = [replace(message, run_id=settings.run_id) for message in new]
+        acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(stamped, mode="json")], MOST_BYTES)
+        # Very many calls would displace all that is kept of earlier messages.
+        kept.by_message[event.id] = acted if len(to_json(acted)) <= MOST_BYTES else before
+        kept.drop_oldest(MOST_BYTES)
+
+    return Tally(Kept, add, name=ACTED)
 
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:
@@ -261,7 +315,7 @@ async def _summarized(
 
     try:
         booked = turn.account.tally(partial(price_of_response, settings))
-        step = await settings.entries.step(f"summary@{upto}", ask, tally=booked)
+        step = await settings.entries.step(f"summary@{upto}", ask, tallies=[booked])
     except BudgetUsedUp:
         return None
     except Exception as error:

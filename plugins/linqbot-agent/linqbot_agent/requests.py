@@ -74,7 +74,6 @@ class Requests:
     Attributes:
         refusals: What the requests leave out.
         given: The messages of the present request, of which an attempt may leave out more.
-        done: The calls of tools that have ended since then, each with its result, which the next request would have.
         name, model: The name of the step of the present request, and of its model. The step is found again without the
             latter, so that another model goes on with the record.
         is_said: True if the last response was said while the model wrote it.
@@ -85,7 +84,6 @@ class Requests:
         self.settings = settings
         self.refusals = Refusals(settings.ctx, settings.run_id)
         self.given: Sequence[ModelMessage] = ()
-        self.done: list[ModelMessage] = []
         self.name = ""
         self.model = ""
         self.is_said = False

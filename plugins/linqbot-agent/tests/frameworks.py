@@ -19,6 +19,7 @@ from linqbot_agent.requests import GO_ON
 
 from linqbot import Bot, Context, MessageReceived, Running
 from linqbot.clock import Clock
+from linqbot.storage.backend import Storage
 
 Answer: TypeAlias = Callable[..., Callable[[Context], Any]]
 """Takes an `Outside` and arguments of `run`, and returns what answers in a handler."""
@@ -70,6 +71,7 @@ class Outside:
     """
 
     clock: Clock | None = None
+    storage: Storage | None = None
     effects: Counter[tuple[str, str]] = field(default_factory=Counter)
     requests: list[list[tuple[str, str]]] = field(default_factory=list)
     fails: int = 0
@@ -158,7 +160,7 @@ def bot_of(
 
     @bot.on_start
     async def note_clock(running: Running) -> None:
-        outside.clock = running.clock
+        outside.clock, outside.storage = running.clock, running.storage
 
     @bot.on_message(attempts=attempts)
     async def chat(message: MessageReceived, ctx: Context) -> None:

@@ -35,7 +35,7 @@ from pydantic_core import to_json
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 
 @pytest.mark.slow
@@ -126,11 +126,17 @@ class Booking(Outside):
     """A model that calls a tool, unless it knows that it has. Behind it, it calls another one, or fails."""
 
     then: Call | None = None
+    broken: str | None = None  # the name of a tool that fails
+
+    def note(self, tool: str) -> str:
+        if tool == self.broken:
+            raise OSError
+        return super().note(tool)
 
     def response(self, messages: list[tuple[str, str]], results: int, files: list[bytes]) -> Response:
         self.requests.append(messages)
         if results and self.then is not None:
-            return Response((), [self.then])
+            return Response((), [self.then]) if results == 1 else Response(["It is paid."])
         if results:
             raise Failed(529)
         return Response(["It is reserved."]) if "is done" in str(messages) else Response((), [Call("reserve", "c1")])
@@ -165,6 +171,30 @@ async def test_a_model_is_shown_what_its_tools_did_before_a_question_that_nobody
         await phone.advance(2 * 86_400)
         assert await answers(phone, "A table for two, please") == ["It is reserved."]
     _assert_shown(outside)
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_a_model_is_shown_what_its_tools_did_in_a_turn_that_was_given_up_which_goes_on_when_it_is_put_back(
+    framework: Answer, memory: Memory
+) -> None:
+    outside = Booking()
+    outside.then, outside.broken = Call("charge", "c2"), "charge"
+    async with talking(bot_of(outside, framework(outside), LinqAgent(memory=memory, sorry="Sorry."))) as phone:
+        await phone.text("A table for two, please")
+        with pytest.raises(HandlerFailed, match="4 more failed"):
+            await phone.advance(300)
+        assert await phone.replies() == ["Sorry."]
+        assert await answers(phone, "A table for two, please") == ["It is reserved."]
+        _assert_shown(outside)
+        outside.broken = None
+        (letter,) = await phone.dead_letters()
+        assert outside.storage is not None
+        await outside.storage.retry([letter.delivery.id])
+        assert await phone.replies() == ["It is paid."]
+        assert [tool for tool, _ in outside.effects.elements()] == ["reserve", "charge"]
+        await answers(phone, "Thanks")
+    assert str(outside.requests[-1]).count("Its result was: reserve is done") == 1
 
 
 def _assert_shown(outside: Outside) -> None:

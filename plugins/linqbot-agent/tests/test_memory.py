@@ -13,7 +13,7 @@ from answers import answers
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent, run
 from linqbot_agent.memory import TALK, Kept, tokens_of
-from linqbot_agent.remembering import SUMMARIES, TOOL_WORK, Summaries
+from linqbot_agent.remembering import ACTED, SUMMARIES, TOOL_WORK, Summaries
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -207,7 +207,7 @@ async def test_an_operator_sees_what_is_kept_of_a_person_and_forgets_it(tmp_path
     assert found.exit_code == 0, found.output
     assert "My secret 4" in found.output
     assert "They like soup." in found.output
-    assert {row["name"] for row in json.loads(found.output)["tables"]["state"]} == {TALK, SUMMARIES}
+    assert {row["name"] for row in json.loads(found.output)["tables"]["state"]} == {TALK, SUMMARIES, ACTED}
     forgotten = await command("person", "forget", handle, "--yes", "--storage", url)
     assert forgotten.exit_code == 0, forgotten.output
     stored = b"".join([await path.read_bytes() async for path in anyio.Path(tmp_path).iterdir()])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from linqbot_agent import LinqAgent
+from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.memory import TALK, Kept
 from linqbot_agent.plugin import Memory
-from linqbot_agent.remembering import MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
+from linqbot_agent.remembering import ACTED, MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
 from one_handler import does
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
@@ -16,8 +16,9 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_core import to_json
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot import Bot, Running
+from linqbot.storage.backend import Storage
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 
 def booking(*later: str) -> tuple[Script, Agent[None, str]]:
@@ -138,6 +139,7 @@ async def kept(phone: Phone) -> list[object]:
     found = [
         await phone.state(Kept, name=TALK),
         await phone.state(Kept, name=TOOL_WORK),
+        await phone.state(Kept, name=ACTED),
         await phone.state(Summaries, name=SUMMARIES),
     ]
     return [each for each in found if each != type(each)()]
@@ -248,3 +250,47 @@ async def test_what_tools_did_before_a_question_that_nobody_has_answered_is_reme
         await phone.advance(2 * 86_400)
         assert await answers(phone, "A table") == ["It is booked."]
     assert kinds(script.requests[-1])[:3] == ["user-prompt: A table", "tool-call: book", "tool-return: number 17"]
+
+
+@pytest.mark.parametrize(("memory", "in_one"), [("chat", True), ("person", False)])
+async def test_what_tools_did_in_a_turn_that_was_given_up_is_remembered_and_the_turn_goes_on_when_it_is_put_back(
+    memory: Memory, in_one: bool
+) -> None:
+    acted, is_broken, storages = list[str](), True, list[Storage]()
+    first = tool("book", "c1"), tool("pay", "c2")
+    script = Script(
+        *([calls(*first)] if in_one else map(calls, first)), says("It is booked."), says("It is paid."), says("Yes.")
+    )
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def book() -> str:
+        acted.append("book")
+        return "number 17"
+
+    @agent.tool_plain
+    def pay() -> None:
+        if is_broken:
+            raise OSError
+        acted.append("pay")
+
+    bot = bot_with(agent, LinqAgent(memory=memory, sorry="Sorry.", budget=Budget(requests=100)))
+
+    @bot.on_start
+    async def started(running: Running) -> None:
+        storages.append(running.storage)
+
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        with pytest.raises(HandlerFailed, match="4 more failed"):
+            await phone.advance(300)
+        assert await phone.replies() == ["Sorry."]
+        assert await answers(phone, "Again") == ["It is booked."]
+        shown = [each for each in kinds(script.requests[-1]) if each != "text: Sorry."]
+        assert shown == ["user-prompt: A table", "tool-call: book", "tool-return: number 17", "user-prompt: Again"]
+        is_broken = False
+        await storages[0].retry([letter.delivery.id for letter in await phone.dead_letters()])
+        assert await phone.replies() == ["It is paid."]
+        assert acted == ["book", "pay"]
+        await answers(phone, "Paid?")
+    assert kinds(script.requests[-1]).count("tool-call: book") == 1
