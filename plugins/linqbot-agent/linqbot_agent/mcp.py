@@ -128,7 +128,8 @@ async def _called(settings: Settings, link: _Link, tool: str, arguments: dict[st
     try:
         return await link.call(tool, arguments)
     except ConnectionError as error:
-        if settings.turn.options.outage == "defer":
+        # A call that itself ends its server must not hold the chat: it is a failure of the tool.
+        if settings.turn.options.outage == "defer" and not isinstance(error, ConnectionResetError):
             settings.entries.deferred = TurnDeferred(str(error))
         raise  # the call may have been made, so the turn runs again in any case
 
@@ -154,7 +155,8 @@ class _Link:
         """Call a tool. Return its result as a text, and True if the server says that the call has failed.
 
         Raises:
-            ConnectionError: the server did not answer. The turn runs again, and the call is made again with the same key.
+            ConnectionError: the server did not answer. The turn runs again, and the call is made again with the same key. It
+                is a ConnectionResetError if the connection was a new one, and broke while the call was made.
         """
         meta: Any = {_KEY: idempotency_key()}
         try:
@@ -165,14 +167,19 @@ class _Link:
         return (without_secrets(text), True) if result.is_error else (text, False)
 
     async def _request(self, make: Callable[[Client], Awaitable[T]]) -> T:
-        failed: Exception | None = None
+        failed, error_class = Exception(), ConnectionError
         try:
             async with asyncio.timeout(self.server.timeout_s):
                 # The connection may have broken while it was not used, such as when the server was restarted.
                 for _ in range(2):
+                    connection = self._connection()
                     try:
-                        async with self._connection().using() as client:
-                            return await make(client)
+                        async with connection.using() as client:
+                            if connection.is_new:
+                                error_class = ConnectionResetError
+                            answer = await make(client)
+                            connection.is_new = False
+                            return answer
                     except Exception as error:
                         if isinstance(error, MCPError) and error.code not in _OPEN:
                             raise
@@ -184,7 +191,7 @@ class _Link:
         while isinstance(failed, ExceptionGroup):
             failed = failed.exceptions[0]
         # Without the error itself, whose text is the server's.
-        raise ConnectionError(f"The MCP server {self.server.id} did not answer: {type(failed).__name__}") from None
+        raise error_class(f"The MCP server {self.server.id} did not answer: {type(failed).__name__}") from None
 
     def _connection(self) -> _Connection:
         if self._current is None or self._current.task.done():
@@ -212,9 +219,14 @@ def _recorded(tool: types.Tool) -> dict[str, Any]:
 
 
 class _Connection:
-    """One connection. The client of `mcp` is entered and left in the same task, so it has a task of its own."""
+    """One connection. The client of `mcp` is entered and left in the same task, so it has a task of its own.
+
+    Attributes:
+        is_new: True until the server has answered. Later, the connection may break while it is not used.
+    """
 
     def __init__(self, server: McpServer) -> None:
+        self.is_new = True
         self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._users = 0
         self._is_left = False

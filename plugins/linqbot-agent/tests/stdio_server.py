@@ -1,7 +1,7 @@
 """An MCP server on standard input and output. Without the package `mcp`, which takes seconds to import.
 
 Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call, or
-kills the bot that runs it, if the file says so.
+kills the bot that runs it, if the file says so. If it says `always`, it dies after each call.
 """
 
 import json
@@ -34,7 +34,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             file.write(f"{params['name']} {params['_meta']['idempotency-key']}\n")
         if (FOLDER / "die").exists():
             whom = (FOLDER / "die").read_text()
-            (FOLDER / "die").unlink()
+            if whom != "always":
+                (FOLDER / "die").unlink()
             if whom == "bot":
                 os.kill(os.getppid(), signal.SIGKILL)
             sys.exit(1)

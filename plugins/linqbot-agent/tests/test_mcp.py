@@ -9,7 +9,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from scripted_agents import Script, calls, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot import BotError, Context
-from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
 STDIO_SERVER = Path(__file__).with_name("stdio_server.py")
 
@@ -259,18 +259,41 @@ async def test_while_a_server_is_away_the_person_hears_an_apology_at_once(framew
     assert lines == ["The MCP server shop did not answer: ConnectError"] * 2
 
 
-async def test_with_defer_a_call_without_an_answer_waits_for_its_server_and_has_the_same_key(framework: Answer) -> None:
-    shop, outside = Shop(refuses=2), Outside(names=("reserve", "shop_charge"))
-    async with shop.running():
+async def test_with_defer_a_call_waits_for_its_server_that_has_gone_away_and_has_the_same_key(
+    framework: Answer,
+) -> None:
+    shop, outside = Shop(), Outside(names=("reserve", "charge", "shop_charge"))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(shop.running())
+        outside.acts = stack.aclose  # while `reserve` is called
         server = McpServer("shop", shop.url, token=access_token)
         bot = bot_of(outside, framework(outside, servers=[server]), LinqAgent(outage="defer"), attempts=1)
         async with talking(bot) as phone:
             assert await answers(phone, "A table for two, please") == []
-            await phone.advance(60)
-            assert without_numbers(await phone.replies()) == PARAGRAPHS
+            shop.refuses = 1
+            async with shop.running():
+                await phone.advance(60)
+                assert without_numbers(await phone.replies()) == PARAGRAPHS
             assert await phone.errors() == []
-    assert len(shop.acts) == 3
-    assert len({*shop.acts}) == len(outside.effects) == 1
+    assert len(shop.acts) == len(outside.effects) == 2
+    assert len({*shop.acts}) == 1
+
+
+@pytest.mark.process
+async def test_a_call_that_ends_its_server_each_time_is_a_failure_also_with_defer(tmp_path: Path) -> None:
+    script = Script(calls(tool("ledger_reserve", "c1")))
+    ledger = McpServer("ledger", [sys.executable, str(STDIO_SERVER), str(tmp_path)])
+    agent = Agent(script.model)
+    (tmp_path / "die").write_text("always")
+    bot = bot_of(Outside(), lambda ctx: run(agent, ctx, servers=[ledger]), LinqAgent(outage="defer"), attempts=2)
+    async with talking(bot) as phone:
+        await phone.text("A table for two, please")
+        with pytest.raises(HandlerFailed, match="1 more failed"):
+            await phone.advance(60)
+        assert len(await phone.dead_letters()) == 1
+    acts = (tmp_path / "acts").read_text().splitlines()
+    assert len(acts) >= 3
+    assert len({*acts}) == 1
 
 
 async def test_what_a_server_shows_is_known_and_its_tools_act_in_the_chat_only(framework: Answer) -> None:
