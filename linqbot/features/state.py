@@ -319,7 +319,17 @@ Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 
 
 class TurnState(State):
-    """The state of a turn, with what dispatch and the worker tell it about the run of the handler. It implements `State`."""
+    """The state of a turn: what `State` promises to authors, and what dispatch, journal and questions say of the run.
+
+    The methods stand in the order in which they are called:
+
+    - `expect`, once, with what earlier runs of the turn have stored with calls.
+    - `enter_handler` when the handler begins, and `enter` at each part of a conversation.
+    - At each call, `changes` and `note_stored` if the call is new, `come_to` if an earlier run has made it. `recording`
+      stores tallies with a step.
+    - At a question, `suspend`, `seen` and `left`. Behind the handler, `leave_handler` and `check`.
+    - `discard` before an error handler runs, and `close` at the end of the turn.
+    """
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -342,6 +352,144 @@ class TurnState(State):
         self._at_question: dict[tuple[str, str], bytes] | None = None
         # The values that middleware had changed when the handler began, until its live part is entered.
         self._changed_before: dict[tuple[str, str], _Held] = {}
+
+    def expect(self, to_come: Sequence[StoredChange]) -> None:
+        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
+        self._to_come = list(to_come)
+
+    def enter_handler(self) -> None:
+        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back."""
+        for place, held in self._held.items():
+            now = dump(place[1], held.value)
+            if now == held.before:
+                held.seen = held.stored
+            else:
+                held.seen = now
+                self._changed_before[place] = replace(held)
+
+    async def enter(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
+        """Go on with the next part of a conversation. The values that were read before show what this part sees.
+
+        Args:
+            seen: For a part that an earlier run has ended: what it has seen. Its changes are stored already, so nothing
+                is written. None for the part that runs now: it sees what is stored now, and what middleware has changed.
+            in_place_of: For a part that runs now although it had ended: what its earlier run has seen and left. A value
+                that is still as that run has left it is shown as it was before, so that a change counts once.
+        """
+        self._seen = seen
+        self._in_place_of = in_place_of
+        self._scopes.clear()
+        for (scope, name), held in self._held.items():
+            changed = self._changed_before.pop((scope, name), None) if seen is None else None
+            if changed is None:
+                await self._begin(scope, name, held)
+            else:
+                _show(name, held, changed.seen)
+                held.stored, held.before, held.seen = changed.stored, changed.before, changed.seen
+                held.is_written = changed.is_written
+
+    async def _begin(self, scope: str, name: str, held: _Held) -> None:
+        """Show a value as this part begins with it: as stored, or as it was before an earlier run of the part has changed it."""
+        then = {} if self._seen is None else self._seen.state.get(scope, {})
+        if name in then:
+            stored = encoded(then[name])
+        else:
+            if scope not in self._scopes:
+                self._scopes[scope] = await self._store.load(scope)
+            stored = self._scopes[scope].get(name)
+        _show(name, held, stored)
+        held.stored, held.seen, held.is_written = stored, stored, False
+        if self._seen is not None:
+            return
+        for change in self._to_come:
+            if (change.scope, change.name) == (scope, name):
+                _show(name, held, change.before)
+                held.seen = change.before
+                return
+        earlier, before = self._in_place_of, held.before
+        # If another turn has changed the value since that run, it is shown as it is.
+        if earlier is not None and earlier.left.get(scope, {}).get(name) == digest_of(stored):
+            _show(name, held, encoded(earlier.state.get(scope, {}).get(name)))
+            held.seen, held.before = held.before, before
+
+    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
+        name = checked_name(model, name)
+        # Tasks of one handler that ask at the same time get the same object.
+        async with self._loading:
+            if self._is_closed:
+                raise BotError(
+                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
+                    "Await it, and the tasks that use it, before the handler returns."
+                )
+            held = self._held.get((scope, name))
+            if held is None:
+                held = _Held(model())
+                await self._begin(scope, name, held)
+                self._held[scope, name] = held
+        if type(held.value) is not model:
+            raise BotError(
+                f"Two models are stored under the name {name}: {full_name(type(held.value))} and {full_name(model)}. "
+                "Give one of them a name of its own: name=…"
+            )
+        return held.value
+
+    def changes(self) -> list[ChangedValue]:
+        """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
+
+        Raises:
+            BotError: a value cannot be stored, because a field holds what the model does not allow.
+            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another
+                turn has changed it since.
+        """
+        if self._seen is not None:
+            return []
+        found = []
+        for (scope, name), held in self._held.items():
+            if (write := self._write(scope, name, held)) is not None:
+                to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
+                if to_come and to_come[-1].after != held.stored:
+                    raise StateChanged(scope, name)
+                found.append(ChangedValue(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
+        return found
+
+    def note_stored(self, changes: Iterable[ChangedValue]) -> None:
+        for change in changes:
+            place = change.write.scope, change.write.name
+            held = self._held[place]
+            held.stored, held.before, held.is_written = change.write.value, change.now, True
+            self._to_come = [each for each in self._to_come if (each.scope, each.name) != place]
+
+    @property
+    def storing(self) -> asyncio.Lock:
+        """Held while changes are stored with a call, so that no other call stores them too."""
+        return self._loading
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        """Return the error of a turn that has lost a value: StateChanged if it has stored the value with a call before."""
+        held = self._held.get((conflict.scope, conflict.name))
+        is_written = held is not None and held.is_written
+        return StateChanged(conflict.scope, conflict.name) if is_written else conflict
+
+    async def show_now(self, scope: str, name: str) -> None:
+        """Show a value as it is stored now, because another turn has changed it."""
+        held = self._held[scope, name]
+        held.stored = (await self._store.load(scope)).get(name)
+        _show(name, held, held.stored)
+        self._to_come = [each for each in self._to_come if (each.scope, each.name) != (scope, name)]
+
+    def come_to(self, stored: Sequence[StoredChange]) -> None:
+        """Show the values that an earlier run has stored with a call, to which this run has come now.
+
+        What other turns have changed since is not shown: what the handler has read before, it does not look at again.
+        """
+        for change in stored:
+            if change not in self._to_come:
+                continue
+            self._to_come.remove(change)
+            held = self._held.get((change.scope, change.name))
+            if held is not None:
+                _show(change.name, held, change.after)
+                held.stored, held.is_written = change.after, True
 
     def recording(self, tallies: Sequence[Tally[Any]]) -> Recording:
         """Return a function that records the result of a step together with values about the person.
@@ -387,77 +535,10 @@ class TurnState(State):
                 continue
             return found
 
-    def close(self) -> list[StateWrite]:
-        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends."""
-        self._is_closed = True
-        return [change.write for change in self.changes()]
-
-    @property
-    def storing(self) -> asyncio.Lock:
-        """Held while changes are stored with a call, so that no other call stores them too."""
-        return self._loading
-
-    def changes(self) -> list[ChangedValue]:
-        """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
-
-        Raises:
-            BotError: a value cannot be stored, because a field holds what the model does not allow.
-            StateChanged: this run has not come to the call with which an earlier run has stored the value, and another
-                turn has changed it since.
-        """
-        if self._seen is not None:
-            return []
-        found = []
-        for (scope, name), held in self._held.items():
-            if (write := self._write(scope, name, held)) is not None:
-                to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
-                if to_come and to_come[-1].after != held.stored:
-                    raise StateChanged(scope, name)
-                found.append(ChangedValue(write, dump(name, held.value), to_come[0].before if to_come else held.stored))
-        return found
-
-    def note_stored(self, changes: Iterable[ChangedValue]) -> None:
-        for change in changes:
-            place = change.write.scope, change.write.name
-            held = self._held[place]
-            held.stored, held.before, held.is_written = change.write.value, change.now, True
-            self._to_come = [each for each in self._to_come if (each.scope, each.name) != place]
-
-    def expect(self, to_come: Sequence[StoredChange]) -> None:
-        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
-        self._to_come = list(to_come)
-
-    def come_to(self, stored: Sequence[StoredChange]) -> None:
-        """Show the values that an earlier run has stored with a call, to which this run has come now.
-
-        What other turns have changed since is not shown: what the handler has read before, it does not look at again.
-        """
-        for change in stored:
-            if change not in self._to_come:
-                continue
-            self._to_come.remove(change)
-            held = self._held.get((change.scope, change.name))
-            if held is not None:
-                _show(change.name, held, change.after)
-                held.stored, held.is_written = change.after, True
-
-    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
-        """Return the error of a turn that has lost a value: StateChanged if it has stored the value with a call before."""
-        held = self._held.get((conflict.scope, conflict.name))
-        is_written = held is not None and held.is_written
-        return StateChanged(conflict.scope, conflict.name) if is_written else conflict
-
-    async def show_now(self, scope: str, name: str) -> None:
-        """Show a value as it is stored now, because another turn has changed it."""
-        held = self._held[scope, name]
-        held.stored = (await self._store.load(scope)).get(name)
-        _show(name, held, held.stored)
-        self._to_come = [each for each in self._to_come if (each.scope, each.name) != (scope, name)]
-
-    def check(self) -> None:
-        """Raise BotError if a changed value cannot be stored. Called when the handler has returned."""
-        for place, held in self._held.items():
-            self._write(*place, held)
+    def suspend(self) -> None:
+        """Note the values, because a question ends the handler now. What the handler changes from now on does not count."""
+        self.check()
+        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
 
     def seen(self) -> dict[str, dict[str, str | None]]:
         """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
@@ -465,16 +546,6 @@ class TurnState(State):
         for (scope, name), held in self._held.items():
             found.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
         return found
-
-    def enter_handler(self) -> None:
-        """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back."""
-        for place, held in self._held.items():
-            now = dump(place[1], held.value)
-            if now == held.before:
-                held.seen = held.stored
-            else:
-                held.seen = now
-                self._changed_before[place] = replace(held)
 
     def left(self) -> dict[str, dict[str, str]]:
         """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
@@ -484,32 +555,6 @@ class TurnState(State):
             if write is not None or held.is_written:
                 found.setdefault(scope, {})[name] = digest_of(held.stored if write is None else write.value)
         return found
-
-    async def enter(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
-        """Go on with the next part of a conversation. The values that were read before show what this part sees.
-
-        Args:
-            seen: For a part that an earlier run has ended: what it has seen. Its changes are stored already, so nothing
-                is written. None for the part that runs now: it sees what is stored now, and what middleware has changed.
-            in_place_of: For a part that runs now although it had ended: what its earlier run has seen and left. A value
-                that is still as that run has left it is shown as it was before, so that a change counts once.
-        """
-        self._seen = seen
-        self._in_place_of = in_place_of
-        self._scopes.clear()
-        for (scope, name), held in self._held.items():
-            changed = self._changed_before.pop((scope, name), None) if seen is None else None
-            if changed is None:
-                await self._begin(scope, name, held)
-            else:
-                _show(name, held, changed.seen)
-                held.stored, held.before, held.seen = changed.stored, changed.before, changed.seen
-                held.is_written = changed.is_written
-
-    def suspend(self) -> None:
-        """Note the values, because a question ends the handler now. What the handler changes from now on does not count."""
-        self.check()
-        self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
 
     def leave_handler(self) -> None:
         """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
@@ -521,29 +566,10 @@ class TurnState(State):
             if not _is_now(name, held, at_question):
                 _copy(read(type(held.value), name, at_question), held.value)
 
-    async def _begin(self, scope: str, name: str, held: _Held) -> None:
-        """Show a value as this part begins with it: as stored, or as it was before an earlier run of the part has changed it."""
-        then = {} if self._seen is None else self._seen.state.get(scope, {})
-        if name in then:
-            stored = encoded(then[name])
-        else:
-            if scope not in self._scopes:
-                self._scopes[scope] = await self._store.load(scope)
-            stored = self._scopes[scope].get(name)
-        _show(name, held, stored)
-        held.stored, held.seen, held.is_written = stored, stored, False
-        if self._seen is not None:
-            return
-        for change in self._to_come:
-            if (change.scope, change.name) == (scope, name):
-                _show(name, held, change.before)
-                held.seen = change.before
-                return
-        earlier, before = self._in_place_of, held.before
-        # If another turn has changed the value since that run, it is shown as it is.
-        if earlier is not None and earlier.left.get(scope, {}).get(name) == digest_of(stored):
-            _show(name, held, encoded(earlier.state.get(scope, {}).get(name)))
-            held.seen, held.before = held.before, before
+    def check(self) -> None:
+        """Raise BotError if a changed value cannot be stored. Called when the handler has returned."""
+        for place, held in self._held.items():
+            self._write(*place, held)
 
     def discard(self) -> None:
         """Forget the values that were read, with their changes. Called before an error handler runs.
@@ -556,26 +582,10 @@ class TurnState(State):
         self._held.clear()
         self._changed_before.clear()
 
-    async def _get(self, scope: str, model: type[M], name: str | None) -> M:
-        name = checked_name(model, name)
-        # Tasks of one handler that ask at the same time get the same object.
-        async with self._loading:
-            if self._is_closed:
-                raise BotError(
-                    f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
-                    "Await it, and the tasks that use it, before the handler returns."
-                )
-            held = self._held.get((scope, name))
-            if held is None:
-                held = _Held(model())
-                await self._begin(scope, name, held)
-                self._held[scope, name] = held
-        if type(held.value) is not model:
-            raise BotError(
-                f"Two models are stored under the name {name}: {full_name(type(held.value))} and {full_name(model)}. "
-                "Give one of them a name of its own: name=…"
-            )
-        return held.value
+    def close(self) -> list[StateWrite]:
+        """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends."""
+        self._is_closed = True
+        return [change.write for change in self.changes()]
 
     def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
         now = dump(name, held.value)
