@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from linqbot.cli.output import printable_json, printable_lines
-from linqbot.errors import ConfigError, LinqApiError, LinqbotError, RuleBroken
-from linqbot.frames import authors_frame
-from linqbot.ops.explanations import first_sentence, of_error
+from linqbot.errors import ConfigError, LinqbotError, RuleBroken
+from linqbot.ops.explanations import first_sentence, of_raised, with_full_stop
 
 
 class CalledWrongly(LinqbotError):
@@ -86,7 +83,8 @@ def of(error: LinqbotError | click.ClickException | click.Abort | OSError) -> Co
         half_done = "The command was aborted. If it changes something, that may be half done: run it again."
         error = Interrupted("Aborted; nothing was done." if error.__cause__ is None else half_done)
     if isinstance(error, LinqbotError):
-        return _of_linqbot_error(error)
+        what, fix, look_up = of_raised(error)
+        return CommandFailure(error.lqb, what, fix, look_up, 2 if isinstance(error, ConfigError | RuleBroken) else 1)
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and isinstance(error, click.exceptions.NoArgsIsHelpError):
         what = f"{ctx.command_path} is a group of commands, and no command was named."
@@ -101,46 +99,7 @@ def of(error: LinqbotError | click.ClickException | click.Abort | OSError) -> Co
     path = ctx.command_path if ctx else "linqbot"
     usage = ctx.get_usage() if ctx else ""
     code = CalledWrongly.lqb
-    return CommandFailure(code, _with_full_stop(what), fix or f"See: {path} --help", code, error.exit_code, usage)
-
-
-def _of_linqbot_error(error: LinqbotError) -> CommandFailure:
-    message = str(error)
-    # A message of several lines holds a traceback or code to paste, and is not split into sentences.
-    what, fix = (message, "") if "\n" in message else first_sentence(message)
-    look_up, advice = _explained(error)
-    return CommandFailure(
-        error.lqb,
-        _with_full_stop(_at_its_place(what, error)),
-        fix or advice,
-        look_up,
-        2 if isinstance(error, ConfigError | RuleBroken) else 1,
-    )
-
-
-def _at_its_place(what: str, error: LinqbotError) -> str:
-    """Begin a sentence with the line of the author's code that caused the error, such as a wrong filter."""
-    frame = authors_frame(error)
-    if frame is None or "\n" in what:
-        return what
-    path = Path(frame.filename)
-    with suppress(OSError, ValueError):  # the current folder may be gone, or elsewhere
-        path = path.relative_to(Path.cwd())
-    return f"{path}, line {frame.lineno}: {what}"
-
-
-def _explained(error: LinqbotError) -> tuple[str, str]:
-    """Return the most specific code of an error, and what to do about it."""
-    if isinstance(error, LinqApiError) and error.code is not None:
-        from linqbot.linq.rules.codes import CODES  # few errors need it
-
-        if error.code in CODES:
-            return str(error.code), CODES[error.code].to_do
-    return error.rule if isinstance(error, RuleBroken) else error.lqb, of_error(type(error)).to_do
-
-
-def _with_full_stop(sentence: str) -> str:
-    return sentence if sentence.endswith((".", "?", "!", "…")) or "\n" in sentence else f"{sentence}."
+    return CommandFailure(code, with_full_stop(what), fix or f"See: {path} --help", code, error.exit_code, usage)
 
 
 def print_failure(failure: CommandFailure, *, as_json: bool) -> None:

@@ -7,11 +7,14 @@ import importlib
 import inspect
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from linqbot.errors import LinqbotError
-from linqbot.ops.doctor.codes import CODES
+from linqbot.errors import LinqApiError, LinqbotError, RuleBroken
+from linqbot.frames import authors_frame
+from linqbot.ops.check_codes import CODES
 
 ERRORS_LIVE_IN: Final = (
     "linqbot.errors",
@@ -132,6 +135,39 @@ def look_up(asked: str) -> list[Explanation]:
     names = [each if each in known else by_name[each].name for each in near[:3]]
     hint = f"Did you mean {' or '.join(names)}?" if names else "List all codes with: linqbot explain"
     raise LookupError(f"There is no code {asked}. {hint}")
+
+
+def of_raised(error: LinqbotError) -> tuple[str, str, str]:
+    """Return what happened, in a sentence or some lines; what to do about it; and the most specific code to look up."""
+    message = str(error)
+    # A message of several lines holds a traceback or code to paste, and is not split into sentences.
+    what, fix = (message, "") if "\n" in message else first_sentence(message)
+    code, advice = _code_and_advice(error)
+    return with_full_stop(_at_its_place(what, error)), fix or advice, code
+
+
+def _at_its_place(what: str, error: LinqbotError) -> str:
+    """Begin a sentence with the line of the author's code that caused the error, such as a wrong filter."""
+    frame = authors_frame(error)
+    if frame is None or "\n" in what:
+        return what
+    path = Path(frame.filename)
+    with suppress(OSError, ValueError):  # the current folder may be gone, or elsewhere
+        path = path.relative_to(Path.cwd())
+    return f"{path}, line {frame.lineno}: {what}"
+
+
+def _code_and_advice(error: LinqbotError) -> tuple[str, str]:
+    if isinstance(error, LinqApiError) and error.code is not None:
+        from linqbot.linq.rules.codes import CODES  # few errors need it
+
+        if error.code in CODES:
+            return str(error.code), CODES[error.code].to_do
+    return error.rule if isinstance(error, RuleBroken) else error.lqb, of_error(type(error)).to_do
+
+
+def with_full_stop(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!", "…")) or "\n" in sentence else f"{sentence}."
 
 
 def first_sentence(text: str) -> tuple[str, str]:

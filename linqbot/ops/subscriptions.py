@@ -20,12 +20,13 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
-from linqbot.errors import ConfigError
+from linqbot.errors import BotError, ConfigError, LinqbotError
 from linqbot.features.asking.arrivals import ANSWERS
+from linqbot.frames import place_of
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
-from linqbot.plugins.registry import Plugin, Plugins
+from linqbot.plugins.registry import Plugin
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import Settings
@@ -59,22 +60,24 @@ class Handled:
 
 
 def handled_when_served(bot: Bot, settings: Settings) -> Handled:
-    """Return the event types that a bot takes, together with the plugins that are served with it. Raises as `handled` does.
+    """Return the event types that the handlers of a bot and of its plugins take, in Linq's order.
 
     What its middleware and plugins print goes to standard error: the output of a command may be JSON.
-    """
-    with redirect_stdout(sys.stderr):
-        return handled(bot, settings.load_plugins(bot.plugins))
-
-
-def handled(bot: Bot, plugins: Plugins) -> Handled:
-    """Return the event types that the handlers of a bot and of plugins take, in Linq's order.
 
     Raises:
-        BotError: the bot cannot be served, for example because a handler can never run.
-        Exception: the bot's own middleware raised it.
+        ConfigError: a plugin cannot be served.
+        BotError: the bot cannot, for example because a handler can never run, or its middleware raised an error.
     """
-    routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
+    with redirect_stdout(sys.stderr):
+        plugins = settings.load_plugins(bot.plugins)
+        try:
+            routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
+        except LinqbotError:
+            raise
+        except Exception as error:  # of the bot's own middleware
+            raise BotError(
+                f"The bot's middleware raised {type(error).__name__}: {error} (at {place_of(error)})"
+            ) from error
     names = {id(route.handler): route.name for route in routes.all}  # one function may have several routes
     return replace(handled_by(routes.handled), handlers=tuple(names.values()), plugins=tuple(plugins.every))
 

@@ -61,8 +61,11 @@ class SecretFile:
                 f"The secret file {self.path} cannot be read: {_reason(error)}. Let the user who runs linqbot read it."
             ) from error
         entries = tuple(_entry(words) for line in text.splitlines() for words in _split(line))
-        for entry in entries:
-            Secret.parse(entry.secret)
+        try:
+            for entry in entries:
+                Secret.parse(entry.secret)
+        except SecretMissing as error:
+            raise SecretMissing(f"The secret file {self.path} has a wrong line. {error}") from None
         return entries
 
     def keep(self, secret: str, subscription_id: str) -> None:

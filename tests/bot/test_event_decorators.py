@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from linqbot import Bot, BotError, Context, Event, MessageContent, TextPart, in_group
-from linqbot.ops.subscriptions import handled
-from linqbot.plugins.registry import Plugins
+from linqbot.ops.subscriptions import handled_when_served
+from linqbot.settings import from_env
 from linqbot.testing import talking
 
 BOB, EVE = "+14155550143", "+14155550144"
@@ -94,7 +94,7 @@ def test_a_handler_subscribes_the_bot_to_exactly_the_events_that_it_takes() -> N
     bot.on_group_change("added", in_group)(note)
     bot.on_group_change("icon")(note)
     bot.on_payment(note)
-    assert handled(bot, Plugins()).types == (
+    assert handled_when_served(bot, from_env({"LINQBOT_PLUGINS": ""})).types == (
         "message.failed",
         "chat.group_icon_updated",
         "chat.typing_indicator.started",

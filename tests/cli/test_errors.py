@@ -81,7 +81,8 @@ def test_a_folder_in_place_of_the_bots_file_is_an_error_that_names_a_file(
             )
             path = Path(spec.partition(":")[0])
             fix = f"Give the path of the Python file with your bot, such as {path / 'bot.py'}."
-            assert f"{path} is a folder. {fix}" in " ".join(said.split())
+            assert f"{path} is a folder. " in said
+            assert fix in " ".join(said.split())
 
 
 def test_a_link_that_leads_to_itself_is_no_file(folder: Path) -> None:
@@ -151,6 +152,12 @@ def test_why_no_bot_is_found_is_explained_with_its_own_lines_only(folder: Path, 
                 assert [words for words in says if words not in said] == []
                 for of_ours in ("nearest.py", "importlib", "click", "linqbot/ops"):
                     assert of_ours not in said
+
+
+def test_an_error_of_the_bots_middleware_is_named_with_its_line(folder: Path) -> None:
+    (folder / "bot.py").write_text(f"{ECHO}@bot.use\ndef limited(next_): raise ValueError('no limits')\n")
+    said = shown("connect", "sync", code=1, **GOOD)
+    assert "Error: The bot's middleware raised ValueError: no limits (at bot.py:4)." in said
 
 
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"

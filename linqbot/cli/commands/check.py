@@ -18,17 +18,16 @@ import click
 
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
-from linqbot.cli.failure import of as failure_of
 from linqbot.cli.kit import Opt, OptionalBotFile, Result
 from linqbot.cli.output import columns, printable, progress_bar
 from linqbot.client.client import Client
-from linqbot.errors import LinqbotError, SettingWrong
+from linqbot.errors import LinqbotError
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
-from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, ok
+from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, of_error, ok
 from linqbot.ops.subscriptions import handled_when_served, target
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env
@@ -97,7 +96,7 @@ def check(
     try:
         settings = from_env(storage=storage)
     except LinqbotError as error:
-        report(failure("settings", "LQB6001", str(error)).with_fix({}))
+        report(of_error("settings", error))
     else:
         _check(file, settings, asked, only or tuple(_CHECKS), report)
     fails = any(finding.status == "failure" for finding in found)
@@ -123,14 +122,7 @@ def _check(
                     )
                 )
     except LinqbotError as error:
-        what = str(error).splitlines()
-        # The last line of a traceback says more; that of code to paste says nothing.
-        last = f" {what[-1]}" if len(what) > 1 and not what[0].endswith(" Write:") else ""
-        broken = failure("bot", _code_of(error), f"{what[0].removesuffix(' Write:')}{last}")
-        report(broken.with_fix({"file": str(file)}))
-    except Exception as error:  # noqa: BLE001 - the bot's middleware may raise anything
-        broken = failure("bot", "LQB6002", f"{file} cannot be served. {type(error).__name__}: {error}")
-        report(broken.with_fix({"file": str(file)}))
+        report(of_error("bot", error))
 
     async def examined() -> None:
         linq: AbstractAsyncContextManager[Client | None] = nullcontext()
@@ -138,7 +130,7 @@ def _check(
             if settings.api_key:
                 linq = Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
         except LinqbotError as error:
-            report(failure("token", "LQB6001", str(error)).with_fix({}))
+            report(of_error("token", error))
         async with linq as client:
             context = DoctorContext(settings, client, bot, handled, file, url)
             for checks, within_s in ((_CHECKS, WITHIN_S), (_WHEN_NAMED, None)):
@@ -149,32 +141,20 @@ def _check(
     asyncio.run(examined())
 
 
-def _code_of(error: LinqbotError) -> str:
-    """Return the code of an error with which a bot's file, or what is served with it, cannot be loaded."""
-    return "LQB6001" if isinstance(error, SettingWrong) else "LQB6002"
-
-
 async def _plugins(context: DoctorContext) -> Sequence[Finding]:
     """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
     bot, settings = context.bot or Bot(), context.settings
-    try:
-        plugins = settings.load_plugins(bot.plugins, lenient=True)
-        plugins.openers()
-        client = Client(settings.api_key or "unused", base_url=settings.base_url)
-        create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
-    except LinqbotError as error:
-        return [failure("plugins", "LQB6091" if context.file is None else _code_of(error), str(error))]
+    plugins = settings.load_plugins(bot.plugins, lenient=True)
+    plugins.openers()
+    client = Client(settings.api_key or "unused", base_url=settings.base_url)
+    create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
     return [machine.of_plugin(plugin) for plugin in plugins.every]
 
 
 async def _rows(context: DoctorContext) -> Sequence[Finding]:
     """Read all rows of the storage. Two storages with the same digest hold the same."""
-    try:
-        with progress_bar("Checking") as progress:
-            checked = await stored_contents.check(context.settings.storage, progress)
-    except LinqbotError as error:
-        failed = failure_of(error)
-        return [Finding("rows", "failure", failed.what, failed.code, failed.fix)]
+    with progress_bar("Checking") as progress:
+        checked = await stored_contents.check(context.settings.storage, progress)
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:
         rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)

@@ -12,7 +12,6 @@ from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
 from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
 from linqbot.server.telling import can_send
-from linqbot.settings import how_to_set_key
 
 MAX_SKEW_S: Final = TOLERANCE_S - 30
 """Seconds that this machine's clock may be off: some less than a signature allows, because deliveries take a while."""
@@ -20,10 +19,9 @@ MAX_SKEW_S: Final = TOLERANCE_S - 30
 
 async def token(context: DoctorContext) -> Sequence[Finding]:
     """Check that Linq accepts the token, and that the token travels encrypted."""
-    if context.client is None and context.settings.api_key:
-        return []  # the key or the base URL cannot be used, which was reported
+    context.settings.required_key()
     if context.client is None:
-        return [failure("token", "LQB6010", f"LINQ_API_V3_API_KEY is not set. {how_to_set_key('')}".strip())]
+        return []  # the key or the base URL cannot be used, which was reported
     found, origin = [await _accepted(context)], target(context.settings.base_url).origin
     if origin.scheme != "https" and not is_loopback(origin.host):
         found.append(warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call."))

@@ -21,7 +21,8 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.linq.signatures import is_secret
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
-from linqbot.ops.doctor.codes import CODES
+from linqbot.ops.check_codes import CODES
+from linqbot.ops.explanations import of_raised
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
 from linqbot.server.secret_file import SecretEntry
 from linqbot.settings import Settings
@@ -172,6 +173,15 @@ def failure(check: str, code: str, what: str, **facts: str) -> Finding:
     return Finding(check, "failure", what, code, facts=facts)
 
 
+def of_error(check: str, error: LinqbotError) -> Finding:
+    """Return the finding of an error with which other commands end too, such as `linqbot serve`; it has the error's own code."""
+    what, fix, _ = of_raised(error)
+    first, *more = what.splitlines()
+    # The last line of a traceback says more; that of code to paste says nothing.
+    shown = f"{first} {more[-1]}" if more and not first.endswith(" Write:") else first.removesuffix(" Write:")
+    return Finding(check, "failure", shown, error.lqb, fix)
+
+
 async def examine(
     context: DoctorContext, checks: Mapping[str, Check], *, within_s: float | None
 ) -> AsyncIterator[Finding]:
@@ -197,7 +207,7 @@ async def _run_check(name: str, check: Check, context: DoctorContext, within_s: 
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
     except LinqbotError as error:
-        return [failure(name, "LQB6000", f"{error} [{error.lqb}]")]
+        return [of_error(name, error)]
     except Exception as error:  # noqa: BLE001 - a check with a bug must not hide the findings of the others
         if limit.expired():  # a check may also raise a TimeoutError of its own
             return [failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]

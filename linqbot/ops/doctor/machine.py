@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
-from linqbot.linq.signatures import Secret
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import own_opt_outs
-from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, of_error, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.options import DAY_S
 from linqbot.plugins.loading import NAME_TAKEN
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
-from linqbot.storage.backend import NewerSchema
+from linqbot.server.secret_file import KnownSecrets
 from linqbot.storage.open import path_of, register_storage, scheme
 from linqbot.storage.sqlite.file import primary_code
 from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
@@ -48,18 +47,7 @@ _CODES_OF_SQLITE: Final = {
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
     """Check that each subscription's signing secret is stored here, and that other users cannot read it."""
-    try:
-        kept = context.settings.secret_file.read()
-    except ConfigError as error:
-        return [failure("secret", "LQB6044", str(error))]
-    try:
-        for given in context.settings.webhook_secrets:
-            Secret.parse(given)
-    except ConfigError as error:
-        return [failure("secret", "LQB6001", f"LINQ_WEBHOOK_SECRET does not fit: {error}")]
-    if not kept and not context.settings.webhook_secrets:
-        where = context.settings.webhook_secret_file
-        return [failure("secret", "LQB6040", f"LINQ_WEBHOOK_SECRET is not set, and {where} holds no secret.")]
+    KnownSecrets(context.settings.webhook_secrets, context.settings.secret_file)  # an error is that of linqbot serve
     return [*_readers(context.settings.webhook_secret_file), *await _secrets_of_subscriptions(context)]
 
 
@@ -101,16 +89,7 @@ def _readers(path: Path) -> list[Finding]:
 
 async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
-    try:
-        return await _in_storage(context, context.settings.storage)
-    except NewerSchema as error:
-        return [failure("storage", "LQB6081", str(error))]
-    except ConfigError as error:
-        return [failure("storage", "LQB6084", str(error))]
-
-
-async def _in_storage(context: DoctorContext, url: str) -> Sequence[Finding]:
-    """Check the storage of a URL. Raises NewerSchema, or ConfigError."""
+    url = context.settings.storage
     await asyncio.to_thread(context.settings.open_storage, serving=False)
     if scheme(url) not in register_storage():
         return [
@@ -150,14 +129,11 @@ async def _database(context: DoctorContext, url: str) -> list[Finding]:
     from linqbot.storage.postgres import migrate
     from linqbot.storage.postgres.address import READ_ONLY_ADVICE
 
-    try:
-        how = await migrate.check_up(url)
-    except StorageUnavailable as error:
-        return [failure("storage", "LQB6088", str(error))]
+    how = await migrate.check_up(url)
     if how.is_read_only:
-        return [failure("storage", "LQB6088", f"{how.name} can be read only. {READ_ONLY_ADVICE}.")]
+        raise StorageUnavailable(f"{how.name} can be read only. {READ_ONLY_ADVICE}.")
     if how.lacks is not None:
-        return [failure("storage", "LQB6088", f"The user of {how.name} lacks the right {how.lacks}.")]
+        raise StorageUnavailable(f"The user of {how.name} lacks the right {how.lacks}.")
     if how.schema is None:
         return [ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
     by = "1 process serves it" if how.serving == 1 else f"{how.serving} processes serve it"
@@ -199,10 +175,7 @@ async def words(context: DoctorContext) -> Sequence[Finding]:
 
 async def tell(context: DoctorContext) -> Sequence[Finding]:
     """Check that the owner can learn of each kind of trouble."""
-    try:
-        telling = context.settings.telling()
-    except ConfigError as error:
-        return [failure("tell", "LQB6001", str(error))]
+    telling = context.settings.telling()
     if telling is None or not telling.targets:
         return []
     if telling.is_only_by_linq:
@@ -234,7 +207,7 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
     except ConfigError as error:
         # Of a bot's file that does not load, the finding "bot" gives the reason.
         if context.file is None:
-            refused = [failure("plugins", "LQB6091", str(error))]
+            refused = [of_error("plugins", error)]
     installed = [plugin for plugin in plugins if plugin.version is not None]
     named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
     missing = [of_plugin(plugin) for plugin in plugins if plugin.status == "disabled" or plugin.why == NAME_TAKEN]

@@ -13,7 +13,7 @@ import httpx
 
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import random_secret
-from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, ok, warning
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, of_error, ok, warning
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, has_arrived, probe, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server.uvicorn_server import host_and_port, listen
@@ -37,10 +37,9 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
             try:
                 bound = stack.enter_context(listen(settings.host, settings.port))
                 arrivals = await stack.enter_async_context(probe_server(bound, secrets))
-            except ConfigError:
+            except ConfigError as error:
                 if not await _is_bot(settings):
-                    what = f"Another program listens on {_listens(settings)}, and it is not a bot."
-                    findings.append(failure("port", "LQB6075", what))
+                    findings.append(of_error("port", error))
         try:
             targets = await context.targets()
         except Skip as reason:

@@ -36,8 +36,8 @@ from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import PROBE_TYPE
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
+from linqbot.ops.check_codes import CODES
 from linqbot.ops.doctor import account
-from linqbot.ops.doctor.codes import CODES
 from linqbot.ops.doctor.context import DoctorContext, Finding, examine
 from linqbot.ops.doctor.probe import probe_server, public_authorities
 from linqbot.ops.stored_contents import migrate
@@ -101,7 +101,7 @@ def test_a_delivery_during_the_doctors_run_is_retried(practice: Practice, *, kep
         practice.sync(proxy.url)
         if not kept:
             practice.secret_file.unlink()
-        assert problems(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB6040"])
+        assert problems(practice.doctor("--url", proxy.url)) == ([] if kept else ["failure LQB1006"])
     delivered = [each for each in practice.deliveries() if each["event_type"] == "message.received"]
     assert [each["attempts"][0]["status"] for each in delivered] == [503]
 
@@ -174,13 +174,13 @@ def limited(next_):
 """
 SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
-    (setting("LINQ_API_V3_API_KEY", None), ["failure LQB6010"], "Set LINQ_API_V3_API_KEY"),
+    (setting("LINQ_API_V3_API_KEY", None), ["failure LQB1005"], "Set it to the API token"),
     (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB6011"], "401/2004"),
     (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB6012"], "127.0.0.1:1"),
     # One that is set, and cannot be used, is not said to be missing.
-    (setting("LINQ_API_V3_API_KEY", "two words"), ["failure LQB6001"], "contains spaces"),
-    (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB6001"], "base URL"),
-    (setting("LINQ_WEBHOOK_SECRET", "nonsense!"), ["failure LQB6001"], "LINQ_WEBHOOK_SECRET does not fit"),
+    (setting("LINQ_API_V3_API_KEY", "two words"), ["failure LQB1005"], "contains spaces"),
+    (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB1001"], "base URL"),
+    (setting("LINQ_WEBHOOK_SECRET", "nonsense!"), ["failure LQB1006"], "not base64"),
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
     (line(reputation="CRITICAL"), ["failure LQB6022"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
@@ -190,24 +190,24 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (kept_secret("{} another-subscription\n"), ["failure LQB6041"], ""),
     (kept_secret("{} another-subscription\n", LINQ_WEBHOOK_SECRET="{}"), ["warning LQB6042"], ""),
     (lambda practice: practice.secret_file.chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
-    (kept_secret("nonsense!\n"), ["failure LQB6044"], ""),
+    (kept_secret("nonsense!\n"), ["failure LQB1006"], SECRET_FILE),
     (storage("sqlite:////proc/self/linqbot.db"), ["failure LQB6080"], ""),  # even root cannot create a file there
     (storage("sqlite:///bot.py"), ["failure LQB6080"], ""),
-    (newer_storage, ["failure LQB6081"], "schema 99"),
+    (newer_storage, ["failure LQB4001"], "schema 99"),
     (storage("memory://"), ["warning LQB6083"], ""),
-    (storage("mysql://x"), ["failure LQB6084"], ""),
-    (storage("sqlite:///nowhere/x.db"), ["failure LQB6084"], ""),
-    (storage("postgresql://bot@127.0.0.1:1/linq"), ["failure LQB6088"], ""),
-    (storage("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot"), ["failure LQB6084"], ""),
-    (setting("LINQBOT_PORT", "many"), ["failure LQB6001"], ""),
-    (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB6001"], "LINQBOT_POST_SECRETS"),
-    (write("bot.py", "bot = Bot("), ["failure LQB6002"], "SyntaxError"),
-    (write("bot.py", HIDDEN_HANDLER), ["failure LQB6002"], "can never run"),
-    (write("bot.py", FAILING_MIDDLEWARE), ["failure LQB6002"], "ValueError: no limits"),
+    (storage("mysql://x"), ["failure LQB1008"], ""),
+    (storage("sqlite:///nowhere/x.db"), ["failure LQB1008"], ""),
+    (storage("postgresql://bot@127.0.0.1:1/linq"), ["failure LQB4002"], ""),
+    (storage("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot"), ["failure LQB1001"], ""),
+    (setting("LINQBOT_PORT", "many"), ["failure LQB1009"], ""),
+    (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB1009"], "LINQBOT_POST_SECRETS"),
+    (write("bot.py", "bot = Bot("), ["failure LQB5002"], "SyntaxError"),
+    (write("bot.py", HIDDEN_HANDLER), ["failure LQB5001"], "can never run"),
+    (write("bot.py", FAILING_MIDDLEWARE), ["failure LQB5001"], "ValueError: no limits"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
-    (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB6001"], "LINQBOT_SMTP_URL"),
-    (setting("LINQBOT_HEARTBEAT_URL", "nonsense"), ["failure LQB6001"], "LINQBOT_HEARTBEAT_URL does not fit"),
+    (setting("LINQBOT_TELL", f"{SMS},mailto:ann@a.test"), ["failure LQB1009"], "LINQBOT_SMTP_URL"),
+    (setting("LINQBOT_HEARTBEAT_URL", "nonsense"), ["failure LQB1009"], "LINQBOT_HEARTBEAT_URL does not fit"),
     (setting("LINQBOT_TELL", f"{SMS},https://a.test/hook"), [], ""),
 ]
 
@@ -237,7 +237,7 @@ def test_a_planted_problem_is_found_and_all_else_is_looked_at(
     plant(practice)
     findings = practice.doctor("--url", practice.url)
     assert problems(findings) == found
-    assert {"versions", "storage"} <= {each.check for each in findings} or found == ["failure LQB6001"]
+    assert {"versions", "storage"} <= {each.check for each in findings} or found == ["failure LQB1009"]
     assert says in " ".join(f"{each.what} {each.fix}" for each in findings if each.code)
     if (plant, found, says) in CORRECTED_BY_SYNC:
         practice.sync()
@@ -273,7 +273,7 @@ def test_handlers_of_one_name_are_counted_each_and_one_of_several_routes_once(pr
 
 def test_a_missing_secret_is_found(practice: Practice) -> None:
     findings = practice.doctor("--url", practice.url)
-    assert problems(findings) == ["failure LQB6030", "failure LQB6040"]
+    assert problems(findings) == ["failure LQB6030", "failure LQB1006"]
     assert any(each.check == "delivery" and each.what.startswith("The way to") for each in findings)
 
 
@@ -484,8 +484,8 @@ def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice) -> None
     )
     try:
         findings = practice.doctor()
-        assert problems(findings) == ["failure LQB6088"]
-        assert "default_transaction_read_only is on" in the(findings, "LQB6088").what
+        assert problems(findings) == ["failure LQB4002"]
+        assert "target_session_attrs=read-write" in the(findings, "LQB4002").fix
     finally:
         execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -498,8 +498,8 @@ def test_a_database_that_was_restored_without_pgmq_is_found(practice: Practice) 
     asyncio.run(migrate(url))
     execute(server_url(), f"DROP TABLE pgmq.q_{schema} CASCADE")
     findings = practice.doctor()
-    assert problems(findings) == ["failure LQB6088"]
-    assert the(findings, "LQB6088").what.endswith("Restore both schemas, that of the storage URL and pgmq.")
+    assert problems(findings) == ["failure LQB4002"]
+    assert the(findings, "LQB4002").fix.endswith("Restore both schemas, that of the storage URL and pgmq.")
 
     async def serve() -> None:
         async with PostgresStorage(url):
@@ -525,17 +525,17 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) 
     )
     try:
         findings = practice.doctor()
-        assert problems(findings) == ["failure LQB6088"]
-        assert the(findings, "LQB6088").what.endswith(f"lacks the right DELETE on {schema}.journal.")
+        assert problems(findings) == ["failure LQB4002"]
+        assert the(findings, "LQB4002").what.endswith(f"lacks the right DELETE on {schema}.journal.")
         execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
-        assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB6088").what
+        assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB4002").what
         # Another user has installed pgmq.
         for grant, lacks in (
             ("CREATE ON DATABASE postgres", "CREATE on the schema pgmq"),
             ("CREATE ON SCHEMA pgmq", "INSERT on pgmq.meta"),
         ):
             execute(server_url(), f"GRANT {grant} TO {role}; REVOKE INSERT ON pgmq.meta FROM {role}")
-            assert the(practice.doctor(), "LQB6088").what.endswith(f"lacks the right {lacks}.")
+            assert the(practice.doctor(), "LQB4002").what.endswith(f"lacks the right {lacks}.")
     finally:
         execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -639,11 +639,11 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     assert bot.what == f"bot.py can be served. Handlers: 2, for 2 of {len(EVENT_TYPES)} types of events."
     assert "handover 1.0 (left out)" in versions.what
     practice.environ["LINQBOT_PLUGINS"] = "handovr"
-    assert problems(practice.doctor()) == ["failure LQB6001"]
+    assert problems(practice.doctor()) == ["failure LQB1009"]
     (practice.folder / "bot.py").unlink()
     (found,) = [each for each in practice.doctor(file="") if each.check == "plugins"]
-    assert (found.status, found.code) == ("failure", "LQB6091")
-    assert "the plugin handovr, which is not installed. Did you mean handover?" in found.what
+    assert (found.status, found.code) == ("failure", "LQB1009")
+    assert ("the plugin handovr, which is not installed." in found.what, found.fix) == (True, "Did you mean handover?")
 
 
 def test_a_check_of_this_machine_asks_linq_nothing(practice: Practice, subtests: pytest.Subtests) -> None:

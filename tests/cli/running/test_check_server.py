@@ -149,8 +149,8 @@ def test_a_port_that_another_program_uses_is_found(practice: Practice) -> None:
     with proxying(Crooked("", status=200)) as other:
         practice.environ["LINQBOT_PORT"] = other.url.rpartition(":")[2]
         findings = practice.doctor("--url", practice.url)
-        assert problems(findings) == ["failure LQB6075", "failure LQB6060"]
-        assert f"127.0.0.1:{practice.environ['LINQBOT_PORT']}" in the(findings, "LQB6075").what
+        assert problems(findings) == ["failure LQB1007", "failure LQB6060"]
+        assert f"127.0.0.1:{practice.environ['LINQBOT_PORT']}" in the(findings, "LQB1007").what
 
 
 @pytest.mark.slow

@@ -17,10 +17,12 @@ from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, Router,
 from linqbot.errors import ConfigError
 from linqbot.events import PollSent
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.ops.subscriptions import PENDING, address, generation, handled, next_generation, pinned, target
+from linqbot.ops.subscriptions import PENDING, address, generation, handled_when_served, next_generation, pinned, target
 from linqbot.options import OverlapMode
-from linqbot.plugins.registry import Plugins
 from linqbot.server.secret_file import SecretFile
+from linqbot.settings import from_env
+
+NO_PLUGINS = from_env({"LINQBOT_PLUGINS": ""})
 
 # --- which events, and where to ---------------------------------------------------------------------------------------
 
@@ -31,8 +33,8 @@ def test_the_events_of_a_bot_are_those_of_its_handlers_and_routers() -> None:
     router.on(MessageEdited)(lambda event, ctx: None)
     router.on(PollSent)(lambda event, ctx: None)
     bot.include(router)
-    assert handled(bot, Plugins()).types == ("message.received", "message.edited", "poll.sent")
-    assert not handled(bot, Plugins()).everything
+    assert handled_when_served(bot, NO_PLUGINS).types == ("message.received", "message.edited", "poll.sent")
+    assert not handled_when_served(bot, NO_PLUGINS).everything
 
 
 @pytest.mark.parametrize(
@@ -52,14 +54,17 @@ def test_a_bot_is_subscribed_to_the_edits_that_change_a_burst_or_a_running_handl
     @bot.on_message(overlap=overlap)
     async def answer(message: MessageReceived, ctx: Context) -> None: ...
 
-    assert set(handled(bot, Plugins()).types) == {"message.received"} | needed
+    assert set(handled_when_served(bot, NO_PLUGINS).types) == {"message.received"} | needed
 
 
 def test_a_handler_of_every_event_needs_every_type_that_linq_offers() -> None:
     for base, types in ((Event, tuple(EVENT_TYPES)), (UnknownEvent, ())):
         bot = Bot()
         bot.on(base)(lambda event, ctx: None)
-        assert (handled(bot, Plugins()).everything, handled(bot, Plugins()).types) == (True, types)
+        assert (handled_when_served(bot, NO_PLUGINS).everything, handled_when_served(bot, NO_PLUGINS).types) == (
+            True,
+            types,
+        )
 
 
 def test_the_target_has_the_webhook_path_and_pins_the_payload_version(subtests: pytest.Subtests) -> None:

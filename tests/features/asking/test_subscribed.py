@@ -8,8 +8,8 @@ import pytest
 
 from linqbot import Bot, Context, Event, Manners, MessageReceived, Paid
 from linqbot.events import ContactCardReceived, LocationSharingStarted
-from linqbot.ops.subscriptions import handled
-from linqbot.plugins.registry import Plugins
+from linqbot.ops.subscriptions import handled_when_served
+from linqbot.settings import from_env
 from linqbot.testing import Phone, talking
 
 
@@ -33,7 +33,9 @@ async def subscribed(phone: Phone, bot: Bot) -> None:
     """Let Linq deliver only what `linqbot connect sync` subscribes the bot to."""
     subscriptions = phone.client.webhook_subscriptions
     (one,) = [each async for each in subscriptions.list()]
-    await subscriptions.update(one.id, subscribed_events=handled(bot, Plugins()).needed)
+    await subscriptions.update(
+        one.id, subscribed_events=handled_when_served(bot, from_env({"LINQBOT_PLUGINS": ""})).needed
+    )
 
 
 def bot_with(handler: Any) -> Bot:
@@ -101,7 +103,7 @@ async def test_a_bot_without_handlers_of_messages_gets_the_answer_that_somebody_
 
 
 def test_a_bot_without_handlers_is_subscribed_to_receipts_only() -> None:
-    assert set(handled(Bot(), Plugins()).needed) == {
+    assert set(handled_when_served(Bot(), from_env({"LINQBOT_PLUGINS": ""})).needed) == {
         "message.sent",
         "message.delivered",
         "message.read",

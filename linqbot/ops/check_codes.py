@@ -1,4 +1,7 @@
-"""The problems that `linqbot check` can find, by their codes: what each means, its causes, what to do about it."""
+"""The problems that only `linqbot check` finds, by their codes: what each means, its causes, what to do about it.
+
+A problem that other commands meet too, such as a missing secret, is an error with a code of its own.
+"""
 
 from __future__ import annotations
 
@@ -33,24 +36,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "A check could not be completed.",
         "It took too long, or an unexpected error came up. The other checks were still made.",
         "Read the message. If this looks like a bug in linqbot, please report it with this code.",
-    ),
-    "LQB6001": DoctorCode(
-        "A setting cannot be read.",
-        "An environment variable or a line in linqbot.toml has a value that does not fit, or a name that no setting"
-        " has.",
-        "Correct it. This command explains every setting: linqbot serve --help",
-    ),
-    "LQB6002": DoctorCode(
-        "The bot's file cannot be loaded, or its bot cannot be served.",
-        "There is no such file, importing it raised an error, it has no Bot, a handler can never run, or its middleware"
-        " raised an error. So it is not known which events it handles.",
-        "Correct the bot. This shows the whole error: linqbot dev {file}",
-    ),
-    "LQB6010": DoctorCode(
-        "There is no API token, so nothing can be sent and Linq cannot be asked.",
-        "LINQ_API_V3_API_KEY is not set where linqbot check runs. linqbot does not read a .env file. uv does (export"
-        " UV_ENV_FILE=.env), and so does a shell (set -a; . ./.env; set +a).",
-        "Set LINQ_API_V3_API_KEY to the API token from your Linq dashboard.",
     ),
     "LQB6011": DoctorCode(
         "Linq does not accept the API token.",
@@ -124,11 +109,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Events of the account's other lines do not arrive. If they should: linqbot connect sync {file} --url {url}"
         " --all-lines",
     ),
-    "LQB6040": DoctorCode(
-        "There is no signing secret, so deliveries cannot be verified and linqbot serve does not start.",
-        "The bot was not subscribed from this folder, or its secret is kept elsewhere.",
-        "Subscribe, which also stores the secret: linqbot connect sync {file} --url {url}; or set LINQ_WEBHOOK_SECRET.",
-    ),
     "LQB6041": DoctorCode(
         "The signing secrets here belong to other subscriptions.",
         "The subscription was made elsewhere or by hand, and its secret was stored there.",
@@ -144,11 +124,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Other users of this machine can read the signing secret, and so sign deliveries.",
         "The file was written or mounted with permissions for more than its owner.",
         "Let only its owner read it: chmod 600 {secret_file}",
-    ),
-    "LQB6044": DoctorCode(
-        "The signing secrets cannot be read.",
-        "The file belongs to another user, or it was edited by hand and holds text that is not a secret.",
-        "Correct the file. Or move it away and make a new secret: linqbot connect rotate --url {url}",
     ),
     "LQB6045": DoctorCode(
         "The bot refuses Linq's deliveries: the signing secret that is stored here is not the subscription's.",
@@ -234,21 +209,10 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Its disk or its backlog is full, it is starting or stopping, or its clock differs from this machine's.",
         "Linq retries for half an hour. The bot's log gives the reason: storage, overload, or its clock.",
     ),
-    "LQB6075": DoctorCode(
-        "Another program uses the port on which the bot would listen, so linqbot serve cannot start.",
-        "Another server is configured for the same port, or an old one was not stopped.",
-        "Stop that program, or give the bot another port: LINQBOT_PORT. The proxy in front of the bot must then lead to"
-        " the new port.",
-    ),
     "LQB6080": DoctorCode(
         "The storage cannot be written.",
         "The disk is read-only, or the folder or the file belongs to another user.",
         "Let the user who runs the bot write into the folder of LINQBOT_STORAGE, or choose another folder.",
-    ),
-    "LQB6081": DoctorCode(
-        "A newer linqbot has written the storage.",
-        "linqbot was downgraded, or two releases share a storage.",
-        "Upgrade linqbot, or use another storage: LINQBOT_STORAGE",
     ),
     "LQB6082": DoctorCode(
         "The disk is full, or almost.",
@@ -259,12 +223,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The storage is in memory.",
         "LINQBOT_STORAGE is memory://, which is for tests: when the process ends, waiting deliveries are lost.",
         "Set LINQBOT_STORAGE to a file, such as sqlite:///linqbot.db, or to a PostgreSQL database.",
-    ),
-    "LQB6084": DoctorCode(
-        "LINQBOT_STORAGE does not name a usable storage.",
-        "It is not the URL of a known storage, or it names a folder or another program's file; or the file was replaced while a "
-        "process serves it.",
-        "Correct LINQBOT_STORAGE. It is a URL such as sqlite:///linqbot.db. Put a file that was replaced back.",
     ),
     "LQB6085": DoctorCode(
         "There are dead letters: deliveries that the bot gave up on.",
@@ -277,13 +235,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Let the bot have a handler of this name again. Or end the questions: linqbot waiting list --questions --handler NAME, then"
         " linqbot waiting cancel ID. Otherwise the next message of each person is handled as if no question were open.",
     ),
-    "LQB6088": DoctorCode(
-        "The PostgreSQL server of the storage does not answer as it should.",
-        "It is away, it refuses the user or the password, it can be read only, the user lacks a right, or all its connections"
-        " are taken.",
-        "Correct what the message names: the server, the rights of the user, or the URL in LINQBOT_STORAGE. The rights and"
-        " the URL are explained in docs/deploy/postgresql.md.",
-    ),
     "LQB6089": DoctorCode(
         "The storage file is gone while a process serves it.",
         "It was moved, renamed or deleted. The process still has it open, and answers Linq with 503.",
@@ -294,11 +245,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "It was made for another release, one of its dependencies is not installed, or one of its own settings is wrong.",
         "Do what the message says. If it says nothing to do, reinstall the plugin, or remove it: pip uninstall {name}."
         " If the bot's own code brings it, correct that code.",
-    ),
-    "LQB6091": DoctorCode(
-        "A setting names a plugin that is not installed, so the bot does not start.",
-        "The name in LINQBOT_PLUGINS or LINQBOT_REQUIRED_PLUGINS is misspelt, or the plugin is not in this environment.",
-        "Correct the name, or install the plugin. If the bot's code brings it, give the bot's file: linqbot check bot.py",
     ),
     "LQB6092": DoctorCode(
         "The bot uses a word by which people opt out.",
