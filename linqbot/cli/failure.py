@@ -112,7 +112,9 @@ def print_failure(failure: CommandFailure, *, as_json: bool) -> None:
     between = "\n" if "\n" in failure.what else " "
     color = False if os.environ.get("NO_COLOR") else None  # the command's context, which knows it, has ended
     click.secho(printable_lines(f"Error: {failure.what}{between}{failure.fix}"), fg="red", err=True, color=color)
-    click.secho(f"[{failure.code}] More: linqbot explain {failure.look_up}", dim=True, err=True, color=color)
+    # Of a wrong call, the help of the command says more, and the fix names it.
+    more = "" if failure.code == CalledWrongly.lqb else f" More: linqbot explain {failure.look_up}"
+    click.secho(f"[{failure.code}]{more}", dim=True, err=True, color=color)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

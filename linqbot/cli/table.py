@@ -30,7 +30,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "waiting": "List what waits or was given up; retry, answer, cancel.",
         "replay": "Run a bot on stored deliveries without sending; compare code.",
         "person": "Show, edit and erase what is stored about a person.",
-        "storage": "Back up, clean up, migrate and copy the storage.",
+        "storage": "Back up, migrate and copy the storage; delete dead letters.",
         "send": "Send one message.",
         "post": "Put an event of yours into a chat, for the bot's on_post handler.",
     },

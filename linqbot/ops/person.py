@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, cast
 
 from pydantic_core import to_jsonable_python
 
-from linqbot.errors import BotError
+from linqbot.errors import BotError, LinqApiError
 from linqbot.hookspecs import PersonalData
 from linqbot.ops.stored_contents import decoded
 from linqbot.ops.why import chats_with
@@ -50,7 +50,13 @@ async def chats_of(settings: Settings, handle: str) -> set[str]:
     Without a key none is returned.
     """
     async with settings.linq() as client:
-        return set() if client is None else {chat.id for chat in await chats_with(client, handle) if not chat.is_group}
+        try:
+            chats = [] if client is None else await chats_with(client, handle)
+        except LinqApiError as error:
+            way_out = "To go on without Linq, set LINQ_API_V3_API_KEY to nothing, and name older chats with --chat."
+            error.message = f"{error.message.removesuffix('.')}. {way_out}"
+            raise
+        return {chat.id for chat in chats if not chat.is_group}
 
 
 class Keepers:

@@ -100,7 +100,7 @@ def _samples() -> dict[str, dict[str, Any]]:
 def _data(event_type: str, version: str) -> Any:
     sample = _samples().get(event_type)
     if sample is None:
-        raise LookupError(f"There is no event type {event_type}.")
+        raise LookupError(f"There is no sample of an event type {event_type}.")
     if version not in VERSIONS:
         raise LookupError(f"There is no payload version {version}. There are: {', '.join(VERSIONS)}.")
     if event_type == "message.edited" and version == VERSIONS[1]:

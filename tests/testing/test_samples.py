@@ -92,7 +92,7 @@ def test_any_field_can_be_changed() -> None:
 
 def test_an_argument_without_a_place_is_refused_with_the_reason(subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, dict[str, Any], str]] = [
-        ("message.recieved", {}, "There is no event type message.recieved"),
+        ("message.recieved", {}, "There is no sample of an event type message.recieved"),
         ("message.edited", {"version": "2025-01-01"}, "no message.edited in payload version"),
         ("message.sent", {"version": "2024"}, "There are: 2026-02-03, 2025-01-01"),
         ("api_token.created", {"sender": "+1"}, "names no person"),

@@ -1,4 +1,4 @@
-"""`linqbot storage`: back up, clean up, migrate and copy the storage. The work is in `ops/stored_contents.py`."""
+"""`linqbot storage`: back up, migrate and copy the storage, and delete old dead letters. The work is in `ops/stored_contents.py`."""
 
 from __future__ import annotations
 

@@ -252,7 +252,12 @@ def note_end(bot: BotProcess, emulator: Emulator, earlier: Mapping[str, Any] | N
     has_reported = emulator.bot is not None and emulator.bot is not earlier and emulator.bot["status"] == "failed"
     if bot.is_stopping or bot.is_ending() or has_reported:
         return
-    how = f"with exit code {exit_code}" if exit_code >= 0 else f"because of {signal.Signals(-exit_code).name}"
+    names = {each.value: each.name for each in signal.Signals}  # of most real-time signals there is none
+    how = (
+        f"with exit code {exit_code}"
+        if exit_code >= 0
+        else f"because of {names.get(-exit_code, f'signal {-exit_code}')}"
+    )
     message = f"The bot's process ended {how}. The terminal may show why."
     status = "stopped" if bot.was_up else "failed"
     emulator.observe({"kind": "bot", "status": status, "message": message, "at": iso(emulator.clock.now())})

@@ -97,19 +97,21 @@ def test_an_error_without_a_line_of_the_author_is_reported_with_its_message_and_
 def test_the_end_of_a_process_is_shown_unless_it_was_stopped_or_has_said_why(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    ended, said = "The bot's process ended with exit code 3. The terminal may show why.", "SyntaxError: invalid syntax"
-    for how, is_stopping, is_ending, earlier, shown in (
-        ("by itself", False, False, None, ended),
-        ("stopped", True, False, None, None),
-        ("with linqbot dev", False, True, None, None),
-        ("after a report", False, False, said, said),
+    ended, said = "The bot's process ended {}. The terminal may show why.", "SyntaxError: invalid syntax"
+    for how, code, is_stopping, is_ending, earlier, shown in (
+        ("by itself", 3, False, False, None, ended.format("with exit code 3")),
+        ("by a signal", -9, False, False, None, ended.format("because of SIGKILL")),
+        ("by one without a name", -99, False, False, None, ended.format("because of signal 99")),
+        ("stopped", 3, True, False, None, None),
+        ("with linqbot dev", 3, False, True, None, None),
+        ("after a report", 3, False, False, said, said),
     ):
         with subtests.test(how):
             emulator = Emulator()
             bot = BotProcess("bot.py", "", 0, tmp_path, is_stopping=is_stopping, is_ending=partial(bool, is_ending))
             if earlier is not None:
                 emulator.observe({"kind": "bot", "status": "failed", "message": earlier})
-            note_end(bot, emulator, None, 3)
+            note_end(bot, emulator, None, code)
             assert (emulator.bot["message"] if emulator.bot else None) == shown
 
 

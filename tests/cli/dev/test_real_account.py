@@ -100,6 +100,15 @@ def test_a_subscription_left_by_a_crash_is_taken_over_at_another_address(
     assert account.subscriptions() == []
 
 
+def test_a_subscription_of_which_only_the_last_call_fails_is_deleted(
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    account.fault(on="api", match="PUT /v3/webhook-subscriptions", status=400, times=9)
+    trying = dev(account, command, tunnel.url)
+    assert trying.end() == 1
+    assert account.subscriptions() == []
+
+
 def test_a_subscription_that_dev_did_not_create_is_not_changed(
     account: Practice, command: Callable[..., Any], tunnel: Crooked
 ) -> None:
