@@ -136,7 +136,7 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The bot refused requests whose signatures do not match its secrets, and has accepted no delivery since.",
         "The requests may come from strangers. Or they are Linq's deliveries, and the secret that is stored here is"
         " wrong.",
-        "Send the bot a message. If it does not answer, make a new secret: linqbot connect rotate --url {url}",
+        "Send the bot a message. If it does not answer, make a new secret: linqbot connect rotate",
     ),
     "LQB6050": DoctorCode(
         "A clock is so far off that signatures are refused.",
@@ -209,11 +209,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Its disk or its backlog is full, it is starting or stopping, or its clock differs from this machine's.",
         "Linq retries for half an hour. The bot's log gives the reason: storage, overload, or its clock.",
     ),
-    "LQB6080": DoctorCode(
-        "The storage cannot be written.",
-        "The disk is read-only, or the folder or the file belongs to another user.",
-        "Let the user who runs the bot write into the folder of LINQBOT_STORAGE, or choose another folder.",
-    ),
     "LQB6082": DoctorCode(
         "The disk is full, or almost.",
         "Another program fills it, or history is kept for a long time.",
@@ -260,10 +255,5 @@ CODES: Final[dict[str, DoctorCode]] = {
         "Nothing can tell you that the line or the API key is broken.",
         "LINQBOT_TELL names only texts, which go over a line and with the key.",
         "Add an e-mail or a webhook to LINQBOT_TELL: mailto:… with LINQBOT_SMTP_URL, or https://…",
-    ),
-    "LQB6095": DoctorCode(
-        "Another program keeps the storage file locked.",
-        "A program that is not linqbot has the file open in a transaction, such as an editor of databases or a backup program.",
-        "End that program, or wait until it has finished. Meanwhile the bot answers every delivery with 503, and Linq delivers again.",
     ),
 }

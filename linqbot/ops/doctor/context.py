@@ -8,7 +8,6 @@ its failure does not affect the others. This module judges nothing: the checks a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -94,18 +93,11 @@ class DoctorContext:
             raise Skip("It is not known which address Linq delivers to. Give --url https://your.host")
         return list(there.values())
 
-    async def facts(self, finding: Finding) -> dict[str, str]:
-        """Return what the fix of a finding may name: the secret file, the bot's file, and the first of its addresses.
-
-        Linq is asked only if the fix names an address and the finding has none.
-        """
-        facts = {"secret_file": str(self.settings.webhook_secret_file)}
-        if self.file is not None:
-            facts["file"] = self.file
-        if finding.code in CODES and "{url}" in CODES[finding.code].to_do and "url" not in finding.facts:
-            with contextlib.suppress(Skip, LinqApiError):
-                facts["url"] = address((await self.targets())[0])
-        return facts
+    def facts(self) -> dict[str, str]:
+        """Return what the fix of a finding may name: the secret file, and the bot's file and address if they were given."""
+        secret_file, url = str(self.settings.webhook_secret_file), None if self.url is None else address(self.url)
+        facts = {"secret_file": secret_file, "file": self.file, "url": url}
+        return {name: value for name, value in facts.items() if value is not None}
 
     async def _once(self, name: str, listing: Callable[[], AsyncIterable[T]]) -> list[T]:
         async def ask() -> list[T]:
@@ -193,7 +185,7 @@ async def examine(
     try:
         for task in tasks:
             for finding in await task:
-                yield finding.with_fix(await context.facts(finding))
+                yield finding.with_fix(context.facts())
     finally:
         for task in tasks:
             task.cancel()

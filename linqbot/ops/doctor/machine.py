@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import platform
-import sqlite3
 import stat
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -32,17 +30,10 @@ from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.server.secret_file import KnownSecrets
 from linqbot.storage.open import path_of, register_storage, scheme
-from linqbot.storage.sqlite.file import primary_code
 from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
 
 ENOUGH_BYTES: Final = 1 << 30
 TOO_LITTLE_BYTES: Final = 100 << 20
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-_CODES_OF_SQLITE: Final = {
-    sqlite3.SQLITE_FULL: "LQB6082",
-    sqlite3.SQLITE_CORRUPT: "LQB6093",
-    sqlite3.SQLITE_BUSY: "LQB6095",
-}
 
 
 async def secret(context: DoctorContext) -> Sequence[Finding]:
@@ -103,25 +94,8 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
     path = path_of(url)
     if path is None:
         return [warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")]
-    return await _in_file(context, path)
-
-
-async def _in_file(context: DoctorContext, path: Path) -> list[Finding]:
-    try:
-        how = await asyncio.to_thread(check_up, path)
-    except StorageUnavailable as error:
-        return [failure("storage", _code_of(error.__cause__), str(error))]
-    questions = _questions(context, how.questions)
-    return [_file(path, how), *_inside(how.dead), *questions, *_room(path, how)]
-
-
-def _code_of(cause: BaseException | None) -> str:
-    """Return the code for a file that cannot be used: damage and a lock need another fix than a missing right."""
-    if isinstance(cause, OSError) and cause.errno in _FULL:
-        return "LQB6082"
-    if isinstance(cause, sqlite3.Error) and (known := _CODES_OF_SQLITE.get(primary_code(cause))):
-        return known
-    return "LQB6080"
+    how = await asyncio.to_thread(check_up, path)
+    return [_file(path, how), *_inside(how.dead), *_questions(context, how.questions), *_room(path, how)]
 
 
 async def _database(context: DoctorContext, url: str) -> list[Finding]:
