@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -28,7 +29,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.server.refusals import BoundedLog
 from linqbot.server.webhook import CLOSE, ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
-from linqbot.server.without_reload import HttpToolsProtocol, ProxyHeadersMiddleware, ServerState, uvicorn
+
+# `import uvicorn` also imports watchfiles, where it is installed, with its native library: nearly a MiB for a reload that
+# linqbot never asks uvicorn for. uvicorn does without it where the import fails. As for rich in `cli/logs.py`, None in
+# `sys.modules` makes the import fail, and is removed at once, so that `linqbot dev` can import watchfiles.
+sys.modules.setdefault("watchfiles", None)  # type: ignore[arg-type]
+import uvicorn as uvicorn  # noqa: E402, PLC0414 - `uvicorn_server.py` imports it from here
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E402
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
+from uvicorn.server import ServerState  # noqa: E402
+
+if sys.modules["watchfiles"] is None:
+    del sys.modules["watchfiles"]
 
 log = structlog.get_logger("linqbot.server")
 

@@ -29,8 +29,7 @@ from linqbot.errors import LinqbotError, PortTaken
 from linqbot.frames import place_of
 from linqbot.interrupts import is_ctrl_c
 from linqbot.server import systemd
-from linqbot.server.connection import ClientConnection, Connections, behind, with_client
-from linqbot.server.without_reload import uvicorn
+from linqbot.server.connection import ClientConnection, Connections, behind, uvicorn, with_client
 
 MAX_CONNECTIONS: Final = 2048
 """Maximum number of open connections; fewer if this process may not open twice as many files."""
