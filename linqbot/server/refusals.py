@@ -15,8 +15,6 @@ are counted, and the count is logged when the minute is over, so a flood ends wi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +28,7 @@ from structlog.typing import FilteringBoundLogger
 
 from linqbot.clock import Clock
 from linqbot.hookspecs import Reason
+from linqbot.server.secret_file import write_private
 
 log = structlog.get_logger("linqbot.server")
 
@@ -137,17 +136,11 @@ def read(path: Path) -> Refusals | None:
 
 def _write(path: Path | None, content: bytes) -> None:
     assert path is not None
-    new = path.with_name(path.name + ".new")
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-        new.replace(path)
+        write_private(path, content)
     except OSError as error:
         # The full disk that prevents this write is logged by the storage too.
         log.debug("refusals.unwritable", error=error.strerror)
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
 
 
 def _later(after_s: float, function: Callable[[], None]) -> asyncio.TimerHandle:

@@ -106,18 +106,7 @@ class SecretFile:
         path = self.path.resolve()  # a symbolic link stays in place; its target is replaced
         try:
             _make_private_folder(path.parent)
-            new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            try:
-                # Private from its creation on, not by a later chmod; and complete before it gets its name.
-                fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(fd, "w", encoding="utf-8") as file:
-                    file.write(_HEAD + "".join(map(_line, entries)))
-                    file.flush()
-                    os.fsync(file.fileno())
-                new.replace(path)
-            finally:
-                new.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            write_private(path, (_HEAD + "".join(map(_line, entries))).encode())
         except OSError as error:
             raise ConfigError(
                 f"The secret file {self.path} cannot be written: {_reason(error)}. "
@@ -203,6 +192,22 @@ def _make_private_folder(folder: Path) -> None:
     else:
         # The folder was made for secrets, so no repository may include it, even if its own .gitignore does not name it.
         (folder / ".gitignore").write_text("*\n")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, in place of an earlier one. It is on disk when this returns."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        # Private from its creation on, not by a later chmod; and complete before it gets its name.
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

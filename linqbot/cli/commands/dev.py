@@ -36,6 +36,7 @@ from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
+from linqbot.server.secret_file import write_private
 
 _EXIT_CODES = (1, 2)
 """The exit codes of a process that has printed why the bot does not start."""
@@ -290,7 +291,8 @@ def serve_emulator(
         app = create_app(emulator, allowed_hosts=[host, *names])
         uvicorn_server.run(app, bound, before_exit=emulator.end_streams)
         if state is not None:
-            _write(state, emulator.save_state())
+            # 0600, because it holds signing secrets. A text may hold half an emoji, which UTF-8 does not take as it is.
+            write_private(state, printable_json(emulator.save_state(), indent=1).encode())
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -303,15 +305,6 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ConfigError(f"{file} holds no JSON object. It has lists such as phone_numbers and chats.")
     return state
-
-
-def _write(file: Path, state: dict[str, Any]) -> None:
-    # Written to a new file first, so that a full disk cannot destroy the old state. 0600: it holds signing secrets.
-    new = file.with_name(file.name + ".new")
-    new.touch(mode=0o600)
-    # A text may hold half an emoji, which no file in UTF-8 takes as it is.
-    new.write_text(printable_json(state, indent=1), "utf-8")
-    new.replace(file)
 
 
 @dataclass(frozen=True, slots=True)
