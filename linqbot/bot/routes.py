@@ -19,7 +19,8 @@ from linqbot.bot.filters import covers, name_of, takes_muted
 from linqbot.bot.handlers import ErrorHandler, Route, call_in_thread, check_wrapped, send_returned
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
-from linqbot.errors import BotError
+from linqbot.errors import BotError, LinqbotError
+from linqbot.frames import place_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -109,10 +110,16 @@ class Routes:
         return handle if self._bot.languages is None else self._bot.languages.middleware(handle)
 
     def wrapped(self, inner: Next, middleware: Sequence[Middleware]) -> Next:
-        """Return a function of an event in its middleware, of which the first is the outermost."""
+        """Return a function of an event in its middleware, of which the first is the outermost. Raises BotError if one fails."""
         for wrap in reversed(middleware):
             self.after_middleware.add(getattr(inner, "__qualname__", ""))
-            outer = wrap(inner)
+            try:
+                outer = wrap(inner)
+            except LinqbotError:
+                raise
+            except Exception as error:
+                what = f"{type(error).__name__}: {error} (at {place_of(error)})"
+                raise BotError(f"Middleware raised {what}") from error
             check_wrapped(outer, wrap)
             inner = outer
         return inner

@@ -20,9 +20,8 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
-from linqbot.errors import BotError, ConfigError, LinqbotError
+from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS
-from linqbot.frames import place_of
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
@@ -70,14 +69,7 @@ def handled_when_served(bot: Bot, settings: Settings) -> Handled:
     """
     with redirect_stdout(sys.stderr):
         plugins = settings.load_plugins(bot.plugins)
-        try:
-            routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
-        except LinqbotError:
-            raise
-        except Exception as error:  # of the bot's own middleware
-            raise BotError(
-                f"The bot's middleware raised {type(error).__name__}: {error} (at {place_of(error)})"
-            ) from error
+        routes = Dispatcher(bot, SystemClock(), plugins=plugins).routes
     names = {id(route.handler): route.name for route in routes.all}  # one function may have several routes
     return replace(handled_by(routes.handled), handlers=tuple(names.values()), plugins=tuple(plugins.every))
 

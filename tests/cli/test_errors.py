@@ -156,8 +156,9 @@ def test_why_no_bot_is_found_is_explained_with_its_own_lines_only(folder: Path, 
 
 def test_an_error_of_the_bots_middleware_is_named_with_its_line(folder: Path) -> None:
     (folder / "bot.py").write_text(f"{ECHO}@bot.use\ndef limited(next_): raise ValueError('no limits')\n")
-    said = shown("connect", "sync", code=1, **GOOD)
-    assert "Error: The bot's middleware raised ValueError: no limits (at bot.py:4)." in said
+    for command in ("connect", "sync"), ("serve",):
+        said = shown(*command, code=1, **GOOD)
+        assert "Error: Middleware raised ValueError: no limits (at bot.py:4)." in said
 
 
 ABOVE = "from linqbot import Bot, Context, MessageReceived, contains\nbot = Bot()\n"
