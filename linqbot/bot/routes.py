@@ -119,7 +119,7 @@ class Routes:
                 raise
             except Exception as error:
                 what = f"{type(error).__name__}: {error} (at {place_of(error)})"
-                raise BotError(f"Middleware raised {what}") from error
+                raise BotError(f"Middleware raised {what}. Correct it: linqbot dev shows the traceback.") from error
             check_wrapped(outer, wrap)
             inner = outer
         return inner
