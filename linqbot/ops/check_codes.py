@@ -37,18 +37,6 @@ CODES: Final[dict[str, DoctorCode]] = {
         "It took too long, or an unexpected error came up. The other checks were still made.",
         "Read the message. If this looks like a bug in linqbot, please report it with this code.",
     ),
-    "LQB6011": DoctorCode(
-        "Linq does not accept the API token.",
-        "The token is misspelt, deleted or expired, or it belongs to another base URL, such as an emulator's.",
-        "Copy the token from your Linq dashboard into LINQ_API_V3_API_KEY again. If it was deleted or has expired,"
-        " make a new one.",
-    ),
-    "LQB6012": DoctorCode(
-        "Linq's API cannot be reached, or refuses to list what the account has.",
-        "Linq is down, the base URL is wrong, something on the way blocks outgoing connections, or the account lacks a permission.",
-        "Check LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY. If Linq has answered,"
-        " look up the error code in Linq's documentation.",
-    ),
     "LQB6014": DoctorCode(
         "The API token and all messages travel unencrypted to another machine.",
         "The base URL begins with http:// and its host is not this machine. Everyone on the network path can read and"

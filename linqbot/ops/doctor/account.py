@@ -9,7 +9,7 @@ from linqbot.client.http.addresses import target
 from linqbot.errors import LinqApiError
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
-from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, ok, warning
+from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, of_error, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
 from linqbot.server.telling import can_send
 
@@ -22,20 +22,16 @@ async def token(context: DoctorContext) -> Sequence[Finding]:
     context.settings.required_key()
     if context.client is None:
         return []  # the key or the base URL cannot be used, which was reported
-    found, origin = [await _accepted(context)], target(context.settings.base_url).origin
+    base_url = context.settings.base_url
+    try:
+        await context.lines()
+        found = [ok("token", f"Accepted by {base_url}.")]
+    except LinqApiError as error:
+        found = [of_error("token", error)]
+    origin = target(base_url).origin
     if origin.scheme != "https" and not is_loopback(origin.host):
         found.append(warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call."))
     return found
-
-
-async def _accepted(context: DoctorContext) -> Finding:
-    try:
-        await context.lines()
-    except LinqApiError as error:
-        if error.status == 401:
-            return failure("token", "LQB6011", f"Linq does not accept the token ({error}).")
-        return failure("token", "LQB6012", f"{context.settings.base_url}: {error}")
-    return ok("token", f"Accepted by {context.settings.base_url}.")
 
 
 async def lines(context: DoctorContext) -> Sequence[Finding]:

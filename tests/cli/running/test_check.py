@@ -175,8 +175,8 @@ def limited(next_):
 SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_API_KEY", None), ["failure LQB1005"], "Set it to the API token"),
-    (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB6011"], "401/2004"),
-    (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB6012"], "127.0.0.1:1"),
+    (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB3003"], "401/2004"),
+    (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB3005"], "127.0.0.1:1"),
     # One that is set, and cannot be used, is not said to be missing.
     (setting("LINQ_API_V3_API_KEY", "two words"), ["failure LQB1005"], "contains spaces"),
     (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB1001"], "base URL"),
