@@ -137,7 +137,7 @@ class Finding:
     check: str  # the thing, in a word or two
     status: Status
     what: str  # the state of the thing, with the values
-    code: str | None = None  # the problem, one of `CODES`; None if there is no problem
+    code: str | None = None  # the problem, one of `CODES` or that of an error; None if there is no problem
     fix: str = ""  # what to do; empty if there is nothing to do, and until `with_fix`
     facts: dict[str, str] = field(default_factory=dict)  # facts of this finding for its fix, such as `url`
 
