@@ -611,8 +611,8 @@ class StorageUnavailable(StorageError):
         write-ahead log. Or the file was deleted, moved or replaced while the bot used it; then the message says so. Of
         PostgreSQL: the server is away, refuses the user, has no free connection, or the user lacks a right.
     To do: Check the free space, and the owner of the file that LINQBOT_STORAGE names. If another program keeps it locked,
-        end that program. If the file was moved, move it back. Of PostgreSQL, correct what the message names. A bot that runs answers Linq with 503 until then, and Linq
-        delivers again, so nothing is lost.
+        end that program. If the file was moved, move it back. Of PostgreSQL, correct what the message names. A bot that
+        runs answers Linq with 503 until then, and Linq delivers again, so nothing is lost.
     """
 
     lqb = "LQB4002"
