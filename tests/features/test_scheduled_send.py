@@ -17,7 +17,6 @@ from simulated_crash import crash
 from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, Scheduled
 from linqbot.client.call import Call
 from linqbot.features.later import due_at
-from linqbot.options import GRACE_S
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import talking
@@ -261,12 +260,11 @@ async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk
     assert await talk.storage.scheduled() == []
 
 
-@pytest.mark.slow
 async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> None:
     """A message of the person that cannot be answered waits in front of it."""
     bot = Bot()
 
-    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("It is time.", after_s=60, grace_s=120)))
 
     @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> str:
@@ -276,7 +274,7 @@ async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> 
         await phone.text("remind me")
         phone.fail_next("POST /v3", status=503, times=100_000)
         await phone.text("hello")
-        await phone.advance(60 + GRACE_S + 60)
+        await phone.advance(60 + 120 + 60)
         phone.emulator.world.faults.clear()
         await phone.advance(3600)
         assert await phone.replies() == ["echo: hello", "It is time."]
