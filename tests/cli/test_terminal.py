@@ -42,14 +42,10 @@ def test_scenes(folder: Path, subtests: pytest.Subtests) -> None:
         (cancel, {"answer": "\x04"}, 1, ["\nError: Aborted"], []),
         # In an event loop, the first Ctrl-C would wait for the answer.
         (cancel, {"answer": "\x03"}, 1, ["\nError: Aborted"], ["Traceback"]),
-        (("waiting", "list"), {"COLUMNS": "80"}, 0, ["1 scheduled send: linqbot waiting list --scheduled"], []),
-        (("waiting", "list", "--scheduled"), {"COLUMNS": "80"}, 0, ["due                       kind  for"], []),
         (("waiting", "list", "--scheduled"), {"COLUMNS": "40"}, 0, ["\nkind         send\n", "id           later"], ["kind  for"]),
         (("storage", "backup", "copy.db"), {}, 0, ["Copying", "100%"], []),
-        (("storage", "backup", "copy.db"), {}, 2, ["There is a file copy.db already."], ["Copying"]),
         (("storage", "backup", "as_json.db", "--json"), {}, 0, ['"backup": "as_json.db"'], ["Copying"]),
         (("forget", "+1"), {"NO_COLOR": "1"}, 2, ["Did you mean person forget?"], ["\x1b"]),
-        ((*cancel, "--yes"), {}, 0, ["cancelled"], ["[y/N]"]),
     ]  # fmt: skip
     for words, how, exit_code, shown, hidden in rows:
         with subtests.test(words=words, how=how):
