@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown, regex
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
@@ -253,9 +253,12 @@ async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() ->
         assert await phone.dead_letters() == []
 
 
-async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_without_a_word() -> None:
-    ended: list[str] = []
+@pytest.mark.parametrize("by_itself", [False, True])
+async def test_a_bot_that_leaves_a_group_or_is_removed_ends_its_questions_there_without_a_word(by_itself: bool) -> None:
+    bot, ended = Bot(groups="all"), list[str]()
+    bot.on_message("go away")(does(lambda ctx: ctx.chat.leave()))
 
+    @bot.on_message
     async def book(message: MessageReceived, ctx: Context) -> None:
         try:
             await ctx.ask("Your name?", timeout_s=600)
@@ -263,10 +266,11 @@ async def test_a_bot_that_is_removed_from_a_group_ends_its_questions_there_witho
             ended.append(type(error).__name__)
             await ctx.send("Too late.")
 
-    async with talking(bot_of(book, groups="all")) as phone:
-        group = phone.group("+14155550143")
+    async with talking(bot) as phone:
+        group = phone.group(BOB, CY, "+14155550145")
         assert await answers(group, "book") == ["Your name?"]
-        await group.remove(phone.line)
+        await (group.by(BOB).text("go away") if by_itself else group.remove(phone.line))
+        await group.quiet()
         await group.advance(700)
         assert (await group.replies(), await group.dead_letters(), ended) == ([], [], [])
 
