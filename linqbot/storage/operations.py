@@ -133,7 +133,7 @@ class WorkOp(Op[T]):
 
 
 async def nothing(_: object) -> None:
-    """Write nothing: the transaction only sends what other processes must know, or empties a log."""
+    """Write nothing: the transaction does what each one does, such as to load or to send what another process has to know."""
 
 
 OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]

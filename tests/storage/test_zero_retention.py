@@ -22,8 +22,8 @@ from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite import file
-from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
-from linqbot.storage.sqlite.writer import BUSY_PAUSE_S
+from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.sqlite.writer import BUSY_PAUSE_S, TRUNCATE_AFTER_S
 from linqbot.storage.timers import Timer
 
 MARKER = b"planted-marker"

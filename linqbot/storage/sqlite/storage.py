@@ -22,11 +22,11 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp
+from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp, nothing
 from linqbot.storage.sqlite import file, lanes
 from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
-from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader, Transaction
+from linqbot.storage.sqlite.transaction import Index, SQLiteReader
 from linqbot.storage.sqlite.writer import SQLiteWriter
 from linqbot.storage.upkeep import Progress
 
@@ -34,9 +34,6 @@ T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
 """Seconds between looks at the file that is served. Its place is also checked after each commit."""
-
-TRUNCATE_AFTER_S = 60.0
-"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
 
 
 class SQLiteMethods(Storage):
@@ -122,7 +119,7 @@ class SQLiteStorage(SQLiteMethods):
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
         self._next_look: asyncio.TimerHandle | None = None
-        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, self._settled)
+        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days)
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 
@@ -139,7 +136,7 @@ class SQLiteStorage(SQLiteMethods):
         if self._serving:
             if self._memory.is_off_the_record:
                 # A process that was killed may have left text off the record in the WAL.
-                self._truncate_soon()
+                self._queue.truncate_soon()
             self._look(asyncio.get_running_loop())
         return self
 
@@ -235,37 +232,14 @@ class SQLiteStorage(SQLiteMethods):
         # SQLite would create a missing file.
         self._queue.place.check()
         result = await asyncio.to_thread(upkeep.on_own_connection, self._path, work)
-        await self._write(_note_news)
+        await self._write(nothing)
         return result
-
-    def _truncate_soon(self) -> None:
-        self._queue.truncate_at = min(self._queue.truncate_at, self._clock.now() + TRUNCATE_AFTER_S)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look now and then at the file: it may be lost, another process may have written, or text is to be deleted."""
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
             self._queue.truncates = self._queue.truncate_at <= self._clock.now()
-            if self._queue.truncates or self._queue.is_outdated:
-                self._queue.post(WorkOp(_note_news))
-            elif self._memory.purge_at <= self._clock.now():
-                self._queue.post(WorkOp(_write_nothing))
+            if self._queue.truncates or self._queue.is_outdated or self._memory.purge_at <= self._clock.now():
+                self._queue.post(WorkOp(nothing))
         self._next_look = loop.call_later(LOOK_EVERY_S, self._look, loop)
-
-    def _settled(self, changes: IndexChanges | None) -> None:
-        if self._queue.has_reloaded:
-            # The file may hold news of another process, or of a transaction that failed here because the file was moved.
-            self._queue.has_reloaded = False
-            self._memory.watched.note(None)
-            self._memory.changed.set()
-        if changes is not None and changes.leaves_text:
-            self._truncate_soon()
-
-
-async def _write_nothing(_: Transaction) -> None:
-    """Have a transaction, in which old rows are deleted."""
-
-
-async def _note_news(tx: Transaction) -> None:
-    """Write nothing: the transaction loads what other processes have written. Then those that wait are woken."""
-    tx.changes.news = True

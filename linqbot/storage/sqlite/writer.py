@@ -45,6 +45,9 @@ from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary
 from linqbot.storage.sqlite.lanes import LaneTransaction
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
 
+TRUNCATE_AFTER_S = 60.0
+"""Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
+
 _TRUNCATE_TIMEOUT_MS = 100
 BUSY_PAUSE_S = 5.0
 """Seconds before the WAL is emptied after all, if another connection, such as a backup, still reads from it."""
@@ -131,23 +134,17 @@ class SQLiteWriter(Writer):
     """The connection to a file through which operations of this process write, and the thread that waits for the disk.
 
     One transaction at a time, step by step. Everything runs on the event loop, except the steps that wait for a disk or
-    for another process: `connect`, `disconnect`, and in the thread `commit` and `begin_slowly`. `settled` is
-    called once per batch, with its changes if it was written, before the callers of its operations go on.
+    for another process: `connect`, `disconnect`, and in the thread `commit` and `begin_slowly`.
     """
 
-    def __init__(
-        self, path: Path, index: Index, clock: Clock, keep_days: float, settled: Callable[[IndexChanges | None], None]
-    ) -> None:
+    def __init__(self, path: Path, index: Index, clock: Clock, keep_days: float) -> None:
         super().__init__(path, index, clock, keep_days)
         self.place = Place(path)
-        self._settled = settled
         self._slow: queue.SimpleQueue[tuple[Callable[[], object], asyncio.Future[None]] | None] = queue.SimpleQueue()
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
         self.is_reloading = False
-        # True after the index was read from the file again, until the storage has woken those who wait.
-        self.has_reloaded = False
         # The time at which the WAL shall be emptied, in Unix seconds, and True if the next commit does so.
         self.truncate_at = math.inf
         self.truncates = False
@@ -176,7 +173,6 @@ class SQLiteWriter(Writer):
                 if serving:
                     drive(self._count_crash())
                 self._reload()
-                self.has_reloaded = False  # nothing waits for it yet
                 own = "SELECT EXISTS (SELECT 1 FROM journal WHERE turn >= ? AND turn < ?)"
                 (has_own,) = self._db.execute(own, (OWN_DELIVERY, OWN_DELIVERY + "\uffff")).fetchone()
                 self._index.has_own_entries = bool(has_own)
@@ -267,8 +263,8 @@ class SQLiteWriter(Writer):
         if self.truncates and self._misplaced is None:
             self._truncate()
 
-    def _follow(self) -> IndexChanges:
-        """Apply the transaction to the index, and return its changes: the one place where memory follows the disk.
+    def _follow(self) -> None:
+        """Apply the transaction to the index: the one place where memory follows the disk.
 
         Raises:
             StorageUnavailable: the file is not at its path. It holds the transaction all the same. If the file comes
@@ -284,7 +280,11 @@ class SQLiteWriter(Writer):
             raise misplaced
         # Not reached after an error: then `begin` reads the file again.
         self._version = version
-        return changes
+        if changes.leaves_text:
+            self.truncate_soon()
+
+    def truncate_soon(self) -> None:
+        self.truncate_at = min(self.truncate_at, self._clock.now() + TRUNCATE_AFTER_S)
 
     def _truncate(self) -> None:
         # On this connection: a checkpoint by another one changes `_data_version`, and then the whole inbox would be
@@ -309,7 +309,7 @@ class SQLiteWriter(Writer):
         # Known only at the end: after an error half-way, the next transaction reads the file again.
         version, self._version = self._data_version(), None
         self.load_index()
-        self._version, self.has_reloaded = version, True
+        self._version = version
 
     def open(self) -> None:
         super().open()
@@ -327,16 +327,17 @@ class SQLiteWriter(Writer):
             with self._translated():
                 if not self.begin():
                     await self._in_thread(self.begin_slowly)
+                    # The file may hold news of another process, or of a transaction that failed here because the file was moved.
+                    self._index.watched.note(None)
+                    self._index.changed.set()
                 if self.write(batch):
                     await self._in_thread(self.commit)
                 else:
                     self.commit()
-            changes = self._follow()
+            self._follow()
         except Exception:
             self.roll_back()
-            self._settled(None)
             raise
-        self._settled(changes)
 
     def _in_thread(self, work: Callable[[], object]) -> asyncio.Future[None]:
         done = asyncio.get_running_loop().create_future()

@@ -25,8 +25,9 @@ from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite import storage as sqlite_storage
 from linqbot.storage.sqlite.file import Place
-from linqbot.storage.sqlite.storage import TRUNCATE_AFTER_S, SQLiteStorage
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.upkeep import SQLiteContents, check_up
+from linqbot.storage.sqlite.writer import TRUNCATE_AFTER_S
 
 pytestmark = pytest.mark.process
 
