@@ -18,7 +18,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
@@ -47,48 +47,35 @@ _INBOX_FULL: Final = -2
 _LANE_FULL: Final = -1
 
 
-Arrival: TypeAlias = list[PutOp]
-"""The first `put` of a delivery in a batch, and those of its copies."""
-
-
-def rounds(ops: Iterable[PutOp]) -> list[list[Arrival]]:
-    """Return the arrivals in rounds, in order. In a round, no two have an id or a message key in common."""
-    found: list[list[Arrival]] = []
-    current: dict[str, Arrival] = {}
+def rounds(ops: Iterable[PutOp]) -> list[list[PutOp]]:
+    """Return deliveries in rounds, in order. In a round, no two have an id or a message key in common."""
+    found: list[list[PutOp]] = []
+    known: set[str] = set()
     for op in ops:
-        own = keys_of(op.delivery)
-        first = current.get(own[0])
-        if first is not None and keys_of(first[0].delivery) == own:
-            first.append(op)
-            continue
-        if not found or not current.keys().isdisjoint(own):
-            current = {}
+        keys = keys_of(op.delivery)
+        if not found or not known.isdisjoint(keys):
             found.append([])
-        arrival = [op]
-        found[-1].append(arrival)
-        for key in own:
-            current[key] = arrival
+            known = set()
+        found[-1].append(op)
+        known.update(keys)
     return found
 
 
 def add_arrivals(
-    statement: Statement, arrivals: Sequence[Arrival], limits: InboxLimits | None, left: int, news: str | None = None
+    statement: Statement, ops: Sequence[PutOp], limits: InboxLimits | None, left: int, news: str | None = None
 ) -> None:
     """Store the deliveries of one round, of which `left` fit in, and set the result or error of each operation."""
-    tx, new = statement.tx, [first.delivery for first, *_ in arrivals]
+    tx, new = statement.tx, [op.delivery for op in ops]
 
     async def note(found: Sequence[Any]) -> None:
-        for seq, (first, *copies) in zip(found[0]["seqs"], arrivals, strict=True):
+        for seq, op in zip(found[0]["seqs"], ops, strict=True):
             if limits and seq in (_INBOX_FULL, _LANE_FULL):
-                for op in (first, *copies):
-                    op.error = limits.full() if seq == _INBOX_FULL else limits.lane_full(first.delivery)
-                continue
-            for op in copies:
-                op.result = False
-            first.result = seq > 0
-            if first.result:
-                tx.changes.stored.append((seq, first.delivery))
-        stored = [first.delivery for first, *_ in arrivals if first.result]
+                op.error = limits.full() if seq == _INBOX_FULL else limits.lane_full(op.delivery)
+            else:
+                op.result = seq > 0
+            if op.result:
+                tx.changes.stored.append((seq, op.delivery))
+        stored = [op.delivery for op in ops if op.result]
         _note_accepted(tx, stored)
         tx.changes.note_received([delivery for delivery in stored if not delivery.is_internal])
 
@@ -360,10 +347,10 @@ class LaneTransaction(Transaction):
 
     async def _put_all(self, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
         """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
-        for arrivals in rounds(ops):
+        for arriving in rounds(ops):
             left = await self._room(len(ops)) - len(self.changes.stored) if limits else _UNLIMITED
             statement = Statement(self)
-            add_arrivals(statement, arrivals, limits, left)
+            add_arrivals(statement, arriving, limits, left)
             await statement.run()
 
     async def _room(self, wanted: int) -> int:

@@ -109,10 +109,9 @@ class PostgresWriter(OpQueue):
         if ends := of(ops, operations.FinishOp):
             lanes.add_ends(statement, ends)
             lanes.add_outcomes(statement, ends)
-        for arrivals in lanes.rounds(of(ops, operations.PutOp)):
-            grown = {first.delivery.lane for first, *_ in arrivals}
-            news = self._payload(TransactionChanges(work=True, lanes=grown))
-            lanes.add_arrivals(statement, arrivals, memory.limits, memory.room_left, news)
+        if puts := of(ops, operations.PutOp):
+            news = self._payload(TransactionChanges(work=True, lanes={op.delivery.lane for op in puts}))
+            lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, news)
         for taking in of(ops, operations.TakeOp):
             lanes.add_take(statement, taking)
         await statement.run()
