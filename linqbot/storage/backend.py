@@ -130,9 +130,9 @@ class Storage(ABC):
     async def _read(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         """Run a query, and return its result."""
 
-    async def _write(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` in a transaction of other operations, and return its result."""
-        return await self._queue.submit(operations.WorkOp(work))
+    async def _write(self, work: Callable[[Any], Coroutine[Any, Any, T]], *, lane: str | None = None) -> T:
+        """Run `work` in a transaction of other operations, and return its result. `lane` is the one that it changes alone."""
+        return await self._queue.submit(operations.WorkOp(work, lane))
 
     @abstractmethod
     async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
@@ -250,7 +250,7 @@ class Storage(ABC):
         first run again. The lane does not wait with more than `known` deliveries behind the head, as `following`
         returned them.
         """
-        await self._queue.submit(operations.HoldOp(lease, until, known))
+        await self._write(lambda tx: tx.hold(lease, until, known), lane=lease.delivery.lane)
 
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""
@@ -265,7 +265,8 @@ class Storage(ABC):
             again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
         """
         is_recorded = self._memory.keep_outcomes_s > 0
-        await self._queue.submit(operations.JoinOp(lease, joined, ids, again, is_recorded))
+        work = partial(operations.join, lease=lease, joined=joined, ids=ids, again=again, is_recorded=is_recorded)
+        await self._write(work, lane=lease.delivery.lane)
 
     async def note_progress(self, lease: Lease, progress: int) -> int:
         """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.
@@ -286,7 +287,7 @@ class Storage(ABC):
         Args:
             lease: A lease on the head of the lane. Unless `keep`, it is given back in the same commit, and does not count.
         """
-        return await self._queue.submit(operations.OrderOp(lane, missed, lease, keep))
+        return await self._write(lambda tx: tx.put_in_order(lane, missed, lease, keep=keep), lane=lane)
 
     @abstractmethod
     async def seen(self, keys: Sequence[str]) -> dict[str, bool]:

@@ -92,11 +92,6 @@ class Lanes:
         known = self._lanes.get(lane)
         return list(known.queue) if known else []
 
-    def behind(self, lane: str, limit: int) -> list[int]:
-        """Return the sequence numbers behind the head of the lane, in order, at most `limit`."""
-        known = self._lanes.get(lane)
-        return list(itertools.islice(known.queue, 1, 1 + limit)) if known else []
-
     def add(self, name: str, seq: int, *, not_before: float = 0.0, max_concurrent_suspects: int = 0) -> None:
         """Append a delivery to its lane; its number is the greatest. Only the first of a lane can wait for a time."""
         self.depth += 1

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
@@ -74,36 +73,6 @@ class FinishOp(Op[None]):
 
 
 @dataclass(slots=True, eq=False)
-class OrderOp(Op[int]):
-    """Store missed deliveries of a lane, and sort the lane."""
-
-    lane: str
-    missed: Sequence[Delivery]
-    lease: Lease | None
-    keep: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class HoldOp(Op[None]):
-    """Give back a lease that was not used; its lane waits for more deliveries."""
-
-    lease: Lease
-    until: float
-    known: int
-
-
-@dataclass(slots=True, eq=False)
-class JoinOp(Op[None]):
-    """Replace the leased delivery, and the deliveries with these ids, by one delivery."""
-
-    lease: Lease
-    joined: Delivery
-    ids: Sequence[str]
-    again: bool
-    is_recorded: bool = False
-
-
-@dataclass(slots=True, eq=False)
 class BeginOp(Op[None]):
     entry: JournalEntry
     lease: Lease | None = None
@@ -127,9 +96,13 @@ class SettleOp(Op[None]):
 
 @dataclass(slots=True, eq=False)
 class WorkOp(Op[T]):
-    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all."""
+    """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
+
+    `lane` is the lane whose deliveries it moves, if it moves those of one lane.
+    """
 
     work: Callable[[Any], Awaitable[T]]
+    lane: str | None = None
 
 
 async def nothing(_: object) -> None:
@@ -297,22 +270,22 @@ ACTIVITY_EVERY_S: Final = 60.0
 class LaneTransaction(Writable, Protocol):
     """An open transaction that also moves lanes, which each backend does in its own way.
 
-    A step that gets all operations of a kind sets the result or the error of each. One that gets a single operation
-    returns its result; what it raises before it writes is the error of this operation alone.
+    A step that gets all operations of a kind sets the result or the error of each. What another one raises before it writes is
+    the error of its operation alone. `hold` and `put_in_order` are described at the methods of `Storage`.
     """
 
     old_ids: ClassVar[str]
     """The SQL that deletes the ids of deliveries that left the inbox before $1, at most $2."""
 
     async def release(self, ops: Sequence[ReleaseOp]) -> None: ...
-    async def hold(self, op: HoldOp) -> None: ...
+    async def hold(self, lease: Lease, until: float, known: int) -> None: ...
     async def put(self, ops: Sequence[PutOp]) -> None: ...
     async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None: ...
-    async def put_in_order(self, op: OrderOp) -> int: ...
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int: ...
     async def take(self, ops: Sequence[TakeOp]) -> None: ...
 
-    async def join(self, op: JoinOp, head: int) -> None:
-        """Remove the deliveries that have joined the leased one, whose sequence number is `head`."""
+    async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
+        """Remove the deliveries with these ids, which have joined the leased one with the sequence number `head`."""
         ...
 
     async def has_room(self) -> bool:
@@ -358,20 +331,17 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
     # Only puts must keep their order: the operations of a batch are in flight together, and each caller has one at a time.
     if ReleaseOp in ops:
         await tx.release(of(ops, ReleaseOp))
-    await _each(tx.hold, of(ops, HoldOp))
-    await _each(partial(_join, tx), of(ops, JoinOp))
     # Begin comes before settle and finish, so that an outcome finds its row.
     if BeginOp in ops:
         await _begin(tx, of(ops, BeginOp))
     if FinishOp in ops or SettleOp in ops:
         await _finish(tx, of(ops, SettleOp), of(ops, FinishOp))
-    # Work comes after the deliveries that are put, which may be leased at once: it may put others into the same lanes.
+    # Work comes after the deliveries that are put: it may put others into the same lanes, or hold a lane that has grown.
     if PutOp in ops:
         await tx.put(of(ops, PutOp))
     if PutReceiptOp in ops:
         await tx.put_receipts(of(ops, PutReceiptOp))
-    await _each(tx.put_in_order, of(ops, OrderOp))
-    await _each(lambda op: op.work(tx), of(ops, WorkOp))
+    await _work(tx, of(ops, WorkOp))
     if TakeOp in ops:
         await tx.take(of(ops, TakeOp))
     if tx.changes.received_at is not None:
@@ -380,10 +350,10 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
         await upkeep.purge(tx, memory.keep_outcomes_s)
 
 
-async def _each(run_one: Callable[[OpT], Awaitable[Any]], ops: Iterable[OpT]) -> None:
+async def _work(tx: LaneTransaction, ops: Iterable[WorkOp[Any]]) -> None:
     for op in ops:
         try:
-            op.result = await run_one(op)
+            op.result = await op.work(tx)
         except StorageUnavailable:
             raise
         except StorageError as error:
@@ -399,13 +369,16 @@ def ends_its_turn(op: FinishOp) -> bool:
     return len(slots) == len(end.entries) and (end.has_all_entries or not slots)
 
 
-async def _join(tx: LaneTransaction, op: JoinOp) -> None:
-    head = await leased(tx, op.lease)
-    if op.is_recorded:
-        await outcomes.write_joined(tx, op.joined.lane, op.ids, op.joined.id)
-    await tx.join(op, head)
-    await tx.run("UPDATE body SET body = $1 WHERE seq = $2", op.joined.body, head)
-    if op.again:
+async def join(
+    tx: LaneTransaction, lease: Lease, joined: Delivery, ids: Sequence[str], *, again: bool, is_recorded: bool
+) -> None:
+    """Replace the leased delivery, and the deliveries with these ids, by one delivery; see `Storage.join`."""
+    head = await leased(tx, lease)
+    if is_recorded:
+        await outcomes.write_joined(tx, joined.lane, ids, joined.id)
+    await tx.join(lease, ids, head)
+    await tx.run("UPDATE body SET body = $1 WHERE seq = $2", joined.body, head)
+    if again:
         await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)
 
 

@@ -28,14 +28,12 @@ from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry,
 from linqbot.storage.indexes import may_run
 from linqbot.storage.operations import (
     FinishOp,
-    HoldOp,
-    JoinOp,
     OpsByKind,
-    OrderOp,
     PutOp,
     PutReceiptOp,
     ReleaseOp,
     TakeOp,
+    WorkOp,
     of,
 )
 from linqbot.storage.postgres.transaction import Held, Statement, Taken, Transaction
@@ -91,13 +89,12 @@ def lock(statement: Statement, ops: OpsByKind) -> None:
     Otherwise two processes would often wait for each other: one adds to a lane whose head the other one ends, and ends the
     head of a lane to which the other one adds. A batch that only adds or only ends does it with its first step.
     """
-    puts, orders, holds = of(ops, PutOp), of(ops, OrderOp), of(ops, HoldOp)
-    ends, joins = of(ops, FinishOp), of(ops, JoinOp)
-    kept = {op.delivery.lane for op in puts} | {op.lane for op in orders} | {op.lease.delivery.lane for op in holds}
-    shortened = {op.lease.delivery.lane for op in ends} | {op.lease.delivery.lane for op in joins}
-    if orders or holds or joins or (kept and shortened):
-        heads = list(kept | shortened) if shortened else []
-        statement.step("locked", f"lock_lanes({statement.values(list(kept))}), lock_heads({statement.values(heads)})")
+    changed = {op.lane for op in of(ops, WorkOp) if op.lane is not None}
+    kept = {op.delivery.lane for op in of(ops, PutOp)} | changed
+    shortened = {op.lease.delivery.lane for op in of(ops, FinishOp)} | changed
+    if kept and shortened:
+        heads = statement.values(list(kept | shortened))
+        statement.step("locked", f"lock_lanes({statement.values(list(kept))}), lock_heads({heads})")
 
 
 def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
@@ -381,14 +378,14 @@ class LaneTransaction(Transaction):
         self.changes.note_received([op.delivery for op in settled])
         await self.put([op for op in ops if op.delivery.type in wanted])
 
-    async def put_in_order(self, op: OrderOp) -> int:
-        if op.lease is not None:
-            head = await operations.leased(self, op.lease)
-            if not op.keep:
-                await self.give_back([head], [op.lease.token])
-        stored = await self.store(op.missed)
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int:
+        if lease is not None:
+            head = await operations.leased(self, lease)
+            if not keep:
+                await self.give_back([head], [lease.token])
+        stored = await self.store(missed)
         self.changes.work = True
-        seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", op.lane)]
+        seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
         # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
         locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
         await self.fetch(locks, seqs)
@@ -433,24 +430,24 @@ class LaneTransaction(Transaction):
         self.changes.ended_leases |= {row["token"] for row in rows}
         self.changes.work = True
 
-    async def hold(self, op: HoldOp) -> None:
+    async def hold(self, lease: Lease, until: float, known: int) -> None:
         """Give back a lease, and let its lane wait for more deliveries. Raises LeaseLost if the lease is over."""
         # `lock` has the lane, so a `put` into it comes before or after all of this.
         sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,
                      waits = 'gathering', not_before = $2
                  WHERE seq = (SELECT seq FROM head WHERE lane = $3) AND token = $1
                  RETURNING seq, (SELECT count(*) FROM delivery AS other WHERE other.lane = $3) AS count"""
-        rows = await self.fetch(sql, op.lease.token, op.until, op.lease.delivery.lane)
-        self.changes.ended_leases.add(op.lease.token)
+        rows = await self.fetch(sql, lease.token, until, lease.delivery.lane)
+        self.changes.ended_leases.add(lease.token)
         if not rows:
-            raise lease_over(op.lease)
+            raise lease_over(lease)
         ((seq, count),) = rows
-        await self.set_visible_at([seq], [0.0 if count > 1 + op.known else op.until])
+        await self.set_visible_at([seq], [0.0 if count > 1 + known else until])
         self.changes.work = True
 
-    async def join(self, op: JoinOp, head: int) -> None:
+    async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
-        rows = await self.fetch(sql, op.lease.delivery.lane, list(op.ids), head)
+        rows = await self.fetch(sql, lease.delivery.lane, list(ids), head)
         self.changes.joined += [head, *await self._end_deleted(rows)]
 
     async def _end_deleted(self, rows: Sequence[Any]) -> list[int]:

@@ -123,33 +123,31 @@ class LaneTransaction(Transaction):
         bodies, private = [(seq, d.body) for seq, d in new], [d.is_off_the_record for _, d in new]
         await self.insert("body (seq, body)", bodies, off_the_record=private)
         gathering = self.index.lanes.gathering_heads([d.lane for _, d in new])
-        if self.changes.gathering:
-            # The index does not know yet which lanes wait since an earlier operation of this batch.
-            gathering |= {self.changes.gathering[d.lane] for _, d in new if d.lane in self.changes.gathering}
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
         self.changes.note_received([delivery for _, delivery in new if not delivery.is_internal])
 
-    async def put_in_order(self, op: operations.OrderOp) -> int:
+    async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int:
         self.changes.news = True
-        if op.lease is not None:
-            head = await operations.leased(self, op.lease)
-            if not op.keep:
+        if lease is not None:
+            head = await operations.leased(self, lease)
+            if not keep:
                 await self.give_back([head])
                 self.changes.ending.add(head)
-                self.changes.orders.append(partial(self.index.lanes.release, op.lease.token))
-        new = await self._new(op.missed)
+                self.changes.orders.append(partial(self.index.lanes.release, lease.token))
+        new = await self._new(missed)
         await self._accept(new)
-        # The index does not know yet which deliveries this batch stores in the lane.
-        fresh = [seq for seq, delivery in self.changes.accepted if delivery.lane == op.lane]
-        seqs = [*self.index.lanes.waiting(op.lane), *fresh]
-        numbers = await upkeep.put_in_order(self, seqs, ("delivery", "body", "seen"))
+        numbers = await upkeep.put_in_order(self, self._waiting(lane), ("delivery", "body", "seen"))
         # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
         self.changes.ending |= numbers.keys()
-        self.changes.orders.append(partial(self.index.lanes.renumber, op.lane, numbers))
+        self.changes.orders.append(partial(self.index.lanes.renumber, lane, numbers))
         self.changes.orders.append(partial(self.index.recent.forget, numbers))
         return len(new)
+
+    def _waiting(self, lane: str) -> list[int]:
+        """Return the sequence numbers in the lane, also of what this batch stores, which the index does not know yet."""
+        return [*self.index.lanes.waiting(lane), *(seq for seq, each in self.changes.accepted if each.lane == lane)]
 
     async def store(self, deliveries: Sequence[Delivery]) -> None:
         await self._accept(await self._new(deliveries))
@@ -213,25 +211,24 @@ class LaneTransaction(Transaction):
             "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ANY($1)", seqs
         )
 
-    async def hold(self, op: operations.HoldOp) -> None:
-        seq, lane = await operations.leased(self, op.lease), op.lease.delivery.lane
-        has_grown = self.index.lanes.depth_of(lane) > 1 + op.known
+    async def hold(self, lease: Lease, until: float, known: int) -> None:
+        seq = await operations.leased(self, lease)
+        has_grown = len(self._waiting(lease.delivery.lane)) > 1 + known
         sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = $1
                  WHERE seq = $2"""
-        await self.run(sql, 0.0 if has_grown else op.until, seq)
+        await self.run(sql, 0.0 if has_grown else until, seq)
         self.changes.news = True
-        self.changes.gathering[lane] = seq
         self.changes.ending.add(seq)
-        self.changes.after.append(partial(self.index.lanes.hold, op.lease.token, op.until, known=op.known))
+        self.changes.after.append(partial(self.index.lanes.hold, lease.token, until, known=known))
 
-    async def join(self, op: operations.JoinOp, head: int) -> None:
-        behind = self.index.lanes.behind(op.lease.delivery.lane, self.index.lanes.depth)
+    async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
+        _, *behind = self.index.lanes.waiting(lease.delivery.lane)
         rows = await self.fetch("SELECT seq, id FROM delivery WHERE seq = ANY($1)", behind)
-        gone = [seq for seq, one in rows if one in op.ids]
+        gone = [seq for seq, one in rows if one in ids]
         await self._delete(gone, gone)
         self.changes.ending.add(head)
-        self.changes.joined.append(op.lease.token)
-        self.changes.after.append(partial(self.index.lanes.join, op.lease.token, gone))
+        self.changes.joined.append(lease.token)
+        self.changes.after.append(partial(self.index.lanes.join, lease.token, gone))
         self.changes.after.append(partial(self.index.recent.forget, (head, *gone)))
 
     async def has_room(self) -> bool:

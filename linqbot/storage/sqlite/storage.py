@@ -74,7 +74,7 @@ class SQLiteMethods(Storage):
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
         """If all are recent, none is read from disk."""
-        seqs = self._memory.lanes.behind(lane, limit)
+        seqs = self._memory.lanes.waiting(lane)[1 : 1 + limit]
         known = self._memory.recent.among(seqs)
         if len(known) < len(seqs):
             # All are read at one time: numbers may change meanwhile, and then one that is known could be read again.

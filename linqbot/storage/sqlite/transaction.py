@@ -36,8 +36,6 @@ class IndexChanges(Changes):
     leases: list[LaneLease] = field(default_factory=list)
     # The sequence numbers that are not leased in this transaction: those whose leases it ends, and those that it moves.
     ending: set[int] = field(default_factory=set)
-    # The heads of the lanes that wait for more deliveries from now on, by lane.
-    gathering: dict[str, int] = field(default_factory=dict)
     # The tokens of leases on deliveries that others of their lane have joined.
     joined: list[int] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)  # what the index does for the rare ends of leases
