@@ -135,14 +135,14 @@ class LaneTransaction(Transaction):
             if not keep:
                 await self.give_back([head])
                 self.changes.ending.add(head)
-                self.changes.orders.append(partial(self.index.lanes.release, lease.token))
+                self.changes.after.append(partial(self.index.lanes.release, lease.token))
         new = await self._new(missed)
         await self._accept(new)
         numbers = await upkeep.put_in_order(self, self._waiting(lane), ("delivery", "body", "seen"))
         # A `take` of this batch would find another delivery under the number of the head: the index follows after the commit.
         self.changes.ending |= numbers.keys()
-        self.changes.orders.append(partial(self.index.lanes.renumber, lane, numbers))
-        self.changes.orders.append(partial(self.index.recent.forget, numbers))
+        self.changes.after.append(partial(self.index.lanes.renumber, lane, numbers))
+        self.changes.after.append(partial(self.index.recent.forget, numbers))
         return len(new)
 
     def _waiting(self, lane: str) -> list[int]:

@@ -38,14 +38,12 @@ class IndexChanges(Changes):
     ending: set[int] = field(default_factory=set)
     # The tokens of leases on deliveries that others of their lane have joined.
     joined: list[int] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)  # what the index does for the rare ends of leases
     # Sequence number and token of deliveries that were acknowledged or dead-lettered.
     removed: tuple[tuple[int, int], ...] = ()
     accepted: tuple[tuple[int, Delivery], ...] = ()  # new deliveries, in the order of their sequence numbers
     prefetched: AbstractSet[int] = frozenset()  # the sequence numbers among `accepted` that are stored as leased
-    orders: list[Callable[[], None]] = field(
-        default_factory=list
-    )  # what the index does last, for lanes that were sorted
+    # What the index does last: for the rare ends of leases, and for lanes that were joined or sorted.
+    after: list[Callable[[], None]] = field(default_factory=list)
     capacity: int | None = None  # the number of deliveries that the last `take` would have leased in addition
     off_the_record: bool = False  # True if this transaction stored the file's first text off the record
 
@@ -83,8 +81,6 @@ class Index(StorageMemory):
         self.lanes, self._prefetched, self._capacity = Lanes(), [], 0
 
     def apply(self, changes: IndexChanges) -> None:
-        for follow in changes.after:
-            follow()
         for seq, token in changes.removed:
             self.lanes.remove(token)
             self.recent.drop(seq)
@@ -96,8 +92,8 @@ class Index(StorageMemory):
                 self.lanes.add(delivery.lane, seq)
             self.recent.add(seq, delivery)
         self.watched.note(delivery.lane for _, delivery in changes.accepted)
-        for reorder in changes.orders:
-            reorder()
+        for follow in changes.after:
+            follow()
         if changes.capacity is not None:
             self._set_capacity(changes.capacity)
         self.follow(changes)
