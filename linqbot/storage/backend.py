@@ -60,6 +60,15 @@ CHECK_BYTES = 1 << 16
 class NewerSchema(StorageError):
     """A newer linqbot has written the storage; this release cannot use it."""
 
+    @classmethod
+    def refuse(cls, have: int, newest: int, name: str, *, instead: str) -> None:
+        """Raise it if the number of a schema is greater than the `newest` that this release knows."""
+        if have > newest:
+            raise cls(
+                f"{name} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
+                f"Upgrade linqbot, or use another {instead}."
+            )
+
 
 class Storage(ABC):
     """Inbox, journal, conversations, state, timers, broadcasts and their upkeep in one place. Use it with `async with`.

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from linqbot.linq.events.delivery import Delivery
@@ -169,6 +170,13 @@ def sqlite_form(sql: str) -> SQLiteForm:
         return "IN (SELECT value FROM json_each(?))"
 
     return SQLiteForm(_DIFFERENT.sub(form, sql), tuple(order), frozenset(lists))
+
+
+def schemas_in(package: str) -> dict[int, str]:
+    """Return the numbered SQL files of the folder `schema` of a package, by their numbers. Each adds to those before it."""
+    folder = files(package) / "schema"
+    numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
+    return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

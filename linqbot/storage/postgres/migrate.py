@@ -20,6 +20,7 @@ import asyncpg
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
+from linqbot.storage.dialect import schemas_in
 from linqbot.storage.postgres.address import MISSING_ADVICE, Address, Connection, reason_of, translated
 from linqbot.storage.postgres.transaction import PostgresReader
 
@@ -88,21 +89,12 @@ async def schema_of(connection: Connection, address: Address) -> int:
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
     have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'"))  # noqa: S608 - checked name
-    newest = newest_schema()
-    if have > newest:
-        raise NewerSchema(
-            f"{address.name} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest}. "
-            "Upgrade linqbot, or use another schema."
-        )
+    NewerSchema.refuse(have, newest_schema(), address.name, instead="schema")
     return have
 
 
 def newest_schema() -> int:
     return max(schemas())
-
-
-async def install_of(connection: Connection) -> str:
-    return str(await connection.fetchval("SELECT value FROM meta WHERE key = 'install'"))
 
 
 async def _migrate(connection: Connection, address: Address) -> None:
@@ -147,9 +139,7 @@ async def _has_clock(connection: Connection, address: Address) -> bool:
 
 
 def schemas() -> dict[int, str]:
-    folder = files("linqbot.storage.postgres") / "schema"
-    numbered = (each for each in folder.iterdir() if each.name[:4].isdecimal() and each.name.endswith(".sql"))
-    return {int(each.name[:4]): each.read_text("utf-8") for each in numbered}
+    return schemas_in("linqbot.storage.postgres")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.link import ServerLink
-from linqbot.storage.postgres.migrate import install_of, migrate
+from linqbot.storage.postgres.migrate import migrate
 from linqbot.storage.postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
 from linqbot.storage.postgres.writer import PostgresWriter
 from linqbot.storage.upkeep import Progress
@@ -224,7 +224,6 @@ class PostgresStorage(Storage):
         memory.sender = secrets.token_hex(8)
         await migrate(writer, self._address, create=self._serving)
         await processes.enter(listener, self._address)
-        self._install = await install_of(writer)
         if not self._movable_clock:
             memory.server_time.note(await processes.ahead(writer))
         if self._serving:
@@ -234,6 +233,7 @@ class PostgresStorage(Storage):
         memory.taken = Taken(memory.now)
         async with writer.transaction():
             tx = self._queue.begin(writer)
+            self._install = str(await upkeep.fact(tx, "install"))
             await processes.remember(tx, memory, self.settled)
         memory.apply(tx.changes)
 

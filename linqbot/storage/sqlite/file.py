@@ -27,7 +27,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Final
@@ -36,6 +35,7 @@ import structlog
 
 from linqbot.errors import ConfigError, StorageMisplaced, StorageUnavailable
 from linqbot.storage.backend import NewerSchema
+from linqbot.storage.dialect import schemas_in
 
 APPLICATION_ID = 0x6C696E71
 """`linq` in ASCII, in the header of the file. `file linqbot.db` shows it, and files of other programs are refused."""
@@ -230,22 +230,12 @@ def schema_of(db: sqlite3.Connection, path: Path) -> int:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and owner != APPLICATION_ID:
         raise StorageMisplaced(f"{path} is a database of another program. Choose another path for the storage.")
-    if have > newest_schema():
-        raise NewerSchema(
-            f"{path} has schema {have}, written by a newer linqbot; this one knows schemas up to {newest_schema()}. "
-            "Upgrade linqbot, or use another storage file."
-        )
+    NewerSchema.refuse(have, newest_schema(), str(path), instead="storage file")
     return int(have)
 
 
 def newest_schema() -> int:
     return max(schemas())
-
-
-def install_of(db: sqlite3.Connection) -> str:
-    """Return the 128 random bits that were created with the file, in hex."""
-    (install,) = db.execute("SELECT value FROM meta WHERE key = 'install'").fetchone()
-    return str(install)
 
 
 def register_adapters() -> None:
@@ -305,8 +295,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def schemas() -> dict[int, str]:
-    folder = files("linqbot.storage.sqlite") / "schema"
-    return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+    return schemas_in("linqbot.storage.sqlite")
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -169,7 +169,8 @@ class SQLiteWriter(Writer):
                 # A command that only reads must not wait for the transactions of the server, which a slow disk makes long.
                 if serving or not file.is_up_to_date(self._db):
                     file.migrate(self._db, self._path)
-                drive(upkeep.refuse_unfinished(SQLiteReader(self._db), str(self._path)))
+                reader = SQLiteReader(self._db)
+                drive(upkeep.refuse_unfinished(reader, str(self._path)))
                 if serving:
                     drive(self._count_crash())
                 self._reload()
@@ -179,7 +180,7 @@ class SQLiteWriter(Writer):
                 self.place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return file.install_of(self._db)
+                return str(drive(upkeep.fact(reader, "install")))
         except BaseException:
             self._db.close()
             raise
