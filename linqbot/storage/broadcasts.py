@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -123,17 +123,14 @@ def done_delivery(broadcast: Broadcast, lane: str, now: float) -> Delivery:
     return Delivery(delivery_id, lane or f"b:{broadcast.name}", BROADCAST_DONE_TYPE, body, now)
 
 
-_STORED = "status, name, line, per_minute, content, created_at, off_the_record, lane, purpose"
+_NEW = "name, line, per_minute, content, created_at, off_the_record, lane, purpose"
+"""The columns of a `NewBroadcast`, in the order of its fields."""
 
 
 async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
-    facts = (new.name, new.line, new.per_minute, new.content, new.created_at, new.off_the_record, new.lane, new.purpose)
-    is_new = await tx.insert(
-        f"broadcast ({_STORED})",
-        [("running", *facts)],
-        "ON CONFLICT (name) DO NOTHING",
-        off_the_record=[new.off_the_record],
-    )
+    row = ("running", *astuple(new))
+    into, on_conflict = f"broadcast (status, {_NEW})", "ON CONFLICT (name) DO NOTHING"
+    is_new = await tx.insert(into, [row], on_conflict, off_the_record=[new.off_the_record])
     if not is_new:
         return False
     broadcast = await tx.value("SELECT n FROM broadcast WHERE name = $1", new.name)
@@ -266,11 +263,8 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
 
 
 async def _stored(db: Readable, which: str, *values: object) -> list[tuple[int, BroadcastStatus, NewBroadcast]]:
-    rows = await db.fetch(f"SELECT n, {_STORED} FROM broadcast {which}", *values)  # noqa: S608 - constant texts
-    return [
-        (n, status, NewBroadcast(name, line, per_minute, content, created_at, bool(off_the_record), lane, purpose))
-        for n, status, name, line, per_minute, content, created_at, off_the_record, lane, purpose in rows
-    ]
+    rows = await db.fetch(f"SELECT n, status, {_NEW} FROM broadcast {which}", *values)  # noqa: S608 - constant texts
+    return [(n, status, NewBroadcast(*new)) for n, status, *new in rows]
 
 
 async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadcast) -> Broadcast:

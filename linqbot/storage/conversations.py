@@ -107,7 +107,7 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
 async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Conversation]:
     which, values = where(("chat_id = $", chat_id), first=2)
     sql = f"SELECT {_FACTS} FROM conversation {which} ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
-    return [_conversation(*row) for row in await db.fetch(sql, limit, *values)]
+    return [Conversation(*row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def summaries(db: Readable) -> list[ConversationSummary]:
@@ -132,7 +132,7 @@ async def with_entries(db: Readable, conversation_id: str) -> tuple[Conversation
         sql = f"SELECT {COLUMNS} FROM conversation WHERE id = $1"  # noqa: S608 - constant text
         if not (rows := await db.fetch(sql, conversation_id)):
             return None
-        found = _conversation(*rows[0])
+        found = Conversation(*rows[0])
         return found, await journal.of_turn(db, found.id, found.replay)
 
 
@@ -151,8 +151,3 @@ async def _delete(tx: Writable, ids: Collection[str]) -> None:
     await journal.forget_texts(tx, [one for one, _, off_the_record in gone if off_the_record])
     await journal.end(tx, ids)
     tx.changes.forget_conversations((chat_id, one) for one, chat_id, _ in gone)
-
-
-def _conversation(*values: Any) -> Conversation:
-    facts, off_the_record, root = values[:9], values[9], values[10:]
-    return Conversation(*facts, bool(off_the_record), *root)  # type: ignore[call-arg]
