@@ -40,10 +40,6 @@ log = structlog.get_logger("linqbot.storage")
 
 T = TypeVar("T")
 
-_WITH_TEXTS: Final = (
-    "delivery, body, seen, done, dead, timer, conversation, journal, state, recipient, mute, decision, consent, act"
-)
-
 CLOSE_S: Final = 5.0
 """Seconds in which the last operations must be written when the storage closes. A supervisor may kill a process that takes
 longer, and a server that has not answered by then may be gone."""
@@ -352,7 +348,10 @@ class PostgresStorage(Storage):
         return await self._write(work)
 
     async def _wipe(self) -> bool:
+        # Imported late: most processes never wipe.
+        from linqbot.storage.contents import TABLES
+
         async with self._link.reading() as connection:
-            await connection.execute(f"VACUUM {_WITH_TEXTS}", timeout=3600.0)
+            await connection.execute(f"VACUUM {', '.join(TABLES)}, body", timeout=3600.0)
         await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))
         return True
