@@ -399,7 +399,7 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
     """End turns, and set the error of each that cannot end; see `Storage.finish`."""
     state = StateBatch(tx)
     await state.read([*(op.state for op in settles), *(op.commit.state for op in ops)])
-    entries = await state.settled(settles)
+    entries = await _settled(tx, settles, state)
     seqs = await tx.in_force([op.lease for op in ops])
     ended: dict[int, FinishOp] = {}
     ending: set[int] = set()
@@ -431,6 +431,15 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
         await _postpone(tx, stays)
         await tx.postpone(stays)
     await timers.write(tx, commits)
+
+
+async def _settled(tx: Writable, ops: Sequence[SettleOp], state: StateBatch) -> list[JournalEntry]:
+    """Add what operations write of the state. Return the journal entries of those without a conflict."""
+    for op in ops:
+        # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
+        if op.state and await journal.status_of(tx, op.entry) != "accepted":
+            op.error = state.add(op.state)
+    return [op.entry for op in ops if op.error is None]
 
 
 async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:

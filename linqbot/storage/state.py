@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from linqbot.errors import StateConflict
-from linqbot.storage import acts, journal
+from linqbot.storage import acts
 from linqbot.storage.dialect import Readable, Writable
-from linqbot.storage.journal import JournalEntry
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.operations import SettleOp
 
 BOT: Final = "bot"
 """The scope of the values that the whole bot shares."""
@@ -106,17 +102,6 @@ class StateBatch:
         if error is None:
             self._writes.update({(write.scope, write.name): write for write in writes})
         return error
-
-    async def settled(self, ops: Iterable[SettleOp]) -> list[JournalEntry]:
-        """Add the writes of these operations. Return the journal entries of those without a conflict."""
-        entries = []
-        for op in ops:
-            # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
-            if op.state and await journal.status_of(self._tx, op.entry) != "accepted":
-                op.error = self.add(op.state)
-            if op.error is None:
-                entries.append(op.entry)
-        return entries
 
     async def write(self) -> None:
         rows = [
