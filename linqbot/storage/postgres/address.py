@@ -269,14 +269,14 @@ def is_away(error: BaseException) -> bool:
     return no_route or several or isinstance(error, TimeoutError | ConnectionRefusedError | ConnectionResetError)
 
 
-def is_known(error: BaseException) -> bool:
-    """Return True if the error comes from PostgreSQL, from asyncpg, or from the network."""
+def is_known(error: BaseException, connection: Connection | None = None) -> bool:
+    """Return True if the error comes from PostgreSQL, from asyncpg, or from the network.
+
+    With a connection also if it has ended between two steps of a statement: asyncpg has no class for that.
+    """
+    if isinstance(error, AttributeError):
+        return connection is not None and connection.is_closed()
     return isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS))
-
-
-def is_of_closed(connection: Connection, error: BaseException) -> bool:
-    """Return True if an error comes from the end of a connection between two steps of a statement: asyncpg has no class for it."""
-    return isinstance(error, AttributeError) and connection.is_closed()
 
 
 def describe(error: BaseException) -> str:
@@ -303,7 +303,7 @@ def reason_of(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, OSError) and len(error.args) == 1:
         return str(error.args[0])  # asyncpg's own words, such as for a server without TLS
-    is_closed = isinstance(error, (*_OF_CONNECTIONS, AttributeError))  # see `is_of_closed`
+    is_closed = isinstance(error, (*_OF_CONNECTIONS, AttributeError))  # see `is_known`
     return "the connection is closed" if is_closed else type(error).__name__
 
 

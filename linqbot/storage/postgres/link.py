@@ -26,7 +26,6 @@ from linqbot.storage.postgres.address import (
     is_away,
     is_known,
     is_lost,
-    is_of_closed,
     translated,
     unavailable,
 )
@@ -146,8 +145,7 @@ class ServerLink:
                         self._idle.append(connection)
             except Exception as error:
                 # A ConfigError is a password file or a certificate that was there at the start: the turn waits for it.
-                known = is_known(error) or isinstance(error, ConfigError)
-                if not known and not (connection is not None and is_of_closed(connection, error)):
+                if not is_known(error, connection) and not isinstance(error, ConfigError):
                     raise
                 if not isinstance(error, TimeoutError):
                     self.note(error)

@@ -12,7 +12,6 @@ from linqbot.storage.postgres import lanes
 from linqbot.storage.postgres.address import (
     Connection,
     is_known,
-    is_of_closed,
     is_of_values,
     is_to_repeat,
     unavailable,
@@ -57,7 +56,7 @@ class PostgresWriter(OpQueue):
                 if is_of_values(error):
                     why = type(error).__name__
                     raise operations.Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
-                if not is_known(error) and not is_of_closed(connection, error):
+                if not is_known(error, connection):
                     raise
                 self._link.note(error)
                 raise unavailable(self._memory.address.name, error) from error
