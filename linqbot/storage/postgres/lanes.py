@@ -36,7 +36,7 @@ from linqbot.storage.operations import (
     WorkOp,
     of,
 )
-from linqbot.storage.postgres.transaction import Held, Statement, Taken, Transaction
+from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.upkeep import DELIVERY
 
 _NO_MUTES: Final = "[]"
@@ -141,18 +141,18 @@ def _seconds(op: TakeOp) -> int:
     return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
-def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None = None) -> None:
+def add_take(statement: Statement, op: TakeOp, *, may_choose: bool) -> None:
     """Lease the oldest heads, and set the result of the operation; see `Storage.take`.
 
-    `held` are the leases of this process, to choose among suspects in further statements; None if no statement follows.
+    With `may_choose`, further statements choose among suspects. Without it, none are leased while there are suspects.
     """
     tx = statement.tx
 
     async def note(rows: Sequence[Any]) -> None:
-        await _note(tx, op, rows, held)
+        await _note(tx, op, rows, may_choose=may_choose)
 
     values = statement.values(
-        _seconds(op), op.limit, tx.memory.process, held is not None, ALL_HEADS, tx.memory.address.lock("suspects")
+        _seconds(op), op.limit, tx.memory.process, may_choose, ALL_HEADS, tx.memory.address.lock("suspects")
     )
     # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
     now = statement.values(tx.now)
@@ -160,14 +160,14 @@ def add_take(statement: Statement, op: TakeOp, held: Mapping[int, Held] | None =
     statement.step("taken", f"lease({values}) AS one", f"(one).*, ({due}) AS due", note)
 
 
-async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[int, Held] | None) -> None:
+async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose: bool) -> None:
     """Set the result of the operation to the leases of these rows. Read the conversations and mutes of their chats."""
     due = rows[0]["due"]
-    if held is not None:
+    if may_choose:
         suspects = sorted(row["seq"] for row in rows if row["seq"] is not None and row["token"] is None)
         tx.changes.has_suspects = bool(suspects)
         if suspects:
-            chosen = await _among_suspects(tx, suspects, op.limit, held)
+            chosen = await _among_suspects(tx, suspects, op.limit)
             rows = await tx.fetch("SELECT * FROM lease_deliveries($1, $2)", chosen, tx.memory.process) if chosen else []
     op.result = []
     until = tx.now + _seconds(op)
@@ -177,7 +177,7 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
             tx.changes.has_suspects = True
             return
         seq, token, name, lane, kind, body, received_at, message_key, carrier, attempts, crashes, count, *others = row
-        replay, put_back, suspects, asks, *_ = others
+        replay, put_back, _, asks, *_ = others
         stored = tx.memory.recent.get(seq)
         # The number may belong to another delivery by now: put_in_order changes numbers. And others may have joined this one,
         # in another process, or in a commit whose answer was lost.
@@ -185,9 +185,8 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], held: Mapping[
             delivery = stored
         else:
             delivery = Delivery(name, lane, kind, body, received_at, message_key, carrier)
-        lease = Lease(delivery, token, attempts, crashes, count, replay, put_back)
-        op.result.append(lease)
-        tx.changes.leased.append((lease, until, suspects))
+        op.result.append(Lease(delivery, token, attempts, crashes, count, replay, put_back))
+        tx.changes.leased.append(token)
         if (chat_id := chat_of_lane(lane)) is None:
             continue
         # Another process may have written or ended a conversation or the mute of the chat.
@@ -212,11 +211,13 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
 
 
-async def _among_suspects(tx: Transaction, seqs: list[int], limit: int, held: Mapping[int, Held]) -> list[int]:
-    """Return those of the leased heads that may run; the others become visible again."""
+async def _among_suspects(tx: Transaction, seqs: list[int], limit: int) -> list[int]:
+    """Return those of the hidden heads that may run; the others become visible again."""
+    sql = """SELECT max_concurrent_suspects FROM delivery
+             WHERE seq IN (SELECT seq FROM leases_in_time($1)) AND seq <> ALL($2)"""
+    running = [own for (own,) in await tx.fetch(sql, tx.memory.process, seqs)]
     sql = "SELECT seq, max_concurrent_suspects FROM delivery WHERE seq = ANY($1) ORDER BY seq"
-    running = [lease.suspects for lease in held.values() if lease.until > tx.now]
-    chosen = allowed([(seq, limit_of) for seq, limit_of in await tx.fetch(sql, seqs)], running, limit)
+    chosen = allowed([(seq, own) for seq, own in await tx.fetch(sql, seqs)], running, limit)
     await tx.set_visible([seq for seq in seqs if seq not in set(chosen)])
     return chosen
 
@@ -409,7 +410,7 @@ class LaneTransaction(Transaction):
     async def take(self, ops: Sequence[TakeOp]) -> None:
         for op in ops:
             statement = Statement(self)
-            add_take(statement, op, self.held)
+            add_take(statement, op, may_choose=True)
             await statement.run()
 
     async def release(self, ops: Iterable[ReleaseOp]) -> None:

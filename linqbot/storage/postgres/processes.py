@@ -105,8 +105,8 @@ async def give_back_unknown(tx: LaneTransaction, memory: Memory) -> None:
         for row in await tx.fetch("SELECT token, seq FROM leases_in_time($1)", tx.memory.process)
     }
     # The memory follows after COMMIT: a turn may have ended in this transaction, and if that is rolled back, its lease stays.
-    tx.changes.ended_leases |= memory.held.keys() - owned.keys()
-    unknown = sorted(owned.keys() - memory.held.keys())
+    tx.changes.ended_leases |= memory.held - owned.keys()
+    unknown = sorted(owned.keys() - memory.held)
     await tx.give_back([owned[token] for token in unknown], unknown)
 
 

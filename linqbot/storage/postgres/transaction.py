@@ -46,8 +46,7 @@ class TransactionChanges(Changes):
     all_conversations: list[ConversationSummary] | None = None  # all conversations, if they were read
     # The conversations of chats that were read, by chat.
     refreshed: dict[str, list[ConversationSummary]] = field(default_factory=dict)
-    # Leases that this transaction made, with the end of each on the clock of the database and its limit of suspects.
-    leased: list[tuple[Lease, float, int]] = field(default_factory=list)
+    leased: list[int] = field(default_factory=list)  # tokens of leases that this transaction made
     ended_leases: set[int] = field(default_factory=set)  # tokens of leases that are over
     stored: list[tuple[int, Delivery]] = field(default_factory=list)  # deliveries that `put` stored, with their numbers
     joined: list[int] = field(default_factory=list)  # numbers of deliveries that were joined, or that others joined
@@ -76,14 +75,6 @@ class TransactionChanges(Changes):
                 self.refreshed[chat] = [each for each in self.refreshed[chat] if each.id != conversation_id]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A lease of this process. `suspects` is the maximum number of suspects that may run with it; 0: it is none."""
-
-    until: float
-    suspects: int
-
-
 class Memory(StorageMemory):
     def __init__(self, address: Address, clock: Clock, limits: InboxLimits, *, serving: bool, keep_s: float) -> None:
         super().__init__(limits)
@@ -100,7 +91,7 @@ class Memory(StorageMemory):
         # The id of this process and its connections, as notifications name it. After a reconnection it is another one,
         # because a transaction whose answer was lost may still be committed.
         self.sender = ""
-        self.held: dict[int, Held] = {}
+        self.held: set[int] = set()  # tokens of the leases of this process
         self.news = 0  # number of times that a `take` became able to find something new
         self.taken = Taken()
         self.leaving = False  # True if this process leases nothing more
@@ -124,18 +115,15 @@ class Memory(StorageMemory):
 
     def release(self, leases: Iterable[Lease]) -> None:
         """After a reconnection they are given back."""
-        for lease in leases:
-            self.held.pop(lease.token, None)
+        self.held.difference_update(lease.token for lease in leases)
 
     def apply(self, changes: TransactionChanges) -> None:
         for seq, delivery in changes.stored:
             self.recent.add(seq, delivery)
         self.watched.note(changes.lanes)
         self.recent.forget(changes.joined)
-        for token in changes.ended_leases:
-            self.held.pop(token, None)
-        for lease, until, suspects in changes.leased:
-            self.held[lease.token] = Held(until, suspects)
+        self.held -= changes.ended_leases
+        self.held.update(changes.leased)
         if changes.all_conversations is not None:
             self.conversations = OpenConversations(changes.all_conversations)
         for chat, found in changes.refreshed.items():
@@ -192,12 +180,6 @@ class Transaction(PostgresReader):
     @property
     def keep_s(self) -> float:
         return self.memory.keep_s
-
-    @property
-    def held(self) -> dict[int, Held]:
-        """The leases of this process as they are within the transaction."""
-        held = {token: one for token, one in self.memory.held.items() if token not in self.changes.ended_leases}
-        return held | {lease.token: Held(until, suspects) for lease, until, suspects in self.changes.leased}
 
     @property
     def queue(self) -> str:

@@ -112,7 +112,7 @@ class PostgresWriter(OpQueue):
             news = self._payload(TransactionChanges(work=True, lanes={op.delivery.lane for op in puts}))
             lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, news)
         for taking in of(ops, operations.TakeOp):
-            lanes.add_take(statement, taking)
+            lanes.add_take(statement, taking, may_choose=False)
         await statement.run()
 
     async def _run(self, tx: LaneTransaction, ops: OpsByKind) -> None:
