@@ -110,14 +110,10 @@ _DOCUMENTS: Final = ("body", "call", "answer", "origin", "payload", "root", "que
 
 @dataclass(slots=True)
 class Found:
-    """The records that concern a person: their keys by table, and the turn of each journal entry among them.
-
-    `has_rows` is True if a table that is not searched has rows of the person.
-    """
+    """The records that concern a person: their keys by table, and the turn of each journal entry among them."""
 
     keys: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     turns: dict[str, str | None] = field(default_factory=dict)
-    has_rows: bool = False
     # Ids of all deliveries that are being handled, also of those that do not concern the person.
     leased: set[str] = field(default_factory=set)
     # Ids and chats of the conversations that other people have begun and must go on with.
@@ -319,10 +315,10 @@ async def forget(
     forgotten = Forgotten()
     for n in range(_ROUNDS):
         found = await read(lambda db: _search(db, person))
-        # The first round stores a receipt, also if nothing is kept.
-        if n and not any(found.erasable.values()) and not found.has_rows:
+        erased = await operate(partial(_erase, person, by, found, is_first=not n))
+        forgotten += erased
+        if n and not erased.rows:
             break
-        forgotten += await operate(partial(_erase, person, by, found))
     else:
         found = await read(lambda db: _search(db, person))
     left = found.left.union(*found.erasable.values())
@@ -341,10 +337,6 @@ async def _search(db: Readable, person: Person) -> Found:
 async def _find(db: Readable, person: Person) -> Found:
     found = await person.find(lambda: _searched_rows(db))
     person.named_lanes.update(await outcomes.lanes_naming(db, person.handle))
-    for table, kept in KEPT.items():
-        sql = f"SELECT 1 FROM {table} WHERE {kept.condition} LIMIT 1"  # noqa: S608 - constant text
-        if not kept.key and await db.value(sql, *_values(kept, person, {})) is not None:
-            found.has_rows = True
     return found
 
 
@@ -360,7 +352,7 @@ def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
     return [list(each) for each in kept.values(person, keys)]
 
 
-async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction) -> Forgotten:
+async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, is_first: bool) -> Forgotten:
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
     await tx.fetch(sql, sorted(found.keys["delivery"]))
@@ -378,5 +370,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction) -> F
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.broadcasts |= rows["recipient"] > 0
-    await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)
+    # The first round stores a receipt, also if nothing is kept.
+    if is_first or +rows:
+        await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)
     return Forgotten(+rows)
