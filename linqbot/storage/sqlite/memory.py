@@ -19,7 +19,7 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, OpQueue
+from linqbot.storage.operations import Op
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
@@ -40,9 +40,6 @@ class InlineWriter(Writer):
         self.db = self._db = _connect()
         weakref.finalize(self, self._db.close)
         _empty().backup(self._db)
-
-    def open(self) -> None:
-        OpQueue.open(self)  # without the thread that commits to a file
 
     def post(self, op: Op[Any]) -> None:
         drive(self._settle([op]))
