@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -57,14 +57,6 @@ class StoredChange(NamedTuple):
     after: bytes | None
 
 
-def conflict(writes: Iterable[StateWrite], stored: Callable[[str, str], bytes | None]) -> StateConflict | None:
-    """Return an error if the value that a write expects is not the stored one; None if all values are as expected."""
-    for write in writes:
-        if write.expected is not ANY and write.expected != stored(write.scope, write.name):
-            return StateConflict(write.scope, write.name)
-    return None
-
-
 class StateRow(NamedTuple):
     scope: str
     name: str
@@ -98,10 +90,11 @@ class StateBatch:
 
     def add(self, writes: Sequence[StateWrite]) -> StateConflict | None:
         """Add the writes of one turn. Return an error, and add none, if another value than an expected one is stored."""
-        error = conflict(writes, self._value)
-        if error is None:
-            self._writes.update({(write.scope, write.name): write for write in writes})
-        return error
+        for write in writes:
+            if write.expected is not ANY and write.expected != self._value(write.scope, write.name):
+                return StateConflict(write.scope, write.name)
+        self._writes.update({(write.scope, write.name): write for write in writes})
+        return None
 
     async def write(self) -> None:
         rows = [
