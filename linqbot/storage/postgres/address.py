@@ -27,6 +27,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 CONNECT_S: Final = 5.0
 """Seconds that connecting may take."""
 
+_CLOSE_S: Final = 2.0
+"""Seconds that closing a connection may take."""
+
 ANSWER_S: Final = 30.0
 """Seconds after which a statement counts as lost, with its connection."""
 
@@ -168,7 +171,7 @@ class Address:
         try:
             await self.refuse_shared(connection, other)
         finally:
-            await other.close()
+            await close(other)
 
     async def refuse_shared(self, one: Connection, other: Connection) -> None:
         """Raise ConfigError if a pool in transaction mode lends both connections sessions for single transactions."""
@@ -183,6 +186,14 @@ class Address:
             "sessions of its own, for LISTEN and for locks that end with a process. Name the server itself in LINQBOT_STORAGE, or "
             "a pool in session mode."
         )
+
+
+async def close(connection: Connection) -> None:
+    """Close a connection; end it at once if that fails, or takes longer than `_CLOSE_S`."""
+    try:
+        await connection.close(timeout=_CLOSE_S)
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def _password_in(file: Path) -> str:

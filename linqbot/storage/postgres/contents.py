@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
 
-import asyncpg
-
 from linqbot.clock import SystemClock
 from linqbot.errors import StorageError
 from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.inbox import InboxLimits
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.address import Address, translated
+from linqbot.storage.postgres.address import Address, close, translated
 from linqbot.storage.postgres.lanes import LaneTransaction
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
 from linqbot.storage.postgres.transaction import Memory
@@ -55,10 +53,7 @@ class PostgresContents(Contents):
         return SchemaState(self.name, found.schema or 0, newest_schema(), found.serving)
 
     async def __aexit__(self, *exc: object) -> None:
-        try:
-            await self._tx.connection.close(timeout=5.0)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            self._tx.connection.terminate()
+        await close(self._tx.connection)
 
     async def _complete(self) -> None:
         # The planner knows nothing yet of the tables that were just filled.

@@ -22,6 +22,7 @@ from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage.postgres.address import (
     Address,
     Connection,
+    close,
     describe,
     is_away,
     is_known,
@@ -34,9 +35,6 @@ log = structlog.get_logger("linqbot.storage")
 
 _SETTLED_S: Final = 1.0
 """Seconds after which the server has ended the transactions of connections that were lost."""
-
-_CLOSE_S: Final = 2.0
-"""Seconds that closing a connection may take."""
 
 _PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -215,10 +213,7 @@ class ServerLink:
 
     async def _close(self, connection: Connection) -> None:
         connection.remove_termination_listener(self._terminated)
-        try:
-            await connection.close(timeout=_CLOSE_S)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
+        await close(connection)
 
     def _drop(self) -> None:
         for connection in [self._writer, self._listener, *self._idle, *self._reading]:

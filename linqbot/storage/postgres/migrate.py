@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.dialect import schemas_in
-from linqbot.storage.postgres.address import MISSING_ADVICE, Address, Connection, reason_of, translated
+from linqbot.storage.postgres.address import MISSING_ADVICE, Address, Connection, close, reason_of, translated
 from linqbot.storage.postgres.transaction import PostgresReader
 
 OLDEST: Final = 14
@@ -210,4 +210,4 @@ async def check_up(url: str) -> PostgresCheckup:
             lacks = await connection.fetchval(_LACKING, address.schema)
             return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks, is_read_only)
         finally:
-            await connection.close()
+            await close(connection)
