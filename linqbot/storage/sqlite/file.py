@@ -172,12 +172,12 @@ def unusable(path: Path, error: sqlite3.Error, otherwise: str) -> StorageUnavail
 
 
 @contextlib.contextmanager
-def translated(path: Path, what: str) -> Iterator[None]:
+def translated(path: Path, what: str, advice: str = "") -> Iterator[None]:
     """Raise errors of SQLite as StorageUnavailable. `what` begins the message, such as "bot.db cannot be read"."""
     try:
         yield
     except sqlite3.Error as error:
-        raise unusable(path, error, f"{what}: {error}.") from error
+        raise unusable(path, error, f"{what}: {error}.{advice}") from error
 
 
 def _damaged(path: Path, reason: sqlite3.Error) -> StorageUnavailable:

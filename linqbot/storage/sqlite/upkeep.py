@@ -35,7 +35,6 @@ from linqbot.storage.sqlite.file import (
     schema_of,
     transaction,
     translated,
-    unusable,
 )
 from linqbot.storage.sqlite.lanes import LaneTransaction, outside
 from linqbot.storage.sqlite.serving_lock import ServingLock
@@ -51,15 +50,10 @@ _BACKUP_PAGES = 1000
 
 def on_own_connection(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
     """Run `work` on a new connection, and return its result. Raises StorageUnavailable as `translated` does."""
-    db = connect(path)
-    try:
+    with translated(path, f"{path.name} cannot be read or written", " Try again."), closing(connect(path)) as db:
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         file.overwrite_freed(db)
         return work(db)
-    except sqlite3.Error as error:
-        raise unusable(path, error, f"{path.name} cannot be read or written: {error}. Try again.") from error
-    finally:
-        db.close()
 
 
 def backup(source: Path, target: Path, progress: Progress | None) -> None:
@@ -90,19 +84,14 @@ def _copy(db: sqlite3.Connection, source: Path, target: Path, progress: Progress
         if progress:
             progress(total - left, total)
 
-    copy = sqlite3.connect(target, isolation_level=None)
-    try:
+    # SQLite does not say which of the two files an error means.
+    failed = translated(source, f"{source.name} could not be copied into {target.parent.resolve()}")
+    with failed, closing(sqlite3.connect(target, isolation_level=None)) as copy:
         # A read transaction: the whole copy shows this moment. Without it, each write of another connection would
         # restart the copy.
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM meta").fetchone()
         db.backup(copy, pages=_BACKUP_PAGES, progress=report)
-    except sqlite3.Error as error:
-        # SQLite does not say which of the two files it means.
-        message = f"{source.name} could not be copied into {target.parent.resolve()}: {error}."
-        raise unusable(source, error, message) from error
-    finally:
-        copy.close()
 
 
 def _sync_folder(folder: Path) -> None:
