@@ -140,7 +140,7 @@ class Storage(ABC):
         """Run a query, and return its result."""
 
     async def _write(self, work: Callable[[Any], Coroutine[Any, Any, T]], *, lane: str | None = None) -> T:
-        """Run `work` in a transaction of other operations, and return its result. `lane` is the one that it changes alone."""
+        """Run `work` in a transaction of other operations, and return its result. For `lane` see `WorkOp`."""
         return await self._queue.submit(operations.WorkOp(work, lane))
 
     @abstractmethod

@@ -1,8 +1,9 @@
 """The operations that a backend writes in shared transactions, the queue in front of them, and how a transaction runs them.
 
-Those that move a lane or belong to a turn have a class, with their arguments and nothing else. Any other is a function with its
-SQL, in a `WorkOp`. `run` has their order, and what is the same for every backend. Lanes are not: SQLite leases from an index in
-memory, PostgreSQL by functions in the database. So each backend has its `LaneTransaction`. The rest is SQL that both share.
+Those that every turn needs have a class, with their arguments and nothing else: a transaction runs all of a kind together. Any
+other is a function with its SQL, in a `WorkOp`. `run` has their order, and what is the same for every backend. Lanes are not:
+SQLite leases from an index in memory, PostgreSQL by functions in the database. So each backend has its `LaneTransaction`. The
+rest is SQL that both share.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class SettleOp(Op[None]):
 class WorkOp(Op[T]):
     """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
 
-    `lane` is the lane whose deliveries it moves, if it moves those of one lane.
+    `lane` is the lane that it holds, shortens or sorts, which PostgreSQL locks before the batch runs; None if it does none of that.
     """
 
     work: Callable[[Any], Awaitable[T]]
