@@ -132,10 +132,9 @@ class ServerLink:
                 self._reading.add(connection)
                 try:
                     yield connection
-                except (Exception, asyncio.CancelledError) as error:
-                    if isinstance(error, asyncio.CancelledError | TimeoutError):
-                        # The server may still run the statement, or be in a transaction: this connection reads no more.
-                        connection.terminate()
+                except (asyncio.CancelledError, TimeoutError):
+                    # The server may still run the statement, or be in a transaction: this connection reads no more.
+                    connection.terminate()
                     raise
                 finally:
                     self._reading.discard(connection)
