@@ -259,7 +259,7 @@ class Loop:
             except Refused:
                 return REFUSED
 
-        tally = None if is_in_step() else tally_of_call(settings, call, partial(self._returned, call))
+        tally = tally_of_call(settings, call, partial(self._returned, call))
         step = await settings.entries.step(f"tool:{tool}@{call_id}", made, tallies=[tally])
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))

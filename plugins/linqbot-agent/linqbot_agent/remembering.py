@@ -36,7 +36,7 @@ from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, Mess
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.entries import with_cut_texts
+from linqbot_agent.entries import is_in_step, with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import TALK, Group, Kept, as_json, cuttable, prompt_of, readable, tool_messages, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
@@ -204,6 +204,8 @@ def tally_of_call(
     """
     event, memory = settings.event, settings.turn.options.memory
     if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
+        return None
+    if is_in_step():  # what one tool makes another one do is a part of its own result
         return None
 
     def add(kept: Kept, result: Any) -> None:

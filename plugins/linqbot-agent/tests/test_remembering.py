@@ -9,7 +9,7 @@ from linqbot_agent.memory import TALK, Kept
 from linqbot_agent.plugin import Memory
 from linqbot_agent.remembering import ACTED, MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
 from one_handler import does
-from pydantic_ai import Agent
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelResponse, SystemPromptPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -294,3 +294,21 @@ async def test_what_tools_did_in_a_turn_that_was_given_up_is_remembered_and_the_
         assert acted == ["book", "pay"]
         await answers(phone, "Paid?")
     assert kinds(script.requests[-1]).count("tool-call: book") == 1
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_what_a_tool_makes_another_tool_do_is_remembered_as_a_part_of_its_own_result(memory: Memory) -> None:
+    script = Script(calls(tool("book", "c1")), says("Booked."), says("Yes."))
+    agent = Agent(script.model, tools=[fixed("pay", "paid")])
+
+    @agent.tool
+    async def book(run: RunContext[object]) -> str:
+        assert run.tool_manager is not None
+        return f"number 17, {await run.tool_manager.handle_call(tool('pay', 'c2'))}"
+
+    async with talking(bot_with(agent, LinqAgent(memory=memory))) as phone:
+        assert await answers(phone, "A table") == ["Booked."]
+        assert await answers(phone, "Booked?") == ["Yes."]
+    assert kinds(script.requests[-1])[:-1] == [
+        "user-prompt: A table", "tool-call: book", "tool-return: number 17, paid", "text: Booked."
+    ]  # fmt: skip
