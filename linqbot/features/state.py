@@ -494,9 +494,17 @@ class TurnState(State):
     def recording(self, tallies: Sequence[Tally[Any]]) -> Recording:
         """Return a function that records the result of a step together with values about the person.
 
-        It gets the result, and a function that stores all of them.
+        It gets the result, and a function that stores all of them. Raises BotError for two tallies of one value.
         """
-        named = {checked_name(tally.model, tally.name): tally for tally in tallies}
+        named = dict[str, Tally[Any]]()
+        for tally in tallies:
+            name = checked_name(tally.model, tally.name)
+            if name in named:
+                raise BotError(
+                    f"Two tallies of one step change the state {name}. Write one whose function makes both changes, or "
+                    "give one of them a name of its own: name=…"
+                )
+            named[name] = tally
         return partial(self._record, named, person_scope(self._event))
 
     async def _record(self, named: Mapping[str, Tally[Any]], scope: str, result: object, commit: Commit) -> None:

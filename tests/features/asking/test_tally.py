@@ -125,6 +125,17 @@ async def test_a_step_may_change_several_values_which_are_stored_together(talk: 
     }
 
 
+async def test_two_tallies_of_one_value_are_refused_before_the_step_is_made(talk: Talk) -> None:
+    made = list[str]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        with pytest.raises(BotError, match="Two tallies of one step change the state Spent"):
+            await ctx.once("price", made.append, tally=[SPENT, Tally(Spent, add, name="Spent")])
+
+    await talk.to(order, "hi")
+    assert made == []
+
+
 async def test_a_line_with_zero_retention_stores_the_result_only(talk: Talk) -> None:
     seen = list[int]()
 
