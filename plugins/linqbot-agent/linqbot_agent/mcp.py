@@ -182,6 +182,7 @@ class _Link:
                             return answer
                     except Exception as error:
                         if isinstance(error, MCPError) and error.code not in _OPEN:
+                            connection.is_new = False  # an error of the server is an answer
                             raise
                         failed = error
                         self._leave()
