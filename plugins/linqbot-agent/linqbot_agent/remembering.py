@@ -38,7 +38,18 @@ from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.entries import is_in_step, with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import TALK, Group, Kept, as_json, cuttable, prompt_of, readable, tool_messages, trimmed
+from linqbot_agent.memory import (
+    TALK,
+    Group,
+    Kept,
+    as_json,
+    cuttable,
+    prompt_for,
+    prompt_of,
+    readable,
+    tool_messages,
+    trimmed,
+)
 from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import Settings, Summary
 
@@ -186,7 +197,11 @@ async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
         missing = (each for each in acted if each["parts"][0].get("tool_call_id") not in ids)
         # This run has its own calls from the record.
         if new := [each for each in missing if each["run_id"] != settings.run_id]:
-            kept[key] = [*kept.get(key, ()), *new]
+            said = kept.get(key, [])
+            is_answered = bool(said) and said[-1]["kind"] == "response"
+            # What an earlier run of the turn did comes before the answer of its last run, behind the prompt.
+            place = 1 if is_answered and (new[0]["timestamp"] or "") < _said_at(said) else len(said)
+            kept[key] = [*said[:place], *new, *said[place:]]
     return kept
 
 
@@ -213,8 +228,8 @@ def tally_of_call(
             return
         before = kept.by_message.pop(event.id, [])
         new: list[ModelMessage] = [ModelResponse(parts=[cuttable(call)]), ModelRequest(parts=[cuttable(part)])]
-        if memory == "person" and not before and isinstance(event, MessageReceived):
-            new.insert(0, ModelRequest(parts=[UserPromptPart(prompt_of(event))]))
+        if memory == "person" and not before:
+            new.insert(0, ModelRequest(parts=[UserPromptPart(prompt_for(event, ()))]))
         stamped = [replace(message, run_id=settings.run_id) for message in new]
         acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(stamped, mode="json")], MOST_BYTES)
         # Very many calls would displace all that is kept of earlier messages.

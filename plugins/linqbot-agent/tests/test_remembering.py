@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from linqbot_agent import Budget, LinqAgent
+from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.memory import TALK, Kept
 from linqbot_agent.plugin import Memory
 from linqbot_agent.remembering import ACTED, MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_core import to_json
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot, Running
+from linqbot import Bot, Context, MessageEdited, MessageReceived, Running
 from linqbot.storage.backend import Storage
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -312,3 +312,58 @@ async def test_what_a_tool_makes_another_tool_do_is_remembered_as_a_part_of_its_
     assert kinds(script.requests[-1])[:-1] == [
         "user-prompt: A table", "tool-call: book", "tool-return: number 17, paid", "text: Booked."
     ]  # fmt: skip
+
+
+async def test_with_the_memory_of_a_person_the_model_is_shown_what_tools_did_for_an_edit_with_the_new_text() -> None:
+    script = Script(says("Hello."), calls(tool("book", "c1")), says("Booked."), says("Yes."))
+    agent = Agent(script.model, tools=[fixed("book", "number 17")])
+    bot = Bot(plugins=[LinqAgent(memory="person")])
+
+    @bot.on_message("wait")
+    async def wait(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("I wait.")
+
+    @bot.on_edit
+    async def edited(message: MessageEdited, ctx: Context) -> None:
+        await run(agent, ctx)
+
+    async with talking(answering(bot, agent)) as phone:
+        wrote = await phone.text("Wait")
+        await phone.quiet()
+        assert await answers(phone, "Hi") == ["I wait.", "Hello."]
+        await phone.edit(wrote, "A table")
+        assert await answers(phone, "Booked?") == ["Booked.", "Yes."]
+    assert kinds(script.requests[-1]) == [
+        "user-prompt: Hi",
+        "text: Hello.",
+        "user-prompt: [The person has edited a message. It says now: A table]",
+        "tool-call: book",
+        "tool-return: number 17",
+        "user-prompt: Booked?",
+    ]
+
+
+async def test_with_the_memory_of_a_person_tools_of_an_earlier_run_of_a_turn_come_before_the_answer_of_the_last_one() -> (
+    None
+):
+    script = Script(calls(tool("book", "c1")), says("One."), calls(tool("pay", "c2")), says("Two."), says("Yes."))
+    agent = Agent(script.model, tools=[fixed("book", "number 17"), fixed("pay", "paid")])
+    bot = Bot(plugins=[LinqAgent(memory="person")])
+
+    @bot.on_message("a table")
+    async def twice(message: MessageReceived, ctx: Context) -> None:
+        await run(agent, ctx)
+        await run(agent, ctx, "Go on")
+
+    async with talking(answering(bot, agent)) as phone:
+        assert await answers(phone, "A table") == ["One.", "Two."]
+        assert await answers(phone, "Paid?") == ["Yes."]
+    assert kinds(script.requests[-1]) == [
+        "user-prompt: A table",
+        "tool-call: book",
+        "tool-return: number 17",
+        "tool-call: pay",
+        "tool-return: paid",
+        "text: Two.",
+        "user-prompt: Paid?",
+    ]
