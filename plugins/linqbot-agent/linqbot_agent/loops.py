@@ -26,7 +26,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.speakers import SaidText, in_mark, visible
@@ -246,7 +246,10 @@ class Loop:
         settings, options = self._settings, self._settings.turn.options
         asks = asks or any(each.name == tool and each.asks for each in self.tools)
         is_approved = asks or needs_approval(settings, tool, arguments)
-        call = ToolCallPart(tool, dict(arguments), call_id)
+        # A node of a graph may give objects. An error behind the call would have it made again.
+        call = ToolCallPart(
+            tool, to_jsonable_python(dict(arguments), serialize_unknown=True, bytes_mode="base64"), call_id
+        )
         if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
             self._has_ended = True  # the reason is for the model
             return self._noted(call, reason)

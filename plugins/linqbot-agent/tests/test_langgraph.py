@@ -37,3 +37,30 @@ async def test_what_the_graph_adds_to_the_arguments_of_a_tool_is_not_asked_about
     call, result = (message["parts"][0] for work in kept.by_message.values() for message in work)
     assert call["args"] == {"hour": 8}
     assert result["content"] == "8, 2, InMemoryStore, ToolRuntime"
+
+
+async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_acts_once() -> None:
+    pytest.importorskip("langchain.agents", reason="langchain is not installed")
+    from fake_langchain import FakeChatModel
+    from langchain.tools import tool
+    from langgraph.graph import END, START, MessagesState, StateGraph
+    from linqbot_agent.langgraph import durable, run
+
+    def reserve(table: Any) -> str:
+        """Reserve a table."""
+        return outside.note("reserve")
+
+    async def book(state: MessagesState) -> None:
+        await booking.ainvoke({"name": "reserve", "args": {"table": object()}, "id": "n1", "type": "tool_call"})
+
+    async def answer(state: MessagesState) -> Any:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    outside = Outside(names=())
+    model, booking = durable(FakeChatModel(outside=outside)), durable(tool(reserve))
+    graph = StateGraph(MessagesState).add_node(book).add_node(answer)
+    graph.add_edge(START, "book").add_edge("book", "answer").add_edge("answer", END)
+    async with talking(bot_of(outside, lambda ctx: run(graph.compile(), ctx), LinqAgent())) as phone:
+        assert len(await answers(phone, "A table at 8")) == 4
+        assert list(outside.effects.values()) == [1]
+        assert await phone.dead_letters() == []
