@@ -143,7 +143,9 @@ class Finding:
 
     def with_fix(self, facts: dict[str, str]) -> Finding:
         """Return the finding with the fix of its code, which names its own facts, and else those of the run."""
-        return self if self.code is None or self.fix else replace(self, fix=CODES[self.code].fix(**facts | self.facts))
+        if self.code not in CODES or self.fix:
+            return self  # an error of a plugin may have a code of its own, and say nothing to do
+        return replace(self, fix=CODES[self.code].fix(**facts | self.facts))
 
 
 class Skip(Exception):
