@@ -56,10 +56,7 @@ def prepare(path: Path, *, create: bool = True) -> None:
     """
     require_folder(path)
     try:
-        if path.is_dir():
-            raise StorageMisplaced(
-                f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db"
-            )
+        refuse_folder(path)
         if create and not path.exists():
             # -wal and -shm inherit the permissions of this file.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -89,6 +86,12 @@ def require_folder(path: Path) -> None:
         raise cannot_be_opened(path, error) from error
     if not is_folder:
         raise StorageMisplaced(f"The folder of the storage file {path} does not exist. Create it, or change the path.")
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise ConfigError if the path of the file is that of a folder."""
+    if path.is_dir():
+        raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
 
 
 def check_rights(path: Path) -> None:
@@ -126,10 +129,14 @@ def connect(path: Path) -> sqlite3.Connection:
         _set_pragmas_in_turn(db)
     except sqlite3.DatabaseError as error:
         db.close()
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise StorageMisplaced(f"{path} is not an SQLite file. Move it away, or choose another path.") from error
+        if primary_code(error) == sqlite3.SQLITE_NOTADB:
+            raise not_sqlite(path) from error
         raise cannot_be_opened(path, error) from error
     return db
+
+
+def not_sqlite(path: Path) -> StorageMisplaced:
+    return StorageMisplaced(f"{path} is not an SQLite file. Move it away, or choose another path.")
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -120,9 +120,10 @@ class SQLiteCheckup:
 def check_up(path: Path) -> SQLiteCheckup:
     """Inspect the file, and write a temporary file next to it to check that the folder is writable.
 
-    Raises ConfigError if there is no such folder, or StorageUnavailable.
+    Raises ConfigError if there is no such folder, or it is no file of SQLite's, or StorageUnavailable.
     """
     file.require_folder(path)
+    file.refuse_folder(path)
     folder = path.parent
     _write_in(folder)
     free_bytes = shutil.disk_usage(folder).free
@@ -143,7 +144,12 @@ def check_up(path: Path) -> SQLiteCheckup:
 
 
 def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | None) -> SQLiteCheckup:
-    schema = schema_of(db, path)
+    try:
+        schema = schema_of(db, path)
+    except sqlite3.DatabaseError as error:
+        if file.primary_code(error) == sqlite3.SQLITE_NOTADB:
+            raise file.not_sqlite(path) from error
+        raise
     # Take the lock of a write and give it back at once: this fails if another program keeps it.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
