@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from linqbot.client.http.addresses import target
@@ -27,7 +28,9 @@ async def token(context: DoctorContext) -> Sequence[Finding]:
         await context.lines()
         found = [ok("token", f"Accepted by {base_url}.")]
     except LinqApiError as error:
-        found = [of_error("token", error)]
+        refused = of_error("token", error)
+        # The token may be right, and the address another one's, such as an emulator's.
+        found = [replace(refused, what=f"{base_url}: {refused.what}")]
     origin = target(base_url).origin
     if origin.scheme != "https" and not is_loopback(origin.host):
         found.append(warning("token", "LQB6014", f"The token goes to {origin} unencrypted, with every call."))
