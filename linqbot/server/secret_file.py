@@ -65,7 +65,7 @@ class SecretFile:
             for entry in entries:
                 Secret.parse(entry.secret)
         except SecretMissing as error:
-            raise SecretMissing(f"The secret file {self.path} has a wrong line. {error}") from None
+            raise SecretMissing(f"The secret file {self.path} has a wrong line: {error}") from None
         return entries
 
     def keep(self, secret: str, subscription_id: str) -> None:
@@ -122,7 +122,10 @@ class KnownSecrets:
     """
 
     def __init__(self, given: Sequence[str], file: SecretFile | None = None) -> None:
-        self._given = tuple(Secret.parse(each) for each in ([given] if isinstance(given, str) else given))
+        try:
+            self._given = tuple(Secret.parse(each) for each in ([given] if isinstance(given, str) else given))
+        except SecretMissing as error:
+            raise SecretMissing(f"LINQ_WEBHOOK_SECRET, or secrets=, does not fit: {error}") from None
         self._file = file
         self._stamp = file.stamp() if file else None
         self._refreshed_at = 0.0
