@@ -320,7 +320,7 @@ def reason_of(error: BaseException) -> str:
 
 def unavailable(name: str, error: BaseException) -> StorageUnavailable:
     """Return the error for callers. Set its cause: `raise unavailable(...) from error`."""
-    return StorageUnavailable(f"{name} does not answer as it should: {describe(error)}. Nothing was stored.")
+    return StorageUnavailable(f"{name} does not answer as it should, and nothing was stored: {describe(error)}.")
 
 
 @contextmanager
