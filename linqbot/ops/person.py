@@ -53,8 +53,8 @@ async def chats_of(settings: Settings, handle: str) -> set[str]:
         try:
             chats = [] if client is None else await chats_with(client, handle)
         except LinqApiError as error:
-            way_out = "To go on without Linq, set LINQ_API_V3_API_KEY to nothing, and name older chats with --chat."
-            error.message = f"{error.message.removesuffix('.')}. {way_out}"
+            way_out = "to go on without Linq, set LINQ_API_V3_API_KEY to nothing, and name older chats with --chat"
+            error.message = f"{error.message.removesuffix('.')}; {way_out}"
             raise
         return {chat.id for chat in chats if not chat.is_group}
 

@@ -272,7 +272,8 @@ def test_linq_is_asked_for_the_persons_chats(folder: Path, emulator: str) -> Non
     in_storage("linqbot.db", lambda storage: storage.purge(before=4e9), serving=False)
     environ: Any = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
     without = shown("person", "show", PERSON, code=1, **environ | {"LINQ_API_V3_API_KEY": "another"})
-    assert "To go on without Linq, set LINQ_API_V3_API_KEY to nothing" in without
+    assert "to go on without Linq, set LINQ_API_V3_API_KEY to nothing" in without
+    assert "Set LINQ_API_V3_API_KEY to the token from your Linq dashboard" in without
     erase = ("person", "forget", PERSON, "--yes")
     assert data(*erase)["rows"] == {}
     assert data(*erase, **environ)["rows"] == {"state": 1}
