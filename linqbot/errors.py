@@ -539,8 +539,8 @@ class LinqUnavailable(LinqApiError):
 
     Why: Linq or the network is down; or LINQ_API_V3_BASE_URL is wrong; or a proxy, a firewall or a captive portal
         answers with its own pages or redirects.
-    To do: In a handler nothing: the turn is deferred, for up to 24 hours, and runs again. If the error stays, check
-        LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY.
+    To do: Check LINQ_API_V3_BASE_URL, and whether this machine can reach it: DNS, firewall, HTTPS_PROXY. In a handler do
+        nothing: the turn is deferred, for up to 24 hours, and runs again.
 
     Attributes:
         is_unsent: True if no byte of the call has left this machine, so Linq has certainly not made it.

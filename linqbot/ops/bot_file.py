@@ -48,8 +48,7 @@ class BotFileError(LinqbotError):
     """Importing a bot's file raised an error. The message is its traceback, which starts in that file.
 
     Why: The file has a syntax error, its top-level code failed, or a package is not installed where linqbot runs.
-    To do: Correct the line with which the traceback ends. To see the error without linqbot, run the file
-        with `python`.
+    To do: Correct the line with which the traceback ends. To see the traceback without linqbot, run the file with `python`.
     """
 
     lqb = "LQB5002"
