@@ -175,12 +175,20 @@ def limited(next_):
 SMS = "sms:+14155550142"
 PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQ_API_V3_API_KEY", None), ["failure LQB1005"], "Set it to the API token"),
-    (setting("LINQ_API_V3_API_KEY", "another"), ["failure LQB3003"], "401/2004"),
+    (
+        setting("LINQ_API_V3_API_KEY", "another"),
+        ["failure LQB3003"],
+        ": phone_numbers.list was answered 401/2004",
+    ),
     (setting("LINQ_API_V3_BASE_URL", "http://127.0.0.1:1"), ["failure LQB3005"], "127.0.0.1:1"),
     # One that is set, and cannot be used, is not said to be missing.
     (setting("LINQ_API_V3_API_KEY", "two words"), ["failure LQB1005"], "contains spaces"),
     (setting("LINQ_API_V3_BASE_URL", "nonsense"), ["failure LQB1001"], "base URL"),
-    (setting("LINQ_WEBHOOK_SECRET", "nonsense!"), ["failure LQB1006"], "not base64"),
+    (
+        setting("LINQ_WEBHOOK_SECRET", "nonsense!"),
+        ["failure LQB1006"],
+        "LINQ_WEBHOOK_SECRET, or secrets=, does not fit",
+    ),
     (line(reputation="AT_RISK"), ["warning LQB6022"], LINE),
     (line(reputation="CRITICAL"), ["failure LQB6022"], LINE),
     (line(status="FLAGGED"), ["failure LQB6023"], LINE),
@@ -192,12 +200,13 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (lambda practice: practice.secret_file.chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
     (kept_secret("nonsense!\n"), ["failure LQB1006"], SECRET_FILE),
     (storage("sqlite:////proc/self/linqbot.db"), ["failure LQB4002"], ""),  # even root cannot create a file there
-    (storage("sqlite:///bot.py"), ["failure LQB4002"], ""),
+    (storage("sqlite:///bot.py"), ["failure LQB1008"], "not an SQLite file"),
+    (storage("sqlite:///."), ["failure LQB1008"], "is a folder"),
     (newer_storage, ["failure LQB4001"], "schema 99"),
     (storage("memory://"), ["warning LQB6083"], ""),
     (storage("mysql://x"), ["failure LQB1008"], ""),
     (storage("sqlite:///nowhere/x.db"), ["failure LQB1008"], ""),
-    (storage("postgresql://bot@127.0.0.1:1/linq"), ["failure LQB4002"], ""),
+    (storage("postgresql://bot@127.0.0.1:1/linq"), ["failure LQB4002"], "correct what the message names"),
     (storage("postgresql://bot@127.0.0.1:1/linq?schema=pg_bot"), ["failure LQB1001"], ""),
     (setting("LINQBOT_PORT", "many"), ["failure LQB1009"], ""),
     (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB1009"], "LINQBOT_POST_SECRETS"),
@@ -644,6 +653,28 @@ def test_plugins_are_reported_as_serve_loads_them(practice: Practice, monkeypatc
     (found,) = [each for each in practice.doctor(file="") if each.check == "plugins"]
     assert (found.status, found.code) == ("failure", "LQB1009")
     assert ("the plugin handovr, which is not installed." in found.what, found.fix) == (True, "Did you mean handover?")
+
+
+OWN_ERROR = """
+from linqbot import Bot, LinqbotError
+
+class Closed(LinqbotError):
+    "The shop is closed."
+    lqb = "SHOP1"
+
+bot = Bot()
+@bot.use
+def limited(next_):
+    raise Closed("It is closed.")
+"""
+
+
+def test_an_error_of_the_author_with_a_code_of_its_own_is_reported_without_advice(practice: Practice) -> None:
+    write("bot.py", OWN_ERROR)(practice)
+    for only in "words", "plugins":
+        (found,) = json.loads(practice.run("check", "bot.py", "--json", "--only", only).stdout)
+        assert (found["code"], found["fix"]) == ("SHOP1", "")
+        assert found["what"].endswith("It is closed.")
 
 
 def test_a_check_of_this_machine_asks_linq_nothing(practice: Practice, subtests: pytest.Subtests) -> None:
