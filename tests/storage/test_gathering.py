@@ -12,7 +12,7 @@ from storage.conftest import NOON, delivery, leased, taken
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Outcome, Retry
 
 
 async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_run(
@@ -50,6 +50,23 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
             await storage.put(second)
     async with closed_storage as storage:
         assert await taken(storage) == [first.id, other.id]
+
+
+@pytest.mark.parametrize("outcome", [Ack(), Defer(NOON, "later")])
+async def test_a_turn_that_ends_in_the_commit_in_which_others_would_join_it_leaves_them_in_the_lane(
+    storage: Storage, outcome: Outcome
+) -> None:
+    first, second = delivery(), delivery()
+    for one in (first, second):
+        await storage.put(one)
+    lease = await leased(storage, limit=10)
+    joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
+    join, finish = storage.join(lease, joined, [second.id]), storage.finish(lease, Commit(outcome))
+    refused, ended = await asyncio.gather(join, finish, return_exceptions=True)
+    assert (type(refused), ended) == (LeaseLost, None)
+    kept = [second.id] if isinstance(outcome, Ack) else [first.id, second.id]
+    assert [waiting.id for waiting in await storage.waiting()] == kept
+    assert (await leased(storage, limit=10)).delivery.body == lease.delivery.body
 
 
 async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(

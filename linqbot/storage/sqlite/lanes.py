@@ -135,6 +135,7 @@ class LaneTransaction(Transaction):
             if not keep:
                 await self.give_back([head])
                 self.changes.ending.add(head)
+                self.changes.ended_leases.add(lease.token)
                 self.changes.after.append(partial(self.index.lanes.release, lease.token))
         new = await self._new(missed)
         await self._accept(new)
@@ -219,6 +220,7 @@ class LaneTransaction(Transaction):
         await self.run(sql, 0.0 if has_grown else until, seq)
         self.changes.news = True
         self.changes.ending.add(seq)
+        self.changes.ended_leases.add(lease.token)
         self.changes.after.append(partial(self.index.lanes.hold, lease.token, until, known=known))
 
     async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
@@ -235,13 +237,15 @@ class LaneTransaction(Transaction):
         return self.index.lanes.depth < self.index.limits.limit
 
     async def in_force(self, leases: Sequence[Lease]) -> dict[int, int]:
-        return {lease.token: seq for lease in leases if (seq := self.index.lanes.leased_by(lease.token)) is not None}
+        tokens = [lease.token for lease in leases if lease.token not in self.changes.ended_leases]
+        return {token: seq for token in tokens if (seq := self.index.lanes.leased_by(token)) is not None}
 
     async def postpone(self, ops: Mapping[int, operations.FinishOp]) -> None:
         for seq, op in ops.items():
             end = op.commit.outcome
             assert isinstance(end, Retry | Defer)
             self.changes.ending.add(seq)
+            self.changes.ended_leases.add(op.lease.token)
             self.changes.after.append(partial(self.index.lanes.wait, op.lease.token, end.at))
 
     async def remove(self, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
@@ -250,6 +254,7 @@ class LaneTransaction(Transaction):
         searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]
         await journal.end(self, [op.lease.delivery.id for op in searched if isinstance(op.commit.outcome, Ack)])
         self.changes.ending |= ops.keys()
+        self.changes.ended_leases.update(op.lease.token for op in ops.values())
         self.changes.removed = tuple((seq, op.lease.token) for seq, op in ops.items())
 
 

@@ -36,6 +36,8 @@ class IndexChanges(Changes):
     leases: list[LaneLease] = field(default_factory=list)
     # The sequence numbers that are not leased in this transaction: those whose leases it ends, and those that it moves.
     ending: set[int] = field(default_factory=set)
+    # The tokens of leases that it ends, which the index knows until the commit.
+    ended_leases: set[int] = field(default_factory=set)
     # The tokens of leases on deliveries that others of their lane have joined.
     joined: list[int] = field(default_factory=list)
     # Sequence number and token of deliveries that were acknowledged or dead-lettered.
