@@ -11,6 +11,7 @@ from storage.conftest import NOON, delivery, leased, taken
 
 from linqbot.clock import MovableClock
 from linqbot.errors import LeaseLost
+from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Outcome, Retry
 
@@ -32,9 +33,13 @@ async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_ru
 
 
 @pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("missed", [False, True])
 async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_restart(
-    closed_storage: Storage, at_once: bool
+    closed_storage: Storage, *, at_once: bool, missed: bool
 ) -> None:
+    async def put(storage: Storage, one: Delivery) -> None:
+        await (storage.put_in_order(one.lane, [one]) if missed else storage.put(one))
+
     first, second, other = delivery(), delivery(), delivery("c:2")
     async with closed_storage as storage:
         await storage.put(first)
@@ -43,11 +48,11 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
             # While the other delivery is being written, hold and put wait for the same commit.
             writing = asyncio.ensure_future(storage.put(other))
             await asyncio.sleep(0)
-            await asyncio.gather(writing, hold, storage.put(second))
+            await asyncio.gather(writing, hold, put(storage, second))
         else:
             await storage.put(other)
             await hold
-            await storage.put(second)
+            await put(storage, second)
     async with closed_storage as storage:
         assert await taken(storage) == [first.id, other.id]
 

@@ -123,6 +123,9 @@ class LaneTransaction(Transaction):
         bodies, private = [(seq, d.body) for seq, d in new], [d.is_off_the_record for _, d in new]
         await self.insert("body (seq, body)", bodies, off_the_record=private)
         gathering = self.index.lanes.gathering_heads([d.lane for _, d in new])
+        if self.changes.gathering:
+            # The index does not know yet which lanes wait since an earlier operation of this batch.
+            gathering |= {self.changes.gathering[d.lane] for _, d in new if d.lane in self.changes.gathering}
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
@@ -219,6 +222,7 @@ class LaneTransaction(Transaction):
                  WHERE seq = $2"""
         await self.run(sql, 0.0 if has_grown else until, seq)
         self.changes.news = True
+        self.changes.gathering[lease.delivery.lane] = seq
         self.changes.ending.add(seq)
         self.changes.ended_leases.add(lease.token)
         self.changes.after.append(partial(self.index.lanes.hold, lease.token, until, known=known))

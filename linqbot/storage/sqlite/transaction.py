@@ -38,6 +38,8 @@ class IndexChanges(Changes):
     ending: set[int] = field(default_factory=set)
     # The tokens of leases that it ends, which the index knows until the commit.
     ended_leases: set[int] = field(default_factory=set)
+    # The heads of the lanes that wait for more deliveries from now on, by lane.
+    gathering: dict[str, int] = field(default_factory=dict)
     # The tokens of leases on deliveries that others of their lane have joined.
     joined: list[int] = field(default_factory=list)
     # Sequence number and token of deliveries that were acknowledged or dead-lettered.
