@@ -345,7 +345,11 @@ class LaneTransaction(Transaction):
 
     async def _put_all(self, ops: Sequence[PutOp], limits: InboxLimits | None) -> None:
         """Store new deliveries, and set the result or the error of each operation. Without `limits` all fit in."""
-        for arriving in rounds(ops):
+        arrivals = rounds(ops)
+        if len(arrivals) > 1:
+            # All at once: two processes with the same deliveries in different rounds would wait for each other.
+            await self.fetch("SELECT lock_lanes($1)", list({op.delivery.lane for op in ops}))
+        for arriving in arrivals:
             left = await self._room(len(ops)) - len(self.changes.stored) if limits else _UNLIMITED
             statement = Statement(self)
             add_arrivals(statement, arriving, limits, left)

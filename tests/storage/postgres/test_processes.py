@@ -528,10 +528,29 @@ async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_de
             for lease in [*await take(one), *await take(one)]:
                 await one.finish(lease, ACK)
         assert await one.depth() == 0
+    assert await _deadlocks(own_database) == 0
+
+
+async def test_processes_that_get_copies_of_the_same_deliveries_are_never_in_a_deadlock(
+    own_database: str, clock: MovableClock
+) -> None:
+    async with PostgresStorage(own_database, clock=clock) as one, PostgresStorage(own_database, clock=clock) as two:
+        for _ in range(10):
+            first, second = delivery("c:1"), delivery("c:2")
+            puts = [(one, first), (one, first), (one, second), (two, second), (two, second), (two, first)]
+            # While another delivery is being written, those of each process wait for the same commit.
+            writing = [asyncio.ensure_future(each.put(delivery("c:3"))) for each in (one, two)]
+            await asyncio.sleep(0)
+            _, _, *new = await asyncio.gather(*writing, *(each.put(arriving) for each, arriving in puts))
+            assert sum(new) == 2
+    assert await _deadlocks(own_database) == 0
+
+
+async def _deadlocks(database: str) -> int:
     # A session reports what it counted when it ends.
-    async with connected(own_database) as connection:
-        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        assert await connection.fetchval(deadlocks) == 0
+    async with connected(database) as connection:
+        sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        return int(await connection.fetchval(sql))
 
 
 @pytest.mark.parametrize("ahead_s", [-290.0, -0.02, 290.0])
