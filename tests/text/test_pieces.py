@@ -107,7 +107,7 @@ def some_markdown(dice: random.Random) -> str:
         said = f"{dice.choice(WORDS)}{dice.randint(0, 999)}"
         styles = [
             *("{}", "{}", "{}", "**{}**", "*{}*", "~~{}~~", "***{}***", "`{}`"),
-            *("**a *{}* b**", "[{}](https://x.test/a_b)", "__{}__"),
+            *("**a *{}* b**", "**Yes. It is {}**", "[{}](https://x.test/a_b)", "__{}__"),
         ]
         return dice.choice(styles).format(said)
 
