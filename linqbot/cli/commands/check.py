@@ -27,7 +27,7 @@ from linqbot.linq.signatures import random_secret
 from linqbot.ops import stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
-from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, of_error, ok
+from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, finding_of, ok
 from linqbot.ops.subscriptions import handled_when_served, target
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env
@@ -96,7 +96,7 @@ def check(
     try:
         settings = from_env(storage=storage)
     except LinqbotError as error:
-        report(of_error("settings", error))
+        report(finding_of("settings", error))
     else:
         _check(file, settings, asked, only or tuple(_CHECKS), report)
     fails = any(finding.status == "failure" for finding in found)
@@ -122,7 +122,7 @@ def _check(
                     )
                 )
     except LinqbotError as error:
-        report(of_error("bot", error))
+        report(finding_of("bot", error))
 
     async def examined() -> None:
         linq: AbstractAsyncContextManager[Client | None] = nullcontext()
@@ -130,7 +130,7 @@ def _check(
             if settings.api_key:
                 linq = Client(settings.api_key, base_url=settings.base_url, timeout_s=10.0, max_retries=1)
         except LinqbotError as error:
-            report(of_error("token", error))
+            report(finding_of("token", error))
         async with linq as client:
             context = DoctorContext(settings, client, bot, handled, file, url)
             for checks, within_s in ((_CHECKS, WITHIN_S), (_WHEN_NAMED, None)):

@@ -10,7 +10,7 @@ from linqbot.client.http.addresses import target
 from linqbot.errors import LinqApiError
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
-from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, of_error, ok, warning
+from linqbot.ops.doctor.context import NOT_ASKED, DoctorContext, Finding, Skip, failure, finding_of, ok, warning
 from linqbot.ops.subscriptions import PAYLOAD_VERSION, address, events_for, is_loopback, is_pending, version_of
 from linqbot.server.telling import can_send
 
@@ -28,7 +28,7 @@ async def token(context: DoctorContext) -> Sequence[Finding]:
         await context.lines()
         found = [ok("token", f"Accepted by {base_url}.")]
     except LinqApiError as error:
-        refused = of_error("token", error)
+        refused = finding_of("token", error)
         # The token may be right, and the address another one's, such as an emulator's.
         found = [replace(refused, what=f"{base_url}: {refused.what}")]
     origin = target(base_url).origin

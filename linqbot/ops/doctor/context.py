@@ -167,7 +167,7 @@ def failure(check: str, code: str, what: str, **facts: str) -> Finding:
     return Finding(check, "failure", what, code, facts=facts)
 
 
-def of_error(check: str, error: LinqbotError) -> Finding:
+def finding_of(check: str, error: LinqbotError) -> Finding:
     """Return the finding of an error with which other commands end too, such as `linqbot serve`; it has the error's own code."""
     what, fix, _ = of_raised(error)
     first, *more = what.splitlines()
@@ -201,7 +201,7 @@ async def _run_check(name: str, check: Check, context: DoctorContext, within_s: 
     except Skip as reason:
         return [Finding(name, "skipped", str(reason))]
     except LinqbotError as error:
-        return [of_error(name, error)]
+        return [finding_of(name, error)]
     except Exception as error:  # noqa: BLE001 - a check with a bug must not hide the findings of the others
         if limit.expired():  # a check may also raise a TimeoutError of its own
             return [failure(name, "LQB6000", f"The check did not end within {within_s:g} s.")]

@@ -22,7 +22,7 @@ from typing import Final
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import own_opt_outs
-from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, of_error, ok, warning
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, finding_of, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.options import DAY_S
 from linqbot.plugins.loading import NAME_TAKEN
@@ -181,7 +181,7 @@ async def versions(context: DoctorContext) -> Sequence[Finding]:
     except ConfigError as error:
         # Of a bot's file that does not load, the finding "bot" gives the reason.
         if context.file is None:
-            refused = [of_error("plugins", error)]
+            refused = [finding_of("plugins", error)]
     installed = [plugin for plugin in plugins if plugin.version is not None]
     named = ", ".join(f"{each.name} {each.version}{' (left out)' * (each.status == 'left out')}" for each in installed)
     missing = [of_plugin(plugin) for plugin in plugins if plugin.status == "disabled" or plugin.why == NAME_TAKEN]

@@ -13,7 +13,7 @@ import httpx
 
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import random_secret
-from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, of_error, ok, warning
+from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, finding_of, ok, warning
 from linqbot.ops.doctor.probe import Arrivals, Probed, confirm, has_arrived, probe, probe_server
 from linqbot.ops.subscriptions import address
 from linqbot.server.uvicorn_server import host_and_port, listen
@@ -39,7 +39,7 @@ async def reach(context: DoctorContext) -> Sequence[Finding]:
                 arrivals = await stack.enter_async_context(probe_server(bound, secrets))
             except ConfigError as error:
                 if not await _is_bot(settings):
-                    findings.append(of_error("port", error))
+                    findings.append(finding_of("port", error))
         try:
             targets = await context.targets()
         except Skip as reason:
