@@ -107,7 +107,7 @@ class WorkOp(Op[T]):
 
 
 async def nothing(_: object) -> None:
-    """Write nothing: the transaction does what each one does, such as to load or to send what another process has to know."""
+    """Write nothing. The transaction still reads what other processes have stored, notifies them, and deletes old rows."""
 
 
 OpsByKind: TypeAlias = dict[type[Op[Any]], list[Any]]
@@ -271,8 +271,8 @@ ACTIVITY_EVERY_S: Final = 60.0
 class LaneTransaction(Writable, Protocol):
     """An open transaction that also moves lanes, which each backend does in its own way.
 
-    A step that gets all operations of a kind sets the result or the error of each. What another one raises before it writes is
-    the error of its operation alone. `hold` and `put_in_order` are described at the methods of `Storage`.
+    A step that gets all operations of a kind sets the result or the error of each. A step of one operation may raise an error
+    before it writes: then this operation alone has failed. For `hold` and `put_in_order` see the methods of `Storage`.
     """
 
     old_ids: ClassVar[str]

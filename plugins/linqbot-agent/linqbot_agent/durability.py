@@ -281,7 +281,7 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
 
 
 def _returned(call: ToolCallPart, result: Any) -> ToolReturnPart | None:
-    """Return the recorded result of a tool as the model reads it; None of a tool that has not returned."""
+    """Return the recorded result of a tool as the model reads it; None if the tool has not returned."""
     if result.get("kind") not in _RETURNED:
         return None
     content = result["text"] if "text" in result else JSON_CODEC.load(CallToolResult, result).result

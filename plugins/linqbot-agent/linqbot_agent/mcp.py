@@ -175,7 +175,7 @@ class _Link:
                     connection = self._connection()
                     try:
                         async with connection.using() as client:
-                            if connection.is_new:
+                            if connection.is_new:  # what breaks it now is this request, and not a restart before
                                 error_class = ConnectionResetError
                             answer = await make(client)
                             connection.is_new = False

@@ -190,7 +190,7 @@ async def _of_chat(
 
 
 async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
-    """Return what is kept by message, with calls of tools that are missing in it: their turns were given up, or go on."""
+    """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again."""
     kept = dict((await settings.ctx.state.person(Kept, name=name)).by_message)
     for key, acted in (await settings.ctx.state.person(Kept, name=ACTED)).by_message.items():
         ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
@@ -213,9 +213,12 @@ def _said_at(messages: Sequence[Any]) -> str:
 def tally_of_call(
     settings: Settings, call: ToolCallPart, returned: Callable[[Any], ToolReturnPart | None]
 ) -> Tally[Kept] | None:
-    """Return what remembers a call of a tool together with its recorded result, as `returned` gives it; None if nothing is kept.
+    """Return the tally that stores a call of a tool in the commit that records its result; None if nothing is to be kept.
 
-    So the model knows of it also if the turn is given up, when nothing else of the turn is stored.
+    If the turn is given up, nothing else of it is stored, and the model still knows of the call.
+
+    Args:
+        returned: Gets the recorded result, and returns it as the model reads it; None if the tool has not returned.
     """
     event, memory = settings.event, settings.turn.options.memory
     if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
