@@ -5,7 +5,7 @@ client, so every call that changes something at Linq, through the Context or thr
 journal before its first attempt.
 
 The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
-`content/sending.py`. Next steps: that module sends the reply, `engine/turn_journal.py` records the call, and `engine/turn.py`
+`content/sending.py`. Next steps: that module sends the reply, `engine/outbox.py` makes the call, and `engine/turn.py`
 ends the turn.
 """
 
@@ -157,7 +157,7 @@ class Context:
         self._typing = typing
         self._background = background
         self._on_sent = on_sent
-        self._journal = turn.journal
+        self._journal, self._outbox = turn.journal, turn.outbox
         self._clock = clock
         self._state_store = state_store
         self.resumption = session if turn.opening.conversation is not None else None
@@ -1381,7 +1381,7 @@ class Context:
 
     @cached_property
     def _uploads(self) -> Uploads:
-        return Uploads(self.client, self.received_media, partial(self.recorded, kind=str), self._journal.under_way)
+        return Uploads(self.client, self.received_media, partial(self.recorded, kind=str), self._outbox.under_way)
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.

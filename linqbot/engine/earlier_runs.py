@@ -26,7 +26,7 @@ from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.outbox import Outbox
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -34,7 +34,7 @@ log = structlog.get_logger("linqbot.worker")
 class EarlierRuns:
     """The calls that earlier runs of a turn have made. A turn that never ran before has none.
 
-    It gets the journal with each call and does not refer to it, so it makes no reference cycle.
+    It gets the outbox with each call and does not refer to it, so it makes no reference cycle.
 
     Args:
         has_sent: Returns True if a journal entry of any turn has the message of this id.
@@ -84,24 +84,25 @@ class EarlierRuns:
             raise CallSkipped(call.name)
         return outcome_of(known, call)
 
-    async def perform(self, journal: TurnJournal, call: Call, slot: str, run: Run) -> ApiResponse:
+    async def perform(self, outbox: Outbox, call: Call, slot: str, run: Run) -> ApiResponse:
         """Return the answer of the earlier run that made the call. If none has made it, or that is not known, make the call.
 
         Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
         """
+        journal = outbox.journal
         match = self._matcher.match(slot, call, is_named=call.label is not None)
         if match.still_to_make is not None:
-            await self._make_late(journal, match.still_to_make, run)
+            await self._make_late(outbox, match.still_to_make, run)
         known = match.entry
         if known is None:
-            return await journal.make(call, match.slot, run)
+            return await outbox.make(call, match.slot, run)
         journal.come_to(known.slot)
         if known.status == "refused":
             refusal = error_of(known, call)
             if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
                 raise refusal
             # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
-            return await journal.make(call, match.slot, run, known)
+            return await outbox.make(call, match.slot, run, known)
         stored = Call.from_json(known.call)
         if match.diverged:
             log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
@@ -110,21 +111,22 @@ class EarlierRuns:
             journal.note_answered(call, answer)
             return answer
         if stored.safety == "once":
-            return await self._look_up(journal, stored, known, run)
+            return await self._look_up(outbox, stored, known, run)
         # The journal does not keep these fields, which the code that makes the call now has.
         stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
-        return await journal.attempt(stored, known, run, repeated=True)
+        return await outbox.attempt(stored, known, run, repeated=True)
 
-    async def _make_late(self, journal: TurnJournal, call: Call, run: Run) -> None:
+    async def _make_late(self, outbox: Outbox, call: Call, run: Run) -> None:
         """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
         try:
-            await self.perform(journal, call, journal.slots.numbered("owed:"), run)
+            await self.perform(outbox, call, outbox.journal.slots.numbered("owed:"), run)
         except (LinqApiError, MessageGone) as error:
             # The code that made the call already has an answer, so the error can only be logged.
-            log.error("send.refused", turn=journal.turn, call=call.name, error=str(error))
+            log.error("send.refused", turn=outbox.journal.turn, call=call.name, error=str(error))
 
-    async def _look_up(self, journal: TurnJournal, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+    async def _look_up(self, outbox: Outbox, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
         """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
+        journal = outbox.journal
         found = None if entry.status == "ambiguous" else await find(call, entry, run, self._has_sent)
         if found is not None:
             await journal.note_outcome(entry, "accepted", found.to_json(), found)

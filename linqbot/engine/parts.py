@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
     from linqbot.client.client import Client
     from linqbot.engine.deadline import Deadline
+    from linqbot.engine.outbox import Outbox
     from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.worker import Worker
@@ -89,7 +90,7 @@ class Turn:
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
         is_open: True if the turn goes on from an earlier run of it, with an `opening` that is complete.
         is_running: True once the handler may run. Only then the turn has what follows.
-        client: Its calls are recorded in `journal`.
+        outbox: Makes the calls of `client`, and has `journal` record them.
         asking: Makes the session of the handler's questions and steps.
         event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
             when a handler begins: the turn of a kind with a `run` has none.
@@ -112,6 +113,7 @@ class Turn:
     is_running: bool = False
     points: Points = field(init=False)
     journal: TurnJournal = field(init=False)
+    outbox: Outbox = field(init=False)
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
     task: asyncio.Task[None] | None = None

@@ -41,6 +41,7 @@ from linqbot.engine.failure import (
     unreachable,
 )
 from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.outbox import Outbox
 from linqbot.engine.parts import (
     ANSWERS_WITHOUT_CHAT,
     RAN,
@@ -272,7 +273,8 @@ class Turns:
         turn.task = asyncio.current_task()
         turn.is_running = True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
-        turn.client = self.client.wrapped(turn.journal.wrap)
+        turn.outbox = Outbox(self, turn.journal)
+        turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
             outcome = await self._outcome(turn, await self._run_code(turn))
@@ -349,9 +351,9 @@ class Turns:
             finally:
                 if turn.overlap is not None:
                     turn.overlap.end()
-            if not turn.journal.is_idle:
+            if not turn.outbox.is_idle:
                 with turn.deadline:
-                    await turn.journal.wait_for_calls()
+                    await turn.outbox.wait_for_calls()
             if turn.ctx is not None and (writes := turn.ctx.close_state()):
                 if turn.journal.off_the_record:
                     log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
@@ -380,7 +382,7 @@ class Turns:
             # The tasks of a failed handler may still make calls, whose outcome must be journalled.
             turn.deadline.give_extra_time()
             with contextlib.suppress(TimeoutError), turn.deadline:
-                await turn.journal.wait_for_calls()
+                await turn.outbox.wait_for_calls()
             if (goes_on := self._goes_on(turn, error)) is not None:
                 return goes_on
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.

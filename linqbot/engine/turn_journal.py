@@ -1,55 +1,30 @@
 """The journal of one turn: the key and content of each call are stored before its first attempt, its outcome after it.
 
-The journal wraps the client's calls, and the outbound middleware of plugins wraps the journal. Each call gets its slot
-number before the middleware runs, so a veto never shifts the numbers of later calls.
-
-When a handler runs again after a crash or a failure, `earlier_runs.py` matches each call with its entry from the earlier
-run. Next step: `engine/turn.py` stores the outcomes in the commit that ends the turn.
+`outbox.py` makes the calls. The journal says if a call may still be made, gives its entry and its key, and notes what became
+of it; questions, steps, streams and changes of state have entries too. When a handler runs again after a crash or a failure,
+`earlier_runs.py` matches each call with its entry from the earlier run. Next step: `engine/turn.py` stores the outcomes in
+the commit that ends the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
-from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.call_lookup import (
-    GONE,
-    NOT_MADE,
-    change_made,
-    content_of,
-    error_json,
-    ids_in,
-    lacks_target,
-    stopped_json,
-)
+from linqbot.client.call import ApiResponse, Call
+from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
-from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
 from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import (
-    BotError,
-    LinqApiError,
-    LinqUnavailable,
-    MessageGone,
-    Muted,
-    NoVerdict,
-    StateChanged,
-    StateConflict,
-    Suspended,
-    TurnDeferred,
-    Withheld,
-)
+from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
 from linqbot.linq.events.lane import chat_of_lane
@@ -102,30 +77,6 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
     return "lb" + hashlib.sha256(named).hexdigest()[:30]
 
 
-@dataclass(slots=True)
-class _Slot:
-    """The slot of a call while its outbound middleware runs, and the slots of the calls which that middleware makes.
-
-    Attributes:
-        name: The slot of the first call. The next calls append `+1`, `+2`, ….
-        used: The number of slots given out.
-        is_open: False once the middleware has ended.
-    """
-
-    journal: TurnJournal
-    name: str
-    used: int = 0
-    is_open: bool = True
-
-    def next(self) -> str:
-        name = f"{self.name}+{self.used}" if self.used else self.name
-        self.used += 1
-        return name
-
-
-_within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
-
-
 class SentInTurn(NamedTuple):
     """The sends of a turn, as its journal knows them.
 
@@ -146,7 +97,7 @@ class SentInTurn(NamedTuple):
 
 
 class TurnJournal:
-    """Journals the client's calls for one run of a turn. It must be created in the turn's own task.
+    """The record of one run of a turn, and of its earlier runs. It must be created in the turn's own task.
 
     Args:
         lease: The lease of the turn. When it is over, no further call is begun.
@@ -173,6 +124,8 @@ class TurnJournal:
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
+        closed: The reason why no call is made any more, as a clause; None while calls are made.
+        earlier: The calls of earlier runs; None if there are none.
         incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it
             runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
@@ -197,17 +150,13 @@ class TurnJournal:
     passes_mutes = False
     failed_calls: Sequence[dict[str, Any]] = ()
     ended_steps: Sequence[dict[str, Any]] = ()
-    _earlier: EarlierRuns | None = None
+    earlier: EarlierRuns | None = None
+    closed: str | None = None
     _scheduler: TurnScheduler | None = None
     # Set once the handler uses state, or if an earlier run has stored some with a call.
     _state: StateJournal | None = None
     # The number of entries that this run has stored.
     _begun = 0
-    # The number of blocks of `under_way` that have begun and not ended; `_idle` is set when it is 0 again.
-    _under_way = 0
-    _idle: asyncio.Event | None = None
-    # The reason why no call is made any more; None while calls are made.
-    _closed: str | None = None
 
     def __init__(self, turns: Turns, opening: Opening, lease: Lease, report: TurnReport | None = None) -> None:
         self._turns = turns
@@ -229,9 +178,6 @@ class TurnJournal:
         self.slots = Slots()
         # The part of what is done outside of the handler.
         self._outside = OUTSIDE_FIRST if self.delivery.id == self.turn else outside_of_answer(self.delivery.id)
-        # Held by the call that is made or matched: the calls of a turn are made one after the other.
-        self._call_lock = asyncio.Lock()
-        self._call_ended = asyncio.Event()
         # The accepted calls of this run, in order, those included that were answered from their entries.
         self._made: list[tuple[Call, ApiResponse]] = []
         # The entries whose outcome is not stored yet, by slot.
@@ -245,17 +191,308 @@ class TurnJournal:
         self.steps_come_to: set[str] = set()
         if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
-            self._earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
+            self.earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
             if self.has_stored_state:
                 self._state = turns.features.state_journal(self)
+
+    # What the handler may still do
+
+    @property
+    def is_in_own_task(self) -> bool:
+        """True if the running task is the turn's own, and not one that the handler has started."""
+        return asyncio.current_task() is self._task
+
+    def refuse_after_end(self, what: str) -> None:
+        """Raise Suspended if the handler has asked a question, or BotError if the turn has ended: it can do no more."""
+        if self.is_suspended:
+            raise Suspended("The handler waits for an answer.")
+        if self.closed is not None:
+            raise self.error_after_end(what, self.closed)
+
+    def error_after_end(self, what: str, why: str) -> BotError:
+        """Log a call that comes after the end of its turn, and return its error."""
+        at = place_of_caller()
+        log.error("call.too_late", turn=self.turn, call=what, at=at, why=why)
+        error = too_late(
+            f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
+            "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
+            "event instead of a stored one."
+        )
+        turn_watcher.get().called_too_late(error)
+        return error
+
+    def cancel_if_interrupted(self) -> None:
+        """Raise CancelledError in the running task of the turn, if the turn is to begin again."""
+        if self.is_interrupted and running_root() is self.slots.root:
+            raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
+
+    def close(self, why: str = "its turn had ended") -> None:
+        """Refuse all later calls of the turn, with the reason as a clause."""
+        self.closed = self.closed or why
+
+    # The parts of a conversation
+
+    def enter(
+        self, part: str, known: Sequence[JournalEntry], *, is_past: bool, earlier: Iterable[JournalEntry] = ()
+    ) -> None:
+        """Go on with the next part of a conversation. Each part numbers its calls from 0, behind the prefix `part`.
+
+        `known` are the entries of calls that the part may make, `earlier` those of the calls since the last part was
+        entered, those of the question included.
+        """
+        self.slots.part = part
+        self.earlier = self.earlier or self._runs(())
+        self.earlier.enter(known, earlier)
+        self.is_past = is_past
+
+    def enter_handler(self) -> None:
+        """Go on with what the handler does. In a conversation, `enter` follows."""
+        self.slots.part = ""
+
+    def leave_handler(self) -> None:
+        """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
+        self.slots.part = self._outside
+        self.is_past = False
+        if self.earlier is not None and self._outside != OUTSIDE_FIRST:
+            self.earlier.leave_handler(self._outside)
+
+    # Entries
+
+    def key_of(self, slot: str) -> str:
+        return journal_key(self._storage.install, self._keyed_by, self.replay, slot)
+
+    def new_entry(self, slot: str, safety: str, call: bytes, key: str | None = None) -> JournalEntry:
+        """Return the entry of a call, a question or a step, which begins now."""
+        return JournalEntry(
+            turn=self.turn,
+            replay=self.replay,
+            slot=slot,
+            key=key or self.key_of(slot),
+            safety=safety,
+            call=call,
+            status="attempting",
+            first_at=self._turns.clock.now(),
+            origin=self.origin,
+            off_the_record=self.off_the_record,
+        )
+
+    def begin(self, entry: JournalEntry) -> Awaitable[None]:
+        """Store an entry, and the state that was changed, before the first attempt of what the entry records.
+
+        Raises StateChanged or TurnDeferred if another turn has changed a value that this one has stored with an earlier
+        call, or has read. Then nothing was stored.
+        """
+        self._begun += 1
+        if self._state is None:
+            return self._storage.begin(entry, self._lease)
+        return self._state.store(self, entry.slot, entry)
+
+    def begin_with_state(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
+        """Store an entry as `Storage.begin` does, with the changes of state that it is given."""
+        return self._storage.begin(entry, self._lease, **state)
+
+    async def store(self, entry: JournalEntry) -> None:
+        """Store an entry with its outcome at once. One whose outcome may wait for the end of the turn is given to `keep`."""
+        self._begun += 1
+        await self._storage.settle(entry)
+
+    async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
+        """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
+        self._begun += 1
+        return await self._storage.cancel(timer_id, entry)
+
+    def keep(self, entry: JournalEntry) -> None:
+        """Keep an entry with its outcome for the commit that ends the turn."""
+        self._outcomes[entry.slot] = entry
+
+    def note_step(self, entry: JournalEntry) -> None:
+        """Note an entry of this run that is no API call, and that is stored."""
+        self._begun += 1
+        self.steps[entry.slot] = entry
+
+    async def note_outcome(
+        self,
+        entry: JournalEntry,
+        status: EntryStatus,
+        data: bytes,
+        answer: ApiResponse | None = None,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """Keep the outcome of a call for the commit that ends the turn, or store it now if it must not be lost."""
+        message_id, chat_id = ids_in(answer) if answer is not None else (None, None)
+        closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
+        if entry.safety == "once" or at_once:
+            # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
+            await self._storage.settle(_with_digest(closed))
+        else:
+            self._outcomes[entry.slot] = closed
+
+    # The state that the handler changes
+
+    def use_state(self, state: TurnState) -> None:
+        """Store what is changed of this state with the next call of the turn."""
+        if self._state is None:
+            self._state = self._turns.features.state_journal(self)
+        self._state.use(state)
+
+    async def store_state(self, slot: str) -> None:
+        """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
+        if self._state is not None:
+            await self._state.store(self, slot, None)
+
+    def come_to(self, slot: str) -> None:
+        """Show the state as it is after a call or a step that an earlier run has made."""
+        if self._state is not None:
+            self._state.come_to(slot)
+
+    @property
+    def has_stored_state(self) -> bool:
+        """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
+        return any(slot.startswith(STATE_SLOT) for slot in self.steps)
+
+    def conflict(self) -> JournalEntry:
+        """Return the entry that says that the turn runs again because its state was changed.
+
+        The calls of a turn that has it are matched by content alone.
+        """
+        return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
+
+    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
+        return conflict if self._state is None else self._state.failure_of(conflict)
+
+    @property
+    def _conflict_slot(self) -> str:
+        return f"conflict:{self.delivery.id}"
+
+    # Earlier runs
+
+    def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
+        return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
+
+    def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
+        """Return the entries with which the next calls of this part may be matched."""
+        return () if self.earlier is None else self.earlier.calls
+
+    def unmatched(self) -> list[JournalEntry]:
+        return [] if self.earlier is None else self.earlier.unmatched()
+
+    def calls_ahead(self) -> list[JournalEntry]:
+        """Return the calls of earlier runs of the handler, made or perhaps made, that this run has not come to.
+
+        Without those inside of a step, which are not made again if the step is on record.
+        """
+        ahead = (each for each in self.unmatched() if each.status != "refused" and not step_around(each.slot))
+        return [each for each in ahead if not each.slot.startswith(OUTSIDE)]
+
+    # What this run has done
+
+    def note_made(self, call: Call, answer: ApiResponse) -> None:
+        self._made.append((call, answer))
+        if self._report is not None:
+            self._report.calls.append(TurnCall(call, answer))
+
+    def note_answered(self, call: Call, answer: ApiResponse) -> None:
+        """Note a call that an earlier run has made, and its answer from then."""
+        if (sent := self._outbound.plugins.sent) is not None:
+            sent(call, answer, None, 0.0, True)
+        self._made.append((call, answer))
+        if self._report is not None:
+            self._report.calls.append(TurnCall(call, answer, from_journal=True))
+
+    def note_failure(self, error: Exception | TurnDeferred, call: Call | None = None) -> None:
+        """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
+        if call is not None:
+            self.failed_calls = [*self.failed_calls, failed_call(call.name, error)][:_MOST_FAILED]
+            if self._report is not None:
+                self._report.calls.append(TurnCall(call, error=error))
+        running = asyncio.current_task()
+        task = None if running is self._task else running
+        if not isinstance(error, TurnDeferred):
+            if task is not None:
+                self._failed.append((task, error))
+            return
+        self.deferred = self.deferred or error
+        if task is not None:
+            # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def note_ended_step(self, step: TurnStep) -> None:
+        """Note a step that has ended."""
+        self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
+        if self._report is not None:
+            self._report.steps.append(step)
+
+    @property
+    def made(self) -> list[Call]:
+        """The accepted calls of this run, those included that an earlier run has made."""
+        return [call for call, _ in self._made]
+
+    def made_in_step(self, name: str) -> list[Call]:
+        step = step_digest(name)
+        outcomes = self._outcomes.values()
+        made = [each for each in outcomes if step_around(each.slot) == step and each.status == "accepted"]
+        return [Call.from_json(each.call) for each in made]
+
+    def texts_sent(self) -> list[str]:
+        texts = (text_of(content_of(call) or ()) for call, _ in self._made)
+        return [text for text in texts if text]
+
+    def sent_in_turn(self) -> SentInTurn:
+        """Return the calls that this run has made so far, and what is known of those of earlier runs."""
+        made, earlier = tuple(self._made), self.earlier
+        ids = frozenset(entry.message_id for entry in self._outcomes.values() if entry.message_id)
+        if earlier is None:
+            return SentInTurn(made, ids)
+        return SentInTurn(made, ids | earlier.sent, earlier.sent_in_parts, self.is_past, earlier.unsettled())
+
+    async def chat_of(self, call: Call) -> str | None:
+        """Return the id of the chat that a call is for; None if it names none."""
+        if call.path.startswith(_CHATS):
+            return call.path.removeprefix(_CHATS).partition("/")[0]
+        if call.path.startswith(MESSAGES):
+            entry = await self._storage.entry_of(call.path.removeprefix(MESSAGES).partition("/")[0])
+            # A message that is not on record is nearly always one of the chat that is handled.
+            return chat_of_lane(self.delivery.lane) if entry is None else entry.chat_id
+        return None
+
+    def unobserved_failure(self) -> BaseException | None:
+        """Return the error of a call that made its task fail, if no code has retrieved that task's error."""
+        for task, error in self._failed:
+            # asyncio sets `_log_traceback` until the error is retrieved, in order to log errors that never are.
+            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
+                found = task.exception()
+                if found is error:
+                    return error
+        return None
+
+    def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
+        """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
+        found, self.slots.root.never_awaited = self.slots.root.never_awaited, None
+        return found or ()
+
+    # What features record
+
+    @property
+    def plugins(self) -> Plugins:
+        return self._outbound.plugins
 
     def stream(self, key: str | None) -> StreamJournal:
         made: StreamJournal = self._turns.features.stream_journal(self, key)
         return made
 
-    def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
-        """Return the entries with which the next calls of this part may be matched."""
-        return () if self._earlier is None else self._earlier.calls
+    @property
+    def scheduler(self) -> TurnScheduler:
+        if self._scheduler is None:
+            self._scheduler = self._turns.features.scheduler(self, self._storage)
+        return self._scheduler
+
+    @property
+    def broadcaster(self) -> TurnBroadcaster:
+        made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
+        return made
+
+    # The end of the turn
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
         """Return the entries whose outcome is not stored yet. The commit that ends the turn stores them.
@@ -287,465 +524,12 @@ class TurnJournal:
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
 
-    @property
-    def is_in_own_task(self) -> bool:
-        """True if the running task is the turn's own, and not one that the handler has started."""
-        return asyncio.current_task() is self._task
 
-    def enter(
-        self, part: str, known: Sequence[JournalEntry], *, is_past: bool, earlier: Iterable[JournalEntry] = ()
-    ) -> None:
-        """Go on with the next part of a conversation. Each part numbers its calls from 0, behind the prefix `part`.
-
-        `known` are the entries of calls that the part may make, `earlier` those of the calls since the last part was
-        entered, those of the question included.
-        """
-        self.slots.part = part
-        self._earlier = self._earlier or self._runs(())
-        self._earlier.enter(known, earlier)
-        self.is_past = is_past
-
-    def enter_handler(self) -> None:
-        """Go on with what the handler does. In a conversation, `enter` follows."""
-        self.slots.part = ""
-
-    def leave_handler(self) -> None:
-        """Go on with what is done outside of the handler. In a conversation it belongs to the answer, not to a part."""
-        self.slots.part = self._outside
-        self.is_past = False
-        if self._earlier is not None and self._outside != OUTSIDE_FIRST:
-            self._earlier.leave_handler(self._outside)
-
-    def made_in_step(self, name: str) -> list[Call]:
-        step = step_digest(name)
-        outcomes = self._outcomes.values()
-        made = [each for each in outcomes if step_around(each.slot) == step and each.status == "accepted"]
-        return [Call.from_json(each.call) for each in made]
-
-    def unmatched(self) -> list[JournalEntry]:
-        return [] if self._earlier is None else self._earlier.unmatched()
-
-    def key_of(self, slot: str) -> str:
-        return journal_key(self._storage.install, self._keyed_by, self.replay, slot)
-
-    def new_entry(self, slot: str, safety: str, call: bytes, key: str | None = None) -> JournalEntry:
-        """Return the entry of a call, a question or a step, which begins now."""
-        return JournalEntry(
-            turn=self.turn,
-            replay=self.replay,
-            slot=slot,
-            key=key or self.key_of(slot),
-            safety=safety,
-            call=call,
-            status="attempting",
-            first_at=self._turns.clock.now(),
-            origin=self.origin,
-            off_the_record=self.off_the_record,
-        )
-
-    def refuse_after_end(self, what: str) -> None:
-        """Raise Suspended if the handler has asked a question, or BotError if the turn has ended: it can do no more."""
-        if self.is_suspended:
-            raise Suspended("The handler waits for an answer.")
-        if self._closed is not None:
-            raise self._error_after_end(what, self._closed)
-
-    @property
-    def scheduler(self) -> TurnScheduler:
-        if self._scheduler is None:
-            self._scheduler = self._turns.features.scheduler(self, self._storage)
-        return self._scheduler
-
-    @property
-    def plugins(self) -> Plugins:
-        return self._outbound.plugins
-
-    @property
-    def broadcaster(self) -> TurnBroadcaster:
-        made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
-        return made
-
-    def sent_in_turn(self) -> SentInTurn:
-        """Return the calls that this run has made so far, and what is known of those of earlier runs."""
-        made, earlier = tuple(self._made), self._earlier
-        ids = frozenset(entry.message_id for entry in self._outcomes.values() if entry.message_id)
-        if earlier is None:
-            return SentInTurn(made, ids)
-        return SentInTurn(made, ids | earlier.sent, earlier.sent_in_parts, self.is_past, earlier.unsettled())
-
-    @property
-    def made(self) -> list[Call]:
-        """The accepted calls of this run, those included that an earlier run has made."""
-        return [call for call, _ in self._made]
-
-    @property
-    def is_closed(self) -> bool:
-        return self._closed is not None
-
-    @property
-    def is_idle(self) -> bool:
-        """True if no task of the handler can be making a call."""
-        return not (self._under_way or self.slots.root.has_children)
-
-    async def wait_for_calls(self) -> None:
-        """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
-        if self.slots.root.has_children and self._closed is None:
-            # A task that the handler started last has not run yet, so let it begin its call.
-            for _ in range(2):
-                await asyncio.sleep(0)
-        while self._under_way:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
-
-    def calls_ahead(self) -> list[JournalEntry]:
-        """Return the calls of earlier runs of the handler, made or perhaps made, that this run has not come to.
-
-        Without those inside of a step, which are not made again if the step is on record.
-        """
-        ahead = (each for each in self.unmatched() if each.status != "refused" and not step_around(each.slot))
-        return [each for each in ahead if not each.slot.startswith(OUTSIDE)]
-
-    async def reach_earlier_runs(self) -> None:
-        """Wait until no calls are ahead."""
-        while self.calls_ahead():
-            self._call_ended.clear()
-            await self._call_ended.wait()
-
-    def begin(self, entry: JournalEntry) -> Awaitable[None]:
-        """Store an entry, and the state that was changed, before the first attempt of what the entry records.
-
-        Raises StateChanged or TurnDeferred if another turn has changed a value that this one has stored with an earlier
-        call, or has read. Then nothing was stored.
-        """
-        self._begun += 1
-        if self._state is None:
-            return self._storage.begin(entry, self._lease)
-        return self._state.store(self, entry.slot, entry)
-
-    def begin_with_state(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
-        """Store an entry as `Storage.begin` does, with the changes of state that it is given."""
-        return self._storage.begin(entry, self._lease, **state)
-
-    async def store_state(self, slot: str) -> None:
-        """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
-        if self._state is not None:
-            await self._state.store(self, slot, None)
-
-    def note_step(self, entry: JournalEntry) -> None:
-        """Note an entry of this run that is no API call, and that is stored."""
-        self._begun += 1
-        self.steps[entry.slot] = entry
-
-    def use_state(self, state: TurnState) -> None:
-        """Store what is changed of this state with the next call of the turn."""
-        if self._state is None:
-            self._state = self._turns.features.state_journal(self)
-        self._state.use(state)
-
-    def come_to(self, slot: str) -> None:
-        """Show the state as it is after a call or a step that an earlier run has made."""
-        if self._state is not None:
-            self._state.come_to(slot)
-
-    @property
-    def has_stored_state(self) -> bool:
-        """True if the turn has stored a change of state with a call, so that it must not begin again with other input."""
-        return any(slot.startswith(STATE_SLOT) for slot in self.steps)
-
-    def conflict(self) -> JournalEntry:
-        """Return the entry that says that the turn runs again because its state was changed.
-
-        The calls of a turn that has it are matched by content alone.
-        """
-        return replace(self.new_entry(self._conflict_slot, "step", _CONFLICT), status="accepted")
-
-    def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
-        return conflict if self._state is None else self._state.failure_of(conflict)
-
-    @property
-    def _conflict_slot(self) -> str:
-        return f"conflict:{self.delivery.id}"
-
-    def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
-        return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
-
-    async def store(self, entry: JournalEntry) -> None:
-        """Store an entry with its outcome at once. One whose outcome may wait for the end of the turn is given to `keep`."""
-        self._begun += 1
-        await self._storage.settle(entry)
-
-    async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
-        """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
-        self._begun += 1
-        return await self._storage.cancel(timer_id, entry)
-
-    def keep(self, entry: JournalEntry) -> None:
-        """Keep an entry with its outcome for the commit that ends the turn."""
-        self._outcomes[entry.slot] = entry
-
-    def texts_sent(self) -> list[str]:
-        texts = (text_of(content_of(call) or ()) for call, _ in self._made)
-        return [text for text in texts if text]
-
-    def close(self, why: str = "its turn had ended") -> None:
-        """Refuse all later calls of the turn, with the reason as a clause."""
-        self._closed = self._closed or why
-
-    def unobserved_failure(self) -> BaseException | None:
-        """Return the error of a call that made its task fail, if no code has retrieved that task's error."""
-        for task, error in self._failed:
-            # asyncio sets `_log_traceback` until the error is retrieved, in order to log errors that never are.
-            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
-                found = task.exception()
-                if found is error:
-                    return error
-        return None
-
-    def never_awaited(self) -> tuple[UnawaitedCoroutine, ...]:
-        """Return the coroutines that the turn never awaited. From now on, Python warns about them as usual."""
-        found, self.slots.root.never_awaited = self.slots.root.never_awaited, None
-        return found or ()
-
-    def wrap(self, run: Run) -> Run:
-        async def journalled(call: Call) -> ApiResponse:
-            if self.is_interrupted:
-                self.cancel_if_interrupted()
-            if call.safety in ("hint", "read"):
-                is_guarded = call.safety == "hint" and (self._storage.mutes or self._turns.gate is not None)
-                guarded = self._turns.features.guarded(self, run) if is_guarded else run
-                return await self._make_unjournalled(call, self._outbound.wrap(guarded))
-            if self.is_suspended:
-                raise Suspended("The handler waits for an answer.")
-            within = _within.get()
-            if within is not None and within.journal is self and within.is_open:
-                # Outbound middleware makes a call while it decides about another call, which holds the lock.
-                return await self._through_plugins(call, within, run)
-            if self._closed is not None:
-                raise self._error_after_end(call.name, self._closed)
-            # Number the call before anything is awaited, so that gathered sends keep the order of the code.
-            slot = self.slots.of_call(call)
-            with self.under_way():
-                try:
-                    return await self._in_turn(call, slot, run)
-                except (Exception, TurnDeferred) as error:
-                    self.note_failure(error, call)
-                    raise
-                finally:
-                    self._call_ended.set()
-
-        return journalled
-
-    @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """Let `wait_for_calls` wait for the end of the block: a call, or what comes before one, such as the upload of a file."""
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way and self._idle is not None:
-                self._idle.set()
-
-    async def _make_unjournalled(self, call: Call, run: Run) -> ApiResponse:
-        if call.safety == "hint":
-            # A conversation's past has no effects, and neither has what follows a question.
-            if (self.is_past or self.is_suspended) and running_root() is self.slots.root:
-                return ApiResponse(204)
-            return await run(call)
-        if self.is_suspended:
-            raise Suspended("The handler waits for an answer.")
-        try:
-            return await _defer_without_verdict(run(call))
-        except (Exception, TurnDeferred) as error:
-            self.note_failure(error)
-            raise
-
-    def cancel_if_interrupted(self) -> None:
-        """Raise CancelledError in the running task of the turn, if the turn is to begin again."""
-        if self.is_interrupted and running_root() is self.slots.root:
-            raise asyncio.CancelledError("A newer message of the person interrupts the turn.")
-
-    async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
-        """Make a call after the earlier calls of the turn have ended."""
-        await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
-        try:
-            if self._closed is not None:
-                raise _too_late(f"{call.name} was not made: {self._closed}.")
-            if self.deferred is not None:
-                raise TurnDeferred(str(self.deferred), after_s=self.deferred.after_s)
-            if self.is_past:
-                assert self._earlier is not None, "it is set by `enter`"
-                return self._earlier.answer_from_past(call, slot, self.turn)
-            if self._outbound.is_empty:
-                return await self._perform(call, slot, run)
-            within = _Slot(self, slot)
-            token = _within.set(within)
-            try:
-                return await self._through_plugins(call, within, run)
-            finally:
-                within.is_open = False
-                _within.reset(token)
-        finally:
-            self._call_lock.release()
-
-    async def chat_of(self, call: Call) -> str | None:
-        """Return the id of the chat that a call is for; None if it names none."""
-        if call.path.startswith(_CHATS):
-            return call.path.removeprefix(_CHATS).partition("/")[0]
-        if call.path.startswith(MESSAGES):
-            entry = await self._storage.entry_of(call.path.removeprefix(MESSAGES).partition("/")[0])
-            # A message that is not on record is nearly always one of the chat that is handled.
-            return chat_of_lane(self.delivery.lane) if entry is None else entry.chat_id
-        return None
-
-    async def _through_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
-        async def perform(call: Call) -> ApiResponse:
-            return await self._perform(call, within.next(), run)
-
-        return await _defer_without_verdict(self._outbound.wrap(perform)(call))
-
-    def note_failure(self, error: Exception | TurnDeferred, call: Call | None = None) -> None:
-        """Note a call or an upload that was deferred or failed, so that code that swallows its error does not lose the call."""
-        if call is not None:
-            self.failed_calls = [*self.failed_calls, failed_call(call.name, error)][:_MOST_FAILED]
-            if self._report is not None:
-                self._report.calls.append(TurnCall(call, error=error))
-        running = asyncio.current_task()
-        task = None if running is self._task else running
-        if not isinstance(error, TurnDeferred):
-            if task is not None:
-                self._failed.append((task, error))
-            return
-        self.deferred = self.deferred or error
-        if task is not None:
-            # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def note_ended_step(self, step: TurnStep) -> None:
-        """Note a step that has ended."""
-        self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
-        if self._report is not None:
-            self._report.steps.append(step)
-
-    def _error_after_end(self, what: str, why: str) -> BotError:
-        """Log a call that comes after the end of its turn, and return its error."""
-        at = place_of_caller()
-        log.error("call.too_late", turn=self.turn, call=what, at=at, why=why)
-        error = _too_late(
-            f"{what} was called at {at} when {why}, so it was not made. Await calls, and the tasks that make "
-            "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
-            "event instead of a stored one."
-        )
-        turn_watcher.get().called_too_late(error)
-        return error
-
-    def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
-        return self.make(call, slot, run) if self._earlier is None else self._earlier.perform(self, call, slot, run)
-
-    async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
-        """Make a call that no earlier run has made, and store its entry before. Raises as `attempt` does.
-
-        `known` is the entry of an earlier run whose call Linq has refused.
-        """
-        key = self.key_of(slot)
-        if call.key is None:
-            # An author's own key stays: the same call in another turn is to do the same thing only once.
-            call = call.with_key(key)
-        entry = self.new_entry(slot, call.safety, call.to_json(), key)
-        if known is None:
-            await self.begin(entry)
-        else:
-            entry = replace(entry, first_at=known.first_at)
-            await self.store_state(slot)
-            await self._storage.settle(entry)
-        return await self.attempt(call, entry, run, repeated=False)
-
-    async def attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
-        """Make a call whose entry is stored.
-
-        `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
-        cannot be made now, and Muted or Withheld if it must not be.
-        """
-        guarded = run
-        if self._storage.mutes or self._turns.gate is not None or self.opted_out_chat is not None:
-            guarded = self._turns.features.guarded(self, run, entry.key)
-        try:
-            answer = await call_with_retries(
-                call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
-            )
-        except CallNotMade as error:
-            if entry.safety == "once":
-                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
-                await self.note_outcome(entry, "refused", NOT_MADE)
-            # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
-            raise TurnDeferred(str(error), after_s=error.after_s) from error
-        except (Muted, Withheld) as error:
-            if not repeated:
-                # On record, so that no later run makes the call when the mute is over: it would be out of place then.
-                await self.note_outcome(entry, "refused", stopped_json(error), at_once=True)
-            raise
-        except LinqApiError as error:
-            answer = await self._made_despite(error, call, entry, run, repeated=repeated)
-        await self.note_outcome(entry, "accepted", answer.to_json(), answer)
-        self._made.append((call, answer))
-        if self._report is not None:
-            self._report.calls.append(TurnCall(call, answer))
-        return answer
-
-    async def _made_despite(
-        self, error: LinqApiError, call: Call, entry: JournalEntry, run: Run, *, repeated: bool
-    ) -> ApiResponse:
-        """Return the answer of a refused call that an attempt before has made; else raise the refusal."""
-        if isinstance(error, LinqUnavailable) or error.status is None:
-            raise error
-        is_gone = repeated and error.status == 404 and entry.safety == "keyed"
-        if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
-            # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
-            await self.note_outcome(entry, "accepted", GONE)
-            raise MessageGone(call.name) from error
-        if (done := await change_made(call, entry, error, run)) is None:
-            await self.note_outcome(entry, "refused", error_json(error), at_once=call.refusal_stands)
-            raise error
-        return done
-
-    def note_answered(self, call: Call, answer: ApiResponse) -> None:
-        if (sent := self._outbound.plugins.sent) is not None:
-            sent(call, answer, None, 0.0, True)
-        self._made.append((call, answer))
-        if self._report is not None:
-            self._report.calls.append(TurnCall(call, answer, from_journal=True))
-
-    async def note_outcome(
-        self,
-        entry: JournalEntry,
-        status: EntryStatus,
-        data: bytes,
-        answer: ApiResponse | None = None,
-        *,
-        at_once: bool = False,
-    ) -> None:
-        """Keep the outcome of a call for the commit that ends the turn, or store it now if it must not be lost."""
-        message_id, chat_id = ids_in(answer) if answer is not None else (None, None)
-        closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
-        if entry.safety == "once" or at_once:
-            # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
-            await self._storage.settle(_with_digest(closed))
-        else:
-            self._outcomes[entry.slot] = closed
-
-
-def _too_late(message: str) -> BotError:
+def too_late(message: str) -> BotError:
     error = BotError(message)
     # Whether a handler uses the context of an ended turn depends on what ran before, so a retry may succeed.
     error.is_final = False
     return error
-
-
-async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
-    try:
-        return await answer
-    except NoVerdict as error:
-        raise TurnDeferred(str(error)) from error
 
 
 def _with_digest(entry: JournalEntry) -> JournalEntry:

@@ -439,7 +439,7 @@ class TurnScheduler:
         known = await sends_of(chat_id, self._stored)
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
         found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
-        if not (self._journal.is_closed or self._journal.is_suspended or self._journal.is_past):
+        if not (self._journal.closed or self._journal.is_suspended or self._journal.is_past):
             entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "scheduled"}))
             await self._journal.store(with_result(entry, found))
         return found

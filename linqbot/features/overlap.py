@@ -75,7 +75,8 @@ class TurnOverlap:
     """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle."""
 
     def __init__(self, turn: Turn, task: asyncio.Task[None], storage: Storage, dispatcher: Dispatcher) -> None:
-        opening, self.lease, self._journal = turn.opening, turn.lease, turn.journal
+        opening, self.lease = turn.opening, turn.lease
+        self._journal, self._outbox = turn.journal, turn.outbox
         # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
         self._known = opening.known
         self._asking = turn.asking if opening.conversation is None else None
@@ -321,7 +322,7 @@ class TurnOverlap:
 
     async def _watch(self) -> None:
         # Before, `already_sent` would lack what an earlier run has sent, and the person would get it again.
-        await self._journal.reach_earlier_runs()
+        await self._outbox.reach_earlier_runs()
         with self._storage.watch(self.lease.delivery.lane) as grew:
             while True:
                 grew.clear()
@@ -366,7 +367,7 @@ class TurnOverlap:
         self._journal.is_interrupted = True
         try:
             async with asyncio.timeout(LAST_CALL_S):
-                await self._journal.wait_for_calls()
+                await self._outbox.wait_for_calls()
         except TimeoutError:
             self._journal.is_interrupted = False
         else:

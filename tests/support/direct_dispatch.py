@@ -11,6 +11,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.engine.deadline import Deadline
+from linqbot.engine.outbox import Outbox
 from linqbot.engine.parts import TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import Turns
@@ -28,6 +29,7 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     turn.event, turn.client = event, linq.client
     turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease)
+    turn.outbox = Outbox(turns, journal)
     turn.asking = TurnSession(turn.ends, partial(turns.features.session, turns, journal, turn.lease, turn.opening))
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)

@@ -1,0 +1,267 @@
+"""The outbox of one turn: it makes the turn's calls, one after the other, and has the journal record each.
+
+A call takes these steps, each a method below:
+
+1. `wrap`: hints and reads are made at once, without an entry. Any other call gets its slot before anything is awaited, and
+   before the outbound middleware of plugins runs, so a veto never shifts the numbers of later calls.
+2. `_in_turn`: wait for the calls before it. After a deferral, or after the end of the turn, it is not made.
+3. `_through_plugins`: the middleware of plugins may change the call, refuse it, or make others.
+4. `_perform`: if an earlier run may have made the call, `earlier_runs.py` answers it, or has it repeated.
+5. `make`: the journal stores its key and content.
+6. `attempt`: mutes, manners and opt-outs may refuse it. Linq answers, and the journal keeps the outcome.
+
+Next step: `engine/turn.py` stores the outcomes in the commit that ends the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from linqbot.branch import running_root
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, error_json, lacks_target, stopped_json
+from linqbot.engine.rate_limit import CallNotMade, call_with_retries
+from linqbot.engine.turn_journal import TurnJournal, too_late
+from linqbot.errors import (
+    LinqApiError,
+    LinqUnavailable,
+    MessageGone,
+    Muted,
+    NoVerdict,
+    Suspended,
+    TurnDeferred,
+    Withheld,
+)
+from linqbot.storage.journal import JournalEntry
+
+if TYPE_CHECKING:
+    from linqbot.engine.turn import Turns
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The slot of a call while its outbound middleware runs, and the slots of the calls which that middleware makes.
+
+    Attributes:
+        name: The slot of the first call. The next calls append `+1`, `+2`, ….
+        used: The number of slots given out.
+        is_open: False once the middleware has ended.
+    """
+
+    outbox: Outbox
+    name: str
+    used: int = 0
+    is_open: bool = True
+
+    def next(self) -> str:
+        name = f"{self.name}+{self.used}" if self.used else self.name
+        self.used += 1
+        return name
+
+
+_within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
+
+
+class Outbox:
+    """Makes the calls of one run of a turn."""
+
+    # The number of blocks of `under_way` that have begun and not ended; `_idle` is set when it is 0 again.
+    _under_way = 0
+    _idle: asyncio.Event | None = None
+
+    def __init__(self, turns: Turns, journal: TurnJournal) -> None:
+        self.journal = journal
+        self._turns = turns
+        self._storage = turns.storage
+        self._outbound = turns.outbound
+        # Held by the call that is made or matched.
+        self._call_lock = asyncio.Lock()
+        self._call_ended = asyncio.Event()
+
+    def wrap(self, run: Run) -> Run:
+        async def journalled(call: Call) -> ApiResponse:
+            journal = self.journal
+            if journal.is_interrupted:
+                journal.cancel_if_interrupted()
+            if call.safety in ("hint", "read"):
+                is_guarded = call.safety == "hint" and (self._storage.mutes or self._turns.gate is not None)
+                guarded = self._turns.features.guarded(journal, run) if is_guarded else run
+                return await self._make_unjournalled(call, self._outbound.wrap(guarded))
+            if journal.is_suspended:
+                raise Suspended("The handler waits for an answer.")
+            within = _within.get()
+            if within is not None and within.outbox is self and within.is_open:
+                # Outbound middleware makes a call while it decides about another call, which holds the lock.
+                return await self._through_plugins(call, within, run)
+            if journal.closed is not None:
+                raise journal.error_after_end(call.name, journal.closed)
+            # Number the call before anything is awaited, so that gathered sends keep the order of the code.
+            slot = journal.slots.of_call(call)
+            with self.under_way():
+                try:
+                    return await self._in_turn(call, slot, run)
+                except (Exception, TurnDeferred) as error:
+                    journal.note_failure(error, call)
+                    raise
+                finally:
+                    self._call_ended.set()
+
+        return journalled
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Let `wait_for_calls` wait for the end of the block: a call, or what comes before one, such as the upload of a file."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self._idle is not None:
+                self._idle.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no task of the handler can be making a call."""
+        return not (self._under_way or self.journal.slots.root.has_children)
+
+    async def wait_for_calls(self) -> None:
+        """Wait for the calls that the handler's tasks are still making, including those of tasks started just now."""
+        if self.journal.slots.root.has_children and self.journal.closed is None:
+            # A task that the handler started last has not run yet, so let it begin its call.
+            for _ in range(2):
+                await asyncio.sleep(0)
+        while self._under_way:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    async def reach_earlier_runs(self) -> None:
+        """Wait until no calls of earlier runs are ahead."""
+        while self.journal.calls_ahead():
+            self._call_ended.clear()
+            await self._call_ended.wait()
+
+    async def _make_unjournalled(self, call: Call, run: Run) -> ApiResponse:
+        journal = self.journal
+        if call.safety == "hint":
+            # A conversation's past has no effects, and neither has what follows a question.
+            if (journal.is_past or journal.is_suspended) and running_root() is journal.slots.root:
+                return ApiResponse(204)
+            return await run(call)
+        if journal.is_suspended:
+            raise Suspended("The handler waits for an answer.")
+        try:
+            return await _defer_without_verdict(run(call))
+        except (Exception, TurnDeferred) as error:
+            journal.note_failure(error)
+            raise
+
+    async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
+        """Make a call after the earlier calls of the turn have ended."""
+        await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
+        try:
+            journal = self.journal
+            if journal.closed is not None:
+                raise too_late(f"{call.name} was not made: {journal.closed}.")
+            if journal.deferred is not None:
+                raise TurnDeferred(str(journal.deferred), after_s=journal.deferred.after_s)
+            if journal.is_past:
+                assert journal.earlier is not None, "it is set by `TurnJournal.enter`"
+                return journal.earlier.answer_from_past(call, slot, journal.turn)
+            if self._outbound.is_empty:
+                return await self._perform(call, slot, run)
+            within = _Slot(self, slot)
+            token = _within.set(within)
+            try:
+                return await self._through_plugins(call, within, run)
+            finally:
+                within.is_open = False
+                _within.reset(token)
+        finally:
+            self._call_lock.release()
+
+    async def _through_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
+        async def perform(call: Call) -> ApiResponse:
+            return await self._perform(call, within.next(), run)
+
+        return await _defer_without_verdict(self._outbound.wrap(perform)(call))
+
+    def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
+        earlier = self.journal.earlier
+        return self.make(call, slot, run) if earlier is None else earlier.perform(self, call, slot, run)
+
+    async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
+        """Make a call that no earlier run has made, and store its entry before. Raises as `attempt` does.
+
+        `known` is the entry of an earlier run whose call Linq has refused.
+        """
+        journal = self.journal
+        key = journal.key_of(slot)
+        if call.key is None:
+            # An author's own key stays: the same call in another turn is to do the same thing only once.
+            call = call.with_key(key)
+        entry = journal.new_entry(slot, call.safety, call.to_json(), key)
+        if known is None:
+            await journal.begin(entry)
+        else:
+            entry = replace(entry, first_at=known.first_at)
+            await journal.store_state(slot)
+            await self._storage.settle(entry)
+        return await self.attempt(call, entry, run, repeated=False)
+
+    async def attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+        """Make a call whose entry is stored.
+
+        `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
+        cannot be made now, and Muted or Withheld if it must not be.
+        """
+        journal, guarded = self.journal, run
+        if self._storage.mutes or self._turns.gate is not None or journal.opted_out_chat is not None:
+            guarded = self._turns.features.guarded(journal, run, entry.key)
+        try:
+            answer = await call_with_retries(
+                call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
+            )
+        except CallNotMade as error:
+            if entry.safety == "once":
+                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
+                await journal.note_outcome(entry, "refused", NOT_MADE)
+            # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
+            raise TurnDeferred(str(error), after_s=error.after_s) from error
+        except (Muted, Withheld) as error:
+            if not repeated:
+                # On record, so that no later run makes the call when the mute is over: it would be out of place then.
+                await journal.note_outcome(entry, "refused", stopped_json(error), at_once=True)
+            raise
+        except LinqApiError as error:
+            answer = await self._made_despite(error, call, entry, run, repeated=repeated)
+        await journal.note_outcome(entry, "accepted", answer.to_json(), answer)
+        journal.note_made(call, answer)
+        return answer
+
+    async def _made_despite(
+        self, error: LinqApiError, call: Call, entry: JournalEntry, run: Run, *, repeated: bool
+    ) -> ApiResponse:
+        """Return the answer of a refused call that an attempt before has made; else raise the refusal."""
+        if isinstance(error, LinqUnavailable) or error.status is None:
+            raise error
+        is_gone = repeated and error.status == 404 and entry.safety == "keyed"
+        if is_gone and not (call.refusal_stands and await lacks_target(call, run)):
+            # Linq answers 404 to a repeated key if its message was deleted (rules.md, idempotency): it was sent.
+            await self.journal.note_outcome(entry, "accepted", GONE)
+            raise MessageGone(call.name) from error
+        if (done := await change_made(call, entry, error, run)) is None:
+            await self.journal.note_outcome(entry, "refused", error_json(error), at_once=call.refusal_stands)
+            raise error
+        return done
+
+
+async def _defer_without_verdict(answer: Awaitable[ApiResponse]) -> ApiResponse:
+    try:
+        return await answer
+    except NoVerdict as error:
+        raise TurnDeferred(str(error)) from error
