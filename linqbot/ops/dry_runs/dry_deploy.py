@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal, TypeAlias, get_args
 
 from linqbot.bot.bot import Bot
@@ -147,25 +148,26 @@ class Report:
 @contextmanager
 def loaded(spec: str) -> Iterator[Bot]:
     """Load a bot, and forget the modules of its folder afterwards, so that another version of it imports its own."""
-    path = list(sys.path)
+    path, before = list(sys.path), dict(sys.modules)
     bot = load_bot(spec)
     try:
         yield bot
     finally:
-        for name in _modules_of(spec):
+        new = {name: module for name, module in sys.modules.items() if before.get(name) is not module}
+        for name in _modules_of(spec, new):
             del sys.modules[name]
         sys.path[:] = path
 
 
-def _modules_of(spec: str) -> list[str]:
-    """Return the modules that were imported from the folder of a bot, without those of installed packages and of linqbot."""
+def _modules_of(spec: str, modules: Mapping[str, ModuleType]) -> list[str]:
+    """Return the modules that are of the folder of a bot, without those of installed packages and of linqbot."""
     target = spec.partition(":")[0]
     root = Path(target).resolve().parent
     if not (target.endswith(".py") or "/" in target):
         root = Path(sys.modules[target.partition(".")[0]].__file__ or ".").resolve().parent
     # The bot may be in the home folder, which may also have Python itself and what `pip install --user` has installed.
     installed = [Path(sys.prefix).resolve(), Path(os.__file__).resolve().parent]
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    files = {name: getattr(module, "__file__", None) for name, module in modules.items()}
     places = {name: Path(file).resolve() for name, file in files.items() if isinstance(file, str)}
     return [
         name
