@@ -105,10 +105,10 @@ def raw(play: Play, tls: ssl.SSLContext | None = None) -> AbstractAsyncContextMa
     return running(Raw(play), tls)
 
 
-def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """Return the TLS of a server with a certificate for these names."""
+def certified(authority: trustme.CA, *names: str, **how: Any) -> ssl.SSLContext:
+    """Return the TLS of a server with a certificate for these names; `how` it is issued may be said."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
+    authority.issue_cert(*names, **how).configure_cert(context)
     return context
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
+from client.raw_server import Peer, certified, once, raw, said
+from client.test_sender import unused_port
 
 from emulator.conftest import Api, Receiver, arrives, say
 from linqbot.emulator.emulator import Emulator
@@ -31,35 +29,10 @@ async def attempt_of(url: str) -> tuple[int | None, str | None]:
         return attempt.status, attempt.reason
 
 
-@asynccontextmanager
-async def listening(answer: bytes | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Listen on a port: answer each request with these bytes, or with silence for None. Yield the port."""
-    silent: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100_000)
-        if answer is None:
-            silent.append(writer)
-            return
-        writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        for writer in silent:
-            writer.close()
-        server.close()
-        await server.wait_closed()
-
-
 async def test_a_refused_connection_names_the_address_without_its_path() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    status, reason = await attempt_of(f"http://127.0.0.1:{port}/hook?token=hidden")
-    assert (status, reason) == (None, f"Connection refused: nothing listens at http://127.0.0.1:{port}.")
+    here = f"http://127.0.0.1:{await unused_port()}"
+    reason = f"Connection refused: nothing listens at {here}."
+    assert await attempt_of(f"{here}/hook?token=hidden") == (None, reason)
 
 
 async def test_a_name_that_does_not_exist_is_said() -> None:
@@ -67,22 +40,24 @@ async def test_a_name_that_does_not_exist_is_said() -> None:
 
 
 async def test_a_receiver_that_is_silent_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(_: Peer) -> None:
+        await asyncio.Event().wait()
+
     monkeypatch.setattr(deliveries, "RECEIVER_TIMEOUT_S", 0.2)
-    async with listening() as port:
-        assert await attempt_of(f"http://127.0.0.1:{port}") == (None, "Timed out: no answer came within 0.2 s.")
+    async with raw(silent) as server:
+        assert await attempt_of(str(server.origin)) == (None, "Timed out: no answer came within 0.2 s.")
 
 
 async def test_a_receiver_that_hangs_up_is_said() -> None:
-    async with listening(b"") as port:
-        status, reason = await attempt_of(f"http://127.0.0.1:{port}")
-    assert (status, reason) == (None, "The receiver closed the connection without an answer.")
+    async with raw(once(b"")) as server:
+        reason = "The receiver closed the connection without an answer."
+        assert await attempt_of(str(server.origin)) == (None, reason)
 
 
 async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> None:
-    body = b"<h1>who are you?</h1>" + b"x" * 1000
-    answer = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
-    async with listening(answer) as port, Emulator() as emulator:
-        emulator.subscribe(f"http://127.0.0.1:{port}", ["message.received"])
+    answer = said(b"<h1>who are you?</h1>" + b"x" * 1000, "401 Unauthorized")
+    async with raw(once(answer)) as server, Emulator() as emulator:
+        emulator.subscribe(str(server.origin), ["message.received"])
         await arrives(emulator)
         (shown,) = emulator.snapshot()["deliveries"][0]["attempts"]
     assert shown["reason"] == (
@@ -92,33 +67,22 @@ async def test_a_status_has_its_meaning_and_the_answers_beginning_is_kept() -> N
     assert len(shown["answer"]) == webhook.ANSWER_SHOWN
 
 
-def server(authority: trustme.CA, *, days: int = 1) -> ssl.SSLContext:
-    """Return the TLS of a server with a certificate for localhost that ends in `days`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ends = datetime.now(UTC) + timedelta(days=days)
-    authority.issue_cert("localhost", not_before=ends - timedelta(days=30), not_after=ends).configure_cert(context)
-    return context
-
-
-def answering_ok(tls: ssl.SSLContext) -> AbstractAsyncContextManager[int]:
-    return listening(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", tls)
-
-
 async def test_an_unknown_certificate_is_named_and_trusted_with_ssl_cert_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority, file = trustme.CA(), tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(file)
     begin = "Linq would not trust the certificate of localhost: "
-    async with answering_ok(server(authority)) as port:
-        status, reason = await attempt_of(f"https://localhost:{port}")
+    async with raw(once(said()), certified(authority, "localhost")) as server:
+        status, reason = await attempt_of(f"https://localhost:{server.port}")
         assert status is None
         assert (reason or "").startswith(f"{begin}unable to get local issuer certificate.")
         assert "SSL_CERT_FILE" in (reason or "")
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-        assert await attempt_of(f"https://localhost:{port}") == (200, None)
-    async with answering_ok(server(authority, days=-1)) as port:
-        _, reason = await attempt_of(f"https://localhost:{port}")
+        assert await attempt_of(f"https://localhost:{server.port}") == (200, None)
+    expired = certified(authority, "localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    async with raw(once(said()), expired) as server:
+        _, reason = await attempt_of(f"https://localhost:{server.port}")
         assert (reason or "").startswith(f"{begin}certificate has expired.")
 
 

@@ -87,8 +87,7 @@ async def test_another_name_is_refused_before_anything_is_sent(authority: trustm
 
 
 async def test_a_refused_certificate_is_named_with_the_reason(authority: trustme.CA) -> None:
-    expired = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC)).configure_cert(expired)
+    expired = certified(authority, "127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC))
     async with raw(always(said(b"fine")), expired) as server:
         error = await failed(Origin("https", "127.0.0.1", server.port))
     assert str(error) == "SSLCertVerificationError: certificate has expired"

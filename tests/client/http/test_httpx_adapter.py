@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 import pytest
-from client.http11_peers import CHAT, Waits, client_at, plain, served
+from client.http11_peers import CHAT, Script, Waits, client_at, plain, served
 from client.test_sender import unused_port
 
 from linqbot.client.http.addresses import Origin
@@ -52,14 +52,6 @@ async def test_an_answer_larger_than_the_limit_is_none() -> None:
         await wire.send(Request("GET", LINQ, "/", RequestHeaders({})))
 
 
-class Failing(httpx.AsyncBaseTransport):
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        raise self._error
-
-
 async def test_a_request_that_was_certainly_not_sent_is_marked(subtests: pytest.Subtests) -> None:
     rows: list[tuple[Exception, bool]] = [
         (httpx.ConnectError("x"), False),
@@ -73,7 +65,7 @@ async def test_a_request_that_was_certainly_not_sent_is_marked(subtests: pytest.
         with subtests.test(error=error, is_sent=is_sent):
             request = Request("GET", LINQ, "/", RequestHeaders({}))
             with pytest.raises((TransportError, RuntimeError)) as caught:
-                await HttpxAdapter(Failing(error), connect_timeout_s=5).send(request)
+                await HttpxAdapter(httpx.MockTransport(Script(error)), connect_timeout_s=5).send(request)
             assert error in (caught.value, caught.value.__cause__)
             assert request.is_sent is is_sent
 
