@@ -35,20 +35,15 @@ def context(event: Event, linq: Linq) -> Context:
     ("is_group", "thread", "threaded"),
     [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
 )
-async def test_replies_are_threaded_in_groups_and_on_request(
+async def test_replies_are_threaded_in_groups_and_on_request_and_a_send_never_is(
     is_group: bool, thread: bool | None, threaded: bool
 ) -> None:
     linq, event = Linq(), message(is_group=is_group)
     await context(event, linq).reply("x", thread=thread)
-    assert linq.calls[0].body is not None
-    assert linq.calls[0].body["message"].get("reply_to") == ({"message_id": event.id} if threaded else None)
-
-
-async def test_send_is_never_threaded() -> None:
-    linq = Linq()
-    await context(message(is_group=True), linq).send("x")
-    assert linq.calls[0].body is not None
-    assert "reply_to" not in linq.calls[0].body["message"]
+    await context(event, linq).send("x")
+    reply, sent = ((call.body or {})["message"] for call in linq.calls)
+    assert reply.get("reply_to") == ({"message_id": event.id} if threaded else None)
+    assert "reply_to" not in sent
 
 
 @pytest.mark.parametrize("service", ["SMS", "RCS"])

@@ -169,15 +169,9 @@ async def test_middleware_that_stops_events_is_logged_once(*, required: bool) ->
         for each in (event, message("again")):
             await dispatcher.dispatch(each, context_of(dispatcher, each, linq))
     assert linq.said() == []
-    assert [line for line in logs if line["event"] == "event.stopped"] == [
-        {
-            "event": "event.stopped",
-            "log_level": "info",
-            "plugin": "adds",
-            "event_id": event.event_id,
-            "chat_id": event.chat_id,
-        }
-    ]
+    about = {"plugin": "adds", "event_id": event.event_id, "chat_id": event.chat_id}
+    stopped = [line for line in logs if line["event"] == "event.stopped"]
+    assert stopped == [{"event": "event.stopped", "log_level": "info", **about}]
 
 
 async def test_middleware_is_not_blamed_for_errors_of_linq_or_the_storage() -> None:

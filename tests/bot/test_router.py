@@ -196,14 +196,8 @@ def refusal_of(bot: Bot) -> str | None:
 
 
 def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
-    for fitting in (
-        regex("^cancel!"),
-        regex(re.compile("CANCEL")),
-        contains("can"),
-        in_group,
-        is_short,
-        exact("Cancel"),
-    ):
+    patterns = (regex("^cancel!"), regex(re.compile("CANCEL")))
+    for fitting in (*patterns, contains("can"), in_group, is_short, exact("Cancel")):
         Bot().on_message("cancel", fitting)
     for other in (regex("^cancel my appointment"), contains("appointment"), exact("stop")):
         with pytest.raises(BotError, match=r"never fit the same text.* write exact\('cancel'\) \| ") as refused:

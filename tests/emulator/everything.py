@@ -6,18 +6,8 @@ import json
 from typing import Any
 
 from emulator.conftest import CARD, FOURTH, FRIEND, HI, LINE, PERSON, THIRD, Api, Receiver, say
-from linqbot.emulator.acts.chat_acts import (
-    AddOptions,
-    ChangeLine,
-    Connect,
-    Decline,
-    Disconnect,
-    MakePoll,
-    Pay,
-    ShareCard,
-    ShareLocation,
-    Vote,
-)
+from linqbot.emulator.acts import chat_acts as acts
+from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.emulator.acts.conversation import NameGroup, React, Read, SetTyping, Write
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.faults import Fault
@@ -86,10 +76,8 @@ async def messages(world: World) -> None:
 
 
 async def chats(world: World) -> str:
-    do, text = (
-        world.emulator.do,
-        {"type": "text", "value": "@Linq can you help?", "mention": LINE, "mention_range": [0, 5]},
-    )
+    text = {"type": "text", "value": "@Linq can you help?", "mention": LINE, "mention_range": [0, 5]}
+    do = world.emulator.do
     chat_id = str(do(Write(from_=PERSON, to=LINE, parts=[text], group=[FRIEND, THIRD]))["chat_id"])
     do(NameGroup(from_=PERSON, chat_id=chat_id, name="Friday dinner"))
     await world.call("PUT", f"/chats/{chat_id}", {"group_chat_icon": "https://cdn.linqapp.com/icon.png"})
@@ -106,7 +94,7 @@ async def chats(world: World) -> str:
     sky = {"type": "dynamic", "style": "sky", "variant": "sunset"}
     await world.call("POST", f"/chats/{direct}/background", sky)
     await world.call("DELETE", f"/chats/{direct}/background")
-    do(ShareLocation(from_=PERSON, chat_id=direct, latitude=52.5, longitude=13.4, for_s=3600))
+    do(acts.ShareLocation(from_=PERSON, chat_id=direct, latitude=52.5, longitude=13.4, for_s=3600))
     world.emulator.advance(3600)
     return chat_id
 
@@ -117,12 +105,12 @@ async def polls(world: World) -> None:
     made = await world.call("POST", f"/chats/{chat_id}/polls", asked)
     world.emulator.advance(1)
     do(Read(from_=PERSON, chat_id=chat_id))
-    vote = Vote(from_=PERSON, message_id=made["message_id"], option_id=made["poll"]["options"][0]["option_id"])
+    vote = acts.Vote(from_=PERSON, message_id=made["message_id"], option_id=made["poll"]["options"][0]["option_id"])
     do(vote)
     do(vote.model_copy(update={"operation": "remove"}))
-    do(AddOptions(from_=PERSON, message_id=made["message_id"], options=["Saturday"]))
+    do(acts.AddOptions(from_=PERSON, message_id=made["message_id"], options=["Saturday"]))
     do(React(from_=PERSON, message_id=made["message_id"], type="sticker", emoji="🚀"))
-    do(MakePoll(from_=PERSON, chat_id=chat_id, options=["Thursday", "Friday"]))
+    do(acts.MakePoll(from_=PERSON, chat_id=chat_id, options=["Thursday", "Friday"]))
     world.emulator.world.faults.add(Fault(on="message", match=PERSON))
     await world.call("POST", f"/chats/{chat_id}/polls", asked)
     world.emulator.advance(1)
@@ -144,7 +132,7 @@ async def account(world: World) -> None:
         await world.call("PUT", path, body)
     await world.call("DELETE", path)
     for _ in range(2):
-        do(ShareCard(from_=PERSON, to=LINE, first_name="Dana", last_name="Ortiz", media_url=photo))
+        do(acts.ShareCard(from_=PERSON, to=LINE, first_name="Dana", last_name="Ortiz", media_url=photo))
     card = {"phone_number": LINE, "first_name": "Acme", "last_name": "Support", "image_url": photo}
     await world.call("POST", "/contact_card", card)
     await world.call("PATCH", "/contact_card?phone_number=%2B12025550100", {"last_name": "Sales"})
@@ -166,14 +154,14 @@ async def payments(world: World) -> None:
         return str((await world.call("POST", "/payment_requests", asked))["id"])
 
     paid = await ask()
-    do(Decline(id=paid))
-    do(Pay(id=paid))
+    do(acts.Decline(id=paid))
+    do(acts.Pay(id=paid))
     await world.call("POST", f"/payment_requests/{await ask()}/cancel")
-    do(Pay(id=await ask(rail="natural", **{"from": LINE, "payer_handle": PERSON})))
+    do(acts.Pay(id=await ask(rail="natural", **{"from": LINE, "payer_handle": PERSON})))
     await ask()
     world.emulator.advance(86400)
-    do(Connect(from_=PERSON))
-    do(Disconnect(from_=PERSON))
+    do(acts.Connect(from_=PERSON))
+    do(acts.Disconnect(from_=PERSON))
 
 
 EVERYTHING = (messages, chats, polls, account, payments)

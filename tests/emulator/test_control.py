@@ -75,18 +75,10 @@ async def test_reacting_reading_typing_and_editing(emulator: Emulator, api: Api,
     await act(api, "edit", **{"from": PERSON}, message_id=ids["message_id"], text="hello", part_index=0)
     await inbound(api)
     await emulator.flush()
-    assert receiver.types[2:] == [
-        "reaction.added",
-        "message.sent",
-        "message.delivered",
-        "message.read",
-        "chat.typing_indicator.started",
-        "chat.typing_indicator.stopped",
-        "chat.typing_indicator.started",
-        "message.edited",
-        "chat.typing_indicator.stopped",
-        "message.received",
-    ]
+    started, stopped = "chat.typing_indicator.started", "chat.typing_indicator.stopped"
+    receipts = ["message.sent", "message.delivered", "message.read"]
+    typing = [started, stopped, started, "message.edited", stopped]
+    assert receiver.types[2:] == ["reaction.added", *receipts, *typing, "message.received"]
     assert receiver.of("reaction.added")[0]["data"]["is_from_me"] is False
     assert receiver.of("message.edited")[0]["data"]["direction"] == "inbound"
     wrong = {"from": FRIEND, "message_id": ids["message_id"], "text": "mine"}

@@ -251,18 +251,8 @@ async def test_copied_tests_pass_until_the_bot_answers_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    conversations = (
-        effects,
-        a_group,
-        tapbacks,
-        votes,
-        places,
-        polls_and_money,
-        cards_and_members,
-        names,
-        a_failing_bot,
-    )
-    tests = [test for conversation in conversations for test in await conversation(tmp_path)]
+    of_running_bots = (effects, a_group, tapbacks, votes, places, polls_and_money, cards_and_members, names)
+    tests = [test for conversation in (*of_running_bots, a_failing_bot) for test in await conversation(tmp_path)]
     otherwise = re.sub('reply == "', 'reply == "not ', tests[0])
     outcomes = run_copied([*tests, otherwise], tmp_path)
     assert outcomes.pop(f"test_{len(tests)}") == "FAILED"

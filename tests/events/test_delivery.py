@@ -63,19 +63,14 @@ def test_odd_ids_are_digested(odd: str) -> None:
 
 
 def test_text_unicode_forbids_costs_a_character_and_no_message(subtests: pytest.Subtests) -> None:
+    no_json = [b"{'a': 1}", b'{"a": 1} trailing', b"[" * 100_000, b"[" * 500 + b"]" * 500, b"9" * 10_000]
     rows: list[tuple[bytes, Any]] = [
-        (b'{"a": "\\ud83d"}', {"a": "\ufffd"}),
+        *((b'{"a": "%s"}' % lone, {"a": "\ufffd"}) for lone in (b"\\ud83d", b"\xff")),
         (b'{"a": "\\ud83dx\\ude00"}', {"a": "\ufffdx\ufffd"}),
-        (b'{"a": "\xff"}', {"a": "\ufffd"}),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         (b'{"a": "\\ud83d\\ude00"}', {"a": "😀"}),
         (b'{"a": 1, "a": 2}', {"a": 2}),
-        (b"{'a': 1}", None),
-        (b'{"a": 1} trailing', None),
-        (b"[" * 100_000, None),
-        (b"[" * 500 + b"]" * 500, None),
-        (b"9" * 10_000, None),
-        ('{"a": 1}'.encode("utf-16"), None),
+        *((body, None) for body in (*no_json, '{"a": 1}'.encode("utf-16"))),
     ]
     for body, value in rows:
         with subtests.test(body=body):
@@ -83,41 +78,31 @@ def test_text_unicode_forbids_costs_a_character_and_no_message(subtests: pytest.
             assert named(body).decoded == value
 
 
-@pytest.mark.parametrize(
-    ("body", "is_off_the_record"),
-    [
-        (b'{"data": {"zero_retention": true}}', True),
-        (b'{"data": {"zero_retention": false}}', False),
-        (b'{"data": {"zero_retention": "true"}}', False),
-        (b'{"data": {}}', False),
-        (b'{"data": ["zero_retention"]}', False),
-        (b'["zero_retention"]', False),
-        (b"nope", False),
-    ],
-)
 def test_a_line_that_keeps_nothing_is_known_by_its_data_also_when_the_body_was_stored(
-    body: bytes, is_off_the_record: bool
+    subtests: pytest.Subtests,
 ) -> None:
-    received = named(body)
-    stored = Delivery(received.id, received.lane, received.type, body, received.received_at)
-    assert received.is_off_the_record is stored.is_off_the_record is is_off_the_record
+    off_the_record = b'{"data": {"zero_retention": true}}'
+    others = [b'{"data": {"zero_retention": %s}}' % value for value in (b"false", b'"true"')]
+    others += [b'{"data": {}}', b'{"data": ["zero_retention"]}', b'["zero_retention"]', b"nope"]
+    for body in (off_the_record, *others):
+        with subtests.test(body=body):
+            received = named(body)
+            stored = Delivery(received.id, received.lane, received.type, body, received.received_at)
+            assert received.is_off_the_record is stored.is_off_the_record is (body == off_the_record)
 
 
-@pytest.mark.parametrize(
-    ("body", "sent_at"),
-    [
+def test_a_delivery_was_sent_at_the_time_in_its_body_or_else_when_it_was_received(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[bytes, float]] = [
         (b'{"created_at": "1970-01-01T00:00:09Z", "data": {"sent_at": "1970-01-01T00:00:05.5Z"}}', 5.5),
         (b'{"created_at": "1970-01-01T01:00:09+01:00", "data": {"sent_at": null}}', 9.0),
         (b'{"created_at": "1970-01-01T00:00:09Z", "data": ["sent_at"]}', 9.0),
-        (b'{"created_at": "yesterday", "data": {}}', 7.5),
-        (b'{"created_at": 9}', 7.5),
         (b'{"data": {"sent_at": "0001-01-01T00:00:00+14:00"}}', -62135647200.0),
-        (b'["created_at"]', 7.5),
-        (b"nope", 7.5),
-    ],
-)
-def test_a_delivery_was_sent_at_the_time_in_its_body_or_else_when_it_was_received(body: bytes, sent_at: float) -> None:
-    assert named(body).sent_at == sent_at
+        *((body, 7.5) for body in (b'{"created_at": "yesterday", "data": {}}', b'{"created_at": 9}')),
+        *((body, 7.5) for body in (b'["created_at"]', b"nope")),
+    ]
+    for body, sent_at in rows:
+        with subtests.test(body=body):
+            assert named(body).sent_at == sent_at
 
 
 def test_texts_and_ids_of_a_delivery_are_not_kept_to_be_shared_with_later_ones() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from linq_events import example, received, understood
 
-from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent, MessageReceived
+from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent
 from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
 
 LINE = "+12052535597"
@@ -96,26 +96,18 @@ def test_a_mention_in_both_forms_counts_once() -> None:
     assert event.text_to_me == "can you help?"
 
 
-@pytest.mark.parametrize(
-    ("text", "ranges", "left"),
-    [
-        ("@Linq, hi", [[0, 5]], "hi"),
-        ("hi @Linq", [[3, 8]], "hi"),
+def test_the_text_to_me_lacks_only_my_name(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[str, list[Any], str]] = [
+        *(("@Linq, hi", [[0, 5]], "hi"), ("hi @Linq", [[3, 8]], "hi"), ("@Linq hi", [[-3, 5]], "hi")),
         ("hey @Linq   are you there, @Linq", [[4, 9], [27, 32]], "hey are you there,"),
-        ("@Linq", [[0, 5]], ""),
-        ("@Linq", [[0, 500]], ""),
-        ("@Linq hi", [[-3, 5]], "hi"),
-        ("@Linq hi", [None], "@Linq hi"),
-        ("no name", [], "no name"),
-    ],
-)
-def test_the_text_to_me_lacks_only_my_name(text: str, ranges: list[Any], left: str) -> None:
-    mentions = [{"handle": LINE, "is_me": True, "range": span} for span in ranges]
-    event = understood(
-        in_group(example("message.received.group"), {"type": "text", "value": text, "mentions": mentions})
-    )
-    assert isinstance(event, MessageReceived)
-    assert event.text_to_me == left
+        *(("@Linq", [span], "") for span in ([0, 5], [0, 500])),
+        *(("@Linq hi", [None], "@Linq hi"), ("no name", [], "no name")),
+    ]
+    for text, ranges, left in rows:
+        with subtests.test(text=text, ranges=ranges):
+            mentions = [{"handle": LINE, "is_me": True, "range": span} for span in ranges]
+            part = {"type": "text", "value": text, "mentions": mentions}
+            assert received(in_group(example("message.received.group"), part)).text_to_me == left
 
 
 def test_in_a_group_only_a_mention_or_a_reply_addresses_me() -> None:

@@ -347,12 +347,7 @@ class Pauses(list[int]):
 
 @pytest.mark.parametrize(
     "failure",
-    [
-        b"",
-        said(b"", "503 Slow Down"),
-        said(b"", "429 Too Many"),
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-    ],
+    [b"", said(b"", "503 Slow Down"), said(b"", "429 Too Many"), b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"],
     ids=["no answer", "503", "429", "half a body"],
 )
 async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(tmp_path: Path, failure: bytes) -> None:
