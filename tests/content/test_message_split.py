@@ -61,65 +61,57 @@ def test_a_group_is_asked_for_no_location() -> None:
 # Addresses
 
 
-def values(*content: Content, **options: Any) -> list[tuple[str, str]]:
-    parts = (part for message in bubbles(content, **options) for part in message.parts or ())
-    return [(part.type, part.value) for part in parts if isinstance(part, TextPart | LinkPart)]
+def sent(*content: Content, **options: Any) -> list[str]:
+    """Return the texts of the messages, and the addresses of the links in brackets."""
+    parts = [part for message in bubbles(content, **options) for part in message.parts or ()]
+    return [
+        f"[{part.value}]" if isinstance(part, LinkPart) else part.value
+        for part in parts
+        if isinstance(part, TextPart | LinkPart)
+    ]
 
 
 FOUR = "https://a.test https://b.test https://c.test https://d.test"
+LONG = f"Long: https://x.test/{'a' * 2048}"
 
 
 def test_the_card_of_an_address_follows_its_text(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[Content, list[tuple[str, str]]]] = [
-        ("See https://x.test", [("text", "See"), ("link", "https://x.test")]),
-        ("See:\nhttps://x.test ", [("text", "See:"), ("link", "https://x.test")]),
-        ("https://x.test", [("link", "https://x.test")]),
-        ("See https://x.test.", [("text", "See https://x.test."), ("link", "https://x.test")]),
-        ("https://x.test is it", [("text", "https://x.test is it"), ("link", "https://x.test")]),
-        (
-            "https://x.test or https://y.test",
-            [("text", "https://x.test or"), ("link", "https://x.test"), ("link", "https://y.test")],
-        ),
-        (
-            "https://x.test = https://x.test !",
-            [("text", "https://x.test = https://x.test !"), ("link", "https://x.test")],
-        ),
-        ("www.x.test", [("text", "www.x.test")]),
-        ("Write http:///path", [("text", "Write http:///path")]),
-        ("菜单：https://x.test/a。谢谢", [("text", "菜单：https://x.test/a。谢谢"), ("link", "https://x.test/a")]),
-        (markdown("[bad](http:///path)"), [("text", "bad (http:///path)")]),
-        (f"Long: https://x.test/{'a' * 2048}", [("text", f"Long: https://x.test/{'a' * 2048}")]),
-        (markdown("Read [this](https://x.test)"), [("text", "Read this"), ("link", "https://x.test")]),
-        (
-            markdown("Read [this](https://x.test) now"),
-            [("text", "Read this (https://x.test) now"), ("link", "https://x.test")],
-        ),
+    with_card = [
+        "See https://x.test.",
+        "https://x.test is it",
+        "https://x.test = https://x.test !",
+        "2) https://x.test",
+    ]
+    rows: list[tuple[Content, list[str]]] = [
+        *((text, [text, "[https://x.test]"]) for text in with_card),
+        *((text, [text]) for text in ("www.x.test", "Write http:///path", LONG, FOUR)),  # more than three get no cards
+        ("See https://x.test", ["See", "[https://x.test]"]),
+        ("See:\nhttps://x.test ", ["See:", "[https://x.test]"]),
+        ("https://x.test", ["[https://x.test]"]),
+        ("https://x.test or https://y.test", ["https://x.test or", "[https://x.test]", "[https://y.test]"]),
+        ("菜单：https://x.test/a。谢谢", ["菜单：https://x.test/a。谢谢", "[https://x.test/a]"]),
+        (markdown("[bad](http:///path)"), ["bad (http:///path)"]),
+        (markdown("Read [this](https://x.test)"), ["Read this", "[https://x.test]"]),
+        (markdown("Read [this](https://x.test) now"), ["Read this (https://x.test) now", "[https://x.test]"]),
         (
             markdown("Look:\n- https://x.test\n- https://y.test"),
-            [
-                ("text", "Look:\n• https://x.test\n• https://y.test"),
-                ("link", "https://x.test"),
-                ("link", "https://y.test"),
-            ],
+            ["Look:\n• https://x.test\n• https://y.test", "[https://x.test]", "[https://y.test]"],
         ),
-        ("2) https://x.test", [("text", "2) https://x.test"), ("link", "https://x.test")]),
-        (markdown("- See https://x.test"), [("text", "• See"), ("link", "https://x.test")]),
-        (markdown("`https://x.test`"), [("text", "https://x.test")]),
-        (TextPart(value="See https://x.test"), [("text", "See https://x.test")]),
-        (markdown("See https://x.test", cards=False), [("text", "See https://x.test")]),
-        (FOUR, [("text", FOUR)]),  # more than three get no cards
-        (link("https://x.test"), [("link", "https://x.test")]),
+        (markdown("- See https://x.test"), ["• See", "[https://x.test]"]),
+        (markdown("`https://x.test`"), ["https://x.test"]),
+        (TextPart(value="See https://x.test"), ["See https://x.test"]),
+        (markdown("See https://x.test", cards=False), ["See https://x.test"]),
+        (link("https://x.test"), ["[https://x.test]"]),
     ]
     for text, expected in rows:
         with subtests.test(text=text):
-            assert values(text) == expected
+            assert sent(text) == expected
 
 
 @pytest.mark.parametrize("options", [{"cards": False}, {"service": "SMS"}, {"service": "RCS"}])
 def test_there_are_no_cards_if_they_are_unwanted_or_do_not_exist(options: Any) -> None:
-    assert values("See https://x.test", **options) == [("text", "See https://x.test")]
-    said = markdown("See [us](https://x.test)")
-    assert values(said, **options) == [("text", "See us (https://x.test)")]
+    assert sent("See https://x.test", **options) == ["See https://x.test"]
+    assert sent(markdown("See [us](https://x.test)"), **options) == ["See us (https://x.test)"]
 
 
 @pytest.mark.parametrize("service", ["SMS", "RCS"])
@@ -129,27 +121,18 @@ def test_styles_are_left_out_where_they_cannot_be_shown(service: str) -> None:
 
 
 def test_the_first_message_of_a_chat_has_no_address(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[list[Content], list[tuple[str, str]]]] = [
-        (["See https://x.test"], [("text", "See"), ("link", "https://x.test")]),
-        (
-            ["Hello Ann. Read https://x.test today."],
-            [("text", "Hello Ann."), ("text", "Read https://x.test today."), ("link", "https://x.test")],
-        ),
-        (
-            ["Look at this: https://x.test is new."],
-            [("text", "Look at this:"), ("text", "https://x.test is new."), ("link", "https://x.test")],
-        ),
-        (["Hello\nwww.x.test"], [("text", "Hello"), ("text", "www.x.test")]),
-        (
-            ["はじめまして。メニューはhttps://x.test"],
-            [("text", "はじめまして。メニューは"), ("link", "https://x.test")],
-        ),
-        ([markdown("Read [this](https://x.test) now")], [("text", "Read this now"), ("link", "https://x.test")]),
-        (["Hello", "https://x.test"], [("text", "Hello"), ("link", "https://x.test")]),
+    rows: list[tuple[list[Content], list[str]]] = [
+        (["See https://x.test"], ["See", "[https://x.test]"]),
+        (["Hello Ann. Read https://x.test today."], ["Hello Ann.", "Read https://x.test today.", "[https://x.test]"]),
+        (["Look at this: https://x.test is new."], ["Look at this:", "https://x.test is new.", "[https://x.test]"]),
+        (["Hello\nwww.x.test"], ["Hello", "www.x.test"]),
+        (["はじめまして。メニューはhttps://x.test"], ["はじめまして。メニューは", "[https://x.test]"]),
+        ([markdown("Read [this](https://x.test) now")], ["Read this now", "[https://x.test]"]),
+        (["Hello", "https://x.test"], ["Hello", "[https://x.test]"]),
     ]
     for content, expected in rows:
         with subtests.test(content=content):
-            assert values(*content, opens_chat=True) == expected
+            assert sent(*content, opens_chat=True) == expected
 
 
 # Long texts
@@ -170,7 +153,7 @@ def test_a_long_text_is_cut_at_sentences_and_keeps_its_styles() -> None:
 
 
 def test_a_long_text_is_cut_shorter_on_sms() -> None:
-    sizes = [len(value) for _, value in values("Some words. " * 500, service="SMS")]
+    sizes = [len(value) for value in sent("Some words. " * 500, service="SMS")]
     assert len(sizes) == 4
     assert max(sizes) <= MAX_SMS_UNITS
 
@@ -184,7 +167,7 @@ def test_a_received_part_is_sent_on_without_what_only_linqs_answers_have() -> No
     ann = {"handle": "+14155550142", "is_me": False}
     sticker = {"range": [0, 1], "url": "https://x.test/a.png"}
     card = {"app": {"team_id": "ABCDE12345", "bundle_id": "a.b", "name": "A"}, "layout": {"caption": "A"}}
-    for received, sent in (
+    for received, passed_on in (
         ({"type": "text", "value": "@ann", "mentions": [{**ann, "range": [0, 4]}]}, {"type": "text", "value": "@ann"}),
         ({"type": "link", "value": "https://x.test", "title": "X"}, {"type": "link", "value": "https://x.test"}),
         ({"type": "imessage_app", **card, "url": ""}, {"type": "imessage_app", **card}),
@@ -196,7 +179,7 @@ def test_a_received_part_is_sent_on_without_what_only_linqs_answers_have() -> No
         answer = {"id": "m", "parts": [{**received, "reactions": [{"type": "love", "is_me": False, "handle": ann}]}]}
         parts = SentMessage.model_validate(answer).parts
         (message,) = bubbles([part for part in parts if not isinstance(part, UnknownPart)])
-        assert message.to_json_object() == {"parts": [sent]}
+        assert message.to_json_object() == {"parts": [passed_on]}
 
 
 def test_what_is_no_message_is_named_as_its_author_wrote_it(subtests: pytest.Subtests) -> None:

@@ -120,15 +120,9 @@ async def account(world: World) -> None:
     do, new_line, photo = world.emulator.do, "+12025550102", "https://cdn.linqapp.com/contacts/1/photo.jpg"
     hook = {"target_url": "https://a.example/?k=secret", "subscribed_events": ["message.received", "message.failed"]}
     path = f"/webhook-subscriptions/{(await world.call('POST', '/webhook-subscriptions', hook))['id']}"
-    for body in (
-        {"target_url": "https://b.example"},
-        {"subscribed_events": ["message.sent"]},
-        {"phone_numbers": [LINE]},
-        {"routing_key_header": "X-Route-Token", "routing_id_header": "X-Chat-Id"},
-        {"routing_key_header": None},
-        {"is_active": False},
-        {"is_active": True},
-    ):
+    changes = ({"target_url": "https://b.example"}, {"subscribed_events": ["message.sent"]}, {"phone_numbers": [LINE]})
+    headers = ({"routing_key_header": "X-Route-Token", "routing_id_header": "X-Chat-Id"}, {"routing_key_header": None})
+    for body in (*changes, *headers, {"is_active": False}, {"is_active": True}):
         await world.call("PUT", path, body)
     await world.call("DELETE", path)
     for _ in range(2):

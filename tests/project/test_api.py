@@ -19,15 +19,9 @@ KEYED = {
     "payments.create": ("header",),
 }
 ONCE = {
-    "chats.send_voicememo",
-    "chats.share_contact_card",
-    "chats.location.request",
-    "messages.update_app_card",
-    "messages.poll.add_options",
-    "webhook_subscriptions.create",
-    "payment_providers.connect",
-    "payment_handles.connect",
-    "payment_handles.verify",
+    *("chats.send_voicememo", "chats.share_contact_card", "chats.location.request", "messages.update_app_card"),
+    *("messages.poll.add_options", "webhook_subscriptions.create"),
+    *("payment_providers.connect", "payment_handles.connect", "payment_handles.verify"),
 }
 HINTS = {"chats.typing.start", "chats.typing.stop", "chats.mark_as_read"}
 

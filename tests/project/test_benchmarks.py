@@ -88,13 +88,10 @@ def test_what_agents_lost_doubled_misordered_repeated_and_misremembered_is_found
         "doubled": [*crash_agent.ANSWER, f"{crash_agent.PARAGRAPHS[-1]} (in other words)."],
         "late": crash_agent.ANSWER[::-1],
     }
+    tools = [(1, "reserve a"), (2, "reserve a"), (2, "reserve b"), (2, "charge c"), (2, "notify d")]
     acts = [
         crash_agent.Act(1, "lost", "request 0", ["lost"]),
-        crash_agent.Act(1, "lost", "reserve a"),
-        crash_agent.Act(2, "lost", "reserve a"),
-        crash_agent.Act(2, "lost", "reserve b"),
-        crash_agent.Act(2, "lost", "charge c"),
-        crash_agent.Act(2, "lost", "notify d"),
+        *(crash_agent.Act(run, "lost", tool) for run, tool in tools),
         crash_agent.Act(2, "lost", "request 2", ["lost", f"{crash_agent.PARAGRAPHS[0]}\n\nNot on the phone"]),
         crash_agent.Act(3, "lost", "request 0", ["lost"]),
     ]

@@ -65,28 +65,19 @@ def test_every_name_is_there_with_a_docstring(package: ModuleType) -> None:
 
 
 def test_the_error_for_an_unknown_name_says_where_to_look(subtests: pytest.Subtests) -> None:
+    homes = {"PollVoteAdded": "events", "SQLiteStorage": "storage.sqlite.storage", "Next": "bot.router"}
+    homes |= {"Muted": "errors", "HandlerFailed": "testing"}
     rows: list[tuple[str, str, str]] = [
-        ("linqbot", "MessageRecieved", "linqbot has no MessageRecieved. Did you mean MessageReceived?"),
-        ("linqbot", "PollVoteAdded", "linqbot has no PollVoteAdded. Write: from linqbot.events import PollVoteAdded"),
-        (
-            "linqbot",
-            "SQLiteStorage",
-            "linqbot has no SQLiteStorage. Write: from linqbot.storage.sqlite.storage import SQLiteStorage",
-        ),
-        (
-            "linqbot",
-            "MesageRead",
-            "linqbot has no MesageRead. Did you mean MessageRead? Write: from linqbot.events import MessageRead",
-        ),
-        ("linqbot", "Next", "linqbot has no Next. Write: from linqbot.bot.router import Next"),
-        ("linqbot", "Muted", "linqbot has no Muted. Write: from linqbot.errors import Muted"),
-        ("linqbot", "HandlerFailed", "linqbot has no HandlerFailed. Write: from linqbot.testing import HandlerFailed"),
-        ("linqbot.events", "MessageRecieved", "linqbot.events has no MessageRecieved. Did you mean MessageReceived?"),
-        ("linqbot.testing", "phone_for", "linqbot.testing has no phone_for. Did you mean PhoneFor?"),
-        ("linqbot.events", "Zebra", "linqbot.events has no Zebra. It has: ApiTokenActivated, ApiTokenCreated"),
+        *(("linqbot", name, f"Write: from linqbot.{home} import {name}") for name, home in homes.items()),
+        ("linqbot", "MessageRecieved", "Did you mean MessageReceived?"),
+        ("linqbot", "MesageRead", "Did you mean MessageRead? Write: from linqbot.events import MessageRead"),
+        ("linqbot.events", "MessageRecieved", "Did you mean MessageReceived?"),
+        ("linqbot.testing", "phone_for", "Did you mean PhoneFor?"),
+        ("linqbot.events", "Zebra", "It has: ApiTokenActivated, ApiTokenCreated"),
     ]
-    for package, name, text in rows:
-        with subtests.test(package=package):
+    for package, name, then in rows:
+        text = f"{package} has no {name}. {then}"
+        with subtests.test(package=package, name=name):
             with pytest.raises(AttributeError) as looked_up:
                 getattr(import_module(package), name)
             with pytest.raises(ImportError) as imported:

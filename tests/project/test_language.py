@@ -21,15 +21,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLACES = (
-    "linqbot",
-    "plugins",
-    "examples",
-    "benchmarks",
-    "tests",
-    "docs",
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
+    *("linqbot", "plugins", "examples", "benchmarks", "tests", "docs"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
 OPENERS = re.compile(r"(What|Whatever|Who|Whoever|Whose|Whether|How|Where|When|Which|That|So)\b")
 MAYBE_OPENED = re.compile(rf'^\s*[rR]?"+\s*{OPENERS.pattern}', re.MULTILINE)

@@ -130,22 +130,16 @@ def fine_after(first: bytes) -> Play:
 
 
 async def test_what_is_no_answer_is_named_and_its_connection_ended(subtests: pytest.Subtests) -> None:
+    not_http = [
+        *(b"abc\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"),
+        *(b"\x15\x03\x01\x00\x02\x02\x46", CHUNKED + b"zz\r\nabc"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        *(b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\nabc" % length for length in (b"-3", b"9" * 23)),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        *(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % fields for fields in (b"Bad\x00Name: x", b"A: 1\r\n folded")),
+    ]
     rows: list[tuple[bytes, str]] = [
-        (b"abc\r\n\r\n", "not HTTP"),
-        (b"HTTP/1.1 abc\r\n\r\n", "not HTTP"),
-        (b"HTTP/2 200\r\n\r\n", "not HTTP"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
-        (b"\x15\x03\x01\x00\x02\x02\x46", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "not HTTP"),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-            "not HTTP",
-        ),
-        (CHUNKED + b"zz\r\nabc", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nBad\x00Name: x\r\n\r\n", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n", "not HTTP"),
+        *((answer, "not HTTP") for answer in not_http),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", "transfer encoding"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "transfer encoding"),
         (b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nxx", "another protocol"),
@@ -183,16 +177,9 @@ async def test_an_answer_larger_than_the_limit_is_not_kept_in_memory(monkeypatch
 
 
 async def test_an_answer_that_is_cut_off_is_no_answer(subtests: pytest.Subtests) -> None:
-    rows: list[bytes] = [
-        b"",
-        b"HTTP/1.1 2",
-        b"HTTP/1.1 100 Continue\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
-        CHUNKED + b"9\r\nabc",
-        CHUNKED + b"3\r\nabc\r\n",
-        CHUNKED + b"3\r\nabc\r\n0\r\n",
-    ]
-    for beginning in rows:
+    plain = [b"", b"HTTP/1.1 2", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"]
+    chunked = [CHUNKED + sent for sent in (b"9\r\nabc", b"3\r\nabc\r\n", b"3\r\nabc\r\n0\r\n")]
+    for beginning in plain + chunked:
         with subtests.test(beginning=beginning):
             async with raw(once(beginning)) as server, pooled(server) as pool:
                 request = get(server)

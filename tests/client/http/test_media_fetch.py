@@ -345,42 +345,35 @@ class Pauses(list[int]):
         self.append(attempt)
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [b"", said(b"", "503 Slow Down"), said(b"", "429 Too Many"), b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"],
-    ids=["no answer", "503", "429", "half a body"],
-)
-async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(tmp_path: Path, failure: bytes) -> None:
-    pauses = Pauses()
-    async with running(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as own:
-        fetched = await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x")
-        assert (fetched.content, fetched.mime_type, pauses) == (b"whole", "image/png", [0, 1])
-    async with running(Recovering(failure, ok(b"whole"))) as own:
-        saved = await Fetcher(own.url, max_retries=2, pause=pauses).fetch_to(f"{own.url}/x", tmp_path / "x")
-        assert (saved.size_bytes, saved.path.read_bytes()) == (5, b"whole")
-    assert files_in(tmp_path) == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "times"),
-    [
-        (said(b"", "502 Bad Gateway"), 3),
-        (said(b"", "403 Forbidden"), 1),
-        (said(b"", "404 Not Found"), 1),
-        (said(b"", "501 No"), 1),
-        (ok(b"x" * 11), 1),
-        (to("http://127.0.0.1:1/"), 1),
-    ],
-    ids=["502", "403", "404", "501", "too large", "refused redirect"],
-)
-async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_would_not_change_the_answer(
-    answer: bytes, times: int
+async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    pauses = Pauses()
-    async with serving({"/x": answer}) as own:
-        with pytest.raises((FetchFailed, FetchRefused)):
-            await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x", max_bytes=10)
-    assert (len(own.peers), len(pauses)) == (times, times - 1)
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+    for failure in (b"", said(b"", "503 Slow Down"), said(b"", "429 Too Many"), half):
+        with subtests.test(failure=failure):
+            pauses = Pauses()
+            async with running(Recovering(failure, ok(b"whole", "Content-Type: image/png"), failures=2)) as own:
+                fetched = await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x")
+                assert (fetched.content, fetched.mime_type, pauses) == (b"whole", "image/png", [0, 1])
+            async with running(Recovering(failure, ok(b"whole"))) as own:
+                saved = await Fetcher(own.url, max_retries=2, pause=pauses).fetch_to(f"{own.url}/x", tmp_path / "x")
+                assert (saved.size_bytes, saved.path.read_bytes()) == (5, b"whole")
+            assert files_in(tmp_path) == ["x"]
+            saved.path.unlink()
+
+
+async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_would_not_change_the_answer(
+    subtests: pytest.Subtests,
+) -> None:
+    may_pass = said(b"", "502 Bad Gateway")
+    stay = [said(b"", status) for status in ("403 Forbidden", "404 Not Found", "501 No")]
+    for answer in (may_pass, *stay, ok(b"x" * 11), to("http://127.0.0.1:1/")):
+        with subtests.test(answer=answer):
+            pauses, times = Pauses(), 3 if answer is may_pass else 1
+            async with serving({"/x": answer}) as own:
+                with pytest.raises((FetchFailed, FetchRefused)):
+                    await Fetcher(own.url, max_retries=2, pause=pauses).fetch(f"{own.url}/x", max_bytes=10)
+            assert (len(own.peers), len(pauses)) == (times, times - 1)
 
 
 async def test_a_part_without_a_url_and_a_name_without_an_address_have_different_errors() -> None:
