@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
+import pytest
 import trustme
 from patience import PATIENCE_S
 
@@ -19,8 +20,11 @@ from linqbot.client.http.pool import Pool
 
 Play: TypeAlias = Callable[["Peer"], Awaitable[None]]
 
-LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
-"""For an `anyio_backend` fixture: what happens on sockets must happen on both event loops."""
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """The event loop of the modules that import this: what happens on sockets must happen on both."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 class Peer:

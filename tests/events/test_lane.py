@@ -144,6 +144,7 @@ ODD = st.none() | st.booleans() | st.integers() | st.text() | st.just("x" * 500)
 DATA = st.recursive(ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(event_type=TYPES, data=DATA, event_id=ODD)
 def test_a_lane_is_always_short_and_printable(event_type: str, data: Any, event_id: Any) -> None:

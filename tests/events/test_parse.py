@@ -261,6 +261,7 @@ def every_path(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str |
 WRONG = [None, 5, "?", [], {}, ["?"], {"?": None}]
 
 
+@pytest.mark.slow
 def test_no_single_wrong_value_loses_an_event_unless_it_names_it() -> None:
     lost = []
     for name in EXAMPLES:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncGenerator
 
 import pytest
-from client.raw_server import LOOPS, Nowhere, Peer, Play, always, get, once, pooled, raw, said
+from client.raw_server import Nowhere, Peer, Play, always, anyio_backend, get, once, pooled, raw, said  # noqa: F401
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from patience import PATIENCE_S, until
@@ -27,12 +27,6 @@ from linqbot.client.http.http11 import (
     ServerDisconnectedError,
     TransportError,
 )
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
-
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -214,6 +208,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(data=st.lists(st.one_of(st.binary(max_size=60), st.sampled_from(PIECES)), max_size=12))
 @settings(deadline=None, max_examples=500)
 def test_whatever_arrives_the_answer_is_an_answer_or_an_error_of_ours(data: list[bytes]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import trustme
-from client.raw_server import LOOPS, Peer, Play, always, certified, field, once, raw, said, whole
+from client.raw_server import Peer, Play, always, anyio_backend, certified, field, once, raw, said, whole  # noqa: F401
 from patience import PATIENCE_S, until
 
 from linqbot.client.http.addresses import Origin, target
@@ -26,11 +26,6 @@ from linqbot.client.http.connector import Connector, Proxy, environment_proxy, t
 from linqbot.client.http.http11 import ConnectFailed, Request, RequestHeaders, Response
 from linqbot.client.http.pool import Pool
 from linqbot.errors import ConfigError
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
 
 
 @pytest.fixture(autouse=True)

@@ -12,17 +12,12 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import cast
 
 import pytest
-from client.raw_server import LOOPS, Peer, Raw, always, get, once, pooled, raw, said, whole
+from client.raw_server import Peer, Raw, always, anyio_backend, get, once, pooled, raw, said, whole  # noqa: F401
 from patience import PATIENCE_S, until
 
 from linqbot.client.http.connection import IDLE_S, Connection
 from linqbot.client.http.http11 import Response, ServerDisconnectedError
 from linqbot.client.http.pool import Pool
-
-
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
 
 
 async def echo(peer: Peer) -> None:
