@@ -40,11 +40,7 @@ async def routed(bot: Bot, event: Event) -> list[dict[str, Any]]:
 
 
 async def order(message: MessageReceived, ctx: Context) -> None: ...
-
-
 async def menu(message: MessageReceived, ctx: Context) -> None: ...
-
-
 async def rest(message: MessageReceived, ctx: Context) -> None: ...
 
 

@@ -73,16 +73,16 @@ def test_what_a_phone_of_a_test_cannot_do_is_named_before_the_step_that_leaves_i
     text, link = {"type": "text", "value": "hi"}, {"type": "link", "value": "https://a.example"}
     other_part = {"reply_to": {"message_id": "m1", "part_index": 1}}
     bold = {"text_decorations": [{"range": [0, 2], "style": "bold"}]}
+
+    def of(*parts: Any, **more: Any) -> Exchange:
+        return event("message.received", {"id": "m2", "parts": list(parts), **more})
+
     rows = [
-        (event("message.received", {"id": "m2", "parts": files}), '"b.png", "c.png"', "media("),
-        (
-            event("message.received", {"id": "m2", "parts": files[:1], **answer}),
-            'reply_to=said, effect="slam"',
-            "media(",
-        ),
-        (event("message.received", {"id": "m2", "parts": [link], **answer}), 'reply_to=said, effect="slam"', "link("),
-        (event("message.received", {"id": "m2", "parts": [text], **other_part}), "part_index=1", "text("),
-        (event("message.received", {"id": "m2", "parts": [text | bold]}), "text_decorations", "text("),
+        (of(*files), '"b.png", "c.png"', "media("),
+        (of(files[0], **answer), 'reply_to=said, effect="slam"', "media("),
+        (of(link, **answer), 'reply_to=said, effect="slam"', "link("),
+        (of(text, **other_part), "part_index=1", "text("),
+        (of(text | bold), "text_decorations", "text("),
         (event("message.edited", edit), "part_index=1", "edit(said"),
         (event("reaction.added", reaction), "part_index=2", "react(said"),
     ]
@@ -93,7 +93,7 @@ def test_what_a_phone_of_a_test_cannot_do_is_named_before_the_step_that_leaves_i
         if f"{comment} {left_out}\n        await phone.{act}" not in (found := source(said(), step))
     ]
     assert unnamed == []
-    assert "Left out" not in source(said(), event("message.received", {"id": "m2", "parts": [text], **answer}))
+    assert "Left out" not in source(said(), of(text, **answer))
 
 
 def test_a_reply_whose_answer_was_lost_is_expected_once() -> None:

@@ -144,15 +144,9 @@ async def test_a_trace_that_a_proxy_began_goes_on_and_of_its_headers_the_ids_onl
 
 def test_an_error_is_named_by_an_identifier(spans: Spans, subtests: pytest.Subtests) -> None:
     plugin, seen = OpenTelemetry(spans.provider), 0
-    for named, expected in (
-        ("NoOrder", "NoOrder"),
-        ("a" * 64, "a" * 64),
-        ("a" * 65, "KeyError"),
-        ("meet me at nine", "KeyError"),
-        (ANN, "KeyError"),
-        ("Grüße", "KeyError"),
-        ("", "KeyError"),
-    ):
+    identifiers = ("NoOrder", "a" * 64)
+    for named in (*identifiers, "a" * 65, "meet me at nine", ANN, "Grüße", ""):
+        expected = named if named in identifiers else "KeyError"
         with subtests.test(named=named):
             error, report = type(named, (KeyError,), {})("a secret"), TurnReport(DELIVERY, 0.0, 0, 0, 0)
             plugin.taken(report, {})
@@ -257,15 +251,10 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
     async with run_app(bot, tmp_path, retry_policy=NOW) as there:
         assert await there.answers("Hello") == ["Hi"]
     asked, failed, paid = spans.one("step answer"), *spans.named("step pay")
-    assert asked.attributes == {
-        "linqbot.step": "answer",
-        "gen_ai.usage.input_tokens": 7,
-        "gen_ai.usage.output_tokens": 2,
-    }
-    assert (failed.status.status_code, failed.attributes) == (
-        StatusCode.ERROR,
-        {"linqbot.step": "pay", "error.type": "OSError"},
-    )
+    usage = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 2}
+    assert asked.attributes == {"linqbot.step": "answer", **usage}
+    assert failed.status.status_code == StatusCode.ERROR
+    assert failed.attributes == {"linqbot.step": "pay", "error.type": "OSError"}
     assert paid.status.status_code == StatusCode.UNSET
     again = spans.named(TURN)[-1]
     assert [event.name for event in again.events] == ["linqbot.remembered"]
@@ -273,21 +262,17 @@ async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_
 
 
 async def test_the_name_of_a_span_has_no_ids_of_an_agents_steps(spans: Spans, tmp_path: Path) -> None:
-    bot = bot_of(spans)
+    bot, steps = bot_of(spans), ("agent1/model@4f2a#0", "agent1/model@4f2a#0/cut0", "agent1/tool:book@call_7#0")
 
     @bot.on_message
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        for step in ("agent1/model@4f2a#0", "agent1/model@4f2a#0/cut0", "agent1/tool:book@call_7#0"):
+        for step in steps:
             await ctx.once(step, lambda _: None)
 
     async with run_app(bot, tmp_path) as there:
         await there.answers("Hello")
-    for name, step in (
-        ("step agent1/model", "agent1/model@4f2a#0"),
-        ("step agent1/model/cut0", "agent1/model@4f2a#0/cut0"),
-        ("step agent1/tool:book", "agent1/tool:book@call_7#0"),
-    ):
-        assert facts(spans.one(name)) == {"linqbot.step": step}
+    for name, step in zip(("model", "model/cut0", "tool:book"), steps, strict=True):
+        assert facts(spans.one(f"step agent1/{name}")) == {"linqbot.step": step}
 
 
 async def test_a_refused_call_is_an_error_with_linqs_number_and_the_turn_is_none(spans: Spans, tmp_path: Path) -> None:

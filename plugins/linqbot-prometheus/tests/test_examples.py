@@ -19,6 +19,9 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 
 README = Path(__file__).parent.parent / "README.md"
 PLUGIN = files("linqbot_prometheus")
+PANELS = json.loads((PLUGIN / "dashboard.json").read_text())["panels"]
+EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel.get("targets", ())]
+"""What the panels of the dashboard ask for."""
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
 
 
@@ -41,22 +44,19 @@ def named(text: str) -> set[str]:
 
 
 async def test_every_metric_of_the_dashboard_exists(families: list[Metric]) -> None:
-    board = json.loads((PLUGIN / "dashboard.json").read_text())
-    expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
-    assert len(expressions) > 20
-    for expression in expressions:
+    assert len(EXPRESSIONS) > 20
+    for expression in EXPRESSIONS:
         assert named(expression), expression
         assert named(expression) <= samples(families), expression
 
 
 async def test_the_dashboard_shows_every_metric_and_no_panel_covers_another(families: list[Metric]) -> None:
-    board = json.loads((PLUGIN / "dashboard.json").read_text())
-    shown = named(json.dumps(board["panels"]))
+    shown = named(json.dumps(PANELS))
     for family in families:
         if family.name.startswith("linqbot"):
             assert shown & {family.name + suffix for suffix in SUFFIXES[family.type]}, family.name
     taken: set[tuple[int, int]] = set()
-    for place in (panel["gridPos"] for panel in board["panels"]):
+    for place in (panel["gridPos"] for panel in PANELS):
         cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
         assert not cells & taken
         assert all(x < 24 for x, _ in cells)
@@ -72,12 +72,9 @@ async def test_every_metric_and_label_of_the_alerts_exists(families: list[Metric
 
 
 def test_an_inbox_that_several_processes_report_is_counted_once() -> None:
-    board = json.loads((PLUGIN / "dashboard.json").read_text())
-    shown = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
     alerts = re.findall(r"expr: (.+)", (PLUGIN / "alerts.yml").read_text())
-    shared = [
-        one for one in shown + alerts if re.search(r"linqbot_(inbox_(deliveries|oldest_seconds)|dead_letters)", one)
-    ]
+    of_the_inbox = re.compile(r"linqbot_(inbox_(deliveries|oldest_seconds)|dead_letters)")
+    shared = [one for one in EXPRESSIONS + alerts if of_the_inbox.search(one)]
     assert len(shared) == 5
     assert all("max by (job) (" in one or one.startswith("max(") for one in shared), shared
 
