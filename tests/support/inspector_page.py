@@ -33,20 +33,15 @@ def report(bot: Bot, ids: dict[str, str], **fields: Any) -> str:
         for one in bot.call("GET", "/emulator/deliveries?event_type=message.received")["deliveries"]
         if one["message_id"] == ids["message_id"]
     )
-    turn = {
+    about = {
         "kind": "turn",
-        "event_id": event["event_id"],
         "event_type": "message.received",
+        "event_id": event["event_id"],
         "started_at": event["created_at"],
-        "duration_ms": 12.3,
-        "attempt": 1,
-        "outcome": "acked",
-        "handler": "bot:greet",
-        "file": "bot.py",
-        "line": 12,
-        "replies": 1,
     }
-    bot.call("POST", "/emulator/observations", turn | ids | fields)
+    turn = {"duration_ms": 12.3, "attempt": 1, "outcome": "acked", "replies": 1}
+    handler = {"handler": "bot:greet", "file": "bot.py", "line": 12}
+    bot.call("POST", "/emulator/observations", about | turn | handler | ids | fields)
     return str(event["event_id"])
 
 

@@ -51,15 +51,9 @@ def test_the_transcript_says_who_came_and_went_and_what_was_renamed(browsing: Br
     bot.say(chat_id, "Bring plates")
     bot.call("POST", "/emulator/leave", {"from": FRIEND, "chat_id": chat_id})
     bot.call("POST", "/emulator/join", {"from": ME, "chat_id": chat_id, "handle": FRIEND})
-    expect(phone.locator(".log > .msg, .log > .system")).to_have_text(
-        [
-            "hi all",
-            "Your bot named the conversation “Cake”.",
-            re.compile("Bring plates"),
-            "+1 415 555 0187 left the conversation.",
-            "You added +1 415 555 0187 to the conversation.",
-        ]
-    )
+    named, plates = "Your bot named the conversation “Cake”.", re.compile("Bring plates")
+    changes = ["+1 415 555 0187 left the conversation.", "You added +1 415 555 0187 to the conversation."]
+    expect(phone.locator(".log > .msg, .log > .system")).to_have_text(["hi all", named, plates, *changes])
 
 
 def test_a_person_who_has_left_sees_a_poll_and_cannot_vote(phone: Page, bot: Bot) -> None:
