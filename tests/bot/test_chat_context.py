@@ -138,9 +138,7 @@ async def test_a_crash_at_any_point_changes_the_group_once(said: str) -> None:
 
 
 @pytest.mark.slow
-async def test_the_picture_of_a_group_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(
-    tmp_path: Path,
-) -> None:
+async def test_a_groups_picture_is_uploaded_once_also_when_the_handler_is_killed_and_runs_again(tmp_path: Path) -> None:
     path = tmp_path / "icon.png"
     path.write_bytes(b"icon")
 

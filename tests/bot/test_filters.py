@@ -152,9 +152,7 @@ def test_senders_that_are_no_phone_are_taken() -> None:
         (TypingStarted, regex("x"), "regex('x') does not fit a handler of TypingStarted"),
     ],
 )
-def test_a_filter_for_other_events_is_refused_when_the_handler_is_registered(
-    event: type[Event], unfit: Filter[Any], says: str
-) -> None:
+def test_a_filter_for_other_events_is_refused_at_once(event: type[Event], unfit: Filter[Any], says: str) -> None:
     with pytest.raises(BotError) as refused:
         Bot().on(event, unfit)
     assert says in str(refused.value)

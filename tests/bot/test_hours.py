@@ -96,9 +96,7 @@ ZONES = [
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 47), st.integers(1, 47)), min_size=1, max_size=5),
     st.integers(0, 365 * 24 * 60),
 )
-def test_hours_stay_on_the_clocks_of_their_zone_all_year(
-    zone: str, spans: list[tuple[int, int, int]], minute: int
-) -> None:
+def test_hours_are_on_their_zones_clocks_all_year(zone: str, spans: list[tuple[int, int, int]], minute: int) -> None:
     """Every half an hour of a week, the hours say what the clock on the wall says, also on days when it is changed."""
     rules = dict[int, str]()
     walls = dict[int, set[int]]()  # the half hours of the week in which it is open

@@ -203,9 +203,7 @@ def test_words_and_a_pattern_that_no_text_fits_are_refused() -> None:
         assert other.name in str(refused.value)
 
 
-def test_impossible_numbers_are_refused_when_a_handler_is_registered_or_a_bot_is_made(
-    subtests: pytest.Subtests,
-) -> None:
+def test_impossible_numbers_are_refused_when_a_handler_or_a_bot_is_made(subtests: pytest.Subtests) -> None:
     bot, nan, inf = Bot(), float("nan"), float("inf")
     registering = (bot.on_message, partial(bot.on, ReactionAdded), partial(bot.every, "hour"))
     rows: list[tuple[str, Sequence[Callable[..., object]], list[Any], str]] = [
@@ -280,9 +278,7 @@ def returns_a_function_of_one(next_: Next) -> Any:
     [(returns_nothing, "None"), (returns_a_function_of_one, "a function that does not take these two arguments")],
 )
 @pytest.mark.parametrize("is_inner", [False, True])
-def test_middleware_that_returns_no_handler_is_refused_before_the_first_event(
-    middleware: Any, what: str, is_inner: bool
-) -> None:
+def test_middleware_that_returns_no_handler_is_refused_at_the_start(middleware: Any, what: str, is_inner: bool) -> None:
     bot, router = Bot(), Router()
     router.on_message(greet)
     bot.include(router)

@@ -70,9 +70,7 @@ async def test_the_chosen_handler_is_reported_with_its_line_and_the_filters_befo
         ({}, {"sent_at": "2026-10-01T00:00:00.000Z"}, "the message came too late"),
     ],
 )
-async def test_a_message_that_reaches_no_handler_has_the_reason(
-    how: dict[str, Any], event: dict[str, Any], reason: str
-) -> None:
+async def test_an_unhandled_message_has_the_reason(how: dict[str, Any], event: dict[str, Any], reason: str) -> None:
     bot = bot_of(rest, **how)
     (found,) = await routed(bot, message("hi", **event))
     assert (found["handler"], found["reason"]) == (None, reason)

@@ -68,9 +68,7 @@ async def test_a_schedule_has_no_chat_to_reply_in() -> None:
         (lambda event, ctx: None, "UTC", None, "@bot.every() needs a rhythm"),
     ],
 )
-def test_a_schedule_that_could_never_run_is_refused_when_it_is_registered(
-    spec: Any, zone: Any, name: Any, message: str
-) -> None:
+def test_a_schedule_that_could_never_run_is_refused_at_once(spec: Any, zone: Any, name: Any, message: str) -> None:
     with pytest.raises(BotError) as refused:
         Bot().every(spec, timezone=zone, name=name)(report)
     assert message in str(refused.value)

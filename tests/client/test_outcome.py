@@ -83,9 +83,7 @@ UNREADABLE = {
 }
 
 
-async def test_a_2xx_without_the_object_that_linq_answers_with_is_no_answer(
-    rows: dict[str, Row], subtests: pytest.Subtests
-) -> None:
+async def test_a_2xx_without_linqs_object_is_no_answer(rows: dict[str, Row], subtests: pytest.Subtests) -> None:
     for row in (row for row in rows.values() if row.answer):
         # The call may have been executed: it is retried with its key or if it is idempotent, else never.
         is_once = ENDPOINTS[row.name].safety == "once" or row.name == "messages.add_reaction"
@@ -147,9 +145,7 @@ async def test_a_page_that_asks_for_a_wait_is_respected_whatever_its_status(rows
         assert (caught.retry_after_s, len(linq.requests)) == (90, 1), status
 
 
-async def test_the_error_tells_status_and_content_type_and_what_to_look_at_but_never_the_body(
-    rows: dict[str, Row],
-) -> None:
+async def test_the_error_tells_status_content_type_and_what_to_check_but_never_the_body(rows: dict[str, Row]) -> None:
     caught, _ = await refused(rows["chats.messages.send"], reply(200, PAGE, "Text/HTML; charset=utf-8; x=secret"))
     assert str(caught) == (
         "chats.messages.send was answered 200: the response is not Linq's: HTTP 200 with text/html, without a JSON object. "

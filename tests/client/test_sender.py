@@ -167,9 +167,7 @@ async def test_a_call_that_must_happen_once_is_not_sent_over_a_kept_connection()
         assert len(server.bodies) == 38, "none was sent twice"
 
 
-async def test_a_call_that_waited_for_a_connection_in_vain_was_not_sent_and_may_be_repeated(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_call_that_got_no_connection_was_not_sent_and_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.client.sender.Pool", partial(Pool, max_connections=0))
     clock = Waits()
     async with served() as server, client_at(server.port, timeout_s=0.05, max_retries=2, clock=clock) as client:

@@ -96,9 +96,7 @@ async def test_a_person_in_a_group_cannot_join_it_and_one_who_has_left_it_cannot
     refused(await api.post("/emulator/inbound", json={**friend, "to": LINE, "parts": [HI]}), 404, 2001)
 
 
-async def test_a_dropped_answer_is_lost_after_the_work_and_a_dropped_request_before(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_an_answer_is_lost_after_the_work_and_a_request_before(emulator: Emulator, api: Api, chat: Ids) -> None:
     path = f"/v3/chats/{chat['chat_id']}/messages"
     for drop, messages in (("request", 1), ("answer", 2)):
         await act(api, "faults", on="api", match="POST /v3/chats", drop=drop)
@@ -215,9 +213,7 @@ async def test_the_stream_sends_every_change(emulator: Emulator, api: Api, hook:
     assert names.count("reset") == 3  # also when the account gets or loses a line
 
 
-async def test_the_newest_messages_of_a_chat_are_shown_first_and_the_others_are_returned_in_pieces(
-    emulator: Emulator, api: Api
-) -> None:
+async def test_the_newest_messages_are_shown_first_and_the_others_come_in_pieces(emulator: Emulator, api: Api) -> None:
     ids = await inbound(api)
     for number in range(1, 702):
         say(emulator, str(number))
@@ -281,9 +277,7 @@ async def test_the_page_is_served_under_a_strict_policy(api: Api) -> None:
         assert ("default-src 'self'" in policy) == ("frame-ancestors 'self'" in policy) == (not path.endswith(".js"))
 
 
-async def test_a_path_or_a_method_that_the_control_api_does_not_know_is_refused_in_its_envelope(
-    api: Api, subtests: pytest.Subtests
-) -> None:
+async def test_an_unknown_path_or_method_is_refused_in_its_envelope(api: Api, subtests: pytest.Subtests) -> None:
     for method, path, status, code in [
         ("GET", "/emulator/inbox", 404, 2001),
         ("POST", "/emulator/inbound/again", 404, 2001),

@@ -247,9 +247,7 @@ def run_copied(tests: list[str], folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.process
-async def test_copied_tests_pass_until_the_bot_answers_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_copied_tests_pass_until_a_bot_answers_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     of_running_bots = (effects, a_group, tapbacks, votes, places, polls_and_money, cards_and_members, names)
     tests = [test for conversation in (*of_running_bots, a_failing_bot) for test in await conversation(tmp_path)]
@@ -376,9 +374,7 @@ async def names(folder: Path) -> list[str]:
         return [*person.tests, person.whole]
 
 
-async def test_a_poll_without_a_webhook_is_left_out_unless_a_vote_refers_to_it(
-    emulator: Emulator, receiver: Receiver
-) -> None:
+async def test_a_poll_without_webhook_is_left_out_unless_it_has_a_vote(emulator: Emulator, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", ["message.received", "poll.vote.added"])
     await arrives(emulator, "hello")
     (chat,) = emulator.state.chats.values()

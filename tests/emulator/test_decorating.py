@@ -71,9 +71,7 @@ async def test_a_look_that_a_chat_cannot_have_is_refused(
             refused(await api.post(f"/emulator/{path}", json=body), status, {400: 1005, 404: 2001, 409: 1006}[status])
 
 
-async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(
-    emulator: Emulator, chat: Ids, receiver: Receiver
-) -> None:
+async def test_a_sticker_of_bytes_has_a_place_on_the_bubble(emulator: Emulator, chat: Ids, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example")
     image = {"data_base64": "iVBORw0KGgo=", "filename": "cat.png", "placement": {"x": 0.5, "y": -1, "rotation": 12}}
     emulator.do(React(from_=PERSON, message_id=chat["message_id"], type="sticker", **image))
@@ -84,9 +82,7 @@ async def test_a_sticker_of_bytes_has_its_place_on_the_bubble(
     assert reaction["placement"] == {"x": 0.5, "y": -1, "scale": 1.0, "rotation": 12}
 
 
-async def test_the_page_is_shown_the_texts_before_each_edit_and_the_api_is_not(
-    emulator: Emulator, chat: Ids, api: Api
-) -> None:
+async def test_only_the_page_gets_the_texts_before_each_edit(emulator: Emulator, chat: Ids, api: Api) -> None:
     for text in ("hi all", "hi everybody"):
         emulator.do(Edit(from_=PERSON, message_id=chat["message_id"], text=text))
     earlier = shown(emulator, chat["chat_id"])["messages"][0]["earlier"]
@@ -97,9 +93,7 @@ async def test_the_page_is_shown_the_texts_before_each_edit_and_the_api_is_not(
     assert shown(emulator, chat["chat_id"])["messages"][0]["earlier"] == earlier
 
 
-async def test_the_page_is_shown_requests_for_a_location_and_shared_ones(
-    emulator: Emulator, chat: Ids, api: Api
-) -> None:
+async def test_the_page_gets_requests_for_a_location_and_shared_ones(emulator: Emulator, chat: Ids, api: Api) -> None:
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/location/request")).is_success
     assert shown(emulator, chat["chat_id"])["location_asked_at"]
     emulator.do(ShareLocation(from_=PERSON, chat_id=chat["chat_id"], latitude=52.5, longitude=13.4))
@@ -130,9 +124,7 @@ async def test_the_page_is_shown_payments_with_the_status_of_the_last_attempt(em
     assert (payments[charged["id"]]["status"], payments[charged["id"]]["handle"]) == ("needs_connection", PERSON)
 
 
-async def test_the_page_is_shown_who_came_and_went_and_what_was_renamed(
-    emulator: Emulator, group: Ids, api: Api
-) -> None:
+async def test_the_page_gets_who_came_and_went_and_what_was_renamed(emulator: Emulator, group: Ids, api: Api) -> None:
     where, path = {"chat_id": group["chat_id"]}, f"/v3/chats/{group['chat_id']}"
     emulator.do(NameGroup(from_=PERSON, name="Cake", **where))
     await api.put(path, json={"display_name": "Cake"})

@@ -47,9 +47,7 @@ async def test_both_signatures_fit_and_every_header_is_there(emulator: Emulator,
     assert subscription.secret.startswith("whsec_")
 
 
-async def test_retries_send_the_same_bytes_under_the_same_id_after_1_2_4_seconds(
-    emulator: Emulator, hook: Receiver
-) -> None:
+async def test_retries_send_the_same_bytes_and_id_after_1_2_4_seconds(emulator: Emulator, hook: Receiver) -> None:
     hook.answers = [503, 429, httpx.ConnectError("refused"), TimeoutError(), 200]
     await arrives(emulator)
     for wait, tries in ((0.9, 1), (0.1, 2), (1.9, 2), (0.1, 3), (4, 4), (8, 5), (1000, 5)):
@@ -113,9 +111,7 @@ async def test_other_answers_are_not_retried(emulator: Emulator, hook: Receiver,
             assert len(hook.requests) == 1
 
 
-async def test_events_of_a_chat_arrive_in_order_and_a_failing_one_delays_no_other(
-    emulator: Emulator, hook: Receiver
-) -> None:
+async def test_events_of_a_chat_arrive_in_order_and_failures_delay_no_other(emulator: Emulator, hook: Receiver) -> None:
     hook.answers = [200, 500]
     for number in range(20):
         say(emulator, str(number))
@@ -140,9 +136,7 @@ async def test_filters_of_events_and_lines(emulator: Emulator, api: Api, receive
     assert texts(receiver) == ["two"]
 
 
-async def test_a_paused_subscription_gets_nothing_not_even_retries(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+async def test_a_paused_subscription_gets_not_even_retries(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example", RECEIVED)
     path = f"/v3/webhook-subscriptions/{subscription.id}"
     receiver.answers = [500]

@@ -86,9 +86,7 @@ async def test_an_unknown_certificate_is_named_and_trusted_with_ssl_cert_file(
         assert (reason or "").startswith(f"{begin}certificate has expired.")
 
 
-async def test_a_file_of_certificates_that_cannot_be_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unreadable_file_of_certificates_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = tmp_path / "missing.pem"
     monkeypatch.setenv("SSL_CERT_FILE", str(missing))
     with pytest.raises(ConfigError, match=r"SSL_CERT_FILE is .*missing\.pem"):
@@ -112,9 +110,7 @@ async def test_the_log_names_each_reason_once_and_holds_no_text_and_no_answer(
     assert lines == [line, line]
 
 
-async def test_a_delivery_is_returned_as_it_was_sent_and_without_the_secret(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+async def test_a_delivery_is_shown_as_sent_without_the_secret(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     subscription = emulator.subscribe("https://hook.example", ["message.received"])
     await arrives(emulator, "héllo")
     (request,) = receiver.requests

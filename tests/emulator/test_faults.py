@@ -57,9 +57,7 @@ async def test_a_call_of_no_endpoint_meets_faults_for_all_calls_only(api: Api) -
     assert (await api.get("/v3/nothing")).status_code == 503
 
 
-async def test_a_closed_connection_does_nothing_and_looks_like_a_server_that_hangs_up(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_a_closed_connection_does_nothing_and_is_a_hang_up(emulator: Emulator, api: Api, chat: Ids) -> None:
     await switch_on(api, on="api", drop="connection")
     with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
         await api.write(chat)
@@ -164,9 +162,7 @@ async def test_the_clock_moves_to_a_time_and_never_back(emulator: Emulator, api:
     refused(await api.post("/emulator/clock", json={"to": "tomorrow"}), 400, 1005)
 
 
-async def test_a_reset_returns_a_running_clock_to_real_time_and_leaves_a_stopped_one(
-    emulator: Emulator, api: Api
-) -> None:
+async def test_a_reset_returns_a_running_clock_to_real_time_but_no_stopped_one(emulator: Emulator, api: Api) -> None:
     stopped_at = emulator.clock.now()
     await api.post("/emulator/reset")
     assert emulator.clock.now() == stopped_at
@@ -186,9 +182,7 @@ async def test_without_a_runner_what_concerns_the_bot_is_refused(api: Api, chat:
         assert "linqbot dev" in error["message"]
 
 
-async def test_a_message_can_be_delivered_again_under_the_same_id(
-    emulator: Emulator, api: Api, receiver: Receiver
-) -> None:
+async def test_a_message_is_delivered_again_under_the_same_id(emulator: Emulator, api: Api, receiver: Receiver) -> None:
     emulator.subscribe("https://hook.example", ["message.received", "message.edited"])
     written = say(emulator)
     await api.post("/emulator/edit", json={"from": PERSON, "message_id": written["message_id"], "text": "hey"})

@@ -212,9 +212,7 @@ async def test_the_stream_begins_at_once_and_does_not_keep_the_server_from_stopp
             pass
 
 
-async def test_a_dropped_answer_is_a_broken_connection_to_a_real_client(
-    client: AsyncLinqAPIV3, served: Emulator
-) -> None:
+async def test_a_lost_answer_is_a_broken_connection_to_a_real_client(client: AsyncLinqAPIV3, served: Emulator) -> None:
     served.world.faults.add(Fault(on="api", match="POST /v3/chats", drop="answer"))
     with pytest.raises(linq.APIConnectionError):
         await client.chats.create(from_=LINE, to=[PERSON], message=text("lost"))

@@ -81,9 +81,7 @@ NEVER_HERE = {
 }  # fmt: skip
 
 
-async def test_the_emulator_has_an_event_of_the_same_shape_for_every_sample_of_linq(
-    world: World, subtests: pytest.Subtests
-) -> None:
+async def test_every_sample_of_linq_has_an_event_of_the_same_shape(world: World, subtests: pytest.Subtests) -> None:
     for act in EVERYTHING:
         await act(world)
     for name in sorted(EXAMPLES.keys() - NEVER_HERE):

@@ -167,9 +167,7 @@ async def test_r96_one_audit_at_a_time_and_then_none_for_an_hour(emulator: Emula
     refused(await api.get(path), 404, 2001)
 
 
-async def test_r15_in_a_sandbox_people_write_first_and_100_messages_a_day_are_the_limit(
-    api: Api, emulator: Emulator
-) -> None:
+async def test_r15_in_a_sandbox_people_write_first_and_a_day_has_100_messages(api: Api, emulator: Emulator) -> None:
     emulator.reset({"sandbox": True})
     refused(await api.post("/v3/chats", json={"from": LINE, "to": [PERSON], **SEND}), 403, 2008)
     assert not emulator.state.chats

@@ -48,9 +48,7 @@ async def test_a_moved_clock_returns(receiver: Receiver) -> None:
         assert emulator.clock.ahead_s == 0
 
 
-async def test_what_was_not_delivered_is_delivered_again_and_the_rest_is_not(
-    emulator: Emulator, hook: Receiver
-) -> None:
+async def test_only_what_was_not_delivered_is_delivered_again(emulator: Emulator, hook: Receiver) -> None:
     write(emulator, "delivered")
     await emulator.flush()
     hook.answers = [500]
@@ -66,9 +64,7 @@ async def test_what_was_not_delivered_is_delivered_again_and_the_rest_is_not(
     assert [event["data"]["parts"][0]["value"] for event in hook.events] == ["refused"]
 
 
-async def test_what_was_delivered_while_the_receivers_storage_was_copied_is_delivered_again(
-    emulator: Emulator, hook: Receiver
-) -> None:
+async def test_what_came_while_the_storage_was_copied_is_delivered_again(emulator: Emulator, hook: Receiver) -> None:
     stored_until = emulator.clock.now()
     write(emulator, "hi")
     await emulator.flush()

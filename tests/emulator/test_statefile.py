@@ -26,9 +26,7 @@ def kept_in(emulator: Emulator) -> dict[str, list[str]]:
     return {name: sorted(map(str, state[name])) for name in state.keys() - NOT_KEPT if isinstance(state[name], dict)}
 
 
-async def test_a_state_in_which_everything_happened_is_saved_loaded_and_saved_with_the_same_bytes(
-    world: World, receiver: Receiver
-) -> None:
+async def test_a_state_of_everything_is_loaded_and_saved_with_the_same_bytes(world: World, receiver: Receiver) -> None:
     for act in EVERYTHING:
         await act(world)
     hook = {"target_url": "https://hook.example", "subscribed_events": ["message.received"], "phone_numbers": [LINE]}
@@ -48,9 +46,7 @@ async def test_a_state_in_which_everything_happened_is_saved_loaded_and_saved_wi
         assert receiver.types == ["message.received"]
 
 
-async def test_a_group_and_a_message_return_with_what_only_a_phone_shows(
-    emulator: Emulator, api: Api, group: Ids
-) -> None:
+async def test_a_group_and_a_message_keep_what_only_a_phone_shows(emulator: Emulator, api: Api, group: Ids) -> None:
     sent = (await api.sent(group))["id"]
     emulator.do(NameGroup(from_=PERSON, chat_id=group["chat_id"], name="Us"))
     emulator.do(Leave(from_=FRIEND, chat_id=group["chat_id"]))
@@ -78,9 +74,7 @@ async def test_a_seed_by_hand_needs_few_fields(emulator: Emulator) -> None:
     assert emulator.state.messages["m1"].sender.handle == PERSON
 
 
-async def test_a_person_has_the_same_handle_id_in_a_chat_that_begins_after_loading(
-    emulator: Emulator, chat: Ids
-) -> None:
+async def test_a_person_has_the_same_handle_id_in_a_chat_begun_after_loading(emulator: Emulator, chat: Ids) -> None:
     emulator.reset(emulator.save_state())
     group = say(emulator, group=[FRIEND])
     before, after = (emulator.state.chats[one["chat_id"]].member(PERSON) for one in (chat, group))
@@ -99,9 +93,7 @@ async def test_a_message_saved_in_progress_is_delivered_after_loading(emulator: 
         assert emulator.state.messages[sent].status == "delivered"
 
 
-async def test_a_state_of_another_shape_is_refused_in_one_sentence(
-    emulator: Emulator, subtests: pytest.Subtests
-) -> None:
+async def test_a_state_of_another_shape_is_refused_in_a_sentence(emulator: Emulator, subtests: pytest.Subtests) -> None:
     rows: list[dict[str, Any]] = [
         *({"phone_numbers": [{}]}, {"chats": [{"id": "c"}]}, {"chats": [{"handles": [{"handle": PERSON}]}]}),
         *({"messages": [{"chat_id": "none", "parts": []}]}, {"phone_numbers": [{"phone_number": LINE}], "chats": 7}),
@@ -119,9 +111,7 @@ async def test_a_state_of_another_shape_is_refused_in_one_sentence(
             assert emulator.state.chats == {}
 
 
-async def test_a_background_with_a_field_that_it_does_not_use_is_saved_and_loaded(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_a_background_with_an_unused_field_is_saved_and_loaded(emulator: Emulator, api: Api, chat: Ids) -> None:
     body = {"type": "photo", "image_url": "https://a.example/a.png", "style": 5, "shades": "dark"}
     assert (await api.post(f"/v3/chats/{chat['chat_id']}/background", json=body)).status_code == 202
     saved = json.loads(json.dumps(emulator.save_state()))

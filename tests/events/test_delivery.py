@@ -78,9 +78,7 @@ def test_text_unicode_forbids_costs_a_character_and_no_message(subtests: pytest.
             assert named(body).decoded == value
 
 
-def test_a_line_that_keeps_nothing_is_known_by_its_data_also_when_the_body_was_stored(
-    subtests: pytest.Subtests,
-) -> None:
+def test_a_line_that_keeps_nothing_is_known_by_its_data_also_of_a_stored_body(subtests: pytest.Subtests) -> None:
     off_the_record = b'{"data": {"zero_retention": true}}'
     others = [b'{"data": {"zero_retention": %s}}' % value for value in (b"false", b'"true"')]
     others += [b'{"data": {}}', b'{"data": ["zero_retention"]}', b'["zero_retention"]', b"nope"]

@@ -236,9 +236,7 @@ async def test_the_bot_in_the_readme_takes_an_order() -> None:
         assert (reply, reply.effect) == ("One M is on its way.", "confetti")
 
 
-async def test_each_bot_of_coming_from_asks_once_and_knows_after_a_restart_what_it_has_asked(
-    subtests: pytest.Subtests,
-) -> None:
+async def test_each_bot_of_coming_from_asks_once_also_after_a_restart(subtests: pytest.Subtests) -> None:
     plain, of_eve = re.findall(r"```python\n(.*?)```", (DOCS / "coming-from.md").read_text(), re.DOTALL)
     for name, code in (("plain", plain), ("eve", of_eve)):
         with subtests.test(bot=name):

@@ -228,9 +228,7 @@ async def test_a_trace_goes_on_after_a_restart(spans: Spans, tmp_path: Path) -> 
     assert done.parent == interrupted.parent
 
 
-async def test_a_step_is_a_span_with_the_tokens_of_a_model_and_a_remembered_one_is_none(
-    spans: Spans, tmp_path: Path
-) -> None:
+async def test_a_step_is_a_span_with_its_tokens_and_a_remembered_one_is_none(spans: Spans, tmp_path: Path) -> None:
     bot, runs = bot_of(spans), list[int]()
 
     async def ask(draft: Draft) -> dict[str, Any]:
@@ -349,9 +347,7 @@ def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
     assert carrier == {}
 
 
-async def test_a_provider_that_on_start_sets_is_used(
-    spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_provider_of_on_start_is_used(spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = echo()
 
     @bot.on_start

@@ -189,9 +189,7 @@ async def test_an_ipv6_address_is_reached_and_named_in_brackets() -> None:
     await asyncio.sleep(0.01)
 
 
-async def test_a_host_that_cannot_be_reached_is_named_without_what_the_system_quotes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_unreachable_host_is_named_without_what_the_system_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown, unreachable = socket.gaierror(socket.EAI_NONAME, "unknown"), OSError(errno.ENETUNREACH, "with the address")
 
     def failing(error: OSError) -> Any:
@@ -264,9 +262,7 @@ async def test_plain_http_asks_the_proxy_for_the_whole_address(authority: trustm
 
 @pytest.mark.parametrize("is_tls", [False, True], ids=["through an http proxy", "through an https proxy"])
 @pytest.mark.parametrize("host", ["linq.test", "2001:db8::1"])
-async def test_https_is_tunnelled_and_the_proxy_sees_nothing_of_it(
-    authority: trustme.CA, is_tls: bool, host: str
-) -> None:
+async def test_https_is_tunnelled_and_the_proxy_sees_none_of_it(authority: trustme.CA, is_tls: bool, host: str) -> None:
     heads = []
 
     async def linq(peer: Peer) -> None:
@@ -350,9 +346,7 @@ def test_which_proxy_is_the_environments_to_say(monkeypatch: pytest.MonkeyPatch,
             assert (None if found is None else str(found.origin)) == proxy
 
 
-def test_credentials_in_a_proxys_address_are_for_the_proxy_and_stay_out_of_sight(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_credentials_in_a_proxys_address_are_for_the_proxy_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://us%40er:pass%3Aword@p.test:3128")
     proxy = environment_proxy(Origin("https", "linq.test", 443))
     assert proxy is not None

@@ -49,9 +49,7 @@ def test_only_an_address_of_a_single_receiver_on_the_internet_is_public(subtests
             assert is_public(address) is (address in PUBLIC)
 
 
-def test_a_url_in_a_form_that_two_readers_could_read_differently_is_refused_without_being_quoted(
-    subtests: pytest.Subtests,
-) -> None:
+def test_an_ambiguous_url_is_refused_without_being_quoted(subtests: pytest.Subtests) -> None:
     for url in REFUSED:
         with subtests.test(url=url):
             with pytest.raises(UnsafeURL) as refused:

@@ -257,9 +257,7 @@ SLOW = r"too slow: no complete response within 0\.1 s"
 MEGABYTE = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
 
 
-async def test_a_file_that_is_too_large_or_too_slow_is_given_up_while_it_comes(
-    tmp_path: Path, subtests: pytest.Subtests
-) -> None:
+async def test_a_file_too_large_or_slow_is_given_up_while_it_comes(tmp_path: Path, subtests: pytest.Subtests) -> None:
     too_large, too_slow = {"max_bytes": 2_000_000}, {"timeout_s": 0.1}
     rows: list[tuple[str, bytes | list[bytes | float], dict[str, Any]]] = [
         ("declared", b"HTTP/1.1 200 OK\r\nContent-Length: 2000001\r\n\r\n", too_large),
@@ -345,9 +343,7 @@ class Pauses(list[int]):
         self.append(attempt)
 
 
-async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
-    tmp_path: Path, subtests: pytest.Subtests
-) -> None:
+async def test_a_fetch_that_fails_for_now_is_repeated_from_its_start(tmp_path: Path, subtests: pytest.Subtests) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
     for failure in (b"", said(b"", "503 Slow Down"), said(b"", "429 Too Many"), half):
         with subtests.test(failure=failure):
@@ -362,9 +358,7 @@ async def test_a_failure_that_may_pass_is_repeated_from_the_first_byte(
             saved.path.unlink()
 
 
-async def test_a_fetch_is_given_up_after_its_repetitions_or_at_once_if_they_would_not_change_the_answer(
-    subtests: pytest.Subtests,
-) -> None:
+async def test_a_fetch_is_given_up_after_repetitions_or_at_once_if_they_are_useless(subtests: pytest.Subtests) -> None:
     may_pass = said(b"", "502 Bad Gateway")
     stay = [said(b"", status) for status in ("403 Forbidden", "404 Not Found", "501 No")]
     for answer in (may_pass, *stay, ok(b"x" * 11), to("http://127.0.0.1:1/")):

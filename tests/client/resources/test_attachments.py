@@ -79,9 +79,7 @@ async def test_a_file_goes_out_as_it_is_with_the_required_headers_and_without_th
     assert reported == [(CHUNK_BYTES, len(PHOTO)), (2 * CHUNK_BYTES, len(PHOTO)), (len(PHOTO), len(PHOTO))]
 
 
-async def test_an_upload_to_another_host_goes_over_tls_to_its_checked_address_and_without_the_key(
-    bucket: Server,
-) -> None:
+async def test_an_upload_to_another_host_goes_over_tls_to_a_checked_address_without_the_key(bucket: Server) -> None:
     async with served() as linq, client_at(linq.port) as client:
         linq.answers = [announced("https://uploads.example/put?X-Amz-Signature=a%2Bb", b"abc")]
         await client.attachments.upload(b"abc", filename="a.jpg")

@@ -74,9 +74,7 @@ def test_opt_out_and_flagged_lines_are_switches(phone: Page, bot: Bot) -> None:
     expect(panel.get_by_role("checkbox", name="You have opted out")).to_be_checked()
 
 
-def test_the_clock_of_an_emulator_alone_moves_and_the_panel_says_that_the_bots_does_not(
-    bot: Bot, browsing: Browsing
-) -> None:
+def test_the_emulators_clock_moves_and_the_panel_says_that_the_bots_does_not(bot: Bot, browsing: Browsing) -> None:
     bot.hear("hi")
     phone = browsing.open()
     expect(phone.locator(".log")).to_contain_text("Today")

@@ -278,9 +278,7 @@ def test_a_message_of_the_bot_is_shown_on_each_service_side_by_side(open_as: Cal
     assert small.evaluate("document.querySelector('.preview-forms').scrollWidth") <= MOBILE["width"]
 
 
-def test_next_send_moves_the_bots_clock_to_the_scheduled_send_and_emptying_empties_its_storage(
-    open_as: Callable[..., Page],
-) -> None:
+def test_next_send_moves_the_bots_clock_to_it_and_emptying_empties_the_storage(open_as: Callable[..., Page]) -> None:
     page = open_as("0105")
     panel = open_panel(page)
     expect(panel.get_by_role("button", name="Next send")).to_be_disabled()

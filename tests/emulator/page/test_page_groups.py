@@ -11,9 +11,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def test_a_person_who_has_left_can_only_copy_gets_nothing_more_and_reports_nothing_as_read(
-    browsing: Browsing, bot: Bot
-) -> None:
+def test_a_person_who_has_left_can_only_copy_gets_no_more_and_reports_no_read(browsing: Browsing, bot: Bot) -> None:
     chat_id = bot.hear("hi all", group=[FRIEND])["chat_id"]
     phone = browsing.open()
     with phone.expect_response("**/emulator/read"):  # which would be refused after the person has left

@@ -34,9 +34,7 @@ def test_a_vote_shows_the_choice_and_the_question_if_the_bot_asked_it(phone: Pag
     expect(votes.first.locator(".exchange-text")).to_have_text("You took back the vote for “Mia” in “Poll: Mia, Sam”")
 
 
-def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_on_the_phone_and_in_the_inspector(
-    browsing: Browsing, bot: Bot
-) -> None:
+def test_a_message_over_the_rate_limit_and_one_behind_it_count_down_in_both_views(browsing: Browsing, bot: Bot) -> None:
     subscribe(bot)
     bot.call("POST", "/emulator/faults", {"on": "delivery", "status": 200, "times": None})  # there is no receiver
     bot.call("POST", "/emulator/clock", {"freeze": True})
@@ -95,9 +93,7 @@ def test_calls_and_receipts_are_folded_under_the_message_that_caused_them(phone:
         expect(receipts.locator(".trace", has_text=name).first).to_be_visible()
 
 
-def test_a_refused_delivery_says_why_and_shows_the_beginning_of_the_answer(
-    phone: Page, bot: Bot, served: Served
-) -> None:
+def test_a_refused_delivery_says_why_and_shows_how_the_answer_begins(phone: Page, bot: Bot, served: Served) -> None:
     subscribe(bot, f"{served.url}/nowhere")
     bot.hear("hello?")
     exchange = inspector_of(phone).locator(".exchange.bad")

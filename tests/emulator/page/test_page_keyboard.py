@@ -209,9 +209,7 @@ def test_the_transcript_is_one_tab_stop_with_arrows_among_its_messages_and_their
     expect(tools.last).to_be_focused()
 
 
-def test_what_arrives_takes_neither_the_focus_nor_the_place_of_a_person_in_the_transcript(
-    phone: Page, bot: Bot
-) -> None:
+def test_what_arrives_leaves_a_person_the_focus_and_the_place_in_the_transcript(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     said = bot.say(chat_id, "Soup?")
     soup = phone.locator(".msg", has_text="Soup")

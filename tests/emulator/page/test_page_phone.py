@@ -64,9 +64,7 @@ def test_sms_to_a_known_line_says_what_happens_and_then_is_sms(phone: Page, bot:
     expect(phone.locator(".chat-row .service-tag")).to_have_text("SMS")
 
 
-def test_a_person_can_have_an_e_mail_address_and_a_handle_that_cannot_be_is_refused_with_the_reason(
-    phone: Page, bot: Bot
-) -> None:
+def test_an_e_mail_address_is_a_handle_and_what_cannot_be_one_is_refused_with_the_reason(phone: Page, bot: Bot) -> None:
     greet(phone, bot)
     phone.get_by_role("button", name="You are").first.click()
     field = phone.get_by_label("Phone number or e-mail address").first
@@ -401,9 +399,7 @@ def test_two_phones_side_by_side_write_to_each_other(browsing: Browsing, bot: Bo
     expect(phone.get_by_role("button", name="You are +1 415 555 0142").first).to_be_visible()
 
 
-def test_a_press_is_a_click_whatever_arrives_before_it_is_released_and_the_draft_outlives_a_reload(
-    phone: Page, bot: Bot
-) -> None:
+def test_a_press_is_a_click_whatever_arrives_meanwhile_and_the_draft_outlives_a_reload(phone: Page, bot: Bot) -> None:
     chat_id = greet(phone, bot)
     phone.get_by_label("Message", exact=True).fill("Half a thought")
     phone.get_by_role("button", name="Back", exact=True).hover()
@@ -475,9 +471,7 @@ def long_chat(count: int) -> dict[str, Any]:
     return {"phone_numbers": lines, "chats": [{"id": chat_id, "handles": handles}], "messages": messages}
 
 
-def test_a_chat_of_many_messages_has_few_elements_wherever_it_is_scrolled_or_searched(
-    browsing: Browsing, bot: Bot
-) -> None:
+def test_a_long_chat_has_few_elements_wherever_it_is_scrolled_or_searched(browsing: Browsing, bot: Bot) -> None:
     bot.call("POST", "/emulator/reset", {"seed": long_chat(2000)})
     phone = browsing.open()
     expect(bubble(phone, "message 1999")).to_be_in_viewport()

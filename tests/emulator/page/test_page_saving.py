@@ -36,9 +36,7 @@ def saved(page: Page, label: str, folder: Path, *, numbers: bool = False) -> Pat
     return file
 
 
-def test_a_conversation_is_saved_as_pytest_if_the_emulator_has_its_webhooks(
-    browsing: Browsing, bot: Bot, tmp_path: Path
-) -> None:
+def test_a_conversation_with_webhooks_is_saved_as_pytest(browsing: Browsing, bot: Bot, tmp_path: Path) -> None:
     bot.hear("Nobody listens.")
     page = browsing.open()
     open_saving(page)

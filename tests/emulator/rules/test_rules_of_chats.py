@@ -50,9 +50,7 @@ async def test_r59_removing_leaves_at_least_three(api: Api, group: Ids) -> None:
     refused(await api.request("DELETE", path, json={"handle": FRIEND}), 409, 1006)
 
 
-async def test_r60_only_imessage_groups_of_four_can_be_left(
-    emulator: Emulator, api: Api, chat: Ids, group: Ids
-) -> None:
+async def test_r60_only_imessage_groups_of_4_can_be_left(emulator: Emulator, api: Api, chat: Ids, group: Ids) -> None:
     refused(await api.post(f"/v3/chats/{chat['chat_id']}/leave"), 409, 1006)
     small = say(emulator, group=[FRIEND])["chat_id"]
     refused(await api.post(f"/v3/chats/{small}/leave"), 409, 1006)
@@ -201,9 +199,7 @@ async def test_r69_groups_neither_mark_nor_block(emulator: Emulator, api: Api, g
     assert (await api.write(group)).status_code == 202
 
 
-async def test_r71_r72_an_override_lets_one_through_and_a_later_word_all(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_r71_r72_an_override_lets_one_through_and_a_reply_all(emulator: Emulator, api: Api, chat: Ids) -> None:
     say(emulator, "STOP")
     assert (await api.write(chat, override=True)).status_code == 202
     refused(await api.write(chat), 403, 2024)

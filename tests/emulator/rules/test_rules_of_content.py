@@ -18,9 +18,7 @@ def text(value: str = "hello there", **more: Any) -> dict[str, Any]:
     return {"type": "text", "value": value, **more}
 
 
-async def test_what_a_rule_refuses_is_refused_with_the_answer_of_the_rule_and_nothing_is_sent(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_a_broken_rule_is_the_answer_and_nothing_is_sent(emulator: Emulator, api: Api, chat: Ids) -> None:
     effect = {"effect": {"name": "slam", "type": "screen"}}
     for message in ({}, {"parts": [HI, HI]}, {"parts": [text(inline_stickers=[{"range": [0, 1]}])]}, {**effect}):
         broken = check("chats.messages.send", {"message": message})

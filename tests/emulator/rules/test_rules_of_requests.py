@@ -58,9 +58,7 @@ async def test_r8_e_mails_are_the_same_in_any_case(api: Api) -> None:
     assert first == second
 
 
-async def test_r10_pages_hold_everything_once_even_when_messages_come_and_go(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_r10_pages_hold_all_once_even_when_messages_come_and_go(emulator: Emulator, api: Api, chat: Ids) -> None:
     ids = [chat["message_id"]]
     ids += [say(emulator, str(number))["message_id"] or "" for number in range(6)]
     path, seen, cursor = f"/v3/chats/{chat['chat_id']}/messages", [], None

@@ -254,9 +254,7 @@ async def test_r56_the_choice_of_the_line(emulator: Emulator, api: Api) -> None:
     assert failover["message"]["parts"][0]["value"] == "from a new number"
 
 
-async def test_the_same_idempotency_key_sends_once_and_answers_with_the_original(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_the_same_key_sends_once_and_answers_with_the_original(emulator: Emulator, api: Api, chat: Ids) -> None:
     first = (await api.write(chat, idempotency_key="k1")).json()
     again = (await api.write(chat, {"type": "text", "value": "else"}, idempotency_key="k1")).json()
     assert first == again
@@ -280,9 +278,7 @@ async def test_the_key_of_a_deleted_message_is_404_and_never_sent_again(api: Api
     refused(await api.write(chat, idempotency_key="k"), 404, 2002)
 
 
-async def test_a_repeat_is_answered_even_when_sending_is_no_longer_allowed(
-    emulator: Emulator, api: Api, chat: Ids
-) -> None:
+async def test_a_repeat_is_answered_also_if_sending_is_forbidden_now(emulator: Emulator, api: Api, chat: Ids) -> None:
     sent = (await api.write(chat, idempotency_key="k")).json()
     say(emulator, "STOP")
     assert (await api.write(chat, idempotency_key="k")).json() == sent
