@@ -31,7 +31,7 @@ async def books(guest: Phone, name: str, time: str) -> str:
 
 async def test_one_of_the_guests_who_want_a_slot_at_once_gets_it(bot: Bot) -> None:
     async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
-        guests = [phone, *(phone.person(f"+141555501{n}", service="SMS") for n in range(50, 58))]
+        guests = [phone, *(phone.person(f"+141555501{n}", service="SMS") for n in range(50, 53))]
         for text in ("book", "friday", "Ann"):
             await asyncio.gather(*(guest.text(text) for guest in guests))
             await phone.quiet()
