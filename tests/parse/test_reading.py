@@ -698,6 +698,28 @@ def test_a_range_of_days_has_the_days_between() -> None:
         assert [at.weekday() for at in islice(rhythm.after(NOW), 4)] == [0, 1, 2, 0], text
 
 
+def test_a_day_is_that_of_the_time_zone() -> None:
+    late = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+    assert parse.day("today", timezone="Europe/Paris", now=late).isoformat() == "2026-11-21"
+    assert parse.day("the 20th", timezone="Europe/Paris", now=late).isoformat() == "2026-12-20"
+
+
+def test_a_time_that_the_clocks_skip_or_show_twice_is_the_next_moment_that_there_is() -> None:
+    for text, now, at in (
+        ("28 mar 2027 2:30", NOW, "2027-03-28 03:00+02:00"),
+        ("25 oct 2:30", datetime(2026, 10, 24, 12, tzinfo=UTC), "2026-10-25 02:30+02:00"),
+        ("2:30", datetime(2026, 10, 25, 0, 45, tzinfo=UTC), "2026-10-26 02:30+01:00"),  # 02:45 for the first time
+    ):
+        assert parse.date_time(text, timezone="Europe/Paris", now=now).isoformat(" ", "minutes") == at
+
+
+def test_an_unknown_time_zone_and_a_present_without_a_zone_are_refused() -> None:
+    with pytest.raises(ValueError, match="There is no time zone 'Mars/Base'"):
+        parse.date_time("noon", timezone="Mars/Base", now=NOW)
+    with pytest.raises(ValueError, match="now= has no time zone"):
+        parse.date_time("noon", timezone="Europe/Paris", now=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
 @given(st.sampled_from(CODES), st.integers(-1_000_000, 1_000_000) | st.integers(0, 100))
 def test_a_number_that_is_written_in_a_language_is_read_back(language: str, value: int) -> None:
     assert parse.number(written(value, language=language), language=language) == value
