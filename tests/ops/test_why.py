@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,6 +293,14 @@ async def burst_begin(phone: Phone) -> str | None:
     return bubble.id
 
 
+@asynccontextmanager
+async def operator(url: str, phone: Phone) -> AsyncIterator[tuple[Storage, MovableClock]]:
+    """Open the storage as a command does, with a clock of its own."""
+    clock = MovableClock(phone.now, frozen=True)
+    async with open_storage(url, serving=False, clock=clock) as storage:
+        yield storage, clock
+
+
 async def explained(storage: Storage, phone: Phone, who: str, kind: str, *, at: float | None = None) -> str:
     """Return what `why` says of the last case of a kind: by handle of those of a direct chat."""
     found = await look(storage, phone.client, who, now=phone.now, at=at)
@@ -303,14 +311,14 @@ async def explained(storage: Storage, phone: Phone, who: str, kind: str, *, at: 
     return "\n".join([case.answer, *tried, *(f"known: {each}" for each in known)])
 
 
-@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=[pytest.mark.process, pytest.mark.slow])])
 async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend: str, tmp_path: Path) -> None:
     assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (27, 11)
     url = f"sqlite:///{tmp_path}/bot.db" if backend == "sqlite" else empty_storage_url("why")
     people = (f"+141555502{n:02}" for n in range(99))
     asked: list[tuple[Plant, str, float]] = []
     wrong: list[str] = []
-    async with talking(desk(), storage=url) as phone:
+    async with talking(desk(), storage=url) as phone, operator(url, phone) as (storage, clock):
         for each in sorted(SILENCES, key=lambda one: one.act is not first_of_all) + DOUBTS:
             one = phone.person(next(people))
             who = await each.act(one)
@@ -322,8 +330,8 @@ async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend
         await phone.errors()
 
         async def check(each: Plant, who: str, at: float | None = None) -> None:
-            async with open_storage(url, serving=False, clock=MovableClock(phone.now, frozen=True)) as storage:
-                said = await explained(storage, phone, who, each.kind, at=at)
+            clock.stop_at(phone.now)
+            said = await explained(storage, phone, who, each.kind, at=at)
             if each.says not in said:
                 wrong.append(f"{each.says!r} is missing in: {said}")
 
@@ -351,11 +359,11 @@ async def test_an_answer_behind_which_the_next_question_is_open_is_said_to_wait(
         await ctx.ask("Town?")
 
     url, said = f"sqlite:///{tmp_path}/bot.db", set[str]()
-    async with talking(bot, storage=url) as phone:
+    async with talking(bot, storage=url) as phone, operator(url, phone) as (storage, clock):
         for n in range(6):  # the calls are looked up by ids of deliveries, which are random
             one = phone.person(f"+1415555020{n}")
             await texts("form", "Ada")(one)
-            async with open_storage(url, serving=False, clock=MovableClock(phone.now, frozen=True)) as storage:
-                said.add(await explained(storage, phone, one.handle, "message.received"))
+            clock.stop_at(phone.now)
+            said.add(await explained(storage, phone, one.handle, "message.received"))
     (answer,) = said
     assert answer.endswith("It has asked a question, and waits for the answer.")
