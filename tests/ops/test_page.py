@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 import sqlite3
@@ -24,7 +25,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.ops.page.access import COOKIE, Access, hashed
+from linqbot.ops.page.access import COOKIE, Access, Role, hashed
 from linqbot.ops.page.app import create_page, page_server
 from linqbot.ops.page.views import Names
 from linqbot.settings import Settings
@@ -33,7 +34,6 @@ from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.testing import Phone, talking
 
-HASHES = {"operator": hashed("let me act"), "reader": hashed("let me look")}
 PAGE, PROXY, STRANGER = "http://page", "10.0.0.9", "10.0.0.10"
 
 
@@ -86,7 +86,8 @@ class Office:
 
     def __init__(self, phone: Phone, storage: Storage, clock: MovableClock) -> None:
         self.phone, self.storage, self.clock = phone, storage, clock
-        access = Access(clock, HASHES, user_header="x-user", proxies=[PROXY], operators=["Dana"])  # type: ignore[arg-type]
+        hashes: dict[Role, str] = {"operator": hashed("let me act"), "reader": hashed("let me look")}
+        access = Access(clock, hashes, user_header="x-user", proxies=[PROXY], operators=["Dana"])
         self.app = create_page(storage, phone.client, access, clock)
 
     @asynccontextmanager
@@ -113,7 +114,9 @@ class Office:
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    scrypt = hashlib.scrypt  # which takes long on purpose
+    monkeypatch.setattr(hashlib, "scrypt", lambda *given, **how: scrypt(*given, **how | {"n": 2}))
     url = f"sqlite:///{tmp_path}/bot.db"
     async with talking(desk(), storage=url) as phone:
         clock = MovableClock(phone.now, frozen=True)
@@ -342,7 +345,7 @@ async def test_a_trusted_proxy_says_who_acts_and_who_looks(office: Office) -> No
 def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    good = {"page_password": HASHES["operator"]}
+    good = {"page_password": hashed("let me act")}
     page_server(Settings(**good))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "LINQBOT_PAGE_PASSWORD is not set"),
@@ -362,7 +365,7 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         environ = ALONE | {
-            "LINQBOT_PAGE_PASSWORD": HASHES["operator"],
+            "LINQBOT_PAGE_PASSWORD": good["page_password"],
             "LINQBOT_PAGE_PORT": str(taken.getsockname()[1]),
         }
         in_use = shown("serve", str(tmp_path / "bot.py"), "--page", "--port", "0", code=2, **environ)
