@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -79,9 +80,9 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     manager.close()
 
 
-def test_a_bot_that_cannot_start_is_never_ready(manager: Manager) -> None:
-    bot = manager.start("--port", "0", LINQBOT_STORAGE="sqlite:////nowhere/at/all.db")
-    assert bot.wait(PATIENCE_S) == 2
+def test_a_bot_that_cannot_start_is_never_ready(manager: Manager, command: Callable[..., Any]) -> None:
+    environ = ALONE | {"NOTIFY_SOCKET": manager.address, "LINQBOT_STORAGE": "sqlite:////nowhere/at/all.db"}
+    assert command("serve", "bot.py", "--port", "0", **environ).end() == 2
     manager.notifications.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.hear()
