@@ -11,7 +11,7 @@ import select
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,22 +229,6 @@ def log_error_of_a_library(folder: Path) -> None:
         logging.getLogger("asyncio").exception("Task exception was never retrieved\nfuture: <Task exception='soup'>")
 
 
-def test_an_error_that_another_library_logs_is_named_with_the_authors_line_and_without_its_text(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    logs.configure("info", "json")
-    log_error_of_a_library(tmp_path)
-    (line,) = capsys.readouterr().err.splitlines()
-    logged = json.loads(line)
-    assert (logged["event"], logged["error"], logged["at"]) == (
-        "Task exception was never retrieved",
-        "JSONDecodeError",
-        "shop.py:2",
-    )
-    assert "exception" not in logged
-    assert "soup" not in line
-
-
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_an_error_that_a_handler_logs_shows_its_type_and_line_only(
     capsys: pytest.CaptureFixture[str], style: str
@@ -291,11 +275,6 @@ class OwnExit(SystemExit):
     pass
 
 
-class Unclosable:
-    def __del__(self) -> None:
-        raise ValueError("words of a person")
-
-
 def in_a_thread(raise_it: Callable[[], object]) -> list[Any]:
     """Let a thread fail, and return what was logged."""
     with capture_logs() as lines:
@@ -303,16 +282,6 @@ def in_a_thread(raise_it: Callable[[], object]) -> list[Any]:
         thread.start()
         thread.join()
     return lines
-
-
-def leave_a_generator() -> None:
-    def generate() -> Generator[None]:
-        try:
-            yield
-        finally:
-            raise KeyError("words of a person")
-
-    next(generate())
 
 
 def fail(error: BaseException) -> None:
@@ -323,20 +292,7 @@ def test_a_thread_can_end_itself_by_system_exit_in_silence() -> None:
     logs.log_uncaught()
     assert in_a_thread(sys.exit) == []
     (line,) = in_a_thread(lambda: fail(OwnExit()))
-    assert line["error"] == "OwnExit"
-
-
-@pytest.mark.parametrize(("leave", "kind"), [(Unclosable, "ValueError"), (leave_a_generator, "KeyError")])
-def test_an_error_that_python_ignores_is_logged_with_its_class_and_place(
-    capfd: pytest.CaptureFixture[str], leave: Callable[[], object], kind: str
-) -> None:
-    logs.log_uncaught()
-    with capture_logs() as lines:
-        leave()
-    (line,) = lines
-    assert (line["event"], line["error"], line["exc_info"]) == ("error.ignored", kind, None)
-    assert line["at"].startswith("test_logs.py:")
-    assert capfd.readouterr().err == ""
+    assert (line["error"], line["exc_info"]) == ("OwnExit", None)
 
 
 def test_a_warning_is_logged_with_its_class_and_place_because_it_may_quote_a_person(
