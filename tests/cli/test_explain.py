@@ -21,7 +21,7 @@ SIZES = {1000, 1024, 2000, 2048, 3000, 4096, 5000}
 
 def numbers() -> Iterator[int]:
     """Yield every number in the code that looks like one of Linq's error codes."""
-    code = re.compile(r"\b[1-5]0\d\d\b")
+    code = re.compile(r"\b[1-5]_?0\d\d\b")
     for source in (path.read_text() for path in LINQBOT.rglob("*.py")):
         for node in ast.walk(ast.parse(source)) if code.search(source) else ():
             if isinstance(node, ast.Constant) and type(node.value) is int and code.fullmatch(str(node.value)):
