@@ -228,19 +228,11 @@ def keep(chat: str = CHAT) -> None:
     in_storage("linqbot.db", handle)
 
 
-def test_a_person_is_erased_after_confirmation(folder: Path) -> None:
+def test_all_that_is_kept_of_a_person_is_shown_and_erased_after_confirmation(folder: Path) -> None:
     keep()
     refused = shown("person", "forget", PERSON, input="n\n", code=1)
     assert f"Erase everything stored about {PERSON}?" in refused
     assert WORDS.encode() in bytes_of(folder / "linqbot.db")
-    done = shown("person", "forget", PERSON, input="y\n")
-    assert re.search(r"^dead +1$", done, re.MULTILINE)
-    assert WORDS not in done
-    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
-
-
-def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path) -> None:
-    keep()
     said = shown("person", "show", PERSON)
     assert re.search(rf"^scope +chat:{CHAT}\nname +said\nvalue +{WORDS}$", said, re.MULTILINE)
     assert re.search(r"^1 in dead, 1 in state$", said, re.MULTILINE)
@@ -253,6 +245,11 @@ def test_all_that_is_kept_of_a_person_is_shown_before_it_is_erased(folder: Path)
     erased = data("person", "forget", PERSON, "--yes")
     assert erased == {"rows": counts, "left": [], "chats": [CHAT], "wiped": True}
     assert "Nothing is kept" in shown("person", "show", PERSON)
+    keep()
+    done = shown("person", "forget", PERSON, input="y\n")
+    assert re.search(r"^dead +1$", done, re.MULTILINE)
+    assert WORDS not in done
+    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
 
 
 def test_a_reminder_whose_turn_waits_is_shown_with_the_time_at_which_it_was_due() -> None:
@@ -359,10 +356,17 @@ async def forget(handle, chats):
 """
 
 
-def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "site").mkdir()
-    install_plugin(folder / "site", "desk", TICKETS)
-    monkeypatch.syspath_prepend(folder / "site")
+@pytest.fixture
+def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for installed plugins."""
+    made = folder / "site"
+    made.mkdir()
+    monkeypatch.syspath_prepend(made)
+    return made
+
+
+def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, site: Path) -> None:
+    install_plugin(site, "desk", TICKETS)
     keep()
     (folder / "tickets.json").write_text(json.dumps({PERSON: [{"ticket": 7}], "+1999": [{"ticket": 8}]}))
     exported = data("person", "show", PERSON)
@@ -376,11 +380,9 @@ def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, monkeypatc
     assert (newest["what"], newest["counts"]) == ("forget", {"desk.tickets": 1, "desk.chats": 1})
 
 
-def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "site").mkdir()
-    install_plugin(folder / "site", "desk", TICKETS)  # there is no file of tickets
-    install_plugin(folder / "site", "gone", "import does_not_exist")
-    monkeypatch.syspath_prepend(folder / "site")
+def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, site: Path) -> None:
+    install_plugin(site, "desk", TICKETS)  # there is no file of tickets
+    install_plugin(site, "gone", "import does_not_exist")
     keep()
     done = run("person", "forget", PERSON, "--yes", "--json")
     assert done.exit_code == 1
@@ -409,12 +411,8 @@ async def forget(handle, chats):
 """
 
 
-def test_a_plugin_that_returns_something_else_or_exits_is_named_too(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder / "site").mkdir()
-    install_plugin(folder / "site", "careless", CARELESS)
-    monkeypatch.syspath_prepend(folder / "site")
+def test_a_plugin_that_returns_something_else_or_exits_is_named_too(site: Path) -> None:
+    install_plugin(site, "careless", CARELESS)
     keep()
     done = run("person", "show", PERSON, "--json")
     assert (done.exit_code, json.loads(done.stdout)["person"]) == (1, PERSON)
