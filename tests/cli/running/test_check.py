@@ -164,6 +164,13 @@ bot = Bot()
 bot.on_message(lambda message, ctx: "all")
 bot.on_message("hi")(lambda message, ctx: "never")
 """
+OPTS_OUT = """
+from linqbot import Bot, in_group
+bot = Bot()
+bot.on_message("menu", "cancel", "stop it")(lambda message, ctx: "first")
+bot.on_message("stop", in_group)(lambda message, ctx: "second")
+bot.on_opt_out(lambda message, ctx: "third")
+"""
 FAILING_MIDDLEWARE = """
 from linqbot import Bot
 bot = Bot()
@@ -212,6 +219,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (setting("LINQBOT_POST_SECRETS", "shop"), ["failure LQB1009"], "LINQBOT_POST_SECRETS"),
     (write("bot.py", "bot = Bot("), ["failure LQB5002"], "SyntaxError"),
     (write("bot.py", HIDDEN_HANDLER), ["failure LQB5001"], "can never run"),
+    (write("bot.py", OPTS_OUT), ["warning LQB6092"], "The bot uses the word 'cancel' (the handler at bot.py:4)."),
     (write("bot.py", FAILING_MIDDLEWARE), ["failure LQB5001"], "ValueError: no limits"),
     # An owner who can only get texts.
     (setting("LINQBOT_TELL", SMS), ["warning LQB6094"], ""),
@@ -438,23 +446,6 @@ def test_open_questions_of_handlers_that_are_gone_are_found(practice: Practice) 
     assert problems(practice.doctor(file="")) == ["warning LQB6087"]  # bot.py of this folder
     (practice.folder / "bot.py").unlink()
     assert problems(practice.doctor(file="")) == []
-
-
-def test_words_of_the_bot_by_which_people_opt_out_are_found(practice: Practice) -> None:
-    practice.sync()
-    (practice.folder / "bot.py").write_text(
-        "from linqbot import Bot, in_group\n"
-        "bot = Bot()\n"
-        "@bot.on_message('menu', 'cancel', 'stop it')\n"
-        "async def first(message, ctx): ...\n"
-        "@bot.on_message('stop', in_group)\n"
-        "async def second(message, ctx): ...\n"
-        "@bot.on_opt_out\n"
-        "async def third(message, ctx): ...\n"
-    )
-    findings = practice.doctor()
-    assert problems(findings) == ["warning LQB6092"]
-    assert the(findings, "LQB6092").what.startswith("The bot uses the word 'cancel' (the handler at bot.py:3).")
 
 
 async def server_version() -> str:
