@@ -72,19 +72,6 @@ async def test_an_answered_message_is_one_line_with_sender_text_handler_and_answ
     assert "hi" not in report.values()
 
 
-async def test_the_card_of_a_payment_is_shown_by_its_name() -> None:
-    dev = Dev()
-
-    @dev.bot.on_message("soup")
-    async def sell(message: MessageReceived, ctx: Context) -> None:
-        await ctx.pay(800, "Soup")
-
-    async with talking(dev.bot) as phone:
-        await phone.text("soup")
-        await phone.quiet()
-    assert dev.lines[0].endswith("→ (payment_requests.create) [agentpay]")
-
-
 async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handler for each end
     dev = Dev()
 
@@ -108,6 +95,10 @@ async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handl
     async def later(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("ding", after_s=60)
 
+    @dev.bot.on_message("soup")
+    async def sell(message: MessageReceived, ctx: Context) -> None:
+        await ctx.pay(800, "Soup")
+
     @dev.bot.on_message("cake", "pie")
     async def order(message: MessageReceived, ctx: Context) -> None:
         raise KeyError(message.text)
@@ -125,7 +116,7 @@ async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handl
         "cake": f"order N ms → KeyError at {at}: 'cake', handled by sorry → \"Sold out.\"",
         "pie": f"order N ms → KeyError at {at}: 'pie', handled by sorry → sent nothing",
         "swallowed": "no handler took it: middleware ended the event before its handler",
-        "what?": "no handler took it: no filter fits (tried menu, love, later, order)",
+        "what?": "no handler took it: no filter fits (tried menu, love, later, sell, order)",
     }
     async with talking(dev.bot) as phone:
         for said in ends:
@@ -133,12 +124,16 @@ async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handl
         await answers(phone, "what?")
         await answers(phone.group("+14155550188"), "hello all")
         await phone.advance(60)
+        await answers(phone.person("+14155550189"), "soup")
+        await answers(phone, "STOP")
     lines = [f'{phone.handle} "{said}" → {end}' for said, end in ends.items()]
     unaddressed = "the message neither mentions the bot nor replies to it"
     in_group = f'{phone.handle} in a group "hello all" → no handler took it: {unaddressed}'
-    assert dev.lines == [*lines, lines[-1], in_group, 'scheduled send → "ding"']
-    assert [report["replies"] for report in dev.reports] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 1]
-    _, _, of_later, _, of_pie, _, unfitting, _, of_group, scheduled = dev.reports
+    paid = '+14155550189 "soup" → sell N ms → (payment_requests.create) [agentpay]'
+    stopped = f'{phone.handle} "STOP" → no handler took it: the person opted out'
+    assert dev.lines == [*lines, lines[-1], in_group, 'scheduled send → "ding"', paid, stopped]
+    assert [report["replies"] for report in dev.reports[:-2]] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    _, _, of_later, _, of_pie, _, unfitting, _, of_group, scheduled, _, of_stop = dev.reports
     assert scheduled["chat_id"] == of_later["chat_id"]
     (note,) = of_pie["notes"]
     assert (note["title"], f"{note['file']}:{note['line']}") == ("KeyError", at)
@@ -150,6 +145,7 @@ async def test_each_end_of_a_turn_is_one_line() -> None:  # noqa: C901 - a handl
     ]
     assert of_group["reason"] == unaddressed
     assert 'Bot(groups="all") takes every message' in of_group["notes"][0]["message"]
+    assert ["@bot.on_opt_out" in note["message"] for note in of_stop["notes"]] == [True]
 
 
 async def test_a_handler_that_does_not_return_is_shown_while_it_runs() -> None:
@@ -346,7 +342,15 @@ async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_th
     async def mistypes(message: MessageReceived, ctx: Context) -> None:
         await ctx.repl("hi")  # type: ignore[attr-defined]
 
-    for said in ("data", "return", "typo"):
+    async def misses() -> None:
+        raise KeyError("k")
+
+    @dev.bot.on_message("group", attempts=1)
+    async def groups(message: MessageReceived, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(misses())
+
+    for said in ("data", "return", "typo", "group"):
         async with talking(dev.bot) as phone:
             await phone.text(said)
             with pytest.raises(HandlerFailed):
@@ -356,7 +360,7 @@ async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_th
     for turn in dev.turns:
         with_page.print(turn)
     shown = capsys.readouterr().err
-    first, second, third, returned, mistyped = re.split(r"^\d\d:\d\d:\d\d  ", shown, flags=re.MULTILINE)[1:]
+    first, second, third, returned, mistyped, _ = re.split(r"^\d\d:\d\d:\d\d  ", shown, flags=re.MULTILINE)[1:]
     assert [block.count("\n") for block in (second, third, returned)] == [1, 2, 1], shown
     assert r"a long message\na long message" in first
     assert 'raise ValueError("\\n".join(' in first
@@ -365,27 +369,10 @@ async def test_an_error_is_printed_once_with_its_whole_message_its_frames_and_th
         "Give a str, the result of markdown(…), a part such as MediaPart, or a MessageContent. → given up" in returned
     )
     assert "Did you mean reply? → given up after attempt 1\n" in mistyped
+    in_group = dev.reports[-1]["error"]
+    assert (in_group["type"], in_group["code"]) == ("KeyError", 'raise KeyError("k")')
     without_page.print(dev.turns[-1])
     assert f"linqbot waiting retry --dev {dev.turns[-1].report.delivery.id}\n" in capsys.readouterr().err
-
-
-async def test_an_error_in_a_task_group_is_shown_with_its_own_line() -> None:
-    dev = Dev()
-
-    async def fails() -> None:
-        raise KeyError("k")
-
-    @dev.bot.on_message(attempts=1)
-    async def boom(message: MessageReceived, ctx: Context) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(fails())
-
-    async with talking(dev.bot) as phone:
-        await phone.text("hi")
-        with pytest.raises(HandlerFailed):
-            await phone.advance(60)
-    shown = dev.reports[0]["error"]
-    assert (shown["type"], shown["code"]) == ("KeyError", 'raise KeyError("k")')
 
 
 async def test_a_message_to_a_bot_without_a_handler_for_messages_says_what_it_handles() -> None:
@@ -522,16 +509,6 @@ async def test_a_reply_to_a_person_who_opted_out_is_shown_as_not_sent() -> None:
     assert dev.lines[-1].endswith("→ not sent: the person opted out with STOP")
     assert dev.reports[-1]["replies"] == 0
     assert [note["title"] for note in dev.reports[-1]["notes"]] == ["Reply refused: opted out"]
-
-
-async def test_a_message_that_opts_out_is_shown_as_such() -> None:
-    dev = Dev()
-    dev.bot.on_message(says("hello"))
-    async with talking(dev.bot, service="SMS") as phone:
-        await answers(phone, "STOP")
-    assert dev.lines[-1] == f'{phone.handle} "STOP" → no handler took it: the person opted out'
-    (note,) = dev.reports[-1]["notes"]
-    assert "@bot.on_opt_out" in note["message"]
 
 
 async def test_other_events_are_shown_by_their_type_if_they_are_handled_and_receipts_of_the_journal_are_not() -> None:
