@@ -1,21 +1,28 @@
-"""Real nginx and real Caddy with the configurations of `deploy/`, each in its own folder and on free ports."""
+"""Real nginx and real Caddy with the configurations of `deploy/`, each in its own folder and on free ports; and a bot behind one."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import trustme
+from asgi_client import PATH
+from crash import Served
 from deploy.tools import DEPLOY, tool
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from ports import free_port
+from served_bot import NOTES, noted, serving
 
 DOMAIN = "localhost"
 GET = {"nginx": "apt-get install nginx; Debian has it in /usr/sbin", "caddy": "apt-get install caddy"}
@@ -145,3 +152,38 @@ def _until(ready: Callable[[], bool], is_running: Callable[[], bool | str] = lam
         assert is_running() is True, is_running()
         assert time.monotonic() < end, "The proxy did not come up in 30 s."
         time.sleep(0.02)
+
+
+class Behind:
+    """A running bot behind a proxy."""
+
+    def __init__(self, proxy: Proxy, served: Served, folder: Path) -> None:
+        self.proxy = proxy
+        self.served = served
+        self._folder = folder
+
+    @property
+    def webhook(self) -> str:
+        return self.proxy.url + PATH
+
+    def client(self, *, source: str = "127.0.0.1", http2: bool = False) -> httpx.AsyncClient:
+        """Return a client that trusts the proxy's certificate, at an address of the loopback network."""
+        transport = httpx.AsyncHTTPTransport(verify=self.proxy.trust, local_address=source, http2=http2)
+        return httpx.AsyncClient(transport=transport, timeout=PATIENCE_S)
+
+    async def handled(self, count: int) -> Counter[str]:
+        """Wait until `count` messages reached the handler. Return their first words."""
+        await until(lambda: len(noted(self._folder)) >= count, every_s=0.05)
+        return Counter(word for _, word in noted(self._folder))
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        lines = (self._folder / "bot.log").read_text().splitlines()
+        return [entry for line in lines if line.startswith("{") and (entry := json.loads(line))["event"] == event]
+
+
+@asynccontextmanager
+async def behind(name: str, folder: Path) -> AsyncIterator[Behind]:
+    """Serve a bot with a proxy in front of it."""
+    async with serving(folder, code=NOTES, LINQBOT_TRUSTED_PROXIES="127.0.0.1") as (served, _):
+        with PROXIES[name](folder / name, served.url.removeprefix("http://")) as proxy:
+            yield Behind(proxy, served, folder)

@@ -16,8 +16,7 @@ import anyio
 import pytest
 import yaml
 from click.testing import CliRunner
-from deploy.roles import is_closed
-from deploy.tools import DEPLOY, compose_command, ran, tool
+from deploy.tools import DEPLOY, compose_command, is_closed, ran, tool
 from ports import free_port
 from served_bot import serving
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deploy.roles import STOP_S
-from deploy.tools import DEPLOY, ran, tool
+from deploy.tools import DEPLOY, STOP_S, ran, tool
 from ports import free_port
 from served_bot import serving
 

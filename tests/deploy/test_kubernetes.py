@@ -10,8 +10,7 @@ from typing import Any
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
-from deploy.roles import POSTGRES_MAX_CONNECTIONS, STOP_S, role_of, settings_of
-from deploy.tools import DEPLOY
+from deploy.tools import DEPLOY, POSTGRES_MAX_CONNECTIONS, STOP_S, role_of, settings_of
 
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import Settings

@@ -15,8 +15,7 @@ import crash
 import httpx
 import pytest
 from asgi_client import PATH
-from deploy.behind import behind
-from deploy.proxies import DOMAIN, GET, nginx
+from deploy.proxies import DOMAIN, GET, behind, nginx
 from deploy.tools import tool
 from patience import PATIENCE_S
 from served_bot import message, post

@@ -15,8 +15,7 @@ import anyio
 import httpx
 import pytest
 from asgi_client import PATH, signed
-from deploy.behind import Behind, behind
-from deploy.proxies import DOMAIN, Proxy
+from deploy.proxies import DOMAIN, Behind, Proxy, behind
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
 from patience import PATIENCE_S

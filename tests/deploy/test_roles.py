@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from deploy.proxies import GET
-from deploy.roles import POSTGRES_MAX_CONNECTIONS, is_closed, role_of
-from deploy.tools import DEPLOY, ran, tool
+from deploy.tools import DEPLOY, POSTGRES_MAX_CONNECTIONS, is_closed, ran, role_of, tool
 
 from linqbot.storage.postgres.address import Address
 
