@@ -11,7 +11,7 @@ import secrets
 import socket
 import sqlite3
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -471,23 +471,27 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
     assert f"(version {asyncio.run(server_version())}, " in what
 
 
-@pytest.mark.process
-def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice) -> None:
+@pytest.fixture
+def database(practice: Practice) -> Iterator[tuple[str, str]]:
+    """The schema of a storage in PostgreSQL, and the role of the bot, which the test makes."""
     practice.sync()
-    url = empty_storage_url("readonly")
-    role = f"reader{secrets.token_hex(4)}"
+    url, role = empty_storage_url("doctor"), f"role{secrets.token_hex(4)}"
     asyncio.run(migrate(url))
     practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
+    yield url.rpartition("=")[2], role
+    execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.process
+def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice, database: tuple[str, str]) -> None:
+    _, role = database
     execute(
         server_url(),
         f"CREATE ROLE {role} LOGIN SUPERUSER; ALTER ROLE {role} SET default_transaction_read_only = on",
     )
-    try:
-        findings = practice.doctor()
-        assert problems(findings) == ["failure LQB4002"]
-        assert "target_session_attrs=read-write" in the(findings, "LQB4002").fix
-    finally:
-        execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
+    findings = practice.doctor()
+    assert problems(findings) == ["failure LQB4002"]
+    assert "target_session_attrs=read-write" in the(findings, "LQB4002").fix
 
 
 @pytest.mark.process
@@ -510,12 +514,8 @@ def test_a_database_that_was_restored_without_pgmq_is_found(practice: Practice) 
 
 
 @pytest.mark.process
-def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) -> None:
-    practice.sync()
-    url = empty_storage_url("rights")
-    schema, role = url.rpartition("=")[2], f"poor{secrets.token_hex(4)}"
-    asyncio.run(migrate(url))
-    practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
+def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice, database: tuple[str, str]) -> None:
+    schema, role = database
     execute(
         server_url(),
         f"""CREATE ROLE {role} LOGIN;
@@ -523,31 +523,33 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice) 
             GRANT ALL ON ALL TABLES IN SCHEMA {schema}, pgmq TO {role};
             REVOKE DELETE ON {schema}.journal FROM {role}""",
     )
-    try:
-        findings = practice.doctor()
-        assert problems(findings) == ["failure LQB4002"]
-        assert the(findings, "LQB4002").what.endswith(f"lacks the right DELETE on {schema}.journal.")
-        execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
-        assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB4002").what
-        # Another user has installed pgmq.
-        for grant, lacks in (
-            ("CREATE ON DATABASE postgres", "CREATE on the schema pgmq"),
-            ("CREATE ON SCHEMA pgmq", "INSERT on pgmq.meta"),
-        ):
-            execute(server_url(), f"GRANT {grant} TO {role}; REVOKE INSERT ON pgmq.meta FROM {role}")
-            assert the(practice.doctor(), "LQB4002").what.endswith(f"lacks the right {lacks}.")
-    finally:
-        execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
+    findings = practice.doctor()
+    assert problems(findings) == ["failure LQB4002"]
+    assert the(findings, "LQB4002").what.endswith(f"lacks the right DELETE on {schema}.journal.")
+    execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
+    assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB4002").what
+    # Another user has installed pgmq.
+    for grant, lacks in (
+        ("CREATE ON DATABASE postgres", "CREATE on the schema pgmq"),
+        ("CREATE ON SCHEMA pgmq", "INSERT on pgmq.meta"),
+    ):
+        execute(server_url(), f"GRANT {grant} TO {role}; REVOKE INSERT ON pgmq.meta FROM {role}")
+        assert the(practice.doctor(), "LQB4002").what.endswith(f"lacks the right {lacks}.")
 
 
-def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practice) -> None:
+@pytest.fixture
+def path(practice: Practice) -> Path:
+    """The path of the bot's storage, which is not there yet."""
     practice.sync()
-    path = Path("served.db").resolve()
+    path = practice.folder / "served.db"
     practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
+    return path
 
+
+def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practice, path: Path) -> None:
     async def serve_and_lose() -> list[Finding]:
         async with SQLiteStorage(path):
-            path.rename(path.with_name("moved.db"))
+            path.rename(path.with_name("moved.db"))  # noqa: ASYNC240 - nothing else runs
             try:
                 return await asyncio.to_thread(practice.doctor)
             finally:
@@ -558,10 +560,7 @@ def test_a_file_that_is_gone_while_a_process_serves_it_is_found(practice: Practi
     assert the(findings, "LQB6089").what == f"{path} is gone while process {os.getpid()} serves it."
 
 
-def test_a_file_that_may_only_be_read_is_found(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
-    practice.sync()
-    path = Path("served.db").resolve()
-    practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
+def test_a_file_that_may_only_be_read_is_found(practice: Practice, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "failure LQB4002" not in problems(practice.doctor())
     path.touch()
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
@@ -569,12 +568,9 @@ def test_a_file_that_may_only_be_read_is_found(practice: Practice, monkeypatch: 
 
 
 def test_a_file_that_is_locked_or_damaged_is_no_matter_of_rights(
-    practice: Practice, monkeypatch: pytest.MonkeyPatch
+    practice: Practice, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.file.BUSY_TIMEOUT_MS", 10)
-    practice.sync()
-    path = Path("served.db").resolve()
-    practice.environ["LINQBOT_STORAGE"] = f"sqlite:///{path}"
 
     async def create() -> None:
         async with SQLiteStorage(path):
