@@ -81,15 +81,11 @@ def handled(*texts: str, storage: str = "sqlite:///linqbot.db", keep_days: float
     asyncio.run(work())
 
 
-def test_the_same_code_ends_with_0() -> None:
-    handled("hello", "menu")
-    output = shown(*AGAINST)
-    assert "new_bot.py ran on 2 turns on record. Nothing was sent." in output
-    assert "2 same" in output
-
-
-def test_other_words_end_with_1_and_show_the_texts_with_diff_only(folder: Path) -> None:
+def test_the_same_code_ends_with_0_and_other_words_with_1_which_only_diff_shows(folder: Path) -> None:
     handled("hello", "menu", "the menu")
+    output = shown(*AGAINST)
+    assert "new_bot.py ran on 3 turns on record. Nothing was sent." in output
+    assert "3 same" in output
     change(folder, "Onion", "Leek")
     output = shown(*AGAINST, code=1)
     assert "different answer: other words in a message" in output
@@ -138,21 +134,16 @@ def test_the_report_as_json(folder: Path) -> None:
     assert "text_before" not in report["groups"][0]["changes"][0]
 
 
-def test_a_wrong_call_ends_with_2(folder: Path) -> None:
+def test_a_wrong_call_and_a_storage_without_history_end_with_2_and_a_bot_that_cannot_be_imported_with_1(
+    folder: Path,
+) -> None:
     handled("hello")
     assert "Give the FILE" in shown(*REPLAY, "--diff", code=2)
     assert "compares nothing" in shown(*AGAINST, "--live", code=2)
     assert "There is no file other.py" in shown(*REPLAY, "--against", "other.py", code=2)
     assert "No handler menus took or takes" in shown(*AGAINST, "--handler", "menus", code=2)
-
-
-def test_without_history_nothing_can_be_compared() -> None:
-    handled("hello", keep_days=0)
-    assert "LINQBOT_KEEP_DAYS" in shown(*AGAINST, code=2)
-
-
-def test_a_bot_that_cannot_be_imported_is_shown_with_its_line(folder: Path) -> None:
-    handled("hello")
+    handled("hello", storage="sqlite:///short.db", keep_days=0)
+    assert "LINQBOT_KEEP_DAYS" in shown(*AGAINST, "--storage", "sqlite:///short.db", code=2)
     (folder / "new_bot.py").write_text("import no_such_module_of_this_bot")
     output = shown(*AGAINST, code=1)
     assert "new_bot.py cannot be imported" in output
