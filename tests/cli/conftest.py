@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from forked import Forked, can_fork
 from patience import PATIENCE_S
 from ports import free_port
 
-OURS = {"linqbot-opentelemetry", "linqbot-prometheus", "linqbot-sentry"}
+PATH = frozenset(sys.path)
 
 
 @pytest.fixture
@@ -114,12 +114,16 @@ def _starting(kind: type[Command], folder: Path) -> Iterator[Callable[..., Comma
 
 @pytest.fixture(autouse=True)
 def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that run in this process find only the plugins that a test installs."""
+    """Let commands that run in this process find only the plugins that a test installs.
 
-    def others(*, group: str) -> list[EntryPoint]:
-        return [entry for entry in entry_points(group=group) if not (entry.dist and entry.dist.name in OURS)]
+    They are in folders that the test adds to the path: to read the metadata of every package takes 13 ms of each command.
+    """
 
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", others)
+    def of_the_test(*, group: str) -> list[EntryPoint]:
+        added = [folder for folder in sys.path if folder not in PATH]
+        return [entry for each in distributions(path=added) for entry in each.entry_points if entry.group == group]
+
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", of_the_test)
 
 
 @pytest.fixture
