@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import pytest
 from answers import answers
-from one_handler import bot_of, does
+from one_handler import bot_of, does, says
 
 from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived, markdown, regex
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
@@ -32,10 +30,7 @@ ANN, BOB, CY = "+14155550142", "+14155550143", "+14155550144"
 def deciding(**options: Any) -> Bot:
     """Return a bot that asks if it may go on, and greets on "hi"."""
     bot = Bot(groups="all")
-
-    @bot.on_message("hi")
-    async def greet(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Hello!")
+    bot.on_message("hi")(says("Hello!"))
 
     @bot.on_message("go")
     async def go(message: MessageReceived, ctx: Context) -> None:
@@ -92,10 +87,7 @@ async def test_a_question_stays_open_while_side_questions_are_answered() -> None
 
 async def test_a_message_that_is_late_for_one_question_may_answer_another() -> None:
     bot = Bot(groups="all")
-
-    @bot.on_message("one")
-    async def first(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("One?", timeout_s=60)
+    bot.on_message("one")(does(lambda ctx: ctx.ask("One?", timeout_s=60)))
 
     @bot.on_message("who")
     async def who(message: MessageReceived, ctx: Context) -> None:
@@ -118,10 +110,7 @@ async def test_a_message_that_is_late_for_one_question_may_answer_another() -> N
 
 async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_its_own_is_answered() -> None:
     bot = Bot()
-
-    @bot.on_message("book")
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Your name?", timeout_s=60)
+    bot.on_message("book")(does(lambda ctx: ctx.ask("Your name?", timeout_s=60)))
 
     @bot.on_message
     async def other(message: MessageReceived, ctx: Context) -> None:
@@ -140,46 +129,6 @@ async def test_a_handler_that_asks_about_a_late_answer_knows_the_question_when_i
         assert await answers(phone, "thanks") == ["Write: book"]
 
 
-async def replies_to(answer: str, asked: dict[str, Any]) -> Sequence[str]:
-    """Ask a question with these options and return the replies after the answer."""
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        try:
-            await ctx.reply(str(await ctx.ask("Which?", **asked)))
-        except AskCancelled:
-            await ctx.reply("cancelled")
-
-    async with talking(bot_of(ask, "ask"), service="SMS") as phone:
-        await answers(phone, "ask")
-        await phone.text(answer)
-        return await phone.replies()
-
-
-async def test_an_answer_means_what_a_person_means(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[dict[str, Any], str, str]] = [
-        ({"choices": ["2", "4", "6"]}, "2.", "2"),
-        ({"choices": ["2", "4", "6"]}, "3)", "6"),
-        ({"choices": ["Friday", "Sunday"]}, "friday!", "Friday"),
-        ({"kind": datetime}, "1830", "Please answer with a date and a time, such as 2026-11-20 18:30."),
-        ({"kind": float}, "nan", "Please answer with a number."),
-        ({"kind": bool}, "Yes!", "True"),
-        ({"kind": bool}, "off", "False"),
-        ({"kind": bool}, "maybe", "Please answer yes or no."),
-        ({}, "Never mind.", "cancelled"),
-        ({"choices": ["Rebook", "Forget it"]}, "forget it", "Forget it"),
-        ({"choices": ["Rebook", "Forget it!"]}, "Forget it!", "Forget it!"),
-        ({"choices": ["Rebook", "Forget it"]}, "never mind", "cancelled"),
-        ({"choices": ["2", "4"], "kind": int}, "2", "2"),
-        ({"choices": ["Today", "Later"], "kind": int}, "later", "Later"),
-        ({"choices": ["Today", "Later"], "kind": int}, "2", "Later"),
-        ({"choices": ["Today", "Later"], "kind": int}, "12", "12"),
-        ({"choices": ["Today", "Later"], "kind": int}, "many", "Please answer with a whole number."),
-    ]
-    for asked, answer, value in rows:
-        with subtests.test(asked=asked, answer=answer):
-            assert await replies_to(answer, asked) == [value]
-
-
 async def test_an_address_alone_is_a_text() -> None:
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(markdown(f"`{await ctx.ask('Your website?')}`"))
@@ -192,10 +141,7 @@ async def test_an_address_alone_is_a_text() -> None:
 
 async def test_a_reply_to_another_message_of_the_bot_is_no_answer() -> None:
     bot = Bot()
-
-    @bot.on_message("remind")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", after_s=60, tag="stretch")
+    bot.on_message("remind")(does(lambda ctx: ctx.send_later("Stretch!", after_s=60, tag="stretch")))
 
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:
@@ -235,9 +181,7 @@ async def test_a_handler_ends_the_open_questions_of_the_chat_without_a_word() ->
         except (AskCancelled, AskTimeout) as error:
             ended.append(type(error).__name__)
 
-    @bot.on_message
-    async def other(message: MessageReceived, ctx: Context) -> str:
-        return f"Other: {message.text}"
+    bot.on_message(says("Other: {}"))
 
     async with talking(bot) as phone:
         assert await answers(phone, "book", "a person, please", "Is Mia in?") == [
@@ -315,8 +259,7 @@ async def test_the_bot_says_its_text_once_when_a_handler_does_not_catch_that_a_q
 
     for asks, answer, said in rows:
         async with talking(made, copies=2) as phone:
-            await phone.text(asks)
-            assert len(await phone.replies()) == 1
+            assert len(await answers(phone, asks)) == 1
             if answer:
                 await phone.text(answer)
             heard = await phone.replies()
@@ -360,8 +303,7 @@ async def test_a_handler_ends_the_questions_of_another_chat_which_ends_as_by_a_c
     for asks, said in (("ask", "OK, never mind."), ("catch", "Caught AskCancelled")):
         runs.clear()
         async with talking(made) as phone:
-            await phone.text(asks)
-            assert len(await phone.replies()) == 1
+            assert len(await answers(phone, asks)) == 1
             desk = phone.person(owner)
             await desk.text(f"end {phone.chat_id}")
             with pytest.raises(HandlerFailed):
@@ -381,14 +323,10 @@ async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_op
         await ctx.pay(500, "Tea", timeout_s=60)
         await ctx.send("Paid.")
 
-    @made.on_message("end", during_ask=True)
-    async def end(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.end_questions(ctx.chat_id)
+    made.on_message("end", during_ask=True)(does(lambda ctx: ctx.bot.end_questions(ctx.chat_id)))
 
     async with talking(made) as phone:
-        await phone.text("pay")
-        await phone.text("ask")
-        assert (await phone.replies())[1:] == ["How many?"]
+        assert (await answers(phone, "pay", "ask"))[1:] == ["How many?"]
         assert await answers(phone, "end") == ["How many?", "OK, never mind."]
         await phone.pay()
         assert await phone.replies() == ["Paid."]
@@ -397,10 +335,7 @@ async def test_a_handler_that_ends_the_questions_of_all_chats_leaves_payments_op
 def reminding() -> Bot:
     """Return a bot whose form waits, and whose reminder a person may answer with a new question."""
     made = Bot(on_ask_cancelled="OK, never mind.")
-
-    @made.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Do your exercises.", after_s=60)
+    made.on_message("remind me")(does(lambda ctx: ctx.send_later("Do your exercises.", after_s=60)))
 
     @made.on_message("later")
     async def later(message: MessageReceived, ctx: Context) -> None:
@@ -432,8 +367,7 @@ async def test_a_reply_to_another_message_whose_handler_asks_replaces_the_open_q
             assert (asked, reminder) == ("Your name?", "Do your exercises.")
             await phone.reply(reminder, "later")
             heard = [await phone.replies()]
-            await phone.text("5")
-            heard.append(await phone.replies())
+            heard.append(await answers(phone, "5"))
             await phone.advance(1200)
             heard.append(await phone.replies())
             if heard != [["In how many minutes?", *said], ["In 5 minutes."], []]:

@@ -14,11 +14,11 @@ from asking_talk import Talk, asking
 from fakes import CHAT, LINE, NOW, PERSON, delivery, envelope, poll_made, poll_vote, tapback, text_body
 from one_handler import does, says
 from pydantic import BaseModel
+from refusing import Refusing
 from simulated_crash import crash
 
 from linqbot import (
     AskCancelled,
-    Bot,
     BotError,
     Context,
     Event,
@@ -26,17 +26,13 @@ from linqbot import (
     MediaPart,
     MessageReceived,
     ReactionAdded,
-    Refused,
-    hookimpl,
     regex,
 )
 from linqbot.bot.router import Next
-from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import StorageUnavailable
 from linqbot.events import ContactCardReceived, TypingStarted
 from linqbot.storage.mutes import FOREVER, Mute
-from linqbot.testing import talking
 
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
@@ -117,21 +113,14 @@ async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
 
 async def test_choices_are_a_numbered_list_elsewhere_and_where_linq_refuses_a_poll(talk: Talk) -> None:
     talk.deploy(asking("How many?", choices=["4", "2", "many"], tries=9))
-    await talk.say("hi", service="SMS")
-    assert talk.said == ["How many?\n1. 4\n2. 2\n3. many"]
-    await talk.say("2", service="SMS")
-    assert talk.said[1:] == ["2"]  # a choice's own text comes before its number
-    await talk.say("hi", service="SMS")
-    await talk.say("1", service="SMS")
-    assert talk.said[-1] == "4"
+    await talk.say("hi", "3.", service="SMS")
+    assert talk.said == ["How many?\n1. 4\n2. 2\n3. many", "many"]
     talk.linq.will_answer("chats.polls.create", LinqApiError("no poll", status=400, code=1005))
     await talk.say("hi")
-    assert talk.said[-2:] == ["How many?", "1. 4\n2. 2\n3. many"]
+    assert talk.said[2:] == ["How many?", "1. 4\n2. 2\n3. many"]
     for no_choice in ("all", "0", "5", "9" * 5000):
         await talk.say(no_choice)
         assert talk.said[-1] == "Please answer with one of these: 4, 2, many."
-    await talk.say("3.")
-    assert talk.said[-1] == "many"
 
 
 async def test_yes_or_no_by_words_by_tapback_or_by_an_emoji_that_looks_like_one(talk: Talk) -> None:
@@ -248,38 +237,10 @@ async def test_past_sends_return_their_messages_and_other_calls_their_answers(ta
     assert len(await talk.storage.scheduled()) == 1
 
 
-class NoPolls:
-    """Refuses polls."""
-
-    @hookimpl
-    def register_outbound(self) -> list[Callable[[Run], Run]]:
-        return [self.refusing]
-
-    def refusing(self, run: Run) -> Run:
-        async def refuse(call: Call) -> ApiResponse:
-            if call.name == "chats.polls.create":
-                raise Refused("No polls.")
-            return await run(call)
-
-        return refuse
-
-
-async def test_a_question_whose_poll_a_plugin_refuses_has_a_list() -> None:
-    bot = Bot(plugins=[NoPolls])
-
-    @bot.on_message("order")
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        size = await ctx.ask("Which size?", choices=["S", "M"])
-        number = await ctx.ask("How many?")
-        await ctx.reply(f"{number} {size}")
-
-    async with talking(bot) as phone:
-        await phone.text("order")
-        assert await phone.replies() == ["Which size?", "1. S\n2. M"]
-        await phone.text("2")
-        assert await phone.replies() == ["How many?"]
-        await phone.text("3")
-        assert await phone.replies() == ["3 M"]
+async def test_a_question_whose_poll_a_plugin_refuses_has_a_list(talk: Talk) -> None:
+    no_polls = Refusing(lambda call: call.name == "chats.polls.create", "No polls.")
+    await talk.to(asking("Which size?", choices=["S", "M"]), "order", "2", plugins=[no_polls])
+    assert talk.said == ["Which size?", "1. S\n2. M", "M"]
 
 
 async def test_a_refused_call_is_refused_again_in_the_past(talk: Talk) -> None:
@@ -443,9 +404,7 @@ async def test_a_handler_whose_name_another_one_has_cannot_ask(talk: Talk) -> No
 
 async def test_a_side_handler_cannot_ask(talk: Talk) -> None:
     bot = talk.deploy()
-
     bot.on_message("help", during_ask=True)(does(lambda ctx: ctx.ask("With what?")))
-
     bot.on_message(greet)
     assert "during_ask" in await talk.error_of("hi", "help")
     assert talk.open_questions() == ["waiting"]
@@ -479,9 +438,7 @@ async def test_a_question_is_asked_again_once_though_middleware_fails_behind_the
 
         return handle
 
-    @bot.on_message("status", during_ask=True)
-    async def status(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("All is well.")
+    bot.on_message("status", during_ask=True)(says("All is well."))
 
     @bot.on_error(LookupError)
     async def sorry(error: LookupError, event: Event, ctx: Context) -> None: ...
@@ -592,8 +549,7 @@ async def test_words_and_people_of_a_question_may_be_sets_because_their_order_do
         people: Any = frozenset({"+14155550143", "+14155550144"})
         await ctx.ask("Well?", yes="like", cancel=words, also=people)
 
-    talk.deploy(ask)
-    await talk.say("hi")
+    await talk.to(ask, "hi")
     assert talk.said == ["Well?"]
 
 
@@ -669,17 +625,6 @@ async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(tal
     await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
     await talk.run()
     assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])
-
-
-async def test_an_iphone_writes_the_quotes_of_a_choice_and_of_a_cancel_word_curly(talk: Talk) -> None:
-    talk.deploy(asking("Coming?", choices=["I'm in", "Can't"], cancel=["Don't ask"]))
-    await talk.say("hi", service="SMS")
-    await talk.say("Can’t", service="SMS")
-    assert talk.said[-1] == "Can't"
-    await talk.say("hi", service="SMS")
-    await talk.say("Don’t ask!", service="SMS")
-    await talk.say("hi", service="SMS")
-    assert talk.said[-1].startswith("Coming?")
 
 
 async def test_choices_are_a_poll_also_if_the_api_key_was_wrong_at_first(talk: Talk) -> None:
