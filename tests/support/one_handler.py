@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from linqbot import Bot, Context, MessageReceived
+from linqbot import Bot, Context, Event, MessageReceived
+
+T = TypeVar("T")
 
 OF_HANDLER = ("attempts", "deadline_s", "during_ask", "gather", "late", "overlap", "when")
 
@@ -30,9 +32,18 @@ def says(*texts: str) -> Callable[..., Any]:
 
 
 def does(act: Callable[[Context], Awaitable[object]]) -> Callable[..., Any]:
-    """Return a handler that does one thing for each message."""
+    """Return a handler that does one thing for each event."""
 
-    async def do(message: MessageReceived, ctx: Context) -> None:
+    async def do(event: Event, ctx: Context) -> None:
         await act(ctx)
 
     return do
+
+
+def notes(found: list[T], of: Callable[[Any], T]) -> Callable[..., Any]:
+    """Return a handler that notes something of each event, and says nothing."""
+
+    async def note(event: Event, ctx: Context) -> None:
+        found.append(of(event))
+
+    return note
