@@ -93,7 +93,6 @@ async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_repor
         await phone.advance(60)
 
     bot, runs = Bot(), 0
-
     bot.on_message("go")(does(july(PEOPLE[:2])))
 
     @bot.on_broadcast_done

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from answers import answers
 from fakes import NOW, delivery, settled, text_body
-from one_handler import bot_of, does, says
+from one_handler import bot_of, does, notes, says
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
@@ -97,10 +97,7 @@ async def test_a_tapback_between_two_messages_closes_the_burst_so_that_the_order
 async def test_an_edit_of_a_waiting_message_joins_its_burst_so_that_only_the_new_text_is_answered() -> None:
     bot, seen = collector(gather_s=2)
     edits: list[str] = []
-
-    @bot.on(MessageEdited)
-    async def edited(event: MessageEdited, ctx: Context) -> None:
-        edits.append(event.text)
+    bot.on(MessageEdited)(notes(edits, lambda event: event.text))
 
     async with talking(bot) as phone:
         alone = await phone.text("for tow")
@@ -162,7 +159,6 @@ async def test_only_the_handlers_of_a_router_gather_if_only_the_router_says_it()
         await ctx.reply(f"ordered {len(message.burst)}")
 
     bot.include(orders)
-
     bot.on_message(says("chat {}"))
 
     async with talking(bot) as phone:
@@ -248,12 +244,8 @@ async def test_fifty_people_write_bursts_at_once_and_each_burst_is_one_turn_and_
 
 async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
     shop, seen = Bot(gather_s=2), list[MessageReceived]()
-
     shop.on_message("buy")(does(lambda ctx: ctx.pay(1250, "soup")))
-
-    @shop.on_message
-    async def note(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message)
+    shop.on_message(notes(seen, lambda message: message))
 
     async with talking(shop) as phone:
         await answers(phone, "buy")

@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from one_handler import does
 
 from linqbot import Bot, Context, Event, Failure, MessageReceived
 from linqbot.engine.parts import ALL, Turn
@@ -22,10 +23,7 @@ def bot_with_everything() -> Bot:
     bot.on_message("give up", attempts=1)(handle)
     bot.on_message("steer", overlap="steer")(handle)
     bot.on_message(handle)
-
-    @bot.on(ParticipantAdded)
-    async def greet(event: ParticipantAdded, ctx: Context) -> None:
-        await ctx.send("Welcome!")
+    bot.on(ParticipantAdded)(does(lambda ctx: ctx.send("Welcome!")))
 
     @bot.on_dead_letter
     async def sorry(failure: Failure, event: Event, ctx: Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from answers import answers
 from fakes import settled
-from one_handler import bot_of, says
+from one_handler import bot_of, does, says
 from pydantic import BaseModel
 from slow_work import Work
 
@@ -130,8 +130,7 @@ async def test_stop_ends_a_form_and_a_broadcast_in_the_middle() -> None:
     shop = Shop()
     async with talking(shop.bot, handle=ANN) as phone:
         bob = phone.person(BOB)
-        await bob.text("form")
-        assert len(await bob.replies()) == 1
+        assert len(await answers(bob, "form")) == 1
         await phone.text("news")
         await phone.advance(1)
         assert await phone.replies() == ["News!"]
@@ -206,10 +205,7 @@ async def test_help_and_start_join_no_other_message(gather_s: float | None, over
 
 async def test_start_in_a_burst_brings_recurring_sends_back() -> None:
     bot = Bot(gather_s=2)
-
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("Stretch!", every="hour", timezone="UTC")
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("Stretch!", every="hour", timezone="UTC")))
 
     @bot.on_message
     async def other(message: MessageReceived, ctx: Context) -> None: ...
@@ -223,9 +219,10 @@ async def test_start_in_a_burst_brings_recurring_sends_back() -> None:
 
 async def test_a_handler_for_help_comes_first() -> None:
     async with talking(bot_of(says("Ask me anything."), "help", manners=Manners(), language="fr")) as phone:
-        for text in ("HELP", "START"):
-            await phone.text(text)
-        assert await phone.replies() == ["Ask me anything.", "Vous recevez de nouveau nos messages. STOP y met fin."]
+        assert await answers(phone, "HELP", "START") == [
+            "Ask me anything.",
+            "Vous recevez de nouveau nos messages. STOP y met fin.",
+        ]
 
 
 async def test_nothing_is_sent_while_the_ledger_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

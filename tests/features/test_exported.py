@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from answers import answers
 from postgres_server import empty_storage_url
 from pydantic import BaseModel, Field
 
@@ -79,8 +80,7 @@ class Kitchen:
 
 async def use(phone: Phone, what: str) -> None:
     if what == "post":
-        await phone.text("hello")
-        await phone.replies()
+        await answers(phone, "hello")
         await phone.post("order.paid", {}, post_id="8")
     else:
         await phone.text(what)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fakes import settled
 from gap_harness import LINE, Harness
+from one_handler import says
 from patience import PATIENCE_S
 
 from linqbot import Bot, Context, MessageReceived
@@ -67,10 +68,7 @@ async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_
     async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Booked for {await ctx.ask('Which day?')}.")
 
-    @harness.bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
+    harness.bot.on_message(says("{}"))
     await harness.start()
     await harness.storage.backup(tmp_path / "monday.db")
     await write(harness, "a", "book", "Friday")
@@ -86,11 +84,7 @@ async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_
 async def test_a_burst_of_old_and_new_messages_is_answered_after_a_restore(harness: Harness, tmp_path: Path) -> None:
     await harness.stop()
     harness.bot = Bot(read=False, typing=False, gather_s=2)
-
-    @harness.bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(message.text)
-
+    harness.bot.on_message(says("{}"))
     await harness.start()
     await harness.storage.backup(tmp_path / "monday.db")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from answers import answers
 from fakes import settled
-from one_handler import bot_of, does
+from one_handler import bot_of, does, says
 
 from linqbot import AskTimeout, Bot, BotError, Context, Manners, MessageReceived, ReactionAdded, Running, media, muted
 from linqbot.content import typing as dots
@@ -41,10 +41,7 @@ def desk(manners: Manners | None = None) -> Bot:
             day = "no day"
         await ctx.reply(f"Booked: {day}.")
 
-    @bot.on_message
-    async def echo(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"You said: {message.text}")
-
+    bot.on_message(says("You said: {}"))
     return bot
 
 
@@ -158,7 +155,6 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
     bot = Bot(
         language=lambda event, ctx: "fr" if event.actor == ANN else None, sentences={"fr": {"bot_is_back": "À moi."}}
     )
-
     bot.on_message("un humain")(does(lambda ctx: ctx.handoff(to=OWNER, say="Dana vous répond ici.")))
 
     async with talking(bot, handle=ANN) as phone:
@@ -166,8 +162,7 @@ async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words
         await phone.text("un humain")
         assert (await owner.next_reply()).startswith(f"{ANN} souhaite parler à une personne.")
         phone.fail_next("POST /v3/chats/", status=400, code=1005)
-        await owner.text("Oui ?")
-        assert (await owner.replies())[-1] == f"Ce message n’a pas pu être remis à {ANN}."
+        assert (await answers(owner, "Oui ?"))[-1] == f"Ce message n’a pas pu être remis à {ANN}."
         assert await answers(owner, "#done") == [f"Le bot répond de nouveau à {ANN}."]
         assert (await phone.replies())[-1] == "À moi."
 
@@ -211,9 +206,7 @@ async def test_unmute_ends_a_handoff_and_a_mute_does_not() -> None:
         await ctx.mute(for_s=1)
         await ctx.bot.send("Still yours.", to=OWNER)
 
-    @bot.on_reaction("laugh", muted)
-    async def end(reaction: ReactionAdded, ctx: Context) -> None:
-        await ctx.unmute()
+    bot.on_reaction("laugh", muted)(does(lambda ctx: ctx.unmute()))
 
     async with talking(bot, handle=ANN) as phone:
         owner = phone.person(OWNER)

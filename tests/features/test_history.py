@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from answers import answers
 from fakes import CHAT, PERSON, Linq, message
-from one_handler import bot_of
+from one_handler import bot_of, says
 
 from linqbot import Bot, BotError, Context, Event, History, MessageReceived, ReactionAdded
 from linqbot.client.call import ApiResponse
@@ -169,10 +169,7 @@ async def test_a_message_of_ours_that_could_not_be_sent_is_left_out() -> None:
 async def test_a_tapback_sees_the_messages_up_to_its_time() -> None:
     bot = Bot()
     found: list[str] = []
-
-    @bot.on_message
-    async def hello(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("hello")
+    bot.on_message(says("hello"))
 
     @bot.on_reaction
     async def loved(reaction: ReactionAdded, ctx: Context) -> None:

@@ -130,7 +130,6 @@ async def test_what_was_looked_up_is_the_same_when_an_answer_comes() -> None:
 
 async def test_what_a_burst_or_a_reaction_answers_is_the_same_when_an_answer_comes() -> None:
     bot, seen = Bot(gather_s=2, groups="all"), list[object]()
-
     bot.on_message("remind us")(does(lambda ctx: ctx.send_later("Stretch!", after_s=60, tag="stretch")))
 
     @bot.on_message
@@ -152,8 +151,7 @@ async def test_what_a_burst_or_a_reaction_answers_is_the_same_when_an_answer_com
         reminder = await group.next_reply()
         await group.text("not now")
         await group.reply(reminder, "later")
-        await group.text("please")
-        assert await group.replies() == ["When?"]
+        assert await answers(group, "please") == ["When?"]
         await group.text("at six")
         await group.react(reminder, "question")
         assert await group.replies() == ["Why?"]

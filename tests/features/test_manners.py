@@ -23,9 +23,7 @@ JULY, URL = "The menu of July is out.", "https://example.com"
 
 def on_trial() -> Bot:
     bot = Bot(allow_to=[ANN], groups="all")
-
     bot.on_message("broadcast")(does(lambda ctx: ctx.bot.broadcast([ANN, BOB], "Hello all.", name="all")))
-
     bot.on_message("later")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
 
     @bot.on_message
@@ -58,6 +56,7 @@ async def test_only_the_people_on_the_list_get_anything() -> None:
     assert not any(BOB in str(each) or "Hello" in str(each) for each in logs)
 
 
+@pytest.mark.slow
 async def test_nothing_is_sent_to_others_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("hello")
@@ -91,7 +90,6 @@ def polite(**options: Any) -> Bot:
         (await ctx.state.person(Guest)).timezone = "Asia/Tokyo"
 
     bot.on_message(says("{}"))
-
     statuses: list[str] = []
     return bot
 
@@ -167,10 +165,7 @@ async def test_what_waits_for_the_end_of_the_quiet_hours_waits_for_the_end_of_a_
     everywhere: bool, is_away: bool
 ) -> None:
     bot = Bot(manners=Manners(quiet_hours="21-8"))
-
-    @bot.on_message("news")
-    async def news(message: MessageReceived, ctx: Context) -> None:
-        await ctx.bot.send("News!", to=MAIL, purpose="promotional")
+    bot.on_message("news")(does(lambda ctx: ctx.bot.send("News!", to=MAIL, purpose="promotional")))
 
     @bot.on_message("mute")
     async def mute(message: MessageReceived, ctx: Context) -> None:

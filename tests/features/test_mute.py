@@ -46,9 +46,7 @@ def desk() -> Bot:
         await ctx.reply(f"Booked: {await ctx.ask('Book it?', yes='like')}.")
 
     bot.on_message("mute this", during_ask=True)(does(lambda ctx: ctx.mute(for_s=600)))
-
     bot.on_message(says("{}"))
-
     return bot
 
 
@@ -137,8 +135,7 @@ async def test_a_text_by_hand_mutes_a_handler_that_runs_and_sends_to_the_person_
 
     async with talking(bot, handle=ANN) as phone:
         assert await answers(phone, "slow") == ["One moment."]
-        await phone.person(OWNER).text("write to Ann")
-        assert await phone.person(OWNER).replies() == ["muted", "muted"]
+        assert await answers(phone.person(OWNER), "write to Ann") == ["muted", "muted"]
         await phone.quiet()
 
 
@@ -149,7 +146,6 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
 
     bot = Bot()
     bot.on_message("hello")(says("{}"))
-
     bot.on_message("speak")(does(lambda ctx: ctx.reply(voice_memo(b"ID3", filename="hello.mp3"))))
 
     async with talking(bot, handle=ANN) as phone:
@@ -175,7 +171,6 @@ async def test_what_programs_send_does_not_mute_the_bot_and_neither_does_a_bot_t
 
 async def test_what_ends_a_wait_and_what_comes_from_outside_counts_after_the_mute() -> None:
     bot = Bot(groups="all")
-
     bot.on_message("mute this")(does(lambda ctx: ctx.mute(for_s=600)))
 
     @bot.on_message("soup")
@@ -208,7 +203,6 @@ async def test_a_post_without_a_chat_waits_for_the_end_of_a_mute_of_all_chats(pe
     bot = Bot()
 
     started = list[Running]()
-
     bot.on_message("mute all")(does(lambda ctx: ctx.bot.mute("*", for_s=600)))
 
     @bot.on_start
@@ -232,7 +226,6 @@ async def test_a_post_without_a_chat_waits_for_the_end_of_a_mute_of_all_chats(pe
 async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
     bot = Bot()
     bot.on_message("hello")(says("{}"))
-
     bot.on_message("news")(does(lambda ctx: ctx.bot.broadcast([ANN, OWNER], "News!", name="news")))
 
     @bot.on_broadcast_done
@@ -274,11 +267,11 @@ async def test_a_word_of_the_owner_joins_no_burst() -> None:
     bot.on_message(says("hello"))
     async with talking(bot) as phone:
         owner = phone.person(OWNER)
-        for text in ("one moment", "bot off", "thanks"):
-            await owner.text(text)
-        assert await owner.replies() == ["hello", "The bot is silent in all chats. To end that, write: bot on"]
-        await phone.text("hi")
-        assert await phone.replies() == []
+        assert await answers(owner, "one moment", "bot off", "thanks") == [
+            "hello",
+            "The bot is silent in all chats. To end that, write: bot on",
+        ]
+        assert await answers(phone, "hi") == []
 
 
 async def test_handlers_of_linqbot_have_names_that_authors_know() -> None:

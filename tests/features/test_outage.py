@@ -31,7 +31,6 @@ class Kitchen:
 
 def troubled(kitchen: Kitchen, **settings: Any) -> Bot:
     bot = Bot(loop_breaker=False, **{"on_trouble": MOMENT, **settings})
-
     bot.on_message("hello")(says("Hello!"))
 
     @bot.on_message(attempts=2)

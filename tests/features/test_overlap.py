@@ -9,8 +9,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from answers import answers
 from fakes import settled
-from one_handler import bot_of, says
+from one_handler import bot_of, notes, says
 from patience import until
 from pydantic import BaseModel
 from slow_work import Work
@@ -67,9 +68,7 @@ async def test_an_edit_of_its_message_restarts_the_handler_with_the_new_text(is_
         assert (await ctx.history())[-1].text == message.text.split("\n")[-1]
         await ctx.reply(f"Booked {message.text}")
 
-    @bot.on(MessageEdited)
-    async def edited(event: MessageEdited, ctx: Context) -> None:
-        edits.append(event.text)
+    bot.on(MessageEdited)(notes(edits, lambda event: event.text))
 
     async with talking(bot) as ann:
         chat = ann.group("+14155550143") if is_group else ann
@@ -129,8 +128,7 @@ async def test_what_was_sent_before_a_restart_is_known_after_a_question_too() ->
     async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("for two")
         await work.begun.wait()
-        await phone.text("no, three")
-        assert await phone.replies() == ["Let me look.", "Which day?"]
+        assert await answers(phone, "no, three") == ["Let me look.", "Which day?"]
         await phone.text("Friday")
         await phone.quiet()
     assert sent == [["Let me look."]]
@@ -211,7 +209,6 @@ async def test_a_queued_message_waits_for_the_end_of_the_handler_also_where_anot
 
 async def test_a_message_for_another_handler_interrupts_nothing() -> None:
     bot, work, runs = Bot(), Work(), []
-
     bot.on_message("help")(says("helping"))
 
     @bot.on_message(overlap="restart")
@@ -302,8 +299,7 @@ async def test_a_turn_is_restarted_after_a_step_that_may_be_made_again() -> None
     async with talking(bot_of(answer, overlap="restart")) as phone:
         await phone.text("one")
         await work.begun.wait()
-        await phone.text("two")
-        assert await phone.replies() == ["one\ntwo"]
+        assert await answers(phone, "two") == ["one\ntwo"]
     assert len(set(made)) == 2
 
 
@@ -369,9 +365,7 @@ async def test_a_steered_handler_takes_an_edit_as_the_message_with_its_new_text(
             ids |= {each.id for each in later}
         await ctx.reply(f"{len(ids)} messages")
 
-    @bot.on(MessageEdited)
-    async def edited(event: MessageEdited, ctx: Context) -> None:
-        edits.append(event.text)
+    bot.on(MessageEdited)(notes(edits, lambda event: event.text))
 
     async with talking(bot) as phone:
         table = await phone.text("for two")
@@ -464,9 +458,7 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         # Another way than the first time: the messages that have joined are not asked for.
         await ctx.reply(message.text)
 
-    @bot.on(MessageEdited)
-    async def edited(event: MessageEdited, ctx: Context) -> None:
-        runs.append([event.text])
+    bot.on(MessageEdited)(notes(runs, lambda event: [event.text]))
 
     async with talking(bot) as phone:
         await phone.text("one")

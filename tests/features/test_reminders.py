@@ -152,7 +152,6 @@ async def test_sends_to_a_group_that_the_bot_has_left_end_without_a_dead_letter(
 
 async def test_a_recurring_send_that_is_due_while_its_end_is_handled_ends() -> None:
     bot, begun, go = Bot(), asyncio.Event(), asyncio.Event()
-
     bot.on_message("remind me")(does(lambda ctx: ctx.send_later("Stretch!", every="15 min", timezone="UTC")))
 
     @bot.on_message("enough")
@@ -176,7 +175,6 @@ async def test_a_recurring_send_that_is_due_while_its_end_is_handled_ends() -> N
 
 async def test_what_a_failed_handler_has_scheduled_and_moved_is_dropped_when_an_error_handler_takes_the_error() -> None:
     bot = Bot()
-
     bot.on_message("first")(does(lambda ctx: ctx.send_later("The first.", after_s=600)))
 
     @bot.on_message
@@ -312,7 +310,6 @@ def booking() -> Bot:
         await ctx.reply(str(await ctx.cancel(tag="table")))
 
     bot.on_message("wrong")(does(lambda ctx: ctx.cancel()))
-
     return bot
 
 
@@ -347,7 +344,6 @@ async def test_a_reminder_that_replaces_another_by_its_tag_is_sent_once_over_eve
 
 async def test_a_send_is_the_same_after_a_question_although_a_reminder_was_put_off_before_it() -> None:
     bot = Bot()
-
     bot.on_message("remind me")(does(lambda ctx: ctx.send_later("Stretch!", every="hour", timezone="UTC")))
 
     @bot.on_message

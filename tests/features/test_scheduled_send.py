@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, NOW
-from one_handler import does
+from one_handler import does, says
 from simulated_crash import crash
 
 from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, Scheduled
@@ -79,7 +79,6 @@ async def test_a_history_has_the_scheduled_sends_of_all_lines_but_those_with_zer
 
 async def test_a_cancellation_holds_even_if_the_handler_fails(talk: Talk) -> None:
     bot = talk.deploy()
-
     bot.on_message("put off")(does(lambda ctx: ctx.send_later("later", after_s=3600)))
 
     @bot.on_message("take back", attempts=1)
@@ -263,12 +262,8 @@ async def test_what_could_not_be_sent_is_refused_when_it_is_scheduled(talk: Talk
 async def test_a_send_that_is_due_while_linq_is_away_waits_as_a_reply_does() -> None:
     """A message of the person that cannot be answered waits in front of it."""
     bot = Bot()
-
     bot.on_message("remind me")(does(lambda ctx: ctx.send_later("It is time.", after_s=60, grace_s=120)))
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> str:
-        return f"echo: {message.text}"
+    bot.on_message(says("echo: {}"))
 
     async with talking(bot) as phone:
         await phone.text("remind me")

@@ -14,7 +14,7 @@ from clock_changes import clock_changes
 from fakes import Linq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_handler import bot_of, does
+from one_handler import bot_of, does, notes
 from simulated_crash import crash
 
 from linqbot import Bot, Context, ScheduleDue
@@ -292,10 +292,7 @@ def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(
     clock = MovableClock(data.draw(st.sampled_from(near_changes(zone))), frozen=True)
     began, seen = clock.now(), list[tuple[datetime, int]]()
     bot = Bot()
-
-    @bot.every(spec, timezone=zone)
-    async def note(event: ScheduleDue, ctx: Context) -> None:
-        seen.append((event.due, event.missed))
+    bot.every(spec, timezone=zone)(notes(seen, lambda event: (event.due, event.missed)))
 
     async def run(pauses: list[tuple[float, bool]]) -> None:
         storage, dispatcher = MemoryStorage(clock=clock), Dispatcher(bot, clock)

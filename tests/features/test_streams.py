@@ -300,5 +300,4 @@ async def test_a_source_may_do_real_work_without_seeming_to_stall() -> None:
             yield word
 
     async with talking(bot_of(does(lambda ctx: ctx.stream(slow(), stall_s=1)))) as phone:
-        await phone.text("hi")
-        assert " ".join(await phone.replies()) == "One. Two. Three."
+        assert " ".join(await answers(phone, "hi")) == "One. Two. Three."

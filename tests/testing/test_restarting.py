@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from answers import answers
-from one_handler import bot_of, says
+from one_handler import bot_of, does, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
 
@@ -25,10 +25,7 @@ class Visits(BaseModel):
 
 def counting() -> Bot:
     bot = Bot()
-
-    @bot.on_message("remind me")
-    async def remind(message: MessageReceived, ctx: Context) -> None:
-        await ctx.send_later("It is time.", after_s=60)
+    bot.on_message("remind me")(does(lambda ctx: ctx.send_later("It is time.", after_s=60)))
 
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:

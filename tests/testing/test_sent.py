@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from answers import answers
-from one_handler import bot_of
+from one_handler import bot_of, does
 
 from linqbot import Bot, BotError, Context, MessageReceived, ReplyTo, Sent, poll
 from linqbot.client.call import ApiResponse
@@ -103,10 +103,7 @@ async def test_a_refused_thread_and_effect_do_not_cost_the_answer_wherever_the_b
 
 async def test_a_message_that_linq_refuses_without_thread_and_effect_is_an_error() -> None:
     bot, codes = Bot(), list[int | None]()
-
-    @bot.on_message
-    async def answer(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("One", effect="confetti")
+    bot.on_message(does(lambda ctx: ctx.reply("One", effect="confetti")))
 
     @bot.on_error(Exception)
     async def failed(error: Exception, event: object, ctx: Context) -> None:

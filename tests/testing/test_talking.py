@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 from answers import answers
-from one_handler import bot_of, does, says
+from one_handler import bot_of, does, notes, says
 from patience import PATIENCE_S
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
@@ -99,8 +99,7 @@ async def test_a_call_that_a_task_makes_after_its_turn_fails_the_test() -> None:
         tasks.append(asyncio.create_task(late(ctx)))
 
     async with talking(bot_of(leave)) as phone:
-        await phone.text("hi")
-        assert await phone.replies() == []
+        assert await answers(phone, "hi") == []
         end.set()
         with pytest.raises(
             HandlerFailed, match=r"chats.messages.send was called at test_talking.py:\d+ when its turn had ended"
@@ -280,8 +279,7 @@ async def test_time_passes_only_by_advance_and_everything_happens_at_its_time() 
     start = datetime(2030, 1, 1, tzinfo=UTC)
     async with asyncio.timeout(PATIENCE_S), talking(bot_of(remind), start=start) as phone:
         assert phone.now == start.timestamp()
-        await phone.text("remind me")
-        assert await phone.replies() == []
+        assert await answers(phone, "remind me") == []
         await phone.advance(3599)
         assert await phone.replies() == []
         await phone.advance(1)
@@ -370,11 +368,8 @@ async def test_a_refused_call_fails_the_test_and_says_why() -> None:
 
 
 async def test_the_bot_learns_that_a_message_could_not_be_delivered() -> None:
-    bot, failed = saying(), []
-
-    @bot.on(MessageFailed)
-    async def note(event: MessageFailed, ctx: Context) -> None:
-        failed.append(event.code)
+    bot, failed = saying(), list[int]()
+    bot.on(MessageFailed)(notes(failed, lambda event: event.code))
 
     async with talking(bot) as phone:
         phone.fail_next_message(4005)

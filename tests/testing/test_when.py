@@ -103,9 +103,7 @@ def desk(asked: list[str], seen: list[str]) -> Bot:
         asked.append(message.text)
         return (await ctx.state.person(Desk)).has_owner
 
-    @bot.on_message(when=has_owner, during_ask=True)
-    async def pass_on(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"To the owner: {message.text}")
+    bot.on_message(when=has_owner, during_ask=True)(says("To the owner: {}"))
 
     @bot.on_message("owner", during_ask=True)
     async def hand_over(message: MessageReceived, ctx: Context) -> None:
@@ -132,8 +130,7 @@ async def test_a_predicate_that_reads_state_decides_if_a_message_answers_the_ope
             ("never mind", []),
             ("2", ["To the owner: 2"]),
         ]:
-            await phone.text(text)
-            assert (text, await phone.replies()) == (text, said)
+            assert (text, await answers(phone, text)) == (text, said)
     # A word that ends the question is judged before. Middleware runs once for each message.
     assert asked == ["book", "Ada", "a few", "owner", "2", "2"]
     assert seen == ["book", "Ada", "a few", "owner", "2", "never mind", "2"]
@@ -162,9 +159,7 @@ async def test_a_predicate_that_fails_is_asked_again_and_its_message_still_answe
             raise ValueError("away")
         return False
 
-    @bot.on_message(when=failing, during_ask=True)
-    async def aside(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("Aside")
+    bot.on_message(when=failing, during_ask=True)(says("Aside"))
 
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:

@@ -10,7 +10,7 @@ import pytest
 from answers import answers
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, handle, message, text_body
-from one_handler import does
+from one_handler import does, notes
 from simulated_crash import crash
 from structlog.testing import capture_logs
 
@@ -39,14 +39,8 @@ async def test_an_opt_out_word_reaches_no_message_handler(talk: Talk) -> None:
     async def stop(message: MessageReceived, ctx: Context) -> None:
         seen.append("stop")
 
-    @bot.on_message(during_ask=True)
-    async def any_message(message: MessageReceived, ctx: Context) -> None:
-        seen.append(message.text)
-
-    @bot.on(Event)
-    async def any_event(event: Event, ctx: Context) -> None:
-        seen.append(event.type)
-
+    bot.on_message(during_ask=True)(notes(seen, lambda message: message.text))
+    bot.on(Event)(notes(seen, lambda event: event.type))
     await talk.say("STOP")
     assert seen == []
     await talk.say("STOP", is_group=True, chat=OTHER_CHAT)
@@ -209,7 +203,6 @@ async def test_a_recurring_send_that_has_stopped_is_not_moved_and_starts_again_i
         made.append(await ctx.send_later("Hourly.", every="hour", timezone="UTC"))
 
     bot.on_message("later", attempts=1)(does(lambda ctx: ctx.reschedule(made[0], after_s=60)))
-
     await talk.say("remind me", "STOP")
     (stopped,) = await talk.storage.scheduled()
     unreadable = replace(stopped, id="unreadable", payload=stopped.payload.replace(b'"hour"', b'"blue moon"'))

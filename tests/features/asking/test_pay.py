@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, envelope, handle, payment_request, text_body
-from one_handler import does
+from one_handler import does, notes
 from simulated_crash import crash
 
 from linqbot import AskCancelled, BotError, Context, Declined, Expired, LinqApiError, MessageReceived, Paid, RateLimited
@@ -237,13 +237,9 @@ async def test_a_send_that_is_made_later_is_a_card_still_and_has_the_address(tal
 
 
 async def test_a_payment_without_a_handler_that_waits_goes_to_the_handlers_of_payments(talk: Talk) -> None:
-    seen = []
+    seen = list[tuple[str, str | None]]()
     bot = talk.deploy(soup)
-
-    @bot.on(PaymentSucceeded)
-    async def paid(event: PaymentSucceeded, ctx: Context) -> None:
-        seen.append((event.id, event.chat_id))
-
+    bot.on(PaymentSucceeded)(notes(seen, lambda event: (event.id, event.chat_id)))
     await talk.say("soup")
     await end(talk, "succeeded", "pr_other")
     await talk.receive(envelope("payment.succeeded", payment_request("pr_foreign", {})))

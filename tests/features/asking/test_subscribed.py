@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from answers import answers
 
 from linqbot import Bot, Context, Event, Manners, MessageReceived, Paid
 from linqbot.events import ContactCardReceived, LocationSharingStarted
@@ -65,8 +66,7 @@ async def test_a_vote_counts_changed_votes_and_people_who_leave() -> None:
         await subscribed(ann, bot)
         bob, cat = ann.person("+14155550143"), ann.person("+14155550144")
         group = ann.group(bob, cat)
-        await group.text("go")
-        poll = (await group.replies())[-1]
+        poll = (await answers(group, "go"))[-1]
         await group.vote(poll, "Thai")
         await group.vote(poll, "Thai", remove=True)
         await group.vote(poll, "Pizza")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from answers import answers
 from asking_talk import Talk
 from one_handler import bot_of
 from pydantic import BaseModel
@@ -59,8 +60,7 @@ async def test_a_step_counts_once_wherever_the_bot_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
         await phone.text("hi")
         await phone.next_reply()
-        await phone.text("yes")
-        assert await phone.replies() == ["Done."]
+        assert await answers(phone, "yes") == ["Done."]
 
     async for phone in killed_between_calls(bot_of(order), scenario):
         assert (await phone.state(Spent)).cents == 7, phone.killed

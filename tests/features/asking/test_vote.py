@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from fakes import CHAT, LINE, PERSON, POLL, envelope, handle, poll_made, poll_vote
+from one_handler import notes
 
 from linqbot import AskCancelled, BotError, Context, MessageReceived, VoteResult
 from linqbot.client.call import ApiResponse
@@ -149,12 +150,8 @@ def member(kind: str, person: str, *, is_me: bool = False) -> bytes:
 
 async def test_a_person_who_leaves_is_not_waited_for_and_one_who_comes_is(talk: Talk) -> None:
     bot = talk.deploy(lunch, groups="all")
-    seen = []
-
-    @bot.on(ParticipantRemoved)
-    async def left(event: ParticipantRemoved, ctx: Context) -> None:
-        seen.append(event.participant.handle)
-
+    seen = list[str]()
+    bot.on(ParticipantRemoved)(notes(seen, lambda event: event.participant.handle))
     prepare(talk, PERSON, BOB)
     await talk.say("lunch", is_group=True)
     await talk.receive(poll_vote("t", PERSON), member("added", EVE), poll_vote("t", BOB))
