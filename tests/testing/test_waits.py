@@ -85,6 +85,7 @@ async def test_a_payment_card_that_linq_refuses_is_replaced_by_one_link() -> Non
         assert shown in (link, [""])
 
 
+@pytest.mark.slow
 async def test_a_location_is_answered_once() -> None:
     async for phone in killed_between_calls(bot, shares):
         requests = [call for call in phone.calls if call.name == "chats.location.request" and call.is_accepted]

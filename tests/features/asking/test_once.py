@@ -223,6 +223,7 @@ async def test_what_a_recorded_step_has_scheduled_is_sent_once(talk: Talk) -> No
     assert talk.said == ["Sure?", "Your order is ready.", "Done.", "Write again soon."]
 
 
+@pytest.mark.slow
 async def test_a_turn_that_goes_on_at_each_run_survives_many_crashes(talk: Talk) -> None:
     """Each run makes the steps up to its number of the row, and crashes. The last number is what the turn needs."""
     rows = {
