@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 from answers import answers
 from fakes import settled
 from one_handler import bot_of, does, says
+from patience import until
 from pydantic import BaseModel
 from slow_work import Work
 
@@ -86,8 +86,7 @@ class Shop:
             for text in self.before:
                 await phone.text(text)
             await phone.opt_out()
-            while not await self.storage.consents():
-                await asyncio.sleep(0)
+            await until(self.storage.consents)
             self.made_at_stop = made(phone)
 
     async def broadcasts(self) -> list[Broadcast]:

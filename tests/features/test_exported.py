@@ -88,7 +88,7 @@ async def use(phone: Phone, what: str) -> None:
     await phone.advance(5)
 
 
-@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+@pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=[pytest.mark.process, pytest.mark.slow])])
 async def test_an_export_holds_what_each_feature_stores_and_forget_removes_it(backend: str, tmp_path: Path) -> None:
     found: dict[str, set[str]] = {}
     for number, what in enumerate(USES):

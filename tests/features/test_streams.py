@@ -12,6 +12,7 @@ from answers import answers
 from asking_talk import Talk
 from fakes import NOW, text_body
 from one_handler import bot_of, does
+from patience import until
 from simulated_crash import begun, crash
 
 from linqbot import BotError, Context, LinqUnavailable, MessageReceived
@@ -117,8 +118,7 @@ async def test_a_text_is_repeated_with_all_of_its_cards_after_it_failed_between_
             if text.split()[0] not in so_far:
                 yield text
 
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        await ctx.stream(model, pace="fast")
+    handle = does(lambda ctx: ctx.stream(model, pace="fast"))
 
     async def away(call: Call) -> None:
         if call.name == "chats.messages.send" and len(talk.said) == 2:
@@ -138,8 +138,7 @@ async def test_a_crash_between_chunks_loses_and_repeats_no_word(talk: Talk) -> N
         async def chunks() -> AsyncIterator[str]:
             async for chunk in tokens(SCRIPT[:60]):
                 yield chunk
-            while not talk.said:
-                await asyncio.sleep(0)
+            await until(lambda: talk.said)
             await crash()
 
         await ctx.stream(chunks(), pace="fast")
@@ -155,8 +154,7 @@ async def fail_after(talk: Talk, text: str, sends: int) -> AsyncIterator[str]:
     """Yield a text, and fail when so many of its messages are sent."""
     async for chunk in tokens(text):
         yield chunk
-    while len(talk.said) < sends:
-        await asyncio.sleep(0)
+    await until(lambda: len(talk.said) >= sends)
     raise ValueError("overloaded")
 
 
@@ -205,13 +203,10 @@ async def test_a_source_sees_what_was_really_said(talk: Talk) -> None:
         asked.append(so_far)
         yield "**One** [site](https://x.test/a) here.\n\nSee https://y.test/b\n\nMore"
         if len(asked) == 1:
-            while len(talk.said) < 3:
-                await asyncio.sleep(0)
+            await until(lambda: len(talk.said) >= 3)
             raise ValueError
 
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        await ctx.stream(model, pace="fast")
-
+    handle = does(lambda ctx: ctx.stream(model, pace="fast"))
     await talk.to(handle, "hello")
     await again(talk, handle)
     assert asked == ["", "One site (https://x.test/a) here.\n\nSee\nhttps://y.test/b"]
@@ -220,9 +215,7 @@ async def test_a_source_sees_what_was_really_said(talk: Talk) -> None:
 async def test_another_text_is_said_from_its_start_and_logged(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:
     sources = [fail_after(talk, "Soup is w0.\n\nBread", 1), tokens("Tea is w1.\n\nBread is w2.")]
 
-    async def handle(message: MessageReceived, ctx: Context) -> None:
-        await ctx.stream(sources.pop(0), pace="fast")
-
+    handle = does(lambda ctx: ctx.stream(sources.pop(0), pace="fast"))
     await talk.to(handle, "hello")
     await again(talk, handle)
     assert talk.said == ["Soup is w0.", "Tea is w1.", "Bread is w2."]

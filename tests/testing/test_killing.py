@@ -178,8 +178,8 @@ async def test_a_bot_can_be_killed_while_it_starts() -> None:
     async def greet(event: ScheduleDue, ctx: Context) -> None:
         await ctx.bot.send(f"Good morning, day {event.due.day}!", to=PERSON, line=LINE)
 
-    seen, start = [], datetime(2030, 1, 1, tzinfo=UTC)
-    async for phone in killed_between_calls(bot, lambda phone: phone.advance(2 * 86400), start=start):
+    seen, start = [], datetime(2030, 1, 1, 8, 59, tzinfo=UTC)
+    async for phone in killed_between_calls(bot, lambda phone: phone.advance(86_400 + 60), start=start):
         assert phone.messages == ["Good morning, day 1!", "Good morning, day 2!"]
         seen.append(phone.killed)
     assert seen[:3] == [None, "before storage.schedule", "after storage.schedule"]
