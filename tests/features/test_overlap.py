@@ -22,6 +22,11 @@ from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
+async def incoming(ctx: Context) -> list[str]:
+    """Return the texts of the messages that have come meanwhile."""
+    return [later.text async for later in ctx.incoming()]
+
+
 async def overtaken(work: Work, phone: Phone, first: str, *later: str) -> None:
     """Write `first`, and the later texts while its handler works; then let the work end."""
     await phone.text(first)
@@ -96,7 +101,7 @@ async def test_an_edit_of_another_message_or_in_another_mode_waits() -> None:
         async def answer(message: MessageReceived, ctx: Context, work: Work = work, seen: list[str] = seen) -> None:
             await work()
             if ctx.takes_incoming:
-                seen.extend([each.text async for each in ctx.incoming()])
+                seen.extend(await incoming(ctx))
             seen.append(message.text)
 
         @bot.on(MessageEdited)
@@ -392,7 +397,7 @@ async def take(kind: str, number: int, work: Work, ctx: Context) -> list[str]:
 
     async def step(key: str = "") -> list[str]:
         await work()
-        return [later.text async for later in ctx.incoming()]
+        return await incoming(ctx)
 
     match kind:
         case "a call":
@@ -453,7 +458,7 @@ async def test_what_only_a_failed_run_of_a_steered_handler_has_taken_is_handled_
         runs.append(words)
         if len(runs) == 1:
             await work()
-            words += [later.text async for later in ctx.incoming()]
+            words += await incoming(ctx)
             raise RuntimeError("the model failed")
         # Another way than the first time: the messages that have joined are not asked for.
         await ctx.reply(message.text)
@@ -483,7 +488,7 @@ async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_tw
         await ctx.reply(f"seen {words[-1]}")
         await asyncio.sleep(0)
         if mode == "steer":
-            words += [later.text async for later in ctx.incoming()]
+            words += await incoming(ctx)
         await ctx.reply(f"answered {' '.join(words)}")
 
     async def scenario(phone: Phone) -> None:
@@ -509,7 +514,7 @@ async def test_a_kill_at_any_point_neither_drops_an_edit_nor_answers_the_old_tex
         await ctx.reply(f"seen {text}")
         await asyncio.sleep(0)
         if mode == "steer":
-            text = [text, *[later.text async for later in ctx.incoming()]][-1]
+            text = [text, *await incoming(ctx)][-1]
         await ctx.reply(f"answered {text}")
 
     @bot.on(MessageEdited)
@@ -544,7 +549,7 @@ async def test_in_a_group_what_is_not_for_the_bot_is_not_taken(mode: OverlapMode
         took.append(message.text)
         await work()
         if ctx.takes_incoming:
-            took.extend([each.text async for each in ctx.incoming()])
+            took.extend(await incoming(ctx))
 
     async with talking(bot_of(weather, overlap=mode)) as ann:
         group = ann.group("+14155550143", "cat@example.com")
@@ -564,7 +569,7 @@ async def test_a_message_that_a_when_decides_about_waits_for_its_own_turn() -> N
 
     async def weather(message: MessageReceived, ctx: Context) -> None:
         await work()
-        took.extend([message.text, *[each.text async for each in ctx.incoming()]])
+        took.extend([message.text, *await incoming(ctx)])
 
     async with talking(bot_of(weather, overlap="steer", when=is_serious)) as phone:
         await overtaken(work, phone, "weather?", "lol")
@@ -579,12 +584,12 @@ async def test_a_steered_handler_goes_on_after_its_question_however_it_ends(answ
     async def order(message: MessageReceived, ctx: Context) -> None:
         if not work.end.is_set():
             await work()
-        words = [message.text, *[each.text async for each in ctx.incoming()]]
+        words = [message.text, *await incoming(ctx)]
         try:
             sure = await ctx.ask("Sure?", yes="like", timeout_s=60)
         except AskTimeout:
             sure = False
-        words += [each.text async for each in ctx.incoming()]
+        words += await incoming(ctx)
         await ctx.reply(f"{' '.join(words)}: {sure}")
 
     async with talking(bot_of(order, overlap="steer")) as phone:
@@ -603,13 +608,10 @@ async def test_a_step_on_record_that_took_nothing_leaves_later_messages_to_the_n
     seen = list[list[list[str]]]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def take(key: str) -> list[str]:
-            return [later.text async for later in ctx.incoming()]
-
-        seen.append([await ctx.once("model", take)])
+        seen.append([await ctx.once("model", lambda _: incoming(ctx))])
         if len(seen) == 1:
             raise RuntimeError("the model failed")
-        seen[-1].append(await take(""))
+        seen[-1].append(await incoming(ctx))
         await ctx.reply("done")
 
     async with talking(bot_of(answer, overlap="steer")) as phone:
@@ -630,7 +632,7 @@ async def test_a_question_after_fewer_calls_leaves_the_messages_of_the_failed_ru
         if len(runs) == 1:
             await work()
         if len(runs) != 2:
-            words += [later.text async for later in ctx.incoming()]
+            words += await incoming(ctx)
         if len(runs) == 1:
             raise RuntimeError("the model failed")
         if message.text == "one":
@@ -651,18 +653,12 @@ async def test_what_a_steered_handler_took_before_a_question_is_there_after_the_
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
         words = [message.text]
-
-        async def take() -> None:
-            words.extend([later.text async for later in ctx.incoming()])
-
         for n, work in enumerate(works):
             if not work.end.is_set():
                 await work()
-            await take()
-            await take()
+            words += [*await incoming(ctx), *await incoming(ctx)]
             words.append(await ctx.ask(f"Question {n}?"))
-        await take()
-        await ctx.reply(" ".join(words))
+        await ctx.reply(" ".join([*words, *await incoming(ctx)]))
 
     async with talking(bot_of(answer, overlap="steer")) as phone:
         await phone.text("one")
@@ -711,19 +707,15 @@ async def test_a_run_that_begins_again_takes_newer_messages_only_behind_what_is_
     runs = list[str]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        said = " and ".join([message.text, *[later.text async for later in ctx.incoming()]])
-
-        async def think(_: str) -> str:
-            return said
-
+        said = " and ".join([message.text, *await incoming(ctx)])
         if is_step:
-            said = await ctx.once("think", think, kind=str)
+            said = await ctx.once("think", lambda _: said, kind=str)
         if is_sent:
             await ctx.reply(said)
         runs.append(said)
         if len(runs) == 1:
             raise OSError
-        said = " and ".join([said, *[later.text async for later in ctx.incoming()]])
+        said = " and ".join([said, *await incoming(ctx)])
         await ctx.reply(f"Done: {said}")
 
     async with talking(bot_of(answer, overlap="steer")) as phone:
@@ -758,11 +750,11 @@ async def test_a_step_on_record_that_no_further_run_makes_keeps_no_message_from_
         await ctx.ask("Which day?")
         if ctx.recall("plan") is None:
             await ctx.once("plan", lambda _: 1)
-        taken.extend([later.text async for later in ctx.incoming()])
+        taken.extend(await incoming(ctx))
         await ctx.once("outer", outer, kind=int)
         if len(runs) == 2:
             raise OSError
-        taken.extend([later.text async for later in ctx.incoming()])
+        taken.extend(await incoming(ctx))
 
     bot = bot_of(answer, overlap="steer")
     bot.use(outside)
@@ -779,11 +771,8 @@ async def test_two_tasks_of_a_handler_that_take_messages_at_once_take_each_once(
     work = Work()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
-        async def take() -> list[str]:
-            return [later.text async for later in ctx.incoming()]
-
         await work()
-        taken = await asyncio.gather(take(), take())
+        taken = await asyncio.gather(incoming(ctx), incoming(ctx))
         await ctx.reply(" ".join(sorted(word for words in taken for word in words)))
 
     async with talking(bot_of(answer, overlap="steer"), storage=f"sqlite:///{tmp_path}/bot.db") as phone:
