@@ -46,6 +46,8 @@ class Sending:
         self.bot = Bot(**settings)
         self.results: list[Any] = []
         self.done: list[BroadcastDone] = []
+        self.refused: list[tuple[str, str]] = []
+        """The people that the broadcast `july` did not reach because they are refused, and why, after `report`."""
 
         @self.bot.on_message("go")
         async def go(message: MessageReceived, ctx: Context) -> None:
@@ -54,6 +56,10 @@ class Sending:
         @self.bot.on_broadcast_done
         async def ended(broadcast: BroadcastDone, ctx: Context) -> None:
             self.done.append(broadcast)
+
+        @self.bot.on_message("report")
+        async def report(message: MessageReceived, ctx: Context) -> None:
+            self.refused = [(one.handle, one.reason or "") async for one in ctx.bot.recipients("july", "refused")]
 
 
 def july(people: Any = tuple(PEOPLE), **changes: Any) -> Act:
@@ -146,11 +152,9 @@ async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing
         return await july([*PEOPLE, "not a handle"])(ctx)
 
     sending = Sending(act)
-    found: list[tuple[str, str | None]] = []
 
-    @sending.bot.on_message("report")
-    async def report(message: MessageReceived, ctx: Context) -> None:
-        found.extend([(one.handle, one.reason) async for one in ctx.bot.recipients("july", "refused")])
+    @sending.bot.on_message("check")
+    async def check(message: MessageReceived, ctx: Context) -> None:
         assert [one.handle async for one in ctx.bot.recipients("july", "opted_out")] == [PEOPLE[0]]
         assert len([one async for one in ctx.bot.recipients("july")]) == 7
 
@@ -161,10 +165,11 @@ async def test_people_who_opted_out_or_are_refused_are_outcomes_and_stop_nothing
         assert got(phone) == [0, 0, 1, 1, 1, 1]
         (done,) = sending.done
         assert (done.people, done.sent, done.opted_out, done.refused, done.failed) == (7, 4, 1, 2, 0)
-        await answers(phone, "report")
-    assert [handle for handle, _ in found] == [PEOPLE[1], "not a handle"]
-    assert "2026" in (found[0][1] or "")
-    assert "R8" in (found[1][1] or "")
+        await answers(phone, "check", "report")
+    (blocked, code), (unreadable, rule) = sending.refused
+    assert (blocked, unreadable) == (PEOPLE[1], "not a handle")
+    assert "2026" in code
+    assert "R8" in rule
 
 
 @pytest.mark.parametrize(
@@ -307,17 +312,12 @@ async def test_a_person_whom_a_plugin_refuses_is_an_outcome_and_stops_nothing() 
         return call.name == "chats.create" and (call.body or {})["to"] == PEOPLE[:1]
 
     sending = Sending(july(PEOPLE[:2]), plugins=[Refusing(is_for_the_first, "not this person")])
-    reasons: list[str | None] = []
-
-    @sending.bot.on_message("report")
-    async def report(message: MessageReceived, ctx: Context) -> None:
-        reasons.extend([one.reason async for one in ctx.bot.recipients("july", "refused")])
-
     async with talking(sending.bot) as phone:
         await phone.text("go")
         await phone.advance(60)
         await answers(phone, "report")
-        assert (got(phone, PEOPLE[:2]), reasons) == ([0, 1], ["policy: not this person"])
+        assert got(phone, PEOPLE[:2]) == [0, 1]
+        assert sending.refused == [(PEOPLE[0], "policy: not this person")]
 
 
 async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:

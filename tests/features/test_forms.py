@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import Enum
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from answers import answers
-from one_handler import bot_of
-from pydantic import BaseModel, Field, field_validator, model_validator
+from one_handler import bot_of, does
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
 from linqbot.parse import date_time
@@ -214,26 +214,16 @@ async def test_the_cancel_word_and_the_handler_decide_what_an_unfinished_form_me
 
 
 async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins() -> None:
-    class Nested(BaseModel):
-        guest: Guest
-
-    class Tagged(BaseModel):
-        tags: list[str]
-
-    class Numbered(BaseModel):
-        numbers: set[int] | None = None
-
-    class Empty(BaseModel): ...
-
-    for model, why in (
-        (Nested, "a form of its own"),
-        (Tagged, "tags is a list"),
-        (Numbered, "numbers is a set"),
-        (Empty, "a pydantic model with fields"),
+    rows: list[tuple[Any, str]] = [
+        (create_model("Nested", guest=(Guest, ...)), "a form of its own"),
+        (create_model("Tagged", tags=(list[str], ...)), "tags is a list"),
+        (create_model("Numbered", numbers=(set[int] | None, None)), "numbers is a set"),
+        (create_model("Empty"), "a pydantic model with fields"),
         (int, "with fields"),
         (3, "with fields"),
-    ):
-        async with talking(booking(model)) as phone:  # type: ignore[arg-type]
+    ]
+    for model, why in rows:
+        async with talking(booking(model)) as phone:
             await phone.text("book")
             (error,) = await phone.errors()
             assert isinstance(error, BotError)
@@ -241,17 +231,12 @@ async def test_a_model_that_cannot_be_asked_for_is_refused_when_the_form_begins(
 
 
 async def test_a_time_zone_that_does_not_exist_is_the_authors_mistake_and_not_the_persons() -> None:
-    class When(BaseModel):
-        at: datetime
-
-    async def by_form(message: MessageReceived, ctx: Context) -> None:
-        await ctx.form(When, timezone="Europe/Pari")
-
-    async def by_question(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("When?", kind=partial(date_time, timezone="Europe/Pari"))
-
-    for handler in (by_form, by_question):
-        async with talking(bot_of(handler, "book")) as phone:
+    when = create_model("When", at=(datetime, ...))
+    for act in (
+        lambda ctx: ctx.form(when, timezone="Europe/Pari"),
+        lambda ctx: ctx.ask("When?", kind=partial(date_time, timezone="Europe/Pari")),
+    ):
+        async with talking(bot_of(does(act), "book")) as phone:
             await phone.text("book")
             await phone.text("tomorrow at 19:30")
             error, *_ = await phone.errors()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from answers import answers
-from asking_talk import Talk
+from asking_talk import Talk, asking
 from fakes import CHAT, LINE, PERSON, handle, message, text_body
 from one_handler import does, notes
 from simulated_crash import crash
@@ -21,6 +21,10 @@ from linqbot.engine.parts import opts_out
 from linqbot.testing import Phone, killed_between_calls, talking
 
 OTHER_CHAT = "3c99d589-8d03-5753-96bd-addff71de8c3"
+
+
+async def fails(message: MessageReceived, ctx: Context) -> None:
+    raise ValueError
 
 
 def test_the_words_are_those_of_linq_in_its_letters_from_a_person_in_a_chat_of_two() -> None:
@@ -215,9 +219,6 @@ async def test_a_recurring_send_that_has_stopped_is_not_moved_and_starts_again_i
 
 
 async def test_the_notice_that_it_was_given_up_is_no_second_opt_out(talk: Talk) -> None:
-    async def fails(message: MessageReceived, ctx: Context) -> None:
-        raise ValueError
-
     bot = talk.deploy(does(lambda ctx: ctx.send_later("Later.", after_s=60)))
     bot.on_opt_out(fails)
 
@@ -237,9 +238,6 @@ async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(tal
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.send_later("Later.", after_s=86_000)
         await ctx.ask("Your name?")
-
-    async def fails(message: MessageReceived, ctx: Context) -> None:
-        raise ValueError
 
     talk.deploy(ask).on_opt_out(fails)
     talk.attempts = 2
@@ -264,12 +262,8 @@ async def test_it_holds_although_the_bots_handler_fails_or_kills_the_process(tal
 async def test_it_holds_whatever_the_middleware_and_the_settings_keep_from_handlers(talk: Talk) -> None:
     seen: list[str] = []
 
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        await ctx.ask("Your name?")
-
-    bot = talk.deploy(ask)
-    await talk.say("hi")
-    bot = talk.deploy(ask, allow=lambda event: False)
+    await talk.to(asking("Your name?"), "hi")
+    bot = talk.deploy(asking("Your name?"), allow=lambda event: False)
 
     @bot.on_opt_out
     async def record(message: MessageReceived, ctx: Context) -> None:
