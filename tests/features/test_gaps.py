@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fakes import settled
 from gap_harness import LINE, Harness
-from one_handler import says
+from one_handler import bot_of, says
 from patience import PATIENCE_S
 
 from linqbot import Bot, Context, MessageReceived
@@ -40,6 +40,24 @@ async def write(harness: Harness, *texts: str, after_s: float = 2.0) -> None:
         await harness.settle()
 
 
+async def refuse(delivery: Any) -> bool:
+    raise StorageUnavailable("full")
+
+
+async def backed_up(harness: Harness, bot: Bot) -> None:
+    """Let another bot run from now on, and take a backup."""
+    await harness.stop()
+    harness.bot = bot
+    await harness.start()
+    await harness.storage.backup(harness.folder / "monday.db")
+
+
+async def restore(harness: Harness) -> None:
+    await harness.stop()
+    (harness.folder / "monday.db").rename(harness.folder / "bot.db")
+    await harness.start()
+
+
 async def miss(harness: Harness, *texts: str) -> None:
     """Let people write while the bot is stopped, and start it again."""
     await harness.stop()
@@ -58,36 +76,24 @@ async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sen
     assert (harness.said(), harness.lists()) == (["first", "a", "b", "c", "d"], 1)
 
 
-async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_restore(
-    harness: Harness, tmp_path: Path
-) -> None:
-    await harness.stop()
-    harness.bot = Bot(read=False, typing=False)
+async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_restore(harness: Harness) -> None:
+    bot = Bot(read=False, typing=False)
 
-    @harness.bot.on_message("book")
+    @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(f"Booked for {await ctx.ask('Which day?')}.")
 
-    harness.bot.on_message(says("{}"))
-    await harness.start()
-    await harness.storage.backup(tmp_path / "monday.db")
+    bot.on_message(says("{}"))
+    await backed_up(harness, bot)
     await write(harness, "a", "book", "Friday")
     answered = ["first", "a", "Which day?", "Booked for Friday."]
     assert harness.said() == answered
-    await harness.stop()
-    (tmp_path / "monday.db").rename(tmp_path / "bot.db")
-    await harness.start()
+    await restore(harness)
     await write(harness, "b")
     assert harness.said() == [*answered, "b"]
 
 
-async def test_a_burst_of_old_and_new_messages_is_answered_after_a_restore(harness: Harness, tmp_path: Path) -> None:
-    await harness.stop()
-    harness.bot = Bot(read=False, typing=False, gather_s=2)
-    harness.bot.on_message(says("{}"))
-    await harness.start()
-    await harness.storage.backup(tmp_path / "monday.db")
-
+async def test_a_burst_of_old_and_new_messages_is_answered_after_a_restore(harness: Harness) -> None:
     async def write_both(*texts: str) -> None:
         for text in texts:
             harness.text(text, after_s=0.5)
@@ -97,11 +103,10 @@ async def test_a_burst_of_old_and_new_messages_is_answered_after_a_restore(harne
                 harness.clock.advance(1)
                 await settled()
 
+    await backed_up(harness, bot_of(says("{}"), read=False, typing=False, gather_s=2))
     await write_both("a", "b")
     assert harness.said() == ["first", "a\nb"]
-    await harness.stop()
-    (tmp_path / "monday.db").rename(tmp_path / "bot.db")
-    await harness.start()
+    await restore(harness)
     await write_both("c")
     assert harness.said() == ["first", "a\nb", "a\nb\nc"]
 
@@ -194,9 +199,6 @@ async def test_a_refused_delivery_opens_a_gap_for_its_chat_only(
 ) -> None:
     now = SystemClock.now
 
-    async def refuse(delivery: Any) -> bool:
-        raise StorageUnavailable("full")
-
     with monkeypatch.context() as patch:
         if why == "the storage is full":
             patch.setattr(harness.storage, "put", refuse)
@@ -221,9 +223,6 @@ async def test_messages_from_before_the_first_webhook_are_not_fetched_by_the_pro
         await harness.start()
         await write(harness, "first", after_s=0.2)
         put = harness.storage.put
-
-        async def refuse(delivery: Any) -> bool:
-            raise StorageUnavailable("full")
 
         monkeypatch.setattr(harness.storage, "put", refuse)
         await write(harness, "a", after_s=0.2)
