@@ -154,8 +154,10 @@ def plays_with_echo(chat: Chat) -> None:
 
 
 PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
-    "paging with next": (counting, lambda chat: chat.writes(*["next"] * 40)),
-    "a menu with the same number on each level": (counting, lambda chat: chat.writes(*["1"] * 40)),
+    "paging with next, or a menu with the same number on each level": (
+        counting,
+        lambda chat: chat.writes(*["next"] * 40),
+    ),
     "a menu whose pages are visited in turn": (
         lambda: known({"0": "Pizza 1, drinks 2, desserts 3", "1": "Pizza", "2": "Drinks", "3": "Desserts"}),
         lambda chat: chat.writes(*["1", "0", "2", "0", "3", "0"] * 7),

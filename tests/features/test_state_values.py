@@ -42,9 +42,6 @@ async def end(state: TurnState, storage: MemoryStorage) -> list[StateWrite]:
     return writes
 
 
-# --- what is stored -----------------------------------------------------------------------------------------------
-
-
 async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one() -> None:
     async def count(message: MessageReceived, ctx: Context) -> None:
         guest, table, total = (
@@ -134,9 +131,6 @@ async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryS
     assert [handle async for handle in state.people(Table)] == ["+19"]
 
 
-# --- models that change -------------------------------------------------------------------------------------------
-
-
 async def stored(storage: MemoryStorage, value: bytes, name: str = "Guest") -> TurnState:
     await storage.write_state([StateWrite("bot", name, value)])
     return TurnState(message(), storage)
@@ -172,9 +166,6 @@ async def test_aliases_and_computed_fields_survive(storage: MemoryStorage) -> No
     value.first = "bob"
     await end(state, storage)
     assert (await storage.load("bot"))[Named.__qualname__] == b'{"firstName":"bob","kept":1}'
-
-
-# --- errors -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_model_with_a_field_without_a_default_and_what_is_no_model_are_refused(storage: MemoryStorage) -> None:

@@ -132,9 +132,6 @@ async def test_a_vote_has_one_poll_and_counts_each_vote() -> None:
         assert said == ["Lunch?", f"Thai: {sorted([phone.handle, BOB])}"], phone.killed
 
 
-# Not killed
-
-
 async def test_a_choice_that_is_a_cancel_word_is_voted_for_by_text() -> None:
     async def party(message: MessageReceived, ctx: Context) -> None:
         result = await ctx.vote(["Move", "Never mind"], "The party?")

@@ -41,9 +41,6 @@ async def greet(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"Hello {name}, you said {message.text}.")
 
 
-# Ends
-
-
 async def test_an_answer_that_was_accepted_before_the_timeout_wins_whenever_it_is_handled(talk: Talk) -> None:
     await talk.to(greet, "hi")
     await talk.put(text_body("Ada"))
@@ -73,9 +70,6 @@ async def test_a_late_answer_is_an_ordinary_message_that_names_the_question(talk
     assert seen[3] == late
 
 
-# Answers that do not fit
-
-
 async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
     async def count(message: MessageReceived, ctx: Context) -> None:
         try:
@@ -87,9 +81,6 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
 
     await talk.to(count, "hi", "many", "very many", "because")
     assert talk.said == ["How many?", "Please answer with a whole number.", "invalid", "And why?", "Thanks."]
-
-
-# Choices, and yes or no
 
 
 async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:
@@ -168,9 +159,6 @@ async def test_a_contact_card_answers_no_question_for_words(talk: Talk) -> None:
     assert (talk.said, talk.open_questions()) == (["Your name?"], ["waiting"])
 
 
-# People
-
-
 async def test_others_in_a_group_go_to_the_router_and_the_asked_person_needs_no_mention(talk: Talk) -> None:
     talk.deploy(asking("Your name?"), groups="addressed")
     mention = {"mentions": [{"handle": LINE, "is_me": True, "range": [0, 4]}]}
@@ -195,9 +183,6 @@ async def test_a_question_to_another_person_and_to_anyone(talk: Talk) -> None:
     await talk.say("yes", sender="+15550001111", **group)
     await talk.say("me", sender="+15550002222", **group)
     assert talk.said == ["Boss?", "Anyone?", "yes me"]
-
-
-# Effects
 
 
 async def test_a_swallowed_suspension_and_a_task_group_still_suspend(talk: Talk) -> None:
@@ -304,9 +289,6 @@ async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(ta
     assert len(made) == 1
 
 
-# Failures
-
-
 async def test_an_answer_waits_for_a_storage_that_cannot_be_read(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     async def unreadable(conversation_id: str) -> Any:
         raise StorageUnavailable("locked")
@@ -334,9 +316,6 @@ async def test_an_answer_that_kills_the_process_ends_the_conversation(talk: Talk
     await talk.run()
     assert talk.open_questions() == ["failed"]
     assert len(await talk.storage.dead_letters()) == 1
-
-
-# Mistakes
 
 
 Wait: TypeAlias = Callable[[Context], Coroutine[Any, Any, Any]]
@@ -551,9 +530,6 @@ async def test_words_and_people_of_a_question_may_be_sets_because_their_order_do
 
     await talk.to(ask, "hi")
     assert talk.said == ["Well?"]
-
-
-# State
 
 
 class Guest(BaseModel):

@@ -247,9 +247,6 @@ async def test_a_payment_without_a_handler_that_waits_goes_to_the_handlers_of_pa
     assert talk.open_questions() == ["waiting"]
 
 
-# A crash
-
-
 async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_lost(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,9 +264,6 @@ async def test_a_payment_that_arrives_before_the_request_is_on_record_is_not_los
     await talk.restart()
     await end(talk, "succeeded", request)
     assert talk.said == ["Good choice.", "Thanks for 1250 usd."]
-
-
-# Mistakes
 
 
 @pytest.mark.parametrize(

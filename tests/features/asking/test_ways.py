@@ -16,8 +16,6 @@ from linqbot.bot.router import Next
 from linqbot.client.call import Call
 from linqbot.storage.state import StateWrite
 
-# Another way
-
 
 class Shop:
     """A shop whose handler goes on only while there is stock."""
@@ -110,9 +108,6 @@ async def test_state_before_questions_that_are_not_asked_any_more_counts_once(
     assert talk.said[-1].startswith("Counted ")
     assert stored_meanwhile or talk.said[-1] == f"Counted {count}"
     assert await count_of(talk) == count
-
-
-# Middleware
 
 
 def guard(next_: Next) -> Next:
