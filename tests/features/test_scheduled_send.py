@@ -14,7 +14,7 @@ from fakes import CHAT, NOW
 from one_handler import does, says
 from simulated_crash import crash
 
-from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken, Scheduled
+from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, RuleBroken
 from linqbot.client.call import Call
 from linqbot.features.later import due_at
 from linqbot.parse.recurrences import recurrence
@@ -138,23 +138,6 @@ async def test_a_due_send_whose_first_message_was_deleted_before_its_answer_came
     await talk.run()
     assert talk.said == ["one", "two"]
     assert await talk.storage.dead_letters() == []
-
-
-async def test_what_a_new_release_does_in_a_part_that_is_over_schedules_and_cancels_nothing(talk: Talk) -> None:
-    made: list[Scheduled] = []
-
-    async def ask(message: MessageReceived, ctx: Context) -> None:
-        if not made:
-            made.append(await ctx.send_later("first", after_s=60))
-        else:
-            assert not await ctx.cancel(made[0])
-            await ctx.send_later("first", after_s=60)
-            await ctx.send_later("second", after_s=60)
-        await ctx.reply(str(await ctx.ask("Why?")))
-
-    await talk.to(ask, "hello", "because")
-    await talk.pass_time(60)
-    assert talk.said == ["Why?", "because", "first"]
 
 
 async def test_a_due_send_is_dropped_if_the_person_has_opted_out_and_is_a_dead_letter_if_linq_refuses_it(

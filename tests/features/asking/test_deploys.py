@@ -205,6 +205,7 @@ async def test_a_call_that_is_new_in_the_past_is_skipped(talk: Talk) -> None:
     async def second(message: MessageReceived, ctx: Context) -> None:
         statuses.append((await ctx.reply("One")).status)
         assert not await ctx.cancel(await ctx.send_later("Later", after_s=60))
+        await ctx.send_later("Never", after_s=60)
         statuses.append((await ctx.reply("New")).status)
         statuses.append((await ctx.bot.send("New", to="+14155550177", line=message.line)).status)
         await ctx.react("love")
