@@ -127,12 +127,6 @@ async def test_a_file_goes_on_in_another_test_process(tmp_path: Path) -> None:
             assert await answers(phone, "hi") == [f"Visit {visit}"]
 
 
-async def test_each_webhook_comes_three_times_and_is_handled_once(storage: str) -> None:
-    async with talking(counting(), storage=storage, copies=3) as phone:
-        assert await answers(phone, "hi", "hi") == ["Visit 1", "Visit 2"]
-        assert (await phone.state(Visits)).count == 2
-
-
 async def test_copies_are_counted_from_one() -> None:
     with pytest.raises(ValueError, match="copies=0 delivers no webhook"):
         async with talking(Bot(), copies=0):

@@ -27,24 +27,17 @@ def saying(**options: Any) -> Bot:
     return bot_of(says("hello"), **options)
 
 
-async def test_a_reply_compares_with_its_text() -> None:
-    async with talking(saying()) as phone:
+async def test_each_reply_comes_once_and_in_order_and_compares_with_its_text() -> None:
+    async with talking(bot_of(says("hello", "two", "three"))) as phone:
         said = await phone.text("hi")
         assert said == "hi"
         reply = await phone.next_reply()
         assert reply == "hello"
         assert reply.startswith("hell")
-        assert reply.from_bot
-        assert (said.from_bot, said.sender, reply.sender) == (False, phone.handle, phone.line)
-        assert phone.messages == ["hi", "hello"]
-
-
-async def test_each_reply_comes_once_and_in_order() -> None:
-    async with talking(bot_of(says("one", "two", "three"))) as phone:
-        await phone.text("hi")
-        assert await phone.next_reply() == "one"
+        assert (said.from_bot, reply.from_bot, said.sender, reply.sender) == (False, True, phone.handle, phone.line)
         assert await phone.replies() == ["two", "three"]
         assert await phone.replies() == []
+        assert phone.messages == ["hi", "hello", "two", "three"]
 
 
 async def test_after_its_block_a_phone_shows_what_happened_and_refuses_acts() -> None:
