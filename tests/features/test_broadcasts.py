@@ -69,6 +69,11 @@ def july(people: Any = tuple(PEOPLE), **changes: Any) -> Act:
     return act
 
 
+async def begin(phone: Phone) -> None:
+    await phone.text("go")
+    await phone.advance(60)
+
+
 def got(phone: Phone, people: list[str] = PEOPLE) -> list[int]:
     """Return the number of messages that each of these people got."""
     return [sum(bubble == TEXT for bubble in phone.person(handle).messages) for handle in people]
@@ -94,10 +99,6 @@ async def test_it_returns_at_once_and_then_reaches_one_person_after_the_other() 
 
 @pytest.mark.slow
 async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_report_comes() -> None:
-    async def scenario(phone: Phone) -> None:
-        await phone.text("go")
-        await phone.advance(60)
-
     bot, runs = Bot(), 0
     bot.on_message("go")(does(july(PEOPLE[:2])))
 
@@ -105,7 +106,7 @@ async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_repor
     async def done(broadcast: BroadcastDone, ctx: Context) -> None:
         await ctx.bot.send(f"{broadcast.sent} of {broadcast.people}", to=PEOPLE[5])
 
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot, begin):
         runs += 1
         assert got(phone, PEOPLE[:2]) == [1, 1]
         assert [str(bubble) for bubble in phone.person(PEOPLE[5]).messages] == ["2 of 2"]
@@ -129,12 +130,8 @@ async def test_the_report_comes_after_the_reply_of_the_handler_that_began_it() -
     async def done(broadcast: BroadcastDone, ctx: Context) -> None:
         await ctx.bot.send(f"{broadcast.sent} sent.", to="+14155550142")
 
-    async def scenario(phone: Phone) -> None:
-        await phone.text("go")
-        await phone.advance(60)
-
     wrong = []
-    async for phone in killed_between_calls(bot, scenario):
+    async for phone in killed_between_calls(bot, begin):
         said = [str(each) for each in phone.messages if each.from_bot]
         if said != ["Sending to 0.", "0 sent."]:
             wrong.append((phone.killed, said))
