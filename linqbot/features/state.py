@@ -312,8 +312,8 @@ class _Held:
     is_written: bool = False  # True if this part has stored a change of the value with a call
 
 
-Commit: TypeAlias = Callable[[Sequence[StateWrite]], Awaitable[None]]
-"""Stores the result of a step and values in one commit."""
+Commit: TypeAlias = Callable[[Sequence[StateWrite], Sequence[StoredChange]], Awaitable[None]]
+"""Stores the result of a step and values in one commit, with what a later run of the turn is shown from the step on."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 """Records the result of a step together with values."""
 
@@ -529,7 +529,7 @@ class TurnState(State):
         """Return the names, the new values and their JSON."""
         while True:
             all_stored = await self._store.load(scope)
-            found, writes = list[tuple[str, BaseModel, bytes]](), list[StateWrite]()
+            found, writes, changes = list[tuple[str, BaseModel, bytes]](), list[StateWrite](), list[StoredChange]()
             for name, tally in named.items():
                 stored = all_stored.get(name)
                 value = tally.model() if stored is None else read(tally.model, name, stored)
@@ -537,8 +537,12 @@ class TurnState(State):
                 new = checked(name, value, dump(name, value), stored)
                 found.append((name, value, new))
                 writes.append(StateWrite(scope, name, new, expected=stored))
+                held = self._held.get((scope, name))
+                if held is not None and held.is_written:
+                    # Otherwise a later run would go on with the value as the handler has stored it before the step.
+                    changes.append(StoredChange(scope, name, stored, new))
             try:
-                await commit(writes)
+                await commit(writes, changes)
             except StateConflict:
                 continue
             return found

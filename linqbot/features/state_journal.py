@@ -31,15 +31,22 @@ class StateJournal:
 
     def __init__(self, journal: TurnJournal) -> None:
         self._state: TurnState | None = None
-        # What earlier runs have stored, by the slots of the calls.
+        # What earlier runs have stored, by the slots of the calls and of the steps with tallies.
         self._stored: dict[str, list[StoredChange]] = {}
+        tallied = dict[str, list[StoredChange]]()
         for entry in journal.steps.values():
-            if (
-                entry.slot.startswith(STATE_SLOT)
-                and (said := from_json(entry.call)).get("delivery") == journal.delivery.id
-            ):
-                changes = [StoredChange(scope, name, *map(encoded, values)) for scope, name, *values in said["values"]]
-                self._stored.setdefault(said["slot"], []).extend(changes)
+            said = from_json(entry.call)
+            if said.get("delivery") != journal.delivery.id or "values" not in said:
+                continue
+            changes = [StoredChange(scope, name, *map(encoded, values)) for scope, name, *values in said["values"]]
+            stored = self._stored.setdefault(said.get("slot", entry.slot), [])
+            if entry.slot.startswith(STATE_SLOT):
+                stored += changes
+            else:
+                tallied[entry.slot] = changes
+        for slot, changes in tallied.items():
+            # The step has begun with the other changes of its slot.
+            self._stored[slot] += changes
 
     def use(self, state: TurnState) -> None:
         self._state = state

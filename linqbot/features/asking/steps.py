@@ -26,7 +26,7 @@ from linqbot.hookspecs import TurnStep
 from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.state import StateWrite
+from linqbot.storage.state import StateWrite, StoredChange
 
 if TYPE_CHECKING:
     from linqbot.plugins.registry import Plugins
@@ -181,8 +181,13 @@ class Steps:
             self._journal.scheduler.recall(scheduled)
         return typed(name, entry.answer or b"null", kind)
 
-    async def _settle_with(self, accepted: JournalEntry, writes: Sequence[StateWrite]) -> None:
+    async def _settle_with(
+        self, accepted: JournalEntry, writes: Sequence[StateWrite], changes: Sequence[StoredChange]
+    ) -> None:
         """Store the result of a step together with writes of state, unless the line of the turn keeps nothing."""
+        if changes:
+            said = {**from_json(accepted.call), "delivery": self._journal.delivery.id, "values": changes}
+            accepted = replace(accepted, call=to_json(said))
         await self._storage.settle(accepted, () if self._journal.off_the_record else writes)
 
     def _hold_input(self, *, restartable: bool) -> None:

@@ -81,6 +81,28 @@ async def test_the_handler_sees_what_was_counted_and_may_change_the_value_itself
     assert await spent(talk) == Spent(cents=15, is_noted=True)
 
 
+@pytest.mark.slow
+async def test_a_value_that_the_handler_has_stored_with_a_call_and_then_counted_goes_on_wherever_the_bot_is_killed() -> (
+    None
+):
+    seen = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent)
+        value.cents += 1
+        await ctx.reply("One.")
+        value.cents += 1
+        await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
+        seen.append(value.cents)
+        value.cents += 1
+        await ctx.reply("Two.")
+
+    async for phone in killed_between_calls(bot_of(order), lambda phone: phone.text("hi")):
+        assert phone.messages == ["hi", "One.", "Two."], phone.killed
+        assert (await phone.state(Spent)).cents == 8, phone.killed
+        assert {*seen} == {7}, phone.killed
+
+
 async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lost(talk: Talk) -> None:
     calls = list[int]()
 
