@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from linqbot import BotError, Context, Draft, ModelStep, Tally
 from linqbot.errors import TurnDeferred
+from linqbot_agent.links import strings_in
 
 MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
@@ -167,9 +168,14 @@ class Entries:
 
 def with_cut_texts(value: Any, most_bytes: int = MOST_BYTES) -> Any:
     """Return JSON data with its longest texts cut, so that it may be recorded. The cut is said in them."""
-    longest = most_bytes
-    while len(to_json(cut := _with_cut_texts(value, longest))) > most_bytes and longest > _LEAST_CHARACTERS:
+    if len(to_json(value)) <= most_bytes:
+        return value
+    cut, longest = value, most_bytes
+    longest_text = max(map(len, strings_in(value)), default=0)
+    while len(to_json(cut)) > most_bytes and longest > _LEAST_CHARACTERS:
         longest //= 2
+        # Data of very many short texts is not copied for each size.
+        cut = _with_cut_texts(value, longest) if longest < longest_text else value
     return cut
 
 

@@ -237,7 +237,7 @@ async def test_a_memory_that_another_release_has_stored_does_not_keep_the_agent_
     assert "tool-return: number 17" not in kinds(script.requests[-1])
 
 
-@pytest.mark.parametrize("tools", [1, 400])
+@pytest.mark.parametrize("tools", [1, 200])
 async def test_a_message_whose_tools_return_very_much_that_is_no_text_displaces_no_earlier_one(tools: int) -> None:
     several = calls(*(tool("fetch", f"c{number}") for number in range(tools)))
     script = Script(says("Hi."), several, says("Read."), says("A page."))
