@@ -268,8 +268,9 @@ async def called(settings: Settings, name: str, call: Callable[[], Awaitable[obj
         is_unnoticed = tool.was_refused and result.get("kind") in _RETURNED
         return _REFUSAL if is_unnoticed else _fitted(result)
 
-    tallies = turn.account.tally_of_tool(tool.added), tally_of_call(settings, tool.part, partial(_returned, tool.part))
     place = f"{name}@{tool.part.tool_call_id}"
+    acted = tally_of_call(settings, place, tool.part, partial(_returned, tool.part))
+    tallies = turn.account.tally_of_tool(tool.added), acted
     step = await settings.entries.step(place, make, is_recorded=tool.is_recorded, tallies=tallies)
     record_durable_unit(executed=step.is_made)
     if step.is_made:

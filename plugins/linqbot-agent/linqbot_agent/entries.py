@@ -22,7 +22,7 @@ MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
 
-_step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
+_step: ContextVar[tuple[str | None, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
 
 
@@ -50,9 +50,14 @@ def idempotency_key() -> str:
         raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).") from None
 
 
+def step_around() -> str | None:
+    """Return the name of the step that is being made, such as that of a running tool; None outside of steps."""
+    return _step.get((None, ""))[0]
+
+
 def is_in_step() -> bool:
     """Return True inside of a step, such as a tool that is running."""
-    return _step.get(None) is not None
+    return step_around() is not None
 
 
 class Step(NamedTuple):
@@ -94,9 +99,13 @@ class Entries:
         self.steps.append([])
         self.said.append([])
 
+    def place_of(self, name: str) -> str:
+        """Return the name under which steps of a kind are recorded now, without their number."""
+        return f"{step_around() or self._name}/{name}"
+
     def begin(self, name: str) -> str:
         """Begin the next step of a kind. Return the name under which it is recorded."""
-        place = f"{_step.get((self._name, ''))[0]}/{name}"
+        place = self.place_of(name)
         number = self._counts[place]
         self._counts[place] += 1
         return f"{place}#{number}"

@@ -262,8 +262,9 @@ class Loop:
             except Refused:
                 return REFUSED
 
-        tally = tally_of_call(settings, call, partial(self._returned, call))
-        step = await settings.entries.step(f"tool:{tool}@{call_id}", made, tallies=[tally])
+        place = f"tool:{tool}@{call_id}"
+        tally = tally_of_call(settings, place, call, partial(self._returned, call))
+        step = await settings.entries.step(place, made, tallies=[tally])
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         settings.turn.shared.counts.tool_calls += step.is_made

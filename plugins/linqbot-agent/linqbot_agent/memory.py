@@ -8,6 +8,7 @@ imports it, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -78,13 +79,20 @@ class Kept(BaseModel):
 
     Attributes:
         by_message: The messages of a run by the id of the person's message, the oldest first.
+        dropped: The time of the last exchange that was dropped; see `said_at`.
     """
 
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
+    dropped: str = ""
 
-    def drop_oldest(self, most_bytes: int) -> None:
-        while self.by_message and len(to_json(self.by_message)) > most_bytes:
-            del self.by_message[next(iter(self.by_message))]
+    def drop_oldest(self, most_bytes: int, most: float = math.inf) -> None:
+        while self.by_message and (len(self.by_message) > most or len(to_json(self.by_message)) > most_bytes):
+            self.dropped = said_at(self.by_message.pop(next(iter(self.by_message))))
+
+
+def said_at(messages: Sequence[Any]) -> str:
+    """Return the time of an exchange, which its prompt has; empty if there is no prompt."""
+    return next((part["timestamp"] for part in messages[0]["parts"] if "timestamp" in part), "")
 
 
 def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
@@ -123,9 +131,7 @@ async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> No
         return
     kept = await ctx.state.person(Kept, name=TALK)
     kept.by_message[event.id] = said
-    while len(kept.by_message) > limit:
-        del kept.by_message[next(iter(kept.by_message))]
-    kept.drop_oldest(MOST_BYTES)
+    kept.drop_oldest(MOST_BYTES, limit)
 
 
 def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:

@@ -36,7 +36,7 @@ from linqbot import Context, Event, HistoryEntry, MediaPart, MessageEdited, Mess
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
-from linqbot_agent.entries import is_in_step, with_cut_texts
+from linqbot_agent.entries import step_around, with_cut_texts
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.memory import (
     TALK,
@@ -47,6 +47,7 @@ from linqbot_agent.memory import (
     prompt_for,
     prompt_of,
     readable,
+    said_at,
     tool_messages,
     trimmed,
 )
@@ -154,7 +155,7 @@ async def _of_person(settings: Settings, files: Sequence[MediaPart], shown: File
     if not isinstance(event, MessageReceived):
         return []
     stored = await _kept(settings, TALK)
-    earlier = sorted((key for key in stored if key != event.id), key=lambda key: _said_at(stored[key]))
+    earlier = sorted((key for key in stored if key != event.id), key=lambda key: said_at(stored[key]))
     newest = earlier[-settings.turn.options.history * 2 :]
     past: list[Said] = [*readable({key: stored[key] for key in newest}, settings.ctx).items()]
     if with_current:
@@ -191,8 +192,11 @@ async def _of_chat(
 
 async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
     """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again."""
-    kept = dict((await settings.ctx.state.person(Kept, name=name)).by_message)
+    stored = await settings.ctx.state.person(Kept, name=name)
+    kept = dict(stored.by_message)
     for key, acted in (await settings.ctx.state.person(Kept, name=ACTED)).by_message.items():
+        if key not in kept and said_at(acted) < stored.dropped:
+            continue  # it was dropped with its answer
         ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
         missing = (each for each in acted if each["parts"][0].get("tool_call_id") not in ids)
         # This run has its own calls from the record.
@@ -200,46 +204,50 @@ async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
             said = kept.get(key, [])
             is_answered = bool(said) and said[-1]["kind"] == "response"
             # What an earlier run of the turn did comes before the answer of its last run, behind the prompt.
-            place = 1 if is_answered and (new[0]["timestamp"] or "") < _said_at(said) else len(said)
+            place = 1 if is_answered and (new[0]["timestamp"] or "") < said_at(said) else len(said)
             kept[key] = [*said[:place], *new, *said[place:]]
     return kept
 
 
-def _said_at(messages: Sequence[Any]) -> str:
-    """Return the time of an exchange, which its prompt has."""
-    return next((part["timestamp"] for part in messages[0]["parts"] if "timestamp" in part), "")
-
-
 def tally_of_call(
-    settings: Settings, call: ToolCallPart, returned: Callable[[Any], ToolReturnPart | None]
+    settings: Settings, step: str, call: ToolCallPart, returned: Callable[[Any], ToolReturnPart | None]
 ) -> Tally[Kept] | None:
     """Return the tally that stores a call of a tool in the commit that records its result; None if nothing is to be kept.
 
-    If the turn is given up, nothing else of it is stored, and the model still knows of the call.
+    If the turn is given up, nothing else of it is stored, and the model still knows of the call. What one tool makes another
+    one do is a part of its own result, and stored until there is one.
 
     Args:
+        step: The name of the call's step.
         returned: Gets the recorded result, and returns it as the model reads it; None if the tool has not returned.
     """
     event, memory = settings.event, settings.turn.options.memory
     if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
         return None
-    if is_in_step():  # what one tool makes another one do is a part of its own result
-        return None
+    # An edit is an exchange of its own, behind the answer to the message.
+    key = event.event_id if memory == "person" and isinstance(event, MessageEdited) else event.id
+    place, around = settings.entries.place_of(step), step_around()
 
     def add(kept: Kept, result: Any) -> None:
         if (part := returned(result)) is None:
             return
-        before = kept.by_message.pop(event.id, [])
+        every = kept.by_message.pop(key, [])
+        before = [each for each in every if not _around(each).startswith(f"{place}#")]
         new: list[ModelMessage] = [ModelResponse(parts=[cuttable(call)]), ModelRequest(parts=[cuttable(part)])]
         if memory == "person" and not before:
             new.insert(0, ModelRequest(parts=[UserPromptPart(prompt_for(event, ()))]))
-        stamped = [replace(message, run_id=settings.run_id) for message in new]
+        stamped = [replace(message, run_id=settings.run_id, metadata={"inside": around}) for message in new]
         acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(stamped, mode="json")], MOST_BYTES)
         # Very many calls would displace all that is kept of earlier messages.
-        kept.by_message[event.id] = acted if len(to_json(acted)) <= MOST_BYTES else before
+        kept.by_message[key] = acted if len(to_json(acted)) <= MOST_BYTES else before
         kept.drop_oldest(MOST_BYTES)
 
     return Tally(Kept, add, name=ACTED)
+
+
+def _around(acted: Any) -> str:
+    """Return the name of the step inside of which a stored call was made; empty outside of steps."""
+    return (acted["metadata"] or {}).get("inside") or ""
 
 
 async def remember(ctx: Context, event: Event, work: list[Any]) -> None:

@@ -64,3 +64,30 @@ async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_act
         assert len(await answers(phone, "A table at 8")) == 4
         assert list(outside.effects.values()) == [1]
         assert await phone.dead_letters() == []
+
+
+async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_person_writes_again() -> None:
+    langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
+    from fake_langchain import FakeChatModel
+    from langchain.tools import tool
+    from linqbot_agent.langgraph import durable, run
+
+    @tool
+    def charge() -> str:
+        """Charge the card."""
+        return outside.note("charge")
+
+    async def reserve() -> str:
+        """Reserve a table, and charge for it."""
+        await charging.ainvoke({"name": "charge", "args": {}, "id": "n1", "type": "tool_call"})
+        raise OSError
+
+    outside = Outside(names=("reserve",))
+    charging = durable(charge)
+    graph = langchain.create_agent(durable(FakeChatModel(outside=outside)), [durable(tool(reserve))])
+    async with talking(bot_of(outside, lambda ctx: run(graph, ctx), LinqAgent(sorry=None), attempts=1)) as phone:
+        await phone.text("A table at 8")
+        assert len(await phone.errors()) == 1
+        outside.names = ()
+        assert len(await answers(phone, "A table at 8")) == 4
+    assert "[You have called the tool charge with {}. Its result was: charge is done]" in str(outside.requests[-1])

@@ -8,7 +8,7 @@ from linqbot_agent import Budget, LinqAgent, run
 from linqbot_agent.memory import TALK, Kept
 from linqbot_agent.plugin import Memory
 from linqbot_agent.remembering import ACTED, MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
-from one_handler import does
+from one_handler import bot_of, does
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelResponse, SystemPromptPart, ToolCallPart
@@ -297,48 +297,72 @@ async def test_what_tools_did_in_a_turn_that_was_given_up_is_remembered_and_the_
 
 
 @pytest.mark.parametrize("memory", ["chat", "person"])
-async def test_what_a_tool_makes_another_tool_do_is_remembered_as_a_part_of_its_own_result(memory: Memory) -> None:
-    script = Script(calls(tool("book", "c1")), says("Booked."), says("Yes."))
-    agent = Agent(script.model, tools=[fixed("pay", "paid")])
+async def test_what_a_tool_makes_another_tool_do_is_remembered_also_if_it_fails_itself_and_else_as_a_part_of_its_result(
+    memory: Memory,
+) -> None:
+    first, second = (calls(tool("book", call_id)) for call_id in ("c1", "c3"))
+    script = Script(first, says("It is paid."), second, says("Booked."), says("Yes."))
+    agent, is_broken = Agent(script.model, tools=[fixed("pay", "paid")]), True
 
     @agent.tool
     async def book(run: RunContext[object]) -> str:
         assert run.tool_manager is not None
-        return f"number 17, {await run.tool_manager.handle_call(tool('pay', 'c2'))}"
+        paid = await run.tool_manager.handle_call(tool("pay", "c2" if is_broken else "c4"))
+        if is_broken:
+            raise OSError
+        return f"number 17, {paid}"
 
-    async with talking(bot_with(agent, LinqAgent(memory=memory))) as phone:
-        assert await answers(phone, "A table") == ["Booked."]
+    bot = bot_of(does(lambda ctx: run(agent, ctx)), plugins=[LinqAgent(memory=memory, sorry=None)], attempts=2)
+    async with talking(bot) as phone:
+        await phone.text("A table")
+        with pytest.raises(HandlerFailed, match="1 more failed"):
+            await phone.advance(300)
+        assert await answers(phone, "Paid?") == ["It is paid."]
+        assert kinds(script.requests[-1])[:3] == ["user-prompt: A table", "tool-call: pay", "tool-return: paid"]
+        is_broken = False
+        assert await answers(phone, "Another table") == ["Booked."]
         assert await answers(phone, "Booked?") == ["Yes."]
-    assert kinds(script.requests[-1])[:-1] == [
-        "user-prompt: A table", "tool-call: book", "tool-return: number 17, paid", "text: Booked."
+    assert kinds(script.requests[-1])[-5:-1] == [
+        "user-prompt: Another table", "tool-call: book", "tool-return: number 17, paid", "text: Booked."
     ]  # fmt: skip
 
 
-async def test_with_the_memory_of_a_person_the_model_is_shown_what_tools_did_for_an_edit_with_the_new_text() -> None:
-    script = Script(says("Hello."), calls(tool("book", "c1")), says("Booked."), says("Yes."))
+async def test_with_the_memory_of_a_person_what_tools_did_for_an_edit_stands_behind_the_new_text() -> None:
+    script = Script(says("Hello."), says("Fine."), calls(tool("book", "c1")), says("Booked."), says("Yes."))
     agent = Agent(script.model, tools=[fixed("book", "number 17")])
     bot = Bot(plugins=[LinqAgent(memory="person")])
-
-    @bot.on_message("wait")
-    async def wait(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply("I wait.")
 
     @bot.on_edit
     async def edited(message: MessageEdited, ctx: Context) -> None:
         await run(agent, ctx)
 
     async with talking(answering(bot, agent)) as phone:
-        wrote = await phone.text("Wait")
-        await phone.quiet()
-        assert await answers(phone, "Hi") == ["I wait.", "Hello."]
+        wrote = await phone.text("Hi")
+        assert await answers(phone, "How are you?") == ["Hello.", "Fine."]
         await phone.edit(wrote, "A table")
         assert await answers(phone, "Booked?") == ["Booked.", "Yes."]
     assert kinds(script.requests[-1]) == [
         "user-prompt: Hi",
         "text: Hello.",
+        "user-prompt: How are you?",
+        "text: Fine.",
         "user-prompt: [The person has edited a message. It says now: A table]",
         "tool-call: book",
         "tool-return: number 17",
+        "user-prompt: Booked?",
+    ]
+
+
+async def test_with_the_memory_of_a_person_what_was_dropped_does_not_come_back_without_its_answer() -> None:
+    long = "\n\n".join(["y" * 9000] * 9)
+    script = Script(calls(tool("book", "c1")), says("Booked."), says(long), says(long), says("Yes."))
+    agent = Agent(script.model, tools=[fixed("book", "number 17")])
+    async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+        for text in ("A table", "Tell me all", "Tell me more", "Booked?"):
+            await answers(phone, text)
+    assert [each[:25] for each in kinds(script.requests[-1])] == [
+        "user-prompt: Tell me more",
+        f"text: {long}"[:25],
         "user-prompt: Booked?",
     ]
 
