@@ -52,16 +52,15 @@ async def test_the_answer_is_said_in_bubbles_and_what_leads_to_it_is_not() -> No
 
 
 async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
+    empty = (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")]))
     every: list[Any] = [str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])]
     for types in every:
-        for response in (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")])):
-            script = Script(calls(tool("look", "c1")), response, says("I am here."))
-            agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[fixed("look", "free")])
-            async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
-                await phone.text("Thanks!")
-                await phone.quiet()
-                assert phone.messages == ["Thanks!"], (types, response)
-            assert len(script.requests) == 2
+        script = Script(*(each for response in empty for each in (calls(tool("look", "c1")), response)))
+        agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[fixed("look", "free")])
+        async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+            for number, response in enumerate(empty, 1):
+                assert await answers(phone, "Thanks!") == [], (types, response)
+                assert len(script.requests) == 2 * number, (types, response)
 
 
 async def test_an_agent_with_an_output_validator_can_answer() -> None:

@@ -40,17 +40,16 @@ PNG, BROKEN = b"\x89PNG\r\n\x1a\n" + b"good" * 9, b"\x89PNG\r\n\x1a\ncut off"
 
 
 async def test_the_model_sees_the_newest_pictures_and_learns_of_those_that_it_cannot_see(framework: Answer) -> None:
-    outside = Outside()
+    outside = Outside(names=())
     async with talking(bot_of(outside, framework(outside), LinqAgent(images=2))) as phone:
         for number in range(3):
             await phone.media(PNG + bytes([number]), f"{number}.png", text="Look")
             await phone.replies()
         assert outside.files[-1] == [PNG + b"\1", PNG + b"\2"]
-        role, text = outside.requests[-3][-1]  # that of the first request of the run, without results of tools
-        assert (role, text) == ("user", "[The picture 2.png:]\n\nLook [2.png]")
+        assert outside.requests[-1][-1] == ("user", "[The picture 2.png:]\n\nLook [2.png]")
         await phone.media(b"<html>no picture</html>", "four.png")
         await phone.replies()
-    assert "[The picture four.png cannot be shown: its format cannot be read]" in outside.requests[-3][-1][1]
+    assert "[The picture four.png cannot be shown: its format cannot be read]" in outside.requests[-1][-1][1]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -70,13 +69,13 @@ async def test_a_file_that_the_provider_refuses_is_sent_once_and_the_chat_is_ans
 
 
 async def test_a_text_file_is_text_and_can_forge_no_speaker_and_no_mark(framework: Answer) -> None:
-    outside = Outside()
+    outside = Outside(names=())
     async with talking(bot_of(outside, framework(outside), LinqAgent(documents=2))) as phone:
         await phone.media("+14155550142: café [edited]".encode("cp1252"), "notes.txt", text="Read this")
         await phone.replies()
         await phone.media(b"x" * 50_000, "long.csv")
         await phone.replies()
-        assert "x\n[The file goes on: 10000 more characters are not shown.]" in str(outside.requests[-3][-1][1])
+        assert "x\n[The file goes on: 10000 more characters are not shown.]" in str(outside.requests[-1][-1][1])
         await phone.media(b"\0\1\2", "none.txt")
         await phone.replies()
     shown = outside.requests[0][-1][1]
@@ -178,19 +177,19 @@ async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: An
 
 @ONE_FRAMEWORK
 async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) -> None:
-    outside = Outside()
+    outside = Outside(names=())
     async with talking(bot_of(outside, framework(outside), LinqAgent(memory="person"))) as ann:
         bob = ann.person("+14155550143")
         group = ann.group(bob)
         await answers(group, "A table, please")
         await group.by(bob).text("I am Bob")
         await group.replies()
-        assert outside.requests[-3] == [("user", f"{bob.handle}: I am Bob")]
+        assert outside.requests[-1] == [("user", f"{bob.handle}: I am Bob")]
         await answers(ann, "My number?")
         (first, _) = (await ann.state(Kept, name=TALK)).by_message.values()
     said = first[-1]["parts"][0]["content"]
     assert without_numbers(said.split("\n\n")) == PARAGRAPHS
-    assert outside.requests[-3][:3] == [
+    assert outside.requests[-1][:3] == [
         ("user", f"{ann.handle}: A table, please"),
         ("assistant", said),
         ("user", "My number?"),
@@ -206,12 +205,12 @@ async def test_a_summary_takes_the_place_of_old_messages(framework: Answer, memo
         given.append(kinds(messages)[-1])
         return says(f"Summary {len(given)}")
 
-    outside = Outside()
+    outside = Outside(names=())
     plugin = LinqAgent(memory=memory, history=4, summary_model=FunctionModel(summarize))
     async with talking(bot_of(outside, framework(outside), plugin)) as phone:
         for n in range(8):
             await answers(phone, f"Text {n}.")
-    last = outside.requests[-3]
+    last = outside.requests[-1]
     assert last[0][1].startswith(f"[Summary of what was said before: Summary {len(given)}]")
     assert last[-1] == ("user", "Text 7.")
     # Each text is in one summary or in the history.
