@@ -34,7 +34,7 @@ class Bookings:
             return "booked"
 
 
-@pytest.mark.parametrize(("answer", "owners"), [("Yes", []), ("ok", []), ("like", []), ("like", ["+14155550143"])])
+@pytest.mark.parametrize(("answer", "owners"), [("Yes", []), ("like", ["+14155550143"])])
 async def test_a_call_that_the_person_approves_is_made_although_there_may_be_owners(
     answer: str, owners: list[str]
 ) -> None:
