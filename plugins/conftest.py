@@ -1,3 +1,8 @@
 """Settings and fixtures for the tests of every plugin."""
 
-from every_test import anyio_backend, pytest_pycollect_makeitem, reset_logs  # noqa: F401 - pytest finds them here
+from every_test import (  # noqa: F401 - pytest finds them here
+    anyio_backend,
+    pytest_pycollect_makeitem,
+    reset_logs,
+    subtests,
+)

@@ -15,7 +15,12 @@ import certifi
 import hypothesis
 import postgres_server
 import pytest
-from every_test import anyio_backend, pytest_pycollect_makeitem, reset_logs  # noqa: F401 - pytest finds them here
+from every_test import (  # noqa: F401 - pytest finds them here
+    anyio_backend,
+    pytest_pycollect_makeitem,
+    reset_logs,
+    subtests,
+)
 
 # A slow machine is no failure: a limit per example would measure the machine and its other work.
 hypothesis.settings.register_profile("linqbot", deadline=None)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trustme
 from client.calls import CALLS, Exchange, emulated
-from failing_rows import subtests  # noqa: F401 - pytest finds it here
 
 
 @pytest.fixture(scope="session")

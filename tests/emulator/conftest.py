@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
-from failing_rows import subtests  # noqa: F401 - pytest finds it here
 
 from linqbot.clock import MovableClock
 from linqbot.emulator.acts.conversation import Write

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import structlog
@@ -27,3 +29,23 @@ def reset_logs() -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+class FailingRows:
+    """Subtests of which only those that fail are reported: to report one takes a millisecond, and thousands of rows pass."""
+
+    def __init__(self, reported: pytest.Subtests) -> None:
+        self._reported = reported
+
+    @contextmanager
+    def test(self, msg: str | None = None, **row: Any) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with self._reported.test(msg, **row):
+                raise
+
+
+@pytest.fixture
+def subtests(subtests: pytest.Subtests) -> FailingRows:
+    return FailingRows(subtests)
