@@ -137,6 +137,7 @@ class Served:
         self._name = self.bound.getsockname()
         self.server = uvicorn_server.Server(self.app, graceful_s=1, trusted_proxies=trusted)
         self.server.config.loop = loop
+        self.clients: list[socket.socket] = []
         # A daemon: a server that a failed test leaves behind does not keep the run from ending.
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]}, daemon=True)
         self._thread.start()
@@ -154,10 +155,21 @@ class Served:
             client.connect(self._name)
         else:
             client = socket.create_connection(("127.0.0.1", self._name[1]), timeout=PATIENCE_S)
+        self.clients.append(client)
         with suppress(BrokenPipeError, ConnectionResetError):  # if the server closes it before all is sent
             for piece in sent:
                 client.sendall(piece)
         return client
+
+    def hold(self) -> list[socket.socket]:
+        """Return two connections with a request, of the app and of the endpoint, that are not answered until `release`."""
+        busy = [self.connect(sent) for sent in (b"GET /held HTTP/1.1\r\n\r\n", webhook(b"held"))]
+        until(lambda: self.app.held and self.app.endpoint.held)
+        return busy
+
+    def release(self) -> None:
+        self.app.let_go.set()
+        self.app.endpoint.release()
 
     def refuses(self) -> bool:
         """Return True once the server has begun to stop: then it accepts no connection."""
@@ -168,8 +180,7 @@ class Served:
         return False
 
     def stop(self) -> None:
-        self.app.let_go.set()
-        self.app.endpoint.release()
+        self.release()
         self.server.should_exit = True
         self._thread.join(60)
         assert not self._thread.is_alive()
@@ -181,18 +192,22 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
 
 
-@pytest.fixture
-def served() -> Iterator[Served]:
-    running = Served()
+def running_on(loop: str) -> Iterator[Served]:
+    running = Served(loop)
     yield running
     running.stop()
+    for client in running.clients:
+        client.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    yield from running_on("uvloop")
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
 def on_any_loop(request: pytest.FixtureRequest) -> Iterator[Served]:
-    running = Served(request.param)
-    yield running
-    running.stop()
+    yield from running_on(request.param)
 
 
 def until(ready: Callable[[], Any]) -> None:
@@ -448,9 +463,7 @@ def test_the_app_gets_one_request_of_a_connection_as_it_was_sent(served: Served)
     }
 
 
-def test_a_request_for_the_app_may_come_after_a_webhook_but_is_closed_unanswered_if_it_comes_before_its_answer(
-    served: Served,
-) -> None:
+def test_a_request_for_the_app_may_come_after_the_answer_to_a_webhook_but_not_before(served: Served) -> None:
     client = served.connect(webhook(b"one"))
     assert said(answer(client)) == [b"one"]
     client.sendall(GET)
@@ -470,43 +483,35 @@ def test_a_client_that_expects_100_continue_gets_it(served: Served) -> None:
         assert answer(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"body")
         assert answer(client).startswith(OK)
-        client.close()
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_answered_without_the_app_and_the_connection_stays(on_any_loop: Served) -> None:
-    with closing(on_any_loop.connect()) as client:
-        for _ in range(2):
-            client.sendall(webhook(b"one"))
-            received = answer(client)
-            assert received.startswith(OK)
-            assert b"\r\ndate: " in received
-            assert received.endswith(b"\r\nmethod: POST\r\nsaid: one\r\ncontent-length: 0\r\n\r\n")
-    assert on_any_loop.app.endpoint.seen == [b"one"] * 2
-    assert on_any_loop.app.requests == []
-
-
-def test_a_webhook_may_be_split_at_any_byte(on_any_loop: Served) -> None:
+def test_a_webhook_may_be_split_at_any_byte_and_is_answered_without_the_app(on_any_loop: Served) -> None:
     sent = webhook(b"{}", b"webhook-id: 1", b"Webhook-Signature: v1,x")
-    with closing(on_any_loop.connect()) as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for end in range(1, len(sent)):
-            client.sendall(sent[:end])
-            until(lambda: not on_any_loop.connections.kept)
-            client.sendall(sent[end:])
-            assert said(answer(client)) == [b"{}"], sent[:end]
-        for end in range(len(sent)):
-            client.sendall(sent[end : end + 1])
-        assert said(answer(client)) == [b"{}"]
-        client.sendall(sent[:-1])
-        until(lambda: on_any_loop.app.endpoint.held_bytes == 1)
-        client.sendall(sent[-1:])
-        assert said(answer(client)) == [b"{}"]
-        until(lambda: on_any_loop.connections.kept)
-        assert not on_any_loop.connections.waiting
+    client = on_any_loop.connect()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for end in range(1, len(sent)):
+        client.sendall(sent[:end])
+        until(lambda: not on_any_loop.connections.kept)
+        client.sendall(sent[end:])
+        received = answer(client)
+        assert said(received) == [b"{}"], sent[:end]
+    assert received.startswith(OK)
+    assert b"\r\ndate: " in received
+    assert received.endswith(b"\r\nmethod: POST\r\nsaid: {}\r\ncontent-length: 0\r\n\r\n")
+    for end in range(len(sent)):
+        client.sendall(sent[end : end + 1])
+    assert said(answer(client)) == [b"{}"]
+    client.sendall(sent[:-1])
+    until(lambda: on_any_loop.app.endpoint.held_bytes == 1)
+    client.sendall(sent[-1:])
+    assert said(answer(client)) == [b"{}"]
+    until(lambda: on_any_loop.connections.kept)
+    assert not on_any_loop.connections.waiting
     assert on_any_loop.app.endpoint.seen == [b"{}"] * (len(sent) + 1)
+    assert on_any_loop.app.requests == []
 
 
 def test_each_way_to_write_the_path_is_a_webhook_and_every_method_is_answered(served: Served) -> None:
@@ -523,7 +528,6 @@ def test_each_way_to_write_the_path_is_a_webhook_and_every_method_is_answered(se
     for name, (sent, method) in rows.items():
         client.sendall(sent)
         assert b"\r\nmethod: " + method + b"\r\n" in answer(client), name
-    client.close()
     assert served.app.requests == []
     assert rest(served.connect(one.replace(b"/webhook", b"/webhook/x"))).endswith(b"\r\n\r\n3")
 
@@ -558,7 +562,7 @@ def test_pipelined_webhooks_begin_and_are_answered_in_order_and_a_flood_of_them_
     assert flood(served.connect(webhook(b"held")), webhook(b"more") * 30) == b""
 
 
-def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_closed_when_idle(
+def test_a_client_that_reads_no_answers_is_read_no_more_and_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = served.app.endpoint
@@ -591,11 +595,11 @@ def test_a_client_that_reads_no_answers_can_send_only_so_many_webhooks_and_is_cl
     served.server.config.timeout_keep_alive = 1
     endpoint.body_timeout_s = 0.5
     monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.5)
-    idle = [flooded()[0], served.connect(echo + WEBHOOK), served.connect(echo.replace(b"1.1", b"1.0"))]
-    idle.append(served.connect(echo + WEBHOOK + b"content-length: 9\r\n\r\nhalf"))
+    flooded()
+    for sent_last in (WEBHOOK, WEBHOOK + b"content-length: 9\r\n\r\nhalf"):
+        served.connect(echo + sent_last)
+    served.connect(echo.replace(b"1.1", b"1.0"))
     until(lambda: not served.connections.connections)
-    for client in idle:
-        client.close()
 
 
 def test_a_body_that_is_too_large_or_too_slow_or_one_of_too_many_is_refused(served: Served) -> None:
@@ -634,27 +638,24 @@ def test_a_webhook_whose_answer_fails_is_closed_without_one(served: Served, capl
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
 
 
-def test_a_client_that_is_gone_before_its_answer_harms_no_other(
-    served: Served, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_client_that_is_gone_when_answered_harms_no_other(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     with closing(served.connect(webhook(b"held"))) as client:
         until(lambda: served.app.endpoint.held)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, instead of closed
     until(lambda: not served.connections.connections)
     served.app.endpoint.release()
-    with closing(served.connect(webhook(b"one"))) as client:
-        assert said(answer(client)) == [b"one"]
+    assert said(answer(served.connect(webhook(b"one")))) == [b"one"]
     assert caplog.records == []
 
 
 def test_a_client_that_has_closed_its_side_gets_the_answers_to_its_webhooks(on_any_loop: Served) -> None:
     endpoint = on_any_loop.app.endpoint
     for begun in (b"", b"\r\n", WEBHOOK, WEBHOOK + b"content-length: 9\r\n\r\nhalf"):
-        with closing(half_closed(on_any_loop.connect(webhook(b"held") + webhook(b"two") + begun))) as client:
-            until(lambda: endpoint.held)
-            time.sleep(0.05)  # so that the server notices it before the answer
-            endpoint.release()
-            received = rest(client)
+        client = half_closed(on_any_loop.connect(webhook(b"held") + webhook(b"two") + begun))
+        until(lambda: endpoint.held)
+        time.sleep(0.05)  # so that the server notices it before the answer
+        endpoint.release()
+        received = rest(client)
         assert said(received) == [b"held", b"two"]
         assert received.count(b"\r\nconnection: close\r\n") == 1
 
@@ -732,8 +733,7 @@ def test_of_too_many_connections_those_without_a_request_are_dropped_first(serve
     served.connections.max_connections = 5
     served.app.endpoint.body_timeout_s = 30
     half = b"content-length: 9\r\n\r\nhalf"
-    busy = [served.connect(sent) for sent in (b"GET /held HTTP/1.1\r\n\r\n", webhook(b"held"))]
-    until(lambda: served.app.held == 1 and served.app.endpoint.held)
+    busy = served.hold()
     for slow in (POST + half, WEBHOOK + half, b"GET /", b""):
         victims = [served.connect(slow) for _ in range(2)]
         later = served.connect(webhook(b"one"))
@@ -749,11 +749,8 @@ def test_of_too_many_connections_those_without_a_request_are_dropped_first(serve
             assert said(answer(client)) == [b"one"]
             client.close()
         until(lambda: len(served.connections.connections) == 2)
-    served.app.let_go.set()
-    served.app.endpoint.release()
+    served.release()
     assert all(answer(client).startswith(OK) for client in busy)
-    for client in busy:
-        client.close()
 
 
 def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Served) -> None:
@@ -764,8 +761,6 @@ def test_connections_without_a_request_do_not_end_one_that_is_kept(served: Serve
     assert [rest(client) for client in silent[:-3]] == [b""] * 17
     kept.sendall(webhook(b"two"))
     assert said(answer(kept)) == [b"two"]
-    for client in (kept, *silent[-3:]):
-        client.close()
 
 
 def test_kept_connections_leave_half_of_the_places_to_new_clients(served: Served) -> None:
@@ -780,25 +775,19 @@ def test_kept_connections_leave_half_of_the_places_to_new_clients(served: Served
     for client in (*kept[2:], *new):
         client.sendall(webhook(b"two"))
         assert said(answer(client)) == [b"two"]
-        client.close()
 
 
 def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back(served: Served) -> None:
     served.connections.max_connections = 2
-    busy = [served.connect(sent) for sent in (b"GET /held HTTP/1.1\r\n\r\n", webhook(b"held"))]
-    until(lambda: served.app.held == 1 and served.app.endpoint.held)
+    busy = served.hold()
     for head in (POST, WEBHOOK):
         refused = rest(served.connect(head + b"content-length: 4\r\n\r\nbody" + GET))
         assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert refused.count(b"\r\nretry-after: 5\r\n") == refused.count(b"\r\nconnection: close\r\n") == 1
         assert refused.count(b"HTTP/1.1 ") == 1
-    served.app.let_go.set()
-    served.app.endpoint.release()
+    served.release()
     assert all(answer(client).startswith(OK) for client in busy)
-    client = served.connect(webhook(b"one"))
-    assert answer(client).startswith(OK)
-    for each in (*busy, client):
-        each.close()
+    assert answer(served.connect(webhook(b"one"))).startswith(OK)
 
 
 def test_a_server_that_stops_does_not_wait_for_slow_clients(served: Served) -> None:
@@ -834,7 +823,7 @@ def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:
 CLAIM = b"x-forwarded-for: 203.0.113.7"
 
 
-def test_the_client_is_that_of_the_connection_unless_it_is_a_trusted_proxy_that_names_another(
+def test_only_a_trusted_proxy_names_another_client_than_its_connection(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     rows = [
@@ -854,10 +843,10 @@ def test_the_client_is_that_of_the_connection_unless_it_is_a_trusted_proxy_that_
             else:
                 bound = uvicorn_server.listen(kind, 0)
             served = Served(loop, bound, trusted)
-            with closing(served.connect(webhook(b"one", CLAIM))) as client:
-                answer(client)
-                client.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + CLAIM + b"\r\n\r\n"))
-                rest(client)
+            client = served.connect(webhook(b"one", CLAIM))
+            answer(client)
+            client.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + CLAIM + b"\r\n\r\n"))
+            rest(client)
             served.stop()
             assert [each["client"][0] for each in (*served.app.endpoint.scopes, *served.app.requests)] == [seen] * 2
 
