@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import forgeries
 import pytest
 import structlog
 from asgi_client import PATH, SECRET, running_client, signed
@@ -102,9 +103,7 @@ def probing(body: bytes, secret: str, *probes: str) -> dict[str, str]:
     return headers | {"webhook-signature": " ".join(entries)}
 
 
-async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_probe_of_the_doctor(
-    tmp_path: Path,
-) -> None:
+async def test_a_server_records_forgeries_by_its_own_subscriptions_and_no_probe(tmp_path: Path) -> None:
     SecretFile(tmp_path / "secret").keep(SECRET, "sub-1")
     counting, path = Counting(), tmp_path / "record.json"
     app = create_app(
@@ -150,9 +149,7 @@ async def test_a_server_records_forgeries_by_its_own_subscriptions_only_and_no_p
     assert json.loads(path.read_text())["started_at"] <= time.time()
 
 
-async def test_further_lines_are_counted_and_the_count_is_in_the_last_line_of_the_minute(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_last_line_of_a_minute_counts_those_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "EVERY_S", 0.0)
     log = BoundedLog(structlog.get_logger("test"))
     with structlog.testing.capture_logs() as logs:
@@ -163,3 +160,10 @@ async def test_further_lines_are_counted_and_the_count_is_in_the_last_line_of_th
         log.end()  # the count is logged once
     assert logs[-1] == {"event": "door.knocked", "who": 999, "log_level": "error", "suppressed": 1000 - LINES}
     assert len(logs) == LINES + 1
+
+
+@pytest.mark.slow
+async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
+    stored, statuses = await forgeries.run(20_000)
+    assert stored == 0
+    assert statuses[200] == 1

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import forgeries
 import httpx
 import pytest
 import structlog
@@ -146,13 +145,13 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_
 
     async with house.open() as http:
         with structlog.testing.capture_logs() as logs:
-            for _ in range(20):
+            for _ in range(8):
                 await http.post(PATH, content=b"forged")
                 await http.post(PATH, content=b"forged", headers=signed(b"other"))
                 await http.post(PATH, content=b"x" * ((1 << 20) + 1))
                 await posted(http, old, at=1_000)
             monkeypatch.setattr(house.storage, "put", full)
-            for n in range(20):
+            for n in range(8):
                 await posted(http, text_body(str(n)))
             await house.webhook.close()
     strange = [line for line in logs if line["event"] in ("delivery.forged", "delivery.too_large")]
@@ -161,11 +160,11 @@ async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_
     assert lines == {"delivery.forged": 12, "delivery.too_large": 6, "delivery.out_of_time": 6, "delivery.refused": 6}
     counts = [line for line in logs if "suppressed" in line]
     assert sorted((line["event"], line.get("reason", "")[:13], line["suppressed"]) for line in counts) == [
-        ("delivery.forged", "The POST has ", 15),
-        ("delivery.forged", "The signature", 15),
-        ("delivery.out_of_time", "The signature", 15),
-        ("delivery.refused", "", 15),
-        ("delivery.too_large", "", 15),
+        ("delivery.forged", "The POST has ", 3),
+        ("delivery.forged", "The signature", 3),
+        ("delivery.out_of_time", "The signature", 3),
+        ("delivery.refused", "", 3),
+        ("delivery.too_large", "", 3),
     ]
 
 
@@ -255,10 +254,9 @@ async def test_a_delivery_may_come_again_if_the_storage_fails(
         assert len(await house.handled()) == 1
 
 
+@pytest.mark.parametrize("way", ["ASGI"], indirect=True)
 @pytest.mark.parametrize("mounted", [False, True])
-async def test_it_mounts_into_another_app_and_a_slash_at_the_end_of_the_path_changes_nothing(
-    house: House, mounted: bool
-) -> None:
+async def test_it_mounts_into_another_app_and_its_path_may_end_with_a_slash(house: House, mounted: bool) -> None:
     body = text_body()
     prefix, app = "", house.app
     if mounted:
@@ -339,6 +337,7 @@ async def never() -> dict[str, Any]:
     raise AssertionError
 
 
+@pytest.mark.parametrize("way", ["ASGI"], indirect=True)
 @pytest.mark.parametrize("begun", [b"{", b""], ids=["some of it", "none of it"])
 async def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     house = with_limits(monkeypatch, body_timeout_s=0.01)
@@ -394,30 +393,6 @@ async def test_bodies_that_trickle_in_cannot_fill_the_memory(monkeypatch: pytest
         assert await posted(http, text_body()) == 200
 
 
-async def test_a_captured_delivery_is_run_once_however_often_it_is_replayed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    body, start = text_body(), 1_800_000_000
-    headers = signed(body, at=start)
-    for after_restart in (False, True):
-        house = House(SQLiteStorage(tmp_path / "bot.db"))
-        async with house.open() as http:
-            for later_s in (0, 1, 299, 301):
-                monkeypatch.setattr(SystemClock, "now", lambda _, at=start + later_s: float(at))
-                assert (await http.post(PATH, content=body, headers=headers)).status_code == 200
-            assert len(await house.handled()) == (0 if after_restart else 1)
-
-
-@pytest.mark.slow
-async def test_no_forgery_of_twenty_thousand_is_stored() -> None:
-    stored, statuses = await forgeries.run(20_000)
-    assert stored == 0
-    assert statuses[200] == 1
-
-
-# --- secrets that change, and probes from linqbot ---
-
-
 async def test_a_secret_that_is_rotated_in_the_file_is_accepted_at_once_and_without_a_restart(tmp_path: Path) -> None:
     file = SecretFile(tmp_path / "secret")
     house = House(secret_file=file.path)
@@ -429,9 +404,7 @@ async def test_a_secret_that_is_rotated_in_the_file_is_accepted_at_once_and_with
             assert await posted(http, body, secret=secret) == 200
 
 
-async def test_a_secret_that_was_removed_from_the_file_is_refused_seconds_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_secret_that_left_the_file_is_refused_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = SecretFile(tmp_path / "secret")
     file.keep(OTHER, "s1")
     house = House(secret_file=file.path)
