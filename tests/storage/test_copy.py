@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import time
 from collections import defaultdict
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import connected, dropped_storage_url, execute, server_url
+from sqlite_connections import in_storage
 from storage.conftest import delivery, entry, open_and_close, rows_of
 
 from linqbot.errors import ConfigError, StorageError
@@ -42,14 +44,17 @@ pytestmark = pytest.mark.process
 PRIVATE = json.dumps({"data": {"zero_retention": True, "text": "off the record"}}).encode()
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("filled") / "full.db"
+    in_storage(path, fill, keep_days=9)
+    return path
+
+
 @pytest.fixture
-async def full(tmp_path: Path) -> str:
+def full(filled: Path, tmp_path: Path) -> str:
     """The URL of a file with rows in every table. A process was killed while it handled w.3."""
-    url = f"sqlite:///{tmp_path}/full.db"
-    storage = open_storage(url, keep_days=9)
-    async with storage:
-        await fill(storage)
-    return url
+    return f"sqlite:///{shutil.copy(filled, tmp_path)}"
 
 
 async def fill(storage: Storage) -> None:
@@ -184,7 +189,7 @@ def interrupt(done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("to", ["postgresql", "sqlite"])
-async def test_a_storage_whose_copy_was_interrupted_is_empty_and_cannot_be_used_until_it_is_copied_again(
+async def test_an_interrupted_copy_is_empty_and_not_used_until_it_is_made_again(
     full: str, tmp_path: Path, to: str
 ) -> None:
     target = dropped_storage_url("interrupted") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
@@ -221,9 +226,7 @@ async def test_a_copy_is_refused_while_a_process_serves_a_file(full: str, tmp_pa
             await (copy(other, f"sqlite:///{tmp_path}/new.db") if serves == "source" else copy(full, other))
 
 
-async def test_a_copy_is_refused_while_a_process_uses_the_database_and_refuses_it_meanwhile(
-    full: str, tmp_path: Path
-) -> None:
+async def test_a_copy_and_a_process_that_uses_the_database_refuse_each_other(full: str, tmp_path: Path) -> None:
     there = dropped_storage_url("used")
     async with open_storage(there):
         with pytest.raises(StorageError, match="Stop the process first"):
