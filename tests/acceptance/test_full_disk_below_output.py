@@ -42,7 +42,7 @@ def test_a_command_whose_output_cannot_be_written_says_so(command: tuple[str, ..
 async def test_a_bot_whose_log_cannot_be_written_goes_on(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     bot = Served(tmp_path, "bot", free_port(), "serve", "bot.py", **NO_LINQ)
-    bot.command = ["sh", "-c", f'exec "$@" > {FULL} 2>&1', "sh", *bot.command]
+    (tmp_path / "bot.log").symlink_to(FULL)
     async with running(bot), httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
         await bot.up(http, "/readyz")
         assert (await post(http, bot.url, message("hi"))).status_code == 200
