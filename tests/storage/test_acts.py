@@ -77,9 +77,10 @@ async def test_an_act_that_came_to_nothing_or_that_no_operator_did_is_not_in_the
     assert not await storage.cancel("none", by=DANA)
     assert not await storage.order_broadcast("july", "resume", by=DANA)
     assert await storage.retry(["none"], by=DANA) == 0
+    seen = StateWrite("bot", "x", b"{}", expected=b"1")
     with pytest.raises(StateConflict):
-        await storage.write_state([StateWrite("bot", "x", b"{}", expected=b"1")], by=DANA)
-    assert await storage.acts() == []
+        await storage.write_state([StateWrite("bot", "y", b"{}"), seen], by=DANA)
+    assert (await storage.load("bot"), await storage.acts()) == ({}, [])
 
 
 async def test_equal_orders_of_two_operators_are_one_delivery_and_two_acts(storage: Storage) -> None:

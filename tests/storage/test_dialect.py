@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from linqbot.storage.dialect import drive, sqlite_form, where
+from linqbot.storage.dialect import drive, sqlite_form
 from linqbot.storage.sqlite.transaction import SQLiteReader
 
 
-def test_a_statement_has_the_same_rows_in_sqlite_whatever_the_order_of_its_parameters(
-    subtests: pytest.Subtests,
-) -> None:
+def test_a_statement_has_the_same_rows_in_sqlite_in_any_order_of_parameters(subtests: pytest.Subtests) -> None:
     rows: list[tuple[str, Sequence[Any], list[tuple[Any, ...]]]] = [
         ("SELECT n FROM t WHERE n = $1", [2], [(2,)]),
         ("SELECT n FROM t WHERE n > $2 AND n < $1 FOR UPDATE SKIP LOCKED", [4, 1], [(2,), (3,)]),
@@ -33,14 +31,6 @@ def test_a_statement_has_the_same_rows_in_sqlite_whatever_the_order_of_its_param
             assert drive(SQLiteReader(db).value(sql, *values)) == (found[0][0] if found else None)
     assert sqlite_form("SELECT 1").sql == "SELECT 1"
     db.close()
-
-
-def test_a_condition_without_a_value_is_left_out() -> None:
-    assert where(("lane = $", None), ("n < $", 0), ("kind = $", "send"), first=2) == (
-        "WHERE n < $2 AND kind = $3",
-        [0, "send"],
-    )
-    assert where(("lane = $", None)) == ("", [])
 
 
 def test_a_coroutine_over_sqlite_may_not_wait() -> None:

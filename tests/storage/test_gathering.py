@@ -16,25 +16,9 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Outcome, Retry
 
 
-async def test_a_held_lane_waits_until_its_time_and_the_next_lease_is_a_first_run(
-    storage: Storage, clock: MovableClock
-) -> None:
-    await storage.put(delivery())
-    await storage.hold(await leased(storage, limit=10), NOON + 2, known=0)
-    assert await storage.take(10, lease_s=60) == []
-    assert await storage.next_due() == pytest.approx(NOON + 2, abs=0.1)
-    (waiting,) = await storage.waiting()
-    assert waiting.state == "gathering"
-    clock.advance(2.2)
-    again = await leased(storage, limit=10)
-    assert again.is_first_run
-    await storage.finish(again, Commit(Ack()))
-    assert await storage.depth() == 0
-
-
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("missed", [False, True])
-async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_restart(
+async def test_a_wait_that_has_ended_does_not_begin_again(
     closed_storage: Storage, *, at_once: bool, missed: bool
 ) -> None:
     async def put(storage: Storage, one: Delivery) -> None:
@@ -58,9 +42,7 @@ async def test_a_wait_that_a_delivery_has_ended_does_not_begin_again_with_a_rest
 
 
 @pytest.mark.parametrize("outcome", [Ack(), Defer(NOON, "later")])
-async def test_a_turn_that_ends_in_the_commit_in_which_others_would_join_it_leaves_them_in_the_lane(
-    storage: Storage, outcome: Outcome
-) -> None:
+async def test_a_turn_that_ends_leaves_those_that_would_join_in_its_lane(storage: Storage, outcome: Outcome) -> None:
     first, second = delivery(), delivery()
     for one in (first, second):
         await storage.put(one)
@@ -74,9 +56,7 @@ async def test_a_turn_that_ends_in_the_commit_in_which_others_would_join_it_leav
     assert (await leased(storage, limit=10)).delivery.body == lease.delivery.body
 
 
-async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_duplicates(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_joined_deliveries_are_one_and_their_copies_duplicates(storage: Storage, clock: MovableClock) -> None:
     first, second, third = (delivery(message_key=f"m.{n}") for n in range(3))
     for one in (first, second, third):
         await storage.put(one)
@@ -97,19 +77,6 @@ async def test_joined_deliveries_are_one_from_then_on_and_their_copies_are_dupli
     assert (await leased(storage, limit=10)).delivery.id == third.id
 
 
-async def test_what_was_joined_stays_joined_when_the_storage_is_opened_again(closed_storage: Storage) -> None:
-    async with closed_storage as storage:
-        first, second, third = delivery(), delivery(), delivery()
-        lease = await leased(storage, first, second, third, limit=10)
-        joined = replace(lease.delivery, body=b'{"all": 2}', decoded=None)
-        await storage.join(lease, joined, [second.id])
-        await storage.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
-    async with closed_storage as storage:
-        again = await leased(storage, limit=10)
-        assert json.loads(again.delivery.body) == {"all": 2}
-        assert [each.id for each in await storage.following("c:1", 10)] == [third.id]
-
-
 async def test_a_lease_that_is_over_can_neither_hold_nor_join(storage: Storage, clock: MovableClock) -> None:
     old = await leased(storage, delivery(), limit=10)
     clock.advance(61)
@@ -126,10 +93,3 @@ async def test_a_watched_lane_reports_each_delivery_that_is_put_into_it(storage:
         assert not grew.is_set()
         await storage.put(delivery())
         assert grew.is_set()
-
-
-async def test_a_lane_that_grew_in_the_meantime_is_not_held(storage: Storage) -> None:
-    lease = await leased(storage, delivery(), limit=10)
-    await storage.put(delivery())
-    await storage.hold(lease, NOON + 60, known=0)
-    assert (await leased(storage, limit=10)).delivery.id == lease.delivery.id

@@ -110,18 +110,7 @@ async def test_a_forgotten_delivery_is_still_a_known_duplicate(storage: Storage)
     assert await storage.put(said("1", ANN, "chat")) is False
 
 
-async def test_groups_stay_and_the_messages_of_the_person_in_them_are_erased(storage: Storage) -> None:
-    state = [StateWrite("chat:group", "x", b"1")]
-    await handle(storage, said("a", ANN, "group", is_group=True), commit=Commit(Ack(), state=state))
-    await handle(storage, said("b", BOB, "group", is_group=True))
-    await storage.forget(ANN)
-    assert await everything(storage) == {"w.b"}
-    assert await storage.load("chat:group") == {"x": b"1"}
-
-
-async def test_a_message_that_is_the_number_of_another_person_makes_its_chat_no_chat_of_that_person(
-    storage: Storage,
-) -> None:
+async def test_a_chat_in_which_somebody_writes_a_number_is_no_chat_of_that_person(storage: Storage) -> None:
     state = [StateWrite("chat:bob-chat", "x", b"1"), StateWrite(f"person:{BOB}", "x", b"1")]
     await handle(storage, said("asked", BOB, "bob-chat"), commit=Commit(Ack(), state=state))
     await handle(storage, said("whose", BOB, "bob-chat", text=ANN))

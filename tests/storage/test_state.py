@@ -76,14 +76,6 @@ async def test_values_are_listed_in_order_and_page_by_page(storage: Storage) -> 
     assert await storage.state_rows(prefix="person:%") == []
 
 
-async def test_an_operator_writes_only_over_the_value_that_they_have_seen(storage: Storage) -> None:
-    await storage.write_state([checked(b"1", None)])
-    with pytest.raises(StateConflict):
-        await storage.write_state([StateWrite("bot", "b", b"1"), checked(b"2", None)])
-    await storage.write_state([checked(b"2", b"1")])
-    assert await storage.load("bot") == {"a": b"2"}
-
-
 async def test_the_chat_of_a_forgotten_person_is_found_by_its_state(storage: Storage) -> None:
     for scope, person in (("chat:1", "Ann@Example.com"), ("chat:2", "+1"), ("chat:3", None)):
         await storage.write_state([StateWrite(scope, "a", b"{}", person=person)])

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from storage.conftest import NOON, delivery, entry, handle, is_woken, leased, passes
+from storage.conftest import NOON, delivery, entry, handle, is_woken, leased
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Lease, Retry
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Retry
 from linqbot.storage.timers import OUTAGE, PARKED_S, Rearm, Timer
 
 
@@ -44,24 +44,6 @@ async def test_scheduled_timers_are_listed_by_lane_and_limited(storage: Storage)
         await storage.schedule(timer(f"b{n}", n, "c:b"))
     assert [one.id for one in await storage.scheduled(lane="c:b", limit=2)] == ["b0", "b1"]
     assert [one.id for one in await storage.scheduled(limit=3)] == ["a0", "b0", "a1"]
-
-
-async def test_scheduling_the_same_id_keeps_the_stored_timer(storage: Storage) -> None:
-    assert await storage.schedule(timer("t", 60, payload=b"1")) is True
-    assert await storage.schedule(timer("t", 10, payload=b"2")) is False
-    assert await storage.scheduled() == [timer("t", 60, payload=b"1")]
-
-
-async def test_a_timer_that_fired_is_not_scheduled_again_for_a_day(storage: Storage, clock: MovableClock) -> None:
-    await storage.schedule(timer("t", 0))
-    await storage.fire(clock.now())
-    (lease,) = await storage.take(1, lease_s=60)
-    assert await storage.schedule(timer("t")) is False
-    await storage.finish(lease, Commit(Ack()))
-    clock.advance(SEEN_KEPT_S - 1)
-    assert await storage.schedule(timer("t")) is False
-    await passes(62, storage, clock)
-    assert await storage.schedule(timer("t")) is True
 
 
 async def test_a_cancellation_is_on_record_with_its_result(storage: Storage) -> None:
@@ -137,7 +119,7 @@ async def test_a_recurring_timer_that_fired_waits_for_its_next_time(storage: Sto
 
 
 @pytest.mark.parametrize("outcome", [Ack(), DeadLetter("Boom")])
-async def test_a_cancelled_timer_is_not_rearmed_by_the_turn_that_runs(
+async def test_a_cancelled_timer_is_not_rearmed(
     storage: Storage, clock: MovableClock, outcome: Ack | DeadLetter
 ) -> None:
     await storage.schedule(daily())
@@ -156,9 +138,7 @@ async def test_a_turn_that_is_retried_late_does_not_change_the_next_time(storage
     assert await storage.next_timer() == NOON + 600
 
 
-async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(
-    closed_storage: Storage, clock: MovableClock
-) -> None:
+async def test_recurring_timers_of_each_kind_survive_a_restart(closed_storage: Storage, clock: MovableClock) -> None:
     async with closed_storage as storage:
         for each in (daily(), daily("weekly", NOON + 60), daily("stretch", kind="repeat"), daily("once", kind="send")):
             await storage.schedule(each)
@@ -174,9 +154,7 @@ async def test_recurring_timers_survive_a_restart_and_are_told_apart_by_kind(
         assert await storage.next_timer() == NOON + 60
 
 
-async def test_a_timer_is_found_by_its_id_while_it_waits_and_while_it_is_parked(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_a_timer_is_found_while_it_waits_and_while_it_is_parked(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(daily())
     assert await storage.timer("daily") == daily()
     await fired(storage, clock)
@@ -184,9 +162,7 @@ async def test_a_timer_is_found_by_its_id_while_it_waits_and_while_it_is_parked(
     assert await storage.timer("weekly") is None
 
 
-async def test_the_timer_of_an_outage_fires_once_and_stays_until_the_outage_ends(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_the_timer_of_an_outage_fires_once_and_stays_until_its_end(storage: Storage, clock: MovableClock) -> None:
     begun = Timer("outage.1", NOON, "t:1", OUTAGE, b"{}")
     assert await storage.schedule(begun) is True
     lease = await fired(storage, clock)
