@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from forked_code import forked
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, take, taken
@@ -86,9 +86,7 @@ async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clo
         assert await receiver.depth() == 0
 
 
-async def test_no_lane_is_forgotten_while_one_process_adds_to_it_and_another_removes_its_head(
-    url: str, one: Storage, two: Storage
-) -> None:
+async def test_no_lane_is_forgotten_while_it_grows_and_loses_its_head(url: str, one: Storage, two: Storage) -> None:
     wanted = {lane: [f"w.{lane}-{n}" for n in range(30)] for lane in ("c:1", "c:2", "c:3")}
     handled: dict[str, list[str]] = {lane: [] for lane in wanted}
 
@@ -143,7 +141,7 @@ async def test_a_process_that_connects_again_may_have_missed_what_others_refused
         assert await asyncio.wait_for(heard.get(), PATIENCE_S) == (None, None)
 
 
-async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
+async def test_a_refusal_during_the_commit_of_another_is_news(
     one: Storage, two: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = list[str | None]()
@@ -161,9 +159,7 @@ async def test_a_refusal_while_the_last_one_is_committed_is_news_too(
     assert heard == ["c:1", "c:1"]
 
 
-async def test_what_another_process_joined_stays_joined_in_the_process_that_accepted_it(
-    one: Storage, two: Storage
-) -> None:
+async def test_what_another_process_joined_stays_joined_where_it_was_accepted(one: Storage, two: Storage) -> None:
     first, second = delivery(), delivery()
     await one.put(first)
     await one.put(second)
@@ -241,9 +237,7 @@ async def test_two_processes_cannot_both_write_the_first_value_of_a_state(one: S
     assert sorted(str(type(end)) for end in ends) == sorted([str(type(None)), str(StateConflict)])
 
 
-async def test_a_conversation_is_known_to_the_process_that_leases_the_next_delivery_of_its_chat(
-    one: Storage, two: Storage
-) -> None:
+async def test_a_conversation_is_known_to_the_process_that_leases_its_answer(one: Storage, two: Storage) -> None:
     await handle(one, delivery(name="w.root"), commit=Commit(Ack(), conversations=[asked()]))
     await one.put(delivery("c:1", name="w.answer"))
     (answer,) = await take(two)
@@ -280,9 +274,7 @@ async def test_due_timers_fire_in_one_process_only(one: Storage, two: Storage, c
     assert await one.depth() == 10
 
 
-async def test_a_due_timer_that_another_process_holds_wakes_no_other_process(
-    url: str, one: Storage, two: Storage
-) -> None:
+async def test_a_due_timer_that_one_process_holds_wakes_no_other(url: str, one: Storage, two: Storage) -> None:
     await one.schedule(Timer("t", NOON, "c:1", "send", b"{}"))
     while await is_woken(two):
         pass
@@ -324,15 +316,12 @@ asyncio.run(main())
 
 async def killed_with_leases(url: str, count: int, folder: Path) -> None:
     """Lease deliveries in another process, and kill it."""
-    script = folder / "killed.py"
-    script.write_text(KILLED)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), url, str(count), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert int(await process.stdout.readline()) == count
+    said = folder / secrets.token_hex(4)
+    process = forked(KILLED, url, count, output=said)
+    with await asyncio.to_thread(said.open) as lines:
+        assert int(await asyncio.to_thread(lines.readline)) == count
     process.kill()
-    await process.communicate()
+    await asyncio.to_thread(process.join)
     await gone(url)
 
 
@@ -345,7 +334,7 @@ async def gone(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_the_next_start_counts_the_crash_of_a_killed_process(
+async def test_the_next_start_counts_a_crash_of_a_process(
     url: str, one: Storage, clock: MovableClock, tmp_path: Path
 ) -> None:
     await one.put(delivery(name="w.1"))
@@ -371,7 +360,7 @@ async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
         await running.finish(leases[0], ACK)
 
 
-async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
+async def test_after_two_crashes_a_delivery_runs_alone(
     url: str, one: Storage, clock: MovableClock, tmp_path: Path
 ) -> None:
     for n in range(3):
@@ -390,9 +379,7 @@ async def test_a_delivery_in_flight_at_two_crashes_runs_alone_in_its_process(
     assert await taken(one) == ["w.new"]
 
 
-async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
-    one: Storage, two: Storage, clock: MovableClock
-) -> None:
+async def test_a_step_of_a_broadcast_is_made_by_one_process(one: Storage, two: Storage, clock: MovableClock) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1", "+2", "+3"])
     await asyncio.wait_for(woken, PATIENCE_S)
@@ -404,9 +391,7 @@ async def test_a_step_of_a_broadcast_is_carried_out_by_one_process(
     assert await one.depth() == 3
 
 
-async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leaves(
-    one: Storage, two: Storage, clock: MovableClock
-) -> None:
+async def test_a_process_that_stops_wakes_others_for_its_lanes(one: Storage, two: Storage, clock: MovableClock) -> None:
     for n in range(3):
         await one.put(delivery(name=f"w.{n}"))
     (lease,) = await take(one)
@@ -425,9 +410,7 @@ async def test_a_process_that_stops_wakes_the_others_for_the_lanes_that_it_leave
     await asyncio.wait_for(two.changed(), PATIENCE_S)
 
 
-async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ended_last(
-    one: Storage, two: Storage
-) -> None:
+async def test_a_process_that_stops_wakes_others_for_the_turn_that_ended_last(one: Storage, two: Storage) -> None:
     for n in range(2):
         await one.put(delivery(name=f"w.{n}"))
     (lease,) = await take(one)
@@ -440,9 +423,7 @@ async def test_a_process_that_stops_wakes_the_others_also_for_the_turn_that_ende
     assert await handle_all(two) == ["w.1"]
 
 
-async def test_a_deferred_turn_wakes_the_others_which_may_have_its_handler(
-    one: Storage, two: Storage, clock: MovableClock
-) -> None:
+async def test_a_deferred_turn_wakes_those_who_may_handle_it(one: Storage, two: Storage, clock: MovableClock) -> None:
     await one.put(delivery(name="w.1"))
     (lease,) = await take(one)
     assert await take(two) == []
@@ -465,9 +446,7 @@ async def is_woken(storage: Storage) -> bool:
     return True
 
 
-async def test_while_there_are_suspects_processes_that_look_at_once_all_find_work(
-    url: str, one: Storage, two: Storage
-) -> None:
+async def test_while_there_are_suspects_all_processes_find_work(url: str, one: Storage, two: Storage) -> None:
     for n in range(40):
         await one.put(delivery(f"c:{n}"))
     async with connected(url) as connection:
@@ -512,9 +491,7 @@ async def own_database() -> AsyncIterator[str]:
     execute(base, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_deadlock(
-    own_database: str, clock: MovableClock
-) -> None:
+async def test_ends_and_puts_in_the_same_chats_make_no_deadlock(own_database: str, clock: MovableClock) -> None:
     async with PostgresStorage(own_database, clock=clock) as one, PostgresStorage(own_database, clock=clock) as two:
         for _ in range(25):
             await one.put(delivery("c:1"))
@@ -531,9 +508,7 @@ async def test_processes_that_end_and_accept_in_the_same_chats_are_never_in_a_de
     assert await _deadlocks(own_database) == 0
 
 
-async def test_processes_that_get_copies_of_the_same_deliveries_are_never_in_a_deadlock(
-    own_database: str, clock: MovableClock
-) -> None:
+async def test_copies_for_two_processes_make_no_deadlock(own_database: str, clock: MovableClock) -> None:
     async with PostgresStorage(own_database, clock=clock) as one, PostgresStorage(own_database, clock=clock) as two:
         for _ in range(10):
             first, second = delivery("c:1"), delivery("c:2")
@@ -554,9 +529,7 @@ async def _deadlocks(database: str) -> int:
 
 
 @pytest.mark.parametrize("ahead_s", [-290.0, -0.02, 290.0])
-async def test_timers_keep_their_times_whatever_clock_the_database_has(
-    url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: float
-) -> None:
+async def test_timers_keep_their_times_on_any_clock(url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: float) -> None:
     async def ahead(_: object) -> float:
         return ahead_s
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked_code import forked
 from storage.conftest import delivery
 
 from linqbot.clock import MovableClock
@@ -50,16 +49,17 @@ asyncio.run(main())
 def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
     """Run a process that puts and acks, kill it after `lines` reports, and return the names it reported, by word."""
     reported: dict[str, set[str]] = {"put": set(), "finishing": set(), "acked": set()}
-    with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout
-        for number, line in enumerate(child.stdout):
+    child = forked(CHILD, path, output=path.with_name("said"))
+    with path.with_name("said").open() as said:
+        for number, line in enumerate(said):
             if number == lines:
-                child.send_signal(signal.SIGKILL)
+                child.kill()
             # Reports in the pipe when the process died were acknowledged too.
             if line.endswith("\n"):
                 word, name = line.split()
                 reported[word].add(name)
-    assert child.returncode == -signal.SIGKILL
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     return reported
 
 
@@ -99,22 +99,6 @@ async def test_what_a_killed_server_left_in_the_wal_is_in_the_file_before_the_ne
         assert await storage.put(delivery("c:1", name="w.1")) is False
     async with SQLiteStorage(without_wal) as storage:
         assert await storage.has_seen("w.1")
-
-
-async def test_a_lease_of_a_process_that_died_counts_as_a_crash(
-    path: Path, clock: MovableClock, crashed: Callable[[Path], Path]
-) -> None:
-    async with SQLiteStorage(path, clock=clock) as storage:
-        await storage.put(delivery("c:1", name="w.1"))
-        await storage.put(delivery("c:2", name="w.2"))
-        (old,) = await storage.take(1, lease_s=900)
-        image = crashed(path)
-    async with SQLiteStorage(image, clock=clock) as storage:
-        first, second = await storage.take(10, lease_s=900)
-        assert (first.delivery.id, first.crashes, first.is_first_run) == ("w.1", 1, False)
-        assert (second.delivery.id, second.crashes, second.is_first_run) == ("w.2", 0, True)
-        assert first.delivery == old.delivery
-        assert first.delivery.decoded is None
 
 
 async def test_a_crash_with_many_in_flight_counts_for_none_but_after_a_second_one_each_runs_alone(

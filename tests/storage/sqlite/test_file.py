@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_code import forked
 from patience import PATIENCE_S
 from sqlite_connections import largest_file, writing
 from storage.conftest import delivery, entry, handle_all, leased, open_and_close, taken
@@ -84,11 +84,12 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())"
     )
-    with subprocess.Popen([sys.executable, "-c", serve, str(path)], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout
-        child.stdout.readline()
-        assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
-        child.send_signal(signal.SIGKILL)
+    child = forked(serve, path, output=path.with_name("said"))
+    with path.with_name("said").open() as said:
+        said.readline()
+    assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
+    child.kill()
+    child.join()
     asyncio.run(open_and_close(SQLiteStorage(path)))
 
 
@@ -154,9 +155,7 @@ async def test_a_file_that_is_locked_is_called_locked(path: Path, monkeypatch: p
     await open_and_close(SQLiteStorage(path))
 
 
-async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_that_reads_opens_the_file_during_a_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
         await server.put(delivery(name="w.1"))
@@ -165,9 +164,7 @@ async def test_a_command_that_only_reads_opens_the_file_while_the_server_writes(
                 assert [each.id for each in await command.waiting()] == ["w.1"]
 
 
-async def test_a_command_that_writes_too_long_makes_the_storage_unavailable(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_that_writes_too_long_blocks_the_storage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as server:
         with writing(path), pytest.raises(StorageUnavailable, match="locked"):
@@ -234,7 +231,7 @@ def tables(path: Path) -> set[str]:
     return {name for (name,) in execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-async def test_a_file_of_an_older_release_is_migrated_with_its_content(
+async def test_a_file_of_an_older_release_is_migrated_whole(
     path: Path, with_next_schema: Callable[[str], None]
 ) -> None:
     async with SQLiteStorage(path) as storage:
@@ -247,7 +244,7 @@ async def test_a_file_of_an_older_release_is_migrated_with_its_content(
     assert "added" in tables(path)
 
 
-async def test_a_schema_that_cannot_be_applied_leaves_the_file_as_it_was(
+async def test_a_schema_that_fails_leaves_the_file_as_it_was(
     path: Path, with_next_schema: Callable[[str], None]
 ) -> None:
     await open_and_close(SQLiteStorage(path))
