@@ -32,12 +32,16 @@ async def test_entries_are_returned_in_the_order_in_which_they_were_begun(storag
     assert await storage.entries("w.3") == []
 
 
-async def test_beginning_an_entry_again_keeps_the_stored_one(storage: Storage) -> None:
+async def test_beginning_an_entry_again_keeps_the_stored_one_with_its_outcome(storage: Storage) -> None:
     first = entry("w.1", call=b'{"text":"as first said"}')
     await storage.begin(first)
     await storage.begin(first)
     await storage.begin(entry("w.1", call=b'{"text":"said otherwise"}', key="lb.other"))
     assert await storage.entries("w.1") == [first]
+    accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
+    await storage.settle(accepted)
+    await storage.begin(first)
+    assert await storage.entries("w.1") == [accepted]
 
 
 async def test_state_is_written_with_the_entry_that_is_begun_and_once(storage: Storage) -> None:
@@ -67,14 +71,6 @@ async def test_state_is_written_with_the_entry_that_is_begun_and_once(storage: S
     assert await storage.load("bot") == {"Diary": b"3"}
 
 
-async def test_beginning_again_does_not_undo_an_outcome(storage: Storage) -> None:
-    accepted = entry("w.1", status="accepted", answer=b"{}", message_id="msg")
-    await storage.begin(entry("w.1"))
-    await storage.settle(accepted)
-    await storage.begin(entry("w.1"))
-    assert await storage.entries("w.1") == [accepted]
-
-
 async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(storage: Storage) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
     keys = ["lb.same" if n == 3 else None for n in range(8)]
@@ -84,9 +80,7 @@ async def test_an_entry_that_is_refused_does_not_fail_others_begun_with_it(stora
     assert [len(await storage.entries(f"w.{n + 1}")) for n in range(8)] == [1, 1, 1, 0, 1, 1, 1, 1]
 
 
-async def test_an_end_that_cannot_be_stored_leaves_the_turn_and_the_others_as_they_were(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_an_end_that_cannot_be_stored_leaves_all_as_it_was(storage: Storage, clock: MovableClock) -> None:
     await storage.begin(entry("w.0", key="lb.same"))
     lease = await leased(storage, delivery(name="w.1"))
     write = StateWrite("bot", "Diary", b"1")
@@ -161,9 +155,7 @@ async def test_no_call_begins_for_a_lease_that_another_turn_has(storage: Storage
     assert [each.slot for each in await storage.entries("w.1")] == ["0", "1", "3"]
 
 
-async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last_delivery(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_entries_are_kept_for_a_week_after_the_turns_last_delivery(storage: Storage, clock: MovableClock) -> None:
     lease = await leased(storage, delivery("c:1", name="w.root"))
     await storage.finish(lease, Commit(Ack(), entries=[entry("w.root", "question")]))
     other = await leased(storage, delivery("c:2", name="w.other"))
@@ -177,9 +169,7 @@ async def test_entries_of_a_turn_that_goes_on_are_kept_for_a_week_after_its_last
     assert await storage.entries("w.other") == []
 
 
-async def test_entries_of_deferred_and_dead_lettered_turns_are_never_deleted(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_entries_of_deferred_and_given_up_turns_are_not_deleted(storage: Storage, clock: MovableClock) -> None:
     for name, outcome in (("w.1", Defer(at=clock.now(), reason="away")), ("w.2", DeadLetter(error="Boom"))):
         await storage.begin(entry(name))
         lease = await leased(storage, delivery(name, name=name))
@@ -280,13 +270,15 @@ async def test_receipts_in_any_order_only_raise_the_state(storage: Storage, subt
             assert [one.delivery for one in await storage.entries(f"w.{n}")] == [end]
 
 
-@pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_a_receipt_settles_an_ambiguous_entry(storage: Storage, status: Any) -> None:
-    await storage.settle(entry("w.1", status=status, answer=b"null"))
-    await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
-    settled = dataclasses.replace(entry("w.1", status="accepted", message_id="msg"), delivery="sent")
-    assert await storage.entries("w.1") == [settled]
-    assert await storage.has_sent("msg")
+async def test_a_receipt_settles_a_doubtful_entry(storage: Storage) -> None:
+    doubtful: tuple[EntryStatus, ...] = ("attempting", "ambiguous")
+    for status in doubtful:
+        turn, sent = f"w.{status}", f"msg-{status}"
+        await storage.settle(entry(turn, status=status, answer=b"null"))
+        await storage.settle_receipt(Receipt(f"lb.{turn}.0.0", sent, "sent"))
+        settled = dataclasses.replace(entry(turn, status="accepted", message_id=sent), delivery="sent")
+        assert await storage.entries(turn) == [settled]
+        assert await storage.has_sent(sent)
 
 
 async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(storage: Storage) -> None:
@@ -298,12 +290,13 @@ async def test_a_receipt_that_came_before_the_answer_is_not_undone_by_it(storage
     assert await storage.entries("w.1") == [dataclasses.replace(accepted, message_id="msg", delivery="delivered")]
 
 
-@pytest.mark.parametrize("status", ["attempting", "ambiguous", "refused"])
-async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(storage: Storage, status: Any) -> None:
+async def test_a_later_outcome_does_not_undo_what_a_receipt_proved(storage: Storage) -> None:
+    later: tuple[EntryStatus, ...] = ("attempting", "ambiguous", "refused")
     await storage.begin(entry("w.1"))
     accepted = await storage.settle_receipt(Receipt("lb.w.1.0.0", "msg", "sent"))
-    await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
-    assert await storage.entries("w.1") == [accepted]
+    for status in later:
+        await storage.settle(entry("w.1", status=status, answer=b'{"code":1}'))
+        assert await storage.entries("w.1") == [accepted], status
 
 
 async def test_an_outcome_keeps_the_key_of_its_entry(storage: Storage) -> None:
@@ -322,13 +315,15 @@ CALL = json.dumps({
 ANSWER = b'{"chat_id":"c","message":{"id":"msg","parts":[{"type":"text","value":"marker"}],"sent_at":"2026"}}'
 
 
-@pytest.mark.parametrize("status", ["accepted", "refused", "dropped"])
-async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage, status: Any) -> None:
-    await storage.begin(entry("w.1", call=CALL))
-    await storage.settle(entry("w.1", call=CALL, status=status, answer=ANSWER))
-    (kept,) = await storage.entries("w.1")
-    assert b"marker" not in kept.call + (kept.answer or b"")
-    assert json.loads(kept.answer or b"") == {"chat_id": "c", "message": {"id": "msg", "parts": [], "sent_at": "2026"}}
+async def test_texts_are_deleted_when_the_entry_is_settled(storage: Storage) -> None:
+    ends: tuple[EntryStatus, ...] = ("accepted", "refused", "dropped")
+    for status in ends:
+        await storage.begin(entry(f"w.{status}", call=CALL))
+        await storage.settle(entry(f"w.{status}", call=CALL, status=status, answer=ANSWER))
+        (kept,) = await storage.entries(f"w.{status}")
+        assert b"marker" not in kept.call + (kept.answer or b"")
+        without_text = {"id": "msg", "parts": [], "sent_at": "2026"}
+        assert json.loads(kept.answer or b"") == {"chat_id": "c", "message": without_text}
 
 
 @pytest.mark.parametrize("has_all_entries", [True, False])
@@ -356,7 +351,7 @@ async def test_all_entries_of_a_turn_are_kept_for_a_week_after_the_ack_without_t
 
 
 @pytest.mark.parametrize("status", ["attempting", "ambiguous"])
-async def test_texts_of_a_call_that_may_be_repeated_are_kept_until_the_turn_is_over(
+async def test_texts_of_a_doubtful_call_are_kept_with_its_turn(
     storage: Storage, clock: MovableClock, status: Any
 ) -> None:
     lease = await leased(storage, delivery(name="w.1"))
