@@ -210,13 +210,6 @@ awaits("gather with an exit", lambda: asyncio.gather(boom(), asyncio.sleep(0.05)
 awaits("a thread that exits", lambda: asyncio.to_thread(sys.exit, 3), "SystemExit")
 
 
-@way()
-async def leave_a_task_that_exits(message: MessageReceived, ctx: Context) -> None:
-    asyncio.create_task(boom())  # noqa: RUF006
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
-
-
 @way("SystemExit")
 async def a_task_group_with_an_exit(message: MessageReceived, ctx: Context) -> None:
     async with asyncio.TaskGroup() as group:
@@ -247,19 +240,15 @@ def disturbs(name: str, act: Callable[[asyncio.AbstractEventLoop], object]) -> N
     ways[name] = disturb
 
 
+disturbs("leave a task that exits", lambda loop: loop.create_task(boom()))
 disturbs("a callback that exits", lambda loop: loop.call_soon(sys.exit, 3))
 disturbs("a timer that exits", lambda loop: loop.call_later(0.01, sys.exit, 3))
 disturbs("a callback that raises", lambda loop: loop.call_soon(int, "x"))
 disturbs("stop the loop", lambda loop: loop.stop())
-
-
-@way()
-async def a_done_callback_that_exits(message: MessageReceived, ctx: Context) -> None:
-    task = asyncio.create_task(asyncio.sleep(0))
-    task.add_done_callback(lambda _: sys.exit(3))
-    await task
-    await asyncio.sleep(0.05)
-    await ctx.reply(f"done: {message.text}")
+disturbs(
+    "a done callback that exits",
+    lambda loop: loop.create_task(asyncio.sleep(0)).add_done_callback(lambda _: sys.exit(3)),
+)
 
 
 @way("RuntimeError")

@@ -33,12 +33,6 @@ async def ask_twice(phone: Phone) -> None:
 EXPECTED = ["Your table is ready.", "You said one.", "You said two."]
 
 
-async def test_the_same_call_in_two_turns_is_made_once() -> None:
-    async with talking(announcing()) as phone:
-        await ask_twice(phone)
-        assert await phone.replies() == EXPECTED
-
-
 @pytest.mark.slow
 async def test_it_is_made_once_wherever_the_bot_is_killed() -> None:
     async for phone in killed_between_calls(announcing(), ask_twice):
