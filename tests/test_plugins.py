@@ -147,9 +147,7 @@ REFUSED: list[tuple[list[object], dict[str, Any], str]] = [
 ]
 
 
-def test_plugins_that_cannot_be_as_the_bot_or_its_settings_want_keep_the_bot_from_starting(
-    site: Path, subtests: pytest.Subtests
-) -> None:
+def test_plugins_that_cannot_be_as_wanted_keep_the_bot_from_starting(site: Path, subtests: pytest.Subtests) -> None:
     install_plugin(site, "counts", COUNTS, entry="Plugin")
     install_plugin(site, "bad", "import does_not_exist")
     for given, settings, says in REFUSED:

@@ -52,9 +52,7 @@ def whole(questions: list[str], answers: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
-async def test_restarted_between_every_two_answers(
-    storage: str, deployed: Callable[[list[str]], Bot], tmp_path: Path
-) -> None:
+async def test_restarted_after_each_answer(storage: str, deployed: Callable[[list[str]], Bot], tmp_path: Path) -> None:
     url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path / 'bot.db'}"
     async with talking(deployed(QUESTIONS), storage=url, copies=3) as phone:
         for text in ["form", *ANSWERS]:

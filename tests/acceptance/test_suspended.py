@@ -36,9 +36,7 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over(
-    tmp_path: Path,
-) -> None:
+async def test_a_suspended_worker_sends_nothing_after_another_one_has_taken_over(tmp_path: Path) -> None:
     database = empty_storage_url("suspended")
     emulator = crash.Served(tmp_path, "emulator", free_port(), "dev", "--no-bot")
     begun = tmp_path / "begun"

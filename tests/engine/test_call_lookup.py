@@ -81,9 +81,7 @@ IN_CHAT = {"chat_id": ID}
         (SEND, [], False),
     ],
 )
-async def test_an_effect_is_what_the_call_wanted_and_no_other_message(
-    call: Call, answers: Sequence[Any], is_found: bool
-) -> None:
+async def test_an_effect_is_only_what_the_call_wanted(call: Call, answers: Sequence[Any], is_found: bool) -> None:
     run, made = linq(*answers)
     found = await find(call, entry_of(call), run, has_sent)
     assert (found is not None, len(made)) == (is_found, len(answers))
@@ -117,7 +115,7 @@ def group(handle: str = "ann@example.com", **about: Any) -> dict[str, Any]:
         (LEAVE, group(status="left", left_at=at(1)), False),
     ],
 )
-async def test_a_refused_change_of_a_groups_people_was_made_if_it_shows_and_is_not_older(
+async def test_a_refused_change_of_a_group_was_made_if_it_shows(
     call: Call, chat: dict[str, Any], is_made: bool
 ) -> None:
     for status in (404, 409):
@@ -163,9 +161,7 @@ async def test_a_404_is_about_the_message_that_a_call_replies_to_if_linq_does_no
         (SEND, {"status": "refused"}, LinqApiError),
     ],
 )
-def test_a_later_run_gets_the_answer_or_the_error_of_the_earlier_one(
-    call: Call, entry: dict[str, Any], outcome: Any
-) -> None:
+def test_a_later_run_gets_the_answer_or_error_of_the_first(call: Call, entry: dict[str, Any], outcome: Any) -> None:
     try:
         found: Any = outcome_of(entry_of(call, **entry), call).data
     except (LinqApiError, MessageGone) as error:

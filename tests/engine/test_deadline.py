@@ -72,7 +72,7 @@ def test_a_limit_that_comes_before_the_end_replaces_the_first(loop: Any, code: C
 
 
 @pytest.mark.parametrize(("limit_s", "ends_at"), [(5.0, 4.0 + EXTRA_S), (100.0, 100.0)])
-def test_an_error_handler_has_half_a_minute_or_what_is_left_of_the_time_if_that_is_more(
+def test_an_error_handler_has_half_a_minute_or_all_that_is_left(
     loop: Any, code: Code, limit_s: float, ends_at: float
 ) -> None:
     deadline = Deadline(limit_s, lambda: None, Alarms())

@@ -158,9 +158,7 @@ def record(slot: str, text: str) -> JournalEntry:
 
 @given(sent=st.lists(st.sampled_from("abc"), max_size=6), again=st.permutations(range(9)), more=st.integers(0, 3))
 @settings(deadline=None)
-def test_of_calls_in_any_order_only_new_ones_are_made_and_each_once(
-    sent: list[str], again: list[int], more: int
-) -> None:
+def test_of_calls_in_any_order_only_new_ones_are_made_once(sent: list[str], again: list[int], more: int) -> None:
     matcher = JournalMatcher([record(str(n), text) for n, text in enumerate(sent)])
     new = [f"new {n}" for n in range(more)]
     calls = [send_of(text) for text in (*sent, *new)]

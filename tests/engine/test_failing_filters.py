@@ -71,9 +71,7 @@ async def say(message: MessageReceived, ctx: Context) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_filter_that_fails_while_a_burst_is_gathered_counts_as_an_attempt_of_its_message(
-    fault: Callable[[], None],
-) -> None:
+async def test_a_filter_that_fails_while_a_burst_is_gathered_counts_as_an_attempt(fault: Callable[[], None]) -> None:
     bot = Bot(read=False, typing=False, gather_s=2)
     bot.on_message(unless_bad(fault))(say)
     async with serving(bot) as (storage, clock, linq):
@@ -135,9 +133,7 @@ class Failures:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_filter_that_fails_while_a_question_is_open_is_retried_and_leaves_the_question_open(
-    fault: Callable[[], None], talk: Talk
-) -> None:
+async def test_a_filter_that_fails_leaves_an_open_question_open(fault: Callable[[], None], talk: Talk) -> None:
     plugin = Failures()
     bot = talk.deploy(plugins=[plugin])
     bot.on_message(unless_bad(fault), lambda message: message.text == "help", during_ask=True)(say)

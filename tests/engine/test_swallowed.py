@@ -81,9 +81,7 @@ async def call_the_client(ctx: Context) -> None:
     ],
     ids=lambda handler: handler.__name__.replace("_", " "),
 )
-async def test_a_deferred_call_defers_the_turn_even_if_the_handler_swallows_it(
-    talk: Talk, handler: Callable[..., Any], error: Exception
-) -> None:
+async def test_a_swallowed_deferral_defers_the_turn(talk: Talk, handler: Callable[..., Any], error: Exception) -> None:
     async def away(_: Call) -> None:
         talk.clock.advance(30)
         raise error
@@ -126,9 +124,7 @@ async def test_a_read_that_fails_in_a_task_which_is_never_awaited_fails_the_hand
 
 
 @pytest.mark.parametrize("handler", [start_and_forget, wait_and_not_ask], ids=["forgotten", "waited for"])
-async def test_a_refused_call_whose_task_is_never_awaited_fails_the_handler(
-    talk: Talk, handler: Callable[..., Any]
-) -> None:
+async def test_a_refused_call_that_is_never_awaited_fails_the_handler(talk: Talk, handler: Callable[..., Any]) -> None:
     talk.linq.will_answer("chats.messages.send", REFUSED)
     runs(talk, handler)
     await talk.say("hello")

@@ -258,9 +258,7 @@ class BrokenBursts(Bursts):
 
 
 @pytest.mark.parametrize("error", [KeyError("a mistake"), unforeseen()])
-async def test_a_turn_that_cannot_begin_is_deferred_for_a_moment_and_counts_no_attempt(
-    bot: Bot, error: Exception
-) -> None:
+async def test_a_turn_that_cannot_begin_is_deferred_without_an_attempt(bot: Bot, error: Exception) -> None:
     handled = noting(bot)
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
@@ -294,9 +292,7 @@ async def test_a_turn_whose_end_cannot_be_stored_runs_again_soon(bot: Bot, error
     assert handled == ["hi", "hi"]
 
 
-async def test_a_turn_whose_calls_cannot_be_stored_becomes_a_dead_letter_at_once_and_its_record_says_why(
-    bot: Bot,
-) -> None:
+async def test_a_turn_whose_calls_cannot_be_stored_is_a_dead_letter_with_the_reason(bot: Bot) -> None:
     handled: list[str] = []
 
     @bot.on_message

@@ -77,9 +77,7 @@ async def test_a_handler_that_runs_is_recognised() -> None:
     assert culprit.function.endswith("slow")
 
 
-async def test_blocking_code_is_logged_with_its_line_and_with_advice_only_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_blocking_code_is_logged_with_its_line_and_once_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[dict[str, object]] = []
     told: list[tuple[str, str]] = []
     noticed = threading.Event()

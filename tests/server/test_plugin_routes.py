@@ -197,9 +197,7 @@ async def test_without_plugins_readyz_says_nothing_of_them() -> None:
         (OSError("broken"), True, 503, "returned a OSError, and must return the problem as a text, or None"),
     ],
 )
-async def test_only_a_required_plugins_check_makes_an_app_unready(
-    result: Any, required: bool, status: int, says: str
-) -> None:
+async def test_only_a_required_check_makes_an_app_unready(result: Any, required: bool, status: int, says: str) -> None:
     async with served(checking(answering(result), required=required)) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]) == (status, {"checks.database": says})

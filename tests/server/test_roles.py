@@ -82,9 +82,7 @@ class FailsOnce(MemoryStorage):
 
 
 @pytest.mark.parametrize(("role", "is_shared"), [("work", True), ("all", True), ("all", False)])
-async def test_after_an_outage_linq_is_asked_for_what_other_processes_may_have_refused(
-    role: Role, is_shared: bool
-) -> None:
+async def test_after_an_outage_linq_is_asked_for_what_others_may_have_refused(role: Role, is_shared: bool) -> None:
     linq, (bot, handled) = Linq(), noting_bot()
     storage = FailsOnce()
     storage.is_shared = is_shared
@@ -116,9 +114,7 @@ async def working(url: str) -> AsyncIterator[Callable[[httpx.AsyncClient, str], 
 
 
 @pytest.mark.process
-async def test_a_worker_asks_linq_about_a_chat_of_which_a_receiver_has_refused_a_message(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_worker_asks_linq_about_a_chat_that_a_receiver_has_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     url = empty_storage_url("roles")
     receiving = open_storage(url)
 
@@ -158,9 +154,7 @@ class Split(Harness):
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("away_s", [10, 42 * 60, 2 * 3600])
-async def test_messages_that_a_receiver_missed_are_answered_in_order_and_once_by_workers_that_ran_on(
-    tmp_path: Path, away_s: float
-) -> None:
+async def test_messages_that_a_receiver_missed_are_answered_in_order_and_once(tmp_path: Path, away_s: float) -> None:
     split = Split(tmp_path)
     (worker, _), (other, _) = split.process("work"), split.process("work")
     async with split.emulator, running(worker), running(other):

@@ -79,9 +79,7 @@ async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Stor
     assert await storage.recipients("august") == []
 
 
-async def test_the_next_person_becomes_a_delivery_when_the_pace_allows_it(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_the_next_person_becomes_a_delivery_when_it_is_time(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new(), PEOPLE)
     assert await storage.next_broadcast() == 0.0
     assert await storage.advance_broadcasts(clock.now()) == 1
@@ -147,9 +145,7 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
     assert await storage.next_broadcast() is None
 
 
-async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waiting(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_a_person_who_must_wait_keeps_no_other_waiting(storage: Storage, clock: MovableClock) -> None:
     first = await first_turn(storage, PEOPLE[:2])
     await storage.start_broadcast(new("august"), PEOPLE[2:])
     await storage.finish(first, Commit(Ack(), recipients=[WAITS]))
@@ -169,9 +165,7 @@ async def test_a_person_who_must_wait_is_reached_later_and_keeps_no_other_waitin
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
 
 
-async def test_a_person_who_must_wait_is_not_reached_after_a_cancellation(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_a_person_who_waits_is_not_reached_after_a_cancellation(storage: Storage, clock: MovableClock) -> None:
     lease = await first_turn(storage, PEOPLE[:1])
     await storage.order_broadcast("july", "cancel")
     await storage.finish(lease, Commit(Ack(), recipients=[WAITS]))
@@ -179,9 +173,7 @@ async def test_a_person_who_must_wait_is_not_reached_after_a_cancellation(
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 1, "cancelled": 1}
 
 
-async def test_the_broadcasts_of_a_line_go_out_one_after_the_other_at_one_pace(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_the_broadcasts_of_a_line_go_out_in_turn_at_one_pace(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new("july"), PEOPLE[:1])
     await storage.start_broadcast(new("august"), PEOPLE)
     await storage.start_broadcast(new("elsewhere", line="+12025550101"), PEOPLE)
@@ -271,9 +263,7 @@ async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
 
 
-async def test_a_person_who_is_forgotten_while_under_way_gets_no_row_back(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_a_person_who_is_forgotten_under_way_gets_no_row_back(storage: Storage, clock: MovableClock) -> None:
     lease = await first_turn(storage, PEOPLE[:1])
     assert (await storage.forget(PEOPLE[0])).left == (lease.delivery.id,)
     await end(storage, lease)

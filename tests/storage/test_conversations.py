@@ -58,9 +58,7 @@ async def test_conversations_survive_a_restart(closed_storage: Storage) -> None:
         assert await storage.conversation("w.root") == (asked(), [])
 
 
-async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_ends(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_the_journal_of_a_conversation_is_kept_until_it_ends(storage: Storage, clock: MovableClock) -> None:
     question = replace(entry("w.root", "ask:1"), safety="ask")
     answered = replace(question, status="accepted", answer=b'{"text":"Ada"}')
     await ask(storage, asked(), question)
@@ -77,9 +75,7 @@ async def test_the_journal_of_a_conversation_is_kept_with_its_answers_until_it_e
     assert await storage.entries("w.root") == []
 
 
-async def test_an_event_that_does_not_reach_the_handler_leaves_the_journal_of_the_conversation(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_an_event_for_no_handler_leaves_the_conversations_journal(storage: Storage, clock: MovableClock) -> None:
     sent = entry("w.root", status="accepted", answer=b'{"message":{"id":"msg"}}', message_id="msg")
     await ask(storage, asked(), sent)
     by_middleware = entry("w.root", "1", status="accepted", answer=b"{}", message_id="note")

@@ -25,7 +25,7 @@ class SetClock(MovableClock):
 
 @pytest.mark.parametrize("set_by_s", [10_000_000.0, -10_000_000.0])
 @pytest.mark.parametrize("prefetched", [False, True])
-async def test_a_lease_lasts_as_long_as_it_was_given_for_when_the_clock_is_set(
+async def test_a_lease_lasts_its_time_when_the_clock_is_set(
     tmp_path: Path, set_by_s: float, *, prefetched: bool
 ) -> None:
     clock = SetClock()

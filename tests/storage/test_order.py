@@ -43,9 +43,7 @@ async def test_known_deliveries_are_not_stored_again(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-async def test_an_order_under_a_lease_that_is_over_stores_nothing(
-    storage: Storage, clock: MovableClock, keep: bool
-) -> None:
+async def test_an_order_under_an_ended_lease_stores_nothing(storage: Storage, clock: MovableClock, keep: bool) -> None:
     old = await leased(storage, sent("c", 3), limit=10)
     clock.advance(61)
     (lease,) = await take(storage)

@@ -26,7 +26,7 @@ def ends(found: list[OutcomeRow]) -> list[tuple[str, str]]:
     return [(each.delivery, each.outcome) for each in found]
 
 
-async def test_the_commit_that_ends_a_turn_stores_its_outcome(storage: Storage, clock: MovableClock) -> None:
+async def test_the_commit_that_ends_a_turn_stores_its_outcome(storage: Storage) -> None:
     # The second commit writes more than a journal entry, so PostgreSQL needs several statements for it.
     commits = [Commit(Ack()), Commit(Ack(), state=[StateWrite("bot", "a", b"1")]), Commit(DeadLetter("no"))]
     for number, commit in enumerate(commits):
@@ -44,7 +44,7 @@ async def test_the_commit_that_ends_a_turn_stores_its_outcome(storage: Storage, 
     assert await storage.outcomes_of(["m"]) == found
 
 
-async def test_a_turn_that_could_not_end_has_no_outcome(storage: Storage, clock: MovableClock) -> None:
+async def test_a_turn_that_could_not_end_has_no_outcome(storage: Storage) -> None:
     first = delivery()
     lease = await leased(storage, first)
     await storage.finish(lease, Commit(Defer(NOON, "stopped"), record=row(first, "deferred")))
@@ -77,9 +77,7 @@ async def test_nothing_is_kept_if_the_storage_says_so(make_storage: MakeStorage)
         assert await storage.outcomes(["1"]) == []
 
 
-async def test_old_outcomes_are_deleted_with_the_entries_of_their_calls(
-    make_storage: MakeStorage, clock: MovableClock
-) -> None:
+async def test_old_outcomes_are_deleted_with_their_entries(make_storage: MakeStorage, clock: MovableClock) -> None:
     storage = make_storage()
     storage.keep_outcomes_days = 10
     async with storage:
@@ -107,9 +105,7 @@ async def test_a_forgotten_person_has_no_outcomes(storage: Storage) -> None:
     assert len(await storage.outcomes_of(["m"])) == 3
 
 
-async def test_outcomes_are_counted_by_span_and_kind_and_the_newest_come_first(
-    storage: Storage, clock: MovableClock
-) -> None:
+async def test_outcomes_are_counted_and_the_newest_come_first(storage: Storage, clock: MovableClock) -> None:
     ended: list[Result] = ["handled", "handled", "ignored"]
     for number, outcome in enumerate(ended):
         each = delivery(name=f"w.{number}")

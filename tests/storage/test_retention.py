@@ -58,9 +58,7 @@ async def test_texts_off_the_record_leave_all_tables_with_the_ack(url: str, cloc
 
 
 @pytest.mark.parametrize("result", [WORDS, [WORDS], {"reason": WORDS}])
-async def test_the_result_of_a_step_leaves_with_its_turn_whatever_its_form(
-    url: str, clock: MovableClock, result: object
-) -> None:
+async def test_the_result_of_a_step_leaves_with_its_turn(url: str, clock: MovableClock, result: object) -> None:
     async with open_storage(url, clock=clock) as storage:
         for is_private in (True, False):
             turn = await leased(storage, said(f"w.{is_private}", is_private=is_private))

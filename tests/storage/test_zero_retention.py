@@ -75,9 +75,7 @@ async def a_few_turns_of_the_loop() -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_cancelled(
-    path: Path, clock: MovableClock
-) -> None:
+async def test_a_scheduled_text_is_on_no_disk_a_minute_after_its_end(path: Path, clock: MovableClock) -> None:
     payload = json.dumps({"calls": text(6000), "data": {"zero_retention": True}}).encode()
     async with SQLiteStorage(path, clock=clock) as storage:
         await storage.schedule(Timer("sent", NOON, "c:1", "send", payload))
@@ -91,7 +89,7 @@ async def test_a_scheduled_text_is_on_no_disk_a_minute_after_it_was_sent_or_canc
 
 
 @pytest.mark.parametrize("people", [0, 3])
-async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
+async def test_the_text_of_a_broadcast_leaves_a_minute_after_its_end(
     path: Path, clock: MovableClock, people: int
 ) -> None:
     content = json.dumps([{"parts": [{"type": "text", "value": text(6000)}]}]).encode()
@@ -111,9 +109,7 @@ async def test_the_text_of_a_broadcast_is_on_no_disk_a_minute_after_its_end(
         await is_gone_after_a_minute(path, clock)
 
 
-async def test_a_dead_letter_that_was_retried_and_handled_is_on_no_disk_a_minute_later(
-    path: Path, clock: MovableClock
-) -> None:
+async def test_a_retried_dead_letter_is_on_no_disk_a_minute_after_its_ack(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         for n, size in enumerate(SIZES):
             lease = await leased(storage, said(f"{n}", size))

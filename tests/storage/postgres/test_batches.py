@@ -84,9 +84,7 @@ class Followed(PostgresStorage):
         await super().changed()
 
 
-async def test_an_echo_takes_few_round_trips_and_twenty_that_arrive_together_take_no_more(
-    statements: list[str],
-) -> None:
+async def test_an_echo_takes_few_round_trips_and_twenty_together_take_no_more(statements: list[str]) -> None:
     bot = Bot(read=False, typing=False, max_age_s=None)
     replied: list[str] = []
 
@@ -150,9 +148,7 @@ async def test_what_waits_in_one_lane_is_not_read_for_another() -> None:
             await connection.close()
 
 
-async def test_journal_entries_that_begin_together_are_one_statement(
-    busy: PostgresStorage, statements: list[str]
-) -> None:
+async def test_entries_that_begin_together_are_one_statement(busy: PostgresStorage, statements: list[str]) -> None:
     # asyncpg looks up the types of a statement's arguments when it is prepared.
     await busy.begin(entry("w.first"))
     statements.clear()
@@ -161,9 +157,7 @@ async def test_journal_entries_that_begin_together_are_one_statement(
     assert len(await busy.entries("w.19")) == 1
 
 
-async def test_deliveries_entries_ends_of_turns_and_the_next_take_are_one_statement(
-    busy: PostgresStorage, statements: list[str]
-) -> None:
+async def test_what_comes_together_is_one_statement(busy: PostgresStorage, statements: list[str]) -> None:
     await asyncio.gather(*(busy.put(delivery(f"c:{n % 5}", name=f"w.{n}")) for n in range(10)))
     leases = await busy.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == [f"w.{n}" for n in range(5)]
@@ -199,9 +193,7 @@ async def test_a_turn_that_ended_before_is_told_apart_from_those_that_end_with_i
     assert await busy.depth() == 0
 
 
-async def test_a_lane_and_the_inbox_take_as_many_as_fit_though_the_inbox_is_not_counted_for_each(
-    storage: PostgresStorage,
-) -> None:
+async def test_the_inbox_takes_as_many_as_fit_though_not_counted_for_each(storage: PostgresStorage) -> None:
     for lane, fit, error in (("c:1", 40, LaneFull), ("c:2", 20, StorageBusy)):
         for _ in range(fit):
             assert await storage.put(delivery(lane)) is True

@@ -233,7 +233,7 @@ def second_listener_is_lost(monkeypatch: pytest.MonkeyPatch) -> list[Connection]
     return found
 
 
-async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_replaced(
+async def test_a_listener_that_is_lost_during_a_reconnection_is_replaced(
     second_listener_is_lost: list[Connection],
 ) -> None:
     async with PostgresStorage(empty_storage_url("listener")) as storage:
@@ -243,9 +243,7 @@ async def test_a_listener_that_is_lost_while_the_storage_connects_again_is_repla
         assert not second_listener_is_lost[-1].is_closed()
 
 
-async def test_what_another_process_put_into_a_watched_lane_is_noticed_after_a_reconnection(
-    second_listener_is_lost: list[Connection],
-) -> None:
+async def test_what_others_put_into_a_watched_lane_is_seen_later(second_listener_is_lost: list[Connection]) -> None:
     url = empty_storage_url("listener")
     async with PostgresStorage(url) as storage, PostgresStorage(url, serving=False) as other:
         with storage.watch("c:1") as grew:
@@ -276,9 +274,7 @@ async def test_the_sweep_goes_on_after_an_unforeseen_error(monkeypatch: pytest.M
     assert [line["error"] for line in logs if line["event"] == "storage.sweep_failed"] == ["KeyError"]
 
 
-async def test_a_connection_that_ends_between_two_steps_of_a_statement_is_an_unavailable_storage(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_connection_that_ends_within_a_statement_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     fetch, fetchval = asyncpg.Connection.fetch, asyncpg.Connection.fetchval
     armed = False
 

@@ -100,9 +100,7 @@ async def test_a_pool_that_is_too_small_is_named_with_the_remedy(folder: Path) -
         await open_and_close(PostgresStorage(url))
 
 
-async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wrong_option_for_tls_is_named_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     failed = []
     for option, names in (
@@ -118,9 +116,7 @@ async def test_a_wrong_option_for_tls_is_named_with_one_full_stop(
     assert not failed
 
 
-async def test_a_certificate_that_does_not_fit_the_server_is_named_and_not_taken_for_a_wrong_url(
-    tmp_path: Path,
-) -> None:
+async def test_a_certificate_that_does_not_fit_is_not_taken_for_a_wrong_url(tmp_path: Path) -> None:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("db.example.com").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -162,9 +162,7 @@ async def test_a_user_without_rights_on_a_schema_that_another_user_has_migrated_
         await open_and_close(PostgresStorage(as_role(url, "guest")))
 
 
-async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_without_them(
-    url: str, clock: MovableClock
-) -> None:
+async def test_a_reason_is_stored_without_what_postgresql_cannot_hold(url: str, clock: MovableClock) -> None:
     async with PostgresStorage(url, clock=clock) as storage:
         await handle(storage, delivery(), commit=Commit(Retry(clock.now(), "a\0b")))
         await storage.finish(await leased(storage), Commit(DeadLetter("a\0\ud800b", "bot:\0")))
@@ -172,9 +170,7 @@ async def test_a_reason_with_characters_that_postgresql_cannot_hold_is_stored_wi
         assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")
 
 
-async def test_a_value_that_postgresql_cannot_hold_is_refused_and_others_of_its_transaction_are_not(
-    url: str, clock: MovableClock
-) -> None:
+async def test_a_value_that_postgresql_cannot_hold_is_refused_alone(url: str, clock: MovableClock) -> None:
     async with PostgresStorage(url, clock=clock) as storage:
         ends = await asyncio.gather(
             storage.begin(entry("w.1")),

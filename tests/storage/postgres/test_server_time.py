@@ -86,7 +86,7 @@ async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(wall
 
 
 @pytest.mark.process
-async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
+async def test_a_waiting_worker_is_woken_when_the_clock_is_set(
     wall: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "TICK_S", 0.01)
@@ -100,9 +100,7 @@ async def test_a_worker_that_waits_is_woken_when_the_clock_was_set(
 
 
 @pytest.mark.process
-async def test_what_another_process_stored_is_known_although_the_clock_of_this_machine_is_days_ahead(
-    wall: WallClock,
-) -> None:
+async def test_what_another_process_stored_is_known_with_a_clock_days_ahead(wall: WallClock) -> None:
     url = empty_storage_url("clocks")
     async with PostgresStorage(url) as one, PostgresStorage(url) as two:
         await one.put(delivery(name="w.1"))

@@ -75,9 +75,7 @@ async def test_turns_in_flight_together_share_their_commits(storage: Storage, db
     assert len(made) < 40
 
 
-async def test_an_idle_worker_gets_a_new_delivery_with_the_commit_that_stores_it(
-    storage: Storage, db: sqlite3.Connection
-) -> None:
+async def test_a_new_delivery_is_leased_by_the_commit_that_stores_it(storage: Storage, db: sqlite3.Connection) -> None:
     assert await storage.take(2, lease_s=60) == []
     for number in range(2):
         await storage.put(delivery(f"c:{number}", name=f"w.{number}"))
@@ -139,9 +137,7 @@ async def test_a_full_disk_refuses_all_and_leaves_nothing_half_written(
     assert [(one.delivery.id, one.delivery_count) for one in leases] == [("w.1", 1), ("w.2", 0), ("w.3", 0)]
 
 
-async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_works(
-    storage: Storage, tmp_path: Path
-) -> None:
+async def test_a_commit_that_the_disk_refuses_fails_its_batch_only(storage: Storage, tmp_path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     with failing_writes(tmp_path / "bot.db"):
         outcomes = await asyncio.gather(
@@ -157,7 +153,7 @@ async def test_a_commit_that_the_disk_refuses_fails_its_batch_and_the_next_one_w
 
 
 @pytest.mark.parametrize("step", ["begin", "write", "commit"])
-async def test_a_bug_in_the_writer_fails_its_callers_and_no_later_ones(
+async def test_a_bug_in_the_writer_fails_no_later_caller(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def stumble(*_: object, **__: object) -> None:
@@ -247,9 +243,7 @@ async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transac
     assert await taken(storage) == ["w.1"]
 
 
-async def test_a_prefetched_delivery_that_a_command_erases_is_not_handed_out(
-    storage: Storage, db: sqlite3.Connection
-) -> None:
+async def test_a_prefetched_delivery_that_is_erased_is_not_handed_out(storage: Storage, db: sqlite3.Connection) -> None:
     assert await storage.take(10, lease_s=60) == []
     for name in ("w.1", "w.2"):
         await storage.put(delivery(f"c:{name}", name=name))  # prefetched
@@ -302,9 +296,7 @@ async def test_a_cancelled_finish_is_written_or_not_but_never_half(storage: Stor
     assert (await storage.depth(), await storage.load("bot")) == (1, {"a": b"1"})
 
 
-async def test_operations_that_are_queued_when_the_storage_closes_are_written(
-    tmp_path: Path, clock: MovableClock
-) -> None:
+async def test_operations_queued_when_the_storage_closes_are_written(tmp_path: Path, clock: MovableClock) -> None:
     storage = SQLiteStorage(tmp_path / "closing.db", clock=clock)
     async with storage:
         putting = [asyncio.ensure_future(storage.put(delivery(f"c:{n}"))) for n in range(300)]

@@ -243,9 +243,7 @@ async def test_the_end_of_a_turn_that_reached_the_lost_file_counts_once_and_wake
     assert (after.delivery.id, after.attempts) == (("w.2", 0) if commit is ACK else ("w.1", 1))
 
 
-async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_lost_file(
-    storage: Storage, path: Path
-) -> None:
+async def test_a_worker_is_woken_for_a_delivery_that_reached_the_lost_file(storage: Storage, path: Path) -> None:
     assert await storage.take(10, lease_s=60) == []
     with away(path), pytest.raises(StorageUnavailable):
         await storage.put(delivery("c:1", name="w.1"))
@@ -254,9 +252,7 @@ async def test_a_worker_that_sleeps_is_woken_for_a_delivery_that_reached_the_los
     assert await taken(storage) == ["w.1"]
 
 
-async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_with_its_first_message(
-    storage: Storage, path: Path
-) -> None:
+async def test_a_burst_whose_join_reached_the_lost_file_is_not_acked_in_part(storage: Storage, path: Path) -> None:
     for name in ("w.1", "w.2"):
         await storage.put(delivery("c:1", name=name))
     (lease,) = await storage.take(10, lease_s=60)
@@ -278,7 +274,7 @@ async def test_deliveries_leased_when_the_file_was_lost_are_leased_again(storage
 
 
 @pytest.mark.parametrize("is_noticed_first", [False, True])
-async def test_prefetched_deliveries_are_taken_when_the_file_is_back(
+async def test_what_was_prefetched_is_taken_when_it_is_back(
     storage: Storage, path: Path, is_noticed_first: bool
 ) -> None:
     assert await storage.take(10, lease_s=60) == []
@@ -292,7 +288,7 @@ async def test_prefetched_deliveries_are_taken_when_the_file_is_back(
     assert await taken(storage) == ["w.1", "w.2"]
 
 
-async def test_a_lane_is_free_even_if_its_lease_could_not_be_given_back_on_disk(
+async def test_a_lane_is_free_though_its_lease_is_still_on_the_disk(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.writer.BUSY_TIMEOUT_MS", 1)
@@ -360,9 +356,7 @@ async def test_an_older_copy_is_intact_once_the_files_next_to_it_are_moved_away(
     assert_intact(path)
 
 
-async def test_a_file_that_is_away_when_its_server_stops_is_intact_when_it_is_back(
-    path: Path, clock: MovableClock
-) -> None:
+async def test_a_file_that_is_away_when_its_server_stops_stays_intact(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as storage:
         assert await storage.take(10, lease_s=60) == []
         await storage.put(delivery("c:1", name="w.1"))  # prefetched; given back when the server stops
@@ -399,9 +393,7 @@ async def test_methods_for_operators_are_refused_and_create_no_file(
     assert {each.name for each in path.parent.iterdir()} == before
 
 
-async def test_a_command_does_not_open_the_file_that_was_put_in_place_of_the_served_one(
-    storage: Storage, path: Path
-) -> None:
+async def test_a_command_does_not_open_what_replaced_the_served_file(storage: Storage, path: Path) -> None:
     await storage.put(delivery("c:1", name="w.1"))
     with replaced(path):
         for opened in (SQLiteStorage(path, serving=False), SQLiteContents(path, "check")):
@@ -464,9 +456,7 @@ async def test_on_file_systems_without_inode_numbers_only_a_missing_file_is_noti
 # check
 
 
-async def test_a_check_writes_durably_and_leaves_nothing_behind(
-    storage: Storage, opened: list[sqlite3.Connection]
-) -> None:
+async def test_a_check_writes_durably_and_leaves_nothing(storage: Storage, opened: list[sqlite3.Connection]) -> None:
     made: list[str] = []
     (db,) = opened
     db.set_trace_callback(made.append)

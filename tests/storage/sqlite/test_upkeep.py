@@ -191,9 +191,7 @@ async def test_forgotten_bytes_are_in_no_file_even_while_the_server_runs(path: P
     assert MARKER not in bytes_of(path)
 
 
-async def test_forget_reports_a_file_that_was_too_busy_to_be_written_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_forget_reports_a_file_that_was_too_busy_to_wipe(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path, keep_days=9) as storage:
         await handle(storage, from_ann(1))
@@ -219,9 +217,7 @@ async def test_a_purge_and_a_forget_that_lack_room_to_write_the_file_again_say_s
         assert (await storage.forget(ANN)).wiped
 
 
-async def test_records_stored_between_the_search_and_the_deletion_are_erased_too(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_records_stored_during_the_search_are_erased_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searches: list[Found] = []
     find = Person.find
     loop = asyncio.get_running_loop()
@@ -247,9 +243,7 @@ async def test_records_stored_between_the_search_and_the_deletion_are_erased_too
         assert MARKER not in bytes_of(path)
 
 
-async def test_forget_reports_what_is_left_when_records_are_added_faster_than_erased(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_forget_reports_what_comes_faster_than_it_erases(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = Person.find
     loop = asyncio.get_running_loop()
     numbers = itertools.count(1)
@@ -285,9 +279,7 @@ async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(path: Path
         assert len(await server.entries("w.ann-1")) == 1
 
 
-async def test_a_purge_that_could_not_remove_bytes_raises_and_the_next_one_removes_them(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_a_purge_could_not_wipe_the_next_one_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
@@ -298,9 +290,7 @@ async def test_a_purge_that_could_not_remove_bytes_raises_and_the_next_one_remov
         assert MARKER not in bytes_of(path)
 
 
-async def test_a_purge_that_finds_nothing_does_not_write_the_file_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_purge_that_finds_nothing_does_not_write_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
         assert await storage.purge(before=4e9) == 1
@@ -396,7 +386,7 @@ async def test_memory_has_no_file_to_copy(tmp_path: Path) -> None:
             await storage.backup(tmp_path / "copy.db")
 
 
-async def test_texts_leave_a_server_that_has_nothing_else_to_do(
+async def test_texts_leave_a_server_that_is_idle(
     path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.storage.LOOK_EVERY_S", 0.005)
