@@ -39,14 +39,10 @@ def failure(folder: Path) -> ValueError:
 PACKAGE = str(Path(linqbot.__file__).parent)
 
 
-def test_a_bot_is_its_authors_wherever_it_lies() -> None:
-    rows: list[str] = [f"{sys.prefix}/src/app/bot.py", f"{sys.prefix}-shop/bot.py", f"{PACKAGE}-shop/bot.py", "bot.py"]
-    assert [file for file in rows if not is_authors(file)] == []
-
-
-def test_linqbot_the_standard_library_and_packages_are_not_the_authors() -> None:
-    rows: list[str] = [f"{PACKAGE}/bot/bot.py", inspect.__file__, httpx.__file__, "<string>", "loop.pyx"]
-    assert [file for file in rows if is_authors(file)] == []
+def test_a_bot_is_its_authors_wherever_it_lies_and_linqbot_the_standard_library_and_packages_are_not() -> None:
+    bots = [f"{sys.prefix}/src/app/bot.py", f"{sys.prefix}-shop/bot.py", f"{PACKAGE}-shop/bot.py", "bot.py"]
+    others = [f"{PACKAGE}/bot/bot.py", inspect.__file__, httpx.__file__, "<string>", "loop.pyx"]
+    assert [file for file in (*bots, *others) if is_authors(file)] == bots
 
 
 def test_the_place_of_an_error_is_the_line_that_raised_it(tmp_path: Path) -> None:
