@@ -51,10 +51,8 @@ def whole(questions: list[str], answers: list[str]) -> list[str]:
     return [f"{len(questions)} questions.", *questions, f"Sum: {', '.join(answers)}"]
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
-async def test_restarted_after_each_answer(storage: str, deployed: Callable[[list[str]], Bot], tmp_path: Path) -> None:
-    url = "memory://" if storage == "memory" else f"sqlite:///{tmp_path / 'bot.db'}"
-    async with talking(deployed(QUESTIONS), storage=url, copies=3) as phone:
+async def test_restarted_after_each_answer(deployed: Callable[[list[str]], Bot], tmp_path: Path) -> None:
+    async with talking(deployed(QUESTIONS), storage=f"sqlite:///{tmp_path}/bot.db", copies=3) as phone:
         for text in ["form", *ANSWERS]:
             await phone.text(text)
             await phone.replies()
