@@ -408,7 +408,7 @@ def sent(call: Call, answer: ApiResponse | None, error: Exception | None, took_s
     Called in the task that made the call: the task of the turn, a task that the handler started, or a task of linqbot.
     linqbot sends read receipts and typing indicators in tasks of the turn, which may end after `turn_ended`; and after a
     start it reads from Linq what it has missed, outside of any turn. The hook is called once for each attempt that the
-    journal makes; retries of the client belong to one attempt. The hook is not called for a call that outbound
+    turn makes; retries of the client belong to one attempt. The hook is not called for a call that outbound
     middleware refused, or that was cut off, such as when the bot stops.
 
     Args:

@@ -1,4 +1,4 @@
-"""A call to Linq as data. Resource methods build calls; the sender, the rule checks and the journal pass them on.
+"""A call to Linq as data. Resource methods build calls; the sender, the rule checks and the outbox pass them on.
 
 Next step: `sender.py` sends a call.
 """
@@ -138,7 +138,7 @@ class ApiResponse:
 
 
 Run: TypeAlias = Callable[[Call], Awaitable[ApiResponse]]
-"""Sends a call and returns its response, or raises. Middleware and the journal wrap a `Run` in another `Run`."""
+"""Sends a call and returns its response, or raises. Middleware and the outbox wrap a `Run` in another `Run`."""
 
 
 _EMPTY: Mapping[str, str] = {}

@@ -1,6 +1,6 @@
 """The client: Linq's API as resources with methods, over one sender.
 
-A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the journal and outbound middleware around
+A resource method builds a Call and passes it to `run`. `Client.wrapped` puts the outbox and outbound middleware around
 `run`. Resources are imported on first access: a bot needs few of them. An endpoint without a method can be called with
 `client.run(prepare("noun.verb"))`. Next step: `sender.py` makes the attempts.
 """
@@ -175,7 +175,7 @@ class Client:
         return await self._sender.fetcher.fetch_to(media, path, max_bytes=max_bytes, timeout_s=timeout_s)
 
     def run(self, call: Call) -> Awaitable[ApiResponse]:
-        """Send a ready-made call, as the journal does with stored calls. The rules are not checked again.
+        """Send a ready-made call, as the outbox of a turn does with stored calls. The rules are not checked again.
 
         Raises:
             RateLimited, LinqUnavailable, LinqApiError: As the call's own method would raise.

@@ -2,7 +2,7 @@
 
 A call that must not be repeated is looked up before anything else. Only calls that leave a trace at Linq can be
 found: a voice memo and a changed card are messages, and poll options are in their poll. Otherwise the outcome is
-ambiguous, and `turn_journal.py` reports that. A change of a group's people is simply repeated, and looked up only if
+ambiguous, and `earlier_runs.py` reports that. A change of a group's people is simply repeated, and looked up only if
 Linq refuses the repetition, because the first attempt has made the change.
 
 The answers that calls got in earlier runs come from their journal entries.
