@@ -341,10 +341,13 @@ class TurnJournal:
         if self._state is not None:
             await self._state.store(self, slot, None)
 
-    def come_to(self, slot: str) -> None:
-        """Show the state as it is after a call or a step that an earlier run has made."""
+    def come_to(self, slot: str, made: str | None = None) -> None:
+        """Show the state as it is after a call or a step that an earlier run has made.
+
+        `made` is the name of a step whose result is on record: the calls inside of it are not made again.
+        """
         if self._state is not None:
-            self._state.come_to(slot)
+            self._state.come_to(slot, made)
 
     @property
     def has_stored_state(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json, to_json
 
+from linqbot.engine.slots import step_around, step_digest
 from linqbot.engine.turn_journal import STATE_SLOT
 from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
 from linqbot.features.state import encoded
@@ -31,32 +32,41 @@ class StateJournal:
 
     def __init__(self, journal: TurnJournal) -> None:
         self._state: TurnState | None = None
-        # What earlier runs have stored, by the slots of the calls and of the steps with tallies.
-        self._stored: dict[str, list[StoredChange]] = {}
-        tallied = dict[str, list[StoredChange]]()
+        # What earlier runs have stored, with the slots of the calls and of the steps with tallies, in this order.
+        self._stored: list[tuple[str, list[StoredChange]]] = []
+        tallied = list[tuple[int, str, str, list[StoredChange]]]()
         for entry in journal.steps.values():
             said = from_json(entry.call)
             if said.get("delivery") != journal.delivery.id or "values" not in said:
                 continue
             changes = [StoredChange(scope, name, *map(encoded, values)) for scope, name, *values in said["values"]]
-            stored = self._stored.setdefault(said.get("slot", entry.slot), [])
             if entry.slot.startswith(STATE_SLOT):
-                stored += changes
+                self._stored.append((said["slot"], changes))
             else:
-                tallied[entry.slot] = changes
-        for slot, changes in tallied.items():
-            # The step has begun with the other changes of its slot.
-            self._stored[slot] += changes
+                tallied.append((len(self._stored), entry.slot, said["name"], changes))
+        for at, slot, step, changes in reversed(tallied):
+            # The step has stored its tallies after what it began with, and after the calls inside of it.
+            before = [n for n, (each, _) in enumerate(self._stored, 1) if each == slot or _is_inside(each, step)]
+            self._stored.insert(max([at, *before]), (slot, changes))
 
     def use(self, state: TurnState) -> None:
         self._state = state
         if self._stored:
-            state.expect([change for stored in self._stored.values() for change in stored])
+            state.expect([change for _, stored in self._stored for change in stored])
 
-    def come_to(self, slot: str) -> None:
-        stored = self._stored.pop(slot, None)
-        if stored is not None and self._state is not None:
-            self._state.come_to(stored)
+    def come_to(self, slot: str, made: str | None) -> None:
+        """Show what was stored with a call or a step; see `TurnJournal.come_to`."""
+        if not self._stored:
+            return
+        found, left = list[StoredChange](), list[tuple[str, list[StoredChange]]]()
+        for each, changes in self._stored:
+            if each == slot or (made is not None and _is_inside(each, made)):
+                found += changes
+            else:
+                left.append((each, changes))
+        self._stored = left
+        if self._state is not None:
+            self._state.come_to(found)
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
         return conflict if self._state is None else self._state.failure_of(conflict)
@@ -94,6 +104,11 @@ class StateJournal:
                 raise deferred from error
             journal.note_step(recorded)
             state.note_stored(changes)
+
+
+def _is_inside(slot: str, step: str) -> bool:
+    """Return True if a slot is of a call that was made inside of the step of this name."""
+    return step_around(slot) == step_digest(step)
 
 
 def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[ChangedValue]:

@@ -96,10 +96,11 @@ class Steps:
         self._hold_input(restartable=restartable)
         entry = self._journal.steps.get(slot)
         if entry is not None:
-            self._journal.come_to(slot)
-        if entry is not None and entry.status == "accepted":
-            self._notify(name, answer=entry.answer)
-            return self._recorded(name, entry, kind)
+            is_made = entry.status == "accepted"
+            self._journal.come_to(slot, name if is_made else None)
+            if is_made:
+                self._notify(name, answer=entry.answer)
+                return self._recorded(name, entry, kind)
         entry = await self._begun(name, slot, entry, retry=retry, restartable=restartable)
         began = time.perf_counter()
         self.under_way.append(name)

@@ -103,6 +103,35 @@ async def test_a_value_that_the_handler_has_stored_with_a_call_and_then_counted_
         assert {*seen} == {7}, phone.killed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tally", [None, SPENT])
+async def test_a_value_that_a_call_inside_of_a_step_has_stored_goes_on_wherever_the_bot_is_killed(
+    tally: Tally[Spent] | None,
+) -> None:
+    seen = list[int]()
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        value = await ctx.state.person(Spent)
+        seen.append(value.cents)
+
+        async def price(_: str) -> int:
+            value.cents += 1
+            await ctx.reply("One.")
+            return 5
+
+        value.cents += 1
+        await ctx.once("price", price, retry=True, tally=tally)
+        seen.append(value.cents)
+        value.cents += 1
+        await ctx.reply("Two.")
+
+    after_step = 7 if tally else 2
+    async for phone in killed_between_calls(bot_of(order), lambda phone: phone.text("hi")):
+        assert phone.messages == ["hi", "One.", "Two."], phone.killed
+        assert (await phone.state(Spent)).cents == after_step + 1, phone.killed
+        assert {*seen} == {0, after_step}, phone.killed
+
+
 async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lost(talk: Talk) -> None:
     calls = list[int]()
 
