@@ -79,7 +79,7 @@ class Kept(BaseModel):
 
     Attributes:
         by_message: The messages of a run by the id of the person's message, the oldest first.
-        dropped: The time of the last exchange that was dropped; see `said_at`.
+        dropped: The time of the newest exchange that was dropped; see `said_at`.
     """
 
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
@@ -87,12 +87,13 @@ class Kept(BaseModel):
 
     def drop_oldest(self, most_bytes: int, most: float = math.inf) -> None:
         while self.by_message and (len(self.by_message) > most or len(to_json(self.by_message)) > most_bytes):
-            self.dropped = said_at(self.by_message.pop(next(iter(self.by_message))))
+            self.dropped = max(self.dropped, said_at(self.by_message.pop(next(iter(self.by_message)))))
 
 
 def said_at(messages: Sequence[Any]) -> str:
     """Return the time of an exchange, which its prompt has; empty if there is no prompt."""
-    return next((part["timestamp"] for part in messages[0]["parts"] if "timestamp" in part), "")
+    first = messages[0]["parts"] if messages else []  # of calls that were too large, nothing is kept
+    return next((part["timestamp"] for part in first if "timestamp" in part), "")
 
 
 def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -233,13 +233,18 @@ def tally_of_call(
             return
         every = kept.by_message.pop(key, [])
         before = [each for each in every if not _around(each).startswith(f"{place}#")]
-        new: list[ModelMessage] = [ModelResponse(parts=[cuttable(call)]), ModelRequest(parts=[cuttable(part)])]
+        stamp: Any = {"run_id": settings.run_id, "metadata": {"inside": around}}
+        new: list[ModelMessage] = [
+            ModelResponse(parts=[cuttable(call)], **stamp),
+            ModelRequest(parts=[cuttable(part)], **stamp),
+        ]
         if memory == "person" and not before:
-            new.insert(0, ModelRequest(parts=[UserPromptPart(prompt_for(event, ()))]))
-        stamped = [replace(message, run_id=settings.run_id, metadata={"inside": around}) for message in new]
-        acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(stamped, mode="json")], MOST_BYTES)
+            # It has no `inside`, so it stays when the step around this call has a result.
+            prompt = UserPromptPart(prompt_for(event, ()))
+            new.insert(0, ModelRequest(parts=[prompt], run_id=settings.run_id))
+        acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(new, mode="json")], MOST_BYTES)
         # Very many calls would displace all that is kept of earlier messages.
-        kept.by_message[key] = acted if len(to_json(acted)) <= MOST_BYTES else before
+        kept.by_message[key] = acted if len(to_json(acted)) <= MOST_BYTES else every
         kept.drop_oldest(MOST_BYTES)
 
     return Tally(Kept, add, name=ACTED)

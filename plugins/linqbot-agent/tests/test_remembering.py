@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from answers import answers
 from linqbot_agent import Budget, LinqAgent, run
@@ -365,6 +366,79 @@ async def test_with_the_memory_of_a_person_what_was_dropped_does_not_come_back_w
         f"text: {long}"[:25],
         "user-prompt: Booked?",
     ]
+
+
+async def test_with_the_memory_of_a_person_the_prompt_stays_when_a_tool_with_another_one_inside_ends_last() -> None:
+    both = calls(tool("book", "c1"), tool("look", "c3"))
+    script = Script(says("Hello."), both, calls(tool("fail", "c4")), says("Yes."))
+    agent, is_paid, has_looked = Agent(script.model, tools=[fixed("pay", "paid")]), anyio.Event(), anyio.Event()
+
+    @agent.tool
+    async def book(run: RunContext[object]) -> str:
+        assert run.tool_manager is not None
+        await run.tool_manager.handle_call(tool("pay", "c2"))
+        is_paid.set()
+        await has_looked.wait()
+        await anyio.wait_all_tasks_blocked()
+        return "number 17"
+
+    @agent.tool_plain
+    async def look() -> str:
+        await is_paid.wait()
+        has_looked.set()
+        return "free"
+
+    @agent.tool_plain
+    def fail() -> None:
+        raise OSError
+
+    bot = bot_of(does(lambda ctx: run(agent, ctx)), plugins=[LinqAgent(memory="person", sorry=None)], attempts=1)
+    async with talking(bot) as phone:
+        assert await answers(phone, "Hi") == ["Hello."]
+        await phone.text("A table")
+        assert len(await phone.errors()) == 1
+        assert await answers(phone, "Booked?") == ["Yes."]
+    assert kinds(script.requests[-1]) == [
+        "user-prompt: Hi",
+        "text: Hello.",
+        "user-prompt: A table",
+        "tool-call: look",
+        "tool-return: free",
+        "tool-call: book",
+        "tool-return: number 17",
+        "user-prompt: Booked?",
+    ]
+
+
+async def test_a_call_with_very_many_arguments_keeps_no_message_from_an_answer_and_what_it_did_inside_is_remembered() -> (
+    None
+):
+    written = calls(tool("write", "c1", texts=["y" * 90] * 1000))
+    script = Script(written, says("Written."), written, says("Paid."), says("Yes."))
+    agent = Agent(script.model, tools=[fixed("pay", "paid")])
+
+    @agent.tool
+    async def write(run: RunContext[object], texts: list[str]) -> str:
+        assert run.tool_manager is not None
+        if len(script.requests) > 1:
+            await run.tool_manager.handle_call(tool("pay", "p1"))
+        return "written"
+
+    async with talking(bot_with(agent)) as phone:
+        for text, said in (("Write", "Written."), ("Pay for it", "Paid."), ("Paid?", "Yes.")):
+            assert await answers(phone, text) == [said]
+    assert [each for each in kinds(script.requests[-1]) if each.startswith("tool-")] == [
+        "tool-call: pay",
+        "tool-return: paid",
+    ]
+
+
+def test_the_time_of_what_was_dropped_is_that_of_the_newest_one() -> None:
+    # The answer of "later" was on record before its turn was interrupted, and was stored after that of "before".
+    times = {"none": [], "before": ["2"], "later": ["1"], "last": ["3"]}
+    kept = Kept(by_message={key: [{"parts": [{"timestamp": time}]} for time in each] for key, each in times.items()})
+    kept.drop_oldest(MOST_BYTES, 1)
+    assert (kept.dropped, list(kept.by_message)) == ("2", ["last"])
 
 
 async def test_with_the_memory_of_a_person_tools_of_an_earlier_run_of_a_turn_come_before_the_answer_of_the_last_one() -> (
