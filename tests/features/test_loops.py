@@ -154,9 +154,9 @@ def plays_with_echo(chat: Chat) -> None:
 
 
 PEOPLE: dict[str, tuple[Callable[[], Answers], Callable[[Chat], None]]] = {
-    "paging with next, or a menu with the same number on each level": (
+    "paging with next, and a menu with the same number on each level": (
         counting,
-        lambda chat: chat.writes(*["next"] * 40),
+        lambda chat: chat.writes(*["next"] * 40, *["1"] * 40),
     ),
     "a menu whose pages are visited in turn": (
         lambda: known({"0": "Pizza 1, drinks 2, desserts 3", "1": "Pizza", "2": "Drinks", "3": "Desserts"}),

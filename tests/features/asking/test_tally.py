@@ -82,9 +82,7 @@ async def test_the_handler_sees_what_was_counted_and_may_change_the_value_itself
 
 
 @pytest.mark.slow
-async def test_a_value_that_the_handler_has_stored_with_a_call_and_then_counted_goes_on_wherever_the_bot_is_killed() -> (
-    None
-):
+async def test_a_value_that_was_stored_with_a_call_and_then_counted_goes_on_wherever_the_bot_is_killed() -> None:
     seen = list[int]()
 
     async def order(message: MessageReceived, ctx: Context) -> None:
