@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -314,12 +313,11 @@ asyncio.run(main())
 """
 
 
-async def killed_with_leases(url: str, count: int, folder: Path) -> None:
+async def killed_with_leases(url: str, count: int) -> None:
     """Lease deliveries in another process, and kill it."""
-    said = folder / secrets.token_hex(4)
-    process = forked(KILLED, url, count, output=said)
-    with await asyncio.to_thread(said.open) as lines:
-        assert int(await asyncio.to_thread(lines.readline)) == count
+    process, said = forked(KILLED, url, count)
+    with said:
+        assert int(await asyncio.to_thread(said.readline)) == count
     process.kill()
     await asyncio.to_thread(process.join)
     await gone(url)
@@ -334,11 +332,9 @@ async def gone(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_the_next_start_counts_a_crash_of_a_process(
-    url: str, one: Storage, clock: MovableClock, tmp_path: Path
-) -> None:
+async def test_the_next_start_counts_a_crash_of_a_process(url: str, one: Storage, clock: MovableClock) -> None:
     await one.put(delivery(name="w.1"))
-    await killed_with_leases(url, 1, tmp_path)
+    await killed_with_leases(url, 1)
     assert await take(one) == []
     async with PostgresStorage(url, clock=clock) as started:
         (lease,) = await take(started)
@@ -347,12 +343,12 @@ async def test_the_next_start_counts_a_crash_of_a_process(
 
 
 async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
-    url: str, clock: MovableClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "SWEEP_S", 0.2)
     async with PostgresStorage(url, clock=clock) as running:
         await running.put(delivery(name="w.1"))
-        await killed_with_leases(url, 1, tmp_path)
+        await killed_with_leases(url, 1)
         async with asyncio.timeout(PATIENCE_S):
             while not (leases := await take(running)):
                 await running.changed()
@@ -360,13 +356,11 @@ async def test_a_running_process_takes_over_the_lanes_of_a_killed_one(
         await running.finish(leases[0], ACK)
 
 
-async def test_after_two_crashes_a_delivery_runs_alone(
-    url: str, one: Storage, clock: MovableClock, tmp_path: Path
-) -> None:
+async def test_after_two_crashes_a_delivery_runs_alone(url: str, one: Storage, clock: MovableClock) -> None:
     for n in range(3):
         await one.put(delivery(f"c:{n}", name=f"w.{n}"))
     for _ in range(2):
-        await killed_with_leases(url, 3, tmp_path)
+        await killed_with_leases(url, 3)
         await open_and_close(PostgresStorage(url, clock=clock))  # It counts the crash.
     alone = await leased(one, delivery("c:new", name="w.new"), limit=10)
     assert (alone.delivery.id, alone.crashes) == ("w.0", 0)

@@ -49,8 +49,8 @@ asyncio.run(main())
 def killed_while_busy(path: Path, lines: int) -> dict[str, set[str]]:
     """Run a process that puts and acks, kill it after `lines` reports, and return the names it reported, by word."""
     reported: dict[str, set[str]] = {"put": set(), "finishing": set(), "acked": set()}
-    child = forked(CHILD, path, output=path.with_name("said"))
-    with path.with_name("said").open() as said:
+    child, said = forked(CHILD, path)
+    with said:
         for number, line in enumerate(said):
             if number == lines:
                 child.kill()

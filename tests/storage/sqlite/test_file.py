@@ -84,8 +84,8 @@ def test_the_lock_of_a_killed_server_is_free(path: Path) -> None:
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())"
     )
-    child = forked(serve, path, output=path.with_name("said"))
-    with path.with_name("said").open() as said:
+    child, said = forked(serve, path)
+    with said:
         said.readline()
     assert f"process {child.pid}" in str(asyncio.run(refusal(path)))
     child.kill()
