@@ -32,7 +32,10 @@ def reset_logs() -> Iterator[None]:
 
 
 class FailingRows:
-    """Subtests of which only those that fail are reported: to report one takes a millisecond, and thousands of rows pass."""
+    """Subtests of which only those that fail are reported: to report one takes a millisecond, and thousands of rows pass.
+
+    What a row has printed or logged is shown with its test, not with the row.
+    """
 
     def __init__(self, reported: pytest.Subtests) -> None:
         self._reported = reported
