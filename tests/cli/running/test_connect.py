@@ -17,7 +17,7 @@ from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, Router,
 from linqbot.errors import ConfigError
 from linqbot.events import PollSent
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.ops.subscriptions import PENDING, address, handled_when_served, next_generation, pinned, target
+from linqbot.ops.subscriptions import PENDING, address, generation, handled_when_served, next_generation, pinned, target
 from linqbot.options import OverlapMode
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import from_env
@@ -78,7 +78,6 @@ def test_the_target_has_the_webhook_path_and_pins_the_payload_version(subtests: 
     ]:
         with subtests.test(url=url):
             assert target(url) == wanted
-    assert address("https://bot.test/hook?line=1") != address("https://bot.test/hook?line=2")
 
 
 def test_an_unusable_address_is_refused_before_linq_is_asked(subtests: pytest.Subtests) -> None:
@@ -96,6 +95,14 @@ def test_an_unusable_address_is_refused_before_linq_is_asked(subtests: pytest.Su
             with pytest.raises(ConfigError, match=says) as refused:
                 target(url)
             assert "pw" not in str(refused.value).replace("password", "")
+
+
+def test_each_generation_of_a_subscription_is_another_target_of_one_address() -> None:
+    first = "https://bot.test/hook?line=1"
+    second = next_generation(first)
+    targets = (first, second, next_generation(second))
+    assert [generation(each) for each in targets] == [1, 2, 3]
+    assert {address(each) for each in (*targets, pinned(first))} == {first}
 
 
 # --- sync -------------------------------------------------------------------------------------------------------------
