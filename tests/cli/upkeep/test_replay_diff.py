@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
+from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from typed_command import data, shown
 
@@ -158,13 +159,15 @@ def test_nothing_that_could_be_compared_is_no_success(folder: Path) -> None:
     assert "None of 1 turn could be compared" in output
 
 
-def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path, command: Callable[..., Any]) -> None:
+@pytest.mark.process
+def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
     handled("menu")
     (folder / "new_bot.py").write_text(STUCK)
-    replay = command(*AGAINST)
-    assert replay.end() == 1
-    assert "new failure: TimeoutError at new_bot.py:" in replay.said()
-    assert "1 failed with new_bot.py" in replay.said()
+    command = [sys.executable, "-m", "linqbot", *AGAINST]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1
+    assert "new failure: TimeoutError at new_bot.py:" in done.stdout
+    assert "1 failed with new_bot.py" in done.stderr
 
 
 @pytest.mark.process
