@@ -263,7 +263,7 @@ control_request = st.sampled_from([one for one in REQUESTS if one.body is not No
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data(), control_request)
-def test_any_body_is_answered_in_form_or_with_the_status_of_its_route(data: Any, control: ControlRequest) -> None:
+def test_any_control_body_is_answered_in_form_or_as_its_route_says(data: Any, control: ControlRequest) -> None:
     assert control.body is not None
     sent = {}
     for name, about in control.body.model_fields.items():

@@ -76,7 +76,7 @@ async def test_bold_is_bold_and_other_messages_get_a_threaded_reply(example: Exa
 # A group
 
 
-async def test_it_counts_the_people_when_asked(example: Example) -> None:
+async def test_a_group_is_counted_when_it_asks(example: Example) -> None:
     async with talking(example("group")) as ann:
         group = ann.group(BOB, "+14155550144")
         assert await answers(group, "who is in?") == []
@@ -89,7 +89,7 @@ async def test_it_counts_the_people_when_asked(example: Example) -> None:
         assert (await group.next_reply()).startswith("2 people")
 
 
-async def test_it_likes_a_message_that_only_mentions_it_and_in_a_direct_chat_asks_for_a_group(example: Example) -> None:
+async def test_a_mention_of_the_bot_alone_is_liked_and_a_direct_chat_is_asked_for_a_group(example: Example) -> None:
     async with talking(example("group")) as ann:
         group = ann.group(BOB)
         await group.text("nice @bot", mention=True)
@@ -159,7 +159,7 @@ async def test_a_call_of_our_own_and_one_without_numbers_send_nothing(example: E
             await phone.event("call.not_answered", {})
 
 
-async def test_a_crash_at_any_point_sends_it_once(example: Example) -> None:
+async def test_a_crash_at_any_point_answers_a_missed_call_once(example: Example) -> None:
     async for phone in killed_between_calls(example("missed_call"), call, copies=3):
         assert phone.messages == [MISSED]
 

@@ -199,7 +199,7 @@ async def test_r69_groups_neither_mark_nor_block(emulator: Emulator, api: Api, g
     assert (await api.write(group)).status_code == 202
 
 
-async def test_r71_r72_an_override_lets_one_through_and_a_reply_all(emulator: Emulator, api: Api, chat: Ids) -> None:
+async def test_r71_r72_an_override_lets_one_through_and_any_word_all(emulator: Emulator, api: Api, chat: Ids) -> None:
     say(emulator, "STOP")
     assert (await api.write(chat, override=True)).status_code == 202
     refused(await api.write(chat), 403, 2024)
