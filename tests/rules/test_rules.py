@@ -153,12 +153,9 @@ BOLD, SHAKE = {"style": "bold"}, {"animation": "shake"}
 
 NO_CONTENT = [{}, {"parts": [TEXT], "experience": EXPERIENCE}, {"parts": None}]
 NO_EFFECTS = [
-    *(
-        {"name": "confeti", "type": "screen"},
-        {"name": "slam", "type": "screen"},
-        {"name": "confetti", "type": "bubble"},
-    ),
-    *({"name": "confetti", "type": "sound"}, {"name": "unknown"}, {"name": 5}),
+    *({"name": "confeti", "type": "screen"}, {"name": "slam", "type": "screen"}),
+    *({"name": "confetti", "type": "bubble"}, {"name": "confetti", "type": "sound"}),
+    *({"name": "unknown"}, {"name": 5}),
 ]
 EFFECTS = [{"name": "confetti", "type": "screen"}, {"name": "slam"}, {"type": "bubble", "name": "loud"}]
 NO_EXPERIENCES = [
@@ -251,18 +248,11 @@ TEXTS = [
 ]
 
 NO_BACKGROUNDS = [
-    *(
-        {"type": "plain"},
-        {"type": "color"},
-        {"type": "color", "variant": "red"},
-        {"type": "color", "variant": "custom"},
-    ),
+    *({"type": "plain"}, {"type": "color"}),
+    *({"type": "color", "variant": variant} for variant in ("red", "custom")),
     *({"type": "color", "shades": shades} for shades in (["#fff", "#000000"], ["#ffffff"])),
-    *(
-        {"type": "dynamic"},
-        {"type": "dynamic", "style": "sky"},
-        {"type": "dynamic", "style": "water", "variant": "dusk"},
-    ),
+    *({"type": "dynamic"}, {"type": "dynamic", "style": "sky"}),
+    {"type": "dynamic", "style": "water", "variant": "dusk"},
     *({"type": "photo"}, {"type": "photo", "image_url": "http://x.y/z.png"}),
 ]
 BACKGROUNDS = [
