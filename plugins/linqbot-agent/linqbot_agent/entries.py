@@ -22,7 +22,7 @@ MOST_BYTES: Final = 255 << 10
 """The largest result of a step that is recorded, as JSON; `Context.once` takes 256 KiB."""
 _LEAST_CHARACTERS: Final = 1000
 
-_step: ContextVar[tuple[str | None, str]] = ContextVar("linqbot_agent_step")
+_step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
 
 
@@ -52,7 +52,8 @@ def idempotency_key() -> str:
 
 def step_around() -> str | None:
     """Return the name of the step that is being made, such as that of a running tool; None outside of steps."""
-    return _step.get((None, ""))[0]
+    step = _step.get(None)
+    return None if step is None else step[0]
 
 
 def is_in_step() -> bool:
@@ -181,10 +182,11 @@ def with_cut_texts(value: Any, most_bytes: int = MOST_BYTES) -> Any:
         return value
     cut, longest = value, most_bytes
     longest_text = max(map(len, strings_in(value)), default=0)
-    while len(to_json(cut)) > most_bytes and longest > _LEAST_CHARACTERS:
+    while longest > _LEAST_CHARACTERS:
         longest //= 2
-        # Data of very many short texts is not copied for each size.
-        cut = _with_cut_texts(value, longest) if longest < longest_text else value
+        # Data of very many short texts is neither copied nor measured for each size.
+        if longest < longest_text and len(to_json(cut := _with_cut_texts(value, longest))) <= most_bytes:
+            break
     return cut
 
 

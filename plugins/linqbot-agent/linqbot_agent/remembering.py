@@ -214,8 +214,8 @@ def tally_of_call(
 ) -> Tally[Kept] | None:
     """Return the tally that stores a call of a tool in the commit that records its result; None if nothing is to be kept.
 
-    If the turn is given up, nothing else of it is stored, and the model still knows of the call. What one tool makes another
-    one do is a part of its own result, and stored until there is one.
+    If the turn is given up, nothing else of it is stored, and the model still knows of the call. A call that another tool
+    makes is part of that tool's result: it is stored only until there is one.
 
     Args:
         step: The name of the call's step.
