@@ -39,10 +39,13 @@ _IN_STEP: Final = "step~"
 class StepEffects:
     """The effects of a step that are stored when its turn ends. A run that has the step from the record repeats them.
 
-    `incoming` has the numbers of the calls of `ctx.incoming()`; `scheduled`, JSON for `TurnScheduler.recall`, what was
-    scheduled, moved and cancelled.
+    Attributes:
+        path: The path of what is done inside of the step: its digest, behind those of the steps that it is inside of.
+        incoming: The numbers of the calls of `ctx.incoming()`.
+        scheduled: What was scheduled, moved and cancelled, as JSON for `TurnScheduler.recall`.
     """
 
+    path: str = ""
     incoming: list[int] = field(default_factory=list)
     scheduled: list[Any] = field(default_factory=list)
 
@@ -87,10 +90,11 @@ class Slots:
     @contextmanager
     def in_step(self, name: str) -> Iterator[StepEffects]:
         """Number the calls of the block within a step, and collect its effects, those of the steps inside of it included."""
-        around, effects = _step.get(), StepEffects()
+        around, path = _step.get(), _path_in(name)
+        effects = StepEffects(path if around is None else around.path + path)
         token = _step.set(effects)
         try:
-            with in_branch(f"{_IN_STEP}{step_digest(name)}/", self.root):
+            with in_branch(path, self.root):
                 yield effects
         finally:
             _step.reset(token)
@@ -153,6 +157,15 @@ def labelled(part: str, label: str, n: int) -> str:
 
 def step_digest(name: str) -> str:
     return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def _path_in(step: str) -> str:
+    return f"{_IN_STEP}{step_digest(step)}/"
+
+
+def is_in_step(path: str, step: str) -> bool:
+    """Return True if a path, or the slot of a call, is of something that is done inside of the step of this name."""
+    return _path_in(step) in path
 
 
 def step_around(slot: str) -> str:

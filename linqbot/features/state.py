@@ -310,10 +310,11 @@ class _Held:
     before: bytes = b""
     seen: bytes | None = None  # the JSON with which this part of the conversation has begun; None if nothing was stored
     is_written: bool = False  # True if this part has stored a change of the value with a call
+    n: int = -1  # the number of the `StoredChange` that was shown last; -1 if none was
 
 
-Commit: TypeAlias = Callable[[Sequence[StateWrite], Sequence[StoredChange]], Awaitable[None]]
-"""Stores the result of a step and values in one commit, with what a later run of the turn is shown from the step on."""
+Commit: TypeAlias = Callable[[Sequence[StateWrite], Sequence[ChangedValue]], Awaitable[None]]
+"""Stores the result of a step and values in one commit, and records those of them that the turn has stored before."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 """Records the result of a step together with values."""
 
@@ -480,7 +481,9 @@ class TurnState(State):
     def come_to(self, stored: Sequence[StoredChange]) -> None:
         """Show the values that an earlier run has stored with a call, to which this run has come now.
 
-        What other turns have changed since is not shown: what the handler has read before, it does not look at again.
+        Calls and steps that are made side by side may come in another order than then: a value does not go back to what
+        was stored before. What other turns have changed since is not shown: what the handler has read before, it does not
+        look at again.
         """
         for change in stored:
             if change not in self._to_come:
@@ -488,8 +491,9 @@ class TurnState(State):
             self._to_come.remove(change)
             held = self._held.get((change.scope, change.name))
             if held is not None:
-                _show(change.name, held, change.after)
-                held.stored, held.is_written = change.after, True
+                if change.n > held.n:
+                    held.stored, held.is_written, held.n = change.after, True, change.n
+                _show(change.name, held, held.stored)
 
     def recording(self, tallies: Sequence[Tally[Any]]) -> Recording:
         """Return a function that records the result of a step together with values about the person.
@@ -529,18 +533,19 @@ class TurnState(State):
         """Return the names, the new values and their JSON."""
         while True:
             all_stored = await self._store.load(scope)
-            found, writes, changes = list[tuple[str, BaseModel, bytes]](), list[StateWrite](), list[StoredChange]()
+            found, writes, changes = list[tuple[str, BaseModel, bytes]](), list[StateWrite](), list[ChangedValue]()
             for name, tally in named.items():
                 stored = all_stored.get(name)
                 value = tally.model() if stored is None else read(tally.model, name, stored)
                 tally.add(value, result)
                 new = checked(name, value, dump(name, value), stored)
+                write = StateWrite(scope, name, new, expected=stored)
                 found.append((name, value, new))
-                writes.append(StateWrite(scope, name, new, expected=stored))
+                writes.append(write)
                 held = self._held.get((scope, name))
                 if held is not None and held.is_written:
                     # Otherwise a later run would go on with the value as the handler has stored it before the step.
-                    changes.append(StoredChange(scope, name, stored, new))
+                    changes.append(ChangedValue(write, new, stored))
             try:
                 await commit(writes, changes)
             except StateConflict:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from linqbot.engine.slots import step_around, step_digest
+from linqbot.engine.slots import effects_of_step, is_in_step
 from linqbot.engine.turn_journal import STATE_SLOT
 from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
 from linqbot.features.state import encoded
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from linqbot.features.state import TurnState
 
 
+class _Record(NamedTuple):
+    """The state that an earlier run has stored with a call, or with the result of a step.
+
+    Attributes:
+        slot: The slot of the call or of the step.
+        inside: The path of the steps inside of which that was.
+    """
+
+    slot: str
+    inside: str
+    changes: list[StoredChange]
+
+
 class StateJournal:
     """The changes of state that the runs of a turn for one delivery have stored with calls.
 
@@ -32,38 +45,31 @@ class StateJournal:
 
     def __init__(self, journal: TurnJournal) -> None:
         self._state: TurnState | None = None
-        # What earlier runs have stored, with the slots of the calls and of the steps with tallies, in this order.
-        self._stored: list[tuple[str, list[StoredChange]]] = []
-        tallied = list[tuple[int, str, str, list[StoredChange]]]()
-        for entry in journal.steps.values():
-            said = from_json(entry.call)
-            if said.get("delivery") != journal.delivery.id or "values" not in said:
+        # What earlier runs have stored, in this order.
+        self._stored: list[_Record] = []
+        for n, entry in enumerate(journal.steps.values()):
+            if not entry.slot.startswith(STATE_SLOT):
                 continue
-            changes = [StoredChange(scope, name, *map(encoded, values)) for scope, name, *values in said["values"]]
-            if entry.slot.startswith(STATE_SLOT):
-                self._stored.append((said["slot"], changes))
-            else:
-                tallied.append((len(self._stored), entry.slot, said["name"], changes))
-        for at, slot, step, changes in reversed(tallied):
-            # The step has stored its tallies after what it began with, and after the calls inside of it.
-            before = [n for n, (each, _) in enumerate(self._stored, 1) if each == slot or _is_inside(each, step)]
-            self._stored.insert(max([at, *before]), (slot, changes))
+            said = from_json(entry.call)
+            if said["delivery"] == journal.delivery.id:
+                changes = [StoredChange(n, scope, name, *map(encoded, pair)) for scope, name, *pair in said["values"]]
+                self._stored.append(_Record(said["slot"], said.get("inside", said["slot"]), changes))
 
     def use(self, state: TurnState) -> None:
         self._state = state
         if self._stored:
-            state.expect([change for _, stored in self._stored for change in stored])
+            state.expect([change for record in self._stored for change in record.changes])
 
     def come_to(self, slot: str, made: str | None) -> None:
         """Show what was stored with a call or a step; see `TurnJournal.come_to`."""
         if not self._stored:
             return
-        found, left = list[StoredChange](), list[tuple[str, list[StoredChange]]]()
-        for each, changes in self._stored:
-            if each == slot or (made is not None and _is_inside(each, made)):
-                found += changes
+        found, left = list[StoredChange](), list[_Record]()
+        for record in self._stored:
+            if record.slot == slot or (made is not None and is_in_step(record.inside, made)):
+                found += record.changes
             else:
-                left.append((each, changes))
+                left.append(record)
         self._stored = left
         if self._state is not None:
             self._state.come_to(found)
@@ -87,12 +93,12 @@ class StateJournal:
                     if entry is not None:
                         await journal.begin_with_state(entry)
                     return
-                recorded = _recorded(journal, slot, changes)
+                record = recorded(journal, slot, changes)
                 writes = [change.write for change in changes]
                 if entry is None:
-                    await journal.begin_with_state(recorded, state=writes, instead=journal.conflict())
+                    await journal.begin_with_state(record, state=writes, instead=journal.conflict())
                 else:
-                    await journal.begin_with_state(entry, state=writes, changes=recorded, instead=journal.conflict())
+                    await journal.begin_with_state(entry, state=writes, changes=record, instead=journal.conflict())
             except (StateChanged, StateConflict) as error:
                 failure = error if isinstance(error, StateChanged) else state.failure_of(error)
                 if isinstance(failure, StateChanged):
@@ -102,13 +108,8 @@ class StateJournal:
                 deferred.__cause__ = error
                 journal.note_failure(deferred)
                 raise deferred from error
-            journal.note_step(recorded)
+            journal.note_step(record)
             state.note_stored(changes)
-
-
-def _is_inside(slot: str, step: str) -> bool:
-    """Return True if a slot is of a call that was made inside of the step of this name."""
-    return step_around(slot) == step_digest(step)
 
 
 def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[ChangedValue]:
@@ -127,9 +128,11 @@ def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[Chan
     return []
 
 
-def _recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
-    """Return the entry that records changes of state, which are stored with the call of a slot."""
+def recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
+    """Return the entry that records changes of state, which are stored with the call or the step of a slot."""
     values = [[change.write.scope, change.write.name, change.before, change.write.value] for change in changes]
     call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery.id, "slot": slot, "values": values}
+    if (step := effects_of_step()) is not None:
+        call["inside"] = step.path
     count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
     return replace(journal.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")

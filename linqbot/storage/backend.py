@@ -349,13 +349,15 @@ class Storage(ABC):
         """
         await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
 
-    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
+    async def settle(
+        self, entry: JournalEntry, state: Sequence[StateWrite] = (), changes: JournalEntry | None = None
+    ) -> None:
         """Store the outcome of a journal entry durably now, without waiting for the `finish` of its turn.
 
         Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them. State is written in the
-        same commit, unless the entry is accepted already: then it was written with it.
+        same commit, with `changes`, an entry that records it. If the entry is accepted already, both were written with it.
         """
-        await self._queue.submit(operations.SettleOp(entry, state))
+        await self._queue.submit(operations.SettleOp(entry, state, changes))
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""

@@ -93,6 +93,7 @@ class BeginOp(Op[None]):
 class SettleOp(Op[None]):
     entry: JournalEntry
     state: Sequence[StateWrite] = ()
+    changes: JournalEntry | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -436,11 +437,15 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
 
 async def _settled(tx: Writable, ops: Sequence[SettleOp], state: StateBatch) -> list[JournalEntry]:
     """Add what operations write of the state. Return the journal entries of those without a conflict."""
+    entries = []
     for op in ops:
         # No other transaction can accept the entry meanwhile: it would write the same state, which is locked.
-        if op.state and await journal.status_of(tx, op.entry) != "accepted":
+        is_new = bool(op.state) and await journal.status_of(tx, op.entry) != "accepted"
+        if is_new:
             op.error = state.add(op.state)
-    return [op.entry for op in ops if op.error is None]
+        if op.error is None:
+            entries += [op.entry, op.changes] if is_new and op.changes is not None else [op.entry]
+    return entries
 
 
 async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:

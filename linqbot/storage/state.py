@@ -41,7 +41,7 @@ class StateWrite(NamedTuple):
 
 
 class ChangedValue(NamedTuple):
-    """A changed value, to be stored with a call."""
+    """A changed value, to be stored with a call, or with the result of a step that tallies it."""
 
     write: StateWrite
     now: bytes  # the JSON of the value
@@ -49,8 +49,9 @@ class ChangedValue(NamedTuple):
 
 
 class StoredChange(NamedTuple):
-    """A value that an earlier run of the turn has stored with a call; see `ChangedValue`."""
+    """A value that an earlier run of the turn has stored; see `ChangedValue`."""
 
+    n: int  # its number among the changes of the turn, in the order in which they were stored
     scope: str
     name: str
     before: bytes | None

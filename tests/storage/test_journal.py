@@ -107,25 +107,30 @@ async def test_an_end_that_cannot_be_stored_leaves_all_as_it_was(storage: Storag
 
 async def test_state_is_written_with_the_outcome_of_an_entry_and_only_once(storage: Storage) -> None:
     accepted = entry("w.1", status="accepted", answer=b"{}")
+    changes = entry("w.1", "state:0", status="accepted")
     await storage.begin(entry("w.1"))
     first = StateWrite("person:+1415", "Used", b"1", expected=None)
-    await storage.settle(accepted, [first])
+    await storage.settle(accepted, [first], changes)
     assert await storage.load("person:+1415") == {"Used": b"1"}
     # Another run of the turn settles the same entry: it must neither count again nor fail.
-    await storage.settle(accepted, [StateWrite("person:+1415", "Used", b"2", expected=b"1")])
+    again = StateWrite("person:+1415", "Used", b"2", expected=b"1")
+    await storage.settle(accepted, [again], dataclasses.replace(changes, call=b'{"again":1}'))
     await storage.settle(accepted, [first])
     assert await storage.load("person:+1415") == {"Used": b"1"}
-    assert await storage.entries("w.1") == [accepted]
+    assert await storage.entries("w.1") == [accepted, changes]
 
 
 async def test_an_entry_whose_state_has_changed_meanwhile_is_not_settled(storage: Storage) -> None:
     await storage.begin(entry("w.1"))
     await storage.begin(entry("w.2"))
     writes = [StateWrite("person:+1415", "Used", b"1", expected=None)]
-    settling = (storage.settle(entry(turn, status="accepted", answer=b"{}"), writes) for turn in ("w.1", "w.2"))
+    settling = (
+        storage.settle(entry(turn, status="accepted", answer=b"{}"), writes, entry(turn, "state:0"))
+        for turn in ("w.1", "w.2")
+    )
     results = await asyncio.gather(*settling, return_exceptions=True)
     assert [type(each) for each in results] == [type(None), StateConflict]
-    (first,), (second,) = [await storage.entries(turn) for turn in ("w.1", "w.2")]
+    (first, _), (second,) = [await storage.entries(turn) for turn in ("w.1", "w.2")]
     assert (first.status, second.status) == ("accepted", "attempting")
 
 

@@ -22,11 +22,12 @@ from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferre
 from linqbot.features import own_changes
 from linqbot.features.later import note_timer
 from linqbot.features.state import Recording, misfits
+from linqbot.features.state_journal import recorded
 from linqbot.hookspecs import TurnStep
 from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.state import StateWrite, StoredChange
+from linqbot.storage.state import ChangedValue, StateWrite
 
 if TYPE_CHECKING:
     from linqbot.plugins.registry import Plugins
@@ -183,13 +184,13 @@ class Steps:
         return typed(name, entry.answer or b"null", kind)
 
     async def _settle_with(
-        self, accepted: JournalEntry, writes: Sequence[StateWrite], changes: Sequence[StoredChange]
+        self, accepted: JournalEntry, writes: Sequence[StateWrite], changes: Sequence[ChangedValue]
     ) -> None:
         """Store the result of a step together with writes of state, unless the line of the turn keeps nothing."""
-        if changes:
-            said = {**from_json(accepted.call), "delivery": self._journal.delivery.id, "values": changes}
-            accepted = replace(accepted, call=to_json(said))
-        await self._storage.settle(accepted, () if self._journal.off_the_record else writes)
+        record = recorded(self._journal, accepted.slot, changes) if changes else None
+        await self._storage.settle(accepted, () if self._journal.off_the_record else writes, record)
+        if record is not None:
+            self._journal.note_step(record)
 
     def _hold_input(self, *, restartable: bool) -> None:
         """Keep the turn from being restarted from here on. If it is being restarted already, the step must not begin."""

@@ -264,8 +264,8 @@ class DryTurn(MemoryStorage):
             if not is_outside_of_answer(entry.slot):
                 self.made.append(entry)
 
-    async def settle(self, entry: JournalEntry, state: Sequence[StateWrite] = ()) -> None:
-        await super().settle(entry, state)
+    async def settle(self, entry: JournalEntry, *state: Any) -> None:
+        await super().settle(entry, *state)
         if was_muted(entry):
             made = self.made
             self.made = [each for each in made if isinstance(each, NewBroadcast) or each.key != entry.key]

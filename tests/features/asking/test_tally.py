@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from answers import answers
@@ -27,6 +28,7 @@ def add(spent: Spent, cents: int) -> None:
 
 
 SPENT = Tally(Spent, add)
+Change: TypeAlias = Callable[[Context, Spent], Awaitable[None]]
 
 
 async def spent(talk: Talk) -> Spent:
@@ -81,53 +83,100 @@ async def test_the_handler_sees_what_was_counted_and_may_change_the_value_itself
     assert await spent(talk) == Spent(cents=15, is_noted=True)
 
 
+async def counted_after_a_call(ctx: Context, value: Spent) -> None:
+    value.cents += 1
+    await ctx.reply("One.")
+    value.cents += 1
+    await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
+
+
+async def counted_around_a_call(ctx: Context, value: Spent) -> None:
+    async def price(_: str) -> int:
+        value.cents += 1
+        await ctx.reply("One.")
+        return 5
+
+    value.cents += 1
+    await ctx.once("price", price, retry=True, tally=SPENT)
+
+
+async def a_call_inside_of_a_step(ctx: Context, value: Spent) -> None:
+    async def price(_: str) -> None:
+        value.cents += 7
+        await ctx.reply("One.")
+
+    await ctx.once("price", price, retry=True)
+
+
+async def counted_inside_of_another_step(ctx: Context, value: Spent) -> None:
+    async def order(_: str) -> None:
+        value.cents += 1
+        await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
+
+    value.cents += 1
+    await ctx.reply("One.")
+    await ctx.once("order", order, retry=True)
+
+
+async def a_call_next_to_the_step(ctx: Context, value: Spent) -> None:
+    is_said = asyncio.Event()
+
+    async def price(_: str) -> int:
+        await is_said.wait()
+        return 5
+
+    async def say() -> None:
+        await asyncio.sleep(0)
+        value.cents += 2
+        await ctx.reply("One.")
+        is_said.set()
+
+    await asyncio.gather(ctx.once("price", price, retry=True, tally=SPENT), say())
+
+
+async def two_steps_that_end_in_another_order(ctx: Context, value: Spent) -> None:
+    is_counted = asyncio.Event()
+
+    async def slow(_: str) -> int:
+        await is_counted.wait()
+        return 4
+
+    async def fast() -> None:
+        await ctx.once("fast", lambda _: 2, retry=True, tally=SPENT)
+        is_counted.set()
+
+    value.cents += 1
+    await ctx.reply("One.")
+    await asyncio.gather(ctx.once("slow", slow, retry=True, tally=SPENT), fast())
+
+
 @pytest.mark.slow
-async def test_a_value_that_was_stored_with_a_call_and_then_counted_goes_on_wherever_the_bot_is_killed() -> None:
-    seen = list[int]()
+@pytest.mark.parametrize(
+    "change",
+    [
+        counted_after_a_call,
+        counted_around_a_call,
+        a_call_inside_of_a_step,
+        counted_inside_of_another_step,
+        a_call_next_to_the_step,
+        two_steps_that_end_in_another_order,
+    ],
+)
+async def test_a_value_that_calls_store_and_steps_count_goes_on_wherever_the_bot_is_killed(change: Change) -> None:
+    seen = list[tuple[int, int]]()
 
     async def order(message: MessageReceived, ctx: Context) -> None:
         value = await ctx.state.person(Spent)
-        value.cents += 1
-        await ctx.reply("One.")
-        value.cents += 1
-        await ctx.once("price", lambda _: 5, retry=True, tally=SPENT)
-        seen.append(value.cents)
+        before = value.cents
+        await change(ctx, value)
+        seen.append((before, value.cents))
         value.cents += 1
         await ctx.reply("Two.")
 
     async for phone in killed_between_calls(bot_of(order), lambda phone: phone.text("hi")):
         assert phone.messages == ["hi", "One.", "Two."], phone.killed
         assert (await phone.state(Spent)).cents == 8, phone.killed
-        assert {*seen} == {7}, phone.killed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tally", [None, SPENT])
-async def test_a_value_that_a_call_inside_of_a_step_has_stored_goes_on_wherever_the_bot_is_killed(
-    tally: Tally[Spent] | None,
-) -> None:
-    seen = list[int]()
-
-    async def order(message: MessageReceived, ctx: Context) -> None:
-        value = await ctx.state.person(Spent)
-        seen.append(value.cents)
-
-        async def price(_: str) -> int:
-            value.cents += 1
-            await ctx.reply("One.")
-            return 5
-
-        value.cents += 1
-        await ctx.once("price", price, retry=True, tally=tally)
-        seen.append(value.cents)
-        value.cents += 1
-        await ctx.reply("Two.")
-
-    after_step = 7 if tally else 2
-    async for phone in killed_between_calls(bot_of(order), lambda phone: phone.text("hi")):
-        assert phone.messages == ["hi", "One.", "Two."], phone.killed
-        assert (await phone.state(Spent)).cents == after_step + 1, phone.killed
-        assert {*seen} == {0, after_step}, phone.killed
+        assert {*seen} == {(0, 7)}, phone.killed
 
 
 async def test_a_value_that_is_changed_meanwhile_is_read_again_and_nothing_is_lost(talk: Talk) -> None:
