@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -189,9 +189,6 @@ ALL: Final = 127
 
 _PROACTIVE: Final = PROACTIVE | {"broadcast"}
 
-Again: TypeAlias = Callable[[Turn], Awaitable[Turn]]
-"""The end of a run after which its turn begins again: returns the turn that goes on."""
-
 
 class Part:
     """The share that one feature has in turns. Only the points that a part overrides are called."""
@@ -205,8 +202,8 @@ class Part:
     async def begin(self, turn: Turn) -> None:
         """Prepare for the handler, which is about to run for `turn.event`."""
 
-    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
-        """Return how the turn begins again, if it must, now that its handler has ended, with an error or without."""
+    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
+        """Return the turn in which the handler runs again, if it must, now that it has ended, with an error or without."""
 
     async def close(self, turn: Turn, outcome: Outcome) -> None:
         """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""
@@ -234,7 +231,7 @@ class Points(NamedTuple):
 
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]
-    again: Sequence[Callable[[Turn, BaseException | None], Again | None]]
+    again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
     close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
     end: Sequence[Callable[[Turn, Commit], None]]
 

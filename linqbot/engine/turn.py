@@ -45,7 +45,6 @@ from linqbot.engine.outbox import Outbox
 from linqbot.engine.parts import (
     ANSWERS_WITHOUT_CHAT,
     RAN,
-    Again,
     Opening,
     Turn,
     TurnSession,
@@ -217,6 +216,30 @@ class Turns:
             ms=ms,
         )
 
+    def _bare(self, lease: Lease) -> Turn:
+        """Return a turn whose end stores nothing of any feature."""
+        delivery = lease.delivery
+        opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
+        return Turn(lease, opening, self.features.kind_of(delivery), is_first_run=lease.is_first_run)
+
+    def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
+        turn = self._bare(lease)
+        turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
+        turn.points = self.features.points(turn.marks)
+        turn.ends += turn.points.end
+        return turn
+
+    def again(self, turn: Turn, opening: Opening) -> Turn:
+        """Return the turn in which the handler runs with another opening."""
+        again = self.new_turn(turn.lease, turn.owner, turn.began)
+        again.opening, again.is_open, again.report = opening, True, turn.report
+        return again
+
+    async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
+        """Store the outcomes of the calls of a run, and its scheduled sends, because its turn begins again without a commit."""
+        settled = (self.storage.settle(entry) for entry in entries)
+        await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
+
     async def _run(self, turn: Turn) -> Stored | None:
         """Return the stored outcome; None if the turn was given up and another task ends it."""
         try:
@@ -277,60 +300,11 @@ class Turns:
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
-            outcome = await self._outcome(turn, await self._run_code(turn))
+            return await self._end(turn, await self._run_code(turn))
         finally:
             turn.deadline.close()
             if turn.ctx is not None:
                 turn.ctx.discard_plugins()
-        if turn.given_up:
-            return None
-        if outcome == "lost":
-            return outcome
-        if callable(outcome):
-            try:
-                again = await outcome(turn)
-            except (StorageError, OfOtherRelease) as error:
-                # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
-                outcome = self._judged(turn.lease, error)
-            else:
-                return await self._run(again)
-        return await self._close(turn, outcome)
-
-    async def _close(self, turn: Turn, outcome: Outcome) -> Stored:
-        """End a turn whose handler has ended, and log it if it was acked."""
-        try:
-            for close in turn.points.close:
-                await close(turn, outcome)
-        except StorageError as error:
-            outcome = self._judged(turn.lease, error)
-        end = await self._finish(turn, outcome)
-        if self.log_turns and isinstance(end, Ack):
-            self._log_acked(turn)
-        return end
-
-    def _bare(self, lease: Lease) -> Turn:
-        """Return a turn whose end stores nothing of any feature."""
-        delivery = lease.delivery
-        opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
-        return Turn(lease, opening, self.features.kind_of(delivery), is_first_run=lease.is_first_run)
-
-    def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
-        turn = self._bare(lease)
-        turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
-        turn.points = self.features.points(turn.marks)
-        turn.ends += turn.points.end
-        return turn
-
-    def again(self, turn: Turn, opening: Opening) -> Turn:
-        """Return the turn in which the handler runs with another opening."""
-        again = self.new_turn(turn.lease, turn.owner, turn.began)
-        again.opening, again.is_open, again.report = opening, True, turn.report
-        return again
-
-    async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
-        """Store the outcomes of the calls of a run, and its scheduled sends, because its turn begins again without a commit."""
-        settled = (self.storage.settle(entry) for entry in entries)
-        await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
 
     async def _run_code(self, turn: Turn) -> BaseException | None:
         """Run the code of the turn, and return the error that it raised.
@@ -365,56 +339,6 @@ class Turns:
             return raised
         return None
 
-    async def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome | Again | Literal["lost"]:
-        """Return the outcome of the turn, whose code has ended or raised an error.
-
-        Or else a function that returns the turn in which the handler runs again, or "lost" if no end may be stored.
-        """
-        if turn.given_up or (error is not None and turn.owner is not None and turn.owner.is_stopping):
-            return Defer(self.clock.now(), "stopped")
-        if error is not None and turn.owner is not None and turn.owner.was_cancelled:
-            # The process ends, perhaps because of this turn: an end on record would hide the crash.
-            return "lost"
-        if turn.task is not None and turn.task.cancelling():
-            await _forget_cancellations(turn.task)
-        turn.journal.close()
-        if error is not None:
-            # The tasks of a failed handler may still make calls, whose outcome must be journalled.
-            turn.deadline.give_extra_time()
-            with contextlib.suppress(TimeoutError), turn.deadline:
-                await turn.outbox.wait_for_calls()
-            if (goes_on := self._goes_on(turn, error)) is not None:
-                return goes_on
-        # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        error = (
-            (turn.overlap and turn.overlap.deferral)
-            or turn.journal.deferred
-            or error
-            or turn.journal.unobserved_failure()
-        )
-        if (coroutines := turn.journal.never_awaited()) and error is None:
-            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
-        if error is None:
-            return self._handled(turn)
-        if (conflict := conflict_of(error)) is not None:
-            self._note_conflict(turn, conflict)
-        if turn.ctx is None and (why := unreachable(error)) is not None:
-            # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
-            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
-            turn.why = _WHY_UNREACHABLE[why]
-            return Ack()
-        return self._failed(turn, error)
-
-    def _goes_on(self, turn: Turn, error: BaseException | None) -> Again | None:
-        for again in turn.points.again:
-            if (goes_on := again(turn, error)) is not None:
-                return goes_on
-        return None
-
-    def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
-        turn.journal.keep(turn.journal.conflict())
-        self.state_queue.note(turn.lease.delivery.id, conflict)
-
     async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
         """Parse a delivery, and return the context of the handler that is about to run."""
         opening, arrived = turn.opening, turn.opening.arrival
@@ -440,58 +364,74 @@ class Turns:
         turn.handling = time.perf_counter()
         return ctx
 
-    def _handled(self, turn: Turn) -> Outcome | Again:
-        if (goes_on := self._goes_on(turn, None)) is not None:
-            return goes_on
-        if turn.report is not None and turn.ctx is not None:
-            turn.report.event, turn.report.handler = turn.ctx.event, turn.handler
-            turn.report.handler_s = time.perf_counter() - turn.handling
-        if turn.ctx is not None and turn.ctx.is_outdated:
-            return outdated(turn.lease)
-        return Ack()
-
-    def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
-        """Decide the outcome of a turn that ended with an error outside of the bot's code."""
-        return decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
-
-    def _failed(self, turn: Turn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
-        """Decide the outcome of a turn in which the bot's code has failed."""
-        ctx = turn.ctx
-        failure = TurnFailure(
-            error,
-            turn.handler,
-            ctx.attempts if ctx else None,
-            at or (ctx.stuck_at if ctx else None),
-            ctx.handler_at if ctx else None,
-            # Linq would refuse the same scheduled send again, so a retry is useless.
-            is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
-        )
-        turn.why = turn_record.reason_of(failure)
-        if turn.report is not None:
-            turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
-            turn.report.error = failure.error
-        now = self.clock.now()
-        return decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
-
-    def _give_up(self, turn: Turn) -> None:
-        """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
-        assert turn.task is not None
-        at = place_of_task(turn.task)
-        turn.given_up = True
-        turn.journal.close("its turn had been ended, because it exceeded its time limit")
-        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
-        error = TimeoutError(STUCK)
-        outcome = self._failed(turn, error, at=at)
-        if turn.owner is not None:
-            turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
-
-    async def _end_given_up(self, turn: Turn, outcome: Outcome) -> None:
-        end: Stored = "lost"
+    async def _end(self, turn: Turn, error: BaseException | None) -> Stored | None:
+        """End a turn whose code has ended or raised an error, or let the handler run again. Returns as `_run` does."""
+        if turn.given_up:
+            return None
+        if error is not None and turn.owner is not None:
+            if turn.owner.is_stopping:
+                return await self._close(turn, Defer(self.clock.now(), "stopped"))
+            if turn.owner.was_cancelled:
+                # The process ends, perhaps because of this turn: an end on record would hide the crash.
+                return "lost"
+        error = await self._error_of(turn, error)
+        next_run: Turn | None = None
         try:
-            end = await self._finish(turn, outcome)
-        finally:
-            if turn.report is not None:
-                self._end_report(turn.report, end, turn.began)
+            for again in turn.points.again:
+                next_run = next_run or await again(turn, error)
+        except (StorageError, OfOtherRelease) as failed:
+            # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
+            return await self._close(turn, self._judged(turn.lease, failed))
+        if next_run is None:
+            return await self._close(turn, self._outcome(turn, error))
+        del error  # and with it all that the handler had in memory
+        return await self._run(next_run)
+
+    async def _error_of(self, turn: Turn, raised: BaseException | None) -> BaseException | None:
+        """Return the error that decides the outcome of a turn, once its calls have ended; None if the turn has succeeded."""
+        if turn.task is not None and turn.task.cancelling():
+            await _forget_cancellations(turn.task)
+        turn.journal.close()
+        if raised is not None:
+            # The tasks of a failed handler may still make calls, whose outcome must be journalled.
+            turn.deadline.give_extra_time()
+            with contextlib.suppress(TimeoutError), turn.deadline:
+                await turn.outbox.wait_for_calls()
+        # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
+        deferral = turn.overlap.deferral if turn.overlap is not None else None
+        error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
+        if (coroutines := turn.journal.never_awaited()) and error is None:
+            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
+        return error
+
+    def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome:
+        """Return the outcome of a turn that ends, by the error that decides it."""
+        ctx = turn.ctx
+        if error is None:
+            if turn.report is not None and ctx is not None:
+                turn.report.event, turn.report.handler = ctx.event, turn.handler
+                turn.report.handler_s = time.perf_counter() - turn.handling
+            return outdated(turn.lease) if ctx is not None and ctx.is_outdated else Ack()
+        if (conflict := conflict_of(error)) is not None:
+            self._note_conflict(turn, conflict)
+        if ctx is None and (why := unreachable(error)) is not None:
+            # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
+            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
+            turn.why = _WHY_UNREACHABLE[why]
+            return Ack()
+        return self._failed(turn, error)
+
+    async def _close(self, turn: Turn, outcome: Outcome) -> Stored:
+        """Store the end of a turn whose code has run, and log it if it was acked."""
+        try:
+            for close in turn.points.close:
+                await close(turn, outcome)
+        except StorageError as error:
+            outcome = self._judged(turn.lease, error)
+        end = await self._finish(turn, outcome)
+        if self.log_turns and isinstance(end, Ack):
+            self._log_acked(turn)
+        return end
 
     async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
         """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""
@@ -540,6 +480,53 @@ class Turns:
             if record is not None:
                 turn_watcher.get().recorded(record)
         return commit
+
+    def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
+        """Decide the outcome of a turn that ended with an error outside of the bot's code."""
+        return decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
+
+    def _failed(self, turn: Turn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
+        """Decide the outcome of a turn in which the bot's code has failed."""
+        ctx = turn.ctx
+        failure = TurnFailure(
+            error,
+            turn.handler,
+            ctx.attempts if ctx else None,
+            at or (ctx.stuck_at if ctx else None),
+            ctx.handler_at if ctx else None,
+            # Linq would refuse the same scheduled send again, so a retry is useless.
+            is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
+        )
+        turn.why = turn_record.reason_of(failure)
+        if turn.report is not None:
+            turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
+            turn.report.error = failure.error
+        now = self.clock.now()
+        return decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
+
+    def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
+        turn.journal.keep(turn.journal.conflict())
+        self.state_queue.note(turn.lease.delivery.id, conflict)
+
+    def _give_up(self, turn: Turn) -> None:
+        """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
+        assert turn.task is not None
+        at = place_of_task(turn.task)
+        turn.given_up = True
+        turn.journal.close("its turn had been ended, because it exceeded its time limit")
+        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
+        error = TimeoutError(STUCK)
+        outcome = self._failed(turn, error, at=at)
+        if turn.owner is not None:
+            turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
+
+    async def _end_given_up(self, turn: Turn, outcome: Outcome) -> None:
+        end: Stored = "lost"
+        try:
+            end = await self._finish(turn, outcome)
+        finally:
+            if turn.report is not None:
+                self._end_report(turn.report, end, turn.began)
 
 
 def is_end_of_ask(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
-from linqbot.engine.parts import Again, Part, Turn
+from linqbot.engine.parts import Part, Turn
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
@@ -392,9 +392,14 @@ class Overlaps(Part):
             turn.overlap = TurnOverlap(turn, turn.task, self._turns.storage, self._turns.dispatcher)
             await turn.overlap.forget_put_back()
 
-    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
-        is_interrupted = turn.overlap is not None and turn.overlap.joining and turn.journal.deferred is None
-        return self._restart if error is not None and is_interrupted else None
+    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
+        """Store what an interrupted turn has done, and join the newer messages to it."""
+        if error is None or turn.overlap is None or not turn.overlap.joining or turn.journal.deferred is not None:
+            return None
+        done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
+        await self._turns.store_run(done.entries, done.timers)
+        lease = await turn.overlap.restarted(turn.journal.texts_sent())
+        return self._turns.new_turn(lease, turn.owner, turn.began)
 
     async def close(self, turn: Turn, outcome: Outcome) -> None:
         if turn.overlap is not None:
@@ -403,14 +408,6 @@ class Overlaps(Part):
                     await turn.overlap.put_back_untaken()
             finally:
                 turn.lease = turn.overlap.lease
-
-    async def _restart(self, turn: Turn) -> Turn:
-        """Store what an interrupted turn has done, and join the newer messages to it. Return the turn that begins again."""
-        assert turn.overlap is not None
-        done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
-        await self._turns.store_run(done.entries, done.timers)
-        lease = await turn.overlap.restarted(turn.journal.texts_sent())
-        return self._turns.new_turn(lease, turn.owner, turn.began)
 
 
 def _with_body(body: bytes) -> Delivery:

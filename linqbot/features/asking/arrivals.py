@@ -18,14 +18,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, MUTED, RAN, Again, Opening, Part, Turn, opts_out
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, MUTED, RAN, Opening, Part, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.asking.answers import (
@@ -440,19 +439,19 @@ class Asks(Part):
         waits(turn, order(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack()
 
-    def again(self, turn: Turn, error: BaseException | None) -> Again | None:
+    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         if error is not None:
             return None
         session = None if turn.asking is None else turn.asking.session
         if session is not None and session.missed_in is not None:
-            return partial(self._go_live, live_from=session.missed_in)
-        return self._answer if turn.ctx is not None and turn.ctx.is_answer else None
+            return await self._live(turn, session.missed_in)
+        return await self._answering(turn) if turn.ctx is not None and turn.ctx.is_answer else None
 
     def end(self, turn: Turn, commit: Commit) -> None:
         if not turn.is_running:
             end_of_arrival(turn, commit)
 
-    async def _go_live(self, turn: Turn, *, live_from: int) -> Turn:
+    async def _live(self, turn: Turn, live_from: int) -> Turn:
         """Return the turn in which a handler runs again that has ended without coming to the open question.
 
         It took another way than before: its code has changed, or what it looks at. Its calls on that way were not made, and
@@ -476,7 +475,7 @@ class Asks(Part):
         if asked.asked_at > turns.shared_since and session.was_asked_by_other_code:
             raise OfOtherRelease(f"The open question of {asked.handler}")
 
-    async def _answer(self, turn: Turn) -> Turn:
+    async def _answering(self, turn: Turn) -> Turn:
         """Return the turn in which an event answers the open question, because no handler with `during_ask=True` took it."""
         arrived = turn.opening.arrival
         assert arrived is not None
