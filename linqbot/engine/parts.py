@@ -82,8 +82,10 @@ class Turn:
     """A turn.
 
     Attributes:
-        kind: The kind of the delivery; None if Linq has posted it.
+        kind: The kind of the delivery. A handoff changes it, and passes the message on.
         marks: What is special about the lease; see the marks below.
+        is_muted: True if the bot is muted for the event: a person answers it, or gets it by a handoff. Then open questions wait.
+            The parts that open the turn decide it.
         owner: The worker; None if the turn is run without one, as in tests.
         points: The points of the parts for these marks; not set if the turn cannot begin.
         began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
@@ -103,8 +105,9 @@ class Turn:
 
     lease: Lease
     opening: Opening
-    kind: Kind | None = None
+    kind: Kind
     marks: int = 0
+    is_muted: bool = False
     is_first_run: bool = True
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
@@ -137,7 +140,7 @@ class Turn:
 
     def commit(self, outcome: Outcome) -> Commit:
         commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.is_first_run)
-        if self.kind is not None and self.kind.end is not None:
+        if self.kind.end is not None:
             self.kind.end(self.lease.delivery, commit)
         for end in self.ends:
             end(self, commit)
@@ -169,7 +172,8 @@ class TurnSession:
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
 """The types of events that can answer a question, and that may not say in which chat they happened."""
 
-# The marks of a lease, by which a part is called or left out. An echo has none.
+# The marks of a lease, by which a part is called or left out. They say what may concern it, and its turn does not change them.
+# An echo has none.
 RAN: Final = 1
 """An earlier run of the turn may have left journal entries."""
 CRASHED: Final = 2
@@ -213,7 +217,7 @@ class Part:
 
 
 class Kind(NamedTuple):
-    """A kind of deliveries that linqbot makes itself.
+    """A kind of deliveries. What Linq has posted, and each event that linqbot makes for handlers, has no functions.
 
     Attributes:
         open: Called before anything else; an outcome ends the turn without a handler.

@@ -256,15 +256,15 @@ class Turns:
 
     async def _open(self, turn: Turn) -> Outcome | None:
         """Find out what a turn begins with. Return its outcome if it needs no handler; None if it does."""
-        lease, kind = turn.lease, turn.kind
-        if kind is not None and kind.open is not None and (outcome := await kind.open(self, turn)) is not None:
+        lease = turn.lease
+        if turn.kind.open is not None and (outcome := await turn.kind.open(self, turn)) is not None:
             return outcome
         for open_ in turn.points.open:
             if (outcome := await open_(turn)) is not None:
                 return outcome
         if turn.opening.arrival is None:
             if (
-                turn.kind is kind  # no part gives the delivery to code of linqbot, as a handoff does
+                turn.kind.run is None
                 and lease.delivery.type not in NEEDED
                 and self.dispatcher.has_no_handler(lease.delivery.type)
                 and not is_opt_out_message(lease.delivery)
@@ -314,7 +314,7 @@ class Turns:
         """
         try:
             try:
-                if turn.kind is not None and turn.kind.run is not None:
+                if turn.kind.run is not None:
                     await turn.kind.run(self, turn)
                 else:
                     ctx = await self.prepare(turn, turn.lease.delivery)

@@ -84,7 +84,7 @@ def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
     if isinstance(outcome, Defer):
         return "deferred", short(turn.why or outcome.reason), False
     ctx, why = turn.ctx, turn.why
-    if why is None and ctx is not None and not (turn.kind is not None and turn.kind.run is not None):
+    if why is None and ctx is not None and turn.kind.run is None:
         why = ctx.passed_over or (None if ctx.has_begun else MIDDLEWARE)
         if why is None:
             return "handled", ctx.recovered, False

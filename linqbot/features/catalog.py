@@ -106,8 +106,6 @@ async def _ack(*_: object) -> Ack:
     return Ack()
 
 
-_HANDLED: Final = Kind()
-
 _KINDS: Final = {
     # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
     "doctor": Kind(open=_ack),
@@ -128,10 +126,13 @@ The id of a delivery decides, and not its type: a webhook can have any type, but
 """
 
 
-def kind_of(delivery: Delivery) -> Kind | None:
-    """Return the kind of a delivery; None if Linq has posted it. A handler gets the event of a kind that is not listed."""
+_HANDLED: Final = Kind()
+"""The kind of all other deliveries: a handler of the bot gets the event."""
+
+
+def kind_of(delivery: Delivery) -> Kind:
     if not delivery.id.startswith(OWN_DELIVERY):
-        return None
+        return _HANDLED
     return _KINDS.get(delivery.id.split(".", 2)[1], _HANDLED)
 
 

@@ -28,7 +28,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
-from linqbot.engine.parts import MUTED, RAN, Kind, Part, Turn, opts_out
+from linqbot.engine.parts import RAN, Kind, Part, Turn, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
@@ -208,7 +208,7 @@ class Handoffs(Part):
             where = await self._where(event)
         if where is None:
             return
-        turn.marks |= MUTED  # questions wait
+        turn.is_muted = True
         turn.kind = Kind(run=partial(_relay, where=where))
 
     async def _where(self, event: Event) -> list[_Where] | None:

@@ -28,7 +28,7 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.parts import MUTED, RAN, Part, Turn, proactive_kind
+from linqbot.engine.parts import RAN, Part, Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
@@ -59,12 +59,11 @@ class Mutes(Part):
 
     async def open(self, turn: Turn) -> Ack | None:
         lease, mute = turn.lease, await self._mute_of(turn.lease.delivery)
-        is_muted = mute is not None and bool(turn.marks & MUTED)
+        turn.is_muted = mute is not None
         if turn.marks & RAN and (known := await self._turns.storage.entries(lease.delivery.id, lease.replay)):
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
-            is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
-        turn.marks = turn.marks | MUTED if is_muted else turn.marks & ~MUTED
-        return self._wait(turn, mute) if is_muted and lease.delivery.is_internal else None
+            turn.is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
+        return self._wait(turn, mute) if turn.is_muted and lease.delivery.is_internal else None
 
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""
@@ -89,10 +88,10 @@ class Mutes(Part):
         return Ack()
 
     async def begin(self, turn: Turn) -> None:
-        delivery, is_relayed = turn.lease.delivery, turn.kind is not None and turn.kind.run is not None
+        delivery = turn.lease.delivery
         # A message that was missed is put in by linqbot, and is a message all the same.
         is_internal = delivery.is_internal and delivery.type != "message.received"
-        if not turn.marks & MUTED or is_internal or is_relayed:
+        if not turn.is_muted or is_internal or turn.kind.run is not None:
             return
         if turn.asking is not None:
             # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.

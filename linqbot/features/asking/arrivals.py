@@ -24,7 +24,7 @@ import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, MUTED, RAN, Opening, Part, Turn, opts_out
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Opening, Part, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
 from linqbot.features.asking.answers import (
@@ -415,10 +415,10 @@ class Asks(Part):
         arrived = (arrived.answer or arrived) if is_found else arrived
         if arrived is NOTHING and not is_found:
             return None
-        if turn.marks & MUTED and turn.marks & RAN and _has_begun(arrived, delivery):
-            turn.marks &= ~MUTED
+        if turn.marks & RAN and _has_begun(arrived, delivery):
+            turn.is_muted = False  # the answer goes on as it began
         is_order = delivery.is_internal and not is_found and delivery.type != "message.received"
-        if turn.marks & MUTED and not (is_order or arrived.is_counted or arrived.recounted):
+        if turn.is_muted and not (is_order or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = await opened(turn.lease, arrived, turns.storage)
         if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
