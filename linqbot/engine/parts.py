@@ -139,7 +139,9 @@ class Turn:
         return not (self.ends or self.is_running)
 
     def commit(self, outcome: Outcome) -> Commit:
-        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=self.is_first_run)
+        # Earlier deliveries of a conversation have left entries. The journal adds what this run has left.
+        has_all_entries = self.is_first_run and self.opening.conversation is None
+        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=has_all_entries)
         if self.kind.end is not None:
             self.kind.end(self.lease.delivery, commit)
         for end in self.ends:

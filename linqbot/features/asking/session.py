@@ -214,7 +214,6 @@ class AskSession:
     def end(self, turn: Turn, commit: Commit) -> None:
         if self._conversation is None and self._journal.opted_out_chat is not None:
             return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
-        commit.has_all_entries = False
         if isinstance(commit.outcome, DeadLetter):
             end_of_arrival(turn, commit)
         # Not if the turn runs again; nor if middleware, or the bot's settings, kept the event from the handler.
