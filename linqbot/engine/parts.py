@@ -44,6 +44,7 @@ class Opening:
     """The beginning of a turn.
 
     Attributes:
+        turn_id: The id of the delivery, or of the conversation that it continues.
         known: The journal entries of the turn's earlier runs.
         off_the_record: True if no text of the turn may be kept.
         arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
@@ -53,7 +54,7 @@ class Opening:
             part were not made, as in every part that is over. In the second they are made. None for all other runs.
     """
 
-    turn: str
+    turn_id: str
     replay: int
     known: Sequence[JournalEntry] = ()
     off_the_record: bool = False
@@ -70,7 +71,7 @@ class Opening:
         """
         if self.conversation is not None:
             delivery = Delivery.from_webhook(self.conversation.root, webhook_id="", received_at=0.0)
-        return delivery.newest_message_key or self.turn
+        return delivery.newest_message_key or self.turn_id
 
     def progress_after(self, at: float) -> int:
         """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""

@@ -166,7 +166,7 @@ class TurnJournal:
         self._report = report
         self._task = asyncio.current_task()
         self.delivery = lease.delivery
-        self.turn = opening.turn
+        self.turn = opening.turn_id
         self.replay = opening.replay
         self._keyed_by = opening.keyed_by(lease.delivery)
         first = next(iter(opening.known), None)

@@ -64,7 +64,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         result,
         handler,
         why,
-        None if turn.opening.turn == delivery.id else turn.opening.turn,
+        None if turn.opening.turn_id == delivery.id else turn.opening.turn_id,
         lease.replay,
         lease.delivery_count + 1,
         lease.attempts + failed,

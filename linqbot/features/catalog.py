@@ -26,7 +26,7 @@ from linqbot.engine.parts import (
 )
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.features import schedules
-from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
+from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.optout import refuse_after_opt_out
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
@@ -82,7 +82,7 @@ def marks_of(lease: Lease, storage: Storage) -> int:
         marks |= HANDED
     if delivery.type in RECEIPTS:
         marks |= RECEIPT
-    elif delivery.id.startswith((ORDER_PREFIX, FOUND_ID)):
+    elif delivery.id.startswith((ENDING_ID, FOUND_ID)):
         marks |= ASKED
     return marks
 

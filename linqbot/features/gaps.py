@@ -1,8 +1,8 @@
 """Messages and answers whose webhooks did not arrive: asked for at Linq, and stored as deliveries in the order sent.
 
 Linq retries a delivery for half an hour, independently of the others, and then gives up. After a long downtime, the
-process that receives again stores an order, a delivery that linqbot creates. A worker leases the order and fetches the
-messages of all chats, so one process does this, and another one goes on if that process dies.
+process that receives again stores a delivery of type `CATCH_UP_TYPE`. The worker that leases it fetches the messages of
+all chats, so one process does this, and another one goes on if that process dies.
 
 After a shorter gap, Linq's retries bring everything, but in another order. So the first message of each chat, or the
 timeout of a question, waits while Linq is asked for the chat's messages since the gap began (`Gaps`). The missing ones
@@ -32,7 +32,7 @@ from linqbot.clock import Clock
 from linqbot.content.typing import BackgroundTasks
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
-from linqbot.features.asking.admission import FOUND_ID, ORDER_TYPE
+from linqbot.features.asking.admission import ENDING_TYPE, FOUND_ID
 from linqbot.features.lookups import given, line_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
@@ -79,7 +79,7 @@ _MOST_QUESTIONS: Final = 100_000
 async def end_downtime(storage: Storage, clock: Clock, since: float | None = None) -> None:
     """Announce to all processes that deliveries may have been refused since a Unix time, or since the newest webhook.
 
-    If that was long ago, order the missed messages to be fetched. Call it before a webhook is accepted: then an order
+    If that was long ago, let a worker fetch the missed messages. Call it before a webhook is accepted: then the catch-up
     is stored before the time of the newest webhook changes.
     """
     since, now = await storage.last_activity() if since is None else since, clock.now()
@@ -87,8 +87,8 @@ async def end_downtime(storage: Storage, clock: Clock, since: float | None = Non
         return
     if now - since >= SHORT_GAP_S:
         body = {"since": since, "created_at": datetime.fromtimestamp(now, UTC).isoformat()}
-        order = Delivery(f"i.catch_up.{since}.{now}", _LANE, CATCH_UP_TYPE, to_json(body), now)
-        await storage.put_in_order(_LANE, [order])
+        catch_up = Delivery(f"i.catch_up.{since}.{now}", _LANE, CATCH_UP_TYPE, to_json(body), now)
+        await storage.put_in_order(_LANE, [catch_up])
     await storage.announce_gap(since)
 
 
@@ -169,7 +169,7 @@ class Gaps:
         self._completed_at: dict[str, float] = {}
 
     async def admit(self, lease: Lease) -> Lease | None:
-        """Return the lease to handle; None if it was an order to catch up, or if missed messages now go before it."""
+        """Return the lease to handle; None if it was a catch-up, or if missed messages now go before it."""
         if lease.delivery.type == CATCH_UP_TYPE:
             await self.catch_up(lease)
             return None
@@ -198,7 +198,7 @@ class Gaps:
 
         The same is asked for the timeout of a question: an answer that was sent before it counts.
         """
-        if self._since is None or delivery.type not in ("message.received", ORDER_TYPE) or self._wait_s <= 0:
+        if self._since is None or delivery.type not in ("message.received", ENDING_TYPE) or self._wait_s <= 0:
             return False
         if chat_of_lane(delivery.lane) is None:
             return False  # Linq has sent a message without its chat, so no chat can be asked for others.
@@ -261,7 +261,7 @@ class Gaps:
         return len(missed)
 
     async def catch_up(self, lease: Lease) -> None:
-        """Carry out an order: store the messages that were missed. If Linq does not list them, or the worker stops, defer it.
+        """Store the messages that were missed. If Linq does not list them, or the worker stops, defer the delivery.
 
         Raises LeaseLost if the lease is over; in other errors it is still held.
         """

@@ -9,7 +9,7 @@ import time
 
 from linqbot.errors import StorageError
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import BY_ORDER, QuestionEnd, open_questions, order
+from linqbot.features.asking.records import BY_OPERATOR, QuestionEnd, ending, open_questions
 from linqbot.storage.acts import By, What
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
@@ -39,7 +39,7 @@ async def cancel(storage: Storage, conversation_id: str, by: By) -> None:
         StorageError: no question of this id is open.
     """
     conversation, question = await _open(storage, conversation_id, "open question, scheduled send or broadcast has")
-    await _order(storage, conversation, question, BY_ORDER, by)
+    await _order(storage, conversation, question, BY_OPERATOR, by)
 
 
 async def cancel_in(storage: Storage, chat: str, by: By) -> list[str]:
@@ -47,7 +47,7 @@ async def cancel_in(storage: Storage, chat: str, by: By) -> list[str]:
     ended = []
     for each, question in await open_questions(chat, storage):
         if question.takes_words:
-            await _order(storage, each, question, BY_ORDER, by)
+            await _order(storage, each, question, BY_OPERATOR, by)
             ended.append(each.id)
     return ended
 
@@ -68,4 +68,4 @@ async def _open(storage: Storage, conversation_id: str, what: str) -> tuple[Conv
 async def _order(storage: Storage, of: Conversation, question: OpenQuestion, end: QuestionEnd, by: By) -> None:
     now = time.time()
     kind: What = "answer" if end["outcome"] == "answered" else "cancel"
-    await storage.put_order(order(of, question.n, end, name=f"{kind}.{now:.3f}", now=now), kind, of.id, by=by)
+    await storage.put_order(ending(of, question.n, end, name=f"{kind}.{now:.3f}", now=now), kind, of.id, by=by)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 KIND: Final = "ask"
-ORDER_PREFIX: Final = f"i.{KIND}."
+ENDING_ID: Final = f"i.{KIND}."
 """The beginning of the ids of deliveries that end a question. A webhook can have no such id."""
-ORDER_TYPE: Final = f"linqbot.{KIND}"
+ENDING_TYPE: Final = f"linqbot.{KIND}"
 """The type of these deliveries."""
 FOUND_ID: Final = "i.found."
 """The beginning of the ids of deliveries with what Linq was asked for: a vote, tapback, location or removal that was missed."""
@@ -42,7 +42,7 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
     if chat_id is None or not (asked := storage.conversations_in(chat_id)):
         return lease  # nearly always; the time of sending is in the body, which is then not read
     # Only a first run: the storage moves no delivery of which a run may have left something.
-    if not lease.is_first_run or delivery.id.startswith(ORDER_PREFIX):
+    if not lease.is_first_run or delivery.id.startswith(ENDING_ID):
         return lease
     came_at = min(delivery.received_at, delivery.sent_at)
     overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
@@ -56,7 +56,7 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
         # The delivery itself abandons a question that cannot be read: `_abandoned`.
         timers = [each.timer for each in questions if each is not None]
         await storage.fire(clock.now())
-        has_left = await storage.seen([f"{ORDER_PREFIX}{timer}" for timer in timers])
+        has_left = await storage.seen([f"{ENDING_ID}{timer}" for timer in timers])
         if all(has_left.values()):
             return lease
         await storage.put_in_order(delivery.lane, (), lease)

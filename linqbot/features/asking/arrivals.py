@@ -26,7 +26,7 @@ from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Opening, Part, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
-from linqbot.features.asking.admission import FOUND_ID, ORDER_PREFIX
+from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.asking.answers import (
     Verdict,
     choice_of,
@@ -41,13 +41,13 @@ from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion
 from linqbot.features.asking.records import (
     LOCATION,
     QuestionEnd,
+    ending,
+    ending_of,
     event_of,
     failed,
     is_payment,
     is_wait,
     look,
-    order,
-    order_of,
 )
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -147,8 +147,8 @@ class Arriving:
         OfOtherRelease for a question without a handler here that was asked since `others_since` (Unix time), by a
         process with another release of the bot. Raises ChoiceFailed if the bot's `allow` or a filter raised an error.
         """
-        if self.delivery.id.startswith(ORDER_PREFIX):
-            found = await self._of_order(others_since)
+        if self.delivery.id.startswith(ENDING_ID):
+            found = await self._of_ending(others_since)
         else:
             found = await self.meaning()
             if found.asked is not None and self.dispatcher.routes.named(found.asked.conversation.handler) is None:
@@ -270,27 +270,27 @@ class Arriving:
         answered = _with_choice({"outcome": "answered", "text": text}, question)
         return {**answered, "type": self.delivery.type, "body": self.delivery.content}
 
-    async def _of_order(self, others_since: float) -> Arrival:
+    async def _of_ending(self, others_since: float) -> Arrival:
         delivery = self.delivery
-        ordered = order_of(delivery)
+        end = ending_of(delivery)
         for summary in self.conversations:
-            if ordered is None or summary.id != ordered.conversation or summary.status == "timed_out":
+            if end is None or summary.id != end.conversation or summary.status == "timed_out":
                 continue
             found = await self._read(summary)
-            if found is None or found.question.n != ordered.n:
+            if found is None or found.question.n != end.n:
                 continue
             conversation, question = found.conversation, found.question
             is_open = conversation.status == "waiting" or question.failed_by == delivery.id
-            if not is_open and ordered.outcome.get("reason") != "operator":
+            if not is_open and end.outcome.get("reason") != "operator":
                 continue
             if self.dispatcher.routes.named(conversation.handler) is None:
                 return replace(_abandoned(conversation, others_since), is_void=True)
-            if "body" in ordered.outcome:
-                event = event_of(ordered.outcome, conversation.chat_id)
+            if "body" in end.outcome:
+                event = event_of(end.outcome, conversation.chat_id)
             else:
                 chat_id = conversation.chat_id
                 event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-            return Arrival(found, _with_choice(ordered.outcome, question), event)
+            return Arrival(found, _with_choice(end.outcome, question), event)
         return VOID
 
     async def _read_open(self, summary: ConversationSummary) -> Asked | None:
@@ -339,7 +339,7 @@ class Arriving:
             found = await self._read(summary) if summary.status == "waiting" else None
             if found is not None and delivery.type in found.question.events:
                 outcome = self._answer(found.question, event)
-                return order(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
+                return ending(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
         return None
 
 
@@ -404,7 +404,7 @@ class Asks(Part):
         asked = () if chat_id is None else turns.storage.conversations_in(chat_id)
         arriving = Arriving(delivery, asked, turns.dispatcher, turns.storage, turn.lease.put_back)
         arrived = NOTHING
-        if asked or delivery.id.startswith(ORDER_PREFIX):
+        if asked or delivery.id.startswith(ENDING_ID):
             others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
             arrived = await arriving.arrival(others_since)
         elif chat_id is None and (answer := await arriving.in_chat()) is not None:
@@ -417,8 +417,8 @@ class Asks(Part):
             return None
         if turn.marks & RAN and _has_begun(arrived, delivery):
             turn.is_muted = False  # the answer goes on as it began
-        is_order = delivery.is_internal and not is_found and delivery.type != "message.received"
-        if turn.is_muted and not (is_order or arrived.is_counted or arrived.recounted):
+        is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
+        if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = await opened(turn.lease, arrived, turns.storage)
         if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
@@ -436,7 +436,7 @@ class Asks(Part):
         from linqbot.features.mute import waits
 
         clock, turn.why = self._turns.clock, turn_record.MUTED
-        waits(turn, order(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
+        waits(turn, ending(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack()
 
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
@@ -461,9 +461,9 @@ class Asks(Part):
         """
         opening = turn.opening
         self._leave_to_other_release(turn)
-        log.warning("ask.not_reached", conversation=opening.turn, handler=turn.handler)
+        log.warning("ask.not_reached", conversation=opening.turn_id, handler=turn.handler)
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        known = await self._turns.storage.entries(opening.turn, opening.replay)
+        known = await self._turns.storage.entries(opening.turn_id, opening.replay)
         return self._turns.again(turn, replace(opening, known=known, live_from=live_from))
 
     def _leave_to_other_release(self, turn: Turn) -> None:

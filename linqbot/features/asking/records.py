@@ -4,10 +4,10 @@ A record is a journal entry with the safety class `ask`. The calls between two q
 whose name is in front of the slots of its calls. A prompt shows a question to the person: choices are a poll on
 iMessage, and a numbered list where there are no polls.
 
-linqbot itself ends a question by a delivery. Timers become such deliveries: the timeout of a question, an opt-out, a
-newer question, and a check whether the result of a wait is known. Others are stored at once: an order of the operator
-or of a handler, and an answer that came outside of the chat. All of them wait in the lane of the chat, so they never
-overtake an answer.
+linqbot itself ends a question by a delivery, its ending. Timers become endings: the timeout of a question, an opt-out, a
+newer question, and a check whether the result of a wait is known. Others are stored at once: when the operator or a
+handler ends a question, and for an answer that came outside of the chat. All of them wait in the lane of the chat, so they
+never overtake an answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from linqbot.engine.failure import is_refused
 from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
 from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused
-from linqbot.features.asking.admission import KIND, ORDER_PREFIX, ORDER_TYPE
+from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
 from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import (
     AskedBefore,
@@ -59,7 +59,7 @@ PROMPT: Final = "?"
 """The first letter of the label of a call that asks a question; the number of the question follows."""
 
 # The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
-# these follow: see `PaymentWait.key`.
+# these follow: see `PaymentWait.person`.
 PAYMENT: Final = "pay:"
 """For a payment. The id of the conversation is behind it, because a person may have several payments open."""
 VOTE: Final = "vote:"
@@ -69,7 +69,7 @@ LOCATION: Final = "location"
 
 
 def is_wait(person: str) -> bool:
-    """Return True if the `person` of a conversation names what it waits for besides an answer: see `PaymentWait.key`."""
+    """Return True if the `person` of a conversation names what it waits for besides an answer: see `PaymentWait.person`."""
     return " " in person
 
 
@@ -249,8 +249,8 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
-BY_ORDER: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
-"""The end of a question that an operator, or a handler of another chat, has ordered."""
+BY_OPERATOR: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
+"""The end of a question that an operator, or a handler of another chat, has ended."""
 
 _MOST_IN_CHAT: Final = 10_000
 """Maximum number of conversations of one chat that are read at once: many more than a group has people."""
@@ -267,16 +267,16 @@ async def open_questions(chat_id: str, storage: Storage) -> list[tuple[Conversat
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Ending:
     conversation: str  # the id of the conversation
-    n: int  # the number of the question; the order is void if the conversation has gone on
+    n: int  # the number of the question; the ending is void if the conversation has gone on
     outcome: QuestionEnd  # how the question ends
 
 
-def order_of(delivery: Delivery) -> Order | None:
-    """Return the order that a delivery of our own stands for; None if it cannot be read."""
+def ending_of(delivery: Delivery) -> Ending | None:
+    """Return what the delivery of an ending says; None if it cannot be read."""
     body = decode(delivery.body)
-    return Order(body["conversation"], body["n"], body["outcome"]) if isinstance(body, dict) else None
+    return Ending(body["conversation"], body["n"], body["outcome"]) if isinstance(body, dict) else None
 
 
 def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:
@@ -316,11 +316,11 @@ def cancelled(
     return failed(conversation, question, by=timer.fired(now).id), timer
 
 
-def order(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
-    """Return the delivery that ends a question in the lane of its chat. Equal orders have equal names."""
-    delivery_id = f"{ORDER_PREFIX}{conversation.id}.{conversation.replay}.{n}.{name}"
+def ending(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
+    """Return the delivery that ends a question in the lane of its chat. Equal endings have equal names."""
+    delivery_id = f"{ENDING_ID}{conversation.id}.{conversation.replay}.{n}.{name}"
     body = _body(conversation, n, outcome, now)
-    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ORDER_TYPE, body, now)
+    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ENDING_TYPE, body, now)
 
 
 def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:

@@ -21,7 +21,7 @@ from linqbot.features.asking.answers import Seen, value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
 from linqbot.features.asking.records import (
-    BY_ORDER,
+    BY_OPERATOR,
     AskRecord,
     Opened,
     Past,
@@ -29,11 +29,11 @@ from linqbot.features.asking.records import (
     cancelled,
     cancelled_for,
     end_without_answer,
+    ending,
     is_wait,
     look,
     looked_up,
     open_questions,
-    order,
     part_name,
     refusal_label,
     root_of,
@@ -180,8 +180,8 @@ class AskSession:
             return
         for each, question in await open_questions(chat_id, self._storage):
             if question.takes_words:
-                # The same name in every run of the turn, so that it is one order.
-                ended = order(each, question.n, BY_ORDER, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                # The same name in every run of the turn, so that it is one ending.
+                ended = ending(each, question.n, BY_OPERATOR, name=f"ended.{self._journal.turn}", now=self._clock.now())
                 await self._storage.put(ended)
 
     @property
@@ -430,7 +430,7 @@ class AskSession:
             person = _person_to_ask(question, self._root(ctx))
             replaced = await self._to_replace(person, ctx)
         else:
-            person = question.wait.key(self._root(ctx), self._journal.turn)
+            person = question.wait.person(self._root(ctx), self._journal.turn)
         record = AskRecord(
             self._next,
             self._number,

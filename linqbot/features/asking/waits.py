@@ -87,9 +87,9 @@ class PaymentWait:
         """The arguments that tell two waits apart, as JSON data."""
         return ["pay", self.amount, CURRENCY]
 
-    def key(self, root: Event, turn: str) -> str:
+    def person(self, root: Event, turn_id: str) -> str:
         """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
-        return f"{_asked(root)} {PAYMENT}{turn}"
+        return f"{_asked(root)} {PAYMENT}{turn_id}"
 
     async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
         """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
@@ -195,7 +195,7 @@ class LocationWait:
     verb: ClassVar = "ctx.location"
     words: ClassVar[Any] = ["location"]
 
-    def key(self, root: Event, turn: str) -> str:
+    def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {LOCATION}"
 
     async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
@@ -275,8 +275,8 @@ class VoteWait:
     def words(self) -> Any:
         return ["vote", self.until]
 
-    def key(self, root: Event, turn: str) -> str:
-        return f"{_asked(root)} {VOTE}{turn}"
+    def person(self, root: Event, turn_id: str) -> str:
+        return f"{_asked(root)} {VOTE}{turn_id}"
 
     async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
         members: tuple[str, ...] = ()

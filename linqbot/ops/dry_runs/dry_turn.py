@@ -19,7 +19,7 @@ from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LeaseLost, Suspended
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import AskRecord, order, record_of
+from linqbot.features.asking.records import AskRecord, ending, record_of
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
@@ -240,7 +240,7 @@ class DryTurn(MemoryStorage):
         at = record.outcome.get("at", self._clock.now())
         self.answered_by = str(record.outcome.get("by", ""))
         outcome: Any = {name: value for name, value in record.outcome.items() if name not in ("by", "at")}
-        return order(conversation, question.n, outcome, name=self.answered_by, now=at)
+        return ending(conversation, question.n, outcome, name=self.answered_by, now=at)
 
     async def __aexit__(self, *exc: object) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""

@@ -25,14 +25,14 @@ from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of, was_muted
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
-from linqbot.features.asking.admission import ORDER_PREFIX
+from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import (
     AskRecord,
     QuestionEnd,
+    ending_of,
     explains_refusal,
     is_wait,
-    order_of,
     part_name,
     prompts_of,
     record_of,
@@ -195,9 +195,9 @@ class Failed(NamedTuple):
 
 
 def _outcome_of(delivery: Delivery) -> QuestionEnd:
-    order = order_of(delivery) if delivery.id.startswith(ORDER_PREFIX) else None
-    if order is not None:
-        return {**order.outcome, "at": delivery.received_at}
+    end = ending_of(delivery) if delivery.id.startswith(ENDING_ID) else None
+    if end is not None:
+        return {**end.outcome, "at": delivery.received_at}
     event = parse(delivery)
     text = event.text if isinstance(event, MessageReceived) else ""
     at = delivery.received_at
@@ -395,8 +395,8 @@ async def chosen_turns(
         if delivery_id in failed:
             answered[failed[delivery_id].answer] = delivery_id
         looked(number, len(everything))
-    orders = {each for each in meant if each.startswith(ORDER_PREFIX)} - dead_answers
-    parts = orders | {each for each in meant if each in answered}
+    endings = {each for each in meant if each.startswith(ENDING_ID)} - dead_answers
+    parts = endings | {each for each in meant if each in answered}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
     return ChosenTurns(kept, len(parts), dead_answers, storage, lanes, failed)
@@ -430,7 +430,7 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
 def _answered_by(record: AskRecord) -> list[str]:
     """Return the ids of the deliveries that ended a question.
 
-    An event that came from outside of the chat has two: its own delivery, and the order that was made of it.
+    An event that came from outside of the chat has two: its own delivery, and the ending that was made of it.
     """
     outcome = record.outcome or {}
     found = [outcome["by"]] if "by" in outcome else []

@@ -188,7 +188,7 @@ async def test_a_conversation_goes_on_with_the_ids_of_scheduled_sends_with_which
         await ctx.reply(str(await ctx.cancel(reminder)))
 
     with monkeypatch.context() as another_release:
-        another_release.setattr(Opening, "keyed_by", lambda opening, delivery: opening.turn)
+        another_release.setattr(Opening, "keyed_by", lambda opening, delivery: opening.turn_id)
         await talk.to(remind, "hi")
     await talk.to(remind, "Ada")
     assert talk.said == ["Name?", "True"]
