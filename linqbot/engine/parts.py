@@ -197,7 +197,7 @@ ALL: Final = 127
 _PROACTIVE: Final = PROACTIVE | {"broadcast"}
 
 
-class Part:
+class TurnPart:
     """The share that one feature has in turns. Only the points that a part overrides are called."""
 
     def __init__(self, turns: Turns) -> None:

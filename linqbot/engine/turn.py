@@ -369,7 +369,7 @@ class Turns:
         if turn.given_up:
             return None
         if error is not None and turn.owner is not None:
-            if turn.owner.is_stopping:
+            if turn.owner.has_cancelled_turns:
                 return await self._close(turn, Defer(self.clock.now(), "stopped"))
             if turn.owner.was_cancelled:
                 # The process ends, perhaps because of this turn: an end on record would hide the crash.

@@ -46,6 +46,7 @@ class Worker:
         on_outage: Called when the storage has failed.
     Attributes:
         failing: The reason why the storage gives no work now, as a sentence; None while it does.
+        has_cancelled_turns: True once `stop` has cancelled the turns that still ran.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Worker:
         self._timers_at = 0.0
         self.failing: str | None = None
         self._stopping = False
-        self._cancelled = False
+        self.has_cancelled_turns = False
         self._loop_task: asyncio.Task[None] | None = None
         # A task that does nothing. If it is cancelled, code of the bot has cancelled every task of the loop: the worker's own
         # task does not show that, because its timeouts cancel it too.
@@ -85,11 +86,6 @@ class Worker:
     def is_running(self) -> bool:
         """True between `start` and `stop`."""
         return self._loop_task is not None and not self._loop_task.done() and not self._stopping
-
-    @property
-    def is_stopping(self) -> bool:
-        """True if `stop` has cancelled the turns that still run."""
-        return self._cancelled
 
     @property
     def was_cancelled(self) -> bool:
@@ -127,7 +123,7 @@ class Worker:
         late: set[asyncio.Task[None]] = set()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=deadline_s)
-        self._cancelled = True
+        self.has_cancelled_turns = True
         for task in late | self._detached:
             task.cancel()
         if late:

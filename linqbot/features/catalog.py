@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
 
 
-PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
+TURN_PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
     # Before questions: in a muted chat they wait.
     ("mute:Mutes", lambda _: MUTED | RAN),
     ("handoff:Handoffs", lambda _: HANDED),
@@ -156,7 +156,7 @@ class Features:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self.marks_of = partial(marks_of, storage=turns.storage)
-        self._rows = [(place, marks(turns.dispatcher)) for place, marks in PARTS]
+        self._rows = [(place, marks(turns.dispatcher)) for place, marks in TURN_PARTS]
         self._part = cache(lambda place: _named(place)(turns))
         self._points: dict[int, Points] = {}
 

@@ -28,7 +28,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
-from linqbot.engine.parts import RAN, Kind, Part, Turn, opts_out
+from linqbot.engine.parts import RAN, Kind, Turn, TurnPart, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
@@ -187,7 +187,7 @@ gets it; with `done`, it ends the handoff. `which` has the names of people of wh
 of the person whose handoff is over, both with `language`."""
 
 
-class Handoffs(Part):
+class Handoffs(TurnPart):
     """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
 
     async def open(self, turn: Turn) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from linqbot.client.client import Client
-from linqbot.engine.parts import Part, Turn
+from linqbot.engine.parts import Turn, TurnPart
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
@@ -99,7 +99,7 @@ async def given(answer: Awaitable[T]) -> T | None:
         return None
 
 
-class Lookups(Part):
+class Lookups(TurnPart):
     """Completes events with what their webhooks do not say.
 
     The newest `CHATS` chats are kept in memory: if they are groups, and their lines. Messages say both. Reactions, typing,
@@ -150,7 +150,7 @@ class Lookups(Part):
         self._chats[chat_id] = known
 
 
-class Receipts(Part):
+class Receipts(TurnPart):
     """Stores the delivery status of a message of ours. It also settles a send whose answer was lost."""
 
     async def begin(self, turn: Turn) -> None:

@@ -28,7 +28,7 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.parts import RAN, Part, Turn, proactive_kind
+from linqbot.engine.parts import RAN, Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
@@ -54,7 +54,7 @@ MUTING: Final = ("linqbot mute ", "linqbot unmute ")
 """The beginnings of the names of the steps that begin and end mutes."""
 
 
-class Mutes(Part):
+class Mutes(TurnPart):
     """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
 
     async def open(self, turn: Turn) -> Ack | None:

@@ -14,7 +14,7 @@ import structlog
 
 from linqbot.client.call import Call
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.parts import Part, Turn, is_opt_out_message, keyword_of
+from linqbot.engine.parts import Turn, TurnPart, is_opt_out_message, keyword_of
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.errors import LinqApiError
 from linqbot.linq.events.lane import chat_of_lane
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 
-class OptOuts(Part):
+class OptOuts(TurnPart):
     """Looks at every message: the bot says no more to a person who opts out."""
 
     async def begin(self, turn: Turn) -> None:
@@ -48,7 +48,7 @@ class OptOuts(Part):
             turn.ends.append(await _start_again(chat_id, self._turns))
 
 
-class OptOutsAfterCrash(Part):
+class OptOutsAfterCrash(TurnPart):
     """Ends the questions and the sends also if the delivery is given up without a run, because it crashes the process."""
 
     async def open(self, turn: Turn) -> None:

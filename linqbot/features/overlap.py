@@ -22,7 +22,7 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
-from linqbot.engine.parts import Part, Turn
+from linqbot.engine.parts import Turn, TurnPart
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
@@ -384,7 +384,7 @@ class TurnOverlap:
         return further_messages(known, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
 
 
-class Overlaps(Part):
+class Overlaps(TurnPart):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:

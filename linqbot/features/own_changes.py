@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
-from linqbot.engine.parts import Part, Turn
+from linqbot.engine.parts import Turn, TurnPart
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
 from linqbot.storage.inbox import Commit
@@ -60,7 +60,7 @@ def _id(event_type: str, chat_id: str, handle: str) -> str:
     return hashlib.sha256(f"{event_type}|{chat_id}|{handle.casefold()}".encode()).hexdigest()[:32]
 
 
-class OwnChanges(Part):
+class OwnChanges(TurnPart):
     """Recognizes the bot's own changes, if a handler takes such events."""
 
     async def begin(self, turn: Turn) -> None:

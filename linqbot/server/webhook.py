@@ -52,6 +52,17 @@ NOT_RUNNING: Final = (
 )
 """The reason that is logged when a delivery arrives while the endpoint is closed."""
 
+RETRY_AFTER: Final = (b"retry-after", b"5")
+"""The header with the time, in seconds."""
+
+CLOSE: Final = (b"connection", b"close")
+"""The header that asks for the end of the connection."""
+
+Answer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""The status, the headers without the length, and the body of an answer."""
+
+ENDPOINTS: Final = "linqbot.endpoints"
+"""The key of the endpoints in the state of the lifespan: a mapping by path."""
 
 CHECK_EVERY_S: Final = 1.0
 """Seconds between two test writes to a storage that has refused a delivery."""
@@ -349,16 +360,3 @@ def _client(scope: Scope) -> str | None:
     client: tuple[str, int] | None = scope.get("client")
     # uvicorn copies X-Forwarded-For from a trusted proxy unchecked: it may be long, and need not be an address.
     return client[0][:64] if client else None
-
-
-RETRY_AFTER: Final = (b"retry-after", b"5")
-"""The header with the time, in seconds."""
-
-CLOSE: Final = (b"connection", b"close")
-"""The header that asks for the end of the connection."""
-
-Answer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""The status, the headers without the length, and the body of an answer."""
-
-ENDPOINTS: Final = "linqbot.endpoints"
-"""The key of the endpoints in the state of the lifespan: a mapping by path."""

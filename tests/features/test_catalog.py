@@ -11,7 +11,7 @@ from one_handler import does
 from linqbot import Bot, Context, Event, Failure, MessageReceived
 from linqbot.engine.parts import ALL, Turn
 from linqbot.events import ParticipantAdded
-from linqbot.features.catalog import PARTS
+from linqbot.features.catalog import TURN_PARTS
 from linqbot.storage.inbox import Commit, Outcome
 from linqbot.testing import talking
 
@@ -110,11 +110,11 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
     names = ("mute:Mutes", "handoff:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
-    first = [row for row in PARTS if row[0] in names]
-    free = [row for row in PARTS if row[0] not in names]
+    first = [row for row in TURN_PARTS if row[0] in names]
+    free = [row for row in TURN_PARTS if row[0] not in names]
     different = []
     for order in list(permutations(free))[::101]:
-        monkeypatch.setattr("linqbot.features.catalog.PARTS", (*first, *order))
+        monkeypatch.setattr("linqbot.features.catalog.TURN_PARTS", (*first, *order))
         if await commits_of_a_day() != made:
             different.append([place for place, _ in order])
     assert not different

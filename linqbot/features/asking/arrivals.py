@@ -24,7 +24,7 @@ import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Opening, Part, Turn, opts_out
+from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Opening, Turn, TurnPart, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.asking.answers import (
@@ -395,7 +395,7 @@ def _log_abandoned(conversation: Conversation, why: str) -> None:
     )
 
 
-class Asks(Part):
+class Asks(TurnPart):
     """Decides what a delivery means for the open questions of its chat."""
 
     async def open(self, turn: Turn) -> Ack | None:
@@ -420,7 +420,7 @@ class Asks(Part):
         is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
         if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
-        turn.opening = await opened(turn.lease, arrived, turns.storage)
+        turn.opening = await opening_of(turn.lease, arrived, turns.storage)
         if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
             return None
         if arrived.is_counted and (counted_in := arrived.asked) is not None:
@@ -481,7 +481,7 @@ class Asks(Part):
         assert arrived is not None
         assert arrived.answer is not None
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        return self._turns.again(turn, await opened(turn.lease, arrived.answer, self._turns.storage))
+        return self._turns.again(turn, await opening_of(turn.lease, arrived.answer, self._turns.storage))
 
 
 def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
@@ -491,7 +491,7 @@ def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
     return any(entry.first_at > delivery.received_at for entry in arrived.asked.known)
 
 
-async def opened(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
+async def opening_of(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
     """Return what the turn of a delivery begins with that concerns open questions. Its answer was read already."""
     delivery = lease.delivery
     if arrival.outcome is not None and (asked := arrival.asked) is not None:
