@@ -64,7 +64,7 @@ _RELAYED: Final = ("message.received", "reaction.added")
 
 
 def marks_of(lease: Lease, storage: Storage) -> int:
-    delivery, marks = lease.delivery, 0
+    delivery, mutes, marks = lease.delivery, storage.mutes, 0
     if not lease.is_first_run:
         marks |= RAN
     if lease.crashes:
@@ -72,18 +72,17 @@ def marks_of(lease: Lease, storage: Storage) -> int:
     if (marks or lease.put_back) and any(delivery.joined.incoming):
         marks |= TAKEN
     chat_id = chat_of_lane(delivery.lane)
-    if storage.conversations_in(chat_id) if chat_id is not None else delivery.type in ANSWERS_WITHOUT_CHAT:
+    may_answer = delivery.type in ANSWERS_WITHOUT_CHAT if chat_id is None else storage.conversations_in(chat_id)
+    if may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)):
         marks |= ASKED
-    if storage.mutes:
-        is_in_muted_chat = chat_id is not None and (chat_id in storage.mutes or EVERY_CHAT in storage.mutes)
+    if mutes:
+        is_in_muted_chat = chat_id is not None and (chat_id in mutes or EVERY_CHAT in mutes)
         if is_in_muted_chat or delivery.lane.startswith(OUTSIDE_CHATS):
             marks |= MUTED
-    if storage.mutes and delivery.type in _RELAYED and any(mute.handoff for mute in storage.mutes.values()):
-        marks |= HANDED
+        if delivery.type in _RELAYED and any(mute.handoff for mute in mutes.values()):
+            marks |= HANDED
     if delivery.type in RECEIPTS:
         marks |= RECEIPT
-    elif delivery.id.startswith((ENDING_ID, FOUND_ID)):
-        marks |= ASKED
     return marks
 
 
