@@ -229,10 +229,12 @@ class Turns:
         turn.ends += turn.points.end
         return turn
 
-    def again(self, turn: Turn, opening: Opening) -> Turn:
-        """Return the turn in which the handler runs with another opening."""
-        again = self.new_turn(turn.lease, turn.owner, turn.began)
-        again.opening, again.is_open, again.report = opening, True, turn.report
+    def again(self, turn: Turn, *, lease: Lease | None = None, opening: Opening | None = None) -> Turn:
+        """Return the turn in which the handler runs again, with another lease, or with another opening, which is complete."""
+        again = self.new_turn(lease or turn.lease, turn.owner, turn.began)
+        again.report = turn.report
+        if opening is not None:
+            again.opening, again.is_open = opening, True
         return again
 
     async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:

@@ -16,8 +16,9 @@ from patience import until
 from pydantic import BaseModel
 from slow_work import Work
 
-from linqbot import AskTimeout, Bot, Context, Event, MessageEdited, MessageReceived
+from linqbot import AskTimeout, Bot, Context, Event, MessageEdited, MessageReceived, hookimpl
 from linqbot.bot.router import Next
+from linqbot.hookspecs import TurnReport
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
 
@@ -37,7 +38,7 @@ async def overtaken(work: Work, phone: Phone, first: str, *later: str) -> None:
 
 
 async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what_was_not_sent() -> None:
-    work, runs = Work(), []
+    work, runs, reports = Work(), [], list[tuple[str, int]]()
 
     async def answer(message: MessageReceived, ctx: Context) -> None:
         runs.append((message.text, list(ctx.already_sent)))
@@ -48,7 +49,15 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         assert mine == [*ctx.already_sent, f"Let me see: {message.text.splitlines()[-1]}"]
         await ctx.reply(f"done with {len(message.burst) or 1}")
 
-    async with talking(bot_of(answer, overlap="restart")) as phone:
+    class Reports:
+        """Lists the handler and the number of calls of each turn that has ended."""
+
+        @hookimpl
+        def turn_ended(self, report: TurnReport) -> None:
+            if report.delivery.type == "message.received":
+                reports.append((report.handler or "", len(report.calls)))
+
+    async with talking(bot_of(answer, overlap="restart", plugins=[Reports()])) as phone:
         await phone.text("a table for two")
         assert await phone.next_reply() == "Let me see: a table for two"
         await work.begun.wait()
@@ -57,6 +66,7 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         assert await phone.next_reply() == "done with 2"
         assert await phone.replies() == []
     assert runs == [("a table for two", []), ("a table for two\nno, three", ["Let me see: a table for two"])]
+    assert [(handler.rpartition(".")[2], calls) for handler, calls in reports] == [("answer", 3)]
 
 
 @pytest.mark.parametrize("is_group", [False, True])

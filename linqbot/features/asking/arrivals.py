@@ -464,7 +464,7 @@ class Asks(TurnPart):
         log.warning("ask.not_reached", conversation=opening.turn_id, handler=turn.handler)
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
         known = await self._turns.storage.entries(opening.turn_id, opening.replay)
-        return self._turns.again(turn, replace(opening, known=known, live_from=live_from))
+        return self._turns.again(turn, opening=replace(opening, known=known, live_from=live_from))
 
     def _leave_to_other_release(self, turn: Turn) -> None:
         """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""
@@ -481,7 +481,7 @@ class Asks(TurnPart):
         assert arrived is not None
         assert arrived.answer is not None
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        return self._turns.again(turn, await opening_of(turn.lease, arrived.answer, self._turns.storage))
+        return self._turns.again(turn, opening=await opening_of(turn.lease, arrived.answer, self._turns.storage))
 
 
 def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
