@@ -32,7 +32,7 @@ from linqbot.clock import Clock
 from linqbot.content.typing import BackgroundTasks
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.errors import LinqApiError, StorageUnavailable
-from linqbot.features.asking.admission import ENDING_TYPE, FOUND_ID
+from linqbot.features.asking.admission import ENDING_TYPE, FOUND_ID, waiting_in
 from linqbot.features.lookups import given, line_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
@@ -244,9 +244,7 @@ class Gaps:
                 # This process was started before the first webhook.
                 self._first_at = await self._storage.first_activity() or 0.0
             since = max(since, self._first_at)
-            waiting = [each.id for each in self._storage.conversations_in(chat_id) if each.status == "waiting"]
-            found = [await self._storage.conversation(each) for each in waiting]
-            questions = [each[0] for each in found if each is not None]
+            questions = await waiting_in(chat_id, self._storage)
             async with asyncio.timeout(self._wait_s):
                 missed = await self._missed(await self._client.chats.retrieve(chat_id), questions, since)
             self._count(missed, await self._storage.put_in_order(lane, missed, lease))

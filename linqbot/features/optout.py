@@ -17,6 +17,7 @@ from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.parts import Turn, TurnPart, is_opt_out_message, keyword_of
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.errors import LinqApiError
+from linqbot.features.asking.admission import waiting_in
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Commit
 
@@ -76,9 +77,8 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
     storage, now = turns.storage, turns.clock.now()
     sends = await sends_of(chat_id, storage)
     paused = [stopped(each) for each in sends.values() if each.is_recurring]
-    waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
-    found = [await storage.conversation(each) for each in waiting]  # with the events that began them
-    open_questions = [(each[0], OpenQuestion.read(each[0].question)) for each in found if each is not None]
+    waiting = await waiting_in(chat_id, storage)
+    open_questions = [(each, OpenQuestion.read(each.question)) for each in waiting]
     known = [(conversation, question) for conversation, question in open_questions if question is not None]
     ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
     log.info(

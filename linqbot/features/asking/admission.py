@@ -14,6 +14,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
         log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
         return lease
     return None
+
+
+async def waiting_in(chat_id: str, storage: Storage) -> list[Conversation]:
+    """Return the conversations of a chat that wait for an answer."""
+    waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
+    found = [await storage.conversation(each) for each in waiting]
+    return [each[0] for each in found if each is not None]
 
 
 async def log_unresumable(storage: Storage, routes: Routes) -> None:
