@@ -204,7 +204,7 @@ class TurnPart:
         self._turns = turns
 
     async def open(self, turn: Turn) -> Outcome | None:
-        """Read what the turn begins with. An outcome ends the turn without a handler."""
+        """Read what the turn begins with, besides the entries of its earlier runs. An outcome ends it without a handler."""
 
     async def begin(self, turn: Turn) -> None:
         """Prepare for the handler, which is about to run for `turn.event`."""

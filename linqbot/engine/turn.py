@@ -261,20 +261,20 @@ class Turns:
         lease = turn.lease
         if turn.kind.open is not None and (outcome := await turn.kind.open(self, turn)) is not None:
             return outcome
+        if turn.marks & RAN:
+            turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
         for open_ in turn.points.open:
             if (outcome := await open_(turn)) is not None:
                 return outcome
-        if turn.opening.arrival is None:
-            if (
-                turn.kind.run is None
-                and lease.delivery.type not in NEEDED
-                and self.dispatcher.has_no_handler(lease.delivery.type)
-                and not is_opt_out_message(lease.delivery)
-            ):
-                turn.why = turn_record.NO_HANDLER
-                return Ack()
-            if turn.marks & RAN:
-                turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
+        if (
+            turn.opening.arrival is None
+            and turn.kind.run is None
+            and lease.delivery.type not in NEEDED
+            and self.dispatcher.has_no_handler(lease.delivery.type)
+            and not is_opt_out_message(lease.delivery)
+        ):
+            turn.why = turn_record.NO_HANDLER
+            return Ack()
         if lease.crashes and await self._is_poison(lease, turn.opening):
             return DeadLetter(f"The process died {lease.crashes} times while handling it, or its turn never ended.")
         return None

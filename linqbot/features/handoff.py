@@ -28,7 +28,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
-from linqbot.engine.parts import RAN, Kind, Turn, TurnPart, opts_out
+from linqbot.engine.parts import Kind, Turn, TurnPart, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
@@ -191,25 +191,17 @@ class Handoffs(TurnPart):
     """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
 
     async def open(self, turn: Turn) -> None:
-        delivery, storage = turn.lease.delivery, self._turns.storage
-        known = await storage.entries(delivery.id, turn.lease.replay) if turn.marks & RAN else []
+        known = turn.opening.known
         steps = [entry.status for entry in known if entry.slot.endswith(f"step:{RELAY_STEP}")]
-        if known and len(known) > len(steps):
-            # The turn has begun, and goes on as it began: the sends of a relay come after its step.
-            if "accepted" not in steps:
-                return
-            where: list[_Where] | None = []
-        elif "accepted" in steps:
-            where = []
-        else:
-            event = understood(delivery)
-            if event is None:
-                return
+        where: list[_Where] | None = None
+        if "accepted" in steps:
+            where = []  # it is on record
+        elif len(known) == len(steps) and (event := understood(turn.lease.delivery)) is not None:
+            # Else the turn has begun without a relay, whose sends come after its step, and goes on as it began.
             where = await self._where(event)
-        if where is None:
-            return
-        turn.is_muted = True
-        turn.kind = Kind(run=partial(_relay, where=where))
+        if where is not None:
+            turn.is_muted = True
+            turn.kind = Kind(run=partial(_relay, where=where))
 
     async def _where(self, event: Event) -> list[_Where] | None:
         """Return where the messages of an event go; None if they are for the bot."""

@@ -28,7 +28,7 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.parts import RAN, Turn, TurnPart, proactive_kind
+from linqbot.engine.parts import Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
@@ -58,12 +58,12 @@ class Mutes(TurnPart):
     """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
 
     async def open(self, turn: Turn) -> Ack | None:
-        lease, mute = turn.lease, await self._mute_of(turn.lease.delivery)
+        mute = await self._mute_of(turn.lease.delivery)
         turn.is_muted = mute is not None
-        if turn.marks & RAN and (known := await self._turns.storage.entries(lease.delivery.id, lease.replay)):
+        if turn.opening.known:
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
-            turn.is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in known)
-        return self._wait(turn, mute) if turn.is_muted and lease.delivery.is_internal else None
+            turn.is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in turn.opening.known)
+        return self._wait(turn, mute) if turn.is_muted and turn.lease.delivery.is_internal else None
 
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""

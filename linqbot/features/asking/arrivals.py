@@ -56,7 +56,7 @@ from linqbot.linq.events.message import MessageReceived, PollReactionAdded, Reac
 from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -420,12 +420,11 @@ class Asks(TurnPart):
         is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
         if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
-        turn.opening = await opening_of(turn.lease, arrived, turns.storage)
-        if not (arrived.is_void or arrived.is_counted) and (not is_found or arrived.outcome is not None):
-            return None
-        if arrived.is_counted and (counted_in := arrived.asked) is not None:
-            turn_watcher.get().met_question(counted_in.question.text, counted_in.conversation.handler, "counted")
-        return Ack()
+        turn.opening = opening_of(turn, arrived)
+        if arrived.is_counted and (voted := arrived.asked) is not None:
+            turn_watcher.get().met_question(voted.question.text, voted.conversation.handler, "counted")
+        is_done = arrived.is_void or arrived.is_counted or (is_found and arrived.outcome is None)
+        return Ack() if is_done else None
 
     def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:
         """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
@@ -481,7 +480,7 @@ class Asks(TurnPart):
         assert arrived is not None
         assert arrived.answer is not None
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        return self._turns.again(turn, opening=await opening_of(turn.lease, arrived.answer, self._turns.storage))
+        return self._turns.again(turn, opening=opening_of(turn, arrived.answer))
 
 
 def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
@@ -491,16 +490,15 @@ def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
     return any(entry.first_at > delivery.received_at for entry in arrived.asked.known)
 
 
-async def opening_of(lease: Lease, arrival: Arrival, storage: Storage) -> Opening:
-    """Return what the turn of a delivery begins with that concerns open questions. Its answer was read already."""
-    delivery = lease.delivery
+def opening_of(turn: Turn, arrival: Arrival) -> Opening:
+    """Return what a turn begins with whose delivery concerns open questions."""
+    delivery = turn.lease.delivery
     if arrival.outcome is not None and (asked := arrival.asked) is not None:
         found = asked.conversation
         # What began the question may have no mark of its line, such as a tapback or a post.
         is_private = found.off_the_record or delivery.is_off_the_record
         return Opening(found.id, found.replay, asked.known, is_private, arrival, found)
-    known = () if lease.is_first_run else await storage.entries(delivery.id, lease.replay)
-    return Opening(delivery.id, lease.replay, known, delivery.is_off_the_record, arrival)
+    return replace(turn.opening, arrival=arrival)
 
 
 def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
