@@ -91,7 +91,7 @@ class Turn:
         points: The points of the parts for these marks; not set if the turn cannot begin.
         began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
-        is_open: True if the turn goes on from an earlier run of it, with an `opening` that is complete.
+        is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
         is_running: True once the handler may run. Only then the turn has what follows.
         outbox: Makes the calls of `client`, and has `journal` record them.
         asking: Makes the session of the handler's questions and steps.
@@ -113,7 +113,7 @@ class Turn:
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
-    is_open: bool = False
+    is_opened: bool = False
     is_running: bool = False
     points: Points = field(init=False)
     journal: TurnJournal = field(init=False)

@@ -229,13 +229,13 @@ class Turns:
         turn.ends += turn.points.end
         return turn
 
-    def again(self, turn: Turn, *, lease: Lease | None = None, opening: Opening | None = None) -> Turn:
+    def next_run(self, turn: Turn, *, lease: Lease | None = None, opening: Opening | None = None) -> Turn:
         """Return the turn in which the handler runs again, with another lease, or with another opening, which is complete."""
-        again = self.new_turn(lease or turn.lease, turn.owner, turn.began)
-        again.report = turn.report
+        found = self.new_turn(lease or turn.lease, turn.owner, turn.began)
+        found.report = turn.report
         if opening is not None:
-            again.opening, again.is_open = opening, True
-        return again
+            found.opening, found.is_opened = opening, True
+        return found
 
     async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
         """Store the outcomes of the calls of a run, and its scheduled sends, because its turn begins again without a commit."""
@@ -245,7 +245,7 @@ class Turns:
     async def _run(self, turn: Turn) -> Stored | None:
         """Return the stored outcome; None if the turn was given up and another task ends it."""
         try:
-            outcome = None if turn.is_open else await self._open(turn)
+            outcome = None if turn.is_opened else await self._open(turn)
         except (StorageUnavailable, StorageBusy, OfOtherRelease, LinqApiError) as error:
             # The turn must not begin without its journal, or it would repeat calls, and not without its handler or what Linq
             # is asked for before. It is deferred for a short time.
@@ -302,7 +302,7 @@ class Turns:
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
-            return await self._end(turn, await self._run_code(turn))
+            return await self._code_ended(turn, await self._run_code(turn))
         finally:
             turn.deadline.close()
             if turn.ctx is not None:
@@ -366,7 +366,7 @@ class Turns:
         turn.handling = time.perf_counter()
         return ctx
 
-    async def _end(self, turn: Turn, error: BaseException | None) -> Stored | None:
+    async def _code_ended(self, turn: Turn, error: BaseException | None) -> Stored | None:
         """End a turn whose code has ended or raised an error, or let the handler run again. Returns as `_run` does."""
         if turn.given_up:
             return None

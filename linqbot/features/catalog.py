@@ -141,7 +141,7 @@ class Features:
     Attributes:
         marks_of: Returns what is special about a lease.
         session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what
-        carries out its scheduled sends and its broadcasts, and what stores its state with its calls.
+            carries out its scheduled sends and its broadcasts, and what stores its state with its calls.
         stream_journal: Makes the journal of one stream.
     """
 

@@ -399,7 +399,7 @@ class Overlaps(TurnPart):
         done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
         await self._turns.store_run(done.entries, done.timers)
         lease = await turn.overlap.restarted(turn.journal.texts_sent())
-        return self._turns.again(turn, lease=lease)
+        return self._turns.next_run(turn, lease=lease)
 
     async def close(self, turn: Turn, outcome: Outcome) -> None:
         if turn.overlap is not None:

@@ -40,13 +40,13 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
     """
     delivery = lease.delivery
     chat_id = chat_of_lane(delivery.lane)
-    if chat_id is None or not (asked := storage.conversations_in(chat_id)):
+    if chat_id is None or not (conversations := storage.conversations_in(chat_id)):
         return lease  # nearly always; the time of sending is in the body, which is then not read
     # Only a first run: the storage moves no delivery of which a run may have left something.
     if not lease.is_first_run or delivery.id.startswith(ENDING_ID):
         return lease
     came_at = min(delivery.received_at, delivery.sent_at)
-    overdue = [each.id for each in asked if each.status == "waiting" and each.until < came_at]
+    overdue = [each.id for each in conversations if each.status == "waiting" and each.until < came_at]
     if not overdue:
         return lease
     from linqbot.features.asking.question import OpenQuestion

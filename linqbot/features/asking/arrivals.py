@@ -176,12 +176,12 @@ class Arriving:
             return NOTHING
         person = (event.actor or "").casefold()
         # A question to this person comes before a question to anyone.
-        asked = sorted(
+        of_person = sorted(
             (each for each in self.conversations if person and each.person in (person, ANYONE)),
             key=lambda each: each.person == ANYONE,
         )
         late: Arrival | None = None
-        for summary in asked:
+        for summary in of_person:
             if summary.status == "timed_out":
                 # It is late for this question only if it answers no other one.
                 if late is None and isinstance(event, MessageReceived) and not self.put_back:
@@ -401,10 +401,10 @@ class Asks(TurnPart):
     async def open(self, turn: Turn) -> Ack | None:
         turns, delivery = self._turns, turn.lease.delivery
         chat_id = chat_of_lane(delivery.lane)
-        asked = () if chat_id is None else turns.storage.conversations_in(chat_id)
-        arriving = Arriving(delivery, asked, turns.dispatcher, turns.storage, turn.lease.put_back)
+        conversations = () if chat_id is None else turns.storage.conversations_in(chat_id)
+        arriving = Arriving(delivery, conversations, turns.dispatcher, turns.storage, turn.lease.put_back)
         arrived = NOTHING
-        if asked or delivery.id.startswith(ENDING_ID):
+        if conversations or delivery.id.startswith(ENDING_ID):
             others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
             arrived = await arriving.arrival(others_since)
         elif chat_id is None and (answer := await arriving.in_chat()) is not None:
@@ -463,16 +463,16 @@ class Asks(TurnPart):
         log.warning("ask.not_reached", conversation=opening.turn_id, handler=turn.handler)
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
         known = await self._turns.storage.entries(opening.turn_id, opening.replay)
-        return self._turns.again(turn, opening=replace(opening, known=known, live_from=live_from))
+        return self._turns.next_run(turn, opening=replace(opening, known=known, live_from=live_from))
 
     def _leave_to_other_release(self, turn: Turn) -> None:
         """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""
-        asked, turns = turn.opening.conversation, self._turns
+        conversation, turns = turn.opening.conversation, self._turns
         session = None if turn.asking is None else turn.asking.session
-        if asked is None or session is None or not turns.may_be_of_other_release(turn.lease.delivery):
+        if conversation is None or session is None or not turns.may_be_of_other_release(turn.lease.delivery):
             return
-        if asked.asked_at > turns.shared_since and session.was_asked_by_other_code:
-            raise OfOtherRelease(f"The open question of {asked.handler}")
+        if conversation.asked_at > turns.shared_since and session.was_asked_by_other_code:
+            raise OfOtherRelease(f"The open question of {conversation.handler}")
 
     async def _answering(self, turn: Turn) -> Turn:
         """Return the turn in which an event answers the open question, because no handler with `during_ask=True` took it."""
@@ -480,7 +480,7 @@ class Asks(TurnPart):
         assert arrived is not None
         assert arrived.answer is not None
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        return self._turns.again(turn, opening=opening_of(turn, arrived.answer))
+        return self._turns.next_run(turn, opening=opening_of(turn, arrived.answer))
 
 
 def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
