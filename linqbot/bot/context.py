@@ -142,7 +142,6 @@ class Context:
         state_store: Storage,
     ) -> None:
         # The turn is not kept: it refers to this context, and only the garbage collector would free such a circle.
-        assert turn.asking is not None, "the turn sets it before it makes the context"
         session, arrived = turn.asking.session, turn.opening.arrival
         self.event = turn.event
         self.client = turn.client

@@ -109,7 +109,6 @@ class Turn:
     kind: Kind
     marks: int = 0
     is_muted: bool = False
-    is_first_run: bool = True
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
@@ -120,9 +119,9 @@ class Turn:
     outbox: Outbox = field(init=False)
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] = field(init=False)
+    asking: TurnSession = field(init=False)
     event: Event = field(init=False)
-    asking: TurnSession | None = None
     handling: float = 0.0
     ctx: TurnContext | None = None
     given_up: bool = False
@@ -141,7 +140,7 @@ class Turn:
 
     def commit(self, outcome: Outcome) -> Commit:
         # Earlier deliveries of a conversation have left entries. The journal adds what this run has left.
-        has_all_entries = self.is_first_run and self.opening.conversation is None
+        has_all_entries = self.lease.is_first_run and self.opening.conversation is None
         commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=has_all_entries)
         if self.kind.end is not None:
             self.kind.end(self.lease.delivery, commit)

@@ -220,7 +220,7 @@ class Turns:
         """Return a turn whose end stores nothing of any feature."""
         delivery = lease.delivery
         opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
-        return Turn(lease, opening, self.features.kind_of(delivery), is_first_run=lease.is_first_run)
+        return Turn(lease, opening, self.features.kind_of(delivery))
 
     def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
         turn = self._bare(lease)
@@ -295,10 +295,14 @@ class Turns:
 
     async def _run_handler(self, turn: Turn) -> Stored | None:
         """Run the code of a turn with a journal, and store its end. Returns as `_run` does."""
-        turn.task = asyncio.current_task()
-        turn.is_running = True
+        task = asyncio.current_task()
+        assert task is not None
+        turn.task, turn.is_running = task, True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
         turn.outbox = Outbox(self, turn.journal)
+        turn.asking = TurnSession(
+            turn.ends, partial(self.features.session, self, turn.journal, turn.lease, turn.opening)
+        )
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
@@ -343,7 +347,7 @@ class Turns:
 
     async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
         """Parse a delivery, and return the context of the handler that is about to run."""
-        opening, arrived = turn.opening, turn.opening.arrival
+        arrived = turn.opening.arrival
         if arrived is not None and arrived.event is not None:
             turn.event = arrived.event
         else:
@@ -352,16 +356,13 @@ class Turns:
             delivery.decoded = None
         if turn.marks & RAN:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
-        turn.asking = asking = TurnSession(
-            turn.ends, partial(self.features.session, self, turn.journal, turn.lease, opening)
-        )
         if arrived is not None:
-            asking()  # before the parts, so that the session ends the turn also if one of them fails
+            turn.asking()  # before the parts, so that the session ends the turn also if one of them fails
         for begin in turn.points.begin:
             await begin(turn)
         turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
         turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
-        if not turn.is_first_run:
+        if turn.marks & RAN:
             ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
         return ctx
@@ -391,7 +392,7 @@ class Turns:
 
     async def _error_of(self, turn: Turn, raised: BaseException | None) -> BaseException | None:
         """Return the error that decides the outcome of a turn, once its calls have ended; None if the turn has succeeded."""
-        if turn.task is not None and turn.task.cancelling():
+        if turn.task.cancelling():
             await _forget_cancellations(turn.task)
         turn.journal.close()
         if raised is not None:
@@ -512,7 +513,6 @@ class Turns:
 
     def _give_up(self, turn: Turn) -> None:
         """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
-        assert turn.task is not None
         at = place_of_task(turn.task)
         turn.given_up = True
         turn.journal.close("its turn had been ended, because it exceeded its time limit")

@@ -93,9 +93,8 @@ class Mutes(TurnPart):
         is_internal = delivery.is_internal and delivery.type != "message.received"
         if not turn.is_muted or is_internal or turn.kind.run is not None:
             return
-        if turn.asking is not None:
-            # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.
-            await turn.asking().recorded(MUTED_STEP, _true, kind=bool)
+        # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.
+        await turn.asking().recorded(MUTED_STEP, _true, kind=bool)
         turn.event = turn.event.model_copy(update={"muted": True})
 
 

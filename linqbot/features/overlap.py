@@ -74,7 +74,7 @@ class IncomingCalls(set[int]):
 class TurnOverlap:
     """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle."""
 
-    def __init__(self, turn: Turn, task: asyncio.Task[None], storage: Storage, dispatcher: Dispatcher) -> None:
+    def __init__(self, turn: Turn, storage: Storage, dispatcher: Dispatcher) -> None:
         opening, self.lease = turn.opening, turn.lease
         self._journal, self._outbox = turn.journal, turn.outbox
         # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
@@ -86,7 +86,7 @@ class TurnOverlap:
         self._taken_before, self._sent_before = before.incoming, before.sent
         self.joining: list[Delivery] = []  # the deliveries for which the turn is interrupted; empty if it is not
         self._joined = turn.lease.delivery.joined
-        self._task = task
+        self._task = turn.task
         self._storage = storage
         self._dispatcher = dispatcher
         self._handler: str | None = None
@@ -388,9 +388,8 @@ class Overlaps(TurnPart):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:
-        if turn.task is not None:
-            turn.overlap = TurnOverlap(turn, turn.task, self._turns.storage, self._turns.dispatcher)
-            await turn.overlap.forget_put_back()
+        turn.overlap = TurnOverlap(turn, self._turns.storage, self._turns.dispatcher)
+        await turn.overlap.forget_put_back()
 
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         """Store what an interrupted turn has done, and join the newer messages to it."""

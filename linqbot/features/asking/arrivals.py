@@ -441,7 +441,7 @@ class Asks(TurnPart):
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         if error is not None:
             return None
-        session = None if turn.asking is None else turn.asking.session
+        session = turn.asking.session
         if session is not None and session.missed_in is not None:
             return await self._live(turn, session.missed_in)
         return await self._answering(turn) if turn.ctx is not None and turn.ctx.is_answer else None
@@ -468,7 +468,7 @@ class Asks(TurnPart):
     def _leave_to_other_release(self, turn: Turn) -> None:
         """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""
         conversation, turns = turn.opening.conversation, self._turns
-        session = None if turn.asking is None else turn.asking.session
+        session = turn.asking.session
         if conversation is None or session is None or not turns.may_be_of_other_release(turn.lease.delivery):
             return
         if conversation.asked_at > turns.shared_since and session.was_asked_by_other_code:

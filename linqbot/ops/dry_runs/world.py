@@ -230,7 +230,6 @@ class _Dispatcher(Dispatcher):
     run: DryTurn
 
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
-        assert turn.asking is not None
         seen = copy(turn)
         seen.client = turn.client.wrapped(read_of_bot)
         seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
