@@ -36,13 +36,13 @@ _LONGEST: Final = 500
 
 def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
     """Return the row of a run that ends with an outcome; None if it needs none."""
-    lease, ctx = turn.lease, turn.ctx
-    delivery, handler = lease.delivery, None if ctx is None else ctx.handler
+    lease, delivery, ctx = turn.lease, turn.lease.delivery, turn.ctx
+    handler, runs = None if ctx is None else ctx.handler, lease.delivery_count + 1
     if isinstance(outcome, Ack):
         if handler is None and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
             return None
-    elif not isinstance(outcome, DeadLetter) and lease.delivery_count & (lease.delivery_count + 1):
-        return None  # only a few rows of a turn that runs again and again
+    elif not isinstance(outcome, DeadLetter) and runs & (runs - 1):
+        return None  # of a turn that runs again and again, the runs 1, 2, 4, 8 and so on have a row
     message_id, trace_id, tried, calls, steps = message_of(delivery), None, None, None, None
     if ctx is not None:
         event = ctx.event
@@ -55,23 +55,23 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
             steps = json.dumps(turn.journal.ended_steps)
     result, why, failed = _result(turn, outcome)
     return OutcomeRow(
-        delivery.id,
-        delivery.lane,
-        delivery.type,
-        message_id,
-        trace_id,
-        delivery.received_at,
-        result,
-        handler,
-        why,
-        None if turn.opening.turn_id == delivery.id else turn.opening.turn_id,
-        lease.replay,
-        lease.delivery_count + 1,
-        lease.attempts + failed,
-        round((time.perf_counter() - turn.began) * 1000, 1),
-        tried,
-        calls,
-        steps,
+        delivery=delivery.id,
+        lane=delivery.lane,
+        type=delivery.type,
+        message_id=message_id,
+        trace_id=trace_id,
+        received_at=delivery.received_at,
+        outcome=result,
+        handler=handler,
+        why=why,
+        turn=None if turn.opening.turn_id == delivery.id else turn.opening.turn_id,
+        replay=lease.replay,
+        runs=runs,
+        attempts=lease.attempts + failed,
+        ms=round((time.perf_counter() - turn.began) * 1000, 1),
+        tried=tried,
+        calls=calls,
+        steps=steps,
     )
 
 
