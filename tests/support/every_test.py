@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 import structlog
+from patience import PATIENCE_S
+
+# A request of a test waits for its answer. The limits of a client that is given none, 5 s each, would measure the machine.
+_limits: httpx.Timeout = inspect.signature(httpx.Client).parameters["timeout"].default
+_limits.connect = _limits.read = _limits.write = _limits.pool = PATIENCE_S
 
 
 @pytest.hookimpl(tryfirst=True)
