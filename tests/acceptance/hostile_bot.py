@@ -30,6 +30,8 @@ DEAD: dict[str, str] = {}
 plain_ways: dict[str, Callable[[MessageReceived, Context], Any]] = {}
 kept: list[Context] = []
 RELEASED = Path("released")
+ENDLESS = ("sleep beyond the deadline", "swallow the deadline and end", "hang in a thread")
+"""The ways that end at a deadline. The others have the default one: all run at once, for seconds on a busy machine."""
 
 
 def way(dead: str = "") -> Callable[[Any], Any]:
@@ -408,12 +410,22 @@ def waiting_in_a_thread(message: MessageReceived, ctx: Context) -> Any:
     return run_plain_way(message, ctx)
 
 
-@bot.on_message(lambda message: message.text in ways, attempts=2, deadline_s=2)
+@bot.on_message(lambda message: message.text in ways and message.text in ENDLESS, attempts=2, deadline_s=2)
+async def endlessly_hostile(message: MessageReceived, ctx: Context) -> Any:
+    return await run_way(message, ctx)
+
+
+@bot.on_message(lambda message: message.text in ways, attempts=2)
 async def hostile(message: MessageReceived, ctx: Context) -> Any:
     return await run_way(message, ctx)
 
 
-@bot.on_message(lambda message: message.text in plain_ways, attempts=2, deadline_s=2)
+@bot.on_message(lambda message: message.text in plain_ways and message.text in ENDLESS, attempts=2, deadline_s=2)
+def endlessly_plain_hostile(message: MessageReceived, ctx: Context) -> Any:
+    return run_plain_way(message, ctx)
+
+
+@bot.on_message(lambda message: message.text in plain_ways, attempts=2)
 def plain_hostile(message: MessageReceived, ctx: Context) -> Any:
     return run_plain_way(message, ctx)
 
