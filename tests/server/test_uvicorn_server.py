@@ -55,7 +55,7 @@ class Endpoint(WebhookEndpoint):
             secrets,
             SystemClock(),
             max_body_bytes=MAX_BODY_BYTES,
-            body_timeout_s=0.5,
+            body_timeout_s=PATIENCE_S,
             max_held_bytes=300_000,
         )
         self.seen: list[bytes | str] = []
@@ -135,7 +135,7 @@ class Served:
         self.app = App()
         self.bound = bound or uvicorn_server.listen("127.0.0.1", 0)
         self._name = self.bound.getsockname()
-        self.server = uvicorn_server.Server(self.app, graceful_s=1, trusted_proxies=trusted)
+        self.server = uvicorn_server.Server(self.app, graceful_s=PATIENCE_S, trusted_proxies=trusted)
         self.server.config.loop = loop
         self.clients: list[socket.socket] = []
         # A daemon: a server that a failed test leaves behind does not keep the run from ending.
@@ -188,8 +188,9 @@ class Served:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """What the test calls to let the time for headers end soon, once it needs no answer to headers of its own."""
+    return lambda: monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
 
 
 def running_on(loop: str) -> Iterator[Served]:
@@ -254,18 +255,23 @@ def flood(client: socket.socket, piece: bytes) -> bytes:
 BEGUN = (b"", b"\r\n", b"G", b"GET / HT", b"GET / HTTP/1.1\r\nhost", b"GET / HTTP/1.1\r\na: b\r\n", WEBHOOK)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(served: Served) -> None:
-    clients = {(False, begun): served.connect(begun) for begun in BEGUN}
-    for begun in BEGUN[1:]:  # the headers of a later request
-        later = clients[True, begun] = served.connect(webhook(b"one"))
+def test_a_client_that_does_not_finish_its_headers_is_closed_without_an_answer(
+    served: Served, impatient: Callable[[], None]
+) -> None:
+    clients = {(True, begun): served.connect(webhook(b"one")) for begun in BEGUN[1:]}
+    for later in clients.values():
         assert answer(later).startswith(OK)
-        later.sendall(begun)
+    impatient()
+    for (_, begun), later in clients.items():
+        later.sendall(begun)  # the headers of a later request
+    clients |= {(False, begun): served.connect(begun) for begun in BEGUN}
     assert {which: left for which, client in clients.items() if (left := rest(client))} == {}
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(served: Served) -> None:
+def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(
+    served: Served, impatient: Callable[[], None]
+) -> None:
+    impatient()
     client = served.connect(b"GET / HTTP/1.1\r\n")
     started = time.monotonic()
     with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever of them sees it
@@ -275,11 +281,13 @@ def test_a_header_a_moment_does_not_prolong_the_time_for_all_headers(served: Ser
     client.close()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_idle_connection_is_kept_for_the_next_request_for_a_while(served: Served) -> None:
+def test_an_idle_connection_is_kept_for_the_next_request_for_a_while(
+    served: Served, impatient: Callable[[], None]
+) -> None:
     assert served.server.config.timeout_keep_alive == 65
     client = served.connect(webhook(b"one"))
     answer(client)
+    impatient()
     assert rest(served.connect(b"G")) == b"", "the time for headers ends later here than it would on the idle one"
     client.sendall(webhook(b"two"))
     assert said(answer(client)) == [b"two"]
@@ -566,7 +574,6 @@ def test_a_client_that_reads_no_answers_is_read_no_more_and_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = served.app.endpoint
-    endpoint.body_timeout_s = 30
     echo = webhook(b"echo" + b"x" * 100_000)
 
     def flooded() -> tuple[socket.socket, int]:
@@ -593,9 +600,9 @@ def test_a_client_that_reads_no_answers_is_read_no_more_and_closed(
     assert rest(client).count(OK) == sent
     # Idle between two webhooks, in the middle of a body, and after the last one.
     served.server.config.timeout_keep_alive = 1
+    flooded()
     endpoint.body_timeout_s = 0.5
     monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.5)
-    flooded()
     for sent_last in (WEBHOOK, WEBHOOK + b"content-length: 9\r\n\r\nhalf"):
         served.connect(echo + sent_last)
     served.connect(echo.replace(b"1.1", b"1.0"))
@@ -606,15 +613,16 @@ def test_a_body_that_is_too_large_or_too_slow_or_one_of_too_many_is_refused(serv
     endpoint = served.app.endpoint
     large = WEBHOOK + b"content-length: %d\r\n\r\n" % (10 * MAX_BODY_BYTES) + b"x" * (MAX_BODY_BYTES + 1)
     slow = WEBHOOK + b"content-length: 9\r\n\r\nhalf"
-    for sent, seen in ((large, len(large)), (slow, "TimeoutError")):
+    for sent, seen, timeout_s in ((large, len(large), PATIENCE_S), (slow, "TimeoutError", 0.2)):
         endpoint.seen.clear()
+        endpoint.body_timeout_s = timeout_s
         received = rest(served.connect(sent))
         assert received.startswith(b"HTTP/1.1 503 ")
         assert received.count(b"connection: close") == 1
         (one,) = endpoint.seen
         assert one == seen or MAX_BODY_BYTES < len(one) < len(sent)
     endpoint.seen.clear()
-    endpoint.body_timeout_s = 30
+    endpoint.body_timeout_s = PATIENCE_S
     begun = WEBHOOK + b"content-length: 190000\r\n\r\n" + b"x" * 160_000
     first = served.connect(begun)
     until(lambda: endpoint.held_bytes == 160_000)
@@ -720,7 +728,7 @@ def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monk
     monkeypatch.setattr(connection, "RESPONSE_TIMEOUT_S", 0.2)
     client = half_closed(on_any_loop.connect(b"GET /held HTTP/1.1\r\n\r\n"))
     assert rest(client) == b""
-    assert on_any_loop.app.held == 1
+    until(lambda: on_any_loop.app.held == 1)
     client = on_any_loop.connect(b"GET /endless HTTP/1.1\r\n\r\n")
     received = b""
     while b"begun" not in received:
@@ -731,17 +739,21 @@ def test_a_client_that_half_closes_is_not_kept_forever(on_any_loop: Served, monk
 
 def test_of_too_many_connections_those_without_a_request_are_dropped_first(served: Served) -> None:
     served.connections.max_connections = 5
-    served.app.endpoint.body_timeout_s = 30
     half = b"content-length: 9\r\n\r\nhalf"
     busy = served.hold()
-    for slow in (POST + half, WEBHOOK + half, b"GET /", b""):
+    for slow, arrived in (
+        (POST + half, lambda: len(served.app.requests) == 4),
+        (WEBHOOK + half, lambda: served.app.endpoint.held_bytes == 12),
+        (b"GET /", lambda: True),
+        (b"", lambda: True),
+    ):
         victims = [served.connect(slow) for _ in range(2)]
         later = served.connect(webhook(b"one"))
         answer(later)
         victims.append(later)
         later.sendall(slow or b"\r\n")
-        until(lambda: len(served.connections.connections) == 5)
-        time.sleep(0.05)  # so that the server has read what they have sent
+        until(lambda: len(served.connections.connections) == 5 and not served.connections.kept)
+        until(arrived)
         newer = [served.connect() for _ in victims]
         assert [rest(victim) for victim in victims] == [b""] * 3
         for client in newer:
@@ -792,7 +804,6 @@ def test_when_all_of_too_many_are_being_answered_a_new_one_is_asked_to_come_back
 
 def test_a_server_that_stops_does_not_wait_for_slow_clients(served: Served) -> None:
     half = b"content-length: 9\r\n\r\nhalf"
-    served.app.endpoint.body_timeout_s = 30
     clients = [served.connect(begun) for begun in (b"", b"GET", POST + half, WEBHOOK + half, webhook(b"one"))]
     until(lambda: len(served.connections.waiting) == 4 and served.connections.kept)
     answer(clients[-1])
