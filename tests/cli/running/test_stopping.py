@@ -205,7 +205,7 @@ def test_as_many_plain_handlers_run_at_once_as_there_are_places(house: House) ->
         "all_here = threading.Barrier(60)\n"
         "@bot.on_message\n"
         "def meet(message: MessageReceived, ctx: Context) -> str:\n"
-        "    all_here.wait(20)\n"
+        "    all_here.wait(180)\n"
         "    return message.text\n"
     )
     bot = house.serve(LINQBOT_CONCURRENCY="60")

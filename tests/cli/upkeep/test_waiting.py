@@ -443,7 +443,7 @@ def test_dev_finds_the_storage_of_the_linqbot_dev_that_runs_in_this_folder(
     dev = command("dev", "bot.py", "--port", str(port), "--no-reload")
     dev.until(lambda: "Text your bot" in dev.said())
     text(f"http://127.0.0.1:{port}", "fail")
-    (row,) = dev.until(lambda: data("waiting", "list", "--dead", "--dev"), 90)
+    (row,) = dev.until(lambda: data("waiting", "list", "--dead", "--dev"))
     assert row["type"] == "message.received"
     assert "1 delivery put back." in shown("waiting", "retry", "--dev", row["id"])
     other = " ".join(shown("waiting", "list", "--dead", code=2).split())

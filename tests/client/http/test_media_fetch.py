@@ -296,7 +296,7 @@ async def test_one_limit_of_time_spans_the_look_up_and_all_redirects() -> None:
         await Fetcher("https://api.example", resolve=slow).fetch("https://cdn.example/x", timeout_s=0.05)
     async with serving({"/x": [to("/y")], "/y": [to("/x"), 0.01]}) as own:
         with pytest.raises(FetchRefused, match="more than 5 times"):
-            await Fetcher(own.url).fetch(f"{own.url}/x", timeout_s=5)
+            await Fetcher(own.url).fetch(f"{own.url}/x", timeout_s=PATIENCE_S)
 
 
 async def test_a_failed_fetch_says_where_and_why_and_never_quotes_the_signed_url(subtests: pytest.Subtests) -> None:
