@@ -9,6 +9,13 @@ from cli.conftest import Command
 from ports import free_port
 
 
+def save(file: Path, code: str) -> None:
+    """Replace a file in one step, as editors do: while it is written anew, a busy machine may start the bot with an empty one."""
+    new = file.with_suffix(".new")
+    new.write_text(code)
+    new.replace(file)
+
+
 class Dev(Command):
     """`linqbot dev bot.py` on a free port.
 
@@ -39,7 +46,7 @@ class Dev(Command):
     def save(self, code: str) -> None:
         """Save the bot's file, and wait until the bot has started with it or has failed to."""
         starts = self._starts
-        self.file.write_text(code)
+        save(self.file, code)
         self.until(lambda: self._starts > starts)
 
     @property

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from cli.conftest import Command
 from cli.practice import ALWAYS, Practice, serve
+from dev_command import save
 from emulator_control import ANN, replies, text
 from patience import PATIENCE_S
 from ports import free_port
@@ -250,7 +251,7 @@ def test_an_error_shows_its_traceback_once_and_a_process_that_ends_is_shown_with
     found = dev.until(lambda: (bot := dev.state()["bot"]) and bot["status"] == "stopped" and bot)
     assert found["message"] == "The bot's process ended with exit code 7. The terminal may show why."
     dev.until(lambda: "exit code 7" in dev.screen)
-    (tmp_path / "bot.py").write_text(BOT.replace("os._exit(7)", "pass"))
+    save(tmp_path / "bot.py", BOT.replace("os._exit(7)", "pass"))
     dev.until(lambda: "Reloaded." in dev.screen)
     text(dev.page, "crash")
     dev.until(lambda: "because of SIGSEGV." in dev.screen)
@@ -293,7 +294,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     dev.until(lambda: replies(dev.page) == ["Hello!"])
 
     def fails(code: str, number: int) -> str:
-        file.write_text(code)
+        save(file, code)
         dev.until(lambda: dev.screen.count("did not start. Correct it and save") == number)
         return dev.screen.split("did not start. Correct it and save")[number - 1]
 
@@ -319,7 +320,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     said = fails(ABOVE + DOES_NOT_START + "\n", 2)
     for words in WHY_NOT:
         assert words in " ".join(said.split()), said
-    file.write_text(BOT.replace("Hello!", "Welcome!") + EDITED + OPTS_OUT)
+    save(file, BOT.replace("Hello!", "Welcome!") + EDITED + OPTS_OUT)
     dev.until(lambda: replies(dev.page) == ["Hello!", "Welcome!"])
     dev.until(lambda: dev.screen.count("Text your bot") == 2)
     assert dev.state()["bot"]["status"] == "loaded"
@@ -328,7 +329,7 @@ def test_a_saved_file_is_served_with_what_it_handles_and_its_mistakes_are_named_
     assert "refused" not in dev.screen
     assert "a person who writes CANCEL opts out" in dev.screen
     assert "@bot.on_opt_out" in dev.screen
-    file.write_text("from linqbot import Bot\nbot = Bot()\n")
+    save(file, "from linqbot import Bot\nbot = Bot()\n")
     dev.until(lambda: "bot.py has no handler for messages yet: add @bot.on_message." in dev.screen)
 
 
@@ -370,12 +371,12 @@ def test_with_json_the_start_each_turn_and_each_reload_is_a_line_of_json_without
     assert (first["turn"]["handler"], first["turn"]["replies"]) == ("bot:greet", 1)
     assert second["turn"]["reason"] == "no filter fits"
     assert "what?" not in dev.said()
-    (tmp_path / "bot.py").write_text(BOT + "1 / 0\n")
+    save(tmp_path / "bot.py", BOT + "1 / 0\n")
     dev.until(lambda: "LQB5002" in dev.said())
     # Not by its number: with the processors busy a line of something else has come before it.
     assert "LQB5002" in [line["error"]["code"] for line in map(json.loads, dev.said().splitlines()) if "error" in line]
     seen = dev.said().count('"reloaded": true')
-    (tmp_path / "bot.py").write_text(BOT)
+    save(tmp_path / "bot.py", BOT)
     dev.until(lambda: dev.said().count('"reloaded": true') > seen)
     assert all(map(json.loads, dev.said().splitlines()))
     assert dev.stop() == 0

@@ -19,6 +19,7 @@ import linq_cli
 import pytest
 from cli.practice import ALWAYS, KEY, LINES, Practice
 from cli.running.broken_proxies import Crooked, proxying
+from dev_command import save
 from patience import PATIENCE_S, until
 from ports import free_port
 from typed_command import shown
@@ -59,9 +60,9 @@ def test_the_bot_answers_through_the_tunnel_is_reloaded_and_deletes_its_subscrip
     assert set(own["subscribed_events"]) == {"message.received"} | ALWAYS
 
     code = (account.folder / "bot.py").read_text()
-    (account.folder / "bot.py").write_text(code + "broken(")
+    save(account.folder / "bot.py", code + "broken(")
     trying.until(lambda: "did not start. Correct it and save" in trying.said())
-    (account.folder / "bot.py").write_text(code.replace("You said", "I heard") + REACTS)
+    save(account.folder / "bot.py", code.replace("You said", "I heard") + REACTS)
     trying.until(lambda: trying.said().count("Text your bot") == 2)
     account.text("two")
     trying.until(lambda: account.replies() == ["You said: one", "I heard: two"])
@@ -237,13 +238,13 @@ def test_the_bot_answers_on_its_line_once_is_reloaded_and_leaves_no_subscription
 
     bot = relayed.folder / "bot.py"
     code = bot.read_text()
-    bot.write_text(code + "broken(")
+    save(bot, code + "broken(")
     trying.until(lambda: "did not start. Correct it and save" in trying.said())
     relayed.text("two")
     # As between the start of the CLI and the change of its subscription.
     relayed.api("PUT", f"/webhook-subscriptions/{relays()['id']}", {"phone_numbers": []})
     emulator_control.text(relayed.linq, "not for this bot", to=LINES[1])
-    bot.write_text(code.replace("You said", "I heard"))
+    save(bot, code.replace("You said", "I heard"))
     trying.until(lambda: "I heard: two" in relayed.replies())
     relayed.text("three")
     trying.until(lambda: "I heard: three" in relayed.replies())
