@@ -386,8 +386,10 @@ class Turns:
             # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
             return await self._close(turn, self._judged(turn.lease, failed))
         if next_run is None:
-            return await self._close(turn, self._outcome(turn, error))
-        del error  # and with it all that the handler had in memory
+            outcome = self._outcome(turn, error)
+            del error  # and with it all that the handler had in memory: to store the end may take long
+            return await self._close(turn, outcome)
+        del error
         return await self._run(next_run)
 
     async def _error_of(self, turn: Turn, raised: BaseException | None) -> BaseException | None:
