@@ -262,6 +262,10 @@ def _text(recorded: Any) -> str:
     return str(_message(recorded).text)
 
 
+def _has_failed(recorded: Any) -> bool:
+    return bool(recorded["data"]["status"] == "error")
+
+
 def _calls_tool(recorded: Any) -> bool:
     return bool(recorded["data"].get("tool_calls") or recorded["data"].get("invalid_tool_calls"))
 
@@ -293,5 +297,6 @@ _FRAMEWORK: Final = Framework(
     calls_tool=_calls_tool,
     is_cut=_is_cut,
     result=_text,
+    has_failed=_has_failed,
     failures=(GraphRecursionError,),
 )

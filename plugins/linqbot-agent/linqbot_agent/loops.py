@@ -57,6 +57,7 @@ class Framework:
         text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
             the model end it. An empty response is silence, unless it is cut.
         result: Returns the text of the result of a tool, as JSON data that is no text.
+        has_failed: Returns True if such a result is the error of a tool that may have called other tools.
         failures: The errors that mean that the model's answers are of no use.
     """
 
@@ -67,6 +68,7 @@ class Framework:
     calls_tool: Callable[[Any], bool]
     is_cut: Callable[[Any], bool]
     result: Callable[[Any], str]
+    has_failed: Callable[[Any], bool] = lambda result: False
     failures: tuple[type[Exception], ...] = ()
 
 
@@ -263,7 +265,7 @@ class Loop:
                 return REFUSED
 
         place = f"tool:{tool}@{call_id}"
-        tally = tally_of_call(settings, place, call, partial(self._returned, call))
+        tally = tally_of_call(settings, place, call, partial(self._returned, call), self._has_failed)
         step = await settings.entries.step(place, made, tallies=[tally])
         # A result may repeat what the model has made up.
         self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
@@ -279,6 +281,9 @@ class Loop:
     def _returned(self, call: ToolCallPart, result: Any) -> ToolReturnPart:
         text = result if isinstance(result, str) else self._framework.result(result)
         return ToolReturnPart(call.tool_name, text, call.tool_call_id)
+
+    def _has_failed(self, result: Any) -> bool:
+        return result == REFUSED if isinstance(result, str) else self._framework.has_failed(result)
 
 
 def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:

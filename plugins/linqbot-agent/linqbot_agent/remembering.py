@@ -210,16 +210,21 @@ async def _kept(settings: Settings, name: str) -> dict[str, list[Any]]:
 
 
 def tally_of_call(
-    settings: Settings, step: str, call: ToolCallPart, returned: Callable[[Any], ToolReturnPart | None]
+    settings: Settings,
+    step: str,
+    call: ToolCallPart,
+    returned: Callable[[Any], ToolReturnPart | None],
+    has_failed: Callable[[Any], bool] = lambda result: False,
 ) -> Tally[Kept] | None:
     """Return the tally that stores a call of a tool in the commit that records its result; None if nothing is to be kept.
 
     If the turn is given up, nothing else of it is stored, and the model still knows of the call. A call that another tool
-    makes is part of that tool's result: it is stored only until there is one.
+    makes is part of that tool's result: it is stored until there is one, and stays if that is a failure.
 
     Args:
         step: The name of the call's step.
         returned: Gets the recorded result, and returns it as the model reads it; None if the tool has not returned.
+        has_failed: Returns True if the recorded result does not tell what was done inside of the call.
     """
     event, memory = settings.event, settings.turn.options.memory
     if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
@@ -232,7 +237,8 @@ def tally_of_call(
         if (part := returned(result)) is None:
             return
         every = kept.by_message.pop(key, [])
-        before = [each for each in every if not _around(each).startswith(f"{place}#")]
+        is_part = not has_failed(result)
+        before = [each for each in every if not (is_part and _around(each).startswith(f"{place}#"))]
         stamp: Any = {"run_id": settings.run_id, "metadata": {"inside": around}}
         new: list[ModelMessage] = [
             ModelResponse(parts=[cuttable(call)], **stamp),

@@ -1,5 +1,6 @@
 """Graphs of LangGraph: arguments of tools that the model did not write."""
 
+import re
 from typing import Annotated, Any
 
 import pytest
@@ -9,6 +10,7 @@ from linqbot_agent import LinqAgent
 from linqbot_agent.memory import Kept
 from linqbot_agent.remembering import TOOL_WORK
 
+from linqbot import Context, Refused
 from linqbot.testing import talking
 
 
@@ -66,10 +68,12 @@ async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_act
         assert await phone.dead_letters() == []
 
 
-async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_person_writes_again() -> None:
+@pytest.mark.parametrize("end", ["an error", "a refusal", "a message of an error"])
+async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_person_writes_again(end: str) -> None:
     langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
     from fake_langchain import FakeChatModel
     from langchain.tools import tool
+    from langchain_core.tools import StructuredTool, ToolException
     from linqbot_agent.langgraph import durable, run
 
     @tool
@@ -80,14 +84,23 @@ async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_pe
     async def reserve() -> str:
         """Reserve a table, and charge for it."""
         await charging.ainvoke({"name": "charge", "args": {}, "id": "n1", "type": "tool_call"})
-        raise OSError
+        if end == "a refusal":
+            raise Refused
+        raise OSError if end == "an error" else ToolException
 
-    outside = Outside(names=("reserve",))
+    def answer(ctx: Context) -> Any:
+        return run(graph, ctx)
+
+    outside = Outside(names=("reserve",), paragraphs=["Hm"])
     charging = durable(charge)
-    graph = langchain.create_agent(durable(FakeChatModel(outside=outside)), [durable(tool(reserve))])
-    async with talking(bot_of(outside, lambda ctx: run(graph, ctx), LinqAgent(sorry=None), attempts=1)) as phone:
+    reserving = durable(StructuredTool.from_function(coroutine=reserve, handle_tool_error="No table."))
+    graph = langchain.create_agent(durable(FakeChatModel(outside=outside)), [reserving])
+    async with talking(bot_of(outside, answer, LinqAgent(sorry=None), attempts=1)) as phone:
         await phone.text("A table at 8")
-        assert len(await phone.errors()) == 1
+        assert len(await phone.errors()) == (end == "an error")
         outside.names = ()
-        assert len(await answers(phone, "A table at 8")) == 4
-    assert "[You have called the tool charge with {}. Its result was: charge is done]" in str(outside.requests[-1])
+        await answers(phone, "A table at 8")
+    shown = str(outside.requests[-1])
+    assert "[You have called the tool charge with {}. Its result was: charge is done]" in shown
+    results = {"an error": [], "a refusal": ["This was refused and not done."], "a message of an error": ["No table."]}
+    assert re.findall("the tool reserve with {}. Its result was: ([^]]*)", shown) == results[end]
