@@ -1,4 +1,4 @@
-"""From a message to an agent's answer: the prompt and the history, the run, and the questions for approval between.
+"""From a message to the answer of a pydantic-ai agent: the past and the prompt, the run, and the answer on record in a later run.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
@@ -11,18 +11,16 @@ from typing import Any, Final
 
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ModelMessage
 from pydantic_ai.output import NativeOutput, PromptedOutput
-from pydantic_core import to_json
 
-from linqbot import BotError, Draft, MessageEdited, MessageReceived
+from linqbot import BotError, Draft
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, Rules
 from linqbot_agent.durability import completed
 from linqbot_agent.entries import with_cut_texts
-from linqbot_agent.files import keep_transcripts, keep_unreadable
-from linqbot_agent.memory import MOST_BYTES, exchange_of, keep, prompt_for, prompt_of
-from linqbot_agent.remembering import Remembered, keep_summary, remember, remembered, summary_key, work_of
+from linqbot_agent.history import past_of
+from linqbot_agent.memory import answer_of, keep_answer, keep_work
+from linqbot_agent.messages import parted, prompt_for
 from linqbot_agent.requests import Requests
 from linqbot_agent.run import Answer, Prompt, Settings, server_tools
 from linqbot_agent.saying import outputs_of, text_of
@@ -35,12 +33,7 @@ async def answered(
 ) -> Answer:
     _check_output(agent, settings)
     requests, entries = Requests(settings), settings.entries
-    # An edit is no message of the chat: the edited message is a part of the history.
-    past = await remembered(
-        settings,
-        _model(agent),
-        with_current=prompt is not None or isinstance(settings.event, MessageEdited),
-    )
+    past = await past_of(settings, _model(agent), has_prompt=prompt is not None)
     given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else prompt
     questions = Questions(settings)
     capabilities = [Rules(settings, questions), *_guards(settings)]
@@ -52,8 +45,8 @@ async def answered(
         try:
             result = await questions.run(work)
         except Exception:
-            given = [message for message in requests.given if message.run_id == settings.run_id]
-            await keep_work(requests, past, given)
+            _, live = parted(requests.given, settings.run_id)
+            await keep_work(requests, past, live)
             raise
     outputs = outputs_of(result.output)
     text = text_of(outputs)
@@ -110,56 +103,9 @@ async def cut(answer: Answer, settings: Settings) -> str:
     return said
 
 
-def answer_of(
-    requests: Requests, past: Remembered, messages: Sequence[ModelMessage], text: str, **facts: Any
-) -> Answer:
-    """Return an answer with what is remembered of its run: its messages, of which the first one is the prompt, and its text."""
-    settings = requests.settings
-    return Answer(
-        work=work_of(messages) if settings.turn.options.memory == "chat" else [],
-        talk=_talk_of(settings, past.words, messages, text),
-        summary=past.summary,
-        unreadable=requests.refusals.unreadable,
-        heard=past.heard,
-        **facts,
-    )
-
-
-async def keep_work(requests: Requests, past: Remembered, messages: Sequence[ModelMessage]) -> None:
-    """Remember what tools did in a run that has ended without an answer: the person may write the same again.
-
-    If the turn fails, and runs again, nothing of it is stored.
-    """
-    if work_of(messages):
-        await keep_answer(answer_of(requests, past, messages, ""), requests.settings)
-
-
-async def keep_answer(answer: Answer, settings: Settings) -> None:
-    """Note what is remembered of an answer. It is stored with the turn, unless the line keeps nothing (zero retention)."""
-    ctx, event, options = settings.ctx, settings.event, settings.turn.options
-    if isinstance(event, MessageReceived | MessageEdited) and event.zero_retention:
-        return
-    await remember(ctx, event, answer.work)
-    await keep(ctx, event, answer.talk, limit=options.history * (2 if options.summary_model else 1))
-    await keep_unreadable(ctx, answer.unreadable)
-    if options.memory is not None:
-        await keep_transcripts(ctx, answer.heard)
-    await keep_summary(ctx, event, summary_key(settings), answer.summary)
-
-
 def _model(agent: AbstractAgent[Any, Any]) -> str | None:
     model = agent.model
     return model.rpartition(":")[2] if isinstance(model, str) else None if model is None else model.model_name
-
-
-def _talk_of(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
-    """Return what is kept of a run with `memory="person"`, as JSON."""
-    if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
-        return []
-    prompt = f"{prompt_of(settings.event)}{heard}"
-    talk = exchange_of(prompt, messages, answer)
-    # Very many calls of tools would displace all that is kept of earlier messages.
-    return talk if len(to_json(talk)) <= MOST_BYTES else exchange_of(prompt, messages[:1], answer)
 
 
 def _guards(settings: Settings) -> list[AbstractCapability[Any]]:

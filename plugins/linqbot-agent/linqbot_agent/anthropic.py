@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from linqbot import BotError, Context
-from linqbot_agent.loops import Framework, Loop, Message, NoEnd, go_on, loop_of
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of
+from linqbot_agent.requests import go_on
 from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ async def _response(client: AsyncAnthropic, loop: Loop, request: Mapping[str, An
         return _recorded(message)
 
     step = await loop.ask(messages, ask, model=request["model"], instructions=_system(request))
-    messages += go_on(step.said)
+    messages += loop.formed(go_on(step.said))
     if step.response["content"]:
         messages.append({"role": "assistant", "content": step.response["content"]})
     return step.response

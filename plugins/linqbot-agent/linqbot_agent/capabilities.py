@@ -35,6 +35,7 @@ from linqbot import BotError, Refused
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
 from linqbot_agent.links import Shown, strings_in, without_invented
+from linqbot_agent.messages import parted
 from linqbot_agent.run import Settings
 from linqbot_agent.saying import Media, Poll, Say
 
@@ -94,8 +95,8 @@ class Rules(AbstractCapability[Any]):
         """Stop the run at an empty response, with `SaidNothing`."""
         # A response that the provider has cut off, or holds back, is a failure.
         if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
-            new = [message for message in request_context.messages if message.run_id == ctx.run_id]
-            raise SaidNothing(new, response)
+            _, live = parted(request_context.messages, ctx.run_id)
+            raise SaidNothing(live, response)
         return response
 
     async def wrap_output_process(

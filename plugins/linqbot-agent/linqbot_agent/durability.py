@@ -66,9 +66,9 @@ from linqbot_agent.capabilities import SaidNothing, shown_to_model
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
-from linqbot_agent.memory import prompt_of
-from linqbot_agent.remembering import tally_of_call
-from linqbot_agent.requests import GO_ON, Requests, is_model_away, price_of_response
+from linqbot_agent.memory import tally_of_call
+from linqbot_agent.messages import parted, prompt_of
+from linqbot_agent.requests import Requests, go_on, is_model_away, price_of_response
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings
 
 AGENT = "agent"
@@ -189,8 +189,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         await _add_incoming(request_context, ctx, requests.settings)
         offered = request_context.model_request_parameters.function_tools
         warn_of_unknown_names(requests.settings, (tool.name for tool in offered))
-        new = [message for message in request_context.messages if message.run_id == ctx.run_id]
-        requests.name, requests.model = f"{AGENT}__model.request@{digest(new)}", ctx.model.model_name
+        _, live = parted(request_context.messages, ctx.run_id)
+        requests.name, requests.model = f"{AGENT}__model.request@{digest(live)}", ctx.model.model_name
         requests.is_said = False
         response: ModelResponse = await handler(request_context)
         return response
@@ -358,7 +358,7 @@ class _RecordingModel(WrapperModel):
                 given = self.wrapped.prepare_messages(less, model_request_parameters)
                 if isinstance(messages[-1], ModelResponse):  # that the provider has suspended: the request continues it
                     given = [*given, messages[-1]]
-            given = [*given, *_go_on(said)]
+            given = [*given, *go_on(said)]
             if not settings.stream:
                 response = await self.wrapped.request(given, model_settings, model_request_parameters)
             else:
@@ -415,11 +415,6 @@ def _joined(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
         else:
             joined.append(message)
     return joined
-
-
-def _go_on(said: str) -> list[ModelMessage]:
-    """Return the messages that let a model go on behind what it has said before it was cut off."""
-    return [ModelResponse(parts=[TextPart(said)]), ModelRequest(parts=[UserPromptPart(GO_ON)])] if said else []
 
 
 def _text_of(recorded: Any) -> str:

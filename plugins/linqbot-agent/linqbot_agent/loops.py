@@ -30,15 +30,15 @@ from pydantic_core import to_json, to_jsonable_python
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.speakers import SaidText, in_mark, visible
-from linqbot_agent.answering import answer_of, keep_answer, keep_work
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
+from linqbot_agent.history import Past, past_of
 from linqbot_agent.links import Shown, strings_in, without_invented
-from linqbot_agent.memory import fitting, prompt_for
-from linqbot_agent.remembering import Remembered, remembered, tally_of_call
-from linqbot_agent.requests import GO_ON, Change, Requests, changed, history_tokens, price_of_usage
+from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
+from linqbot_agent.messages import fitting, prompt_for
+from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
 
@@ -97,9 +97,10 @@ class Loop:
         self._settings = settings
         self._framework = framework
         self._questions = Questions(settings)
-        self._said: list[Message] = []  # the conversation
-        self._past = Remembered([])  # the same as messages of pydantic-ai
+        self._past = Past([])
         self._run: list[ModelMessage] = []  # the prompt, the calls of tools and their results
+        self._begun: list[ModelMessage] = []  # the past and the prompt
+        self._said: list[Message] = []  # the same, in the form of the framework
         self._shown = Shown.of(())  # what tools have shown to the model
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
 
@@ -138,23 +139,25 @@ class Loop:
         Raises:
             BotError: there is nothing to answer.
         """
-        event, run_id = self._settings.event, self._settings.run_id
-        self._past = await remembered(self._settings, None, with_current=not isinstance(event, MessageReceived))
-        messages = self._past.messages
+        event = self._settings.event
+        self._past = await past_of(self._settings)
+        past = self._past.messages
         if isinstance(event, MessageReceived | MessageEdited):
-            prompt = prompt_for(event, self._settings.ctx.already_sent, self._past.words)
-            messages.append(ModelRequest(parts=[UserPromptPart(prompt)], run_id=run_id))
+            text = prompt_for(event, self._settings.ctx.already_sent, self._past.words)
+            prompt: ModelMessage = ModelRequest(parts=[UserPromptPart(text)])
         else:
-            while messages and isinstance(messages[-1], ModelResponse):
-                del messages[-1]  # a provider would take it for the beginning of an answer
-            if not messages:
+            while past and isinstance(past[-1], ModelResponse):
+                del past[-1]  # a provider would take it for the beginning of an answer
+            if not past:
                 raise BotError(f"{event.type} has no text for an agent, and the agent has no memory of the chat.")
-            messages[-1] = replace(messages[-1], run_id=run_id)
-        self._run = [messages[-1]]
-        self._said = [*self._formed(messages)]
+            prompt = past.pop()
+        self._run = [replace(prompt, run_id=self._settings.run_id)]
+        self._begun = [*past, *self._run]
+        self._said = [*self.formed(self._begun)]
         return [*self._said]
 
-    def _formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
+    def formed(self, messages: Iterable[ModelMessage]) -> Iterator[Message]:
+        """Yield messages in the form of the framework. Those of one role that stand together are one."""
         for role, group in itertools.groupby(_items(messages), key=itemgetter(0)):
             items = [item for _, item in group]
             is_text = all(isinstance(item, str) for item in items)
@@ -185,7 +188,7 @@ class Loop:
         digest = digest_of(to_json([*map(framework.shown, new)], fallback=str))
         # A framework may have replaced the conversation. Then it stays as it is.
         if [framework.content(each) for each in begun] == [each["content"] for each in self._said]:
-            requests.given = fitting(self._past.messages, self._settings.run_id, history_tokens(model))
+            requests.given = fitting(self._begun, self._settings.run_id, history_tokens(model))
         else:
             requests.given, new = (), messages
 
@@ -196,10 +199,10 @@ class Loop:
         is_heard = not is_in_step()
 
         async def made(said: str, write: Callable[[str], None]) -> Any:
-            past = self._formed(await requests.refusals.less_of(requests.given))
+            past = self.formed(await requests.refusals.less_of(requests.given))
             # Without a stream, the text is said when the response is complete.
             is_written = self.stream and is_heard
-            return await request([*past, *new, *go_on(said)], write if is_written else lambda _: None)
+            return await request([*past, *new, *self.formed(go_on(said))], write if is_written else lambda _: None)
 
         step = await requests.response(
             f"model@{digest}",
@@ -220,8 +223,8 @@ class Loop:
     def _change(self, instructions: str) -> Change | None:
         if not self._settings.turn.options.known_links:
             return None
-        said = [message for message in self._past.messages if not _has_result(message)]
-        shown = shown_to_model(said, self._settings.run_id) | _shown_by_tools(self._past.messages)
+        said = [message for message in self._begun if not _has_result(message)]
+        shown = shown_to_model(said, self._settings.run_id) | _shown_by_tools(self._begun)
         return partial(without_invented, shown=self._shown | Shown.of([instructions]) | shown)
 
     def offer(self, tools: Iterable[str]) -> None:
@@ -318,11 +321,6 @@ def _shown_by_tools(messages: Iterable[ModelMessage]) -> Shown:
         elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
             shown |= Shown.of([part.model_response_str()]) - written[part.tool_call_id]
     return shown
-
-
-def go_on(said: str) -> list[Message]:
-    """Return the messages that let a model go on behind what it has said before it was cut off."""
-    return [{"role": "assistant", "content": said}, {"role": "user", "content": GO_ON}] if said else []
 
 
 _running: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)

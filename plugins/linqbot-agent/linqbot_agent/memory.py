@@ -1,77 +1,59 @@
-"""The messages that a model is shown, of any framework: prompts, an agent's exchanges with one person, and less of a history.
+"""The state of a person that the runs of an agent store, and the part of it that is read before a run.
 
-With `memory="person"`, the exchanges in all chats are kept as state of the person. The history of a request has a
-limited size: the oldest messages are left out first, each with the work of its tools. A request that the provider refuses
-is made again with less: without files, then with less and less history. Messages are those of pydantic-ai. This module
-imports it, so it is imported at the first run of an agent.
+An answer is stored with its turn: with `memory="person"` all that the person and the agent said, as `TALK`; with
+`memory="chat"` only the calls of tools and their results, as `TOOL_WORK`, because Linq has the texts. A call is also stored in
+the commit that records its result, as `ACTED`: it was made, whatever becomes of its turn. `kept_of` adds those that an answer
+lacks. Summaries and transcripts come with an answer too.
+
+This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_ai.messages import (
-    BinaryContent,
-    ImageUrl,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
     RetryPromptPart,
-    SystemPromptPart,
     TextPart,
     ToolCallPart,
     ToolReturnPart,
-    UserContent,
     UserPromptPart,
 )
 from pydantic_core import to_json
 
-from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
-from linqbot.frames import place_of
-from linqbot.speakers import EDITED, in_mark, name_of, said_by
-from linqbot_agent.entries import with_cut_texts
-from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
+from linqbot import Context, MessageEdited, MessageReceived, Tally
+from linqbot_agent.entries import step_around, with_cut_texts
+from linqbot_agent.files import keep_transcripts, keep_unreadable
+from linqbot_agent.messages import prompt_for, prompt_of
+from linqbot_agent.run import Answer, Settings, Summary
 
-
-def prompt_of(message: MessageReceived) -> str:
-    """Return the text of a message for a model, with its links and the names of its files, in groups with its speaker."""
-    links = (part.value for part in message.parts if isinstance(part, LinkPart))
-    text = " ".join(filter(None, [message.text_to_me, *links]))
-    marks = [*map(name_of, message.media), *([EDITED] if message.edited else [])]
-    return said_by(message.sender.handle, text, marks, always=bool(message.is_group))
-
-
-def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
-    """Return the text of the event's message, in groups with its speaker; of an edit, the new text.
-
-    `heard` is what its voice memos say, as marks; `already_sent` is what the person has got of an answer that a newer
-    message has interrupted.
-    """
-    if isinstance(event, MessageEdited):
-        by = event.sender.handle if event.is_group else "The person"
-        return f"[{in_mark(by)} has edited a message. It says now: {in_mark(event.text)}]"
-    if not isinstance(event, MessageReceived):
-        raise BotError(f"{event.type} has no text for an agent. Give one: run(agent, ctx, prompt).")
-    if not already_sent:
-        return f"{prompt_of(event)}{heard}"
-    read = "\n".join(said_by("You", text, always=False) for text in already_sent)
-    return (
-        f"{prompt_of(event)}{heard}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
-    )
-
+if TYPE_CHECKING:
+    from linqbot_agent.history import Past
+    from linqbot_agent.requests import Requests
 
 TALK: Final = "linqbot_agent.Talk"
 """The name of the state with the exchanges of a person with the agent."""
-MOST_BYTES: Final = 128 << 10
-"""The most that is stored about a person, as JSON. The oldest is dropped first."""
+TOOL_WORK: Final = "linqbot_agent.ToolWork"
+"""The name of the state with the calls of tools for a person, and their results."""
+ACTED: Final = "linqbot_agent.Acted"
+"""The name of the state with the calls of tools whose results are on record, whatever has become of their turns."""
+SUMMARIES: Final = "linqbot_agent.Summaries"
+
+TALK_BYTES: Final = 128 << 10
+"""The most that is stored of the exchanges of a person, as JSON. The oldest is dropped first."""
+WORK_BYTES: Final = 64 << 10
+"""The same of calls of tools."""
 _CUT_BYTES: Final = 16 << 10
-"""What one run may leave of it, once it has to be cut."""
+"""What one run may leave of either, once it has to be cut."""
 
 
 class Kept(BaseModel):
@@ -85,9 +67,27 @@ class Kept(BaseModel):
     by_message: dict[str, list[Any]] = Field(default_factory=dict)
     dropped: str = ""
 
-    def drop_oldest(self, most_bytes: int, most: float = math.inf) -> None:
+    def put(self, key: str, messages: list[Any], most_bytes: int, most: float = math.inf) -> None:
+        """Keep messages as the newest ones, and drop the oldest ones that are too much."""
+        self.by_message.pop(key, None)
+        self.by_message[key] = messages
         while self.by_message and (len(self.by_message) > most or len(to_json(self.by_message)) > most_bytes):
             self.dropped = max(self.dropped, said_at(self.by_message.pop(next(iter(self.by_message)))))
+
+
+class Summaries(BaseModel):
+    """The summaries about a person.
+
+    Attributes:
+        by_chat: By the id of the chat; "" for `memory="person"`.
+    """
+
+    by_chat: dict[str, Summary] = Field(default_factory=dict)
+
+
+def summary_key(settings: Settings) -> str:
+    """Return the key of the summary of a run: the id of the chat, or "" if the memory is that of the person."""
+    return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
 
 
 def said_at(messages: Sequence[Any]) -> str:
@@ -96,16 +96,22 @@ def said_at(messages: Sequence[Any]) -> str:
     return next((part["timestamp"] for part in first if "timestamp" in part), "")
 
 
-def tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
-    """Return the calls of tools and their results in messages, without prompts and narration."""
-    kept: list[ModelMessage] = []
-    for message in messages:
-        if isinstance(message, ModelRequest):
-            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
-            kept += [ModelRequest(parts=results)] if results else []
-        else:
-            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
-            kept += [ModelResponse(parts=calls)] if calls else []
+async def kept_of(settings: Settings, name: str) -> dict[str, list[Any]]:
+    """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again."""
+    stored = await settings.ctx.state.person(Kept, name=name)
+    kept = dict(stored.by_message)
+    for key, acted in (await settings.ctx.state.person(Kept, name=ACTED)).by_message.items():
+        if key not in kept and said_at(acted) < stored.dropped:
+            continue  # it was dropped with its answer
+        ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
+        missing = (each for each in acted if each["parts"][0].get("tool_call_id") not in ids)
+        # This run has its own calls from the record.
+        if new := [each for each in missing if each["run_id"] != settings.run_id]:
+            said = kept.get(key, [])
+            is_answered = bool(said) and said[-1]["kind"] == "response"
+            # What an earlier run of the turn did comes before the answer of its last run, behind the prompt.
+            place = 1 if is_answered and (new[0]["timestamp"] or "") < said_at(said) else len(said)
+            kept[key] = [*said[:place], *new, *said[place:]]
     return kept
 
 
@@ -127,44 +133,145 @@ def readable(stored: Mapping[str, list[Any]], ctx: Context) -> dict[str, list[Mo
     return found
 
 
-async def keep(ctx: Context, event: Event, said: list[Any], *, limit: int) -> None:
-    if not said or not isinstance(event, MessageReceived):
-        return
-    kept = await ctx.state.person(Kept, name=TALK)
-    kept.by_message[event.id] = said
-    kept.drop_oldest(MOST_BYTES, limit)
+def tally_of_call(
+    settings: Settings,
+    step: str,
+    call: ToolCallPart,
+    returned: Callable[[Any], ToolReturnPart | None],
+    has_failed: Callable[[Any], bool] = lambda result: False,
+) -> Tally[Kept] | None:
+    """Return the tally that stores a call of a tool in the commit that records its result; None if nothing is to be kept.
 
+    If the turn is given up, nothing else of it is stored, and the model still knows of the call. A call that another tool
+    makes is part of that tool's result: it is stored until there is one, and stays if that is a failure.
 
-def exchange_of(prompt: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
-    """Return what is kept of a run, as JSON: what the person wrote, the calls of tools and their results, and the answer.
-
-    The request with the prompt is the first of `messages`. What is larger than all that is kept of a person is cut.
+    Args:
+        step: The name of the call's step.
+        returned: Gets the recorded result, and returns it as the model reads it; None if the tool has not returned.
+        has_failed: Returns True if the recorded result does not tell what was done inside of the call.
     """
-    kept: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
+    event, memory = settings.event, settings.turn.options.memory
+    if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
+        return None
+    # An edit is an exchange of its own, behind the answer to the message.
+    key = event.event_id if memory == "person" and isinstance(event, MessageEdited) else event.id
+    place, around = settings.entries.place_of(step), step_around()
+
+    def add(kept: Kept, result: Any) -> None:
+        if (part := returned(result)) is None:
+            return
+        every = kept.by_message.get(key, [])
+        is_part = not has_failed(result)
+        before = [each for each in every if not (is_part and _around(each).startswith(f"{place}#"))]
+        stamp: Any = {"run_id": settings.run_id, "metadata": {"inside": around}}
+        new: list[ModelMessage] = [
+            ModelResponse(parts=[_cuttable(call)], **stamp),
+            ModelRequest(parts=[_cuttable(part)], **stamp),
+        ]
+        if memory == "person" and not before:
+            # It has no `inside`, so it stays when the step around this call has a result.
+            prompt = UserPromptPart(prompt_for(event, ()))
+            new.insert(0, ModelRequest(parts=[prompt], run_id=settings.run_id))
+        acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(new, mode="json")], WORK_BYTES)
+        # Very many calls would displace all that is kept of earlier messages.
+        kept.put(key, acted if len(to_json(acted)) <= WORK_BYTES else every, WORK_BYTES)
+
+    return Tally(Kept, add, name=ACTED)
+
+
+def _around(acted: Any) -> str:
+    """Return the name of the step inside of which a stored call was made; empty outside of steps."""
+    return (acted["metadata"] or {}).get("inside") or ""
+
+
+def answer_of(requests: Requests, past: Past, messages: Sequence[ModelMessage], text: str, **facts: Any) -> Answer:
+    """Return an answer with what is remembered of its run: its messages, of which the first one is the prompt, and its text."""
+    settings = requests.settings
+    is_of_chat = settings.turn.options.memory == "chat"
+    return Answer(
+        work=_as_json(_tool_messages(messages), WORK_BYTES) if is_of_chat else [],
+        talk=_exchange(settings, past.words, messages, text),
+        summary=past.summary,
+        unreadable=requests.refusals.unreadable,
+        heard=past.heard,
+        **facts,
+    )
+
+
+async def keep_work(requests: Requests, past: Past, messages: Sequence[ModelMessage]) -> None:
+    """Remember what tools did in a run that has ended without an answer: the person may write the same again.
+
+    If the turn fails, and runs again, nothing of it is stored.
+    """
+    if _tool_messages(messages):
+        await keep_answer(answer_of(requests, past, messages, ""), requests.settings)
+
+
+async def keep_answer(answer: Answer, settings: Settings) -> None:
+    """Note what is remembered of an answer. It is stored with the turn, unless the line keeps nothing (zero retention)."""
+    ctx, event, options = settings.ctx, settings.event, settings.turn.options
+    if not isinstance(event, MessageReceived | MessageEdited):
+        await keep_unreadable(ctx, answer.unreadable)
+        return
+    if event.zero_retention:
+        return
+    await keep_unreadable(ctx, answer.unreadable)
+    if answer.work:
+        kept = await ctx.state.person(Kept, name=TOOL_WORK)
+        kept.put(event.id, [*kept.by_message.get(event.id, ()), *answer.work], WORK_BYTES)
+    if answer.talk:
+        most = options.history * (2 if options.summary_model else 1)
+        (await ctx.state.person(Kept, name=TALK)).put(event.id, answer.talk, TALK_BYTES, most)
+    if answer.summary is not None:
+        (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[summary_key(settings)] = answer.summary
+    if options.memory is not None:
+        await keep_transcripts(ctx, answer.heard)
+
+
+def _exchange(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
+    """Return what is kept of a run with `memory="person"`, as JSON: the prompt, the work of tools, and the answer."""
+    if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
+        return []
+    said: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(f"{prompt_of(settings.event)}{heard}")])]
+    answered: list[ModelMessage] = [ModelResponse(parts=[TextPart(answer)])] if answer.strip() else []
+    between: list[ModelMessage] = []
     for message in messages[1:]:
         # A prompt behind the first one is a message that came while the agent worked.
         later = [part for part in message.parts if isinstance(part, UserPromptPart)]
-        kept += [*tool_messages([message]), *([ModelRequest(parts=later)] if later else [])]
-    if answer.strip():
-        kept.append(ModelResponse(parts=[TextPart(answer)]))
-    return as_json(kept, MOST_BYTES)
+        between += [*_tool_messages([message]), *([ModelRequest(parts=later)] if later else [])]
+    whole = _as_json([*said, *between, *answered], TALK_BYTES)
+    # Very many calls of tools would displace all that is kept of earlier messages.
+    return whole or _as_json([*said, *answered], TALK_BYTES)
 
 
-def as_json(messages: Sequence[ModelMessage], most_bytes: int) -> list[Any]:
+def _tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
+    """Return the calls of tools and their results in messages, without prompts and narration."""
+    kept: list[ModelMessage] = []
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            results = [part for part in message.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
+            kept += [ModelRequest(parts=results)] if results else []
+        else:
+            calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+            kept += [ModelResponse(parts=calls)] if calls else []
+    return kept
+
+
+def _as_json(messages: Sequence[ModelMessage], most_bytes: int) -> list[Any]:
     """Return messages as JSON. If they are larger, the results of tools are made texts, and texts are cut.
 
-    They may still be larger if they are very many.
+    Nothing is returned of messages that are too many even so.
     """
     dumped: list[Any] = ModelMessagesTypeAdapter.dump_python([*messages], mode="json")
     if len(to_json(dumped)) <= most_bytes:
         return dumped
     either: Sequence[Any] = messages  # a request or a response
-    plain = [replace(message, parts=[*map(cuttable, message.parts)]) for message in either]
+    plain = [replace(message, parts=[*map(_cuttable, message.parts)]) for message in either]
     cut: list[Any] = with_cut_texts(ModelMessagesTypeAdapter.dump_python(plain, mode="json"), _CUT_BYTES)
-    return cut
+    return cut if len(to_json(cut)) <= most_bytes else []
 
 
-def cuttable(part: Any) -> Any:
+def _cuttable(part: Any) -> Any:
     """Return a part whose texts may be cut: a part of a picture, of a signature, or of arguments as JSON text is of no use."""
     if isinstance(part, ToolReturnPart):
         files = (f"[{file.media_type}]" for file in part.files)
@@ -172,169 +279,3 @@ def cuttable(part: Any) -> Any:
     if isinstance(part, ToolCallPart):
         return ToolCallPart(part.tool_name, part.args_as_dict(), part.tool_call_id)
     return part
-
-
-Group: TypeAlias = Sequence[ModelMessage]
-"""What belongs together: a message, the work of tools for it, and the tapbacks on it."""
-
-BYTES_PER_TOKEN: Final = 4
-"""An estimate: tokens of English have about four letters. Other languages have more tokens."""
-PICTURE_TOKENS: Final = 1600
-"""An estimate of what providers count for a picture."""
-
-
-LEFT_OUT: Final = {1: "files", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
-"""The levels of `Refusals` above 0: what each leaves out besides, in words for the log."""
-
-_UNFORMED: Final = frozenset({"NotImplementedError", "RuntimeError", "UserError", "ValueError"})
-"""The names of errors by which frameworks say that a model does not take a kind of file."""
-
-
-def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
-    """Return the newest groups of messages that have at most so many tokens, by estimate. None keeps all."""
-    if most_tokens is None:
-        return list(groups)
-    kept: list[Group] = []
-    left = most_tokens
-    for group in reversed(groups):
-        left -= tokens_of(group)
-        if left < 0:
-            break
-        kept.append(group)
-    return kept[::-1]
-
-
-def fitting(messages: Sequence[ModelMessage], run_id: str | None, most_tokens: int | None) -> list[ModelMessage]:
-    """Return the messages of a run, and the newest of its history that have at most so many tokens. None keeps all."""
-    past = [message for message in messages if message.run_id != run_id]
-    return _with_newest(len(trimmed([[message] for message in past], most_tokens)), messages, run_id)
-
-
-def _with_newest(count: int, messages: Sequence[ModelMessage], run_id: str | None) -> list[ModelMessage]:
-    """Return the messages of a run, and at most so many of its history, which are those of others. The system prompt stays."""
-    past = [message for message in messages if message.run_id != run_id]
-    new = [message for message in messages if message.run_id == run_id]
-    start = len(past) - count
-    # A history begins with a message of a person: the result of a tool without its call would be refused.
-    while 0 < start < len(past) and not _is_said(past[start]):
-        start += 1
-    kept = [*past[start:], *new]
-    system = [part for message in past[:start] for part in message.parts if isinstance(part, SystemPromptPart)]
-    if system and isinstance(kept[0], ModelRequest):
-        kept[0] = replace(kept[0], parts=[*system, *kept[0].parts])
-    return kept
-
-
-class Refusals:
-    """Lets a request that the provider refuses be made again with less. What a run leaves out is recorded.
-
-    Attributes:
-        unreadable: The digests of the files without which the provider no longer refused a request.
-        level: What is left out; see `LEFT_OUT`. It rises for the rest of the run.
-    """
-
-    def __init__(self, ctx: Context, run_id: str) -> None:
-        self.unreadable: list[str] = []
-        self.level = 0
-        self._ctx = ctx
-        self._run_id = run_id
-        self._place = ""
-        self._texts: dict[str, str] = {}  # those of the files that are left out, by their digests
-
-    def begin(self, place: str) -> None:
-        """Begin a request, with what is on record of it under the name of its step."""
-        self._place = place
-        while (level := self._ctx.recall(self._refused, kind=int)) is not None:
-            self.level = level
-
-    @property
-    def _refused(self) -> str:
-        return f"{self._place}-{self.level}/refused"
-
-    async def less_of(self, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
-        """Leave out of the messages of a request that for which the provider has refused earlier ones."""
-        if self.level:
-            await self._read(messages)
-        return self._less_of(messages, self.level)
-
-    def _less_of(self, messages: Sequence[ModelMessage], level: int) -> list[ModelMessage]:
-        if level:
-            messages = [_without_files(message, self._texts) for message in messages]
-        if level <= 1:
-            return list(messages)
-        history = sum(message.run_id != self._run_id for message in messages)
-        return _with_newest(history >> (level - 1) if level < max(LEFT_OUT) else 0, messages, self._run_id)
-
-    async def _read(self, messages: Iterable[ModelMessage]) -> None:
-        for file in files_in(messages):
-            if (key := digest(file)) not in self._texts:
-                self._texts[key] = await text_of_file(self._ctx, file)
-
-    async def ask_again(self, messages: Sequence[ModelMessage], error: Exception, *, is_refusal: bool) -> bool:
-        """Return True if a request that has failed may be made again, with less. This is recorded first.
-
-        Args:
-            is_refusal: True if the provider has refused it. Otherwise the framework may not have been able to send a file.
-        """
-        is_unformed = type(error).__name__ in _UNFORMED
-        if not is_unformed and not is_refusal:
-            return False
-        await self._read(messages)
-        present = self._less_of(messages, self.level)
-        higher = (each for each in LEFT_OUT if each > self.level)
-        level = next((each for each in higher if self._less_of(messages, each) != present), None)
-        if level is None or (level > 1 and not is_refusal):
-            return False
-        self._ctx.log.warning(
-            "agent.asked_again", error=type(error).__name__, at=place_of(error), left_out=LEFT_OUT[level]
-        )
-        self.level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
-        return True
-
-    def accepted(self, messages: Iterable[ModelMessage]) -> None:
-        """Note what the provider could not read, once it has answered a request. A later request may have fewer files."""
-        if self.level == 1:
-            self.unreadable = [*dict.fromkeys([*self.unreadable, *map(digest, files_in(messages))])]
-
-
-def files_in(messages: Iterable[ModelMessage]) -> Iterator[BinaryContent]:
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
-                yield from (item for item in part.content if isinstance(item, BinaryContent))
-
-
-def _without_files(message: ModelMessage, texts: Mapping[str, str]) -> ModelMessage:
-    if not isinstance(message, ModelRequest):
-        return message
-
-    def instead(item: UserContent) -> UserContent:
-        if isinstance(item, ImageUrl):
-            return NOT_SHOWN
-        return texts[digest(item)] if isinstance(item, BinaryContent) else item
-
-    parts = [
-        replace(part, content=[instead(each) for each in part.content])
-        if isinstance(part, UserPromptPart) and not isinstance(part.content, str)
-        else part
-        for part in message.parts
-    ]
-    return replace(message, parts=parts)
-
-
-def _is_said(message: ModelMessage) -> bool:
-    return isinstance(message, ModelRequest) and all(isinstance(part, UserPromptPart) for part in message.parts)
-
-
-def tokens_of(messages: Group) -> int:
-    tokens = 0
-    for message in messages:
-        for part in message.parts:
-            content = getattr(part, "content", None)
-            for item in content if isinstance(content, list | tuple) else [content, getattr(part, "args", None)]:
-                if isinstance(item, BinaryContent):
-                    tokens += PICTURE_TOKENS
-                elif item is not None:
-                    text = item.encode() if isinstance(item, str) else to_json(item, fallback=str)
-                    tokens += -(-len(text) // BYTES_PER_TOKEN)
-    return tokens

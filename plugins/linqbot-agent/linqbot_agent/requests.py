@@ -23,13 +23,13 @@ from pydantic_ai.exceptions import (
     ModelRequestRejectedError,
     ModelUnavailableError,
 )
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 from linqbot import Draft, ModelStep
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
 from linqbot_agent.entries import with_cut_texts
-from linqbot_agent.memory import Refusals
+from linqbot_agent.messages import Refusals
 from linqbot_agent.progress import text_comes
 from linqbot_agent.run import Settings, is_away
 
@@ -37,6 +37,12 @@ GO_ON: Final = (
     "[You were cut off here, and the person has read what you wrote. Go on behind it. Repeat nothing, and do not mention "
     "the interruption.]"
 )
+
+
+def go_on(said: str) -> list[ModelMessage]:
+    """Return the messages that let a model go on behind what it has said before it was cut off."""
+    return [ModelResponse(parts=[TextPart(said)]), ModelRequest(parts=[UserPromptPart(GO_ON)])] if said else []
+
 
 _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""

@@ -145,10 +145,10 @@ class Answer(BaseModel):
     said: str = ""  # the text that was said while the model wrote it
     bubbles: list[list[str]] = []  # see `Entries.said`
     steps: list[list[str]] = []  # see `Entries.steps`
-    work: list[Any] = []  # what the tools did; see `remembering.work_of`
+    work: list[Any] = []  # what the tools did; see `memory.answer_of`
     asked: list[tuple[str, str, bool]] = []  # the questions of the run; see `Questions.asked`
     has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
-    talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.exchange_of`
+    talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.answer_of`
     summary: Summary | None = None  # the summary that was written in the run; None if there is none
     unreadable: list[str] = []  # the digests of files that the provider has refused in the run
     heard: dict[str, str] = {}  # what voice memos say; see `files.heard`

@@ -142,7 +142,7 @@ class Booking(Outside):
         return Response(["It is reserved."]) if "is done" in str(messages) else Response((), [Call("reserve", "c1")])
 
 
-# `test_remembering` shows it of pydantic-ai.
+# `test_history` shows it of pydantic-ai.
 @pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
 @pytest.mark.parametrize(
     ("memory", "budget", "said"),

@@ -7,8 +7,7 @@ import pytest
 from answers import answers
 from frameworks import Call, Outside, bot_of
 from linqbot_agent import LinqAgent
-from linqbot_agent.memory import Kept
-from linqbot_agent.remembering import TOOL_WORK
+from linqbot_agent.memory import TOOL_WORK, Kept
 
 from linqbot import Context, Refused
 from linqbot.testing import talking

@@ -12,8 +12,8 @@ import pytest
 from answers import answers
 from click.testing import CliRunner, Result
 from linqbot_agent import LinqAgent, run
-from linqbot_agent.memory import TALK, Kept, tokens_of
-from linqbot_agent.remembering import ACTED, SUMMARIES, TOOL_WORK, Summaries
+from linqbot_agent.memory import ACTED, SUMMARIES, TALK, TOOL_WORK, Kept, Summaries
+from linqbot_agent.messages import tokens_of
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel

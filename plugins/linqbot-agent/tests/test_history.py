@@ -6,9 +6,8 @@ import anyio
 import pytest
 from answers import answers
 from linqbot_agent import Budget, LinqAgent, run
-from linqbot_agent.memory import TALK, Kept
+from linqbot_agent.memory import ACTED, SUMMARIES, TALK, TOOL_WORK, WORK_BYTES, Kept, Summaries
 from linqbot_agent.plugin import Memory
-from linqbot_agent.remembering import ACTED, MOST_BYTES, SUMMARIES, TOOL_WORK, Summaries
 from one_handler import bot_of, does
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import ModelHTTPError
@@ -173,7 +172,7 @@ async def test_nothing_is_kept_of_a_line_with_zero_retention(memory: Memory) -> 
 async def test_the_oldest_results_are_dropped_when_they_are_too_large() -> None:
     turns = 4
     script = Script(*(each for n in range(turns) for each in (calls(tool("read", f"c{n}")), says("Read."))))
-    agent = Agent(script.model, tools=[fixed("read", "x" * (MOST_BYTES // 3))])
+    agent = Agent(script.model, tools=[fixed("read", "x" * (WORK_BYTES // 3))])
     async with talking(bot_with(agent)) as phone:
         ids = []
         for _ in range(turns):
@@ -190,7 +189,7 @@ async def test_results_that_are_too_large_to_keep_are_cut() -> None:
             assert await answers(phone, "Read it") == ["Read."]
     shown = [said for said in kinds(script.requests[-1]) if said.startswith("tool-")]
     assert [said.partition(" x")[0] for said in shown] == ["tool-call: read"] * 3 + ["tool-return:"] * 3
-    assert MOST_BYTES / 10 < len(str(shown)) < MOST_BYTES / 4
+    assert WORK_BYTES / 10 < len(str(shown)) < WORK_BYTES / 4
 
 
 @pytest.mark.slow
@@ -436,8 +435,9 @@ async def test_a_call_with_very_many_arguments_keeps_no_message_from_an_answer_a
 def test_the_time_of_what_was_dropped_is_that_of_the_newest_one() -> None:
     # The answer of "later" was on record before its turn was interrupted, and was stored after that of "before".
     times = {"none": [], "before": ["2"], "later": ["1"], "last": ["3"]}
-    kept = Kept(by_message={key: [{"parts": [{"timestamp": time}]} for time in each] for key, each in times.items()})
-    kept.drop_oldest(MOST_BYTES, 1)
+    kept = Kept()
+    for key, each in times.items():
+        kept.put(key, [{"parts": [{"timestamp": time}]} for time in each], WORK_BYTES, 1)
     assert (kept.dropped, list(kept.by_message)) == ("2", ["last"])
 
 
