@@ -139,8 +139,9 @@ class Practice:
     def fault(self, **how: Any) -> None:
         httpx.post(f"{self.linq}/emulator/faults", json=how).raise_for_status()
 
-    def deliveries(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries").json()["deliveries"]
+    def deliveries(self, **fields: str) -> list[dict[str, Any]]:
+        """Return the emulator's deliveries, oldest first: of all, those with these values."""
+        found: list[dict[str, Any]] = httpx.get(f"{self.linq}/emulator/deliveries", params=fields).json()["deliveries"]
         return found
 
 

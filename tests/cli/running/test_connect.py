@@ -259,6 +259,10 @@ def test_event_types_are_printed_without_a_token(account: Practice) -> None:
 # --- rotate -----------------------------------------------------------------------------------------------------------
 
 
+def is_accepted(delivery: dict[str, Any]) -> bool:
+    return any(attempt["status"] == 200 for attempt in delivery["attempts"])
+
+
 @pytest.mark.slow
 def test_a_rotation_under_load_that_is_interrupted_and_finished_refuses_and_loses_no_delivery(
     account: Practice, command: Callable[..., Any], program: Callable[..., Any]
@@ -280,9 +284,11 @@ def test_a_rotation_under_load_that_is_interrupted_and_finished_refuses_and_lose
         bot.until(lambda: said[0] > 20)
         rotation = program("connect", "rotate", **account.settings)
         rotation.until(lambda: "Both deliver now" in rotation.said())
-        # The emulator drops what it has not delivered yet when a subscription is deleted. Of these, the new one has none.
-        before = len(account.deliveries())
-        bot.until(lambda: all(one["attempts"] for one in account.deliveries()[:before]))
+        # The emulator drops what it has not delivered yet, and what it would deliver again, when a subscription is deleted.
+        # Of these, the new one has none.
+        of_old = {"subscription_id": old["id"], "event_type": "message.received"}
+        before = len(account.deliveries(**of_old))
+        bot.until(lambda: all(map(is_accepted, account.deliveries(**of_old)[:before])))
         rotation.stop(signal.SIGINT)
         assert "Traceback" not in rotation.said()
         assert len(account.subscriptions()) == 2
@@ -299,9 +305,11 @@ def test_a_rotation_under_load_that_is_interrupted_and_finished_refuses_and_lose
     assert new["id"] != old["id"]
     assert new["subscribed_events"] == old["subscribed_events"]
     assert list(account.kept()) == [new["id"]]
-    statuses = [(one["subscription_id"], a["status"]) for one in account.deliveries() for a in one["attempts"]]
-    assert {status for _, status in statuses} == {200}
-    assert {subscription for subscription, _ in statuses} == {old["id"], new["id"]}
+    attempts = [(one["subscription_id"], attempt) for one in account.deliveries() for attempt in one["attempts"]]
+    # On a busy machine an answer may come later than the emulator waits for it, which is no refusal: it delivers again.
+    answered = [(each, attempt) for each, attempt in attempts if "Timed out" not in attempt.get("reason", "")]
+    assert [attempt for _, attempt in answered if attempt["status"] != 200] == []
+    assert {subscription for subscription, _ in answered} == {old["id"], new["id"]}
     assert sorted(account.replies()) == sorted(f"You said: message {n}" for n in range(said[0]))
     assert bot.stop() == 0
     assert "whsec_" not in bot.said()
