@@ -189,7 +189,7 @@ class Served:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """What the test calls to let the time for headers end soon, once it needs no answer to headers of its own."""
+    """A function that lets the time for headers end soon. It is for tests that need no answer to headers from then on."""
     return lambda: monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
 
 

@@ -10,7 +10,7 @@ from ports import free_port
 
 
 def save(file: Path, code: str) -> None:
-    """Replace a file in one step, as editors do: while it is written anew, a busy machine may start the bot with an empty one."""
+    """Replace a file in one step, as editors do. A bot that is started between two steps would find an empty file."""
     new = file.with_suffix(".new")
     new.write_text(code)
     new.replace(file)
