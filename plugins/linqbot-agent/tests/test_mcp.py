@@ -432,7 +432,7 @@ def respond(messages, info):
 
 @bot.on_message
 async def chat(message: MessageReceived, ctx: Context) -> None:
-    await run(Agent(FunctionModel(respond)), ctx, servers=[ledger])
+    await run(Agent(FunctionModel(respond)), ctx, servers=[ledger], progress=None)
 """
 
 
