@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 CATCH_UP_TYPE: Final = "linqbot.catch_up"
-"""The type of the delivery that orders a worker to fetch missed messages."""
+"""The type of the delivery whose worker fetches missed messages."""
 
 RECONCILED_ID: Final = "i.reconciled."
 """The beginning of the id of a message that was fetched."""
