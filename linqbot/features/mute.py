@@ -28,7 +28,7 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.parts import Turn, TurnPart, proactive_kind
+from linqbot.engine.parts import MUTED, Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
@@ -58,7 +58,8 @@ class Mutes(TurnPart):
     """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
 
     async def open(self, turn: Turn) -> Ack | None:
-        mute = await self._mute_of(turn.lease.delivery)
+        # Without the mark, the delivery is in no lane of a chat: a mute of all chats does not concern it.
+        mute = await self._mute_of(turn.lease.delivery) if turn.marks & MUTED else None
         turn.is_muted = mute is not None
         if turn.opening.known:
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from linqbot import Bot, BotError, BroadcastDone, Context, Hours, MessageReceived, Posted, Running, muted, voice_memo
 from linqbot.bot.router import Next
-from linqbot.events import Event, MessageSent
+from linqbot.events import Event, MessageSent, TypingStarted
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -242,6 +242,24 @@ async def test_a_broadcast_leaves_out_a_person_whose_chat_is_muted() -> None:
         assert heard[0] == "News!"
         assert heard[1].startswith(f"{ANN}: a mute: The bot is muted")
         await phone.quiet()
+
+
+async def test_a_handler_of_an_event_that_no_mute_concerns_runs_again_while_all_chats_are_muted() -> None:
+    bot, runs = Bot(), list[bool]()
+    bot.on_message("mute all")(does(lambda ctx: ctx.bot.mute("*", for_s=600)))
+
+    @bot.on(TypingStarted)
+    async def typing(event: TypingStarted, ctx: Context) -> None:
+        runs.append(event.muted)
+        if len(runs) == 1:
+            raise ConnectionError
+
+    async with talking(bot, handle=ANN) as phone:
+        await answers(phone, "mute all")
+        await phone.typing()
+        assert [type(each) for each in await phone.errors()] == [ConnectionError]
+        await phone.advance(60)
+    assert runs == [False, False]
 
 
 async def test_the_handle_of_a_person_is_no_chat_to_mute() -> None:
