@@ -370,6 +370,7 @@ class TurnOverlap:
                 await self._outbox.wait_for_calls()
         except TimeoutError:
             self._journal.is_interrupted = False
+            self.joining = []
         else:
             self._task.cancel()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,6 +18,8 @@ from slow_work import Work
 
 from linqbot import AskTimeout, Bot, Context, Event, MessageEdited, MessageReceived, hookimpl
 from linqbot.bot.router import Next
+from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.engine.outbox import Outbox
 from linqbot.hookspecs import TurnReport
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
@@ -338,6 +340,54 @@ async def test_a_step_of_a_run_that_was_killed_keeps_the_next_run_from_being_res
         await phone.restart()
         assert await phone.replies() == ["one", "two"]
     assert runs == ["one", "one", "two"]
+    assert made == ["one", "two"]
+
+
+async def test_a_handler_whose_call_takes_long_goes_on_and_is_not_restarted_when_it_fails_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, goes_on, made = Work(), asyncio.Event(), list[str]()
+    wait_for_calls = Outbox.wait_for_calls
+
+    async def waits_in_vain(outbox: Outbox) -> None:
+        try:
+            await wait_for_calls(outbox)
+        except asyncio.CancelledError:
+            goes_on.set()
+            raise
+
+    monkeypatch.setattr("linqbot.features.overlap.LAST_CALL_S", 0.0)
+    monkeypatch.setattr(Outbox, "wait_for_calls", waits_in_vain)
+
+    class SlowCalls:
+        @hookimpl
+        def register_outbound(self) -> list[Callable[[Run], Run]]:
+            def slow(run: Run) -> Run:
+                async def late(call: Call) -> ApiResponse:
+                    if call.safety == "keyed":
+                        await work()
+                    return await run(call)
+
+                return late
+
+            return [slow]
+
+    async def answer(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"You wrote: {message.text}")
+        is_first = not made
+        await ctx.once("order", lambda _: made.append(message.text))
+        if is_first:
+            raise ConnectionError
+
+    async with talking(bot_of(answer, overlap="restart", plugins=[SlowCalls()])) as phone:
+        await phone.text("one")
+        await work.begun.wait()
+        await phone.text("two")
+        await goes_on.wait()
+        work.end.set()
+        assert [type(each) for each in await phone.errors()] == [ConnectionError]
+        await phone.advance(60)
+        assert await phone.replies() == ["You wrote: one", "You wrote: two"]
     assert made == ["one", "two"]
 
 
