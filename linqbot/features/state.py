@@ -447,7 +447,9 @@ class TurnState(State):
         found = []
         for (scope, name), held in self._held.items():
             if (write := self._write(scope, name, held)) is not None:
-                to_come = [each for each in self._to_come if (each.scope, each.name) == (scope, name)]
+                to_come = [
+                    each for each in self._to_come if (each.scope, each.name) == (scope, name) and each.n > held.n
+                ]
                 if to_come and to_come[-1].after != held.stored:
                     raise StateChanged(scope, name)
                 found.append(ChangedValue(write, dump(name, held.value), to_come[0].before if to_come else held.stored))

@@ -150,10 +150,34 @@ async def two_steps_that_end_in_another_order(ctx: Context, value: Spent) -> Non
     await asyncio.gather(ctx.once("slow", slow, retry=True, tally=SPENT), fast())
 
 
+async def a_change_behind_the_step_that_ended_last(ctx: Context, value: Spent) -> None:
+    is_counted = asyncio.Event()
+
+    async def slow(_: str) -> int:
+        await is_counted.wait()
+        return 3
+
+    async def first() -> None:
+        await ctx.once("slow", slow, retry=True, tally=SPENT)
+        value.cents += 1
+        await ctx.once("mark", lambda _: None, retry=True)
+
+    async def fast() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await ctx.once("fast", lambda _: 2, retry=True, tally=SPENT)
+        is_counted.set()
+
+    value.cents += 1
+    await ctx.reply("One.")
+    await asyncio.gather(first(), fast())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
+        a_change_behind_the_step_that_ended_last,
         counted_after_a_call,
         counted_around_a_call,
         a_call_inside_of_a_step,
