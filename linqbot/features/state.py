@@ -495,6 +495,8 @@ class TurnState(State):
             if held is not None:
                 if change.n > held.n:
                     held.stored, held.is_written, held.n = change.after, True, change.n
+                elif change.is_tally:
+                    continue  # its value is shown already, and holds nothing of what the handler has changed since
                 _show(change.name, held, held.stored)
 
     def recording(self, tallies: Sequence[Tally[Any]]) -> Recording:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -52,7 +52,10 @@ class StateJournal:
                 continue
             said = from_json(entry.call)
             if said["delivery"] == journal.delivery.id:
-                changes = [StoredChange(n, scope, name, *map(encoded, pair)) for scope, name, *pair in said["values"]]
+                is_tally = "is_tally" in said
+                changes = [
+                    StoredChange(n, is_tally, scope, name, *map(encoded, pair)) for scope, name, *pair in said["values"]
+                ]
                 self._stored.append(_Record(said["slot"], said.get("inside", said["slot"]), changes))
 
     def use(self, state: TurnState) -> None:
@@ -128,10 +131,20 @@ def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[Chan
     return []
 
 
-def recorded(journal: TurnJournal, slot: str, changes: Sequence[ChangedValue]) -> JournalEntry:
+def recorded(
+    journal: TurnJournal, slot: str, changes: Sequence[ChangedValue], *, is_tally: bool = False
+) -> JournalEntry:
     """Return the entry that records changes of state, which are stored with the call or the step of a slot."""
     values = [[change.write.scope, change.write.name, change.before, change.write.value] for change in changes]
-    call = {"noun": "ctx", "verb": "state", "delivery": journal.delivery.id, "slot": slot, "values": values}
+    call: dict[str, Any] = {
+        "noun": "ctx",
+        "verb": "state",
+        "delivery": journal.delivery.id,
+        "slot": slot,
+        "values": values,
+    }
+    if is_tally:
+        call["is_tally"] = True
     if (step := effects_of_step()) is not None:
         call["inside"] = step.path
     count = sum(each.startswith(STATE_SLOT) for each in journal.steps)

@@ -52,6 +52,7 @@ class StoredChange(NamedTuple):
     """A value that an earlier run of the turn has stored; see `ChangedValue`."""
 
     n: int  # its number among the changes of the turn, in the order in which they were stored
+    is_tally: bool  # True if a step has tallied it, False if the handler has changed it
     scope: str
     name: str
     before: bytes | None

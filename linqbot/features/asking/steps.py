@@ -187,7 +187,7 @@ class Steps:
         self, accepted: JournalEntry, writes: Sequence[StateWrite], changes: Sequence[ChangedValue]
     ) -> None:
         """Store the result of a step together with writes of state, unless the line of the turn keeps nothing."""
-        record = recorded(self._journal, accepted.slot, changes) if changes else None
+        record = recorded(self._journal, accepted.slot, changes, is_tally=True) if changes else None
         await self._storage.settle(accepted, () if self._journal.off_the_record else writes, record)
         if record is not None:
             self._journal.note_step(record)
