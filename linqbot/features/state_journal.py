@@ -52,7 +52,7 @@ class StateJournal:
                 continue
             said = from_json(entry.call)
             if said["delivery"] == journal.delivery.id:
-                is_tally = "is_tally" in said
+                is_tally = said.get("is_tally", False)
                 changes = [
                     StoredChange(n, is_tally, scope, name, *map(encoded, pair)) for scope, name, *pair in said["values"]
                 ]
@@ -136,15 +136,8 @@ def recorded(
 ) -> JournalEntry:
     """Return the entry that records changes of state, which are stored with the call or the step of a slot."""
     values = [[change.write.scope, change.write.name, change.before, change.write.value] for change in changes]
-    call: dict[str, Any] = {
-        "noun": "ctx",
-        "verb": "state",
-        "delivery": journal.delivery.id,
-        "slot": slot,
-        "values": values,
-    }
-    if is_tally:
-        call["is_tally"] = True
+    what = {"delivery": journal.delivery.id, "slot": slot, "is_tally": is_tally, "values": values}
+    call: dict[str, Any] = {"noun": "ctx", "verb": "state", **what}
     if (step := effects_of_step()) is not None:
         call["inside"] = step.path
     count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
