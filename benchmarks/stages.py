@@ -54,7 +54,7 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
+from linqbot.engine.turns import Turns
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import parse
 from linqbot.linq.signatures import Secret, verify

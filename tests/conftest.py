@@ -119,7 +119,7 @@ def pytest_sessionfinish() -> None:
 
 if "EVERY_PART" in os.environ:
     # Each turn runs every part that its bot uses, and not only those for the marks of its lease. Nothing may change.
-    from linqbot.engine.parts import ALL
+    from linqbot.engine.turn import ALL
     from linqbot.features import catalog
 
     mock.patch.object(catalog, "marks_of", return_value=ALL).start()

@@ -5,7 +5,7 @@ client, so every call that changes something at Linq, through the Context or thr
 journal before its first attempt.
 
 The methods are what an author may call, with their documentation; the work is done in the modules that they name, such as
-`content/sending.py`. Next steps: that module sends the reply, `engine/outbox.py` makes the call, and `engine/turn.py`
+`content/sending.py`. Next steps: that module sends the reply, `engine/outbox.py` makes the call, and `engine/turns.py`
 ends the turn.
 """
 
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
-    from linqbot.engine.parts import Turn
+    from linqbot.engine.turn import Turn
     from linqbot.features.asking.answers import Seen, Times
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession

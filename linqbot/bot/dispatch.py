@@ -28,7 +28,7 @@ from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
-from linqbot.engine.parts import Turn, keyword_of
+from linqbot.engine.turn import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict
 from linqbot.features.catalog import Features
@@ -45,7 +45,7 @@ from linqbot.linq.types.content import running_turn
 from linqbot.plugins.registry import Plugins
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
     from linqbot.features.asking.session import AskSession
     from linqbot.features.manners.gate import Gate
     from linqbot.language.spoken import Language

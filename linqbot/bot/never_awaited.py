@@ -1,7 +1,7 @@
 """Forgotten `await`s: reports a coroutine that a handler made and never awaited, with the author's line.
 
 Python warns about such a coroutine when it is deleted, through `warnings.showwarning`. The hook here notes the warning
-at the turn whose code is running; `engine/turn.py` reads the notes when the handler has ended. A turn that awaits all its
+at the turn whose code is running; `engine/turns.py` reads the notes when the handler has ended. A turn that awaits all its
 calls never comes here, so the report costs it nothing. Outside of turns, warnings are shown as before.
 """
 

@@ -3,7 +3,7 @@
 Any error of the bot's own code is retried with an increasing back-off, a few times: an exception, a `SystemExit` from
 argparse, a stray cancellation. An error that the same code must raise again for the same event is not retried: see
 `is_final`. An outage of Linq is not the bot's error. It only defers the turn, without counting an attempt. Next step:
-`engine/turn.py` stores the outcome.
+`engine/turns.py` stores the outcome.
 """
 
 from __future__ import annotations

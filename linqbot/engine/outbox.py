@@ -10,7 +10,7 @@ A call takes these steps, each a method below:
 5. `make`: the journal stores its key and content.
 6. `attempt`: mutes, manners and opt-outs may refuse it. Linq answers, and the journal keeps the outcome.
 
-Next step: `engine/turn.py` stores the outcomes in the commit that ends the turn.
+Next step: `engine/turns.py` stores the outcomes in the commit that ends the turn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from linqbot.errors import (
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
 
 
 @dataclass(slots=True)

@@ -1,549 +1,287 @@
-"""One turn: a delivery is parsed, its handler runs, and one commit stores the outcome.
+"""A turn, from its lease to the commit that ends it, and what features add to it: their parts, and their kinds of deliveries.
 
-Every error of a handler ends here, and becomes an outcome (`failure.py`). If the worker was asked to stop, the delivery is
-released without counting an attempt. If the process ends without being asked to, the delivery stays leased, and the next
-start counts a crash.
-
-`Turns.run` drives the steps 6 to 10 of the path of an event: `_open` may end the turn before them, `prepare` parses,
-`dispatch` routes and handles, and `_finish` stores the last one.
+Nothing here has an effect: `turns.py` stores what `Turn.commit` returns. If that cannot be stored, a commit is built for
+another outcome. `features/catalog.py` lists the parts and the kinds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import structlog
+from pydantic_core import to_json
 
-from linqbot.client.alarms import Alarms
-from linqbot.client.client import Client
-from linqbot.clock import Clock
-from linqbot.engine import turn_record
-from linqbot.engine.deadline import Deadline
-from linqbot.engine.failure import (
-    OTHER_RELEASE_S,
-    STORAGE_PAUSE_S,
-    ChoiceFailed,
-    OfOtherRelease,
-    RetryPolicy,
-    StateQueue,
-    TurnFailure,
-    conflict_of,
-    decide,
-    outdated,
-    readable,
-    unreachable,
-)
-from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.outbox import Outbox
-from linqbot.engine.parts import (
-    ANSWERS_WITHOUT_CHAT,
-    RAN,
-    Opening,
-    Turn,
-    TurnSession,
-    is_opt_out_message,
-    origin_of,
-)
-from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn_journal import TurnJournal
-from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import (
-    AskEnded,
-    LeaseLost,
-    LinqApiError,
-    SendMissed,
-    StateConflict,
-    StorageBusy,
-    StorageError,
-    StorageUnavailable,
-    Suspended,
-)
-from linqbot.frames import place_of, place_of_task
-from linqbot.hookspecs import TurnReport
-from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.parse import parse
-from linqbot.plugins.registry import Plugins
-from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
-from linqbot.storage.journal import RECEIPTS, JournalEntry
-from linqbot.storage.timers import Timer
+from linqbot.linq.events.event import Event
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.parse import understood
+from linqbot.linq.rules.message import Keyword, keyword
+from linqbot.linq.types.chat import Chat, Handle
+from linqbot.storage.inbox import Commit, Lease, Outcome
+from linqbot.storage.timers import PROACTIVE
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
     from linqbot.bot.turn_context import TurnContext
+    from linqbot.client.client import Client
+    from linqbot.engine.deadline import Deadline
+    from linqbot.engine.outbox import Outbox
+    from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
     from linqbot.engine.worker import Worker
-    from linqbot.features.catalog import Features
-    from linqbot.features.manners.gate import Gate
-
-log = structlog.get_logger("linqbot.worker")
-
-NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT
-"""The event types that are looked at even if no handler takes them."""
-ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
-    Ack: "ack",
-    Retry: "retry",
-    Defer: "defer",
-    DeadLetter: "dead_letter",
-}
-"""The names of outcomes in reports of turns."""
-_WHY_UNREACHABLE: Final = {
-    "opted_out": turn_record.OPTED_OUT,
-    "left": turn_record.LEFT,
-    "muted": turn_record.MUTED,
-    "withheld": turn_record.WITHHELD,
-}
-"""The reasons in the record of a turn whose send was not made."""
-STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
-"""The error of a handler that ignores its cancellation."""
-Stored: TypeAlias = Outcome | Literal["lost"]
-"""The outcome that was stored; `lost` if none could be stored."""
+    from linqbot.features.asking.arrivals import Arrival
+    from linqbot.features.asking.session import AskSession
+    from linqbot.features.overlap import TurnOverlap
+    from linqbot.hookspecs import TurnReport
+    from linqbot.storage.conversations import Conversation
+    from linqbot.storage.journal import JournalEntry
 
 
 @dataclass(slots=True)
-class Turns:
-    """Runs turns, with everything that turns share.
+class Opening:
+    """The beginning of a turn.
 
     Attributes:
-        log_tracebacks: True logs the tracebacks of failed handlers. They may quote texts of people.
-        log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
-        shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
-        serving_since: The Unix time at which this process began to serve.
-        gate: Decides about each call before it is made; None for a bot that asks for no manners.
+        turn_id: The id of the delivery, or of the conversation that it continues.
+        known: The journal entries of the turn's earlier runs.
+        off_the_record: True if no text of the turn may be kept.
+        arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
+        conversation: The conversation that the turn continues; None if it continues none.
+        live_from: Set for the second run of a handler that has ended without coming to its open question, because its code or
+            what it looks at has changed: the number of the part in which it has ended. In the first run, the calls of that
+            part were not made, as in every part that is over. In the second they are made. None for all other runs.
     """
 
-    dispatcher: Dispatcher
-    client: Client
-    storage: Storage
-    clock: Clock
-    rate_limit: SendRateLimit
-    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    log_tracebacks: bool = False
-    outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
-    log_turns: bool = False
-    state_queue: StateQueue = field(default_factory=StateQueue)
-    alarms: Alarms = field(default_factory=Alarms)
-    shared_since: float = math.inf
-    serving_since: float = 0.0
-    features: Features = field(init=False)
-    gate: Gate | None = field(init=False)
-    keeps_records: bool = field(init=False)
+    turn_id: str
+    replay: int
+    known: Sequence[JournalEntry] = ()
+    off_the_record: bool = False
+    arrival: Arrival | None = None
+    conversation: Conversation | None = None
+    live_from: int | None = None
 
-    def __post_init__(self) -> None:
-        self.features = self.dispatcher.features(self)
-        self.gate = self.dispatcher.gate(self)
-        self.keeps_records = self.storage.keep_outcomes_days > 0
+    def keyed_by(self, delivery: Delivery) -> str:
+        """Return the name from which the idempotency keys of the turn are made, given its delivery.
 
-    async def run(self, lease: Lease, owner: Worker | None = None) -> None:
-        """Handle a leased delivery and finish it, however long the storage is away."""
-        report = self._new_report(lease)
-        end: Stored | None = "lost"
-        began = time.perf_counter()
-        try:
-            turn = self.new_turn(lease, owner, began)
-            turn.report = report
-            end = await self._run(turn)
-        except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
-            end = await self.give_back(lease, self._crashed(lease, error))
-        finally:
-            self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
-            if end is not None and report is not None:
-                self._end_report(report, end, began)
-
-    def _crashed(self, lease: Lease, error: Exception) -> Outcome:
-        """Return the outcome of a turn that could not begin, or in which linqbot itself has failed.
-
-        Without an outcome, the chat would wait as long as the process runs.
+        For a message, it is the message's own: fetched from Linq, it has another delivery than its webhook. After a restore,
+        what was answered since the backup is fetched so, and Linq must recognise the answers. For a burst, it is the last
+        message's own: the messages before may have been answered alone since the backup, and the last is answered now.
         """
-        at = place_of(error)
-        if not isinstance(error, StorageError):
-            log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
-        if isinstance(error, StorageError | OSError | MemoryError):
-            # The storage is away, or the machine has run out of something, such as open files. The next run may find more.
-            return self._judged(lease, error)
-        return DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
+        if self.conversation is not None:
+            delivery = Delivery.from_webhook(self.conversation.root, webhook_id="", received_at=0.0)
+        return delivery.newest_message_key or self.turn_id
 
-    async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
-        """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
-        await self._finish(self.new_turn(lease, None, time.perf_counter()), self._judged(lease, error))
+    def progress_after(self, at: float) -> int:
+        """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
+        return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)
 
-    async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
-        """End a lease with the outcome alone, however long the storage fails. Else its chat would wait for its end."""
-        return await self._finish(self._bare(lease), outcome)
 
-    def _new_report(self, lease: Lease) -> TurnReport | None:
-        """Notify the plugins of a turn that begins, and return its report; None if no plugin observes turns."""
-        plugins = self.outbound.plugins
-        if plugins.taken is None and plugins.turn_ended is None:
-            return None
-        waited_s = self.clock.now() - lease.delivery.received_at
-        report = TurnReport(lease.delivery, waited_s, lease.attempts, lease.crashes, lease.replay)
-        if plugins.taken is not None:
-            plugins.notify_taken(report)
-        return report
+@dataclass(slots=True)
+class Turn:
+    """A turn.
 
-    def _end_report(self, report: TurnReport, end: Stored, began: float) -> None:
-        """Complete the report of a turn, and notify the plugins."""
-        report.outcome = "lost" if end == "lost" else ENDS[type(end)]
-        if isinstance(end, Retry | Defer):
-            report.again_in_s = max(0.0, end.at - self.clock.now())
-        report.reason = (
-            end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
-        )
-        report.took_s = time.perf_counter() - began
-        if (turn_ended := self.outbound.plugins.turn_ended) is not None:
-            turn_ended(report)
+    Attributes:
+        kind: The kind of the delivery. A handoff changes it, and passes the message on.
+        marks: What is special about the lease; see the marks below.
+        is_muted: True if the bot is muted for the event: a person answers it, or gets it by a handoff. Then open questions wait.
+            The parts that open the turn decide it.
+        owner: The worker; None if the turn is run without one, as in tests.
+        points: The points of the parts for these marks; not set if the turn cannot begin.
+        began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
+        ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
+        is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
+        is_running: True once the handler may run. Only then the turn has what follows.
+        outbox: Makes the calls of `client`, and has `journal` record them.
+        asking: Makes the session of the handler's questions and steps.
+        event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
+            when a handler begins: the turn of a kind with a `run` has none.
+        ctx: The context of the handler; None until the event is parsed.
+        given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
+        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
+        report: The report for plugins; None if no plugin observes turns.
+        why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
+    """
 
-    def _log_acked(self, turn: Turn) -> None:
-        """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        delivery, handler = turn.lease.delivery, turn.handler
-        if handler is None and delivery.type in RECEIPTS:
-            return
-        ms = round((time.perf_counter() - turn.began) * 1000, 1)
-        log.bind().info(  # bound first: see `WebhookEndpoint`
-            "turn.acked",
-            delivery=delivery.id,
-            type=delivery.type,
-            handler=handler,
-            attempt=turn.lease.attempts + 1,
-            ms=ms,
-        )
+    lease: Lease
+    opening: Opening
+    kind: Kind
+    marks: int = 0
+    is_muted: bool = False
+    owner: Worker | None = None
+    began: float = field(default_factory=time.perf_counter)
+    ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
+    is_opened: bool = False
+    is_running: bool = False
+    points: Points = field(init=False)
+    journal: TurnJournal = field(init=False)
+    outbox: Outbox = field(init=False)
+    client: Client = field(init=False)
+    deadline: Deadline = field(init=False)
+    task: asyncio.Task[None] = field(init=False)
+    asking: TurnSession = field(init=False)
+    event: Event = field(init=False)
+    handling: float = 0.0
+    ctx: TurnContext | None = None
+    given_up: bool = False
+    overlap: TurnOverlap | None = None
+    report: TurnReport | None = None
+    why: str | None = None
 
-    def _bare(self, lease: Lease) -> Turn:
-        """Return a turn whose end stores nothing of any feature."""
-        delivery = lease.delivery
-        opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
-        return Turn(lease, opening, self.features.kind_of(delivery))
+    @property
+    def handler(self) -> str | None:
+        return self.ctx.handler if self.ctx is not None else None
 
-    def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
-        turn = self._bare(lease)
-        turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
-        turn.points = self.features.points(turn.marks)
-        turn.ends += turn.points.end
-        return turn
+    @property
+    def is_bare(self) -> bool:
+        """True if no feature and no journal adds to the commit that ends the turn."""
+        return not (self.ends or self.is_running)
 
-    def next_run(self, turn: Turn, *, lease: Lease | None = None, opening: Opening | None = None) -> Turn:
-        """Return the turn in which the handler runs again, with another lease, or with another opening, which is complete."""
-        found = self.new_turn(lease or turn.lease, turn.owner, turn.began)
-        found.report = turn.report
-        if opening is not None:
-            found.opening, found.is_opened = opening, True
-        return found
-
-    async def store_run(self, entries: Sequence[JournalEntry], timers: Sequence[Timer] = ()) -> None:
-        """Store the outcomes of the calls of a run, and its scheduled sends, because its turn begins again without a commit."""
-        settled = (self.storage.settle(entry) for entry in entries)
-        await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
-
-    async def _run(self, turn: Turn) -> Stored | None:
-        """Return the stored outcome; None if the turn was given up and another task ends it."""
-        try:
-            outcome = None if turn.is_opened else await self._open(turn)
-        except (StorageUnavailable, StorageBusy, OfOtherRelease, LinqApiError) as error:
-            # The turn must not begin without its journal, or it would repeat calls, and not without its handler or what Linq
-            # is asked for before. It is deferred for a short time.
-            outcome = self._judged(turn.lease, error)
-        except ChoiceFailed as failed:
-            outcome = self._failed(turn, failed.__cause__ or failed)
-        if outcome is None:
-            return await self._run_handler(turn)
-        return await self._finish(turn, outcome)
-
-    async def _open(self, turn: Turn) -> Outcome | None:
-        """Find out what a turn begins with. Return its outcome if it needs no handler; None if it does."""
-        lease = turn.lease
-        if turn.kind.open is not None and (outcome := await turn.kind.open(self, turn)) is not None:
-            return outcome
-        if turn.marks & RAN:
-            turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
-        for open_ in turn.points.open:
-            if (outcome := await open_(turn)) is not None:
-                return outcome
-        if (
-            turn.opening.arrival is None
-            and turn.kind.run is None
-            and lease.delivery.type not in NEEDED
-            and self.dispatcher.has_no_handler(lease.delivery.type)
-            and not is_opt_out_message(lease.delivery)
-        ):
-            turn.why = turn_record.NO_HANDLER
-            return Ack()
-        if lease.crashes and await self._is_poison(lease, turn.opening):
-            return DeadLetter(f"The process died {lease.crashes} times while handling it, or its turn never ended.")
-        return None
-
-    async def _is_poison(self, lease: Lease, opening: Opening) -> bool:
-        """Return True if a delivery has crashed the process too often without its turn going on, or too often in all."""
-        # The entries before an answer arrived are those of the earlier parts of its conversation.
-        progress = opening.progress_after(lease.delivery.received_at)
-        crashes = lease.crashes - await self.storage.note_progress(lease, progress)
-        return crashes >= self.retry_policy.crashes or lease.crashes >= self.retry_policy.crashes_in_all
-
-    def may_be_of_other_release(self, delivery: Delivery) -> bool:
-        """Return True if a process with another release of the bot may serve too, as during a rolling update.
-
-        Only for a while after the arrival: if the other release was withdrawn, no process has its handlers.
-        """
-        return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
-
-    async def _run_handler(self, turn: Turn) -> Stored | None:
-        """Run the code of a turn with a journal, and store its end. Returns as `_run` does."""
-        task = asyncio.current_task()
-        assert task is not None
-        turn.task, turn.is_running = task, True
-        turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
-        turn.outbox = Outbox(self, turn.journal)
-        turn.asking = TurnSession(
-            turn.ends, partial(self.features.session, self, turn.journal, turn.lease, turn.opening)
-        )
-        turn.client = self.client.wrapped(turn.outbox.wrap)
-        turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
-        try:
-            return await self._code_ended(turn, await self._run_code(turn))
-        finally:
-            turn.deadline.close()
-            if turn.ctx is not None:
-                turn.ctx.discard_plugins()
-
-    async def _run_code(self, turn: Turn) -> BaseException | None:
-        """Run the code of the turn, and return the error that it raised.
-
-        The error's traceback holds the frames of this function and of its caller. So neither keeps the error in a variable:
-        only the garbage collector would free both, and with them all that the failed handler had in memory.
-        """
-        try:
-            try:
-                if turn.kind.run is not None:
-                    await turn.kind.run(self, turn)
-                else:
-                    ctx = await self.prepare(turn, turn.lease.delivery)
-                    await self.dispatcher.dispatch(turn.event, ctx)
-            except (Suspended, AskEnded, BaseExceptionGroup) as ended:
-                if not is_end_of_ask(ended):
-                    raise
-            finally:
-                if turn.overlap is not None:
-                    turn.overlap.end()
-            if not turn.outbox.is_idle:
-                with turn.deadline:
-                    await turn.outbox.wait_for_calls()
-            if turn.ctx is not None and (writes := turn.ctx.close_state()):
-                if turn.journal.off_the_record:
-                    log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
-                else:
-                    turn.journal.state = writes
-        except BaseException as raised:
-            if is_ctrl_c(raised) or (isinstance(raised, GeneratorExit) and is_closing(turn.task)):
-                raise
-            return raised
-        return None
-
-    async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
-        """Parse a delivery, and return the context of the handler that is about to run."""
-        arrived = turn.opening.arrival
-        if arrived is not None and arrived.event is not None:
-            turn.event = arrived.event
-        else:
-            turn.event = parse(delivery)
-            # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
-            delivery.decoded = None
-        if turn.marks & RAN:
-            await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
-        if arrived is not None:
-            turn.asking()  # before the parts, so that the session ends the turn also if one of them fails
-        for begin in turn.points.begin:
-            await begin(turn)
-        turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
-        turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
-        if turn.marks & RAN:
-            ctx.rerun = turn.lease
-        turn.handling = time.perf_counter()
-        return ctx
-
-    async def _code_ended(self, turn: Turn, error: BaseException | None) -> Stored | None:
-        """End a turn whose code has ended or raised an error, or let the handler run again. Returns as `_run` does."""
-        if turn.given_up:
-            return None
-        if error is not None and turn.owner is not None:
-            if turn.owner.has_cancelled_turns:
-                return await self._close(turn, Defer(self.clock.now(), "stopped"))
-            if turn.owner.was_cancelled:
-                # The process ends, perhaps because of this turn: an end on record would hide the crash.
-                return "lost"
-        error = await self._error_of(turn, error)
-        next_run: Turn | None = None
-        try:
-            for again in turn.points.again:
-                next_run = next_run or await again(turn, error)
-        except (StorageError, OfOtherRelease) as failed:
-            # Nothing is lost: the turn runs again with its journal, and newer messages wait in the lane.
-            return await self._close(turn, self._judged(turn.lease, failed))
-        if next_run is None:
-            outcome = self._outcome(turn, error)
-            del error  # and with it all that the handler had in memory: to store the end may take long
-            return await self._close(turn, outcome)
-        del error
-        return await self._run(next_run)
-
-    async def _error_of(self, turn: Turn, raised: BaseException | None) -> BaseException | None:
-        """Return the error that decides the outcome of a turn, once its calls have ended; None if the turn has succeeded."""
-        if turn.task.cancelling():
-            await _forget_cancellations(turn.task)
-        turn.journal.close()
-        if raised is not None:
-            # The tasks of a failed handler may still make calls, whose outcome must be journalled.
-            turn.deadline.give_extra_time()
-            with contextlib.suppress(TimeoutError), turn.deadline:
-                await turn.outbox.wait_for_calls()
-        # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        deferral = turn.overlap.deferral if turn.overlap is not None else None
-        error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
-        if (coroutines := turn.journal.never_awaited()) and error is None:
-            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
-        return error
-
-    def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome:
-        """Return the outcome of a turn that ends, by the error that decides it."""
-        ctx = turn.ctx
-        if error is None:
-            if turn.report is not None and ctx is not None:
-                turn.report.event, turn.report.handler = ctx.event, turn.handler
-                turn.report.handler_s = time.perf_counter() - turn.handling
-            return outdated(turn.lease) if ctx is not None and ctx.is_outdated else Ack()
-        if (conflict := conflict_of(error)) is not None:
-            self._note_conflict(turn, conflict)
-        if ctx is None and (why := unreachable(error)) is not None:
-            # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
-            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
-            turn.why = _WHY_UNREACHABLE[why]
-            return Ack()
-        return self._failed(turn, error)
-
-    async def _close(self, turn: Turn, outcome: Outcome) -> Stored:
-        """Store the end of a turn whose code has run, and log it if it was acked."""
-        try:
-            for close in turn.points.close:
-                await close(turn, outcome)
-        except StorageError as error:
-            outcome = self._judged(turn.lease, error)
-        end = await self._finish(turn, outcome)
-        if self.log_turns and isinstance(end, Ack):
-            self._log_acked(turn)
-        return end
-
-    async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
-        """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""
-        commit, delivery_id = self._commit(turn, outcome), turn.lease.delivery.id
-        is_logged = has_failed = False
-        while True:
-            try:
-                await self.storage.finish(turn.lease, commit)
-            except LeaseLost:
-                # Another turn has the lane. The journal has the calls of this turn, so the other does not repeat them.
-                log.warning("turn.lease_lost", delivery=delivery_id)
-                return "lost"
-            except StateConflict as error:
-                self._note_conflict(turn, error)
-                failure = turn.journal.failure_of(error)
-                # A conflict is no failure of the handler, which runs again at once. State that is lost is one.
-                outcome = self._judged(turn.lease, failure) if failure is error else self._failed(turn, failure)
-                commit = self._commit(turn, outcome)
-            except StorageError as error:
-                if isinstance(error, StorageUnavailable) or turn.is_bare:
-                    # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
-                    if not is_logged:
-                        log.error("turn.unfinished", delivery=delivery_id, error=str(error))
-                    is_logged = True
-                    await self.clock.wait_until(self.clock.now() + STORAGE_PAUSE_S)
-                    continue
-                # The same write would fail again and block the lane. So store a dead letter without the calls, or else the
-                # outcome alone.
-                log.error("turn.unwritable", delivery=delivery_id, error=str(error))
-                if has_failed:
-                    turn = self._bare(turn.lease)
-                    commit = self._commit(turn, self._judged(turn.lease, error))
-                else:
-                    turn.why = "StorageError"
-                    commit = self._commit(turn, DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
-                    commit.entries = []
-                has_failed = True
-            else:
-                return commit.outcome
-
-    def _commit(self, turn: Turn, outcome: Outcome) -> Commit:
-        """Return the commit that ends a turn with an outcome, with its record for operators."""
-        commit = turn.commit(outcome)
-        if self.keeps_records:
-            commit.record = record = turn_record.record_of(turn, outcome)
-            if record is not None:
-                turn_watcher.get().recorded(record)
+    def commit(self, outcome: Outcome) -> Commit:
+        # Earlier deliveries of a conversation have left entries. The journal adds what this run has left.
+        has_all_entries = self.lease.is_first_run and self.opening.conversation is None
+        commit = Commit(outcome, off_the_record=self.opening.off_the_record, has_all_entries=has_all_entries)
+        if self.kind.end is not None:
+            self.kind.end(self.lease.delivery, commit)
+        for end in self.ends:
+            end(self, commit)
+        if self.is_running:
+            # Last, because it looks at what the others have added.
+            self.journal.end(commit)
         return commit
 
-    def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
-        """Decide the outcome of a turn that ended with an error outside of the bot's code."""
-        return decide(lease, TurnFailure(error), self.retry_policy, now=self.clock.now())
 
-    def _failed(self, turn: Turn, error: BaseException, *, at: str | None = None) -> Retry | Defer | DeadLetter:
-        """Decide the outcome of a turn in which the bot's code has failed."""
-        ctx = turn.ctx
-        failure = TurnFailure(
-            error,
-            turn.handler,
-            ctx.attempts if ctx else None,
-            at or (ctx.stuck_at if ctx else None),
-            ctx.handler_at if ctx else None,
-            # Linq would refuse the same scheduled send again, so a retry is useless.
-            is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
-        )
-        turn.why = turn_record.reason_of(failure)
-        if turn.report is not None:
-            turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
-            turn.report.error = failure.error
-        now = self.clock.now()
-        return decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
+@dataclass(slots=True)
+class TurnSession:
+    """Makes the session of a turn, when it is first used: few turns have questions or steps.
 
-    def _note_conflict(self, turn: Turn, conflict: StateConflict) -> None:
-        turn.journal.keep(turn.journal.conflict())
-        self.state_queue.note(turn.lease.delivery.id, conflict)
+    It does not refer to the turn or to its context, so it makes no reference cycle. The session adds its own end to
+    `ends`.
+    """
 
-    def _give_up(self, turn: Turn) -> None:
-        """End a turn whose code ignores its cancellation: refuse its further calls, and decide the outcome without it."""
-        at = place_of_task(turn.task)
-        turn.given_up = True
-        turn.journal.close("its turn had been ended, because it exceeded its time limit")
-        log.error("handler.stuck", delivery=turn.lease.delivery.id, handler=turn.handler, at=at)
-        error = TimeoutError(STUCK)
-        outcome = self._failed(turn, error, at=at)
-        if turn.owner is not None:
-            turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
+    ends: list[Callable[[Turn, Commit], None]]
+    make: Callable[[], AskSession]
+    session: AskSession | None = None
 
-    async def _end_given_up(self, turn: Turn, outcome: Outcome) -> None:
-        end: Stored = "lost"
-        try:
-            end = await self._finish(turn, outcome)
-        finally:
-            if turn.report is not None:
-                self._end_report(turn.report, end, turn.began)
+    def __call__(self) -> AskSession:
+        if self.session is None:
+            self.session = self.make()
+            self.ends.append(self.session.end)
+        return self.session
 
 
-def is_end_of_ask(error: BaseException) -> bool:
-    """Return True if a question ended the handler: it was asked just now, or it was over without an answer."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split((Suspended, AskEnded))[1] is None
-    return isinstance(error, Suspended | AskEnded)
+ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
+"""The types of events that can answer a question, and that may not say in which chat they happened."""
+
+# The marks of a lease, by which a part is called or left out. They say what may concern it, and its turn does not change them.
+# An echo has none.
+RAN: Final = 1
+"""An earlier run of the turn may have left journal entries."""
+CRASHED: Final = 2
+"""The process has crashed while it handled the delivery."""
+ASKED: Final = 4
+"""An open question may concern the delivery."""
+TAKEN: Final = 8
+"""An earlier run has taken messages with `ctx.incoming`, perhaps with another version of the bot."""
+RECEIPT: Final = 16
+"""It is a receipt for a message of ours."""
+MUTED: Final = 32
+"""The bot may be muted in the chat of the delivery: a mute that is over stays on record for a while."""
+HANDED: Final = 64
+"""It may be a message or a tapback of a chat that is handed over, or of the owner of one."""
+ALL: Final = 127
 
 
-async def _forget_cancellations(task: asyncio.Task[None]) -> None:
-    """Clear cancellations that the handler requested for its own task, so that they do not interrupt the turn's end."""
-    while task.cancelling():
-        task.uncancel()
-    # A cancellation that was requested but not raised yet is raised at the next await.
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)
+_PROACTIVE: Final = PROACTIVE | {"broadcast"}
+
+
+class TurnPart:
+    """The share that one feature has in turns. Only the points that a part overrides are called."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def open(self, turn: Turn) -> Outcome | None:
+        """Read what the turn begins with, besides the entries of its earlier runs. An outcome ends it without a handler."""
+
+    async def begin(self, turn: Turn) -> None:
+        """Prepare for the handler, which is about to run for `turn.event`."""
+
+    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
+        """Return the turn in which the handler runs again, if it must, now that it has ended, with an error or without."""
+
+    async def close(self, turn: Turn, outcome: Outcome) -> None:
+        """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""
+
+    def end(self, turn: Turn, commit: Commit) -> None:
+        """Add to the commit that ends the turn, by the outcome in the commit."""
+
+
+class Kind(NamedTuple):
+    """A kind of deliveries. What Linq has posted, and each event that linqbot makes for handlers, has no functions.
+
+    Attributes:
+        open: Called before anything else; an outcome ends the turn without a handler.
+        run: Handles the delivery; None if a handler of the bot gets its event.
+        end: Adds to the commit that ends the turn, also if the turn could not begin.
+    """
+
+    open: Callable[[Turns, Turn], Awaitable[Outcome | None]] | None = None
+    run: Callable[[Turns, Turn], Awaitable[None]] | None = None
+    end: Callable[[Delivery, Commit], None] | None = None
+
+
+class Points(NamedTuple):
+    """The points of the parts that are called for one set of marks, in order."""
+
+    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
+    begin: Sequence[Callable[[Turn], Awaitable[None]]]
+    again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
+    close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
+    end: Sequence[Callable[[Turn, Commit], None]]
+
+
+def keyword_of(event: Event) -> Keyword | None:
+    """Return the meaning of a person's message in a direct chat that is STOP, START, HELP or the like; None for other events."""
+    if not isinstance(event, MessageReceived) or event.is_group:
+        return None
+    found = keyword(event.text)
+    return None if found is None or event.is_own else found
+
+
+def proactive_kind(delivery: Delivery) -> bool:
+    """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
+    return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
+
+
+def opts_out(event: Event) -> bool:
+    """Return True if an event is a message by which a person opts out."""
+    return keyword_of(event) == "stop"
+
+
+def is_opt_out_message(delivery: Delivery) -> bool:
+    event = understood(delivery) if delivery.type == "message.received" else None
+    return event is not None and opts_out(event)
+
+
+def origin_of(event: Event) -> bytes | None:
+    """Return the people and the chat of an event as JSON; None if the event names no person.
+
+    The people are the one who caused the event, the one it happened to, and in a direct chat the one the chat is with;
+    never a line of ours. `is_group` is included, because only in a direct chat does everything belong to the person.
+    """
+    fields = vars(event)
+    actor, chat, participant = fields["actor"], fields.get("chat"), fields.get("participant")
+    handles: set[str | None] = {actor} if actor and not event.is_own else set()
+    is_group = fields["is_group"]
+    people = [] if participant is None else [participant]
+    if is_group is False and isinstance(chat, Chat):
+        people += chat.handles
+    for person in people:
+        if isinstance(person, Handle) and person.handle and not person.is_me:
+            handles.add(person.handle)
+    handles.discard(fields["line"])
+    if not handles:
+        return None
+    return to_json({"handles": sorted(handles), "chat_id": fields["chat_id"], "is_group": is_group})

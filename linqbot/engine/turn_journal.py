@@ -2,7 +2,7 @@
 
 `outbox.py` makes the calls. The journal says if a call may still be made, gives its entry and its key, and notes what became
 of it; questions, steps, streams and changes of state have entries too. When a handler runs again after a crash or a failure,
-`earlier_runs.py` matches each call with its entry from the earlier run. Next step: `engine/turn.py` stores the outcomes in
+`earlier_runs.py` matches each call with its entry from the earlier run. Next step: `engine/turns.py` stores the outcomes in
 the commit that ends the turn.
 """
 
@@ -36,8 +36,8 @@ from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
 
 if TYPE_CHECKING:
-    from linqbot.engine.parts import Opening
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn import Opening
+    from linqbot.engine.turns import Turns
     from linqbot.features.broadcasts import TurnBroadcaster
     from linqbot.features.later import TurnScheduler
     from linqbot.features.overlap import IncomingCalls
@@ -110,7 +110,7 @@ class TurnJournal:
         off_the_record: True keeps no content of the turn's calls after they are made.
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
-        origin: The people and the chat of the turn, as JSON: see `engine/parts.py`. Set before the first call.
+        origin: The people and the chat of the turn, as JSON: see `engine/turn.py`. Set before the first call.
         purpose: Why the turn sends, if that is on record; None if its delivery says it.
         sends_for: The turn whose call has waited until now; None if the turn makes its own calls.
         from_line: The line that the last call to a handle has named.

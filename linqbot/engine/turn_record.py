@@ -18,7 +18,7 @@ from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
 from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
 if TYPE_CHECKING:
-    from linqbot.engine.parts import Turn
+    from linqbot.engine.turn import Turn
     from linqbot.hookspecs import TurnStep
 
 _UNSEEN: Final = ("i.doctor.", "i.own_change.")

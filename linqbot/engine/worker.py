@@ -1,7 +1,7 @@
 """The worker: it leases deliveries and runs their turns concurrently, one at a time per lane.
 
 The worker never polls. If no delivery can be leased, it sleeps until a delivery is stored, a turn is finished, or the
-earliest retry, timer or person of a broadcast is due. Next step: `engine/turn.py` runs the turn.
+earliest retry, timer or person of a broadcast is due. Next step: `engine/turns.py` runs the turn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 from linqbot.branch import follow_tasks
 from linqbot.clock import Clock
 from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.engine.turn import Turns
+from linqbot.engine.turns import Turns
 from linqbot.errors import LeaseLost, StorageError
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage

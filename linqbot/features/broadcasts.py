@@ -21,7 +21,7 @@ from linqbot.client.resources.resource import checked_call
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import is_refused, readable, refused_by
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.parts import Turn
+from linqbot.engine.turn import Turn
 from linqbot.errors import (
     BotError,
     CallSkipped,
@@ -43,8 +43,8 @@ from linqbot.storage.broadcasts import SEND_ID, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Commit, DeadLetter
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
 
 
 log = structlog.get_logger("linqbot.worker")

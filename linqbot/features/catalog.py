@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.parts import (
+from linqbot.engine.turn import (
     ALL,
     ANSWERS_WITHOUT_CHAT,
     ASKED,
@@ -38,8 +38,8 @@ from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
 
 
 TURN_PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (

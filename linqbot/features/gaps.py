@@ -10,7 +10,7 @@ are stored, and `Storage.put_in_order` sorts the lane by the times at which its 
 arrive later, and are recognised as duplicates. Without a gap, nothing is asked and nothing waits.
 
 For open questions, votes, tapbacks, shared locations and removals are looked up as well, a request or two for each
-question. Such an answer reaches questions only (`engine/turn.py`): handlers get the webhook, if it still comes.
+question. Such an answer reaches questions only (`engine/turns.py`): handlers get the webhook, if it still comes.
 Payments need no search: `ctx.pay` asks Linq when its time is over.
 """
 

@@ -28,7 +28,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.failure import is_refused
-from linqbot.engine.parts import Kind, Turn, TurnPart, opts_out
+from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
@@ -50,8 +50,8 @@ from linqbot.storage.timers import Timer
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.clock import Clock
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
     from linqbot.features.mute import TurnMutes
     from linqbot.storage.backend import Storage
 

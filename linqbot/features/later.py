@@ -22,8 +22,8 @@ from linqbot import clock
 from linqbot.client.call import Call
 from linqbot.engine.earlier_runs import JournalMatcher
 from linqbot.engine.failure import unreachable
-from linqbot.engine.parts import Turn
 from linqbot.engine.slots import effects_of_step
+from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, next_due, timer_and_tick
 from linqbot.linq.events.delivery import Delivery, retention_mark
@@ -36,8 +36,8 @@ from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
     from linqbot.parse.recurrences import Recurrence
 
 log = structlog.get_logger("linqbot.worker")

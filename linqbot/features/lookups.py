@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from linqbot.client.client import Client
-from linqbot.engine.parts import Turn, TurnPart
+from linqbot.engine.turn import Turn, TurnPart
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
@@ -22,7 +22,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.journal import RECEIPTS, Receipt
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
 

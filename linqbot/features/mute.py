@@ -28,7 +28,7 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.parts import MUTED, Turn, TurnPart, proactive_kind
+from linqbot.engine.turn import MUTED, Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
@@ -39,8 +39,8 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 

@@ -1,7 +1,7 @@
 """Notices of trouble: a dead letter for the bot's `on_dead_letter` handlers, and an outage for the people of a chat.
 
 The commit of the failed turn stores a timer that is due at once, so a notice survives a crash. The timer becomes a
-delivery of the same lane. `engine/turn.py` runs the handler of a dead letter in the turn of that delivery, with a
+delivery of the same lane. `engine/turns.py` runs the handler of a dead letter in the turn of that delivery, with a
 journal as in any other turn.
 
 An outage begins when the turn of a person's message is deferred or becomes a dead letter, and ends when a handler of
@@ -21,7 +21,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.content.message_split import bubbles
 from linqbot.engine.failure import Failure, is_refused
-from linqbot.engine.parts import Turn, TurnPart, origin_of
+from linqbot.engine.turn import Turn, TurnPart, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Refused
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
@@ -32,7 +32,7 @@ from linqbot.storage.timers import OUTAGE, Timer
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
 
 KIND: Final = "dead_letter"
 

@@ -14,7 +14,7 @@ import structlog
 
 from linqbot.client.call import Call
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.parts import Turn, TurnPart, is_opt_out_message, keyword_of
+from linqbot.engine.turn import Turn, TurnPart, is_opt_out_message, keyword_of
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.errors import LinqApiError
 from linqbot.features.asking.admission import waiting_in
@@ -22,8 +22,8 @@ from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Commit
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
 

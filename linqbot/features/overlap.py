@@ -22,8 +22,8 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
-from linqbot.engine.parts import Turn, TurnPart
 from linqbot.engine.slots import effects_of_step
+from linqbot.engine.turn import Turn, TurnPart
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.asking.steps import last_step, step_in

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
-from linqbot.engine.parts import Turn, TurnPart
+from linqbot.engine.turn import Turn, TurnPart
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
 from linqbot.storage.inbox import Commit

@@ -30,8 +30,8 @@ from linqbot.storage.inbox import DeadLetter
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
-    from linqbot.engine.parts import Turn
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turn import Turn
+    from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
 

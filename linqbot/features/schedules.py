@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.clock import Clock, NoSuchZone
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import Turn
+from linqbot.engine.turn import Turn
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -26,7 +26,7 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
 
 
 log = structlog.get_logger("linqbot.worker")

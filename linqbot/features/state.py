@@ -1,7 +1,7 @@
 """`ctx.state`: typed values that a bot keeps about a person, about a chat, or about everything.
 
 A handler asks for a value by a pydantic model and changes its fields. `TurnState` notes what the turn has read and
-changed. The changed values are stored in the commit that acks the turn (`engine/turn.py`), each only if the
+changed. The changed values are stored in the commit that acks the turn (`engine/turns.py`), each only if the
 stored value is still the one that the turn has read. Otherwise the turn runs again with the new value.
 
 A change that is made before a call is stored in the commit that stores the call's key, so that a person never reads of

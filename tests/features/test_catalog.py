@@ -9,7 +9,7 @@ import pytest
 from one_handler import does
 
 from linqbot import Bot, Context, Event, Failure, MessageReceived
-from linqbot.engine.parts import ALL, Turn
+from linqbot.engine.turn import ALL, Turn
 from linqbot.events import ParticipantAdded
 from linqbot.features.catalog import TURN_PARTS
 from linqbot.storage.inbox import Commit, Outcome

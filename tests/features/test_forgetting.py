@@ -11,7 +11,7 @@ from fakes import CHAT, LINE, PERSON, delivery, envelope, handle, text_body
 from sqlite_connections import bytes_of
 
 from linqbot import Context, MessageReceived
-from linqbot.engine.parts import origin_of
+from linqbot.engine.turn import origin_of
 from linqbot.linq.events.parse import parse
 
 WORDS = "meet me at nine"

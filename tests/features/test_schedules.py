@@ -21,7 +21,7 @@ from linqbot import Bot, Context, ScheduleDue
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
+from linqbot.engine.turns import Turns
 from linqbot.features.schedules import start_schedules
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -7,7 +7,7 @@ from dataclasses import replace
 from storage.conftest import asked, delivery, leased
 
 from linqbot.clock import MovableClock
-from linqbot.engine.parts import ASKED, CRASHED, RAN, RECEIPT, TAKEN
+from linqbot.engine.turn import ASKED, CRASHED, RAN, RECEIPT, TAKEN
 from linqbot.features.catalog import marks_of
 from linqbot.linq.events.delivery import Joined
 from linqbot.storage.backend import Storage

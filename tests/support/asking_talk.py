@@ -13,7 +13,7 @@ from simulated_crash import Life
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.turn import Turns
+from linqbot.engine.turns import Turns
 from linqbot.events import Delivery
 
 

@@ -12,10 +12,10 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.engine.deadline import Deadline
 from linqbot.engine.outbox import Outbox
-from linqbot.engine.parts import TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
+from linqbot.engine.turn import TurnSession
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.turns import Turns
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -18,7 +18,7 @@ from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
+from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
 from linqbot.features.later import timer

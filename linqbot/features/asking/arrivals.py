@@ -24,7 +24,7 @@ import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.parts import ANSWERS_WITHOUT_CHAT, RAN, Opening, Turn, TurnPart, opts_out
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, RAN, Opening, Turn, TurnPart, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.asking.answers import (

@@ -24,8 +24,8 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
 from linqbot.engine.failure import is_refused
-from linqbot.engine.parts import Opening
 from linqbot.engine.slots import OUTSIDE
+from linqbot.engine.turn import Opening
 from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
 from linqbot.features.asking.answers import Seen, joined

@@ -2,7 +2,7 @@
 
 The handler runs from its start. The calls before an answered question form a part that is over: they are answered from
 the journal, and a call that is not on record is not made. From the newest answer on, the handler is live. Next step:
-`engine/turn.py` ends the turn with one commit, to which `AskSession.end` adds the questions.
+`engine/turns.py` ends the turn with one commit, to which `AskSession.end` adds the questions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
-from linqbot.engine.parts import Opening, Turn
+from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
@@ -55,7 +55,7 @@ from linqbot.storage.timers import Timer
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.bot.turn_context import TurnContext
-    from linqbot.engine.turn import Turns
+    from linqbot.engine.turns import Turns
     from linqbot.features.asking.waits import Wait
 
 

@@ -20,8 +20,8 @@ from pydantic_core import from_json, to_json
 from linqbot.client.call import Call, Run, prepare
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.engine.parts import Turn, is_opt_out_message
 from linqbot.engine.rate_limit import CallNotMade
+from linqbot.engine.turn import Turn, is_opt_out_message
 from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
 from linqbot.features.broadcasts import place_of_person
 from linqbot.features.later import KIND, zone
@@ -40,8 +40,8 @@ from linqbot.storage.decisions import Decision, Standing, Verdict
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn import Turns
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
 

@@ -29,10 +29,10 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
-from linqbot.engine.parts import Turn, TurnSession
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turns
+from linqbot.engine.turn import Turn, TurnSession
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes

@@ -23,8 +23,8 @@ from linqbot import Bot, Context, LinqApiError, LinqUnavailable, MessageReceived
 from linqbot.client.call import ApiResponse, Call
 from linqbot.content.sending import with_standing_refusal
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.turn import Turns
 from linqbot.engine.turn_journal import journal_key
+from linqbot.engine.turns import Turns
 from linqbot.errors import StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage.inbox import Lease
@@ -114,7 +114,7 @@ async def test_a_mistake_in_linqbot_costs_a_delivery_not_its_chat(
     await put(idle, "one")
     await put(idle, "two")
     with monkeypatch.context() as patched:
-        patched.setattr("linqbot.engine.turn.decide", mistaken)
+        patched.setattr("linqbot.engine.turns.decide", mistaken)
         await idle.run(fails)
     (dead,) = await idle.storage.dead_letters()
     assert dead.error.startswith("linqbot itself failed with TypeError at ")
@@ -535,7 +535,7 @@ async def test_each_turn_is_logged_with_ids_and_places_only(idle: Harness) -> No
         idle.clock.advance(10)
         await turns.run(await idle.lease())
     failed, acked = logs
-    assert (failed["event"], failed["at"].partition(":")[0]) == ("turn.failed", "test_turn.py")
+    assert (failed["event"], failed["at"].partition(":")[0]) == ("turn.failed", "test_turns.py")
     assert acked.pop("ms") >= 0
     handler = f"{__name__}:{handle.__qualname__}"
     assert acked == {
