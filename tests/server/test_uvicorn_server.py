@@ -581,17 +581,18 @@ def test_a_client_that_reads_no_answers_is_read_no_more_and_closed(
         endpoint.seen.clear()
         client, sent = served.connect(), 0
         until(lambda: served.connections.connections)
-        (connected,) = served.connections.connections
+        connected: Any = next(iter(served.connections.connections))
         transport = connected.transport
-        assert transport is not None
 
-        def has_read_or_reads_no_more() -> bool:
-            return len(endpoint.seen) == sent or not transport.is_reading()
+        def has_answered_or_reads_no_more() -> bool:
+            is_answered = len(endpoint.seen) == sent and connected in served.connections.kept
+            return is_answered or not transport.is_reading()
 
+        # Not before the last one is answered: the server would read no more in the middle of a body, which has another limit.
         while transport.is_reading() and sent < 50:
             client.sendall(echo)
             sent += 1
-            until(has_read_or_reads_no_more)
+            until(has_answered_or_reads_no_more)
         return client, sent
 
     client, sent = flooded()
