@@ -155,12 +155,9 @@ def labelled(part: str, label: str, n: int) -> str:
     return f"{part}k{n or ''}:{label}"
 
 
-def step_digest(name: str) -> str:
-    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-
-
 def _path_in(step: str) -> str:
-    return f"{_IN_STEP}{step_digest(step)}/"
+    digest = hashlib.blake2b(step.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{_IN_STEP}{digest}/"
 
 
 def is_in_step(path: str, step: str) -> bool:
@@ -169,7 +166,7 @@ def is_in_step(path: str, step: str) -> bool:
 
 
 def step_around(slot: str) -> str:
-    """Return the `step_digest` of the step inside of which a call was made, by its slot; "" if it was made in none."""
+    """Return the digest of the step inside of which a call was made, by its slot; "" if it was made in none."""
     _, found, rest = slot.partition(_IN_STEP)
     return rest.partition("/")[0] if found else ""
 

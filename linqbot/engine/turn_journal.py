@@ -21,7 +21,7 @@ from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call
 from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
-from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, outside_of_answer, step_around, step_digest
+from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, is_in_step, outside_of_answer, step_around
 from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
@@ -432,9 +432,8 @@ class TurnJournal:
         return [call for call, _ in self._made]
 
     def made_in_step(self, name: str) -> list[Call]:
-        step = step_digest(name)
         outcomes = self._outcomes.values()
-        made = [each for each in outcomes if step_around(each.slot) == step and each.status == "accepted"]
+        made = [each for each in outcomes if is_in_step(each.slot, name) and each.status == "accepted"]
         return [Call.from_json(each.call) for each in made]
 
     def texts_sent(self) -> list[str]:

@@ -68,7 +68,7 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
 
 
 async def waiting_in(chat_id: str, storage: Storage) -> list[Conversation]:
-    """Return the conversations of a chat that wait for an answer."""
+    """Return the conversations of a chat that wait for an answer, with the events that began them."""
     waiting = [each.id for each in storage.conversations_in(chat_id) if each.status == "waiting"]
     found = [await storage.conversation(each) for each in waiting]
     return [each[0] for each in found if each is not None]

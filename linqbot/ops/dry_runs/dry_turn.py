@@ -15,7 +15,7 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import Clock
 from linqbot.engine.call_lookup import was_muted
 from linqbot.engine.failure import TurnFailure
-from linqbot.engine.slots import OUTSIDE_FIRST, is_outside_of_answer, outside_of_answer, step_around, step_digest
+from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LeaseLost, Suspended
 from linqbot.features.asking.question import OpenQuestion
@@ -152,8 +152,7 @@ class DryTurn(MemoryStorage):
         if (entry := self.step_on_record(name, journal)) is None:
             self.cut(f"the step {name!r}")
         self._used.add(name)
-        digest = step_digest(name)
-        self.made += [each for each in self.turn.call_entries if step_around(each.slot) == digest]
+        self.made += [each for each in self.turn.call_entries if is_in_step(each.slot, name)]
         said = from_json(entry.call)
         if (scheduled := said.get("scheduled")) is not None:
             journal.scheduler.recall(scheduled)
