@@ -319,7 +319,7 @@ def test_a_secret_of_the_environment_is_rotated_into_the_file(account: Practice,
     made = account.create(account.url, "message.received")
     account.environ["LINQ_WEBHOOK_SECRET"] = made["signing_secret"]
     bot = serve(account, command)
-    # The other rotations of these tests are not given the time to end after it.
+    # The only test in which the overlap of a rotation ends by itself.
     assert "remove it" in account.connect("rotate", "--url", account.url, "--overlap", "1")
     assert made["id"] != account.subscription()["id"]
     account.text("hello")
