@@ -148,7 +148,6 @@ class Worker:
                 continue
             try:
                 await self._fire_timers()
-                await self._advance_broadcasts()
                 leases = await self._storage.take(free, lease_s=self._lease_s)
                 self.failing = None
                 if not leases:
@@ -170,17 +169,11 @@ class Worker:
                 self._watch(asyncio.get_running_loop().create_task(self._turn(lease)))
 
     async def _fire_timers(self) -> None:
-        """Move the timers that are due into their lanes, where they are handled in order with the deliveries."""
+        """Move the timers and steps of broadcasts that are due into their lanes, in order with the deliveries there."""
         while (due := await self._storage.next_timer()) is not None and due <= self._clock.now():
             if not await self._storage.fire(self._clock.now()):
                 self._timers_at = self._clock.now() + OTHER_FIRES_S  # another process fires them
                 break
-
-    async def _advance_broadcasts(self) -> None:
-        """Make the next people of broadcasts deliveries, as far as the pace of their lines allows."""
-        due = await self._storage.next_broadcast()
-        if due is not None and due <= self._clock.now():
-            await self._storage.advance_broadcasts(self._clock.now())
 
     async def _wait_for_work(self) -> None:
         """Wait until a delivery is stored, a turn is finished, or a retry, a timer or a broadcast's next person is due."""
@@ -188,7 +181,7 @@ class Worker:
         timer = await storage.next_timer()
         if timer is not None and timer <= self._clock.now():
             timer = max(timer, self._timers_at)
-        times = (await storage.next_due(), timer, await storage.next_broadcast())
+        times = await storage.next_due(), timer
         due = min((time for time in times if time is not None), default=None)
         if due is None:
             await storage.changed()

@@ -42,7 +42,7 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
-from linqbot.storage.indexes import Earliest, StorageMemory
+from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
 from linqbot.storage.operations import LaneTransaction, OpQueue
@@ -588,18 +588,27 @@ class Storage(ABC):
         return await self._read(lambda db: timers.recurring(db, kind, lane))
 
     async def fire(self, now: float, *, limit: int = 500) -> int:
-        """Move due timers into their lanes, in one commit, and return their number.
+        """Move due timers, at most `limit`, and due steps of broadcasts into their lanes, in one commit. Return their number.
 
-        A recurring timer is parked: `Commit.rearmed` gives its next due time.
+        A recurring timer is parked: `Commit.rearmed` gives its next due time. Of each line, one step to send is carried out: it
+        takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to `now` plus 60 s
+        divided by `per_minute`. A step that ends a broadcast deletes content and lane, sets the status to `done` unless it is
+        `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
         return await self._write(lambda tx: operations.fire(tx, now, limit))
 
     async def next_timer(self) -> float | None:
-        """Return the Unix time at which the earliest timer is due; None if there is none.
+        """Return the Unix time from which `fire` finds a timer or a step of a broadcast; None if there is none.
 
-        `changed` returns when an earlier timer is stored.
+        `changed` returns when an earlier one is stored. A process that serves reads the time again only after a change.
         """
-        return await self._next(self._memory.timers, timers.earliest)
+        next_timer = self._memory.next_timer
+        if next_timer.changes_read != next_timer.changes or not self._serving:
+            # Noted after the read: another caller meanwhile must read too, and not return the time from before.
+            changes = next_timer.changes
+            next_timer.at = await self._read(lambda db: operations.earliest(db, self._clock.now() + db.ahead_s))
+            next_timer.changes_read = changes
+        return next_timer.at
 
     # Broadcasts
 
@@ -641,31 +650,6 @@ class Storage(ABC):
         return await self._operate(
             lambda tx: acts.noting(tx, broadcasts.order(tx, name, order), by, order, ActedOn(name))
         )
-
-    async def advance_broadcasts(self, now: float) -> int:
-        """Carry out each step of broadcasts that is due, in one commit, and return their number.
-
-        `send` takes the first pending row, stores its delivery, sets the row to `under_way`, and sets `next_at` to
-        `now` plus 60 s divided by `per_minute`. `end` deletes content and lane, sets the status to `done` unless it is
-        `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
-        """
-        return await self._write(lambda tx: operations.advance(tx, now))
-
-    async def next_broadcast(self) -> float | None:
-        """Return the Unix time of the first step of a broadcast; None if there is none. See `changed` for an earlier one."""
-        next_step = lambda db: broadcasts.next_at(db, self._clock.now() + db.ahead_s)  # noqa: E731
-        return await self._next(self._memory.broadcasts, next_step)
-
-    async def _next(
-        self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
-    ) -> float | None:
-        """Return the earliest time in a table. A process that serves reads it again only after a change."""
-        if earliest.changes_read != earliest.changes or not self._serving:
-            # Noted after the read: another caller meanwhile must read too, and not return the time from before.
-            changes = earliest.changes
-            earliest.at = await self._read(query)
-            earliest.changes_read = changes
-        return earliest.at
 
     # Troubles
 

@@ -1,6 +1,6 @@
 """Broadcasts: one message to many people, a row for each person. Paced for each line, so that no line sends a burst.
 
-A person's row is `pending` until `advance_broadcasts` makes it a delivery, in the commit that sets the row to
+A person's row is `pending` until `Storage.fire` makes it a delivery, in the commit that sets the row to
 `under_way`. The commit that ends the turn of that delivery stores the outcome (`Commit.recipients`). So a crash loses
 no person and repeats none: the deliveries under way are in the inbox, and all others are still `pending`.
 
@@ -136,7 +136,7 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
     broadcast = await tx.value("SELECT n FROM broadcast WHERE name = $1", new.name)
     rows = [(broadcast, n, handle, "pending") for n, handle in enumerate(people, 1)]
     await tx.insert("recipient (broadcast, n, handle, outcome)", rows)
-    tx.changes.broadcasts = True
+    tx.changes.timers = tx.changes.news = True
     return True
 
 
@@ -151,7 +151,7 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
     if order == "cancel":
         sql = "UPDATE recipient SET outcome = 'cancelled', at = $1 WHERE broadcast = $2 AND outcome = 'pending'"
         await tx.run(sql, tx.now, n)
-    tx.changes.broadcasts = True
+    tx.changes.timers = tx.changes.news = True
     return True
 
 
@@ -171,28 +171,29 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
                      FROM broadcast WHERE broadcast.n = recipient.broadcast)
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $3) AND n = $4"""
         await tx.run_each(sql, waits)
-        tx.changes.broadcasts = True
+        tx.changes.timers = tx.changes.news = True
     if rows:
         sql = """UPDATE recipient SET outcome = $1, reason = $2, at = $3
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $4) AND n = $5"""
         await tx.run_each(sql, rows)
-        tx.changes.broadcasts = True
+        tx.changes.timers = tx.changes.news = True
 
 
 async def advance(tx: Writable, now: float) -> list[Delivery]:
-    """Carry out the steps that are due, and return the deliveries to store; see `Storage.advance_broadcasts`."""
+    """Carry out the steps that are due, and return the deliveries to store; see `Storage.fire`."""
+    if not await _due(tx, now + tx.ahead_s):
+        return []  # Most timers fire while no broadcast runs: they must not wait for the lock.
     await lock(tx)
-    due: list[Delivery] = []
-    for step in await _steps(tx, now + tx.ahead_s):
-        if step.at <= now + tx.ahead_s:
-            ((n, status, new),) = await _stored(tx, "WHERE name = $1", step.broadcast)
-            if step.what == "end":
-                due.append(await _end(tx, n, status, new, now))
-                tx.changes.leaves_text |= new.off_the_record
-            else:
-                due.append(await _send(tx, n, new, now))
-    tx.changes.broadcasts = True
-    return due
+    made: list[Delivery] = []
+    for step in await _due(tx, now + tx.ahead_s):
+        tx.changes.timers = tx.changes.news = True
+        ((n, status, new),) = await _stored(tx, "WHERE name = $1", step.broadcast)
+        if step.what == "end":
+            made.append(await _end(tx, n, status, new, now))
+            tx.changes.leaves_text |= new.off_the_record
+        else:
+            made.append(await _send(tx, n, new, now))
+    return made
 
 
 async def next_at(db: Readable, now: float) -> float | None:
@@ -224,6 +225,10 @@ async def recipients(
 async def lock(tx: Writable) -> None:
     """Keep the steps of broadcasts waiting until the end of this transaction."""
     await tx.lock(["broadcasts"])
+
+
+async def _due(db: Readable, now: float) -> list[BroadcastStep]:
+    return [step for step in await _steps(db, now) if step.at <= now]
 
 
 async def _steps(db: Readable, now: float) -> list[BroadcastStep]:

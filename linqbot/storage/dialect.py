@@ -58,10 +58,9 @@ class Readable(Protocol):
 class Changes:
     """The changes of one transaction that memory follows after COMMIT."""
 
-    news: bool = False  # True if a `take` may find more, or if the earliest timer was stored
+    news: bool = False  # True if a `take` may find more, or if what is due next was stored
     leaves_text: bool = False  # True if text off the record may have been deleted
-    timers: bool = False  # True if the earliest timer may be another one
-    broadcasts: bool = False  # True if the next step of a broadcast may be another one
+    timers: bool = False  # True if the earliest timer, or the next step of a broadcast, may be another one
     # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
     own_entries: bool = False
     conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
@@ -74,11 +73,6 @@ class Changes:
     received_at: float | None = None  # when the newest webhook of this transaction was accepted
     noted_at: float | None = None  # the `active_at` that was written to the table `meta`
     purge_at: float | None = None  # time before which no purge needs to run
-
-    @property
-    def has_news(self) -> bool:
-        """True if those that wait in `Storage.changed` must look again."""
-        return self.news or self.broadcasts
 
     def note_received(self, webhooks: Iterable[Delivery]) -> None:
         """Note when the newest of accepted webhooks was received."""

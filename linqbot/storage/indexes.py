@@ -426,8 +426,8 @@ class Recent:
 
 
 @dataclass(slots=True)
-class Earliest:
-    """The earliest time in a table, as it was read last, and how often the table had changed then."""
+class EarliestTimer:
+    """The time at which a timer or a step of a broadcast is due, as it was read last, and how often they had changed then."""
 
     at: float | None = None
     changes: int = 1
@@ -444,8 +444,7 @@ class StorageMemory(ABC):
         self.recent = Recent()
         self.conversations = OpenConversations()
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
-        self.timers = Earliest()
-        self.broadcasts = Earliest()
+        self.next_timer = EarliestTimer()
         self.active_at: float | None = None  # when the newest webhook was accepted by this process
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
@@ -459,21 +458,19 @@ class StorageMemory(ABC):
     def release(self, leases: Iterable[Lease]) -> object:
         """Forget leases that have no holder any more."""
 
-    def forget_times(self) -> None:
-        """Have the earliest timer and the next step of a broadcast read again."""
-        self.timers.changes += 1
-        self.broadcasts.changes += 1
+    def forget_next_timer(self) -> None:
+        """Have the time read again at which a timer or a step of a broadcast is due."""
+        self.next_timer.changes += 1
 
     def follow(self, changes: Changes) -> None:
-        if changes.has_news:
+        if changes.news:
             self.changed.set()
         if changes.received_at is not None:
             self.active_at = max(changes.received_at, self.active_at or 0.0)
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
         self.has_own_entries |= changes.own_entries
-        self.timers.changes += changes.timers
-        self.broadcasts.changes += changes.broadcasts
+        self.next_timer.changes += changes.timers
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

@@ -83,7 +83,6 @@ async def write(tx: Writable, mute: Mute) -> None:
     until, since, lane = mute.until + tx.ahead_s, mute.since + tx.ahead_s, lane_of_chat(mute.chat_id)
     await tx.insert(f"mute ({COLUMNS})", [(lane, until, mute.person, mute.reason, handoff, mute.only_proactive, since)])
     tx.changes.mutes[mute.chat_id] = mute
-    tx.changes.broadcasts |= mute.chat_id == EVERY_CHAT
 
 
 async def remove(tx: Writable, chats: Collection[str]) -> int:
@@ -91,7 +90,6 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
     gone = await tx.run("DELETE FROM mute WHERE lane = ANY($1)", [lane_of_chat(chat) for chat in chats])
     tx.changes.mutes.update(dict.fromkeys(chats))
     tx.changes.timers = tx.changes.news = True
-    tx.changes.broadcasts |= EVERY_CHAT in chats
     return gone
 
 

@@ -361,7 +361,6 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     await broadcasts.lock(tx)
     asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
     tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
-    tx.changes.timers |= bool(keys["timer"])
     chats = [chat_of_lane(lane) or "" for lane in keys["mute"]]
     # The inbox and the mutes are also in memory.
     rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0)
@@ -369,7 +368,8 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
         if table not in rows:
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
-    tx.changes.broadcasts |= rows["recipient"] > 0
+    tx.changes.timers |= rows["timer"] + rows["recipient"] > 0
+    tx.changes.news |= rows["recipient"] > 0
     # The first round stores a receipt, also if nothing is kept.
     if is_first or +rows:
         await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from answers import answers
 from asking_talk import Talk
+from fakes import text_body
 from one_handler import does
 from refusing import Refusing
 
@@ -281,8 +282,9 @@ async def test_a_broadcast_that_a_new_release_begins_in_a_part_that_is_over_is_s
 async def test_no_text_is_kept_of_a_broadcast_that_a_line_with_zero_retention_begins(talk: Talk) -> None:
     for zero_retention in (True, False):
         talk.deploy(does(july(PEOPLE[:1], name=f"july-{zero_retention}")))
-        await talk.say("go", zero_retention=zero_retention)
-        await talk.storage.advance_broadcasts(talk.clock.now())
+        await talk.put(text_body("go", zero_retention=zero_retention))
+        assert await talk.turn()
+        await talk.storage.fire(talk.clock.now())
         (lease,) = await talk.storage.take(1, lease_s=60)
         assert lease.delivery.is_off_the_record == zero_retention
         await talk.storage.finish(lease, Commit(Ack()))

@@ -16,6 +16,7 @@ from linqbot.linq.types.proactive import RecipientOutcome
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import AT_ONCE, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease
+from linqbot.storage.timers import Timer
 
 LINE = "+12025550100"
 PEOPLE = ["+14155550101", "+14155550102", "ann@example.com"]
@@ -43,14 +44,14 @@ async def under_way(storage: Storage) -> Lease:
 async def first_turn(storage: Storage, people: Sequence[str] = PEOPLE, **changes: Any) -> Lease:
     """Start a broadcast, and lease the delivery of its first person."""
     await storage.start_broadcast(new(**changes), people)
-    await storage.advance_broadcasts(NOON)
+    await storage.fire(NOON)
     return await under_way(storage)
 
 
 async def advance(storage: Storage, clock: MovableClock, after_s: float = 3) -> Lease:
     """Make the next step when the pace allows it, and lease its delivery."""
     clock.advance(after_s)
-    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.fire(clock.now()) == 1
     return await under_way(storage)
 
 
@@ -67,7 +68,7 @@ async def give_up(storage: Storage, lease: Lease, n: int) -> None:
 
 
 async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Storage) -> None:
-    assert await storage.next_broadcast() is None
+    assert await storage.next_timer() is None
     assert await storage.start_broadcast(new(), PEOPLE)
     assert await is_woken(storage)
     assert not await storage.start_broadcast(new(per_minute=1), ["+14155550109"])
@@ -81,10 +82,10 @@ async def test_a_broadcast_is_stored_once_with_its_people_in_order(storage: Stor
 
 async def test_the_next_person_becomes_a_delivery_when_it_is_time(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new(), PEOPLE)
-    assert await storage.next_broadcast() == 0.0
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert await storage.next_broadcast() == NOON + 3
-    assert await storage.advance_broadcasts(NOON + 2.9) == 0
+    assert await storage.next_timer() == 0.0
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() == NOON + 3
+    assert await storage.fire(NOON + 2.9) == 0
     lease = await under_way(storage)
     assert (lease.delivery.id, lease.delivery.type) == ("i.broadcast.july.1", "linqbot.broadcast")
     assert json.loads(lease.delivery.body) == {
@@ -101,11 +102,23 @@ async def test_the_next_person_becomes_a_delivery_when_it_is_time(storage: Stora
 
 async def test_a_late_step_is_made_once_and_is_not_caught_up(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new(), PEOPLE)
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     clock.advance(3600)
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert await storage.advance_broadcasts(clock.now()) == 0
-    assert await storage.next_broadcast() == NOON + 3603
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.fire(clock.now()) == 0
+    assert await storage.next_timer() == NOON + 3603
+
+
+async def test_timers_that_are_due_hold_up_no_step(storage: Storage, clock: MovableClock) -> None:
+    await storage.start_broadcast(new(), PEOPLE)
+    for n in range(3):
+        await storage.schedule(Timer(str(n), NOON, f"c:{n}", "send", b"{}"))
+    assert await storage.fire(clock.now(), limit=2) == 3
+    ids = [lease.delivery.id for lease in await storage.take(10, lease_s=60)]
+    assert ids == ["i.broadcast.july.1", "i.send.0", "i.send.1"]
+    assert await storage.next_timer() == NOON
+    assert await storage.fire(clock.now(), limit=2) == 1
+    assert await storage.next_timer() == NOON + 3
 
 
 async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage: Storage, clock: MovableClock) -> None:
@@ -115,7 +128,7 @@ async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage:
     await give_up(storage, await advance(storage, clock), 4)
     counts = {"people": 4, "sent": 1, "opted_out": 1, "refused": 1, "failed": 1}
     assert facts(await storage.broadcast("july")) == {"status": "running"} | counts
-    assert await storage.next_broadcast() == 0.0
+    assert await storage.next_timer() == 0.0
     ended = await advance(storage, clock, 0)
     assert facts(await storage.broadcast("july")) == {"status": "done"} | counts
     assert (ended.delivery.id, ended.delivery.type) == ("i.broadcast_done.july", "linqbot.broadcast_done")
@@ -128,7 +141,7 @@ async def test_outcomes_are_counted_and_the_last_one_ends_the_broadcast(storage:
         **counts,
     }
     await storage.finish(ended, Commit(Ack()))
-    assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
+    assert (await storage.next_timer(), await storage.fire(clock.now())) == (None, 0)
     refused, failed = [
         one for outcome in ("refused", "failed") for one in await storage.recipients("july", outcome=outcome)
     ]
@@ -142,7 +155,7 @@ async def test_the_retry_of_a_person_who_failed_corrects_the_outcome(storage: St
     assert await storage.retry(["i.broadcast.july.1"]) == 1
     await end(storage, await under_way(storage))
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 1, "sent": 1}
-    assert await storage.next_broadcast() is None
+    assert await storage.next_timer() is None
 
 
 async def test_a_person_who_must_wait_keeps_no_other_waiting(storage: Storage, clock: MovableClock) -> None:
@@ -157,11 +170,11 @@ async def test_a_person_who_must_wait_keeps_no_other_waiting(storage: Storage, c
     assert facts(await storage.broadcast("july")) == {"status": "running", "people": 2, "sent": 1, "pending": 1}
     (waiting,) = await storage.recipients("july", outcome="pending")
     assert (waiting.n, waiting.reason) == (1, "quiet hours")
-    assert await storage.next_broadcast() == pytest.approx(NOON + 3600, abs=1)
+    assert await storage.next_timer() == pytest.approx(NOON + 3600, abs=1)
     lease = await advance(storage, clock, 3600)
     assert lease.delivery.id.startswith("i.broadcast.july.1~")
     await end(storage, lease)
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
 
 
@@ -169,7 +182,7 @@ async def test_a_person_who_waits_is_not_reached_after_a_cancellation(storage: S
     lease = await first_turn(storage, PEOPLE[:1])
     await storage.order_broadcast("july", "cancel")
     await storage.finish(lease, Commit(Ack(), recipients=[WAITS]))
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 1, "cancelled": 1}
 
 
@@ -177,31 +190,31 @@ async def test_the_broadcasts_of_a_line_go_out_in_turn_at_one_pace(storage: Stor
     await storage.start_broadcast(new("july"), PEOPLE[:1])
     await storage.start_broadcast(new("august"), PEOPLE)
     await storage.start_broadcast(new("elsewhere", line="+12025550101"), PEOPLE)
-    assert await storage.advance_broadcasts(clock.now()) == 2
+    assert await storage.fire(clock.now()) == 2
     leases = await storage.take(10, lease_s=60)
     assert [lease.delivery.id for lease in leases] == ["i.broadcast.july.1", "i.broadcast.elsewhere.1"]
     for lease in leases:
         await end(storage, lease)
     # The end of July is noted at once. Its pace still holds for August.
-    assert await storage.advance_broadcasts(clock.now()) == 1
-    assert await storage.next_broadcast() == NOON + 3
+    assert await storage.fire(clock.now()) == 1
+    assert await storage.next_timer() == NOON + 3
     clock.advance(3)
-    assert await storage.advance_broadcasts(clock.now()) == 2
+    assert await storage.fire(clock.now()) == 2
     assert [one.name for one in await storage.broadcasts(limit=2)] == ["elsewhere", "august"]
 
 
 async def test_few_people_of_a_line_are_under_way_at_once(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new(), [f"+1415555{n:04}" for n in range(AT_ONCE + 2)])
     for _ in range(AT_ONCE):
-        assert await storage.advance_broadcasts(clock.now()) == 1
+        assert await storage.fire(clock.now()) == 1
         clock.advance(3)
-    assert (await storage.next_broadcast(), await storage.advance_broadcasts(clock.now())) == (None, 0)
+    assert (await storage.next_timer(), await storage.fire(clock.now())) == (None, 0)
     lease, *_ = await storage.take(10, lease_s=60)
     await storage.finish(lease, Commit(Defer(NOON + 60, "Linq is away")))
-    assert await storage.next_broadcast() is None
+    assert await storage.next_timer() is None
     clock.advance(60)
     await end(storage, (await storage.take(10, lease_s=60))[0])
-    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.fire(clock.now()) == 1
 
 
 async def test_a_paused_broadcast_waits_and_lets_others_of_its_line_pass(storage: Storage, clock: MovableClock) -> None:
@@ -216,7 +229,7 @@ async def test_a_paused_broadcast_waits_and_lets_others_of_its_line_pass(storage
     await end(storage, lease)
     await storage.finish(await advance(storage, clock, 0), Commit(Ack()))
     clock.advance(3)
-    assert await storage.next_broadcast() is None
+    assert await storage.next_timer() is None
     while await is_woken(storage):
         pass
     assert await storage.order_broadcast("july", "resume")
@@ -228,7 +241,7 @@ async def test_a_cancelled_broadcast_reaches_nobody_else_and_ends(storage: Stora
     lease = await first_turn(storage)
     assert await storage.order_broadcast("july", "cancel")
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "cancelled": 2, "pending": 1}
-    assert await storage.next_broadcast() is None
+    assert await storage.next_timer() is None
     await end(storage, lease)
     assert json.loads((await advance(storage, clock, 0)).delivery.body)["data"]["was_cancelled"]
     assert facts(await storage.broadcast("july")) == {"status": "cancelled", "people": 3, "sent": 1, "cancelled": 2}
@@ -242,7 +255,7 @@ async def test_what_is_under_way_survives_a_restart(closed_storage: Storage, clo
     async with closed_storage as storage:
         lease = await under_way(storage)
         assert (lease.delivery.id, lease.crashes) == ("i.broadcast.july.1", 1)
-        assert await storage.next_broadcast() == NOON + 3
+        assert await storage.next_timer() == NOON + 3
         await end(storage, lease)
         for _ in range(2):
             await end(storage, await advance(storage, clock))
@@ -252,14 +265,14 @@ async def test_what_is_under_way_survives_a_restart(closed_storage: Storage, clo
 async def test_a_forgotten_person_leaves_every_broadcast(storage: Storage, clock: MovableClock) -> None:
     await storage.start_broadcast(new("july"), ["Ann@Example.com", *PEOPLE[:2]])
     await storage.start_broadcast(new("august"), PEOPLE)
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     forgotten = await storage.forget("ann@example.com")
     assert (forgotten.rows["recipient"], forgotten.rows["delivery"], forgotten.left) == (2, 1, ())
     assert [one.handle for one in await storage.recipients("july")] == PEOPLE[:2]
     assert await storage.take(10, lease_s=60) == []
     for _ in range(2):
         await end(storage, await advance(storage, clock))
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     assert facts(await storage.broadcast("july")) == {"status": "done", "people": 2, "sent": 2}
 
 
@@ -268,14 +281,14 @@ async def test_a_person_who_is_forgotten_under_way_gets_no_row_back(storage: Sto
     assert (await storage.forget(PEOPLE[0])).left == (lease.delivery.id,)
     await end(storage, lease)
     assert await storage.recipients("july") == []
-    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.fire(clock.now()) == 1
 
 
 async def test_a_full_inbox_does_not_hold_up_a_broadcast(storage: Storage, clock: MovableClock) -> None:
     for n in range(20):
         await storage.put(delivery(f"c:{n}"))
     await storage.start_broadcast(new(), PEOPLE)
-    assert await storage.advance_broadcasts(clock.now()) == 1
+    assert await storage.fire(clock.now()) == 1
 
 
 async def test_the_deliveries_of_a_line_that_keeps_nothing_are_off_the_record(storage: Storage) -> None:
@@ -286,7 +299,7 @@ async def test_the_report_waits_for_the_turn_that_began_the_broadcast(storage: S
     turn = await leased(storage, delivery(LANE))
     for name in ("july", "august"):
         await storage.start_broadcast(new(name, lane=LANE), [])
-        assert await storage.advance_broadcasts(clock.now()) == 1
+        assert await storage.fire(clock.now()) == 1
     assert await storage.take(10, lease_s=60) == []
     await storage.finish(turn, Commit(Ack()))
     report = await under_way(storage)

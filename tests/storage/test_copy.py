@@ -89,7 +89,7 @@ async def fill(storage: Storage) -> None:
     handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)
     await storage.mute(Mute("8", now + 60, "+1", handoff=handoff))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
-    await storage.advance_broadcasts(now)
+    await storage.fire(now)
     await asyncio.gather(*(storage.put(delivery(f"c:many-{n % 7}", name=f"w.many-{n}")) for n in range(300)))
     await lease(delivery("c:3", name="w.3", body=PRIVATE, carrier='{"trace":"1"}'))
 

@@ -84,7 +84,7 @@ async def test_takes_at_the_same_time_never_share_a_lane(storage: Storage) -> No
 async def test_the_end_of_a_turn_under_a_lost_lease_stores_nothing(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(Timer("kept", NOON + 900, "c:1", "send", b"{}"))
     await storage.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1"])
-    await storage.advance_broadcasts(NOON)
+    await storage.fire(NOON)
     lost = await leased(storage)
     clock.advance(60)
     held = await leased(storage)

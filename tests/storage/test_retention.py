@@ -99,5 +99,5 @@ async def test_a_text_that_waits_leaves_with_what_ends_the_wait(url: str, clock:
         await storage.cancel("t-1")
         await handle(storage, said("w.2", is_private=False), commit=Commit(Ack(), ended=["w.1"]))
         await storage.order_broadcast("july", "cancel")
-        await storage.advance_broadcasts(clock.now())
+        await storage.fire(clock.now())
         assert await with_words(url) == set()

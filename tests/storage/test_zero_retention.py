@@ -98,13 +98,13 @@ async def test_the_text_of_a_broadcast_leaves_a_minute_after_its_end(
         await storage.start_broadcast(new, [f"+1415555010{n}" for n in range(people)])
         assert MARKER in bytes_of(path)
         for n in range(1, people + 1):
-            await storage.advance_broadcasts(clock.now())
+            await storage.fire(clock.now())
             lease = await leased(storage)
             entry = call(lease.delivery.id, 6000)
             await storage.begin(entry)
             await storage.finish(lease, replace(ack(accepted(entry)), recipients=[RecipientUpdate("july", n, "sent")]))
             clock.advance(0.01)
-        assert await storage.advance_broadcasts(clock.now()) == 1
+        assert await storage.fire(clock.now()) == 1
         await storage.finish(await leased(storage), Commit(Ack()))
         await is_gone_after_a_minute(path, clock)
 

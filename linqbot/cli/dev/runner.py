@@ -286,15 +286,15 @@ def put_back(file: Path, copy: bytes | None) -> None:
 
 async def work_of(storage: Storage, now: float) -> Work:
     """Return the work of a bot. A delivery stays in the inbox until the end of its turn is stored."""
-    timers = await storage.next_timer(), await storage.next_broadcast()
+    timer = await storage.next_timer()
     heads: dict[str, Waiting] = {}
     for waiting in await storage.waiting(limit=1000):
         heads.setdefault(waiting.lane, waiting)  # The deliveries behind the first one of a lane wait for it.
     pauses = [head.not_before for head in heads.values() if head.state in {"gathering", "retrying", "deferred"}]
     # A delivery whose pause is over is work, also if the bot's process has not come to it yet.
     waits = [at for at in pauses if at is None or at > now]
-    is_due = any(at is not None and at <= now for at in timers)
-    next_at = min((at for at in [*timers, *waits] if at is not None and at > now), default=None)
+    is_due = timer is not None and timer <= now
+    next_at = min((at for at in [timer, *waits] if at is not None and at > now), default=None)
     return Work(is_busy=is_due or len(waits) < len(heads), next_at=next_at)
 
 

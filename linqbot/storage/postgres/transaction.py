@@ -60,7 +60,7 @@ class TransactionChanges(Changes):
 
     @property
     def has_news(self) -> bool:
-        return self.work or self.news or self.broadcasts
+        return self.work or self.news
 
     @property
     def chats(self) -> set[str]:

@@ -132,10 +132,11 @@ class PostgresWriter(OpQueue):
     def _payload(self, changes: TransactionChanges) -> str | None:
         """Return what other processes must know of these changes; None if it is nothing."""
         own = changes.own_entries and not self._memory.has_own_entries
-        times = changes.timers or changes.broadcasts
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
-        if not (changes.work or times or changes.chats or own or changes.refused or changes.gap is not None):
+        if not (changes.work or changes.timers or changes.chats or own or changes.refused or changes.gap is not None):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
-        return News(self._memory.sender, changes.work, times, own, chats, grown, refused, changes.gap).to_payload()
+        return News(
+            self._memory.sender, changes.work, changes.timers, own, chats, grown, refused, changes.gap
+        ).to_payload()

@@ -28,7 +28,7 @@ would hardly overlap in a test, and a handler that tells before it records would
 
 WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
-    "order_broadcast", "advance_broadcasts", "join", "note_progress", "decide", "note_consent", "note_wrote",
+    "order_broadcast", "join", "note_progress", "decide", "note_consent", "note_wrote",
     "mute", "change_mute", "mute_by_hand", "unmute", "change_troubles",
 })  # fmt: skip
 """The methods with which a bot writes to its storage, without those that `WatchedStorage` defines."""
@@ -82,8 +82,7 @@ class WatchedStorage:
         return self._nothing_to_take and not any(time <= self._clock.now() for time in times)
 
     async def due_times(self) -> list[float]:
-        inner = self._inner
-        every = (await inner.next_due(), await inner.next_timer(), await inner.next_broadcast())
+        every = await self._inner.next_due(), await self._inner.next_timer()
         return [time for time in every if time is not None]
 
     async def put(self, delivery: Delivery) -> bool:

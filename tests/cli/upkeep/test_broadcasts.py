@@ -36,7 +36,7 @@ def new(name: str) -> NewBroadcast:
 
 async def send(storage: Storage, clock: MovableClock, outcome: RecipientOutcome, reason: str | None = None) -> None:
     """Let the next person of a broadcast have an outcome."""
-    await storage.advance_broadcasts(clock.now())
+    await storage.fire(clock.now())
     (lease,) = await storage.take(1, lease_s=60)
     body = json.loads(lease.delivery.body)
     update = RecipientUpdate(body["broadcast"], body["n"], outcome, reason)
@@ -130,16 +130,16 @@ async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
     path = tmp_path / "linqbot.db"
     async with SQLiteStorage(path) as server:
         await server.start_broadcast(new("july"), PEOPLE)
-        assert await server.next_broadcast() == 0.0
+        assert await server.next_timer() == 0.0
         async with SQLiteStorage(path, serving=False) as command:
             assert await command.order_broadcast("july", "pause", by=By("ann"))
             async with asyncio.timeout(PATIENCE_S):
-                while await server.next_broadcast() is not None:
+                while await server.next_timer() is not None:
                     await server.changed()
-            assert await server.advance_broadcasts(NOON) == 0
+            assert await server.fire(NOON) == 0
             assert await command.order_broadcast("july", "resume", by=By("ann"))
-            assert await command.next_broadcast() == 0.0
+            assert await command.next_timer() == 0.0
             async with asyncio.timeout(PATIENCE_S):
-                while await server.next_broadcast() is None:
+                while await server.next_timer() is None:
                     await server.changed()
-        assert await server.advance_broadcasts(NOON) == 1
+        assert await server.fire(NOON) == 1

@@ -288,6 +288,13 @@ async def test_a_due_timer_that_one_process_holds_wakes_no_other(url: str, one: 
     assert await one.next_timer() is None
 
 
+async def test_a_timer_does_not_wait_for_the_lock_of_broadcasts(url: str, one: Storage) -> None:
+    await one.schedule(Timer("t", NOON, "c:1", "send", b"{}"))
+    async with connected(url) as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock($1)", Address.parse(url).lock("broadcasts"))
+        assert await asyncio.wait_for(one.fire(NOON), PATIENCE_S) == 1
+
+
 async def test_a_command_writes_beside_the_server_and_wakes_it(url: str, one: Storage, clock: MovableClock) -> None:
     async with PostgresStorage(url, clock=clock, serving=False) as command:
         woken = asyncio.ensure_future(one.changed())
@@ -377,9 +384,9 @@ async def test_a_step_of_a_broadcast_is_made_by_one_process(one: Storage, two: S
     woken = asyncio.ensure_future(two.changed())
     await one.start_broadcast(NewBroadcast("july", "+12025550100", 20, b"[]", NOON), ["+1", "+2", "+3"])
     await asyncio.wait_for(woken, PATIENCE_S)
-    assert await two.next_broadcast() == 0.0
+    assert await two.next_timer() == 0.0
     for n in range(3):
-        advanced = await asyncio.gather(*(storage.advance_broadcasts(clock.now()) for storage in (one, two)))
+        advanced = await asyncio.gather(*(storage.fire(clock.now()) for storage in (one, two)))
         assert sorted(advanced) == [0, 1], n
         clock.advance(3)
     assert await one.depth() == 3

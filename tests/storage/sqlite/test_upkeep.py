@@ -158,11 +158,12 @@ async def test_the_next_process_knows_the_first_webhook_and_what_is_due(path: Pa
             await handle(storage, Delivery(f"w.{seconds}", "c:1", "", b"", NOON + seconds))
         await storage.schedule(Timer("t", NOON + 60, "c:1", "send", b"{}"))
         assert await storage.start_broadcast(broadcast, ["+15550002222", "+15550003333"])
-        assert await storage.advance_broadcasts(NOON) == 1
-        due = await storage.next_broadcast()
+        assert await storage.fire(NOON) == 1
+        assert await storage.next_timer() == NOON + 1
     async with SQLiteStorage(path, clock=clock) as storage:
-        assert (await storage.first_activity(), await storage.next_timer()) == (NOON, NOON + 60)
-        assert await storage.next_broadcast() == due == NOON + 1
+        assert (await storage.first_activity(), await storage.next_timer()) == (NOON, NOON + 1)
+        await storage.order_broadcast("sale", "pause")
+        assert await storage.next_timer() == NOON + 60
 
 
 # Down to the bytes
