@@ -20,8 +20,9 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
@@ -44,6 +45,8 @@ from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.lanes import LaneTransaction
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
+
+T = TypeVar("T")
 
 TRUNCATE_AFTER_S = 60.0
 """Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
@@ -140,7 +143,7 @@ class SQLiteWriter(Writer):
     def __init__(self, path: Path, index: Index, clock: Clock, keep_days: float) -> None:
         super().__init__(path, index, clock, keep_days)
         self.place = Place(path)
-        self._slow: queue.SimpleQueue[tuple[Callable[[], object], asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._slow: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
@@ -148,9 +151,6 @@ class SQLiteWriter(Writer):
         # The time at which the WAL shall be emptied, in Unix seconds, and True if the next commit does so.
         self.truncate_at = math.inf
         self.truncates = False
-        # True if the transaction counts only while the file is at its path; and the error if the file was not there.
-        self._to_check = False
-        self._misplaced: StorageUnavailable | None = None
 
     def connect(self, *, serving: bool) -> str:
         """Connect, bring the schema up to date and load the index. Return the install id.
@@ -241,30 +241,21 @@ class SQLiteWriter(Writer):
         finally:
             self.is_reloading = False
 
-    def write(self, batch: list[Op[Any]]) -> bool:
-        """Run the statements of the batch; see `run`. False: no row changed and no 200 depends on this transaction."""
-        before = self._db.total_changes
-        ops = self.run(batch)
-        # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
-        has_arrivals = PutOp in ops or PutReceiptOp in ops
-        self._to_check = self._db.total_changes != before or has_arrivals or self.truncates
-        return self._to_check
-
-    def commit(self) -> None:
-        """Write the transaction to the disk, and check that the file is still at its path.
+    def commit(self) -> StorageUnavailable | None:
+        """Write the transaction to the disk. Return an error if the file is not at its path: then the transaction does not count.
 
         Then empty the WAL if that was asked for, but not if the file was replaced: its WAL is still needed then.
         """
         self._db.execute("COMMIT")
-        if self._to_check:
-            try:
-                self.place.check()
-            except StorageUnavailable as error:
-                self._misplaced = error
-        if self.truncates and self._misplaced is None:
+        try:
+            self.place.check()
+        except StorageUnavailable as error:
+            return error
+        if self.truncates:
             self._truncate()
+        return None
 
-    def _follow(self) -> None:
+    def _follow(self, misplaced: StorageUnavailable | None) -> None:
         """Apply the transaction to the index: the one place where memory follows the disk.
 
         Raises:
@@ -274,7 +265,6 @@ class SQLiteWriter(Writer):
         version, self._version = self._version, None
         self._index.apply(self._changes)
         changes, self._changes = self._changes, IndexChanges()
-        misplaced, self._misplaced = self._misplaced, None
         if misplaced is not None:
             # The callers that asked for leases get an error, so no lease has a holder.
             self._index.revoke(changes)
@@ -331,17 +321,21 @@ class SQLiteWriter(Writer):
                     # The file may hold news of another process, or of a transaction that failed here because the file was moved.
                     self._index.watched.note(None)
                     self._index.changed.set()
-                if self.write(batch):
-                    await self._in_thread(self.commit)
+                before = self._db.total_changes
+                ops = self.run(batch)
+                misplaced = None
+                # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
+                if self.truncates or self._db.total_changes != before or PutOp in ops or PutReceiptOp in ops:
+                    misplaced = await self._in_thread(self.commit)
                 else:
-                    self.commit()
-            self._follow()
+                    self._db.execute("COMMIT")
+            self._follow(misplaced)
         except Exception:
             self.roll_back()
             raise
 
-    def _in_thread(self, work: Callable[[], object]) -> asyncio.Future[None]:
-        done = asyncio.get_running_loop().create_future()
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._slow.put((work, done))
         return done
 
@@ -349,20 +343,15 @@ class SQLiteWriter(Writer):
         """Run slow steps, in the thread. `run_in_executor` would take several times as long."""
         while job := self._slow.get():
             work, done = job
-            failed: Exception | None = None
             try:
-                work()
+                end = partial(done.set_result, work())
             except Exception as error:  # noqa: BLE001 - the writer must get any error
-                failed = error
+                end = partial(done.set_exception, error)
             # RuntimeError: the loop was closed in the meantime, so no caller waits any more.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_end, done, failed)
+                loop.call_soon_threadsafe(_end, done, end)
 
 
-def _end(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.cancelled():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)
+def _end(done: asyncio.Future[Any], end: Callable[[], None]) -> None:
+    if not done.cancelled():
+        end()

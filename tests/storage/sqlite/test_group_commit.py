@@ -152,7 +152,7 @@ async def test_a_commit_that_the_disk_refuses_fails_its_batch_only(storage: Stor
     assert (first.delivery.id, first.is_first_run, second.delivery.id) == ("w.1", True, "w.2")
 
 
-@pytest.mark.parametrize("step", ["begin", "write", "commit"])
+@pytest.mark.parametrize("step", ["begin", "run", "commit"])
 async def test_a_bug_in_the_writer_fails_no_later_caller(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
