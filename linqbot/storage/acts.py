@@ -101,7 +101,7 @@ async def noting(tx: Writable, act: Awaitable[T], by: By | None, what: What, *ta
 
 async def newest(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[OperatorAct]:
     which, values = where(*conditions, first=2)
-    sql = f"SELECT {COLUMNS} FROM act {which} ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM act {which} ORDER BY n DESC LIMIT $1"
     return [_here(db, row) for row in await db.fetch(sql, limit, *values)]
 
 

@@ -268,7 +268,7 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
 
 
 async def _stored(db: Readable, which: str, *values: object) -> list[tuple[int, BroadcastStatus, NewBroadcast]]:
-    rows = await db.fetch(f"SELECT n, status, {_NEW} FROM broadcast {which}", *values)  # noqa: S608 - constant texts
+    rows = await db.fetch(f"SELECT n, status, {_NEW} FROM broadcast {which}", *values)
     return [(n, status, NewBroadcast(*new)) for n, status, *new in rows]
 
 
@@ -284,7 +284,7 @@ async def _report(db: Readable, n: int, status: BroadcastStatus, new: NewBroadca
 async def _end(tx: Writable, n: int, status: BroadcastStatus, new: NewBroadcast, now: float) -> Delivery:
     status = "cancelled" if status == "cancelled" else "done"
     sql = f"""UPDATE broadcast SET ended_at = $1, content = $2, lane = '', status = $3{tx.no_padding}
-              WHERE n = $4"""  # noqa: S608 - constant text
+              WHERE n = $4"""
     await tx.run(sql, now, b"", status, n)
     return done_delivery(await _report(tx, n, status, new), new.lane, now)
 

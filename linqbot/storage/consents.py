@@ -66,14 +66,14 @@ async def add(tx: Writable, rows: Sequence[Consent], by: By) -> int:
 
 async def of(db: Readable, person: str) -> ConsentState:
     sql = f"""SELECT {COLUMNS} FROM consent WHERE person = $1 AND (what <> 'wrote' OR $2)
-              ORDER BY at DESC, n DESC LIMIT 1"""  # noqa: S608 - constant text
+              ORDER BY at DESC, n DESC LIMIT 1"""
     last, consent = [await db.fetch(sql, person, with_wrote) for with_wrote in (True, False)]
     return ConsentState(_here(db, last[0]) if last else None, _here(db, consent[0]) if consent else None)
 
 
 async def in_order(db: Readable, person: str | None, after: int, limit: int) -> list[tuple[int, Consent]]:
     which, values = where(("n > $", after), ("person = $", person), first=2)
-    sql = f"SELECT n, {COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT n, {COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"
     return [(n, _here(db, row)) for n, *row in await db.fetch(sql, limit, *values)]
 
 

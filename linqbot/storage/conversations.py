@@ -106,16 +106,16 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
 
 async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Conversation]:
     which, values = where(("chat_id = $", chat_id), first=2)
-    sql = f"SELECT {_FACTS} FROM conversation {which} ORDER BY asked_at, n LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT {_FACTS} FROM conversation {which} ORDER BY asked_at, n LIMIT $1"
     return [Conversation(*row) for row in await db.fetch(sql, limit, *values)]
 
 
 async def summaries(db: Readable) -> list[ConversationSummary]:
-    return [ConversationSummary(*row) for row in await db.fetch(f"SELECT {_SUMMARY} FROM conversation ORDER BY n")]  # noqa: S608
+    return [ConversationSummary(*row) for row in await db.fetch(f"SELECT {_SUMMARY} FROM conversation ORDER BY n")]
 
 
 async def in_chats(db: Readable, chats: Collection[str]) -> dict[str, list[ConversationSummary]]:
-    sql = f"SELECT {_SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"  # noqa: S608 - constant text
+    sql = f"SELECT {_SUMMARY} FROM conversation WHERE chat_id = ANY($1) ORDER BY n"
     found: dict[str, list[ConversationSummary]] = {chat: [] for chat in chats}
     for row in await db.fetch(sql, list(chats)):
         summary = ConversationSummary(*row)
@@ -129,7 +129,7 @@ async def waiting_by_handler(db: Readable) -> dict[str, int]:
 
 async def with_entries(db: Readable, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
     async with db.snapshot():
-        sql = f"SELECT {COLUMNS} FROM conversation WHERE id = $1"  # noqa: S608 - constant text
+        sql = f"SELECT {COLUMNS} FROM conversation WHERE id = $1"
         if not (rows := await db.fetch(sql, conversation_id)):
             return None
         found = Conversation(*rows[0])

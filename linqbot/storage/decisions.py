@@ -83,7 +83,7 @@ _STANDING: Final = f"""
         EXISTS (SELECT 1 FROM decision WHERE key = $5),
         (SELECT min(at) FROM decision WHERE person = $2 AND {_PROMOTED}),
         (SELECT at FROM decision WHERE line = $6 AND at > $3 AND {_PROMOTED} ORDER BY at DESC LIMIT 1 OFFSET $7)
-"""  # noqa: S608 - constant text
+"""
 
 
 async def standing(
@@ -100,7 +100,7 @@ async def standing(
 async def is_news(db: Readable, person: str) -> bool:
     """Return True if it changes something that a person writes now: the first time, and after a promotional message."""
     last = await db.value("SELECT at FROM decision WHERE key = $1", _wrote_key(person))
-    since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"  # noqa: S608 - constant text
+    since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"
     return last is None or await db.value(since, person, last) is not None
 
 
@@ -114,7 +114,7 @@ def _wrote_key(person: str) -> str:
 
 
 async def newest(db: Readable, limit: int) -> list[Decision]:
-    sql = f"SELECT {COLUMNS} FROM decision WHERE verdict <> 'wrote' ORDER BY n DESC LIMIT $1"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM decision WHERE verdict <> 'wrote' ORDER BY n DESC LIMIT $1"
     return [_here(db, row) for row in await db.fetch(sql, limit)]
 
 

@@ -216,14 +216,14 @@ async def end(tx: Writable, turns: Iterable[str]) -> None:
     The turn of a conversation that goes on is left out.
     """
     sql = f"""UPDATE journal SET ended_at = $1, digest = NULL, answer = CASE WHEN texts THEN answer END
-             WHERE turn = ANY($2) AND {_IS_OVER}"""  # noqa: S608 - constant texts
+             WHERE turn = ANY($2) AND {_IS_OVER}"""
     if ended := sorted(turns):
         await tx.run(sql, tx.now, ended)
 
 
 async def forget_texts(tx: Writable, turns: Iterable[str]) -> None:
     """Delete the texts in the journal entries of turns. The turn of a conversation that goes on is left out."""
-    sql = f"SELECT n, safety, call, answer FROM journal WHERE texts AND turn = ANY($1) AND {_IS_OVER}"  # noqa: S608
+    sql = f"SELECT n, safety, call, answer FROM journal WHERE texts AND turn = ANY($1) AND {_IS_OVER}"
     if over := sorted(turns):
         await _redact(tx, await tx.fetch(sql, over))
 
@@ -291,7 +291,7 @@ async def _insert(tx: Writable, rows: Sequence[tuple[Any, ...]], on_conflict: st
 async def _redact(tx: Writable, rows: Iterable[Sequence[Any]]) -> None:
     # What a person answered and what a step returned may be text in any of its fields, and no run needs it any more.
     cut = [(n, *without_texts(call, None if safety in RECORDED else answer)) for n, safety, call, answer in rows]
-    sql = f"UPDATE journal SET call = $2, answer = $3, texts = false{tx.no_padding} WHERE n = $1"  # noqa: S608
+    sql = f"UPDATE journal SET call = $2, answer = $3, texts = false{tx.no_padding} WHERE n = $1"
     await tx.run_each(sql, cut)
 
 
@@ -301,7 +301,7 @@ async def _found(db: Readable, where: str, values: Sequence[str]) -> list[Journa
 
 
 async def _entries(db: Readable, which: str, *values: object) -> list[JournalEntry]:
-    sql = f"SELECT {COLUMNS} FROM journal {which}"  # noqa: S608 - constant texts
+    sql = f"SELECT {COLUMNS} FROM journal {which}"
     return [JournalEntry(*row) for row in await db.fetch(sql, *values)]
 
 

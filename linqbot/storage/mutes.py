@@ -158,17 +158,17 @@ def _ending_handoff(old: Mute, new: Mute, now: float) -> Mute:
 
 
 async def _locked(tx: Writable, chats: Collection[str]) -> list[Mute]:
-    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1) FOR UPDATE"
     return [_mute(tx, row) for row in await tx.fetch(sql, [lane_of_chat(chat) for chat in chats])]
 
 
 async def stored(db: Readable) -> list[Mute]:
-    return [_mute(db, row) for row in await db.fetch(f"SELECT {COLUMNS} FROM mute ORDER BY lane")]  # noqa: S608 - constant text
+    return [_mute(db, row) for row in await db.fetch(f"SELECT {COLUMNS} FROM mute ORDER BY lane")]
 
 
 async def read(tx: Writable, chats: Collection[str]) -> None:
     """Read the mutes of chats, and that of all, for the memory of this process: another process may have changed them."""
-    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1)"  # noqa: S608 - constant text
+    sql = f"SELECT {COLUMNS} FROM mute WHERE lane = ANY($1)"
     note_read(tx, chats, await tx.fetch(sql, [lane_of_chat(chat) for chat in (*chats, EVERY_CHAT)]))
 
 

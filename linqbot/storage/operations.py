@@ -457,7 +457,7 @@ async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:
         elif isinstance(end, Defer):
             rows.append((seq, 0, "deferred", storable(end.reason), end.at))
     sql = f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
-                  crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1"""  # noqa: S608 - constant texts
+                  crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1"""
     await tx.run_each(sql, rows)
 
 
@@ -466,7 +466,7 @@ async def count_crash(tx: Writable, leased: Sequence[int]) -> None:
     count = len(leased)
     sql = f"""UPDATE delivery SET crashes = crashes + $2, crashed_with_others = crashed_with_others + $3, {tx.freed},
                   max_concurrent_suspects = CASE WHEN crashes + crashed_with_others > 0 THEN $4 ELSE 0 END
-              WHERE seq = ANY($1)"""  # noqa: S608 - constant texts
+              WHERE seq = ANY($1)"""
     await tx.run(sql, leased, int(count == 1), int(count > 1), max(1, count // 4))
 
 
@@ -498,7 +498,7 @@ async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
                                 replay, delivery_count, attempts, crashes, dead_lettered_at, body{tx.padding})
               SELECT id, lane, type, message_key, carrier, received_at, $2, $3,
                      replay, delivery_count, attempts + $4, crashes, $5, body{tx.padding}
-              FROM delivery JOIN body USING (seq) WHERE seq = $1"""  # noqa: S608 - constant texts
+              FROM delivery JOIN body USING (seq) WHERE seq = $1"""
     handler = None if outcome.handler is None else storable(outcome.handler)
     await tx.run(sql, seq, storable(outcome.error), handler, int(outcome.failed), tx.now)
 

@@ -144,7 +144,7 @@ async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
 
 
 async def _rows(db: Readable, which: str, *values: object) -> list[OutcomeRow]:
-    sql = f"SELECT {COLUMNS} FROM outcome {which}"  # noqa: S608 - constant texts
+    sql = f"SELECT {COLUMNS} FROM outcome {which}"
     return [OutcomeRow(*row) for row in await db.fetch(sql, *values)]
 
 

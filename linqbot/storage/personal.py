@@ -356,7 +356,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
     sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
     await tx.fetch(sql, sorted(found.keys["delivery"]))
-    leased = {one for (one,) in await tx.fetch(f"SELECT id FROM delivery WHERE {tx.is_leased}")}  # noqa: S608
+    leased = {one for (one,) in await tx.fetch(f"SELECT id FROM delivery WHERE {tx.is_leased}")}
     keys = replace(found, leased=leased).erasable
     await broadcasts.lock(tx)
     asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
@@ -366,7 +366,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0)
     for table, kept in KEPT.items():
         if table not in rows:
-            sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"  # noqa: S608 - constant text
+            sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.timers |= rows["timer"] + rows["recipient"] > 0
     tx.changes.news |= rows["recipient"] > 0

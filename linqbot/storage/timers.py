@@ -144,7 +144,7 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
     there = now + tx.ahead_s
     sql = f"""SELECT n, {COLUMNS} FROM timer
               WHERE due <= $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE until > $1 AND {_MUTED})
-              ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - constant text
+              ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""
     timers = {n: Timer(*row) for n, *row in await tx.fetch(sql, there, limit)}
     if not timers:
         return []
@@ -166,7 +166,7 @@ async def earliest(db: Readable) -> float | None:
                  UNION ALL
                  SELECT max(CASE WHEN due > until THEN due ELSE until END)
                  FROM mute JOIN timer ON {_MUTED} WHERE due < $1 GROUP BY timer.n) AS found
-              WHERE at < $1"""  # noqa: S608 - constant text
+              WHERE at < $1"""
     due = await db.value(sql, PARKED_S)
     return None if due is None else float(due)
 
@@ -187,6 +187,6 @@ async def recurring(db: Readable, kind: str, lane: str | None) -> list[Timer]:
 
 
 async def _timers(db: Readable, which: str, *values: object) -> list[Timer]:
-    sql = f"SELECT {COLUMNS} FROM timer {which}"  # noqa: S608 - constant texts
+    sql = f"SELECT {COLUMNS} FROM timer {which}"
     found = [Timer(*row) for row in await db.fetch(sql, *values)]
     return [timer if timer.is_recurring else replace(timer, due=timer.due - db.ahead_s) for timer in found]

@@ -126,7 +126,7 @@ async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, 
     sql = f"""SELECT id, lane, type, received_at,
                   CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
                   attempts, crashes, nullif(not_before, 0), error, replay
-              FROM delivery {which} ORDER BY seq LIMIT $2"""  # noqa: S608 - constant text
+              FROM delivery {which} ORDER BY seq LIMIT $2"""
     return [Waiting(*row) for row in await db.fetch(sql, now, limit, *values)]
 
 
@@ -139,12 +139,12 @@ async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
 async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
     which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
-              FROM dead {which} ORDER BY n DESC LIMIT $1"""  # noqa: S608 - constant text
+              FROM dead {which} ORDER BY n DESC LIMIT $1"""
     return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in await db.fetch(sql, limit, *values)]
 
 
 async def find(db: Readable, delivery_id: str) -> Delivery | None:
-    sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"  # noqa: S608 - constant text
+    sql = f"SELECT {DELIVERY} FROM delivery JOIN body USING (seq) WHERE id = $1"
     rows = await db.fetch(sql, delivery_id)
     return Delivery(*rows[0]) if rows else next(iter(await page(db, [delivery_id])), None)
 
@@ -160,7 +160,7 @@ async def replayable(db: Readable, selection: Selection, *, dead_only: bool) -> 
     )
     found: set[tuple[float, int, str]] = set()
     for table in ("dead",) if dead_only else _KEPT_IN:
-        rows = await db.fetch(f"SELECT received_at, n, id FROM {table} {which}", *values)  # noqa: S608 - constant text
+        rows = await db.fetch(f"SELECT received_at, n, id FROM {table} {which}", *values)
         found.update((received_at, n, one) for received_at, n, one in rows)
     return list(dict.fromkeys(one for _, _, one in sorted(found)))
 
@@ -169,7 +169,7 @@ async def page(db: Readable, ids: Sequence[str]) -> list[Delivery]:
     """Return the deliveries of these ids that are kept, in this order. A dead letter wins over an acked delivery."""
     found: dict[str, Delivery] = {}
     for table in _KEPT_IN:
-        rows = await db.fetch(f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)", ids)  # noqa: S608 - constant text
+        rows = await db.fetch(f"SELECT {DELIVERY} FROM {table} WHERE id = ANY($1)", ids)
         found.update((row[0], Delivery(*row)) for row in rows)
     return [found[one] for one in ids if one in found]
 
@@ -181,14 +181,14 @@ async def put_in_order(tx: Writable, seqs: Sequence[int], tables: Sequence[str])
     """
     sql = f"""SELECT seq, {DELIVERY} FROM delivery JOIN body USING (seq)
               WHERE NOT ({tx.is_leased}) AND coalesce(waits, 'gathering') = 'gathering'
-                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = delivery.id) AND seq = ANY($1)"""  # noqa: S608
+                  AND NOT EXISTS (SELECT 1 FROM journal WHERE turn = delivery.id) AND seq = ANY($1)"""
     rows = sorted((seq, Delivery(*row).sent_at) for seq, *row in await tx.fetch(sql, seqs))
     sent = sorted(rows, key=lambda row: (row[1], row[0]))
     numbers = {old: new for (old, _), (new, _) in zip(sent, rows, strict=True) if old != new}
     for table in tables if numbers else ():
         # In two steps: a number is free only after the row that had it got another one.
-        await tx.run_each(f"UPDATE {table} SET seq = -$2::bigint WHERE seq = $1", list(numbers.items()))  # noqa: S608
-        await tx.run(f"UPDATE {table} SET seq = -seq WHERE seq = ANY($1)", [-new for new in numbers.values()])  # noqa: S608
+        await tx.run_each(f"UPDATE {table} SET seq = -$2::bigint WHERE seq = $1", list(numbers.items()))
+        await tx.run(f"UPDATE {table} SET seq = -seq WHERE seq = ANY($1)", [-new for new in numbers.values()])
     return numbers
 
 
@@ -233,14 +233,14 @@ async def _take_kept(
     found: dict[str, tuple[Delivery, int, int]] = {}
     for table in reversed(places):
         count = "delivery_count" if table == "dead" else "0"
-        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"  # noqa: S608 - constant text
+        sql = f"SELECT {DELIVERY}, replay, {count} FROM {table} WHERE id = ANY($1) FOR UPDATE"
         for *columns, replay, delivery_count in await tx.fetch(sql, wanted):
             delivery = Delivery(*columns)
             found[delivery.id] = delivery, replay + again, 0 if again else delivery_count
     waits = {one for (one,) in await tx.fetch("SELECT id FROM delivery WHERE id = ANY($1)", list(found))}
     taken = [one for one in wanted if one in found and one not in waits]
     for table in places:
-        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)  # noqa: S608 - constant text
+        await tx.run(f"DELETE FROM {table} WHERE id = ANY($1)", taken)
     return [found[one] for one in taken]
 
 

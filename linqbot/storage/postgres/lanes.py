@@ -156,7 +156,7 @@ def add_take(statement: Statement, op: TakeOp, *, may_choose: bool) -> None:
     )
     # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
     now = statement.values(tx.now)
-    due = f"SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{tx.queue} WHERE vt > to_timestamp({now})"  # noqa: S608
+    due = f"SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{tx.queue} WHERE vt > to_timestamp({now})"
     statement.step("taken", f"lease({values}) AS one", f"(one).*, ({due}) AS due", note)
 
 
@@ -207,7 +207,7 @@ async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
     # Both columns are compared, so that no plan reads the deliveries of other lanes in the order of their numbers.
     sql = f"""SELECT {DELIVERY} FROM (
                   SELECT * FROM delivery WHERE (lane, seq) >= ($1, 0) ORDER BY lane, seq OFFSET 1 LIMIT $2) AS behind
-              JOIN body USING (seq) WHERE lane = $1 ORDER BY seq"""  # noqa: S608 - constant text
+              JOIN body USING (seq) WHERE lane = $1 ORDER BY seq"""
     return [Delivery(*row) for row in await db.fetch(sql, lane, limit)]
 
 
@@ -256,9 +256,9 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
             mutes.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
 
     lanes, tokens = _lanes_and_tokens([op.lease for op in ops if op.lease is not None])
-    held = f"ARRAY(SELECT token FROM leases_of({statement.values(lanes, tokens)})) AS held"  # noqa: S608 - constant text
+    held = f"ARRAY(SELECT token FROM leases_of({statement.values(lanes, tokens)})) AS held"
     muted = f"""(SELECT coalesce(json_agg(m), '{_NO_MUTES}')::text FROM mute m
-                 WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS mutes"""  # noqa: S608
+                 WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS mutes"""
     statement.step("begun", f"{held}, {muted}", "held, mutes", note)
     rows = [(*journal.row(entry, texts=True)[:-1], None if op.lease is None else op.lease.token) for op, entry in begun]
     # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
@@ -267,7 +267,7 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
         f"""INSERT INTO journal ({journal.COLUMNS}, texts)
             SELECT {journal.COLUMNS}, texts FROM begun, {_entries(statement, rows)}
             WHERE u.token IS NULL OR u.token = ANY (begun.held)
-            ON CONFLICT (turn, replay, slot) DO NOTHING""",  # noqa: S608 - constant texts
+            ON CONFLICT (turn, replay, slot) DO NOTHING""",
     )
 
 
@@ -308,7 +308,7 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
         "outcomes",
         f"""INSERT INTO journal ({journal.COLUMNS}, texts, ended_at)
             SELECT {journal.COLUMNS}, texts, {statement.values(tx.now)}::float8 FROM ended, {_entries(statement, rows)}
-            WHERE u.token <> ALL (ended.over) {journal.REPLACE}""",  # noqa: S608 - constant texts
+            WHERE u.token <> ALL (ended.over) {journal.REPLACE}""",
     )
 
 
@@ -323,7 +323,7 @@ def add_outcomes(statement: Statement, ops: Collection[FinishOp]) -> None:
         "recorded",
         f"""INSERT INTO outcome ({outcomes.COLUMNS})
             SELECT {outcomes.COLUMNS} FROM ended, {_with_tokens(statement, "outcome", outcomes.COLUMNS, given)}
-            WHERE u.token <> ALL (ended.over)""",  # noqa: S608 - constant texts
+            WHERE u.token <> ALL (ended.over)""",
     )
 
 
@@ -392,7 +392,7 @@ class LaneTransaction(Transaction):
         self.changes.work = True
         seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
         # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
-        locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"  # noqa: S608 - checked name
+        locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"
         await self.fetch(locks, seqs)
         await upkeep.put_in_order(self, seqs, ("delivery", "body"))
         return stored

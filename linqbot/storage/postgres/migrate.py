@@ -88,7 +88,7 @@ async def schema_of(connection: Connection, address: Address) -> int:
     """Return the number of the newest schema that was applied; 0 if there is none. Raises NewerSchema for an unknown one."""
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{address.schema}".meta'):
         return 0
-    have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'"))  # noqa: S608 - checked name
+    have = int(await connection.fetchval(f"SELECT value FROM \"{address.schema}\".meta WHERE key = 'schema'"))
     NewerSchema.refuse(have, newest_schema(), address.name, instead="schema")
     return have
 

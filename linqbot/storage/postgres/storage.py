@@ -157,7 +157,7 @@ class PostgresStorage(Storage):
             return self._here(taken.due)
         # The earliest lease or wait that ends later.
         sql = f"""SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{self._address.schema}
-                  WHERE vt > to_timestamp($1)"""  # noqa: S608 - checked name
+                  WHERE vt > to_timestamp($1)"""
         return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:

@@ -203,7 +203,7 @@ class Transaction(PostgresReader):
         table, _, columns = into.removesuffix(")").partition(" (")
         types = [self.memory.types[table, column] for column in columns.split(", ")]
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(types, 1))
-        sql = f"INSERT INTO {into} SELECT * FROM unnest({arrays}) {on_conflict}"  # noqa: S608 - constant text
+        sql = f"INSERT INTO {into} SELECT * FROM unnest({arrays}) {on_conflict}"
         return await self.run(sql, *(list(column) for column in zip(*rows, strict=True)))
 
     async def lock(self, names: Iterable[str]) -> None:
@@ -261,7 +261,7 @@ class Statement:
 
     def step(self, name: str, select: str, columns: str = "true", note: Note | None = None) -> None:
         """Add a step. Its `columns` of the result stand before those of earlier steps; `note` gets the rows."""
-        self._parts.append(f"{name} AS MATERIALIZED (SELECT {select} FROM {self._steps[-1]})")  # noqa: S608 - constant texts
+        self._parts.append(f"{name} AS MATERIALIZED (SELECT {select} FROM {self._steps[-1]})")
         self._steps.append(name)
         self._columns.insert(0, columns)
         if note is not None:
@@ -275,7 +275,7 @@ class Statement:
         if len(self._steps) == 1:
             return
         tables = "start" + "".join(f" LEFT JOIN {name} ON true" for name in self._steps[1:])
-        sql = f"WITH {', '.join(self._parts)} SELECT {', '.join(self._columns)} FROM {tables}"  # noqa: S608 - constant texts
+        sql = f"WITH {', '.join(self._parts)} SELECT {', '.join(self._columns)} FROM {tables}"
         rows = await self.tx.fetch(sql, *self._values)
         for note in self._notes:
             await note(rows)

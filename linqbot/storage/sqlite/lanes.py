@@ -29,14 +29,14 @@ async def seen(db: Readable, keys: Collection[str]) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for column in _KEYS:
         sql = f"""SELECT {column}, NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.seq = seen.seq)
-                  FROM seen WHERE {column} = ANY($1)"""  # noqa: S608 - constant text
+                  FROM seen WHERE {column} = ANY($1)"""
         found |= {key: bool(has_left) for key, has_left in await db.fetch(sql, keys)}
     return found
 
 
 async def stored(db: Readable, seqs: Sequence[int]) -> dict[int, Delivery]:
     """Return deliveries from disk, by their sequence numbers."""
-    sql = f"SELECT seq, {upkeep.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"  # noqa: S608 - constant text
+    sql = f"SELECT seq, {upkeep.DELIVERY} FROM delivery JOIN body USING (seq) WHERE seq = ANY($1)"
     return {seq: Delivery(*columns) for seq, *columns in await db.fetch(sql, seqs)}
 
 

@@ -202,7 +202,7 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
     columns = list(compress(every.split(", "), given))
     row = "(" + ",".join("?" * len(columns)) + ")"
     into = f"{table} ({', '.join(columns)})"
-    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"  # noqa: S608 - constant text only
+    return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {on_conflict}"
 
 
 @dataclass(slots=True, eq=False)

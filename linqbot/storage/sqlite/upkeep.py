@@ -268,5 +268,5 @@ class SQLiteContents(Contents):
             is_message = key.startswith(_MESSAGE_KEY) if seq is None else key != row["delivery_id"]
             column = "message_key" if is_message else "id"
             sql = f"""INSERT INTO seen (seq, {column}, at) VALUES ($1, $2, $3)
-                      ON CONFLICT (seq) DO UPDATE SET {column} = excluded.{column}, at = max(at, excluded.at)"""  # noqa: S608
+                      ON CONFLICT (seq) DO UPDATE SET {column} = excluded.{column}, at = max(at, excluded.at)"""
             await self._tx.run(sql, free if seq is None else seq, key, row["at"])
