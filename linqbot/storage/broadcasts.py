@@ -136,7 +136,7 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
     broadcast = await tx.value("SELECT n FROM broadcast WHERE name = $1", new.name)
     rows = [(broadcast, n, handle, "pending") for n, handle in enumerate(people, 1)]
     await tx.insert("recipient (broadcast, n, handle, outcome)", rows)
-    tx.changes.timers = tx.changes.news = True
+    tx.changes.timers = tx.changes.wakes_worker = True
     return True
 
 
@@ -151,7 +151,7 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
     if order == "cancel":
         sql = "UPDATE recipient SET outcome = 'cancelled', at = $1 WHERE broadcast = $2 AND outcome = 'pending'"
         await tx.run(sql, tx.now, n)
-    tx.changes.timers = tx.changes.news = True
+    tx.changes.timers = tx.changes.wakes_worker = True
     return True
 
 
@@ -171,12 +171,12 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
                      FROM broadcast WHERE broadcast.n = recipient.broadcast)
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $3) AND n = $4"""
         await tx.run_each(sql, waits)
-        tx.changes.timers = tx.changes.news = True
+        tx.changes.timers = tx.changes.wakes_worker = True
     if rows:
         sql = """UPDATE recipient SET outcome = $1, reason = $2, at = $3
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $4) AND n = $5"""
         await tx.run_each(sql, rows)
-        tx.changes.timers = tx.changes.news = True
+        tx.changes.timers = tx.changes.wakes_worker = True
 
 
 async def advance(tx: Writable, now: float) -> list[Delivery]:
@@ -186,7 +186,7 @@ async def advance(tx: Writable, now: float) -> list[Delivery]:
     await lock(tx)
     made: list[Delivery] = []
     for step in await _due(tx, now + tx.ahead_s):
-        tx.changes.timers = tx.changes.news = True
+        tx.changes.timers = tx.changes.wakes_worker = True
         ((n, status, new),) = await _stored(tx, "WHERE name = $1", step.broadcast)
         if step.what == "end":
             made.append(await _end(tx, n, status, new, now))

@@ -58,7 +58,8 @@ class Readable(Protocol):
 class Changes:
     """The changes of one transaction that memory follows after COMMIT."""
 
-    news: bool = False  # True if a `take` may find more, or if what is due next was stored
+    # True if the worker must look again: a `take` may find more, or what is due next was stored.
+    wakes_worker: bool = False
     leaves_text: bool = False  # True if text off the record may have been deleted
     timers: bool = False  # True if the earliest timer, or the next step of a broadcast, may be another one
     # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.

@@ -463,7 +463,7 @@ class StorageMemory(ABC):
         self.next_timer.changes += 1
 
     def follow(self, changes: Changes) -> None:
-        if changes.news:
+        if changes.wakes_worker:
             self.changed.set()
         if changes.received_at is not None:
             self.active_at = max(changes.received_at, self.active_at or 0.0)

@@ -89,7 +89,7 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
     """Delete the mutes of chats, and return their number. The timers that waited for them are due again."""
     gone = await tx.run("DELETE FROM mute WHERE lane = ANY($1)", [lane_of_chat(chat) for chat in chats])
     tx.changes.mutes.update(dict.fromkeys(chats))
-    tx.changes.timers = tx.changes.news = True
+    tx.changes.timers = tx.changes.wakes_worker = True
     return gone
 
 

@@ -417,7 +417,7 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
                 ending.add(seq)
             else:
                 entries += op.commit.entries
-    tx.changes.news |= bool(ended)
+    tx.changes.wakes_worker |= bool(ended)
     tx.changes.leaves_text |= any(op.commit.off_the_record for op in ops)
     await journal.settle(tx, entries)
     await state.write()

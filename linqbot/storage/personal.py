@@ -369,7 +369,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.timers |= rows["timer"] + rows["recipient"] > 0
-    tx.changes.news |= rows["recipient"] > 0
+    tx.changes.wakes_worker |= rows["recipient"] > 0
     # The first round stores a receipt, also if nothing is kept.
     if is_first or +rows:
         await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)

@@ -109,7 +109,7 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
 async def schedule_now(tx: Writable, timer: Timer) -> bool:
     before = await earliest(tx)
     is_stored = await schedule(tx, timer)
-    tx.changes.news |= is_stored and (before is None or timer.due < before)
+    tx.changes.wakes_worker |= is_stored and (before is None or timer.due < before)
     return is_stored
 
 

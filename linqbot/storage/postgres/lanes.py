@@ -60,7 +60,7 @@ def rounds(ops: Iterable[PutOp]) -> list[list[PutOp]]:
 
 
 def add_arrivals(
-    statement: Statement, ops: Sequence[PutOp], limits: InboxLimits | None, left: int, news: str | None = None
+    statement: Statement, ops: Sequence[PutOp], limits: InboxLimits | None, left: int, payload: str | None = None
 ) -> None:
     """Store the deliveries of one round, of which `left` fit in, and set the result or error of each operation."""
     tx, new = statement.tx, [op.delivery for op in ops]
@@ -79,7 +79,7 @@ def add_arrivals(
 
     counted = sorted({delivery.lane for delivery in new}) if limits else []
     limit = limits.lane_limit if limits else _UNLIMITED
-    values = statement.values(*_columns(new), tx.now, left, counted, limit, tx.memory.address.channel, news)
+    values = statement.values(*_columns(new), tx.now, left, counted, limit, tx.memory.address.channel, payload)
     statement.step("accepted", f"accept_deliveries({values}) AS done", "(done).seqs", note)
 
 
@@ -103,7 +103,7 @@ def _columns(new: Iterable[Delivery]) -> list[list[Any]]:
 
 
 def _note_accepted(tx: Transaction, new: Sequence[Delivery]) -> None:
-    tx.changes.work |= bool(new)
+    tx.changes.wakes_others |= bool(new)
     tx.changes.lanes.update(delivery.lane for delivery in new)
     tx.changes.accepted += len(new)
 
@@ -200,7 +200,7 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose:
     if op.result:
         due = until if due is None else min(due, until)
     is_all = 0 < len(op.result) < op.limit and not tx.changes.has_suspects
-    tx.changes.taken = Taken(tx.now, due, tx.changes.known_news, is_all)
+    tx.changes.taken = Taken(tx.now, due, tx.changes.wakes_before, is_all)
 
 
 async def following(db: Readable, lane: str, limit: int) -> list[Delivery]:
@@ -299,7 +299,7 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
             if op.lease.token in found[0]["over"]:
                 op.error = lease_over(op.lease)
             tx.changes.ended_leases.add(op.lease.token)
-        tx.changes.news = True
+        tx.changes.wakes_worker = True
 
     leases = _lanes_and_tokens([op.lease for op in ops])
     values = statement.values(*leases, searched, tx.now, SOON_S)
@@ -389,7 +389,7 @@ class LaneTransaction(Transaction):
             if not keep:
                 await self.give_back([head], [lease.token])
         stored = await self.store(missed)
-        self.changes.work = True
+        self.changes.wakes_others = True
         seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
         # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
         locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"
@@ -433,7 +433,7 @@ class LaneTransaction(Transaction):
         await self.run(sql, gone)
         await self.set_visible(gone)
         self.changes.ended_leases |= {row["token"] for row in rows}
-        self.changes.work = True
+        self.changes.wakes_others = True
 
     async def hold(self, lease: Lease, until: float, known: int) -> None:
         """Give back a lease, and let its lane wait for more deliveries. Raises LeaseLost if the lease is over."""
@@ -448,7 +448,7 @@ class LaneTransaction(Transaction):
             raise lease_over(lease)
         ((seq, count),) = rows
         await self.set_visible_at([seq], [0.0 if count > 1 + known else until])
-        self.changes.work = True
+        self.changes.wakes_others = True
 
     async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
         sql = "DELETE FROM delivery WHERE lane = $1 AND id = ANY($2) AND seq <> $3 RETURNING seq, id, message_key"
@@ -475,7 +475,7 @@ class LaneTransaction(Transaction):
             await operations.count_crash(self, owned)
             await self.set_visible(owned)
             await self.run("DELETE FROM process WHERE id = $1", process)
-            self.changes.work = True
+            self.changes.wakes_others = True
 
     async def in_force(self, found: Sequence[Lease]) -> dict[int, int]:
         if not found:
@@ -492,7 +492,7 @@ class LaneTransaction(Transaction):
         self.changes.ended_leases |= {op.lease.token for op in ops.values()}
         # Another process may have what the turn waits for, such as the handler in a rolling update. That process may know only
         # when the ended lease was to end, and would sleep until then.
-        self.changes.work |= any(isinstance(end, Defer) for end in ends)
+        self.changes.wakes_others |= any(isinstance(end, Defer) for end in ends)
 
     async def remove(self, ops: Mapping[int, FinishOp], _: Collection[int]) -> None:
         statement = Statement(self)
@@ -504,7 +504,7 @@ class LaneTransaction(Transaction):
             return 0
         gone = await self.fetch("DELETE FROM delivery WHERE id = ANY($1) RETURNING seq, id, message_key", list(ids))
         await self._end_deleted(gone)
-        self.changes.work = True
+        self.changes.wakes_others = True
         return len(gone)
 
     async def has_room(self) -> bool:

@@ -124,7 +124,7 @@ class PostgresStorage(Storage):
 
     def _take_at_once(self, limit: int, lease_s: float) -> list[Lease] | None:
         memory = self._memory
-        if (last := memory.taken).is_all and last.news == memory.news and self._queue.is_idle:
+        if (last := memory.taken).is_all and last.wakes == memory.wakes and self._queue.is_idle:
             # The last `take` has just leased all. This answer is given once, because a notification may be on its way.
             memory.taken = replace(last, is_all=False)
             if last.due is None or last.due > memory.now:
@@ -153,7 +153,7 @@ class PostgresStorage(Storage):
 
     async def next_due(self) -> float | None:
         taken = self._memory.taken
-        if taken.news == self._memory.news:
+        if taken.wakes == self._memory.wakes:
             return self._here(taken.due)
         # The earliest lease or wait that ends later.
         sql = f"""SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{self._address.schema}
@@ -237,7 +237,7 @@ class PostgresStorage(Storage):
 
     def _look_again(self) -> None:
         """Look at everything again: the connections were lost or made again, and with them what other processes notified."""
-        self._memory.note_news()
+        self._memory.wake_worker()
         if self._link.trouble is None:
             self._memory.watched.note(None)
             self._gap_found(None, None)
@@ -263,7 +263,7 @@ class PostgresStorage(Storage):
         if news.times:
             self._memory.forget_next_timer()
         if news.times or news.work:
-            self._memory.note_news()
+            self._memory.wake_worker()
 
     def _reading_chats(self, chats: Sequence[str] | None) -> Callable[[Transaction], Awaitable[None]]:
         async def read(tx: Transaction) -> None:
@@ -291,7 +291,7 @@ class PostgresStorage(Storage):
             await upkeep.note_activity(tx, self._memory.active_at, self._memory.noted_at, after_s=0.0)
 
     async def _sweep(self, missing: set[str]) -> None:
-        """Look now and then for processes that died, and for news that were lost with a connection."""
+        """Look now and then for processes that died, and for notifications that were lost with a connection."""
 
         async def look(tx: LaneTransaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
@@ -311,7 +311,7 @@ class PostgresStorage(Storage):
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
             self._memory.forget_next_timer()
-            self._memory.note_news()
+            self._memory.wake_worker()
 
     async def _wait_for_sweep(self) -> None:
         """Wait until the next sweep. If the clock of this machine is set meanwhile, let the worker calculate its waits again."""
@@ -324,7 +324,7 @@ class PostgresStorage(Storage):
             with contextlib.suppress(StorageError):  # without the server, at the next look
                 await self._read_server_time()
                 log.warning("storage.clock_set", by_s=round(by_s, 1))
-                self._memory.note_news()
+                self._memory.wake_worker()
 
     async def _read_server_time(self) -> None:
         if not self._movable_clock:

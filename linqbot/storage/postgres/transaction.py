@@ -31,7 +31,7 @@ class Taken:
 
     at: float = 0.0
     due: float | None = None  # when the earliest lease or wait ends that ends after `at`; None if there is none
-    news: int = -1
+    wakes: int = -1  # the value of `Memory.wakes` when its transaction began
     is_all: bool = False  # True if it has leased something, and nothing is left that it could have leased
 
 
@@ -39,7 +39,7 @@ class Taken:
 class TransactionChanges(Changes):
     """The changes of one transaction, applied to the memory of this process after COMMIT and sent to the others with it."""
 
-    work: bool = False  # True if another process may find a delivery to lease
+    wakes_others: bool = False  # True if a `take` may find more, also in another process
     lanes: set[str] = field(default_factory=set)  # lanes into which deliveries were put
     # Lanes of which this process has refused a delivery, as the others are notified, with the number of times.
     refused: dict[str, int] = field(default_factory=dict)
@@ -51,16 +51,12 @@ class TransactionChanges(Changes):
     stored: list[tuple[int, Delivery]] = field(default_factory=list)  # deliveries that `put` stored, with their numbers
     joined: list[int] = field(default_factory=list)  # numbers of deliveries that were joined, or that others joined
     accepted: int = 0  # number of deliveries that were stored
-    known_news: int = 0  # the value of `Memory.news` when the transaction began
+    wakes_before: int = 0  # the value of `Memory.wakes` when the transaction began
     taken: Taken | None = None
     gap: float | None = None  # the time since which deliveries of any lane may have been refused, for other processes
     room: int | None = None  # deliveries that fit into the inbox, if they were counted
     # True if some deliveries are suspects, False if none is, None if that was not looked at.
     has_suspects: bool | None = None
-
-    @property
-    def has_news(self) -> bool:
-        return self.work or self.news
 
     @property
     def chats(self) -> set[str]:
@@ -92,7 +88,7 @@ class Memory(StorageMemory):
         # because a transaction whose answer was lost may still be committed.
         self.sender = ""
         self.held: set[int] = set()  # tokens of the leases of this process
-        self.news = 0  # number of times that a `take` became able to find something new
+        self.wakes = 0  # number of times that the worker was woken: a `take` could find something new
         self.taken = Taken()
         self.leaving = False  # True if this process leases nothing more
         # Lanes of which this process has refused a delivery, with the number of times, until the others know it.
@@ -108,9 +104,9 @@ class Memory(StorageMemory):
     def now(self) -> float:
         return self.clock.now() + self.server_time.ahead_s
 
-    def note_news(self) -> None:
-        """Let the worker look: a `take` may find something new."""
-        self.news += 1
+    def wake_worker(self) -> None:
+        """Let the worker look again: a `take` may find something new."""
+        self.wakes += 1
         self.changed.set()
 
     def release(self, leases: Iterable[Lease]) -> None:
@@ -136,8 +132,8 @@ class Memory(StorageMemory):
             if self.refused[lane] == times:
                 del self.refused[lane]
         self.has_suspects = self.has_suspects if changes.has_suspects is None else changes.has_suspects
-        if changes.has_news:
-            self.note_news()
+        if changes.wakes_worker or changes.wakes_others:
+            self.wake_worker()
 
 
 @dataclass(slots=True, eq=False)

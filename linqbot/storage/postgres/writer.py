@@ -36,7 +36,7 @@ class PostgresWriter(OpQueue):
     def begin(self, connection: Connection) -> LaneTransaction:
         memory = self._memory
         return LaneTransaction(
-            connection, memory.ahead_s, memory, memory.now, TransactionChanges(known_news=memory.news)
+            connection, memory.ahead_s, memory, memory.now, TransactionChanges(wakes_before=memory.wakes)
         )
 
     async def _write(self, batch: list[Op[Any]]) -> None:
@@ -109,8 +109,8 @@ class PostgresWriter(OpQueue):
             lanes.add_ends(statement, ends)
             lanes.add_outcomes(statement, ends)
         if puts := of(ops, operations.PutOp):
-            news = self._payload(TransactionChanges(work=True, lanes={op.delivery.lane for op in puts}))
-            lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, news)
+            payload = self._payload(TransactionChanges(wakes_others=True, lanes={op.delivery.lane for op in puts}))
+            lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, payload)
         for taking in of(ops, operations.TakeOp):
             lanes.add_take(statement, taking, may_choose=False)
         await statement.run()
@@ -125,7 +125,7 @@ class PostgresWriter(OpQueue):
         if begins := [op.lease for op in of(ops, operations.BeginOp) if op.lease is not None]:
             await mutes.read(tx, [chat for lease in begins if (chat := chat_of_lane(lease.delivery.lane)) is not None])
         # The lanes go on, but not in this process.
-        tx.changes.work |= self._memory.leaving
+        tx.changes.wakes_others |= self._memory.leaving
         if (payload := self._payload(tx.changes)) is not None:
             await tx.value("SELECT pg_notify($1, $2)", self._memory.address.channel, payload)
 
@@ -134,9 +134,11 @@ class PostgresWriter(OpQueue):
         own = changes.own_entries and not self._memory.has_own_entries
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
-        if not (changes.work or changes.timers or changes.chats or own or changes.refused or changes.gap is not None):
+        if not (
+            changes.wakes_others or changes.timers or changes.chats or own or changes.refused or changes.gap is not None
+        ):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
         return News(
-            self._memory.sender, changes.work, changes.timers, own, chats, grown, refused, changes.gap
+            self._memory.sender, changes.wakes_others, changes.timers, own, chats, grown, refused, changes.gap
         ).to_payload()

@@ -110,7 +110,7 @@ class LaneTransaction(Transaction):
         """Store new deliveries in their lanes; with `prefetch` as leased, as far as the last `take` had capacity."""
         if not new:
             return
-        self.changes.news = True
+        self.changes.wakes_worker = True
         prefetched = self.index.prefetchable(new) if prefetch else set()
         rows = [
             (seq, d.id, d.lane, d.type, d.message_key, d.carrier, d.received_at, leased, leased)
@@ -132,7 +132,7 @@ class LaneTransaction(Transaction):
         self.changes.note_received([delivery for _, delivery in new if not delivery.is_internal])
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int:
-        self.changes.news = True
+        self.changes.wakes_worker = True
         if lease is not None:
             head = await operations.leased(self, lease)
             if not keep:
@@ -206,7 +206,7 @@ class LaneTransaction(Transaction):
 
     async def release(self, ops: Sequence[operations.ReleaseOp]) -> None:
         """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
-        self.changes.news = True
+        self.changes.wakes_worker = True
         await self.give_back(self.index.release(lease for op in ops for lease in op.leases))
 
     async def give_back(self, seqs: Sequence[int]) -> None:
@@ -221,7 +221,7 @@ class LaneTransaction(Transaction):
         sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = $1
                  WHERE seq = $2"""
         await self.run(sql, 0.0 if has_grown else until, seq)
-        self.changes.news = True
+        self.changes.wakes_worker = True
         self.changes.gathering[lease.delivery.lane] = seq
         self.changes.ending.add(seq)
         self.changes.ended_leases.add(lease.token)

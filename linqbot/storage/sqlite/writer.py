@@ -318,7 +318,7 @@ class SQLiteWriter(Writer):
             with self._translated():
                 if not self.begin():
                     await self._in_thread(self.begin_slowly)
-                    # The file may hold news of another process, or of a transaction that failed here because the file was moved.
+                    # Another process has written, or the file has a transaction that failed here because the file was moved.
                     self._index.watched.note(None)
                     self._index.changed.set()
                 before = self._db.total_changes
