@@ -11,16 +11,12 @@ import json
 import re
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from linqbot.linq.events.delivery import Delivery
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.conversations import ConversationSummary
-    from linqbot.storage.mutes import Mute
+if TYPE_CHECKING:  # it imports modules that import this one
+    from linqbot.storage.indexes import Changes
 
 T = TypeVar("T")
 
@@ -52,39 +48,6 @@ class Readable(Protocol):
     def snapshot(self) -> AbstractAsyncContextManager[None]:
         """Let the queries inside see the same state. No transaction may be open."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class Changes:
-    """The changes of one transaction that memory follows after COMMIT."""
-
-    # True if the worker must look again: a `take` may find more, or what is due next was stored.
-    wakes_worker: bool = False
-    leaves_text: bool = False  # True if text off the record may have been deleted
-    timers: bool = False  # True if the earliest timer, or the next step of a broadcast, may be another one
-    # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
-    own_entries: bool = False
-    conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
-    # Chats and ids of conversations that were deleted, before those were stored.
-    ended: set[tuple[str, str]] = field(default_factory=set)
-    mutes: dict[str, Mute | None] = field(
-        default_factory=dict
-    )  # chats that were muted; None for one that is muted no more
-    read_mutes: dict[str, Mute | None] = field(default_factory=dict)  # the same, as it was read
-    received_at: float | None = None  # when the newest webhook of this transaction was accepted
-    noted_at: float | None = None  # the `active_at` that was written to the table `meta`
-    purge_at: float | None = None  # time before which no purge needs to run
-
-    def note_received(self, webhooks: Iterable[Delivery]) -> None:
-        """Note when the newest of accepted webhooks was received."""
-        times = [delivery.received_at for delivery in webhooks]
-        self.received_at = max([*times, self.received_at or 0.0]) or None
-
-    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
-        """Note that conversations were deleted, also if this transaction has stored them before."""
-        for chat, conversation_id in gone:
-            self.ended.add((chat, conversation_id))
-            self.conversations = [each for each in self.conversations if each.id != conversation_id]
 
 
 class Writable(Readable, Protocol):

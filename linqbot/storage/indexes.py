@@ -8,6 +8,8 @@ so that only the poison message is dead-lettered.
 
 The others save reads: `OpenConversations` has the summaries of all conversations by chat, `Recent` the deliveries
 stored last, with their decoded bodies. `LaneWatch` wakes code that waits for the next delivery of a lane.
+
+`StorageMemory` is what each backend keeps in memory. It follows the `Changes` of a transaction.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from typing import Final, Literal
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import KEEP_OUTCOMES_DAYS
@@ -432,6 +433,43 @@ class EarliestTimer:
     at: float | None = None
     changes: int = 1
     changes_read: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Changes:
+    """The changes of one transaction that memory follows after COMMIT.
+
+    The SQL of each table notes its changes here, and `StorageMemory.follow` applies them. The subclass of each backend has those
+    of lanes, and its memory applies them. Only SQLite leases, releases and numbers deliveries in memory before COMMIT.
+    """
+
+    # True if the worker must look again: a `take` may find more, or what is due next was stored.
+    wakes_worker: bool = False
+    timers: bool = False  # True if the earliest timer, or the next step of a broadcast, may be another one
+    # True if text off the record may have been deleted. The writer of SQLite then removes its bytes.
+    leaves_text: bool = False
+    # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
+    own_entries: bool = False
+    conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
+    # Chats and ids of conversations that were deleted, before those were stored.
+    ended: set[tuple[str, str]] = field(default_factory=set)
+    # Chats that were muted; None for one that is muted no more.
+    mutes: dict[str, Mute | None] = field(default_factory=dict)
+    read_mutes: dict[str, Mute | None] = field(default_factory=dict)  # the same, as it was read
+    received_at: float | None = None  # when the newest webhook of this transaction was accepted
+    noted_at: float | None = None  # the `active_at` that was written to the table `meta`
+    purge_at: float | None = None  # time before which no purge needs to run
+
+    def note_received(self, webhooks: Iterable[Delivery]) -> None:
+        """Note when the newest of accepted webhooks was received."""
+        times = [delivery.received_at for delivery in webhooks]
+        self.received_at = max([*times, self.received_at or 0.0]) or None
+
+    def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
+        """Note that conversations were deleted, also if this transaction has stored them before."""
+        for chat, conversation_id in gone:
+            self.ended.add((chat, conversation_id))
+            self.conversations = [each for each in self.conversations if each.id != conversation_id]
 
 
 class StorageMemory(ABC):

@@ -18,9 +18,9 @@ import asyncpg
 from linqbot.clock import Clock
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes, Values
+from linqbot.storage.dialect import Values
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import OpenConversations, StorageMemory
+from linqbot.storage.indexes import Changes, OpenConversations, StorageMemory
 from linqbot.storage.postgres.address import Address, Connection
 from linqbot.storage.postgres.link import ServerTime
 

@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.dialect import Changes, Values, sqlite_form
+from linqbot.storage.dialect import Values, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, StorageMemory
+from linqbot.storage.indexes import Changes, LaneLease, Lanes, OpenConversations, Recent, StorageMemory
 from linqbot.storage.sqlite import file
 
 
