@@ -15,7 +15,7 @@ from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.inbox import InboxLimits
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address, close, translated
-from linqbot.storage.postgres.lanes import LaneTransaction
+from linqbot.storage.postgres.lanes import PostgresLaneTransaction
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
 from linqbot.storage.postgres.transaction import Memory
 
@@ -37,7 +37,7 @@ _ANSWER_S: Final = 3600.0
 class PostgresContents(Contents):
     """The content of a storage. To check or to migrate it, no other process has to stop, as during a rolling upgrade."""
 
-    _tx: LaneTransaction
+    _tx: PostgresLaneTransaction
     _seen = """SELECT seen.id, delivery.id, seen.at FROM seen LEFT JOIN delivery ON delivery.id = seen.delivery_id
         ORDER BY seen.id COLLATE "C" """
     _leased = ("token", "owner")
@@ -67,7 +67,7 @@ class PostgresContents(Contents):
         connection = await self._address.connect(answer_s=_ANSWER_S)
         memory = Memory(self._address, SystemClock(), InboxLimits(), serving=False, keep_s=0.0)
         memory.process = processes.COPIED
-        self._tx = LaneTransaction(connection, 0.0, memory, 0.0)
+        self._tx = PostgresLaneTransaction(connection, 0.0, memory, 0.0)
         try:
             if self._role in {"migrate", "target"}:
                 await migrate(connection, self._address, create=True)

@@ -327,7 +327,7 @@ def add_outcomes(statement: Statement, ops: Collection[FinishOp]) -> None:
     )
 
 
-class LaneTransaction(Transaction):
+class PostgresLaneTransaction(Transaction):
     """An open transaction; see `operations.LaneTransaction`."""
 
     old_ids: ClassVar[str] = """DELETE FROM seen WHERE id = ANY(ARRAY(

@@ -17,7 +17,7 @@ from linqbot.errors import ConfigError
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.storage import conversations, mutes, upkeep
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.lanes import LaneTransaction
+from linqbot.storage.postgres.lanes import PostgresLaneTransaction
 from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
 
 SWEEP_S: Final = 15.0
@@ -77,7 +77,7 @@ async def join(connection: Connection, address: Address, process: str) -> None:
     await connection.fetchval("SELECT pg_advisory_lock($1)", address.lock(f"process\0{process}"))
 
 
-async def remember(tx: LaneTransaction, memory: Memory, settled: Collection[str]) -> None:
+async def remember(tx: PostgresLaneTransaction, memory: Memory, settled: Collection[str]) -> None:
     """Register this process, and read what it keeps in memory. After a reconnection its leases stay in force."""
     if memory.serving:
         sql = "INSERT INTO process (id, lock, settled) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING"
@@ -98,7 +98,7 @@ async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:
     return {(table, column): kind for table, column, kind in await tx.fetch(sql, tx.memory.address.schema)}
 
 
-async def give_back_unknown(tx: LaneTransaction, memory: Memory) -> None:
+async def give_back_unknown(tx: PostgresLaneTransaction, memory: Memory) -> None:
     """Give back the leases that this process has but does not know: the answer to the commit that made them was lost."""
     owned = {
         row["token"]: row["seq"]

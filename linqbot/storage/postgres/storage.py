@@ -28,7 +28,7 @@ from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.lanes import LaneTransaction
+from linqbot.storage.postgres.lanes import PostgresLaneTransaction
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.migrate import migrate
 from linqbot.storage.postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
@@ -176,7 +176,7 @@ class PostgresStorage(Storage):
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Without anything due, another process is firing it."""
 
-        async def in_turn(tx: LaneTransaction) -> int:
+        async def in_turn(tx: PostgresLaneTransaction) -> int:
             # One process at a time: another one could store a later timer of the same lane before an earlier one.
             is_free = await tx.value("SELECT pg_try_advisory_xact_lock($1)", self._address.lock("timers"))
             return await operations.fire(tx, now, limit) if is_free else 0
@@ -277,14 +277,14 @@ class PostgresStorage(Storage):
 
         return read
 
-    async def _count_dead(self, tx: LaneTransaction) -> set[str]:
+    async def _count_dead(self, tx: PostgresLaneTransaction) -> set[str]:
         """Count the processes that are dead, and return those that are only missing."""
         missing = await processes.missing(tx)
         young = missing - {processes.COPIED} if await processes.is_server_young(tx) else set()
         await tx.count_crashes(missing - young)
         return young
 
-    async def _leave(self, tx: LaneTransaction) -> None:
+    async def _leave(self, tx: PostgresLaneTransaction) -> None:
         # A worker that stops finishes its turns first.
         await tx.count_crashes([tx.memory.process])
         if self._memory.active_at is not None:
@@ -293,7 +293,7 @@ class PostgresStorage(Storage):
     async def _sweep(self, missing: set[str]) -> None:
         """Look now and then for processes that died, and for notifications that were lost with a connection."""
 
-        async def look(tx: LaneTransaction) -> set[str]:
+        async def look(tx: PostgresLaneTransaction) -> set[str]:
             await processes.give_back_unknown(tx, self._memory)
             gone = await processes.missing(tx)
             await tx.count_crashes(gone & missing)
@@ -341,7 +341,7 @@ class PostgresStorage(Storage):
         async with self._link.reading() as connection:
             return await query(PostgresReader(connection, self._memory.ahead_s))
 
-    async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
+    async def _operate(self, work: Callable[[PostgresLaneTransaction], Coroutine[Any, Any, T]]) -> T:
         return await self._write(work)
 
     async def _wipe(self) -> bool:

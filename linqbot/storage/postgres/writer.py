@@ -16,7 +16,7 @@ from linqbot.storage.postgres.address import (
     is_to_repeat,
     unavailable,
 )
-from linqbot.storage.postgres.lanes import LaneTransaction
+from linqbot.storage.postgres.lanes import PostgresLaneTransaction
 from linqbot.storage.postgres.link import ServerLink
 from linqbot.storage.postgres.transaction import Memory, News, Statement, Transaction, TransactionChanges
 
@@ -33,9 +33,9 @@ class PostgresWriter(OpQueue):
         super().__init__(memory)
         self._link = link
 
-    def begin(self, connection: Connection) -> LaneTransaction:
+    def begin(self, connection: Connection) -> PostgresLaneTransaction:
         memory = self._memory
-        return LaneTransaction(
+        return PostgresLaneTransaction(
             connection, memory.ahead_s, memory, memory.now, TransactionChanges(wakes_before=memory.wakes)
         )
 
@@ -115,7 +115,7 @@ class PostgresWriter(OpQueue):
             lanes.add_take(statement, taking, may_choose=False)
         await statement.run()
 
-    async def _run(self, tx: LaneTransaction, ops: OpsByKind) -> None:
+    async def _run(self, tx: PostgresLaneTransaction, ops: OpsByKind) -> None:
         # Nearly every batch locks its lanes first, then state. Two that wait for each other nevertheless are a deadlock: the
         # server ends one, which is repeated.
         locks = Statement(tx)

@@ -40,7 +40,7 @@ async def stored(db: Readable, seqs: Sequence[int]) -> dict[int, Delivery]:
     return {seq: Delivery(*columns) for seq, *columns in await db.fetch(sql, seqs)}
 
 
-class LaneTransaction(Transaction):
+class SQLiteLaneTransaction(Transaction):
     """An open transaction; see `operations.LaneTransaction`."""
 
     # The ids of what is still in the inbox are as young as its first delivery, or younger.
@@ -262,6 +262,6 @@ class LaneTransaction(Transaction):
         self.changes.removed = tuple((seq, op.lease.token) for seq, op in ops.items())
 
 
-def outside(db: sqlite3.Connection, now: float) -> LaneTransaction:
+def outside(db: sqlite3.Connection, now: float) -> SQLiteLaneTransaction:
     """Return the transaction of a method for operators. Nothing applies its changes: the index is read again."""
-    return LaneTransaction(db, Index(), IndexChanges(), now, monotonic=0.0, keep_s=0.0)
+    return SQLiteLaneTransaction(db, Index(), IndexChanges(), now, monotonic=0.0, keep_s=0.0)

@@ -36,7 +36,7 @@ from linqbot.storage.sqlite.file import (
     transaction,
     translated,
 )
-from linqbot.storage.sqlite.lanes import LaneTransaction, outside
+from linqbot.storage.sqlite.lanes import SQLiteLaneTransaction, outside
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import SQLiteReader
 from linqbot.storage.upkeep import Progress
@@ -184,7 +184,7 @@ _STEPS: Final = 100_000
 class SQLiteContents(Contents):
     """The content of a file. It is read and written on the event loop, because only commands do so."""
 
-    _tx: LaneTransaction
+    _tx: SQLiteLaneTransaction
     _seen = """SELECT known.key, delivery.id, known.at
         FROM (SELECT id AS key, seq, at FROM seen UNION ALL SELECT message_key, seq, at FROM seen) AS known
             LEFT JOIN delivery USING (seq)

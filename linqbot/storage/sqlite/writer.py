@@ -43,7 +43,7 @@ from linqbot.storage.operations import (
 )
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
-from linqbot.storage.sqlite.lanes import LaneTransaction
+from linqbot.storage.sqlite.lanes import SQLiteLaneTransaction
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
 
 T = TypeVar("T")
@@ -110,9 +110,9 @@ class Writer(OpQueue):
             message = f"{self._path.name} cannot be read or written: {error}. Nothing was stored."
             raise unusable(self._path, error, message) from error
 
-    def _transaction(self) -> LaneTransaction:
+    def _transaction(self) -> SQLiteLaneTransaction:
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        return LaneTransaction(self._db, self._index, self._changes, now, monotonic, self._keep_s)
+        return SQLiteLaneTransaction(self._db, self._index, self._changes, now, monotonic, self._keep_s)
 
     async def _count_crash(self) -> None:
         tx = self._transaction()
@@ -318,7 +318,7 @@ class SQLiteWriter(Writer):
             with self._translated():
                 if not self.begin():
                     await self._in_thread(self.begin_slowly)
-                    # Another process has written, or the file has a transaction that failed here because the file was moved.
+                    # Another process may have written, or the file has a transaction that failed here because the file was moved.
                     self._index.watched.note(None)
                     self._index.changed.set()
                 before = self._db.total_changes
