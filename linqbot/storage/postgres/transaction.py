@@ -238,7 +238,13 @@ Note: TypeAlias = Callable[[list[asyncpg.Record]], Awaitable[None]]
 class Statement:
     """One statement in several steps, because each statement costs a round trip. A WITH, done in order.
 
-    The steps are tables of one row; only the last one may have more rows, or none.
+    The steps are tables of one row; only the last one may have more rows, or none. For the end of a turn and a `take`:
+
+        WITH start AS MATERIALIZED (SELECT true),
+            ended AS MATERIALIZED (SELECT end_turns($1, …) AS over FROM start),
+            outcomes AS (INSERT INTO journal (…) SELECT … FROM ended, unnest($6, …) AS u (…) WHERE u.token <> ALL (ended.over) …),
+            taken AS MATERIALIZED (SELECT lease($19, …) AS one FROM ended)
+        SELECT (one).*, (…) AS due, over FROM start LEFT JOIN ended ON true LEFT JOIN taken ON true
     """
 
     def __init__(self, tx: Transaction) -> None:

@@ -80,25 +80,34 @@ class PostgresWriter(OpQueue):
         return [*of(ops, operations.TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
-        """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`."""
+        """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`.
+
+        Above each condition stand the steps of `operations.run` that would need a second statement.
+        """
         memory = self._memory
         begins, ends = of(ops, operations.BeginOp), of(ops, operations.FinishOp)
         puts, takes = of(ops, operations.PutOp), of(ops, operations.TakeOp)
+        # release, settle, put_receipts, work. And take: a second one would find the queue as it was before the first.
         if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
-        if memory.refused or memory.leaving or memory.has_suspects or (memory.serving and tx.now >= memory.purge_at):
+        # begin and finish: state is read before it is written, and no row is changed twice: a turn may end although the journal
+        # entry that it began is still queued.
+        begun = [op.entry for op in begins]
+        is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
+        if not is_apart or any(op.state for op in begins) or not lanes.is_plain(ends, memory.keep_s):
             return False
+        # put: the inbox is counted if it may be full, and copies of a delivery are stored one after the other.
+        if memory.room_left < len(puts) or len(lanes.rounds(puts)) > 1:
+            return False
+        # take, which chooses among suspects, note_activity and purge.
         noted_until = memory.noted_at + operations.ACTIVITY_EVERY_S
         is_noted = all(op.delivery.received_at < noted_until or op.delivery.is_internal for op in puts)
-        if not is_noted or memory.room_left < len(puts) or len(lanes.rounds(puts)) > 1:
+        if memory.has_suspects or not is_noted or (memory.serving and tx.now >= memory.purge_at):
             return False
-        begun = [op.entry for op in begins]
+        # The notification at the end of `_run`: in one statement, only what is put is notified.
         entries = [*begun, *(entry for op in ends for entry in op.commit.entries)]
-        if any(op.state for op in begins) or not (memory.has_own_entries or not any(map(journal.is_own, entries))):
-            return False
-        # One statement cannot change a row twice: a turn may end although the journal entry that it began is still queued.
-        is_apart = {entry.turn for entry in begun}.isdisjoint(op.lease.delivery.id for op in ends)
-        return is_apart and lanes.is_plain(ends, self._memory.keep_s)
+        is_own_new = not memory.has_own_entries and any(map(journal.is_own, entries))
+        return not (memory.refused or memory.leaving or is_own_new)
 
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
@@ -134,9 +143,8 @@ class PostgresWriter(OpQueue):
         own = changes.own_entries and not self._memory.has_own_entries
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
-        if not (
-            changes.wakes_others or changes.timers or changes.chats or own or changes.refused or changes.gap is not None
-        ):
+        found = (changes.wakes_others, changes.timers, own, changes.chats, changes.refused, changes.gap is not None)
+        if not any(found):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
         return News(
