@@ -14,16 +14,12 @@ from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
 from pydantic_ai.capabilities import AbstractCapability, Instrumentation
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelRequest,
     ModelResponse,
     ModelResponsePart,
     RetryPromptPart,
-    SystemPromptPart,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
 )
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
@@ -34,8 +30,8 @@ from pydantic_core import to_jsonable_python
 from linqbot import BotError, Refused
 from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.guard import REFUSED, ToolCall, running_tool
-from linqbot_agent.links import Shown, strings_in, without_invented
-from linqbot_agent.messages import parted
+from linqbot_agent.links import strings_in, without_invented
+from linqbot_agent.messages import parted, shown_by_others, shown_to_model
 from linqbot_agent.run import Settings
 from linqbot_agent.saying import Media, Poll, Say
 
@@ -139,10 +135,9 @@ def _files(output: object) -> Iterator[Media]:
 
 
 def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
-    """Return True if an address is in what the model has given, and in nothing that it was shown."""
-    return any(url in text for text in strings_in(to_jsonable_python(given, fallback=str))) and not any(
-        url in text for message in messages for text in shown_by_others(message)
-    )
+    """Return True if an address is in what the model has given, and others have not shown it to the model."""
+    is_given = any(url in text for text in strings_in(to_jsonable_python(given, fallback=str)))
+    return is_given and not shown_by_others(messages).has_address(url)
 
 
 class NoContent(AbstractCapability[Any]):
@@ -188,11 +183,6 @@ class KnownLinks(AbstractCapability[Any]):
         return changed
 
 
-def shown_to_model(messages: Iterable[ModelMessage], run_id: str | None) -> Shown:
-    """Return the addresses and phone numbers in what others have shown to a model, and in what it said in earlier runs."""
-    return Shown.of(_shown(messages, run_id))
-
-
 def _changed(output: Any, change: Callable[[str], str]) -> Any:
     match output:
         case str():
@@ -204,30 +194,6 @@ def _changed(output: Any, change: Callable[[str], str]) -> Any:
         case list() | tuple():
             return type(output)(_changed(each, change) for each in output)
     return output
-
-
-def _shown(messages: Iterable[ModelMessage], run_id: str | None) -> Iterator[str]:
-    for message in messages:
-        yield from shown_by_others(message)
-        # Not what it says in this run: that would make known what it has invented.
-        if isinstance(message, ModelResponse) and message.run_id != run_id:
-            yield message.text or ""
-
-
-def shown_by_others(message: ModelMessage) -> Iterator[str]:
-    """Yield what instructions, people and tools say in a message to a model."""
-    if not isinstance(message, ModelRequest):
-        return
-    yield message.instructions or ""
-    for part in message.parts:
-        # The report of an error repeats what the model has made up.
-        if isinstance(part, ToolReturnPart) and part.outcome == "success":
-            yield part.model_response_str()
-        elif isinstance(part, SystemPromptPart):
-            yield part.content
-        elif isinstance(part, UserPromptPart):
-            content = [part.content] if isinstance(part.content, str) else part.content
-            yield from (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
 
 
 def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:

@@ -62,12 +62,12 @@ from pydantic_core import SchemaValidator, core_schema, to_json
 from linqbot import BotError, Refused
 from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
-from linqbot_agent.capabilities import SaidNothing, shown_to_model
+from linqbot_agent.capabilities import SaidNothing
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.memory import tally_of_call
-from linqbot_agent.messages import parted, prompt_of
+from linqbot_agent.messages import parted, prompt_of, shown_to_model
 from linqbot_agent.requests import Requests, go_on, is_model_away, price_of_response
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _ADDRESS: Final = re.compile(
-    r"(?:\bhttps?://|\bwww\.)[^\s<>\"“”«»]{1,2000}"
+    r"(?:\bhttps?://|\bwww\.)[^\s<>\"“”«»]{1,2048}"
     # Without a scheme: a name with a known ending, as phones make links of it.
     r"|(?<![\w@./-])(?:[\w-]+\.)+(?:com|net|org|info|biz|io|co|app|dev|ai|me|ly|gg|shop|site|online|xyz|top|link|click"
     r"|eu|uk|us|de|fr|es|it|nl|ch|at|be|pl|ru|cn|in|jp|br|ca|au)\b(?:[/?#:][^\s<>\"“”«»]{0,2000})?",
@@ -41,7 +41,9 @@ class Shown:
     def of(cls, texts: Iterable[str]) -> Shown:
         addresses, numbers = set[str](), set[str]()
         for text in texts:
-            addresses.update(_plain(_without_punctuation(each[0])) for each in _ADDRESS.finditer(text))
+            for found in _ADDRESS.finditer(text):
+                # A comma may be a part of an address, or end it, as in a table: `room,https://shop.example/room.jpg,5`.
+                addresses.update(map(_plain, (found[0], re.split("[,;|]", found[0], maxsplit=1)[0])))
             numbers.update(_digits(each[0]) for each in _PHONE.finditer(text))
             numbers.update(_digits(each) for each in re.findall(r"\d{7,15}", text))
         hosts = frozenset(re.split(r"[/?#]", address, maxsplit=1)[0] for address in addresses)
@@ -51,7 +53,10 @@ class Shown:
         return Shown(self.addresses | other.addresses, self.hosts | other.hosts, self.numbers | other.numbers)
 
     def __sub__(self, other: Shown) -> Shown:
-        return Shown(self.addresses - other.addresses, self.hosts - other.hosts, self.numbers - other.numbers)
+        """Return what the other has in no form: a bare host is in an address of it, and numbers are the same by their ends."""
+        ends = {number[-_SUFFIX:] for number in other.numbers}
+        numbers = frozenset(number for number in self.numbers if number[-_SUFFIX:] not in ends)
+        return Shown(self.addresses - other.addresses - other.hosts, self.hosts - other.hosts, numbers)
 
     def has_address(self, address: str) -> bool:
         """Return True if an address was shown, or is the bare host of one that was."""
@@ -84,12 +89,14 @@ def without_invented(text: str, shown: Shown) -> str:
 
 
 def strings_in(value: object) -> Iterator[str]:
-    """Yield the texts in JSON data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
+    """Yield the texts in JSON data, the names of fields and the numbers included."""
+    if isinstance(value, dict):
+        value = [each for field in value.items() for each in field]
+    if isinstance(value, list):
+        for each in value:
             yield from strings_in(each)
+    elif isinstance(value, str | int | float):
+        yield str(value)
 
 
 def _is_known(target: str, shown: Shown) -> bool:
@@ -111,7 +118,8 @@ def _without_punctuation(address: str) -> str:
 
 
 def _plain(address: str) -> str:
-    """Return an address without scheme, `www.` and a last slash, in the form in which two are compared."""
+    """Return an address without scheme, `www.`, a last slash and what follows it, in the form in which two are compared."""
+    address = _without_punctuation(address)
     if "://" not in address:
         address = f"//{address}"
     try:

@@ -31,13 +31,12 @@ from pydantic_core import to_json, to_jsonable_python
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.speakers import SaidText, in_mark, visible
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
-from linqbot_agent.capabilities import shown_to_model
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.history import Past, past_of
-from linqbot_agent.links import Shown, strings_in, without_invented
+from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
-from linqbot_agent.messages import fitting, prompt_for
+from linqbot_agent.messages import fitting, prompt_for, shown_to_model
 from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import whole
@@ -101,7 +100,6 @@ class Loop:
         self._run: list[ModelMessage] = []  # the prompt, the calls of tools and their results
         self._begun: list[ModelMessage] = []  # the past and the prompt
         self._said: list[Message] = []  # the same, in the form of the framework
-        self._shown = Shown.of(())  # what tools have shown to the model
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
 
     async def answer(self, work: Coroutine[Any, Any, str | None]) -> str:
@@ -223,9 +221,8 @@ class Loop:
     def _change(self, instructions: str) -> Change | None:
         if not self._settings.turn.options.known_links:
             return None
-        said = [message for message in self._begun if not _has_result(message)]
-        shown = shown_to_model(said, self._settings.run_id) | _shown_by_tools(self._begun)
-        return partial(without_invented, shown=self._shown | Shown.of([instructions]) | shown)
+        shown = shown_to_model([*self._begun, *self._run[1:]], self._settings.run_id)
+        return partial(without_invented, shown=Shown.of([instructions]) | shown)
 
     def offer(self, tools: Iterable[str]) -> None:
         """Check the names in `needs_approval` by those of the tools that the model may call."""
@@ -270,8 +267,6 @@ class Loop:
         place = f"tool:{tool}@{call_id}"
         tally = tally_of_call(settings, place, call, partial(self._returned, call), self._has_failed)
         step = await settings.entries.step(place, made, tallies=[tally])
-        # A result may repeat what the model has made up.
-        self._shown |= Shown.of(strings_in(step.result)) - Shown.of(strings_in(arguments))
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
         return self._noted(call, step.result)
@@ -306,21 +301,6 @@ def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
             elif isinstance(part, ToolReturnPart | RetryPromptPart) and part.tool_call_id in calls:
                 result = part.model_response_str() if isinstance(part, ToolReturnPart) else part.model_response()
                 yield role, f"[You have called the tool {calls[part.tool_call_id]}. Its result was: {in_mark(result)}]"
-
-
-def _has_result(message: ModelMessage) -> bool:
-    return any(isinstance(part, ToolReturnPart) for part in message.parts)
-
-
-def _shown_by_tools(messages: Iterable[ModelMessage]) -> Shown:
-    """Return what results of earlier tools have shown to a model. A result may repeat what the model has made up."""
-    shown, written = Shown.of(()), dict[str, Shown]()  # by the id of a call
-    for part in (part for message in messages for part in message.parts):
-        if isinstance(part, ToolCallPart):
-            written[part.tool_call_id] = Shown.of(strings_in(part.args_as_dict()))
-        elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
-            shown |= Shown.of([part.model_response_str()]) - written[part.tool_call_id]
-    return shown
 
 
 _running: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)

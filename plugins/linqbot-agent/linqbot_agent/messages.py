@@ -1,4 +1,4 @@
-"""Messages for a model, of any framework: the text of what a person wrote, and less of a history.
+"""Messages for a model, of any framework: the text of what a person wrote, the addresses that were shown, and less of a history.
 
 `history.py` says what a model is given. Two things leave some of it out, and only of the past, the oldest first: a limit of
 tokens, and the refusal of a provider, after which a request is made again with less. Messages are those of pydantic-ai. This
@@ -16,16 +16,20 @@ from pydantic_ai.messages import (
     ImageUrl,
     ModelMessage,
     ModelRequest,
+    ModelResponse,
     SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
     UserContent,
     UserPromptPart,
 )
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
 from linqbot.frames import place_of
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
+from linqbot_agent.links import Shown, strings_in
 
 
 def prompt_of(message: MessageReceived) -> str:
@@ -53,6 +57,47 @@ def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> st
     return (
         f"{prompt_of(event)}{heard}\n\n[The last message interrupted your answer. The person has already read:\n{read}]"
     )
+
+
+def shown_to_model(messages: Sequence[ModelMessage], run_id: str | None) -> Shown:
+    """Return the addresses and phone numbers that others have shown to a model, and those that it said in earlier runs."""
+    # Not what it says in this run: that would make known what it has invented.
+    said = (each.text or "" for each in messages if isinstance(each, ModelResponse) and each.run_id != run_id)
+    return shown_by_others(messages) | Shown.of(said)
+
+
+def shown_by_others(messages: Iterable[ModelMessage]) -> Shown:
+    """Return the addresses and phone numbers that instructions, people and tools have shown to a model.
+
+    A tool may repeat what the model has made up, so the result of a call shows nothing that the model wrote in this call.
+    """
+    shown = nothing = Shown.of(())
+    written = dict[str, Shown]()  # by the id of the call, which a provider may use again
+    for message in messages:
+        texts = [message.instructions or ""] if isinstance(message, ModelRequest) else []
+        for part in message.parts:
+            if isinstance(part, ToolCallPart):
+                earlier = written.get(part.tool_call_id, nothing)
+                written[part.tool_call_id] = earlier | Shown.of(strings_in(part.args_as_dict()))
+            # The report of an error repeats what the model has made up.
+            elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
+                shown |= Shown.of(_texts_of(part)) - written[part.tool_call_id]
+            elif isinstance(part, SystemPromptPart):
+                texts.append(part.content)
+            elif isinstance(part, UserPromptPart):
+                content = [part.content] if isinstance(part.content, str) else part.content
+                texts += (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
+        shown |= Shown.of(texts)
+    return shown
+
+
+def _texts_of(result: ToolReturnPart) -> Iterator[str]:
+    """Return the texts of a result. JSON is decoded: the address in `https://shop.example\\nBye` ends at the line break."""
+    said = result.model_response_str()
+    try:
+        return strings_in(from_json(said))
+    except ValueError:
+        return iter([said])
 
 
 Group: TypeAlias = Sequence[ModelMessage]

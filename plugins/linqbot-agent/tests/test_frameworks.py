@@ -221,7 +221,6 @@ class LookingUp(Outside):
         return [look_up]
 
 
-@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
 async def test_an_address_that_an_earlier_tool_has_repeated_is_not_known(framework: Answer) -> None:
     outside = LookingUp()
     outside.paragraphs = [f"See {outside.evil} !"]

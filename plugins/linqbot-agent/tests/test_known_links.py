@@ -41,6 +41,31 @@ async def test_the_report_of_a_failed_tool_does_not_make_an_address_known() -> N
         assert await answers(phone, "Where is the menu?") == ["There is no such page."]
 
 
+async def test_what_a_tool_repeats_in_another_form_is_not_known() -> None:
+    said = says("Call 0049 89 5550199 or 415 555 0142, or see 4711.evil.example.com.")
+    written = {"phones": ["+49 (0)89 5550199", 14155550142], "https://4711.evil.example.com/x": True}
+    script = Script(calls(tool("look_up", "c1", **written)), said, said)
+    result = {"nobody at": ["004989 5550199", "(415) 555-0142"], "nothing at": "4711.evil.example.com"}
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def look_up(**names: object) -> object:
+        return result
+
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        (reply,) = await answers(phone, "Where is the menu?")
+    assert reply == "Call [number removed] or [number removed], or see [address removed]."
+
+
+async def test_what_a_tool_returns_as_data_is_known_in_each_field() -> None:
+    found = {"text": "See https://shop.example/a\nBye", "phone": 4155550142, "https://shop.example/b": 1}
+    text = "See https://shop.example/a or https://shop.example/b, or call +1 415 555 0142."
+    script = Script(calls(tool("find", "c1")), says(text))
+    agent = Agent(script.model, tools=[fixed("find", found)])
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        assert await answers(phone, "Where is the menu?") == [text]
+
+
 async def test_what_a_model_invents_in_things_to_say_is_cut_too() -> None:
     outputs = ModelResponse(
         parts=[

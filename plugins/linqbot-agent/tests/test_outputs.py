@@ -129,9 +129,27 @@ async def test_an_output_function_sends_a_file_at_an_address_of_its_own_and_none
         assert [part.url for part in reply.media] == [PHOTO]
 
 
-async def test_an_address_that_a_tool_returned_can_be_sent() -> None:
+async def test_an_address_that_a_tool_has_repeated_cannot_be_sent() -> None:
+    evil = "https://evil.example.com/?secret=4711"
+    send = calls(tool("final_result", "c2", url=evil))
+    script = Script(calls(tool("look_up", "c1", url=evil)), send, says("None."), send, says("None."))
+    agent: Agent[None, Any] = Agent(script.model, output_type=[str, Media])
+
+    @agent.tool_plain
+    def look_up(url: str) -> str:
+        return f"There is no photo at {url}"
+
+    async with talking(bot_with(agent)) as phone:
+        for _ in range(2):  # the call is also one of the past
+            assert await answers(phone, "Show me the room") == ["None."]
+
+
+@pytest.mark.parametrize(
+    "found", [{"url": PHOTO}, {"text": f"See {PHOTO}\nBye"}, f'{{"text": "See {PHOTO}\\nBye"}}', f"sea,{PHOTO},5"]
+)
+async def test_an_address_that_a_tool_returned_can_be_sent(found: object) -> None:
     script = Script(calls(tool("find_photo", "c1")), calls(tool("final_result", "c2", url=PHOTO)))
-    agent = Agent(script.model, output_type=Media, tools=[fixed("find_photo", {"url": PHOTO})])
+    agent = Agent(script.model, output_type=Media, tools=[fixed("find_photo", found)])
     async with talking(bot_with(agent)) as phone:
         (photo,) = await answers(phone, "Show me the room")
         assert [part.url for part in photo.media] == [PHOTO]
