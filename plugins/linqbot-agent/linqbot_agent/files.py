@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
-from linqbot import Context, MediaPart, MessageEdited, MessageReceived
+from linqbot import Context, MediaPart, MessageEdited, MessageReceived, Tally
 from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
 from linqbot_agent.entries import digest_of
@@ -91,7 +91,8 @@ class Transcripts(BaseModel):
 async def heard(settings: Settings) -> dict[str, str]:
     """Return what voice memos of the person say, by the ids of their parts: those of the message, and earlier ones.
 
-    Those of the message are transcribed, each once. A text is empty if that has failed.
+    Those of the message are transcribed, each once, and stored in the commit that records this. A text is empty if that has
+    failed.
     """
     ctx, event, transcribe = settings.ctx, settings.event, settings.turn.options.transcribe
     if transcribe is None or not isinstance(event, MessageReceived | MessageEdited):
@@ -111,17 +112,19 @@ async def heard(settings: Settings) -> dict[str, str]:
 
     said = {**(await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file}
     files = event.media if isinstance(event, MessageReceived) else ()
-    for memo in (file for file in files if file.id and file.is_voice_memo):
-        said[memo.id or ""] = (await settings.entries.step(f"transcript@{memo.id}", partial(transcript, memo))).result
+    is_kept = settings.turn.options.memory is not None
+    for memo_id, memo in ((file.id, file) for file in files if file.id and file.is_voice_memo):
+        keep = Tally(Transcripts, partial(_keep, memo_id), name=TRANSCRIPTS) if is_kept else None
+        step = await settings.entries.step(f"transcript@{memo_id}", partial(transcript, memo), tallies=[keep])
+        said[memo_id] = step.result
     return said
 
 
-async def keep_transcripts(ctx: Context, said: Mapping[str, str]) -> None:
-    if any(said.values()):
-        kept = (await ctx.state.person(Transcripts, name=TRANSCRIPTS)).by_file
-        kept |= {key: text for key, text in said.items() if text}
-        while sum(map(len, kept.values())) > _MOST_TRANSCRIPTS:
-            del kept[next(iter(kept))]
+def _keep(memo_id: str, kept: Transcripts, text: str) -> None:
+    if text:
+        kept.by_file[memo_id] = text
+    while sum(map(len, kept.by_file.values())) > _MOST_TRANSCRIPTS:
+        del kept.by_file[next(iter(kept.by_file))]
 
 
 class Unreadable(BaseModel):

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -38,15 +38,15 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import to_json, to_jsonable_python
 
-from linqbot import HistoryEntry, MediaPart, MessageEdited, MessageReceived
+from linqbot import HistoryEntry, MediaPart, MessageEdited, MessageReceived, Tally
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
-from linqbot_agent.memory import SUMMARIES, TALK, TOOL_WORK, Summaries, kept_of, readable, said_at, summary_key
+from linqbot_agent.memory import SUMMARIES, TALK, TOOL_WORK, Summaries, Summary, kept_of, readable, said_at, summary_key
 from linqbot_agent.messages import Group, prompt_of, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
-from linqbot_agent.run import Settings, Summary
+from linqbot_agent.run import Settings
 
 Said: TypeAlias = tuple[str | None, Group]
 """The id of a message, or of an exchange, and what belongs to it."""
@@ -55,10 +55,7 @@ Said: TypeAlias = tuple[str | None, Group]
 @dataclass(frozen=True, slots=True)
 class Past:
     messages: list[ModelMessage]
-    # The summary that was written now, of what is too old to be shown; None if there is none.
-    summary: Summary | None = None
-    heard: dict[str, str] = field(default_factory=dict)  # what the voice memos of the message say; see `files.heard`
-    words: str = ""  # the same as marks
+    words: str = ""  # what the voice memos of the message say, as marks
 
 
 async def past_of(settings: Settings, model: str | None = None, *, has_prompt: bool = False) -> Past:
@@ -84,9 +81,9 @@ async def past_of(settings: Settings, model: str | None = None, *, has_prompt: b
     tokens = options.history_tokens or history_tokens(model)
     can_sum_up = options.summary_model is not None and isinstance(event, MessageReceived) and not is_group
     if can_sum_up and options.memory is not None:
-        kept, summary, is_new = await _with_summary(settings, past, tokens)
+        kept, summary = await _with_summary(settings, past, tokens)
     else:
-        kept, summary, is_new = _newest(settings, past, tokens), None, False
+        kept, summary = _newest(settings, past, tokens), None
     messages: list[ModelMessage] = []
     if summary is not None:
         mark = f"[Summary of what was said before: {in_mark(summary.text)}]"
@@ -101,8 +98,7 @@ async def past_of(settings: Settings, model: str | None = None, *, has_prompt: b
     if not with_current and (content := shown.content_of(files)):
         # Not in the prompt, which must be the same in each run of the turn, even if the picture is gone by then.
         messages.append(ModelRequest(parts=[UserPromptPart(content)]))
-    new = {key: said[key] for file in files if (key := file.id or "") in said}
-    return Past(messages, summary if is_new else None, new, shown.words_of(files))
+    return Past(messages, shown.words_of(files))
 
 
 def _newest(settings: Settings, past: Sequence[Said], tokens: int | None) -> list[Group]:
@@ -111,10 +107,12 @@ def _newest(settings: Settings, past: Sequence[Said], tokens: int | None) -> lis
 
 async def _with_summary(
     settings: Settings, past: Sequence[Said], tokens: int | None
-) -> tuple[list[Group], Summary | None, bool]:
-    """Return the newest of what was said, the summary of what is older, and True if it was written now."""
+) -> tuple[list[Group], Summary | None]:
+    """Return the newest of what was said, and the summary of what is older."""
     summary = (await settings.ctx.state.person(Summaries, name=SUMMARIES)).by_chat.get(summary_key(settings))
     if summary is not None:
+        # If an earlier run of the turn has written it, this run comes to that step here: `ctx.incoming` waits for that.
+        settings.ctx.recall(settings.entries.begin(f"summary@{summary.upto}"))
         begin = next((place for place, (said_id, _) in enumerate(past, 1) if said_id == summary.upto), 0)
         past = past[begin:]
     groups = [group for _, group in past]
@@ -122,8 +120,8 @@ async def _with_summary(
     old = [message for group in groups[:cut] for message in group]
     upto = next((said_id for said_id, _ in reversed(past[:cut]) if said_id), None)
     if old and upto and (written := await _summarized(settings, summary, old, upto)) is not None:
-        return groups[cut:], written, True
-    return _newest(settings, past, tokens), summary, False
+        return groups[cut:], written
+    return _newest(settings, past, tokens), summary
 
 
 def _to_leave_out(groups: Sequence[Group], most: int, tokens: int | None) -> int:
@@ -216,7 +214,7 @@ def _texts(messages: Iterable[ModelMessage]) -> Iterator[dict[str, Any]]:
 async def _summarized(
     settings: Settings, before: Summary | None, old: Sequence[ModelMessage], upto: str
 ) -> Summary | None:
-    """Ask a model for a summary of old messages, and record it. None if the model fails: then they are left out only."""
+    """Ask a model for a summary of old messages, and store it. None if the model fails: then they are left out only."""
     texts = to_json(list(_texts(old))).decode()
     given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
@@ -232,9 +230,17 @@ async def _summarized(
             failed.append(error)
             raise
 
+    def summary_of(response: Any) -> Summary:
+        said = "".join(part["content"] for part in response["parts"] if part["part_kind"] == "text")
+        return Summary(text=said[:_MOST_CHARACTERS], upto=upto)
+
+    def keep(summaries: Summaries, response: Any) -> None:
+        summaries.by_chat[summary_key(settings)] = summary_of(response)
+
     try:
         booked = turn.account.tally(partial(price_of_response, settings))
-        step = await settings.entries.step(f"summary@{upto}", ask, tallies=[booked])
+        tallies = [booked, Tally(Summaries, keep, name=SUMMARIES)]
+        step = await settings.entries.step(f"summary@{upto}", ask, tallies=tallies)
     except BudgetUsedUp:
         return None
     except Exception as error:
@@ -244,5 +250,4 @@ async def _summarized(
         return None
     if step.is_made:
         turn.count(step.result)
-    said = "".join(part["content"] for part in step.result["parts"] if part["part_kind"] == "text")
-    return Summary(text=said[:_MOST_CHARACTERS], upto=upto)
+    return summary_of(step.result)

@@ -3,7 +3,7 @@
 An answer is stored with its turn: with `memory="person"` all that the person and the agent said, as `TALK`; with
 `memory="chat"` only the calls of tools and their results, as `TOOL_WORK`, because Linq has the texts. A call is also stored in
 the commit that records its result, as `ACTED`: it was made, whatever becomes of its turn. `kept_of` adds those that an answer
-lacks. Summaries and transcripts come with an answer too.
+lacks. In the same way a summary and a transcript are stored with the step that has made them.
 
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
@@ -32,9 +32,9 @@ from pydantic_core import to_json
 
 from linqbot import Context, MessageEdited, MessageReceived, Tally
 from linqbot_agent.entries import step_around, with_cut_texts
-from linqbot_agent.files import keep_transcripts, keep_unreadable
+from linqbot_agent.files import keep_unreadable
 from linqbot_agent.messages import prompt_for, prompt_of
-from linqbot_agent.run import Answer, Settings, Summary
+from linqbot_agent.run import Answer, Settings
 
 if TYPE_CHECKING:
     from linqbot_agent.history import Past
@@ -73,6 +73,11 @@ class Kept(BaseModel):
         self.by_message[key] = messages
         while self.by_message and (len(self.by_message) > most or len(to_json(self.by_message)) > most_bytes):
             self.dropped = max(self.dropped, said_at(self.by_message.pop(next(iter(self.by_message)))))
+
+
+class Summary(BaseModel):
+    text: str
+    upto: str  # the id of the last message in it
 
 
 class Summaries(BaseModel):
@@ -191,9 +196,7 @@ def answer_of(requests: Requests, past: Past, messages: Sequence[ModelMessage], 
     return Answer(
         work=_as_json(_tool_messages(messages), WORK_BYTES) if is_of_chat else [],
         talk=_exchange(settings, past.words, messages, text),
-        summary=past.summary,
         unreadable=requests.refusals.unreadable,
-        heard=past.heard,
         **facts,
     )
 
@@ -222,10 +225,6 @@ async def keep_answer(answer: Answer, settings: Settings) -> None:
     if answer.talk:
         most = options.history * (2 if options.summary_model else 1)
         (await ctx.state.person(Kept, name=TALK)).put(event.id, answer.talk, TALK_BYTES, most)
-    if answer.summary is not None:
-        (await ctx.state.person(Summaries, name=SUMMARIES)).by_chat[summary_key(settings)] = answer.summary
-    if options.memory is not None:
-        await keep_transcripts(ctx, answer.heard)
 
 
 def _exchange(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:

@@ -135,11 +135,6 @@ async def server_tools(settings: Settings) -> list[ServerTool]:
     return await tools_of(settings)
 
 
-class Summary(BaseModel):
-    text: str
-    upto: str  # the id of the last message in it
-
-
 class Answer(BaseModel):
     outputs: list[Output] = []  # the things to say
     said: str = ""  # the text that was said while the model wrote it
@@ -149,9 +144,7 @@ class Answer(BaseModel):
     asked: list[tuple[str, str, bool]] = []  # the questions of the run; see `Questions.asked`
     has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
     talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.answer_of`
-    summary: Summary | None = None  # the summary that was written in the run; None if there is none
     unreadable: list[str] = []  # the digests of files that the provider has refused in the run
-    heard: dict[str, str] = {}  # what voice memos say; see `files.heard`
 
 
 TROUBLE: Final = "linqbot_agent.Trouble"

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from answers import answers
 from linqbot_agent import Budget, LinqAgent, run
+from linqbot_agent.files import TRANSCRIPTS, Transcripts
 from linqbot_agent.memory import ACTED, SUMMARIES, TALK, TOOL_WORK, WORK_BYTES, Kept, Summaries
 from linqbot_agent.plugin import Memory
 from one_handler import bot_of, does
@@ -16,7 +17,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_core import to_json
 from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import Bot, Context, MessageEdited, MessageReceived, Running
+from linqbot import Bot, Context, Fetched, MessageEdited, MessageReceived, Running
 from linqbot.storage.backend import Storage
 from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
 
@@ -141,6 +142,7 @@ async def kept(phone: Phone) -> list[object]:
         await phone.state(Kept, name=TOOL_WORK),
         await phone.state(Kept, name=ACTED),
         await phone.state(Summaries, name=SUMMARIES),
+        await phone.state(Transcripts, name=TRANSCRIPTS),
     ]
     return [each for each in found if each != type(each)()]
 
@@ -159,10 +161,16 @@ async def test_without_a_memory_nothing_is_shown_or_kept(plugin: LinqAgent) -> N
 
 @pytest.mark.parametrize("memory", ["chat", "person"])
 async def test_nothing_is_kept_of_a_line_with_zero_retention(memory: Memory) -> None:
-    script, agent = booking("Who are you?", "One.", "Two.", "Three.")
-    plugin = LinqAgent(memory=memory, history=2, summary_model=FunctionModel(lambda messages, info: says("A summary.")))
+    async def transcribe(memo: Fetched) -> str:
+        return "Hello!"
+
+    script, agent = booking("Who are you?", "One.", "Two.", "Three.", "Hello.")
+    summaries = FunctionModel(lambda messages, info: says("A summary."))
+    plugin = LinqAgent(memory=memory, history=2, summary_model=summaries, transcribe=transcribe)
     async with talking(bot_with(agent, plugin)) as phone:
         phone.emulator.state.lines[phone.line].zero_retention = True
+        await phone.voice_memo(b"caff" + b"\0" * 99)
+        await phone.replies()
         for text in ("A table at 8", "Hi", "Hello", "Well?", "Bye"):
             await answers(phone, text)
         assert await kept(phone) == []

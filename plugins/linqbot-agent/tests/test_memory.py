@@ -186,6 +186,19 @@ async def test_a_summary_is_bought_once_wherever_the_bot_is_killed() -> None:
         assert summary.text == "They like soup.", phone.killed
 
 
+async def test_a_summary_is_not_bought_again_after_a_model_has_failed_behind_it() -> None:
+    summaries = Script(says("They like soup."), says("They like soup and trout."))
+    plugin = LinqAgent(history=1, summary_model=summaries.model, sorry="Sorry.")
+    script = Script(says("Fine."), OSError(), says("Yes."))
+    async with talking(bot_with(Agent(script.model), plugin)) as phone:
+        for text, said in (("I like soup", "Fine."), ("And trout", "Sorry."), ("Again", "Yes.")):
+            assert await answers(phone, text) == [said]
+    asked = [kinds(request)[-1] for request in summaries.requests]
+    assert "I like soup" in asked[0]
+    assert asked[1].startswith("user-prompt: Summary so far: They like soup.")
+    assert "I like soup" not in asked[1]
+
+
 # Operators
 
 

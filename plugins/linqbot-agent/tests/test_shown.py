@@ -176,6 +176,20 @@ async def test_a_voice_memo_that_cannot_be_transcribed_is_answered(framework: An
 
 
 @ONE_FRAMEWORK
+async def test_what_a_voice_memo_says_is_known_after_a_model_has_failed_behind_it(framework: Answer) -> None:
+    async def transcribe(memo: Fetched) -> str:
+        return "Hello!"
+
+    outside = Outside(fails=1)
+    plugin = LinqAgent(transcribe=transcribe, sorry="Sorry.")
+    async with talking(bot_of(outside, framework(outside), plugin)) as phone:
+        await phone.voice_memo(b"caff" + b"\0" * 99)
+        assert await phone.replies() == ["Sorry."]
+        assert without_numbers(await answers(phone, "Again?")) == PARAGRAPHS
+    assert outside.requests[0][0] == ("user", "[Audio Message.caf] [The voice memo says: Hello!]")
+
+
+@ONE_FRAMEWORK
 async def test_the_memory_of_a_person_goes_from_chat_to_chat(framework: Answer) -> None:
     outside = Outside(names=())
     async with talking(bot_of(outside, framework(outside), LinqAgent(memory="person"))) as ann:

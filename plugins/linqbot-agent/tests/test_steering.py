@@ -135,6 +135,32 @@ async def test_a_request_after_a_failure_has_each_message_once() -> None:
     assert requests == [["A table"], ["A table", "for two"], ["A table", "for two"]]
 
 
+async def test_a_message_reaches_a_run_that_goes_on_behind_a_summary_of_an_earlier_run() -> None:
+    script = Script(says("Fine."), calls(tool("look", "c1")), says("Booked."))
+    agent, failures = Agent(script.model), [RuntimeError("no connection")]
+
+    @agent.tool_plain
+    async def look() -> str:
+        await phone.text("for two")
+        return "free"
+
+    @agent.instructions
+    def menu() -> str:
+        if len(script.requests) == 1 and failures:
+            raise failures.pop()
+        return "Soup or trout."
+
+    plugin = LinqAgent(history=1, summary_model=Script(says("They like soup.")).model)
+    async with talking(steered(agent, plugin)) as phone:
+        assert await answers(phone, "I like soup") == ["Fine."]
+        await phone.text("A table")
+        assert [str(error) for error in await phone.errors()] == ["no connection"]
+        await phone.advance(10)
+        assert await phone.replies() == ["Booked."]
+    assert kinds(script.requests[-1])[-1] == "user-prompt: for two"
+    assert kinds(script.requests[-1])[0] == "user-prompt: [Summary of what was said before: They like soup.]"
+
+
 @pytest.mark.slow
 async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed() -> None:
     waiter = Waiter("steer", approval=True)
