@@ -29,7 +29,7 @@ from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Refused
 from linqbot_agent.approvals import Questions, needs_approval
-from linqbot_agent.guard import REFUSED, ToolCall, running_tool
+from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import strings_in, without_invented
 from linqbot_agent.messages import parted, shown_by_others, shown_to_model
 from linqbot_agent.run import Settings
@@ -101,13 +101,11 @@ class Rules(AbstractCapability[Any]):
         """Run an output function in the chat of the turn only: the model chooses its arguments, as for a tool."""
         name = output_context.function_name or "of the output"
         is_free = name in self.settings.turn.options.elsewhere
-        token = running_tool.set(ToolCall(name, self.settings.event.chat_id, is_free))
         try:
-            result = await handler(output)
+            with running(ToolCall(name, self.settings.event.chat_id, is_free)):
+                result = await handler(output)
         except Refused as error:
             raise ModelRetry(REFUSED) from error
-        finally:
-            running_tool.reset(token)
         # A function of the author's may send files at addresses of its own.
         if not ctx.partial_output and any(_is_made_up(file.url, output, ctx.messages) for file in _files(result)):
             raise ModelRetry("The url of a file must be one that a tool, the person or the instructions gave you.")

@@ -67,15 +67,29 @@ async def test_a_broadcast_of_a_tool_begins_if_the_author_lets_it() -> None:
         assert phone.person(VICTIM).messages == ["spam"]
 
 
-async def test_an_output_function_acts_in_its_own_chat() -> None:
+async def test_an_output_function_acts_in_its_own_chat_and_the_model_learns_of_a_refusal_that_it_has_not_noticed() -> (
+    None
+):
+    async def report(ctx: RunContext[Context], text: str) -> str:
+        await ctx.deps.bot.send(text, to=VICTIM)
+        return "It is sent."
+
+    script = Script(calls(tool("final_result", "c1", text="spam")), says("I may not."))
+    agent: Agent[Context, str] = Agent(script.model, deps_type=Context, output_type=[report, str])
+    async with talking(bot_with(agent)) as phone:
+        assert await answers(phone, "Report") == ["I may not."]
+        assert phone.person(VICTIM).messages == []
+    assert "This was refused and not done." in kinds(script.requests[1])[-1]
+
+
+async def test_an_output_function_acts_elsewhere_if_the_author_lets_it() -> None:
     async def report(ctx: RunContext[Context], text: str) -> str:
         return (await ctx.deps.bot.send(text, to=VICTIM)).status
 
-    script = Script(calls(tool("final_result", "c1", text="spam")))
-    agent = Agent(script.model, deps_type=Context, output_type=report)
-    async with talking(bot_with(agent)) as phone:
-        assert await answers(phone, "Report") == ["refused"]
-        assert phone.person(VICTIM).messages == []
+    agent = Agent(Script(calls(tool("final_result", "c1", text="spam"))).model, deps_type=Context, output_type=report)
+    async with talking(bot_with(agent, LinqAgent(elsewhere=["report"]))) as phone:
+        assert await answers(phone, "Report") == ["accepted"]
+        assert phone.person(VICTIM).messages == ["spam"]
 
 
 @pytest.mark.slow
