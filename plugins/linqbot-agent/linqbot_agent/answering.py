@@ -60,7 +60,7 @@ async def answered(
         bubbles=entries.said,
         steps=entries.steps,
         asked=questions.asked,
-        has_unrecorded=entries.has_unrecorded or entries.has_unsaid,
+        has_unrecorded=entries.runs_again,
     )
     # What is remembered of it repeats a long answer, and both are one record.
     answer = Answer.model_validate(with_cut_texts(answer.model_dump(mode="json")))

@@ -72,8 +72,8 @@ class Entries:
     Args:
         name: The name of the run, the same whenever the turn runs again.
     Attributes:
-        has_unrecorded: True if a step was not recorded.
-        has_unsaid: True if a response was to be said and nothing was sent.
+        runs_again: True if later runs of the turn must run the agent again, although its answer is on record: a step was not
+            recorded, or a response was to be said and nothing was sent.
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
         said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
@@ -87,8 +87,7 @@ class Entries:
         self._ctx = ctx
         self._name = name
         self._counts: Counter[str] = Counter()
-        self.has_unrecorded = False
-        self.has_unsaid = False
+        self.runs_again = False
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
         self.deferred: TurnDeferred | None = None
@@ -161,7 +160,7 @@ class Entries:
                 result = await self._ctx.once(step, make_it, retry=True, tally=changed)
                 self.steps[-1].append(step)
             else:
-                self.has_unrecorded = True
+                self.runs_again = True
                 result = await make()
         return Step(result, is_made=is_made)
 

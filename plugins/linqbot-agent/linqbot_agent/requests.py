@@ -159,7 +159,7 @@ class Requests:
         self.is_said = say is not None
         # A deploy may take the question away before which it was said. It is then said when the handler runs again.
         if say is not None and len(speech.said) == said and not speech.is_cut and say(found.response).strip():
-            settings.entries.has_unsaid = True
+            settings.entries.runs_again = True
         if found.is_made:
             turn.count(found.response)
         return found

@@ -142,7 +142,7 @@ class Answer(BaseModel):
     steps: list[list[str]] = []  # see `Entries.steps`
     work: list[Any] = []  # what the tools did; see `memory.answer_of`
     asked: list[tuple[str, str, bool]] = []  # the questions of the run; see `Questions.asked`
-    has_unrecorded: bool = False  # True if a tool was called whose calls are not recorded
+    has_unrecorded: bool = False  # see `Entries.runs_again`
     talk: list[Any] = []  # with `memory="person"`, what is kept of the run; see `memory.answer_of`
     unreadable: list[str] = []  # the digests of files that the provider has refused in the run
 
