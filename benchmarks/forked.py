@@ -32,7 +32,7 @@ IMPORTED: Final = [
     "linqbot.storage.sqlite.storage",
     "httpcore",
     "h2.connection",
-    "uvicorn.lifespan.on",
+    "uvicorn.lifespan.off",
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",
     "prometheus_client",

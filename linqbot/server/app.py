@@ -44,7 +44,7 @@ from linqbot.server import health
 from linqbot.server.health import Health, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
-from linqbot.server.webhook import ENDPOINTS, NOT_RUNNING, WebhookEndpoint
+from linqbot.server.webhook import NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
@@ -229,18 +229,15 @@ class _App(Starlette):
 
     def __init__(self, webhook: WebhookEndpoint, *, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
+        self.state.webhooks = dict.fromkeys(WEBHOOK_PATHS, webhook)
         self._webhook = webhook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # No shortcut if middleware was added to the app, because it must wrap the webhook too. In a mounted app the
         # path has a prefix, so Starlette routes it.
-        if self.user_middleware:
-            await super().__call__(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS:
+        if scope["type"] == "http" and scope["path"] in WEBHOOK_PATHS and not self.user_middleware:
             await self._webhook(scope, receive, send)
         else:
-            if scope["type"] == "lifespan" and "state" in scope:
-                scope["state"][ENDPOINTS] = dict.fromkeys(WEBHOOK_PATHS, self._webhook)
             await super().__call__(scope, receive, send)
 
 

@@ -7,8 +7,9 @@ protocol as it arrives, which runs the app; so uvicorn sees only correct HTTP. I
 because only the end of the connection shows that uvicorn's response is complete. A client sends again what it has
 pipelined behind it. Next step: `WebhookEndpoint.answer` in `webhook.py`.
 
-These names of uvicorn are used here and are not in its documentation: `HttpToolsProtocol` and the arguments of its
-constructor; `ServerState` with `connections`, `tasks` and `default_headers`; `ProxyHeadersMiddleware`.
+These names of uvicorn are used here and in `uvicorn_server.py`, and are not in its documentation: `Config.load`;
+`HttpToolsProtocol` and the arguments of its constructor; `ServerState` with `connections`, `tasks` and `default_headers`;
+`ProxyHeadersMiddleware`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.server.refusals import BoundedLog
-from linqbot.server.webhook import CLOSE, ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
+from linqbot.server.webhook import CLOSE, RETRY_AFTER, Answer, WebhookEndpoint
 
 # `import uvicorn` also imports watchfiles, where it is installed, with its native library: nearly a MiB for a reload that
 # linqbot never asks uvicorn for. uvicorn does without it where the import fails. As for rich in `cli/logs.py`, None in
@@ -102,25 +103,21 @@ class Connections(ServerState):
 class ClientConnection(asyncio.Protocol):
     """A connection with timeouts for the client and a limit on the bytes that are held for it.
 
-    uvicorn gives the arguments to any protocol. `client` is written as in LINQBOT_TRUSTED_PROXIES; None if unknown.
+    `client` is written as in LINQBOT_TRUSTED_PROXIES; None if unknown.
+
+    Args:
+        endpoints: Those that are answered without the app, by path.
     """
 
     transport: asyncio.Transport
     _endpoint: WebhookEndpoint
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, shared: Connections, endpoints: Mapping[str, WebhookEndpoint]) -> None:
         self.client: tuple[str, int] | None = None
         self._config = config
-        self._shared = cast("Connections", server_state)
-        self._app_state = app_state
-        self._loop = _loop or asyncio.get_running_loop()
-        self._endpoints: Mapping[str, WebhookEndpoint] = app_state.get(ENDPOINTS, {})
+        self._shared = shared
+        self._endpoints = endpoints
+        self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._is_excess = False
@@ -136,7 +133,7 @@ class ClientConnection(asyncio.Protocol):
         self._answers: deque[asyncio.Task[Answer]] = deque()  # of webhooks, in the order of their requests
         self._uvicorn: HttpToolsProtocol | None = None
 
-    # --- called by the event loop and by uvicorn's server ---
+    # --- called by the event loop and by the server ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -285,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
         """Write the headers of a request to uvicorn's protocol. The body follows as it arrives."""
         if self._answers:
             raise EOFError  # The connection is closed after these.
-        self._uvicorn = HttpToolsProtocol(self._config, self._shared, {**self._app_state, CONNECTION: self}, self._loop)
+        self._uvicorn = HttpToolsProtocol(self._config, self._shared, {CONNECTION: self}, self._loop)
         self._uvicorn.connection_made(self.transport)
         self._shared.connections.discard(self._uvicorn)  # This connection is there already.
         self._is_chunked = any(name == b"transfer-encoding" for name, _ in headers)

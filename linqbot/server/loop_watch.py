@@ -7,13 +7,12 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot.bot import routes
 from linqbot.frames import file_name, is_authors, stack_of
@@ -28,26 +27,13 @@ BLOCKED_S: Final = 1.0
 Found = Callable[[str, str], None]
 
 
-def watched(app: ASGIApp, *, blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: None) -> ASGIApp:
-    """Return the app, wrapped so that `loop.blocked` is logged while its lifespan runs.
+@contextmanager
+def watching(blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: None) -> Iterator[None]:
+    """Log `loop.blocked` whenever a function of the author or of a plugin blocks the running loop for `blocked_s` seconds.
 
     Args:
         found: Called from another thread with the names of the function and of the place that block the loop.
     """
-
-    async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-        with watching(blocked_s, found):
-            await app(scope, receive, send)
-
-    def served(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return (lifespan if scope["type"] == "lifespan" else app)(scope, receive, send)
-
-    return served
-
-
-@contextmanager
-def watching(blocked_s: float, found: Found) -> Iterator[None]:
-    """Log `loop.blocked` whenever a function of the author or of a plugin blocks the running loop for `blocked_s` seconds."""
     done = threading.Event()
     about = asyncio.get_running_loop(), threading.get_ident(), blocked_s, found, done
     threading.Thread(target=_watch, args=about, name="loop-watch", daemon=True).start()

@@ -1,9 +1,9 @@
-"""Runs an ASGI app with uvicorn, for `linqbot serve` and `linqbot dev` alike, until it is stopped.
+"""Runs an app with uvicorn's protocol, for `linqbot serve` and `linqbot dev` alike, until it is stopped.
 
 The bot's code cannot end the event loop. `SystemExit` and `KeyboardInterrupt` leave an event loop at once when a task
 or a callback raises them; here the loop is entered again, and no other turn ends. Only if the bot's code cancels the
-server's own task, the process ends. A process that was asked to stop ends in time, even if a thread hangs or a task
-refuses to be cancelled.
+task of the server, or that of the app's lifespan, the process ends. A process that was asked to stop ends in time, even
+if a thread hangs or a task refuses to be cancelled.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from email.utils import formatdate
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.applications import Starlette
 
-from linqbot.errors import LinqbotError, PortTaken
+from linqbot.errors import PortTaken
 from linqbot.frames import place_of
 from linqbot.interrupts import is_ctrl_c
 from linqbot.server import systemd
@@ -47,15 +49,25 @@ own numbers.
 OLD_AFTER: Final = 1
 """Collections of one generation after which the next one is looked at too. Python's default is 10."""
 
-STARTUP_FAILURE: Final = 3
-"""Exit code of uvicorn when a start-up fails."""
-
 STOP_SLACK_S: Final = 30.0
 """Seconds after the time to drain until a process that was asked to stop is ended: plugins and disks may be slow."""
 
+POLL_S: Final = 0.1
+"""Seconds between two looks at `Server.should_exit`, and at the connections that are open while the server stops."""
 
-class Server(uvicorn.Server):
+BACKLOG: Final = 2048
+"""Number of new connections that the kernel holds until the event loop accepts them."""
+
+STOP_SIGNALS: Final = [each for each in signal.Signals if each.name in {"SIGTERM", "SIGINT", "SIGBREAK"}]
+"""The signals that stop a server. SIGBREAK is Windows' Ctrl-Break."""
+
+log = structlog.get_logger("linqbot.server")
+
+
+class Server:
     """A server for an app, which stops gracefully on the first signal, and at once on the second.
+
+    It runs the app's lifespan itself, without ASGI's messages, so the error of a failed start is raised as it is.
 
     Args:
         trusted_proxies: Addresses of the proxies whose X-Forwarded-* headers are trusted; none by default.
@@ -63,99 +75,120 @@ class Server(uvicorn.Server):
         before_exit: Called when the server stops, to end responses that would never end, such as event streams.
         when_ready: Called when the app has started and the server accepts connections.
         stop_s: Seconds from the first signal until the process is ended, even if code still runs.
+        around: Returns the context manager inside which the app's lifespan runs.
+        is_main: False for a server in the event loop of another one, which gets the signals and notifies systemd.
 
     Attributes:
-        start: The start of the app, which a signal that comes meanwhile cancels.
+        should_exit: True once the server was asked to stop, by a signal or by other code. An app that starts is cancelled then.
+        shared: State that the connections share.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Starlette,
         *,
         trusted_proxies: Sequence[str] = (),
         graceful_s: float = 5,
-        before_exit: Callable[[], object] | None = None,
-        when_ready: Callable[[], object] | None = None,
+        before_exit: Callable[[], object] = lambda: None,
+        when_ready: Callable[[], object] = lambda: None,
         stop_s: float = STOP_SLACK_S,
+        around: Callable[[], AbstractContextManager[object]] = nullcontext,
+        is_main: bool = True,
     ) -> None:
-        self.start = _Start(app)
-        config = uvicorn.Config(
-            with_client(behind(trusted_proxies, self.start) if trusted_proxies else self.start),
-            http=ClientConnection,
-            loop="none",
+        self.config = uvicorn.Config(
+            with_client(behind(trusted_proxies, app) if trusted_proxies else app),
+            http="httptools",
             ws="none",
             interface="asgi3",  # an app of linqbot need not be a coroutine function, by which uvicorn would recognise it
-            lifespan="on",
+            lifespan="off",
             log_config=None,
             access_log=False,
-            server_header=False,
             proxy_headers=False,  # see `with_client`
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(graceful_s)),
         )
-        super().__init__(config)
-        self.server_state: Connections = Connections(most_connections(), trusted_proxies)
+        self.config.load()
+        # The main server may use half of the files, and the bot needs the other half.
+        self.shared = Connections(most_connections() // (1 if is_main else 8), trusted_proxies)
+        self.should_exit = False
+        self._app = app
+        self._graceful_s = graceful_s
         self._before_exit = before_exit
         self._when_ready = when_ready
         self._stop_s = stop_s
+        self._around = around
+        self._is_main = is_main
         self._alive: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop at signals in a block, and outlive them. Before the block nothing would stop, so a signal ends the process."""
-        outlive_signals()
-        with super().capture_signals():
-            yield
+    async def serve(self, bound: socket.socket) -> None:
+        """Start the app, serve it on a bound socket until `should_exit`, and stop it. Raises the error of its start or stop."""
+        loop = asyncio.get_running_loop()
+        is_up, ends = loop.create_future(), asyncio.Event()
+        if self._is_main:
+            on_signal(self._stop)
+        try:
+            # A task of its own: if the bot's code cancels the task of the server, the process ends, and no handler is waited for.
+            life = loop.create_task(self._live(is_up, ends))
+            while not (self.should_exit or is_up.done() or life.done()):
+                await asyncio.wait({is_up, life}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            was_cancelled = False
+            if is_up.done():
+                async with self._accepting(bound):
+                    while not (self.should_exit or life.done()):
+                        self.shared.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+                        await asyncio.sleep(POLL_S)
+            else:
+                was_cancelled = life.cancel()  # False if the start has failed
+            ends.set()  # also for an app that starts although it was cancelled
+            await asyncio.wait({life})
+            if not was_cancelled:
+                life.result()
+        finally:
+            if self._is_main:
+                on_signal(lambda *_: None)  # so that what the caller still does is not cut short
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app and listen; then tell systemd. Raises SystemExit if the app did not start."""
-        await super().startup(sockets)
-        if not self.started:
-            # Since 0.50 uvicorn exits itself; before, it returned.
-            raise SystemExit(STARTUP_FAILURE)
-        systemd.notify("READY=1")
-        if self._when_ready is not None:
-            self._when_ready()
-        # Kept, because the event loop itself holds tasks only weakly.
-        self._alive = asyncio.create_task(systemd.keep_alive())
+    async def _live(self, is_up: asyncio.Future[None], ends: asyncio.Event) -> None:
+        with self._around():
+            async with self._app.router.lifespan_context(self._app):
+                is_up.set_result(None)
+                await ends.wait()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    @asynccontextmanager
+    async def _accepting(self, bound: socket.socket) -> AsyncIterator[None]:
+        """Accept connections during the block, and answer what is open after it. An error in the block ends this at once."""
+        shared = self.shared
+        # In an app with middleware, the webhooks go its way too.
+        webhooks = {} if self._app.user_middleware else getattr(self._app.state, "webhooks", {})
+        made = partial(ClientConnection, self.config, shared, webhooks)
+        listening = await asyncio.get_running_loop().create_server(made, sock=bound, backlog=BACKLOG)
+        if self._is_main:
+            systemd.notify("READY=1")
+            # Kept, because the event loop itself holds tasks only weakly.
+            self._alive = asyncio.create_task(systemd.keep_alive())
+        self._when_ready()
+        yield
+        if self._is_main:
+            systemd.notify("STOPPING=1")
+        self._before_exit()
+        listening.close()
+        for connection in [*shared.connections]:
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self._graceful_s):
+                while shared.connections or shared.tasks:  # noqa: ASYNC110 - these sets do not tell when they are empty
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            log.error("requests.cancelled", count=len(shared.tasks), deadline_s=self._graceful_s)
+            for task in shared.tasks:
+                task.cancel()
+        shared.log.end()
+
+    def _stop(self, sig: int, _: FrameType | None) -> None:
         if self.should_exit:
             # Ending at once loses nothing: every accepted delivery is on disk.
             os._exit(128 + sig)
         # A handler that blocks the event loop must not keep the process alive.
         end_within(self._stop_s, code=1)
-        if not self.started:
-            self.start.cancel()
-        super().handle_exit(sig, frame)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        systemd.notify("STOPPING=1")
-        if self._before_exit is not None:
-            self._before_exit()
-        await super().shutdown(sockets)
-        self.server_state.log.end()
-
-
-class SideServer(Server):
-    """A server in a task of the main one's event loop, for an app without a lifespan. The main one has the signals."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(app)
-        self.config.lifespan = "off"
-        # The main server may use half of the files, and the bot needs the other half.
-        self.server_state.max_connections //= 8
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await uvicorn.Server.startup(self, sockets)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await uvicorn.Server.shutdown(self, sockets)
-        self.server_state.log.end()
+        self.should_exit = True
 
 
 def most_connections() -> int:
@@ -202,21 +235,19 @@ def host_and_port(host: str, port: int) -> str:
 
 
 def run(
-    app: ASGIApp,
+    app: Starlette,
     bound: socket.socket,
     *,
     trusted_proxies: Sequence[str] = (),
-    before_exit: Callable[[], object] | None = None,
-    when_ready: Callable[[], object] | None = None,
+    before_exit: Callable[[], object] = lambda: None,
+    when_ready: Callable[[], object] = lambda: None,
     drain_s: float = 0.0,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Serve `app` on a bound socket until a signal stops it. A signal while the app starts cancels the start.
 
-    `before_exit` and `when_ready` are those of `Server`. The app may take `drain_s` seconds to stop.
-
-    Raises:
-        LinqbotError: the start-up of the app failed with this error.
-        SystemExit: the start-up failed with another error, which has been logged.
+    The app may take `drain_s` seconds to stop. The other arguments are those of `Server`. Raises the error of a start or stop
+    that failed.
     """
     serving = Server(
         app,
@@ -224,18 +255,10 @@ def run(
         before_exit=before_exit,
         when_ready=when_ready,
         stop_s=drain_s + STOP_SLACK_S,
+        around=around,
     )
     tune_garbage_collector()
-    try:
-        run_until_stopped(serving.serve(sockets=[bound]))
-    except SystemExit:
-        start = serving.start
-        if start.was_cancelled:
-            return
-        # uvicorn exits when a start-up fails. If the error is one of ours, the operator gets its message instead.
-        if start.error is None:
-            raise
-        raise start.error from start.error.__cause__
+    run_until_stopped(serving.serve(bound))
 
 
 def tune_garbage_collector() -> None:
@@ -253,78 +276,26 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS, OLD_AFTER, OLD_AFTER)
 
 
-def outlive_signals() -> None:
-    """Let this process exit normally after a signal stopped its server. uvicorn raises that signal again at its end.
+def on_signal(then: Callable[[int, FrameType | None], object]) -> None:
+    """Call a function at each signal that asks this process to stop, instead of the one before.
 
     A terminal that is closed (SIGHUP) stops the server as SIGTERM does, unless `nohup` protects it. Only the main thread may
     do this; a server in another thread gets no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, lambda *_: None)
+    for sig in STOP_SIGNALS:
+        signal.signal(sig, then)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
-
-class _Start:
-    """An ASGI app whose start-up can be cancelled. The LinqbotError of one that fails is kept, and not logged as a traceback."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._starts: asyncio.Task[object] | None = None
-        self.error: LinqbotError | None = None
-        self.was_cancelled = False
-
-    def cancel(self) -> None:
-        """Cancel the start-up, if one is under way. A signal handler may call this."""
-        if self._starts is not None:
-            self._starts.get_loop().call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._starts is not None:
-            self.was_cancelled = True
-            self._starts.cancel()
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "lifespan":
-            return self._app(scope, receive, send)
-        return self._lifespan(scope, receive, send)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_later(message: Message) -> None:
-            # The app sends its traceback before it raises its error. The error decides if the traceback is logged.
-            if message["type"] == "lifespan.startup.failed":
-                failed.append(message)
-            else:
-                self._starts = None
-                await send(message)
-
-        failed: list[Message] = []
-        self._starts = asyncio.current_task()
-        try:
-            await self._app(scope, receive, send_later)
-        except LinqbotError as error:
-            self.error = error
-            failed = [{"type": "lifespan.startup.failed"}] if failed else []
-        except asyncio.CancelledError:
-            if not self.was_cancelled:
-                raise
-            failed = [{"type": "lifespan.startup.failed"}]
-        finally:
-            self._starts = None
-            for message in failed:
-                await send(message)
-
-
-log = structlog.get_logger("linqbot.server")
 
 LAST_S: Final = 3.0
 """Seconds from the end of the server to the end of the process, for tasks, threads and exit handlers of other code."""
 
 
 def run_until_stopped(serving: Coroutine[Any, Any, None]) -> None:
-    """Run a server in a new event loop until it has stopped. Raises its error, or the SystemExit that it asked for."""
+    """Run a server in a new event loop until it has stopped. Raises its error, or SystemExit if the bot's code cancelled it."""
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -341,7 +312,8 @@ def run_until_stopped(serving: Coroutine[Any, Any, None]) -> None:
                     raise
                 log.error("exit.ignored", error=type(error).__name__, at=place_of(error), why=_WHY)
     finally:
-        end_at_next_signal()
+        # Ending at the next signal loses nothing: every accepted delivery is on disk.
+        on_signal(lambda number, _: os._exit(128 + number))
         end_within(LAST_S, code=0 if sys.exc_info()[0] is None else 1)
         _close(loop)
 
@@ -366,13 +338,6 @@ def end_within(seconds: float, *, code: int) -> None:
     # Without memory or a place for another thread, the stop goes on. An error here would keep the signal from stopping it.
     with contextlib.suppress(RuntimeError):
         threading.Thread(target=end, name="linqbot-end", daemon=True).start()
-
-
-def end_at_next_signal() -> None:
-    """Let the next signal end this process at once. This loses nothing: every accepted delivery is on disk."""
-    if threading.current_thread() is threading.main_thread():
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sig, lambda number, _: os._exit(128 + number))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -7,9 +7,8 @@ schedule that the bot does not have, which only `linqbot trigger` sends. Next st
 signature, `linq/events/delivery.py` names the delivery, and `Storage.put` (`storage/backend.py`) stores it.
 
 linqbot's own server answers webhooks without ASGI, because a whole turn then takes about a tenth less CPU time. For this,
-an app names its endpoint in the state of its lifespan, under `ENDPOINTS`, and `connection.py` calls
-`WebhookEndpoint.answer`. Middleware does not see these requests, so an app with middleware of its own names none. Then,
-and on another server, all requests go ASGI's way.
+an app names its endpoint in `app.state.webhooks`, a mapping by path, and `connection.py` calls `WebhookEndpoint.answer`.
+Middleware would not see these requests, so those of an app with middleware go ASGI's way, as all do on another server.
 """
 
 from __future__ import annotations
@@ -60,9 +59,6 @@ CLOSE: Final = (b"connection", b"close")
 
 Answer: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
 """The status, the headers without the length, and the body of an answer."""
-
-ENDPOINTS: Final = "linqbot.endpoints"
-"""The key of the endpoints in the state of the lifespan: a mapping by path."""
 
 CHECK_EVERY_S: Final = 1.0
 """Seconds between two test writes to a storage that has refused a delivery."""

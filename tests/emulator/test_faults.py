@@ -108,7 +108,7 @@ def address() -> Iterator[tuple[str, int]]:
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
         emulator = Emulator(clock=MovableClock())
         server = uvicorn_server.Server(create_app(emulator), before_exit=emulator.end_streams)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[bound])))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(bound)))
         thread.start()
         try:
             yield bound.getsockname()[:2]

@@ -11,8 +11,9 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import SystemClock
 from linqbot.server import connection, uvicorn_server
-from linqbot.server.connection import MAX_HEAD_BYTES, Connections
+from linqbot.server.connection import MAX_HEAD_BYTES
 from linqbot.server.secret_file import KnownSecrets
-from linqbot.server.webhook import CLOSE, ENDPOINTS, Answer, WebhookEndpoint
+from linqbot.server.webhook import CLOSE, Answer, WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 GET = b"GET / HTTP/1.1\r\nhost: bot\r\n\r\n"
@@ -84,27 +85,22 @@ class Endpoint(WebhookEndpoint):
         self.held.clear()
 
 
-class App:
+class App(Starlette):
     """Answers with the length of the body; `/early` before the body arrived, `/held` when the test releases it.
 
     `/endless` begins an answer that ends when its client goes. Requests for `/webhook` go to `endpoint`.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.let_go = threading.Event()
         self.held = 0
         self.left = threading.Event()
         self.requests: list[dict[str, Any]] = []
         self.endpoint = Endpoint()
+        self.state.webhooks = {"/webhook": self.endpoint}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            scope["state"][ENDPOINTS] = {"/webhook": self.endpoint}
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
         self.requests.append(dict(scope))
         body, more = b"", scope["path"] != "/early"
         while more:
@@ -131,23 +127,23 @@ class App:
 class Served:
     """The server in a thread, and raw sockets to it."""
 
-    def __init__(self, loop: Any = "uvloop", bound: socket.socket | None = None, trusted: Sequence[str] = ()) -> None:
+    def __init__(self, loop: str = "uvloop", bound: socket.socket | None = None, trusted: Sequence[str] = ()) -> None:
         self.app = App()
         self.bound = bound or uvicorn_server.listen("127.0.0.1", 0)
         self._name = self.bound.getsockname()
-        self.server = uvicorn_server.Server(self.app, graceful_s=PATIENCE_S, trusted_proxies=trusted)
-        self.server.config.loop = loop
+        up = threading.Event()
+        self.server = uvicorn_server.Server(self.app, graceful_s=PATIENCE_S, trusted_proxies=trusted, when_ready=up.set)
+        self.connections = self.server.shared
         self.clients: list[socket.socket] = []
+        self._new_loop = import_module(loop).new_event_loop
         # A daemon: a server that a failed test leaves behind does not keep the run from ending.
-        self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.bound]}, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        until(lambda: self.server.started)
+        assert up.wait(PATIENCE_S)
 
-    @property
-    def connections(self) -> Connections:
-        state = self.server.server_state
-        assert isinstance(state, Connections)
-        return state
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=self._new_loop) as runner:
+            runner.run(self.server.serve(self.bound))
 
     def connect(self, *sent: bytes) -> socket.socket:
         if isinstance(self._name, str):
@@ -683,15 +679,55 @@ def test_what_is_being_answered_is_answered_when_the_server_stops(served: Served
     assert rest(request).endswith(b"\r\n\r\n0")
 
 
-def test_a_start_up_that_fails_ends_the_process_with_an_error() -> None:
-    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "lifespan.startup.failed", "message": "no disk"})
+# --- start and stop ---------------------------------------------------------------------------------------------------
 
-    bound = uvicorn_server.listen("127.0.0.1", 0)
-    with closing(bound), pytest.raises(SystemExit) as ended:
-        asyncio.run(uvicorn_server.Server(failing).serve(sockets=[bound]))
-    assert ended.value.code == uvicorn_server.STARTUP_FAILURE
+
+async def serve(lifespan: Callable[[Starlette], AsyncIterator[None]], **more: Any) -> None:
+    """Serve an app with this lifespan, which finds the server in `app.state.server`."""
+    app = Starlette(lifespan=asynccontextmanager(lifespan))
+    app.state.server = server = uvicorn_server.Server(app, is_main=False, **more)
+    with uvicorn_server.listen("127.0.0.1", 0) as bound:
+        async with asyncio.timeout(PATIENCE_S):
+            await server.serve(bound)
+
+
+async def test_a_start_that_fails_ends_the_server_with_its_error() -> None:
+    async def failing(_: Starlette) -> AsyncIterator[None]:
+        raise OSError("no disk")
+        yield
+
+    with pytest.raises(OSError, match="no disk"):
+        await serve(failing)
+
+
+async def test_an_app_that_is_asked_to_stop_while_it_starts_and_starts_nevertheless_is_stopped() -> None:
+    seen = []
+
+    async def stubborn(app: Starlette) -> AsyncIterator[None]:
+        app.state.server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        seen.append("started")
+        yield
+        seen.append("stopped")
+
+    await serve(stubborn, when_ready=lambda: seen.append("serves"))
+    assert seen == ["started", "stopped"]
+
+
+async def test_an_app_that_the_bots_code_has_cancelled_is_not_served_any_more() -> None:
+    running: list[asyncio.Task[Any] | None] = []
+
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        running.append(asyncio.current_task())
+        yield
+
+    def cancel() -> None:
+        assert running[0] is not None
+        running[0].cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await serve(lifespan, when_ready=cancel)
 
 
 def half_closed(client: socket.socket) -> socket.socket:
@@ -819,7 +855,7 @@ def test_connections_use_at_most_half_of_the_files(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert uvicorn_server.most_connections() == most
         # Together with those of the operator's page, the bot still has a third of the files.
-        assert uvicorn_server.SideServer(Starlette()).server_state.max_connections == most // 8
+        assert uvicorn_server.Server(Starlette(), is_main=False).shared.max_connections == most // 8
 
 
 def test_every_kind_of_socket_has_an_address(tmp_path: Path) -> None:

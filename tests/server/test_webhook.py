@@ -86,14 +86,16 @@ class House:
 async def served(app: Starlette) -> AsyncIterator[str]:
     """Serve an app with linqbot's own server in the running event loop; yield its URL."""
     with uvicorn_server.listen("127.0.0.1", 0) as bound:
-        serving = uvicorn_server.Server(app, graceful_s=1)
-        serving.config.load()
-        serving.lifespan = serving.config.lifespan_class(serving.config)
-        await serving.startup(sockets=[bound])
+        is_up = asyncio.get_running_loop().create_future()
+        ready = partial(is_up.set_result, None)
+        server = uvicorn_server.Server(app, graceful_s=1, when_ready=ready, is_main=False)
+        serving = asyncio.create_task(server.serve(bound))
+        await asyncio.wait({is_up, serving}, return_when=asyncio.FIRST_COMPLETED)
         try:
             yield uvicorn_server.address(bound)
         finally:
-            await serving.shutdown(sockets=[bound])
+            server.should_exit = True
+            await serving
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ class Served:
         emulator, up = Emulator(public_url=self._public_url), threading.Event()
         server = Server(create_app(emulator), graceful_s=2, before_exit=emulator.end_streams, when_ready=up.set)
         bound = listen("127.0.0.1", self.port)
-        self._server, self._thread = server, threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
+        self._server, self._thread = server, threading.Thread(target=lambda: asyncio.run(server.serve(bound)))
         self._thread.start()
         assert up.wait(PATIENCE_S)
 

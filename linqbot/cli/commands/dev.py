@@ -182,7 +182,7 @@ async def _dev(
 
     serving = uvicorn_server.Server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
     bot.is_ending = lambda: serving.should_exit
-    server = asyncio.create_task(serving.serve(sockets=[page]))
+    server = asyncio.create_task(serving.serve(page))
     others = [asyncio.create_task(bot.keep_up(begin_and_say, watched))]
     if terminal:
         others.append(asyncio.create_task(_talk(emulator, tried)))

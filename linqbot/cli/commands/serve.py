@@ -109,11 +109,12 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
                 tasks.append(loop.create_task(serve_page(bound_page)))
 
         uvicorn_server.run(
-            loop_watch.watched(app),
+            app,
             bound,
             trusted_proxies=settings.trusted_proxies,
             when_ready=ready,
             drain_s=settings.drain_s,
+            around=loop_watch.watching,
         )
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -115,10 +116,11 @@ def _serve(file: str, emulator: str, inherited: str, observations: Observations 
     listening = processes.inherited(inherited) if inherited else uvicorn_server.listen(settings.host, settings.port)
     with listening as bound:
         uvicorn_server.run(
-            loop_watch.watched(app, blocked_s=BLOCKED_S, found=turns.blocked),
+            app,
             bound,
             trusted_proxies=settings.trusted_proxies,
             drain_s=settings.drain_s,
+            around=partial(loop_watch.watching, BLOCKED_S, turns.blocked),
         )
 
 

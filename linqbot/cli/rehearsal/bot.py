@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
         log_uncaught(with_tracebacks=settings.log_tracebacks)
         given = arguments[2]
         with inherited(given) if given else uvicorn_server.listen(settings.host, settings.port) as bound:
-            uvicorn_server.run(loop_watch.watched(app), bound, drain_s=settings.drain_s)
+            uvicorn_server.run(app, bound, drain_s=settings.drain_s, around=loop_watch.watching)
     except LinqbotError as error:
         failed = failure.of(error)
         failure.print_failure(failed, as_json=False)

@@ -231,7 +231,7 @@ class LiveStage:
     async def rehearse(self, people: Sequence[Persona], linq: socket.socket) -> Report:
         """Start the emulator and the bot, and let the people talk until they have ended, or Ctrl-C stops the emulator."""
         server = uvicorn_server.Server(create_app(self.emulator), graceful_s=1, before_exit=self.emulator.end_streams)
-        serving = asyncio.create_task(server.serve(sockets=[linq]))
+        serving = asyncio.create_task(server.serve(linq))
         talking = asyncio.create_task(self._run(people))
         try:
             await asyncio.wait({talking, serving}, return_when=asyncio.FIRST_COMPLETED)

@@ -41,7 +41,7 @@ from linqbot.ops.subscriptions import is_loopback
 from linqbot.server import uvicorn_server
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.server.secret_file import KnownSecrets
-from linqbot.server.webhook import ENDPOINTS, RETRY_AFTER, Answer, WebhookEndpoint
+from linqbot.server.webhook import RETRY_AFTER, Answer, WebhookEndpoint
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -258,15 +258,12 @@ async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIte
     """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events."""
     async with MemoryStorage() as inbox:
         endpoint = _ProbedEndpoint(secrets, inbox)
-
-        @asynccontextmanager
-        async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
-            yield {ENDPOINTS: {WEBHOOK_PATH: endpoint}}
-
-        server = uvicorn_server.Server(Starlette(lifespan=lifespan), graceful_s=1)
+        app = Starlette()
+        app.state.webhooks = {WEBHOOK_PATH: endpoint}
+        server = uvicorn_server.Server(app, graceful_s=1)
         # From here on the kernel queues connections, until the server is ready to accept them.
         bound.listen()
-        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        serving = asyncio.create_task(server.serve(bound))
         try:
             yield endpoint.arrivals
         finally:

@@ -30,7 +30,7 @@ from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
 from linqbot.server.refusals import BoundedLog
-from linqbot.server.uvicorn_server import SideServer
+from linqbot.server.uvicorn_server import Server
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
@@ -75,7 +75,7 @@ def page_server(settings: Settings) -> Callable[[socket.socket], Coroutine[Any, 
 
     async def serve(bound: socket.socket) -> None:
         async with settings.open_storage(serving=False) as storage, settings.linq() as client:
-            await SideServer(create_page(storage, client, access, SystemClock())).serve(sockets=[bound])
+            await Server(create_page(storage, client, access, SystemClock()), is_main=False).serve(bound)
 
     return serve
 
