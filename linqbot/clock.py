@@ -2,14 +2,15 @@
 
 `SystemClock` is the wall clock. `MovableClock` is for tests, for the emulator and for `linqbot dev`: it can be advanced
 or frozen, and tasks that wait on it wake as soon as it reaches their time. The verification of signatures never uses a
-movable clock, because the sender's clock does not move with ours. `zone` finds a time zone by its name.
+movable clock, because the sender's clock does not move with ours. `zone` finds a time zone by its name, and `clock_time` writes
+a time for people.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from operator import itemgetter
 from typing import Protocol
 
@@ -110,6 +111,11 @@ class MovableClock:
         for at, moved in sorted(self._waiters, key=itemgetter(0)):
             if not moved.done() and (at <= now or not self.is_frozen):
                 moved.set_result(None)
+
+
+def clock_time(at: float) -> str:
+    """Return a time in Unix seconds as operators read it, such as `2026-11-30 00:49:48 UTC`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class NoSuchZone(ValueError):

@@ -11,10 +11,10 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from linqbot.client.client import Client
+from linqbot.clock import clock_time
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
@@ -482,10 +482,6 @@ def _lateness(case: Case, last: OutcomeRow) -> str:
     if earlier is not None:
         facts.append(f"before that: {earlier.removesuffix('.')}")
     return f" ({'; '.join(facts)})" if facts else ""
-
-
-def clock_time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _stop(text: str | None) -> str:

@@ -10,10 +10,11 @@ import click
 from linqbot.cli.deliveries import who_of
 from linqbot.cli.kit import Arg, Opt, Result, time_option
 from linqbot.cli.output import printable, printable_json, printable_lines, warn
+from linqbot.clock import clock_time
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import runs
 from linqbot.ops import why as ops
-from linqbot.ops.why import Case, Findings, clock_time
+from linqbot.ops.why import Case, Findings
 from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
 

@@ -14,11 +14,11 @@ import platform
 import stat
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from linqbot.clock import clock_time
 from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import own_opt_outs
@@ -61,7 +61,7 @@ async def _of_subscription(context: DoctorContext, one: WebhookSubscription, kep
         at = await asyncio.to_thread(heard_at, context)
         if at is not None and one.created_at is not None and at > one.created_at.timestamp():
             # Not that the secret fits: it may have been changed since.
-            return ok("secret", f"Deliveries of {one.id} have been accepted here, the last about {utc(at)}.")
+            return ok("secret", f"Deliveries of {one.id} have been accepted here, the last about {clock_time(at)}.")
         what = f"There is a secret, but linqbot cannot tell if it is that of {one.id}."
         return warning("secret", "LQB6042", what, url=address(one.target_url))
     what = f"The secret of {one.id} is not stored here."
@@ -240,7 +240,7 @@ async def _of_subscriptions(context: DoctorContext, record: Refusals) -> list[Fi
             continue
         what = (
             f"The server refused {_count(each, 'delivery', 'deliveries')} of {each.subscription_id}, the last at "
-            f"{utc(each.last_at)}: no secret that is stored here fits the signature."
+            f"{clock_time(each.last_at)}: no secret that is stored here fits the signature."
         )
         facts = {} if urls is None else {"url": urls[str(each.subscription_id)]}
         findings.append(failure("refused", "LQB6045", what, **facts))
@@ -266,7 +266,7 @@ def _unknown(context: DoctorContext, record: Refusals) -> Finding:
         return ok("refused", "The server has lately refused no delivery.")
     (each,) = lately
     requests = _count(each, "request", "requests")
-    what = f"The server refused {requests} without a valid signature, the last at {utc(each.last_at)}"
+    what = f"The server refused {requests} without a valid signature, the last at {clock_time(each.last_at)}"
     accepted_at = heard_at(context)
     if accepted_at is not None and accepted_at + HEARD_PRECISION_S > each.last_at:
         since = (
@@ -287,7 +287,3 @@ def heard_at(context: DoctorContext) -> float | None:
 
 def _count(each: RefusalCount, one: str, many: str) -> str:
     return f"{each.count} {one if each.count == 1 else many}"
-
-
-def utc(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from linqbot.client.client import Client
-from linqbot.clock import Clock, SystemClock
+from linqbot.clock import Clock, SystemClock, clock_time
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, StorageUnavailable
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
@@ -383,5 +383,5 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"clock": why.clock_time, "ago": _ago, "path": lambda text: quote(text, safe="")}
+_TEMPLATES.filters |= {"clock": clock_time, "ago": _ago, "path": lambda text: quote(text, safe="")}
 _STYLE: Final = (HERE / "templates" / "style.css").read_text()
