@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -25,23 +25,18 @@ import click
 
 from linqbot.cli import logs
 from linqbot.cli.dev.bot_process import BotProcess, note_end
-from linqbot.cli.dev.processes import bots_socket
+from linqbot.cli.dev.processes import Needs, bots_socket
 from linqbot.cli.dev.runner import DevRunner
+from linqbot.cli.dev.session import MESSAGES, Session
 from linqbot.cli.kit import Opt, OptionalBotFile
 from linqbot.cli.output import Whole, print_started, printable_json, require_bot
 from linqbot.cli.storage_option import folder_prefix
 from linqbot.emulator.declared_world import DeclaredWorld, read_world
 from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.records import SubscriptionRecord
 from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 from linqbot.server.secret_file import write_private
-
-_EXIT_CODES = (1, 2)
-"""The exit codes of a process that has printed why the bot does not start."""
-MESSAGES = "message.received"
-"""Messages are delivered to a bot without a handler for them too: then the page can say why there is no answer."""
 
 
 def _name(value: str) -> str:
@@ -149,106 +144,63 @@ def dev(
         warn(open_at, "the phone page and the control API", as_json=as_json)
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
             bot = BotProcess(file, open_at.here, bot_port, Path(folder), as_json=as_json, bound=bound)
-            asyncio.run(_dev(bot, watched, page, [host, *names], declared=declared, terminal=terminal))
+            session = EmulatorSession(bot, watched, page, [host, *names], declared, terminal)
+            asyncio.run(session.run())
 
 
-async def _dev(
-    bot: BotProcess,
-    watched: Path | None,
-    page: socket.socket,
-    hosts: list[str],
-    *,
-    declared: DeclaredWorld | None,
-    terminal: bool,
-) -> None:
-    emulator = Emulator(public_url=bot.emulator, declared=declared)
-    subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
-    bot.webhook_secret = subscription.secret
-    begin = partial(_begin, bot, emulator, subscription)
-    emulator.runner = runner = DevRunner(emulator, bot, begin)
-    tried = asyncio.Event()
+@dataclass
+class EmulatorSession(Session):
+    """A session with the emulator, whose page is served until a signal; with `terminal` also until the end of the lines."""
 
-    async def begin_and_say() -> None:
-        events = await begin()
-        if events is not None:
-            _print_ready(bot, events, again=tried.is_set())
-        elif not bot.is_ending():  # else Ctrl-C has ended it
-            _print_not_started(bot, waits=watched is not None)
-        tried.set()
+    page: socket.socket
+    hosts: list[str]
+    declared: DeclaredWorld | None
+    terminal: bool
 
-    def stop_answering() -> None:
-        runner.stop_moving()
-        emulator.end_streams()
+    def __post_init__(self) -> None:
+        bot = self.bot
+        self.phone = bot.emulator
+        self.emulator = emulator = Emulator(public_url=bot.emulator, declared=self.declared)
+        self.subscription = emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", (MESSAGES,))
+        bot.webhook_secret = self.subscription.secret
+        emulator.runner = self.runner = DevRunner(emulator, bot, self.begin_for_page)
+        app = create_app(emulator, allowed_hosts=self.hosts)
+        self.serving = serving = uvicorn_server.Server(app, before_exit=self.stop_answering)
+        bot.is_ending = lambda: serving.should_exit
+        bot.on_start = lambda: partial(note_end, bot, emulator, emulator.bot)
 
-    serving = uvicorn_server.Server(create_app(emulator, allowed_hosts=hosts), before_exit=stop_answering)
-    bot.is_ending = lambda: serving.should_exit
-    server = asyncio.create_task(serving.serve(page))
-    others = [asyncio.create_task(bot.keep_up(begin_and_say, watched))]
-    if terminal:
-        others.append(asyncio.create_task(_talk(emulator, tried)))
-    try:
-        ended, _ = await asyncio.wait({server, *others}, return_when=asyncio.FIRST_COMPLETED)
-        for each in ended:
-            each.result()
-    finally:
-        serving.should_exit = True
-        await asyncio.wait({server})
-        for each in others:
-            each.cancel()
-        await asyncio.wait(others)
-        await runner.aclose()
-        await bot.aclose()
+    async def begin_for_page(self) -> None:
+        if (needs := await self.bot.begin()) is not None:
+            await self.sync(needs)
 
+    def stop_answering(self) -> None:
+        self.runner.stop_moving()
+        self.emulator.end_streams()
 
-async def _talk(emulator: Emulator, tried: asyncio.Event) -> None:
-    """Let the author talk to the bot in the terminal, once it has been started."""
-    from linqbot.cli.dev.terminal import converse  # few ask for it
+    async def open(self) -> None:
+        self.server = asyncio.create_task(self.serving.serve(self.page))
 
-    await tried.wait()
-    await converse(emulator)
+    def passing_on(self) -> Iterable[Awaitable[None]]:
+        yield asyncio.shield(self.server)  # `remove` stops it, so that it ends its responses
+        if self.terminal:
+            yield self.talk()
 
+    async def talk(self) -> None:
+        """Let the author talk to the bot in the terminal, once it has been started."""
+        from linqbot.cli.dev.terminal import converse  # few ask for it
 
-async def _begin(bot: BotProcess, emulator: Emulator, subscription: SubscriptionRecord) -> list[str] | None:
-    """Start the bot with its present code. Return the event types that it handles; None if it did not start.
+        await self.was_tried.wait()
+        await converse(self.emulator)
 
-    What came while the bot was away is delivered at once: an author who corrects a file should not wait for Linq's retry.
-    """
-    bot.on_end = partial(note_end, bot, emulator, emulator.bot)
-    if (needs := await bot.begin()) is None:
-        return None
-    emulator.change_events(subscription, list(dict.fromkeys((MESSAGES, *needs["types"]))))
-    emulator.retry_unanswered(subscription)
-    return list(needs["types"])
+    async def sync(self, needs: Needs) -> None:
+        """Deliver what came while the bot was away at once: an author who corrects a file should not wait for Linq's retry."""
+        self.emulator.change_events(self.subscription, list(dict.fromkeys((MESSAGES, *needs.types))))
+        self.emulator.retry_unanswered(self.subscription)
 
-
-def _print_ready(bot: BotProcess, events: list[str], *, again: bool = False) -> None:
-    if bot.as_json:
-        print_started(
-            {"bot": bot.file, "phone": bot.emulator, "webhook": f"{bot.url}/webhooks/linq", "reloaded": again}
-        )
-    elif again:
-        click.secho(f"  Reloaded. Text your bot: {bot.emulator}", fg="green", err=True)
-    else:
-        click.echo(f"\n  Text your bot: {click.style(bot.emulator, fg='cyan', bold=True)}\n", err=True)
-    if MESSAGES not in events and not bot.as_json:
-        click.secho(f"  {bot.file} has no handler for messages yet: add @bot.on_message.", fg="yellow", err=True)
-
-
-def _print_not_started(bot: BotProcess, *, waits: bool) -> None:
-    """Say that the bot has not started, and wait for a correction, or end."""
-    assert bot.process is not None
-    code = bot.process.returncode
-    if waits:
-        if not bot.as_json:  # else the bot's process has printed its error, as JSON
-            click.secho(
-                f"  {bot.file} did not start. Correct it and save. The page stays at {bot.emulator}",
-                fg="red",
-                err=True,
-            )
-    elif code in _EXIT_CODES:
-        raise click.exceptions.Exit(code)  # it has printed its error
-    else:
-        raise ConfigError(f"The process of {bot.file} ended with exit code {code} while it started.")
+    async def remove(self) -> None:
+        self.serving.should_exit = True
+        await asyncio.wait({self.server})
+        await self.runner.aclose()
 
 
 def serve_emulator(

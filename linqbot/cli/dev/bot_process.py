@@ -24,7 +24,7 @@ import click
 import httpx
 import watchfiles
 
-from linqbot.cli.dev.processes import INSIDE, NeededEvents, end, hang_up, held_back, no_authorities, stop
+from linqbot.cli.dev.processes import INSIDE, NeededEvents, Needs, end, hang_up, held_back, no_authorities, stop
 from linqbot.cli.storage_option import FILE
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.documents import iso
@@ -75,7 +75,8 @@ class BotProcess:
     is_stopping: bool = False  # `stop` was called, so the process ends on purpose
     was_up: bool = False  # the bot has answered since its latest start
     watching: asyncio.Task[None] | None = None  # waits for the end of the process
-    on_end: Callable[[int], None] = lambda _: None  # gets the exit code of each process that is started from now on
+    # Called before each start. What it returns gets the exit code of the process that is started.
+    on_start: Callable[[], Callable[[int], None]] = lambda: lambda _: None
     prepares: bool = False  # the next process is prepared after each start
     prepared: Prepared | None = None
     preparing: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class BotProcess:
     def is_running(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
-    async def begin(self) -> dict[str, Any] | None:
+    async def begin(self) -> Needs | None:
         """Start the bot, and return its `needs`; None if it did not start."""
         await self.start()
         return await self.needs()
@@ -102,12 +103,13 @@ class BotProcess:
     async def start(self) -> None:
         self.is_stopping = self.was_up = False
         self.accept()
+        on_end = self.on_start()
         prepared, self.prepared = self.prepared, None
         if prepared is not None and prepared.let_go():
             self.process = prepared.process
         else:
             self.process = await self._spawn()
-        self.watching = asyncio.create_task(self._watch(self.process, self.on_end))
+        self.watching = asyncio.create_task(self._watch(self.process, on_end))
         # Windows passes no file descriptors on.
         if self.prepares and os.name == "posix":
             self.preparing = asyncio.create_task(self._prepare())
@@ -219,16 +221,16 @@ class BotProcess:
             await self.prepared.process.wait()
             self.prepared = None
 
-    async def needs(self) -> dict[str, Any] | None:
+    async def needs(self) -> Needs | None:
         """Wait until the bot is up, and return what `NeededEvents` answers. None if its process ends before."""
         # Without a limit: a connection waits until the bot accepts it, or its process ends.
         async with httpx.AsyncClient(trust_env=False, verify=no_authorities(), timeout=None) as client:  # noqa: S113
             while self.is_running:
                 with suppress(httpx.HTTPError):
                     answer = await client.get(f"{self.url}/plugins/{NeededEvents.name}/events")
-                    needs: dict[str, Any] = answer.raise_for_status().json()
+                    found = answer.raise_for_status().json()
                     self.was_up = True
-                    return needs
+                    return Needs(tuple(found["types"]), everything=found["everything"])
                 await asyncio.sleep(READY_EVERY_S)
         return None
 

@@ -19,7 +19,7 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -109,8 +109,13 @@ def guarded(respond: _Respond, key: str) -> _Respond:
     return checked
 
 
+class Needs(NamedTuple):
+    types: tuple[str, ...]  # of events
+    everything: bool  # also events for which linqbot has no class
+
+
 class NeededEvents:
-    """A built-in plugin that answers the `types` of events that the bot needs, and if it takes `everything` of Linq's."""
+    """A built-in plugin that answers which events the bot needs."""
 
     name = "linqbot-needs"
 

@@ -19,18 +19,17 @@ import signal
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-import click
 import httpx
 
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.processes import bots_socket, no_authorities, stop
+from linqbot.cli.dev.processes import Needs, bots_socket, no_authorities, stop
+from linqbot.cli.dev.session import Session
 from linqbot.cli.output import printable
 from linqbot.cli.storage_option import KEPT, folder_prefix
 from linqbot.client.client import Client
@@ -57,15 +56,14 @@ def behind_tunnel(file: str, url: str, port: int | None, watched: Path | None, *
         "LINQBOT_STORAGE": f"sqlite:///{KEPT}",
     }
     bot = BotProcess(file, "", settings.port, Path(), as_json=as_json, instead=instead)
-    there = partial(Tunnel, secrets=SecretFile(SECRET_FILE), target_url=target(url), bot_url=bot.url)
-    asyncio.run(run(bot, settings, there, watched))
+    asyncio.run(_run(TunnelSession(bot, watched, SecretFile(SECRET_FILE), target(url))))
 
 
 def on_line(file: str, line: str, watched: Path | None, *, as_json: bool) -> None:
     settings = from_env()
     with bots_socket() as (port, bound), tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
         bot = BotProcess(file, "", port, Path(folder), as_json=as_json, bound=bound, instead=_environ(settings))
-        asyncio.run(run(bot, settings, partial(Relay, bot=bot, lines=line), watched))
+        asyncio.run(_run(RelaySession(bot, watched, line)))
 
 
 def _environ(settings: Settings) -> dict[str, str]:
@@ -80,65 +78,21 @@ def _environ(settings: Settings) -> dict[str, str]:
     }
 
 
-class EventSource(Protocol):
-    """A way for Linq's events to reach this machine."""
-
-    lines: str  # the lines to text, once it is open
-
-    async def open(self) -> None:
-        """Open it, before the bot starts."""
-
-    async def pass_on(self) -> None:
-        """Pass events on to the bot until this task is cancelled."""
-
-    async def sync(self, handled: Handled) -> str | None:
-        """Have Linq deliver the event types that the bot handles, after each start of the bot.
-
-        Return why nothing arrives, although the bot is up; None if there is no reason.
-        """
-
-    async def remove(self) -> None:
-        """Close it, and delete its subscription."""
-
-
-async def run(
-    bot: BotProcess, settings: Settings, source_of: Callable[[Client], EventSource], watched: Path | None
-) -> None:
-    assert settings.api_key
-    _stop_at_signals()
-    async with Client(settings.api_key, base_url=settings.base_url, timeout_s=20.0) as client:
-        source = source_of(client)
+async def _run(session: TunnelSession | RelaySession) -> None:
+    _stop_at_signals(session.bot)
+    account = session.bot.instead
+    key, base_url = account["LINQ_API_V3_API_KEY"], account["LINQ_API_V3_BASE_URL"]
+    async with Client(key, base_url=base_url, timeout_s=20.0) as session.client:
         with suppress(asyncio.CancelledError):
-            try:
-                await source.open()
-                keeping = asyncio.create_task(bot.keep_up(partial(_begin, bot, source), watched))
-                try:
-                    await asyncio.gather(source.pass_on(), keeping)
-                finally:
-                    keeping.cancel()  # no file that is saved from now on starts the bot
-                    await asyncio.wait({keeping})
-            finally:
-                # First at Linq: what it sends once the bot has stopped would fail.
-                await source.remove()
-                await bot.aclose()
+            await session.run()
 
 
-async def _begin(bot: BotProcess, source: EventSource) -> None:
-    needs = await bot.begin()
-    if needs is None:
-        click.secho(f"  {bot.file} did not start. Correct it and save.", fg="red", err=True)
-    elif trouble := await source.sync(Handled(tuple(needs["types"]), everything=needs["everything"])):
-        click.secho(f"  {trouble}", fg="red", err=True)
-    else:
-        lines = click.style(source.lines, fg="cyan", bold=True)
-        click.echo(f"\n  Text your bot: {lines}\n  Ctrl-C stops the bot and deletes the subscription.\n", err=True)
-
-
-def _stop_at_signals() -> None:
+def _stop_at_signals(bot: BotProcess) -> None:
     """Cancel this task at the first signal, as asyncio does at Ctrl-C. A second signal ends this process at once."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     assert task is not None
+    bot.is_ending = lambda: task.cancelling() > 0
 
     def cancel() -> None:
         task.cancel()
@@ -149,19 +103,14 @@ def _stop_at_signals() -> None:
         loop.add_signal_handler(each, cancel)
 
 
-@dataclass(slots=True)
-class Tunnel:
-    """A tunnel of the author's, to which Linq delivers."""
+@dataclass
+class TunnelSession(Session):
+    """A session with a tunnel of the author's, to which Linq delivers."""
 
-    client: Client
     secrets: SecretFile
     target_url: str
-    bot_url: str
-    lines: str = ""
+    client: Client = field(init=False)
     id: str = ""  # of the subscription; empty until there is one
-
-    async def pass_on(self) -> None:
-        await asyncio.Event().wait()  # the tunnel itself does
 
     async def open(self) -> None:
         """Take over the subscription that a crash has left, or create one."""
@@ -181,21 +130,21 @@ class Tunnel:
         finally:  # if only its last call fails, the subscription is there, and its secret is kept
             made = (each.subscription_id for each in self.secrets.read() if each.subscription_id not in kept)
             self.id = left.id if left is not None else next(made, None) or ""
-        self.lines = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
+        self.phone = " or ".join([line.phone_number async for line in self.client.phone_numbers.list()])
 
-    async def sync(self, handled: Handled) -> str | None:
+    async def sync(self, needs: Needs) -> str | None:
         own = await self.client.webhook_subscriptions.retrieve(self.id)
-        done = await sync(self.client, self.secrets, self.target_url, handled, own=own)
+        done = await sync(self.client, self.secrets, self.target_url, Handled(*needs), own=own)
         if done.subscription and done.changes:
             names = ", ".join(sorted(done.subscription.subscribed_events))
-            click.secho(f"  Linq delivers to {address(self.target_url)}: {names}", dim=True, err=True)
+            self.say(f"Linq delivers to {address(self.target_url)}: {names}", dim=True)
         secret = next(each.secret for each in self.secrets.read() if each.subscription_id == self.id)
         found = (await probe(self.target_url, secret)).trouble
         if found is None:
             return None
         return (
             f"Nothing arrives through {address(self.target_url)}: {found.what} [{found.code}]\n"
-            f"  Point your tunnel to {self.bot_url}, where the bot listens."
+            f"  Point your tunnel to {self.bot.url}, where the bot listens."
         )
 
     async def remove(self) -> None:
@@ -206,10 +155,10 @@ class Tunnel:
             await self.client.webhook_subscriptions.delete(self.id)
         except LinqApiError as error:
             if error.status != 404:
-                click.secho(f"  {self.id} could not be deleted: {error}. The next linqbot dev takes it over.", err=True)
+                self.say(f"{self.id} could not be deleted: {error}. The next linqbot dev takes it over.")
                 return
         self.secrets.drop(self.id)
-        click.secho(f"  Deleted the subscription {self.id}.", dim=True, err=True)
+        self.say(f"Deleted the subscription {self.id}.", dim=True)
 
 
 LISTEN: Final = ("webhooks", "listen", "--json")
@@ -219,13 +168,12 @@ AGAIN_S: Final = 0.2
 STOP_S: Final = 10.0
 
 
-@dataclass(slots=True)
-class Relay:
-    """The relay of Linq's CLI, as a child process."""
+@dataclass
+class RelaySession(Session):
+    """A session with the relay of Linq's CLI, as a child process."""
 
-    client: Client
-    bot: BotProcess
-    lines: str  # the line that was asked for; empty chooses the only one of the account
+    line: str  # the line that was asked for; empty chooses the only one of the account
+    client: Client = field(init=False)
     secret: str = field(default_factory=random_secret, repr=False)
     process: Process | None = None
     events: tuple[str, ...] = ()  # the event types that the bot needs
@@ -233,7 +181,7 @@ class Relay:
     id: str | None = None  # of the relay's subscription, once it is known
 
     async def open(self) -> None:
-        self.lines = await self._chosen()
+        self.line = self.phone = await self._chosen()
         program = shutil.which("linq")
         if program is None:
             raise ConfigError(
@@ -243,15 +191,14 @@ class Relay:
         there = [one async for one in self.client.webhook_subscriptions.list()]
         self.before = frozenset(one.id for one in there)
         for one in there:
-            if one.is_active and self.lines in (one.phone_numbers or (self.lines,)):
-                click.secho(
-                    f"  {one.id} delivers {self.lines} to {address(one.target_url)} too. If a bot is there, both answer. "
+            if one.is_active and self.line in (one.phone_numbers or (self.line,)):
+                self.say(
+                    f"{one.id} delivers {self.line} to {address(one.target_url)} too. If a bot is there, both answer. "
                     f"To delete it: linqbot connect remove {one.id}",
                     fg="yellow",
-                    err=True,
                 )
         self.bot.webhook_secret = self.secret
-        self.bot.instead["LINQBOT_LINES"] = self.lines  # another bot may serve the other lines of the account
+        self.bot.instead["LINQBOT_LINES"] = self.line  # another bot may serve the other lines of the account
         self.process = await asyncio.create_subprocess_exec(
             program,
             *LISTEN,
@@ -265,16 +212,19 @@ class Relay:
 
     async def _chosen(self) -> str:
         lines = [one.phone_number async for one in self.client.phone_numbers.list()]
-        if self.lines in lines:
-            return self.lines
-        if len(lines) == 1 and not self.lines:
+        if self.line in lines:
+            return self.line
+        if len(lines) == 1 and not self.line:
             return lines[0]
-        problem = f"{self.lines} is not a line of this account, which has" if self.lines else "This account has"
+        problem = f"{self.line} is not a line of this account, which has" if self.line else "This account has"
         raise ConfigError(
             f"{problem} {len(lines)} lines: {', '.join(lines)}. Choose one: linqbot dev --line {(*lines, 'NUMBER')[0]}"
         )
 
-    async def pass_on(self) -> None:
+    def passing_on(self) -> Iterable[Awaitable[None]]:
+        return (self._pass_on(),)
+
+    async def _pass_on(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
         async with httpx.AsyncClient(trust_env=False, verify=no_authorities()) as http:
@@ -283,8 +233,8 @@ class Relay:
                     await self._subscribe()
                 delivery = Delivery.from_webhook(said.encode(), webhook_id="", received_at=time.time())
                 if not delivery.type:
-                    click.secho(f"  linq: {printable(said)}", dim=True, err=True)
-                elif line_of(delivery) in (None, self.lines):
+                    self.say(f"linq: {printable(said)}", dim=True)
+                elif line_of(delivery) in (None, self.line):
                     await self._post(http, delivery)
         raise ConfigError(
             f"linq webhooks listen has ended with exit code {await self.process.wait()}, so no text arrives any more. "
@@ -299,14 +249,13 @@ class Relay:
                 answer = await http.post(self.bot.url + WEBHOOK_PATH, content=delivery.body, headers=headers)
                 if answer.status_code < 500:
                     if not answer.is_success:
-                        click.secho(f"  The bot refused a {delivery.type}: {answer.status_code}.", fg="red", err=True)
+                        self.say(f"The bot refused a {delivery.type}: {answer.status_code}.", fg="red")
                     return
             await asyncio.sleep(AGAIN_S)
 
-    async def sync(self, handled: Handled) -> str | None:
-        self.events, _ = await events_for(self.client, handled)
+    async def sync(self, needs: Needs) -> None:
+        self.events, _ = await events_for(self.client, Handled(*needs))
         await self._subscribe()
-        return None
 
     async def _subscribe(self) -> None:
         """Have Linq deliver to the relay what the bot needs, of this line, once the CLI has made its subscription."""
@@ -316,7 +265,7 @@ class Relay:
         if self.id is not None:
             # The types are not known before the bot has started.
             await self.client.webhook_subscriptions.update(
-                self.id, subscribed_events=self.events or None, phone_numbers=[self.lines]
+                self.id, subscribed_events=self.events or None, phone_numbers=[self.line]
             )
 
     async def remove(self) -> None:

@@ -253,8 +253,8 @@ class LiveStage:
         subscription = self.emulator.subscribe(f"{bot.url}/webhooks/linq?version=2026-02-03", ("message.received",))
         bot.webhook_secret = subscription.secret
         await bot.serve()
-        needs = await bot.needs() or {"types": ()}
-        events = dict.fromkeys(("message.received", *needs["types"]))
+        needs = await bot.needs()
+        events = dict.fromkeys(("message.received", *(needs.types if needs else ())))
         self.emulator.change_events(subscription, list(events))
         self._begun_at = asyncio.get_running_loop().time()
         self.visits += [Visit(persona, handle_of(number)) for number, persona in enumerate(people, start=1)]

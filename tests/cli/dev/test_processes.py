@@ -52,7 +52,7 @@ async def test_a_prepared_process_runs_the_code_of_the_time_when_it_is_needed(tm
         assert bot.process is not None
         assert bot.process.pid == pid
         assert needs is not None
-        assert "reaction.added" in needs["types"]
+        assert "reaction.added" in needs.types
         await bot.preparing
         last = bot.prepared
         assert last is not None

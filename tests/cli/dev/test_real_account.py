@@ -6,10 +6,11 @@ A small proxy is the tunnel of --public-url, and a small program is Linq's CLI w
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from typed_command import shown
 
 from linqbot.cli.dev import real_account
 from linqbot.cli.dev.bot_process import BotProcess
+from linqbot.cli.dev.processes import Needs
+from linqbot.cli.dev.session import Session
 from linqbot.errors import ConfigError
-from linqbot.ops.subscriptions import Handled
-from linqbot.settings import Settings
 
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'
 
@@ -123,49 +124,42 @@ def test_a_subscription_that_dev_did_not_create_is_not_changed(
 class Started(BotProcess):
     """A bot that starts at once, without a process."""
 
-    async def begin(self) -> dict[str, Any]:
-        return {"types": [], "everything": False}
+    async def begin(self) -> Needs:
+        return Needs((), everything=False)
 
 
-class SlowAtFirst:
+class SlowAtFirst(Session):
     """A way for events to reach the bot, for which Linq does not answer before a file of the bot is saved."""
 
-    lines = "+12025550100"
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.asked = 0
+    phone = "+12025550100"
+    asked = 0
 
     async def open(self) -> None: ...
 
-    async def pass_on(self) -> None: ...
-
     async def remove(self) -> None: ...
 
-    async def sync(self, _: Handled) -> None:
+    async def sync(self, _: Needs) -> None:
         self.asked += 1
-        while self.asked == 1:
-            self.file.write_text(f"# {time.monotonic()}")
+        while self.asked == 1 and self.watched is not None:
+            (self.watched / "bot.py").write_text(f"# {time.monotonic()}")
             await asyncio.sleep(0.05)
 
 
 async def test_a_save_while_linq_is_asked_starts_the_bot_again_and_only_a_start_that_is_over_says_where_to_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = SlowAtFirst(tmp_path / "bot.py")
-    running = asyncio.create_task(
-        real_account.run(Started("bot.py", "", 0, tmp_path), Settings(api_key="key"), lambda _: source, tmp_path)
-    )
+    session = SlowAtFirst(Started("bot.py", "", 0, tmp_path), tmp_path)
+    running = asyncio.create_task(session.run())
     said = ""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while "Text your bot" not in said:
+            while "Text your bot: +12025550100" not in said:
                 await asyncio.sleep(0.01)
                 said += capsys.readouterr().err
     finally:
         running.cancel()
         await asyncio.wait({running})
-    assert source.asked > 1
+    assert session.asked > 1
 
 
 class Starting(BotProcess):
@@ -188,13 +182,52 @@ async def test_a_start_that_ends_with_the_source_of_events_is_not_said_to_have_f
     bot = Starting("bot.py", "", 0, tmp_path, is_stopping=True)
 
     class Ended(SlowAtFirst):
-        async def pass_on(self) -> None:
+        def passing_on(self) -> list[Awaitable[None]]:
+            return [self.end()]
+
+        async def end(self) -> None:
             await until(lambda: not bot.is_stopping)
             raise ConfigError("The relay has ended.")
 
     with pytest.raises(ConfigError, match="The relay has ended"):
-        await real_account.run(bot, Settings(api_key="key"), lambda _: Ended(tmp_path / "bot.py"), None)
+        await Ended(bot, None).run()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_without_reload_a_bot_that_does_not_start_ends_dev_with_one_error_and_its_subscription(
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    """It said "Correct it and save", and waited for ever."""
+    for code, exit_code, says in (
+        ("from linqbot import Bot\nbot = Bot(\n", 1, "'(' was never closed"),
+        ("import os\nos._exit(7)\n", 2, "ended with exit code 7 while it started"),
+    ):
+        (account.folder / "bot.py").write_text(code)
+        trying = dev(account, command, tunnel.url, "--no-reload")
+        found = (trying.end(), f"\n{trying.said()}".count("\nError: "), says in trying.said())
+        assert found == (exit_code, 1, True), trying.said()
+        assert account.subscriptions() == []
+
+
+@pytest.mark.slow
+def test_with_json_each_line_about_a_real_account_is_json_too(
+    account: Practice, command: Callable[..., Any], tunnel: Crooked
+) -> None:
+    trying = dev(account, command, tunnel.url, "--json")
+    trying.until(lambda: '"reloaded": false' in trying.said())
+    (own,) = account.subscriptions()
+    save(account.folder / "bot.py", "from linqbot import Bot\nbot = Bot(\n")
+    trying.until(lambda: "did not start. Correct it and save" in trying.said())
+    assert trying.stop() == 0
+    rows = [json.loads(line) for line in trying.said().splitlines()]
+    (started,) = [row for row in rows if "bot" in row]
+    webhook = f"http://127.0.0.1:{account.port}/webhooks/linq"
+    assert started == {"bot": "bot.py", "phone": " or ".join(LINES), "webhook": webhook, "reloaded": False}
+    notes = [row["note"] for row in rows if "note" in row]
+    assert notes[0].startswith(f"Linq delivers to {tunnel.url}/webhooks/linq: ")
+    assert notes[1:] == ["bot.py did not start. Correct it and save.", f"Deleted the subscription {own['id']}."]
+    assert [row["error"]["what"] for row in rows if isinstance(row.get("error"), dict)] != []
 
 
 def test_a_wrong_address_or_token_ends_dev_with_an_error(account: Practice, subtests: pytest.Subtests) -> None:
