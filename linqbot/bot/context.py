@@ -25,6 +25,7 @@ import structlog
 from linqbot.bot.chat_context import ChatContext
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
+from linqbot.content.drafts import CardShared
 from linqbot.content.message_split import (
     Content,
     Sendable,
@@ -38,9 +39,8 @@ from linqbot.content.message_split import (
 from linqbot.content.sending import (
     Capabilities,
     CapabilitiesAsked,
-    CardShared,
     ChatSender,
-    ContentSender,
+    DraftSender,
     capabilities,
     card_of,
     stopped_by,
@@ -1328,8 +1328,8 @@ class Context:
         service = self.event.service
         if has_drafts(content, service):
             chat, group = self._sender, self.event.is_group
-            sender = ContentSender(chat, client, group, self._uploads, self._clock, lambda: self.state.chat(CardShared))
-            sent = await sender.say(content, effect=shown, reply_to=reply_to, cards=cards)
+            sender = DraftSender(chat, group, self._uploads, self._clock, lambda: self.state.chat(CardShared))
+            sent = await sender.send(content, client, effect=shown, reply_to=reply_to, cards=cards)
         else:
             messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
             sent = await self._sender.send(messages, client)

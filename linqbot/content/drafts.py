@@ -1,6 +1,7 @@
 """Drafts: content of a reply that is more than a text or a part, such as a file that must be uploaded first.
 
-A draft is data. When it is sent, its file is uploaded (`uploads.py`), or its call is made. Next step: `sending.py`.
+The file of a draft is uploaded when the draft is sent (`uploads.py`). An `Act` is a call of its own, such as a poll: its
+class has its plainer form, its preview and its call. Next step: `sending.py`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,18 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeGuard
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeGuard
+
+from pydantic import BaseModel
 
 from linqbot.client.resources.attachments import File, is_seekable
-from linqbot.errors import BotError
-from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart, MediaPart
+from linqbot.errors import BotError, LinqApiError, RateLimited
+from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart, MediaPart, SentMessage
+
+if TYPE_CHECKING:
+    from linqbot.client.client import Client
+    from linqbot.content.sending import DraftSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +45,144 @@ class MediaDraft:
             self.file if isinstance(self.file, str) and self.file.lower().startswith(("http://", "https://")) else None
         )
 
+    @property
+    def name(self) -> str:
+        """Return the name of the file for a preview, or its address; empty if it has neither."""
+        path = self.file if isinstance(self.file, str | os.PathLike) else str(getattr(self.file, "name", ""))
+        return self.filename or self.url or Path(path).name
+
+
+ActKind: TypeAlias = Literal["voice_memo", "poll", "contact_card", "location_request"]
+
+
+class Act:
+    """Content that is no message at Linq, but a call of its own.
+
+    Attributes:
+        KIND: Its name in previews and in `Sent.degraded`.
+        WRITTEN: What an author has written for it: the names of the classes are not public.
+    """
+
+    __slots__ = ()
+    KIND: ClassVar[ActKind]
+    WRITTEN: ClassVar[str]
+
+    def shown(self) -> tuple[str, tuple[str, ...]]:
+        """Return its text and the names of its files, for a preview."""
+        return "", ()
+
+    def plainer(self) -> str | MediaDraft | None:
+        """Return the form that is sent after Linq has refused it; None if it is left out then."""
+        return None
+
+    async def make(self, sender: DraftSender, client: Client) -> SentMessage | None:
+        """Make the call with `client`, into the sender's chat. Return its message; None if it has none.
+
+        Raises LinqApiError if Linq refuses it, and Refused if a plugin does.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
-class VoiceMemoDraft:
+class VoiceMemoDraft(Act):
     """A voice memo to send; see `voice_memo`."""
+
+    KIND = "voice_memo"
+    WRITTEN = "voice_memo(…)"
 
     audio: MediaDraft
     text: str | None = field(default=None, repr=False)
 
+    def shown(self) -> tuple[str, tuple[str, ...]]:
+        return self.text or "", (self.audio.name,)
+
+    def plainer(self) -> str | MediaDraft:
+        return self.text or self.audio
+
+    async def make(self, sender: DraftSender, client: Client) -> SentMessage | None:
+        part = await sender.uploads.part(self.audio)
+        made = await client.chats.send_voicememo(
+            sender.chat.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
+        )
+        said = made.voice_memo
+        if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
+            return None
+        return SentMessage(id=said.id, created_at=said.created_at, delivery_status=said.status, service=said.service)
+
 
 @dataclass(frozen=True, slots=True)
-class PollDraft:
+class PollDraft(Act):
     """A poll to send; see `poll`."""
+
+    KIND = "poll"
+    WRITTEN = "poll(…)"
 
     options: tuple[str, ...] = field(repr=False)
 
+    def shown(self) -> tuple[str, tuple[str, ...]]:
+        return "\n".join(self.options), ()
+
+    def plainer(self) -> str:
+        return numbered_list(self.options)
+
+    async def make(self, sender: DraftSender, client: Client) -> SentMessage:
+        options = [{"text": option} for option in self.options]
+        made = await client.chats.polls.create(sender.chat.chat_id, poll={"options": options})
+        return SentMessage(id=made.message_id, created_at=made.created_at, service=sender.chat.service)
+
+
+NO_CARD: Final = 2012
+"""Linq's error code for a line without a contact card."""
+CARD_EVERY_S: Final = 86_400.0
+
+
+class CardShared(BaseModel, defer_build=True):
+    """The state of a chat: when the contact card was shared, in Unix seconds."""
+
+    at: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
-class ContactCardDraft:
+class ContactCardDraft(Act):
     """The contact card of the bot's line; see `contact_card`."""
 
+    KIND = "contact_card"
+    WRITTEN = "contact_card()"
+
+    async def make(self, sender: DraftSender, client: Client) -> None:
+        state = await sender.card_state()
+        if sender.clock.now() < state.at + CARD_EVERY_S:
+            return
+        try:
+            await client.named("contact card").chats.share_contact_card(sender.chat.chat_id)
+        except RateLimited:
+            pass  # shared in the last five minutes (R65), such as by an earlier run of this turn
+        except LinqApiError as error:
+            if error.code == NO_CARD:
+                to_do = "Create a contact card for the line: client.contact_card.create(…)."
+                sender.chat.logger().warning("contact_card.missing", to_do=to_do)
+            raise
+        state.at = sender.clock.now()
+
+
+NO_LOCATION: Final = frozenset({2016, 2017})
+"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
+
 
 @dataclass(frozen=True, slots=True)
-class LocationRequestDraft:
+class LocationRequestDraft(Act):
     """A request to share a location; see `location_request`."""
 
+    KIND = "location_request"
+    WRITTEN = "location_request()"
 
-Act: TypeAlias = VoiceMemoDraft | PollDraft | ContactCardDraft | LocationRequestDraft
-"""Content that is no message at Linq, but a call of its own."""
+    async def make(self, sender: DraftSender, client: Client) -> None:
+        try:
+            await client.chats.location.request(sender.chat.chat_id)
+        except LinqApiError as error:
+            if error.status != 409 or error.code in NO_LOCATION:
+                raise
+            # The person shares the location already.
 
 
 def media(file: File, *, filename: str | None = None, content_type: str | None = None) -> MediaDraft:

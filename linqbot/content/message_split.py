@@ -13,16 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from linqbot.content.drafts import (
-    Act,
-    ContactCardDraft,
-    LocationRequestDraft,
-    MediaDraft,
-    PollDraft,
-    VoiceMemoDraft,
-    is_received,
-    numbered_list,
-)
+from linqbot.content.drafts import Act, ActKind, ContactCardDraft, LocationRequestDraft, MediaDraft, is_received
 from linqbot.errors import BotError
 from linqbot.linq.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
 from linqbot.linq.rules.values import WEB
@@ -227,21 +218,12 @@ def _without_address_first(text: StyledText, shown: Sequence[str]) -> list[Style
     return [text[: max(ends)], text[max(ends) :]] if ends else [text]
 
 
-_MADE_BY: Final[dict[type[Act], str]] = {
-    VoiceMemoDraft: "voice_memo(…)",
-    PollDraft: "poll(…)",
-    ContactCardDraft: "contact_card()",
-    LocationRequestDraft: "location_request()",
-}
-"""What an author has written for each act: the names of the classes are not public."""
-
-
 def _not_sendable(item: object) -> BotError:
     if inspect.iscoroutine(item):
         item.close()
         return BotError(f"{item.__qualname__}(…) cannot be sent: it was called without await. Put await before it.")
     if isinstance(item, Act):
-        return BotError(f"{_MADE_BY[type(item)]} is no message. It is sent with ctx.reply and ctx.send only.")
+        return BotError(f"{item.WRITTEN} is no message. It is sent with ctx.reply and ctx.send only.")
     is_file = isinstance(item, bytes | bytearray | memoryview | os.PathLike) or hasattr(item, "read")
     advice = (
         "Write media(…) around a file to send it."
@@ -279,9 +261,7 @@ def _name(part: Part) -> str:
     return f"{part.filename} {part.mime_type} {part.size_bytes or part.url or part.attachment_id}"
 
 
-Degraded: TypeAlias = Literal[
-    "thread", "effect", "voice_memo", "poll", "sticker", "app_card", "contact_card", "location_request"
-]
+Degraded: TypeAlias = Literal["thread", "effect", "sticker", "app_card"] | ActKind
 """What a person did not get as it was written."""
 
 CARDS: Final = (AppPart, AppClipPart)
@@ -336,17 +316,13 @@ def fitted_to_messages(content: Iterable[Content | Act], service: str | None) ->
     return [item if isinstance(item, Act) else plainer(item)[0] or item for item in content]
 
 
-def plainer(  # noqa: PLR0911 - one return for each kind of content
-    item: Content | Act,
-) -> tuple[Content | Act | None, Degraded | None]:
-    """Return the form of content on SMS and RCS, and after Linq has refused it; None if it is left out. Also its name."""
+def plainer(item: Content | Act) -> tuple[Content | Act | None, Degraded | None]:
+    """Return the form of content on SMS and RCS, None if it is left out, and the name of what was replaced."""
     match item:
-        case LocationRequestDraft():
-            return None, "location_request"
-        case PollDraft():
-            return numbered_list(item.options), "poll"
-        case VoiceMemoDraft():
-            return item.text or item.audio, "voice_memo"
+        case ContactCardDraft():
+            return item, None
+        case Act():
+            return item.plainer(), item.KIND
         case MediaDraft(sticker=True):
             return replace(item, sticker=False), "sticker"
         case AppPart():

@@ -5,20 +5,16 @@ Under `linqbot dev`, the emulator's page shows the preview of each send, which i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeAlias
 
-from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, MediaDraft, PollDraft, VoiceMemoDraft
+from linqbot.content.drafts import Act, ActKind, MediaDraft
 from linqbot.content.message_split import Sendable, fitted, has_only_acts, steps, without_effect
 from linqbot.content.sent import Sent
 from linqbot.linq.types.message import AppClipPart, AppPart, Effect, LinkPart, MediaPart, MessageContent, Part, TextPart
 
-Kind: TypeAlias = Literal[
-    "message", "link", "app_card", "voice_memo", "poll", "contact_card", "location_request", "experience"
-]
+Kind: TypeAlias = Literal["message", "link", "app_card", "experience"] | ActKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, 
 def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards: bool, is_group: bool | None) -> Form:
     shown, lost = fitted(items, service=service, is_group=is_group)
     files = [
-        MediaPart(filename=_name(item), sticker=item.sticker or None) if isinstance(item, MediaDraft) else item
+        MediaPart(filename=item.name, sticker=item.sticker or None) if isinstance(item, MediaDraft) else item
         for item in shown
     ]
     made = steps(files, effect=effect, service=service, cards=cards)
@@ -99,7 +95,7 @@ def _form(items: Iterable[Sendable], service: str, effect: Effect | None, cards:
     found: list[PreviewMessage] = []
     for step in made:
         if isinstance(step, Act):
-            found.append(_act(step))
+            found.append(PreviewMessage(step.KIND, *step.shown()))
             continue
         fits = without_effect(step, service)
         if fits is not step:
@@ -140,25 +136,3 @@ def _plain(part: Part) -> Part:
             return TextPart(value=part.value)
         case _:
             return part
-
-
-def _act(act: Act) -> PreviewMessage:
-    match act:
-        case VoiceMemoDraft():
-            return PreviewMessage("voice_memo", act.text or "", (_name(act.audio),))
-        case PollDraft():
-            return PreviewMessage("poll", "\n".join(act.options))
-        case ContactCardDraft():
-            return PreviewMessage("contact_card")
-        case LocationRequestDraft():
-            return PreviewMessage("location_request")
-
-
-def _name(draft: MediaDraft) -> str:
-    if draft.filename:
-        return draft.filename
-    if draft.url:
-        return draft.url
-    if isinstance(draft.file, str | os.PathLike):
-        return Path(draft.file).name
-    return Path(str(getattr(draft.file, "name", ""))).name

@@ -9,17 +9,18 @@ that a person's phone can receive, so that Linq is asked once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
-from linqbot.content.drafts import Act, ContactCardDraft, LocationRequestDraft, PollDraft, VoiceMemoDraft
+from linqbot.content.drafts import Act, CardShared
 from linqbot.content.message_split import (
     CARDS,
     Content,
@@ -28,7 +29,6 @@ from linqbot.content.message_split import (
     files_of,
     fitted,
     has_only_acts,
-    plainer,
     plainer_message,
     steps,
     without_effect,
@@ -36,7 +36,7 @@ from linqbot.content.message_split import (
 from linqbot.content.sent import OPTED_OUT, AcceptedMessage, Sent, SentStatus, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, RateLimited, Refused, Withheld
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, Refused, Withheld
 from linqbot.linq.types.content import Card
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import (
@@ -47,7 +47,6 @@ from linqbot.linq.types.message import (
     MediaPart,
     MessageContent,
     ReplyTo,
-    SentMessage,
     text_of,
 )
 
@@ -95,6 +94,10 @@ def stopped_by(error: Refused | LinqApiError, log: Any) -> SentStatus | None:
     return None
 
 
+Made: TypeAlias = tuple[AcceptedMessage | None, Sequence[Degraded], Sequence[MessageContent | Act]]
+"""The result of a step: its message, None if it has none; what the person does not get; and what is sent instead."""
+
+
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
 class ChatSender:
     """The chat of a turn, for sending messages into it.
@@ -112,42 +115,54 @@ class ChatSender:
     logger: Callable[[], Any]
     note_sent: Callable[[str, str, str], None]
 
-    async def send(self, messages: Iterable[MessageContent], client: Client) -> Sent:
-        """Send messages with the turn's client, which has the label of the send, until one is refused."""
+    async def send(
+        self,
+        content: Iterable[MessageContent | Act],
+        client: Client,
+        make: Callable[[Any, Client], Awaitable[Made]] | None = None,
+    ) -> Sent:
+        """Send messages with the turn's client, which has the label of the send, until one is refused.
+
+        Args:
+            make: Makes a message or an act, and uploads files; None if there are only messages, without files to upload.
+        """
         sent: list[AcceptedMessage] = []
-        degraded: list[str] = []
-        for message in messages:
-            if self.typing is not None:
+        degraded: list[Degraded] = []
+        status: SentStatus = "accepted"
+        made: AcceptedMessage | None
+        left: deque[Any] = deque(content)
+        while left:
+            step = left.popleft()
+            if self.typing is not None and not isinstance(step, Act):
                 self.typing.sending()
             try:
-                is_card = message.parts and isinstance(message.parts[0], CARDS)
-                if message.reply_to is None and message.effect is None and not is_card:
-                    # Not `_send_one`: nearly every message takes this way, and a coroutine less is worth the two lines.
-                    response = await client.run(send_call(self.chat_id, message))
-                    accepted = UnreadMessage(self.chat_id, response)
+                is_bare = make is None and step.reply_to is None and step.effect is None
+                if is_bare and not (step.parts and isinstance(step.parts[0], CARDS)):
+                    # Nearly every message takes this way, and a coroutine less is worth the two lines.
+                    response = await client.run(send_call(self.chat_id, step))
+                    made = UnreadMessage(self.chat_id, response), step
                 else:
-                    accepted, message, lost = await self._send_decorated(message, client)  # noqa: PLW2901 - as it was sent
+                    made, lost, instead = await (make or self.send_decorated)(step, client)
                     degraded += lost
+                    left.extendleft(reversed(instead))
             except MessageGone:
                 continue
             except (Refused, LinqApiError) as error:
-                if (status := stopped_by(error, self.logger())) is None:
+                if (stopped := stopped_by(error, self.logger())) is None:
                     raise
-                return Sent(tuple(sent), status, tuple(degraded), client)
+                status = stopped
+                break
             if self.typing is not None:
                 self.typing.sent()
-            parts = message.parts or ()
-            self.note_sent(self.chat_id, text_of(parts), files_of(parts))
-            sent.append((accepted, message))
-        return Sent(tuple(sent), "accepted", tuple(degraded), client)
+            if made is not None:
+                sent.append(made)
+                if (message := made[1]) is not None:
+                    parts = message.parts or ()
+                    self.note_sent(self.chat_id, text_of(parts), files_of(parts))
+        return Sent(tuple(sent), status, tuple(dict.fromkeys(degraded)), client)
 
-    async def _send_one(self, message: MessageContent, client: Client) -> UnreadMessage:
-        return UnreadMessage(self.chat_id, await client.run(send_call(self.chat_id, message)))
-
-    async def _send_decorated(
-        self, message: MessageContent, client: Client
-    ) -> tuple[UnreadMessage, MessageContent, tuple[Degraded, ...]]:
-        """Send a message that Linq may refuse, in a plainer form if it does. Return it, the form, and what that lacks.
+    async def send_decorated(self, message: MessageContent, client: Client) -> Made:
+        """Send a message that Linq may refuse, in a plainer form if it does.
 
         Without a thread and an effect first. A card is a text then: the chat may have left iMessage since its last event.
         """
@@ -156,8 +171,9 @@ class ChatSender:
         refused: LinqApiError | None = None
         while True:
             plain = plainer_message(form)
+            run = (client if plain is None else with_standing_refusal(client)).run
             try:
-                made = await self._send_one(form, client if plain is None else with_standing_refusal(client))
+                response = await run(send_call(self.chat_id, form))
                 break
             except LinqApiError as error:
                 if plain is None or not refuses_content(error) or error.code == NOT_FETCHED:
@@ -167,162 +183,69 @@ class ChatSender:
             lacks = (*lost, *lacks)
         if refused is not None:
             self.logger().info("send.degraded", what=lacks, status=refused.status, code=refused.code)
-        return made, form, lacks
-
-
-NO_CARD: Final = 2012
-"""Linq's error code for a line without a contact card."""
-NO_LOCATION: Final = frozenset({2016, 2017})
-"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
-CARD_EVERY_S: Final = 86_400.0
-
-
-class CardShared(BaseModel, defer_build=True):
-    """The state of a chat: when the contact card was shared, in Unix seconds."""
-
-    at: float = 0.0
+        return (UnreadMessage(self.chat_id, response), form), lacks, ()
 
 
 @dataclass(slots=True)
-class ContentSender:
-    """Sends content of all kinds into a chat, for one send of a turn, whose label the client has."""
+class DraftSender:
+    """Sends content of all kinds into a chat: also files to upload, and calls of their own."""
 
     chat: ChatSender
-    client: Client
     is_group: bool | None
     uploads: Uploads
     clock: Clock
     card_state: Callable[[], Awaitable[CardShared]]
 
-    async def say(
-        self, content: Iterable[Content | Act], *, effect: Effect | None, reply_to: ReplyTo | None, cards: bool
+    async def send(
+        self,
+        content: Iterable[Content | Act],
+        client: Client,
+        *,
+        effect: Effect | None,
+        reply_to: ReplyTo | None,
+        cards: bool,
     ) -> Sent:
         items, degraded = fitted(content, service=self.chat.service, is_group=self.is_group)
         try:
-            resolved = await self.uploads.resolved(items)
+            made = await self._steps(items, effect=effect, reply_to=reply_to, cards=cards)
         except Refused as error:
             stopped_by(error, self.chat.logger())
             return Sent((), "refused")
-        made = steps(resolved, effect=effect, reply_to=reply_to, service=self.chat.service, cards=cards)
         if effect is not None and has_only_acts(made):
             degraded.append("effect")
-        sent = Sent((), degraded=tuple(degraded))
-        for step in made:
-            sent = sent.joined(await (self._act(step) if isinstance(step, Act) else self._message(step)))
-            if sent.status != "accepted":
-                break
+        sent = await self.chat.send(made, client, self._made)
         if degraded:
             self.chat.logger().info("send.degraded", what=degraded, service=self.chat.service)
-        return sent
+        return replace(sent, degraded=tuple(dict.fromkeys((*degraded, *sent.degraded))))
 
-    async def _message(self, message: MessageContent) -> Sent:
+    async def _steps(self, content: Iterable[Content | Act], **options: Any) -> list[MessageContent | Act]:
+        return steps(await self.uploads.resolved(content), service=self.chat.service, **options)
+
+    async def _made(self, step: MessageContent | Act, client: Client) -> Made:
+        if not isinstance(step, Act):
+            return await self._message(step, client)
+        try:
+            message = await step.make(self, with_standing_refusal(client))
+        except LinqApiError as error:
+            if not refuses_content(error):
+                raise
+            self.chat.logger().info("send.degraded", what=[step.KIND], status=error.status, code=error.code)
+        else:
+            return None if message is None else (message, None), (), ()
+        plainer = step.plainer()
+        return None, (step.KIND,), () if plainer is None else await self._steps([plainer], cards=False)
+
+    async def _message(self, message: MessageContent, client: Client) -> Made:
         """Send a message. Its files at URLs that Linq cannot fetch, such as large ones, are uploaded."""
         if not any(isinstance(part, MediaPart) and part.url is not None for part in message.parts or ()):
-            return await self.chat.send([message], self.client)
+            return await self.chat.send_decorated(message, client)
         try:
-            return await self.chat.send([message], with_standing_refusal(self.client))
+            return await self.chat.send_decorated(message, with_standing_refusal(client))
         except LinqApiError as error:
             if error.code != NOT_FETCHED:
                 raise
             self.chat.logger().info("send.uploads", code=error.code, why="Linq could not fetch a file from its URL.")
-        try:
-            uploaded = await self.uploads.fetched(message)
-        except Refused as error:
-            stopped_by(error, self.chat.logger())
-            return Sent((), "refused")
-        return await self.chat.send([uploaded], self.client)
-
-    async def _act(self, act: Act) -> Sent:
-        match act:
-            case ContactCardDraft():
-                return await self._contact_card()
-            case PollDraft():
-                made = self._poll(act)
-            case VoiceMemoDraft():
-                made = self._memo(act)
-            case LocationRequestDraft():
-                made = self._location()
-        try:
-            return await self._made(made)
-        except LinqApiError as error:
-            if not refuses_content(error):
-                raise
-            instead, what = plainer(act)
-            self.chat.logger().info("send.degraded", what=[what], status=error.status, code=error.code)
-        sent = Sent((), degraded=(str(what),))
-        if instead is None:
-            return sent
-        return sent.joined(await self.say([instead], effect=None, reply_to=None, cards=False))
-
-    async def _made(self, made: Awaitable[Sent]) -> Sent:
-        try:
-            sent = await made
-        except MessageGone:
-            return Sent(())
-        except (Refused, LinqApiError) as error:
-            if (status := stopped_by(error, self.chat.logger())) is None:
-                raise
-            return Sent((), status)
-        if self.chat.typing is not None:
-            self.chat.typing.sent()
-        return sent
-
-    async def _poll(self, poll: PollDraft) -> Sent:
-        options = [{"text": option} for option in poll.options]
-        client = with_standing_refusal(self.client)
-        made = await client.chats.polls.create(self.chat.chat_id, poll={"options": options})
-        message = SentMessage(id=made.message_id, created_at=made.created_at, service=self.chat.service)
-        return Sent(((message, None),), _client=self.client)
-
-    async def _memo(self, memo: VoiceMemoDraft) -> Sent:
-        part = await self.uploads.part(memo.audio)
-        client = with_standing_refusal(self.client)
-        made = await client.chats.send_voicememo(
-            self.chat.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
-        )
-        said = made.voice_memo
-        if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
-            return Sent(())
-        message = SentMessage(id=said.id, created_at=said.created_at, delivery_status=said.status, service=said.service)
-        return Sent(((message, None),), _client=self.client)
-
-    async def _location(self) -> Sent:
-        try:
-            await with_standing_refusal(self.client).chats.location.request(self.chat.chat_id)
-        except LinqApiError as error:
-            if error.status != 409 or error.code in NO_LOCATION:
-                raise
-            # The person shares the location already.
-        return Sent(())
-
-    async def _contact_card(self) -> Sent:
-        state = await self.card_state()
-        if self.clock.now() < state.at + CARD_EVERY_S:
-            return Sent(())
-        try:
-            sent = await self._made(self._share())
-        except RateLimited:  # shared in the last five minutes (R65), such as by an earlier run of this turn
-            state.at = self.clock.now()
-            return Sent(())
-        except LinqApiError as error:
-            if not refuses_content(error):
-                raise
-            why = (
-                "The line has no contact card. Create one: client.contact_card.create(…)."
-                if error.code == NO_CARD
-                else None
-            )
-            self.chat.logger().warning(
-                "send.degraded", what=["contact_card"], status=error.status, code=error.code, why=why
-            )
-            return Sent((), degraded=("contact_card",))
-        if sent.status == "accepted":
-            state.at = self.clock.now()
-        return sent
-
-    async def _share(self) -> Sent:
-        await with_standing_refusal(self.client.named("contact card")).chats.share_contact_card(self.chat.chat_id)
-        return Sent(())
+        return await self.chat.send_decorated(await self.uploads.fetched(message), client)
 
 
 _PAUSES_S: Final = (1.0, 2.0, 4.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -123,15 +123,6 @@ class Sent:
             except LinqApiError as error:
                 if error.status != 404 and error.code != OPTED_OUT:
                     raise
-
-    def joined(self, later: Sent) -> Sent:
-        return replace(
-            self,
-            _accepted=self._accepted + later._accepted,
-            status=later.status,
-            degraded=tuple(dict.fromkeys(self.degraded + later.degraded)),
-            _client=self._client or later._client,
-        )
 
     def _client_for(self, name: str) -> Client:
         """Return a client for a named call: a message that is gone in a later run must not shift the calls after it."""

@@ -191,7 +191,7 @@ def test_what_is_no_message_is_named_as_its_author_wrote_it(subtests: pytest.Sub
     }
     for written, act in acts.items():
         with subtests.test(written), pytest.raises(BotError, match=f"^{re.escape(written)} is no message"):
-            bubbles([act])  # type: ignore[list-item]
+            bubbles([act])
 
 
 @pytest.mark.parametrize("file", [b"GIF89a", Path("menu.jpg"), io.BytesIO(b"GIF89a")], ids=["bytes", "path", "opened"])

@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from linqbot.client.client import Client
-from linqbot.content.sending import NO_LOCATION, stopped_by
+from linqbot.content.drafts import NO_LOCATION
+from linqbot.content.sending import stopped_by
 from linqbot.content.sent import OPTED_OUT, Sent
 from linqbot.engine.failure import is_refused
 from linqbot.errors import AskTimeout, BotError, LinqApiError, Refused
