@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.bot.ready_made import texts_in_log as texts_in_log
     from linqbot.bot.router import Router as Router
     from linqbot.client.client import Client as Client
-    from linqbot.content.drafts import app_card as app_card
+    from linqbot.content.capabilities import Capabilities as Capabilities
+    from linqbot.content.cards import Card as Card
+    from linqbot.content.cards import app_card as app_card
     from linqbot.content.drafts import contact_card as contact_card
     from linqbot.content.drafts import location_request as location_request
     from linqbot.content.drafts import media as media
@@ -43,7 +45,6 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.content.preview import Form as Form
     from linqbot.content.preview import Preview as Preview
     from linqbot.content.preview import PreviewMessage as PreviewMessage
-    from linqbot.content.sending import Capabilities as Capabilities
     from linqbot.content.sent import Sent as Sent
     from linqbot.engine.failure import Failure as Failure
     from linqbot.errors import Ambiguous as Ambiguous
@@ -88,7 +89,6 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.linq.text.styled import link as link
     from linqbot.linq.types.chat import Chat as Chat
     from linqbot.linq.types.chat import Handle as Handle
-    from linqbot.linq.types.content import Card as Card
     from linqbot.linq.types.content import Fetched as Fetched
     from linqbot.linq.types.content import Saved as Saved
     from linqbot.linq.types.message import AppClipPart as AppClipPart
@@ -123,10 +123,11 @@ _NAMES = {
     "linqbot.bot.ready_made": "AllowFile limit_per_person texts_in_log",
     "linqbot.bot.router": "Router",
     "linqbot.client.client": "Client",
-    "linqbot.content.drafts": "app_card contact_card location_request media poll sticker voice_memo",
+    "linqbot.content.capabilities": "Capabilities",
+    "linqbot.content.cards": "Card app_card",
+    "linqbot.content.drafts": "contact_card location_request media poll sticker voice_memo",
     "linqbot.content.message_split": "Sendable",
     "linqbot.content.preview": "Form Preview PreviewMessage",
-    "linqbot.content.sending": "Capabilities",
     "linqbot.content.sent": "Sent",
     "linqbot.engine.failure": "Failure",
     "linqbot.errors": (
@@ -145,7 +146,7 @@ _NAMES = {
     "linqbot.linq.text.markdown": "markdown",
     "linqbot.linq.text.styled": "StyledText link",
     "linqbot.linq.types.chat": "Chat Handle",
-    "linqbot.linq.types.content": "Card Fetched Saved",
+    "linqbot.linq.types.content": "Fetched Saved",
     "linqbot.linq.types.message": (
         "AppClipPart AppIdentity AppPart Effect Experience InlineSticker LinkPart MediaPart Mention Message "
         "MessageContent ReplyTo TextDecoration TextPart"

@@ -25,6 +25,8 @@ import structlog
 from linqbot.bot.chat_context import ChatContext
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
+from linqbot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
+from linqbot.content.cards import Card, card_of, text_of_card
 from linqbot.content.drafts import CardShared
 from linqbot.content.message_split import (
     Content,
@@ -37,14 +39,9 @@ from linqbot.content.message_split import (
     without_effect,
 )
 from linqbot.content.sending import (
-    Capabilities,
-    CapabilitiesAsked,
     ChatSender,
     DraftSender,
-    capabilities,
-    card_of,
     stopped_by,
-    text_of_card,
     update_card,
     watcher,
     with_standing_refusal,
@@ -57,7 +54,6 @@ from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
-from linqbot.linq.types.content import Card
 from linqbot.linq.types.message import (
     AppPart,
     Effect,

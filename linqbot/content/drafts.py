@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel
 
 from linqbot.client.resources.attachments import File, is_seekable
 from linqbot.errors import BotError, LinqApiError, RateLimited
-from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart, MediaPart, SentMessage
+from linqbot.linq.types.message import MediaPart, SentMessage
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
@@ -286,55 +286,6 @@ def location_request() -> LocationRequestDraft:
         `await ctx.reply("Where are you?", location_request())`
     """
     return LocationRequestDraft()
-
-
-def app_card(
-    app: AppIdentity | Mapping[str, Any],
-    *,
-    caption: str | None = None,
-    subcaption: str | None = None,
-    trailing_caption: str | None = None,
-    trailing_subcaption: str | None = None,
-    image_url: str | None = None,
-    image_title: str | None = None,
-    image_subtitle: str | None = None,
-    url: str | None = None,
-    fallback_text: str | None = None,
-    interactive: bool | None = None,
-) -> AppPart:
-    """Return a card of an iMessage app. SMS and RCS get its `fallback_text`, or else its captions and its address.
-
-    Args:
-        app: The app: its `team_id`, `bundle_id` and `name`.
-        caption, subcaption, trailing_caption, trailing_subcaption: Texts of the card. One of these or the image is
-            needed.
-        image_url: An https image.
-        image_title, image_subtitle: Texts over the image.
-        url: What the app opens: https, or `data:`.
-        fallback_text: The text where the card cannot be shown.
-        interactive: False makes it a picture that cannot be tapped.
-    Raises:
-        ValidationError: pydantic found no app in `app`.
-
-    Example:
-        `await ctx.reply(app_card(PARCELS, caption="Parcel 7", subcaption="On its way"))`
-    """
-    layout = AppLayout(
-        caption=caption,
-        subcaption=subcaption,
-        trailing_caption=trailing_caption,
-        trailing_subcaption=trailing_subcaption,
-        image_url=image_url,
-        image_title=image_title,
-        image_subtitle=image_subtitle,
-    )
-    return AppPart(
-        app=AppIdentity.model_validate(app),
-        layout=layout,
-        url=url,
-        fallback_text=fallback_text,
-        interactive=interactive,
-    )
 
 
 def is_received(item: object) -> TypeGuard[MediaPart]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
+from linqbot.content.cards import card_text
 from linqbot.content.drafts import Act, ActKind, ContactCardDraft, LocationRequestDraft, MediaDraft, is_received
 from linqbot.errors import BotError
 from linqbot.linq.rules.message import MAX_LINK_CHARACTERS, MAX_PARTS, MAX_URL_MEDIA, URL_IN_TEXT, has_address
@@ -330,18 +331,6 @@ def plainer(item: Content | Act) -> tuple[Content | Act | None, Degraded | None]
         case AppClipPart():
             return item.value, "app_card"
     return item, None
-
-
-def card_text(card: AppPart) -> str:
-    """Return an app card as text: its `fallback_text`, or else its captions and its https address."""
-    if card.fallback_text:
-        return card.fallback_text
-    layout = card.layout
-    captions = (layout.caption, layout.subcaption, layout.trailing_caption, layout.trailing_subcaption)
-    lines = [*captions, layout.image_title, layout.image_subtitle]
-    if (card.url or "").startswith("https:"):
-        lines.append(card.url)
-    return "\n".join(line for line in lines if line) or card.app.name
 
 
 def without_effect(message: MessageContent, service: str | None) -> MessageContent:

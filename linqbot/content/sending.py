@@ -2,9 +2,7 @@
 
 Linq may refuse content. Then something plainer is sent, so that an answer is not lost: a text without its thread or
 effect, or a numbered list instead of a poll. The journal records such a refusal at once, so that a later run of the
-turn does not send both. A send that a plugin or the person does not want is no error: it ends with a status. App cards
-are sent as an object here, and changed later under the id that Linq gave them. `Capabilities` remembers the services
-that a person's phone can receive, so that Linq is asked once.
+turn does not send both. A send that a plugin or the person does not want is no error: it ends with a status.
 """
 
 from __future__ import annotations
@@ -13,19 +11,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
+from linqbot.content.cards import Card
 from linqbot.content.drafts import Act, CardShared
 from linqbot.content.message_split import (
     CARDS,
     Content,
     Degraded,
-    card_text,
     files_of,
     fitted,
     has_only_acts,
@@ -37,18 +33,7 @@ from linqbot.content.sent import OPTED_OUT, AcceptedMessage, Sent, SentStatus, U
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, Refused, Withheld
-from linqbot.linq.types.content import Card
-from linqbot.linq.types.data import Data
-from linqbot.linq.types.message import (
-    AppIdentity,
-    AppLayout,
-    AppPart,
-    Effect,
-    MediaPart,
-    MessageContent,
-    ReplyTo,
-    text_of,
-)
+from linqbot.linq.types.message import Effect, MediaPart, MessageContent, ReplyTo, text_of
 
 if TYPE_CHECKING:
     from linqbot.content.preview import Said
@@ -252,24 +237,6 @@ _PAUSES_S: Final = (1.0, 2.0, 4.0)
 """Seconds between attempts to change a card that Linq has not sent yet (R85)."""
 
 
-def card_of(part: AppPart, sent: Sent) -> Card:
-    return Card(
-        id=sent.id,
-        app_name=part.app.name,
-        layout=part.layout.to_json_object(),
-        url=part.url,
-        fallback_text=part.fallback_text,
-        interactive=part.interactive,
-        is_text="app_card" in sent.degraded,
-    )
-
-
-def text_of_card(card: Card) -> str:
-    app = AppIdentity(team_id="", bundle_id="", name=card.app_name)
-    layout = AppLayout.model_validate(card.layout)
-    return card_text(AppPart(app=app, layout=layout, url=card.url, fallback_text=card.fallback_text))
-
-
 async def update_card(card: Card, client: Client, clock: Clock) -> str:
     """Show a card as it is now in place of the message with its id, and return the id of the new message.
 
@@ -287,64 +254,3 @@ async def update_card(card: Card, client: Client, clock: Clock) -> str:
                 raise
         await clock.wait_until(clock.now() + pause_s)
     return (await named.messages.update_app_card(card.id, **new)).message.id
-
-
-REMEMBERED_S: Final = 30 * 86_400.0
-"""People change their phones, so an answer is asked for again after 30 days."""
-
-
-class Capabilities(Data):
-    """The services that a person's phone can receive, besides SMS.
-
-    Attributes:
-        imessage: True if it can receive iMessage; None if Linq could not say.
-        rcs: True if it can receive RCS; None if Linq could not say.
-    """
-
-    imessage: bool | None = None
-    rcs: bool | None = None
-
-    @property
-    def service(self) -> Literal["iMessage", "RCS", "SMS"]:
-        """Return the best service that the phone is known to receive."""
-        return "iMessage" if self.imessage else "RCS" if self.rcs else "SMS"
-
-
-class CapabilitiesAsked(BaseModel, defer_build=True):
-    """The state of a person: what their phone can receive, and when Linq was asked, in Unix seconds."""
-
-    known: Capabilities | None = None
-    at: float = 0.0
-
-
-async def capabilities(
-    handle: str, client: Client, state: CapabilitiesAsked, *, line: str | None, service: str | None, now: float
-) -> Capabilities:
-    """Return what a person's phone can receive; ask Linq if that is not known yet, from our line.
-
-    Args:
-        state: What is remembered about the person. It is changed if Linq could say everything.
-        service: The service of the person's message, which their phone can receive.
-    """
-    if state.known is not None and now < state.at + REMEMBERED_S:
-        return state.known
-    imessage: bool | None = True
-    if service != "iMessage":
-        imessage = await _can(client, handle, line, rcs=False)
-    # RCS knows no e-mail addresses.
-    rcs = False if "@" in handle else True if service == "RCS" else await _can(client, handle, line, rcs=True)
-    found = Capabilities(imessage=imessage, rcs=rcs)
-    if imessage is not None and rcs is not None:
-        state.known, state.at = found, now
-    return found
-
-
-async def _can(client: Client, handle: str, line: str | None, *, rcs: bool) -> bool | None:
-    """Return True if a handle can receive RCS, or else iMessage; None if Linq cannot say now."""
-    check = client.capability.check_RCS if rcs else client.capability.check_i_message
-    try:
-        return (await check(address=handle, from_=line)).available
-    except LinqApiError as error:
-        if error.status is not None and error.status not in (429, 503):
-            raise
-        return None
