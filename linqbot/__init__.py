@@ -89,8 +89,8 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.linq.text.styled import link as link
     from linqbot.linq.types.chat import Chat as Chat
     from linqbot.linq.types.chat import Handle as Handle
-    from linqbot.linq.types.content import Fetched as Fetched
-    from linqbot.linq.types.content import Saved as Saved
+    from linqbot.linq.types.files import Fetched as Fetched
+    from linqbot.linq.types.files import Saved as Saved
     from linqbot.linq.types.message import AppClipPart as AppClipPart
     from linqbot.linq.types.message import AppIdentity as AppIdentity
     from linqbot.linq.types.message import AppPart as AppPart
@@ -146,7 +146,7 @@ _NAMES = {
     "linqbot.linq.text.markdown": "markdown",
     "linqbot.linq.text.styled": "StyledText link",
     "linqbot.linq.types.chat": "Chat Handle",
-    "linqbot.linq.types.content": "Fetched Saved",
+    "linqbot.linq.types.files": "Fetched Saved",
     "linqbot.linq.types.message": (
         "AppClipPart AppIdentity AppPart Effect Experience InlineSticker LinkPart MediaPart Mention Message "
         "MessageContent ReplyTo TextDecoration TextPart"

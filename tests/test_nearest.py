@@ -15,8 +15,8 @@ from linqbot import Bot, Context, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
 from linqbot.features.state import TurnState
-from linqbot.linq.types.content import running_turn
 from linqbot.linq.types.data import Data
+from linqbot.linq.types.files import running_turn
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 

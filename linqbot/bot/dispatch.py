@@ -41,7 +41,7 @@ from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
 from linqbot.linq.text.sentences import folded, is_one_of
-from linqbot.linq.types.content import running_turn
+from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from linqbot.client.resources.resource import below
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, KeyMissing
-from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved
+from linqbot.linq.types.files import MAX_BYTES, Fetched, Saved
 from linqbot.linq.types.message import MediaPart
 
 if TYPE_CHECKING:

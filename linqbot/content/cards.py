@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from linqbot.linq.types.content import turn
+from linqbot.linq.types.files import turn
 from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart
 
 if TYPE_CHECKING:

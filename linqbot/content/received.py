@@ -11,7 +11,7 @@ from linqbot.client.client import Client
 from linqbot.client.http.media_fetch import EXPIRED
 from linqbot.errors import FetchFailed, FetchRefused, LinqApiError
 from linqbot.linq.events.event import Event
-from linqbot.linq.types.content import Fetched, Saved
+from linqbot.linq.types.files import Fetched, Saved
 from linqbot.linq.types.message import MediaPart
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from linqbot.client.resources.attachments import Source, source_of
 from linqbot.content.drafts import MediaDraft, is_received
 from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.linq.rules.check import MAX_UPLOAD_BYTES
-from linqbot.linq.types.content import CONTENT_TYPES, Upload
+from linqbot.linq.types.files import CONTENT_TYPES, Upload
 from linqbot.linq.types.message import MediaPart, MessageContent
 
 if TYPE_CHECKING:

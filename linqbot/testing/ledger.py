@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from linqbot.linq.types.content import running_turn
+from linqbot.linq.types.files import running_turn
 
 FILE: Final = "REHEARSAL_LEDGER"
 """The environment variable with the path of the record, which `linqbot rehearse` sets for the bot's process."""

@@ -14,7 +14,7 @@ import pytest
 from rules.asking import ANN, CARD, CDN, CLIP, ID, IDENTITY, LINE, LINK, MAIL, MEDIA, TEXT, body, broke, send, text
 
 from linqbot.linq.rules import Broken, book, check, first_message
-from linqbot.linq.types.content import CONTENT_TYPES
+from linqbot.linq.types.files import CONTENT_TYPES
 from linqbot.linq.types.message import Effect
 
 Ask = Callable[[Any], Broken | None]

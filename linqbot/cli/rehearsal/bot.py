@@ -16,7 +16,7 @@ from linqbot.cli.dev.processes import NeededEvents, end_with_parent, end_without
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
 from linqbot.hookspecs import hookimpl
-from linqbot.linq.types.content import running_turn
+from linqbot.linq.types.files import running_turn
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env

@@ -44,7 +44,7 @@ from linqbot.client.http.addresses import (
 from linqbot.client.http.connector import Connector
 from linqbot.client.http.http11 import Request, RequestHeaders, StreamedResponse, TransportError, reason_of
 from linqbot.errors import FetchFailed, FetchRefused
-from linqbot.linq.types.content import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
+from linqbot.linq.types.files import HEAD_BYTES, MAX_BYTES, Fetched, Saved, sniffed
 from linqbot.linq.types.message import MediaPart
 
 if TYPE_CHECKING:

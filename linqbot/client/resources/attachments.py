@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeGuard, c
 
 from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
-from linqbot.linq.types.content import Attachment, Upload, content_type_of
+from linqbot.linq.types.files import Attachment, Upload, content_type_of
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client

@@ -17,7 +17,7 @@ from pydantic import Field
 from linqbot.emulator.model import documents
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Writer, new_id
-from linqbot.linq.types.content import content_type_of
+from linqbot.linq.types.files import content_type_of
 from linqbot.linq.types.message import AppLayout, Mention, Range, utf16_length
 
 

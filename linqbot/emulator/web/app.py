@@ -40,7 +40,7 @@ from linqbot.emulator.model.answers import ApiError, EndpointResponse, existing,
 from linqbot.emulator.web import control
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules import MAX_UPLOAD_BYTES
-from linqbot.linq.types.content import CONTENT_TYPES
+from linqbot.linq.types.files import CONTENT_TYPES
 
 PAGE = Path(__file__).parent / "page"
 

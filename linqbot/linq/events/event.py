@@ -14,8 +14,8 @@ from pydantic import ConfigDict, Field
 
 from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.types.chat import Handle
-from linqbot.linq.types.content import running_turn
 from linqbot.linq.types.data import Data
+from linqbot.linq.types.files import running_turn
 from linqbot.nearest import missing
 
 _TYPES: Final = {f"{__package__}.{place}": (event_type,) for event_type, place in EVENT_CLASSES.items()}

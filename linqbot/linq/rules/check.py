@@ -42,7 +42,7 @@ from linqbot.linq.rules.values import (
     whole,
 )
 from linqbot.linq.types.chat import BackgroundName
-from linqbot.linq.types.content import CONTENT_TYPES
+from linqbot.linq.types.files import CONTENT_TYPES
 from linqbot.linq.types.message import ReactionType, utf16_length
 
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from pydantic import BeforeValidator, Field
 
 from linqbot.linq.types.chat import Chat, Handle
-from linqbot.linq.types.content import MAX_BYTES, Fetched, Saved, turn
 from linqbot.linq.types.data import Data
+from linqbot.linq.types.files import MAX_BYTES, Fetched, Saved, turn
 
 ScreenEffect: TypeAlias = Literal[
     "confetti", "fireworks", "lasers", "sparkles", "celebration", "hearts", "love", "balloons", "happy_birthday",

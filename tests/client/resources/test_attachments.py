@@ -18,7 +18,7 @@ from linqbot import Client, LinqApiError, LinqUnavailable, RuleBroken
 from linqbot.client.http import media_fetch
 from linqbot.client.http.addresses import PORTS
 from linqbot.client.resources.attachments import CHUNK_BYTES
-from linqbot.linq.types.content import content_type_of
+from linqbot.linq.types.files import content_type_of
 
 PAGE = b"<!DOCTYPE html><title>Please log in</title>"
 PHOTO = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"

@@ -1,8 +1,8 @@
 """Files of received messages that can be fetched, and files that are uploaded before a send.
 
-Data that can act knows no connection. It acts through the context of the running turn, which dispatch sets. The kind of a file
-follows from its type, its name and its first bytes: iPhones send photos as HEIC and voice memos as CAF, which few
-programs read, so bots must recognise them.
+Data that can act, such as a received file, knows no connection. It acts through the context of the running turn, which
+dispatch sets. The kind of a file follows from its type, its name and its first bytes: iPhones send photos as HEIC and
+voice memos as CAF, which few programs read, so bots must recognise them.
 """
 
 from __future__ import annotations
