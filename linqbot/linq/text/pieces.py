@@ -69,6 +69,23 @@ class Piece:
     is_item: bool = False
 
 
+@dataclass(slots=True)
+class _Scan:
+    """What is known of the piece that begins the raw text: its kind, and its end so far."""
+
+    kind: Kind | None = None
+    end: int = 0
+    line_at: int = 0
+    # The rest is what need not be looked at again, so that the time is linear in the text.
+    undecided_to: int = 0
+    sentences_to: int = 0
+    paired_to: int = 0
+    paired: int = 0
+    parsed_to: int = 0
+    is_parsed: bool = True
+    open_fence: int = 0
+
+
 class Cutter:
     """Cuts a growing text, perhaps Markdown, into pieces. `cards` is that of `markdown`."""
 
@@ -81,17 +98,7 @@ class Cutter:
         self._last: Piece | None = None
         self._is_inside_line = False
         self._numbers: dict[int, int] = {}
-        self._begin_piece()
-
-    def _begin_piece(self) -> None:
-        self._kind: Kind | None = None
-        self._end = 0
-        self._line_at = 0
-        self._undecided_to = 0
-        self._sentences_to = 0
-        self._paired_to = self._paired = self._parsed_to = 0
-        self._is_parsed = True
-        self._open_fence = 0
+        self._scan = _Scan()
 
     @property
     def is_after_paragraph(self) -> bool:
@@ -116,7 +123,7 @@ class Cutter:
             kind, end = found
             source, self._raw = self._raw[:end], self._raw[end:]
             self._is_inside_line = True
-            self._begin_piece()
+            self._scan = _Scan()
             text = self._rendered(kind, source)
             if text.text:
                 self._last = Piece(text, self._gap_before(kind), kind == "heading", kind == "item")
@@ -150,30 +157,32 @@ class Cutter:
 
     def _next(self, *, is_over: bool) -> tuple[Kind, int] | None:
         """Return the kind of the next piece and its end in the raw text; None if it is not finished."""
+        scan = self._scan
         is_finished = self._add_lines(is_over=is_over)
-        if self._kind is None:
+        if scan.kind is None:
             return None
-        if self._kind == "fence":
+        if scan.kind == "fence":
             closed = self._end_of_fence(is_over=is_over)
-            return None if closed is None else (self._kind, closed)
-        if self._kind == "text" and (sentence := self._end_of_sentence()):
-            return self._kind, sentence
-        return (self._kind, self._end) if is_finished or is_over else None
+            return None if closed is None else (scan.kind, closed)
+        if scan.kind == "text" and (sentence := self._end_of_sentence()):
+            return scan.kind, sentence
+        return (scan.kind, scan.end) if is_finished or is_over else None
 
     def _add_lines(self, *, is_over: bool) -> bool:
         """Add the lines to the piece that belong to it, each once it is complete. Return True if one follows that does not."""
-        while self._kind != "fence":
-            kind, end = self._line(self._line_at, is_over=is_over)
-            if self._kind is None or self._line_at == 0:
-                self._kind = "text" if self._is_inside_line else kind
-            elif kind is not None and kind not in _CONTINUED_BY.get(self._kind, ()):
+        scan = self._scan
+        while scan.kind != "fence":
+            kind, end = self._line(scan.line_at, is_over=is_over)
+            if scan.kind is None or scan.line_at == 0:
+                scan.kind = "text" if self._is_inside_line else kind
+            elif kind is not None and kind not in _CONTINUED_BY.get(scan.kind, ()):
                 return True
-            if kind is None and not (self._is_inside_line and self._line_at == 0):
+            if kind is None and not (self._is_inside_line and scan.line_at == 0):
                 return False
-            self._end = end
+            scan.end = end
             if end == len(self._raw):
                 return False
-            self._line_at = self._undecided_to = end + 1
+            scan.line_at = scan.undecided_to = end + 1
         return False
 
     def _line(self, start: int, *, is_over: bool) -> tuple[Kind | None, int]:
@@ -182,8 +191,8 @@ class Cutter:
         end = end if end >= 0 else len(self._raw)
         if not is_complete:
             undecided = _UNDECIDED if self._markdown else _SPACE
-            if undecided.fullmatch(self._raw, max(start, self._undecided_to)):
-                self._undecided_to = end
+            if undecided.fullmatch(self._raw, max(start, self._scan.undecided_to)):
+                self._scan.undecided_to = end
                 return None, end
         kinds = _KINDS if self._markdown else _KINDS[:1]
         line = self._raw[start:end]
@@ -193,10 +202,10 @@ class Cutter:
         start = len(self._raw) - len(self._raw.lstrip())
         mark = self._raw[start]
         size = len(self._raw) - start - len(self._raw[start:].lstrip(mark))
-        at = self._open_fence or self._raw.find("\n")
+        at = self._scan.open_fence or self._raw.find("\n")
         while at >= 0:
             # The lines before this one do not close the block, and are not looked at again.
-            self._open_fence = at
+            self._scan.open_fence = at
             end = self._raw.find("\n", at + 1)
             if end < 0 and not is_over:
                 return None
@@ -207,27 +216,29 @@ class Cutter:
         return len(self._raw) if is_over else None
 
     def _end_of_sentence(self) -> int | None:
-        for mark, end in ends_so_far(self._raw[: self._end], self._sentences_to):
+        scan = self._scan
+        for mark, end in ends_so_far(self._raw[: scan.end], scan.sentences_to):
             if end is None:
-                self._sentences_to = mark
+                scan.sentences_to = mark
                 return None
-            self._sentences_to = end
+            scan.sentences_to = end
             if not self._markdown or not self._has_open_marks(end):
                 return end
-        self._sentences_to = self._end
+        scan.sentences_to = scan.end
         return None
 
     def _has_open_marks(self, end: int) -> bool:
         """Return True if a mark of Markdown before `end` may belong to what follows it, or in doubt."""
-        paired = len(_PAIRED.findall(self._raw, self._paired_to, end))
-        self._paired_to = end
-        self._paired += paired
-        self._is_parsed = self._is_parsed and not paired
-        if self._is_parsed:
-            return self._paired > 0
-        if self._paired > _MOST_PAIRED or (end > _SHORT and end < 1.25 * self._parsed_to):
+        scan = self._scan
+        paired = len(_PAIRED.findall(self._raw, scan.paired_to, end))
+        scan.paired_to = end
+        scan.paired += paired
+        scan.is_parsed = scan.is_parsed and not paired
+        if scan.is_parsed:
+            return scan.paired > 0
+        if scan.paired > _MOST_PAIRED or (end > _SHORT and end < 1.25 * scan.parsed_to):
             return True
-        self._parsed_to, self._is_parsed = end, True
+        scan.parsed_to, scan.is_parsed = end, True
         return _has_open_marks(self._raw[:end])
 
     def _rendered(self, kind: Kind, source: str) -> StyledText:
