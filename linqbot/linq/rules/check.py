@@ -18,7 +18,6 @@ from linqbot.linq.rules.values import (
     Check,
     JsonObject,
     Schema,
-    an_object,
     breaks,
     filled_text,
     flag,
@@ -287,8 +286,8 @@ _OPERATION = one_of("R80", ("add", "remove"))
 _CARD: Mapping[str, Check] = {"phone_number": phone, "first_name": filled_text, "last_name": text, "image_url": text}
 
 
-_OPTION = an_object(Schema(("text",), {"text": filled_text}))
-_PLACEMENT = an_object(Schema(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number}))
+_OPTION = Schema(("text",), {"text": filled_text})
+_PLACEMENT = Schema(values={"x": unit_place, "y": unit_place, "scale": number, "rotation": number})
 
 
 _SUBSCRIPTION: Mapping[str, Check] = {
@@ -321,7 +320,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
         {
             "to": recipients,
             "message": message_content,
-            "continuation_message": an_object(Schema(("text",), {"text": filled_text})),
+            "continuation_message": Schema(("text",), {"text": filled_text}),
             "exclude_from": own_lines,
             "override_optout": flag,
         },
@@ -337,8 +336,8 @@ _BODIES: Final[Mapping[str, Schema]] = {
     "chats.polls.create": Schema(
         ("poll",),
         {
-            "poll": an_object(
-                Schema(("options",), {"options": list_of(_OPTION, least=2, rule="R86"), "idempotency_key": filled_text})
+            "poll": Schema(
+                ("options",), {"options": list_of(_OPTION, least=2, rule="R86"), "idempotency_key": filled_text}
             )
         },
     ),
@@ -396,7 +395,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
             "rail": one_of("R96", ("stripe", "natural")),
             "quantity": whole(1),
             "metadata": metadata,
-            "discount": an_object(Schema(values=dict.fromkeys(("coupon", "promotion_code", "label"), text))),
+            "discount": Schema(values=dict.fromkeys(("coupon", "promotion_code", "label"), text)),
             "description": text,
             "customer_id": text,
             "price_id": filled_text,
@@ -415,7 +414,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
             "currency": filled_text,
             "metadata": metadata,
             "description": text,
-            "merchant": an_object(Schema(values={"name": text, "url": text})),
+            "merchant": Schema(values={"name": text, "url": text}),
         },
     ),
     "payment_providers.connect": Schema(("return_url",), {"return_url": https("R4")}),

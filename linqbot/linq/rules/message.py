@@ -16,7 +16,6 @@ from linqbot.linq.rules.values import (
     Check,
     JsonObject,
     Schema,
-    an_object,
     bad_content,
     breaks,
     filled_text,
@@ -183,25 +182,23 @@ def experience(experience: Any, at: str) -> Broken | None:
     return None
 
 
-_MESSAGE: Final = an_object(
-    Schema(
-        values={
-            "parts": _parts,
-            "experience": experience,
-            "preferred_service": one_of("R32", get_args(ServiceType)),
-            "effect": _effect,
-            # R34, that the message exists, depends on the messages of the chat.
-            "reply_to": an_object(Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)})),
-            "idempotency_key": filled_text,
-        },
-        across=(
-            _either_parts_or_experience,
-            _cards_stand_alone,
-            _no_two_texts_in_a_row,
-            _few_media_by_url,
-            _only_on_imessage,
-        ),
-    )
+_MESSAGE: Final = Schema(
+    values={
+        "parts": _parts,
+        "experience": experience,
+        "preferred_service": one_of("R32", get_args(ServiceType)),
+        "effect": _effect,
+        # R34, that the message exists, depends on the messages of the chat.
+        "reply_to": Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}),
+        "idempotency_key": filled_text,
+    },
+    across=(
+        _either_parts_or_experience,
+        _cards_stand_alone,
+        _no_two_texts_in_a_row,
+        _few_media_by_url,
+        _only_on_imessage,
+    ),
 )
 
 
@@ -426,7 +423,7 @@ _image_url = must(
 )
 _SHOWN: Final = ("caption", "subcaption", "trailing_caption", "trailing_subcaption", "image_url")
 _OVER_IMAGE: Final = ("image_title", "image_subtitle")
-_LAYOUT: Final = an_object(Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url}))
+_LAYOUT: Final = Schema(values={**dict.fromkeys((*_SHOWN, *_OVER_IMAGE), text), "image_url": _image_url})
 
 
 def _is_app_url(url: Any) -> bool:
@@ -447,14 +444,12 @@ _clip_url = must("R25", is_https, "must be the https address of an App Clip page
 PARTS: Final[Mapping[str, Check]] = {
     "text": text_part,
     "media": _media_part,
-    "link": an_object(Schema(("value",), {"value": _link_url})),
-    "imessage_app": an_object(
-        Schema(
-            ("app", "layout"),
-            {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
-        )
+    "link": Schema(("value",), {"value": _link_url}),
+    "imessage_app": Schema(
+        ("app", "layout"),
+        {"app": app_identity, "layout": layout, "url": app_url, "fallback_text": text, "interactive": flag},
     ),
-    "app_clip": an_object(Schema(("value",), {"value": _clip_url, "caption": text})),
+    "app_clip": Schema(("value",), {"value": _clip_url, "caption": text}),
 }
 
 

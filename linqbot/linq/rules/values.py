@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from linqbot.nearest import nearest_name
@@ -161,12 +162,21 @@ def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str =
     return is_list
 
 
-class Schema(NamedTuple):
-    """The schema of a JSON object: required fields are checked first, then each value, then rules across fields."""
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema of a JSON object: required fields are checked first, then each value, then rules across fields.
+
+    It is also a `Check` that a value is such an object.
+    """
 
     required: tuple[str, ...] = ()
-    values: Mapping[str, Check] = NOTHING
+    values: Mapping[str, Check] = field(default_factory=dict)
     across: tuple[Across, ...] = ()
+
+    def __call__(self, value: Any, at: str) -> Broken | None:
+        if not isinstance(value, Mapping):
+            return breaks("R4", f"{at} must be an object.")
+        return self.broken(value, f"{at}.")
 
     def broken(self, given: JsonObject, at: str = "") -> Broken | None:
         """Return the first rule that an object breaks, or None. `at` is its position with a dot, such as `message.effect.`."""
@@ -180,13 +190,3 @@ class Schema(NamedTuple):
             if broken := between(given):
                 return broken
         return None
-
-
-def an_object(fields: Schema) -> Check:
-
-    def is_object(value: Any, at: str) -> Broken | None:
-        if not isinstance(value, Mapping):
-            return breaks("R4", f"{at} must be an object.")
-        return fields.broken(value, f"{at}.")
-
-    return is_object
