@@ -386,6 +386,4 @@ def _is_undelivered(delivery: WebhookDelivery, stored_until: float, now: float) 
     if not delivery.attempts:
         return True
     last = delivery.attempts[-1]
-    if last.status is None or last.status == 429 or last.status >= 500:
-        return True
-    return last.at + last.ms / 1000 >= stored_until
+    return last.is_repeated or last.at + last.ms / 1000 >= stored_until

@@ -367,4 +367,4 @@ class LiveStage:
 
 
 def _is_on_its_way(delivery: WebhookDelivery) -> bool:
-    return not any(one.status is not None and one.status != 429 and one.status < 500 for one in delivery.attempts)
+    return all(one.is_repeated for one in delivery.attempts)

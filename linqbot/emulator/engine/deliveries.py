@@ -275,9 +275,10 @@ class Deliveries:
             ms = round((time.perf_counter() - started) * 1000)
         status = None if answer is None else answer.status_code
         beginning = answer.content.decode("utf-8", "replace")[:ANSWER_SHOWN] if answer is not None and reason else None
-        delivery.attempts.append(Attempt(at, status, ms, reason, beginning))
+        attempt = Attempt(at, status, ms, reason, beginning)
+        delivery.attempts.append(attempt)
         self._feed.publish("delivery", partial(documents.shown, delivery))
-        if status is None or status == 429 or status >= 500:
+        if attempt.is_repeated:
             self._retry(target, delivery, None if answer is None else webhook.retry_after(answer))
 
     def _retry(self, target: _Target, delivery: WebhookDelivery, wait_s: float | None) -> None:

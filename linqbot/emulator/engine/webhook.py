@@ -39,6 +39,11 @@ class Attempt(Sparse):
     reason: str | None = None
     answer: str | None = None
 
+    @property
+    def is_repeated(self) -> bool:
+        """True if Linq delivers the event again after it: without an answer, and after 429 and 5xx."""
+        return self.status is None or self.status == 429 or self.status >= 500
+
 
 @dataclass(slots=True)
 class WebhookDelivery:
