@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, SkipValidation, TypeAdapter
 from pydantic_core import from_json, to_json
 
 from linqbot import clock
@@ -26,9 +26,10 @@ from linqbot.engine.slots import effects_of_step
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, next_due, timer_and_tick
-from linqbot.linq.events.delivery import Delivery, retention_mark
+from linqbot.linq.events.delivery import retention_mark
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.proactive import merged
+from linqbot.linq.types.data import Data
 from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
@@ -158,59 +159,43 @@ def rhythm_of(every: str | Recurrence, timezone: str | None) -> Recurrence:
         raise BotError(f"every={every!r}: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class DueSend:
-    id: str  # the id of the scheduled send
-    calls: tuple[Call, ...]  # the calls to make, in order
-    due: float  # the time at which they were due, in Unix seconds
+class StoredSend(Data):
+    """The payload of a timer of a scheduled send, and the body of the delivery that the timer becomes.
+
+    What another release has added stays in it when it is moved, and so does `retention_mark`.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it has texts
+
+    calls: tuple[Any, ...]  # the calls to make, in order, in the form of `Call.to_json`
+    due: float  # the time at which they are due, in Unix seconds; of a recurring send, the first time
     grace_s: float  # the longest time, in seconds, for which no server may have run since then
-    # The people and the chat of the turn that scheduled them, as JSON: see `origin_of`. Under `scheduled` it names the
-    # send, so that an answer to its message finds it: see `answered_schedule`.
-    origin: bytes
-    purpose: Purpose  # why it is sent
+    origin: dict[str, Any] | None = None  # the people and the chat of the turn that scheduled them: see `origin_of`
+    every: dict[str, Any] | None = None  # the rhythm of a recurring send: see `every_of`
+    tag: str | None = None
+    series: str | None = None  # the recurring send that was put off, whose calls it makes once: answers name that one
+    purpose: Annotated[Purpose, SkipValidation] = "requested"  # why it is sent; another release may have further ones
     turn: str | None = None  # the turn whose call has waited, because of the bot's manners
 
+    @classmethod
+    def read(cls, payload: bytes) -> StoredSend:
+        """Return the send of a timer or a delivery. Raises ValueError for a wrong payload."""
+        return cls.model_validate_json(payload)
 
-def timer(
-    timer_id: str,
-    chat_id: str,
-    calls: Sequence[Call],
-    due: float,
-    grace_s: float,
-    *,
-    origin: bytes | None = None,
-    off_the_record: bool = False,
-    every: Recurrence | None = None,
-    tag: str | None = None,
-) -> Timer:
-    """Build the timer that stores `calls` until they are due.
+    def as_calls(self) -> list[Call]:
+        return [Call.from_json(to_json(call)) for call in self.calls]
 
-    `origin` has the people and the chat of the turn: see `origin_of`. With `off_the_record`, no content of the calls is
-    kept after they are made.
-    """
-    payload = {"calls": [from_json(call.to_json()) for call in calls], "due": due, "grace_s": grace_s}
-    if origin is not None:
-        payload["origin"] = from_json(origin)
-    if every is not None:
-        payload["every"] = every_of(every.spec, every.timezone)
-    if tag is not None:
-        payload["tag"] = tag
-    payload |= retention_mark(off_the_record=off_the_record)
-    return Timer(timer_id, due, lane_of_chat(chat_id), KIND if every is None else REPEAT, to_json(payload))
+    def timer(self, timer_id: str, lane: str) -> Timer:
+        kind = KIND if self.every is None else REPEAT
+        return Timer(timer_id, self.due, lane, kind, to_json(self.model_dump(exclude_defaults=True)))
 
+    def moved(self, timer_id: str, due: float) -> StoredSend:
+        """Return the send of the timer `timer_id` for another time, to be made once."""
+        series = self.series if self.every is None else timer_id
+        return self.model_copy(update={"due": due, "every": None, "series": series})
 
-def moved(timer: Timer, timer_id: str, due: float) -> Timer:
-    """Return a timer that makes the calls of another one once, at another time. Raises ValueError for a wrong payload."""
-    payload = from_json(timer.payload)
-    payload["due"] = due
-    if payload.pop("every", None) is not None:
-        payload["series"] = timer.id  # what it answers for: it may be put off again
-    return replace(timer, id=timer_id, due=due, kind=KIND, payload=to_json(payload))
-
-
-def scheduled_by(timer: Timer) -> Scheduled:
-    payload = from_json(timer.payload)
-    return _scheduled(timer.id, timer.tick, payload)
+    def scheduled(self, scheduled_id: str, due: float) -> Scheduled:
+        return _scheduled(scheduled_id, due, self.tag, self.every)
 
 
 async def sends_of(chat_id: str, stored: Storage) -> dict[str, Timer]:
@@ -233,70 +218,52 @@ async def started_again(chat_id: str, stored: Storage, now: float) -> list[Timer
     return [replace(timer, due=at, kind=REPEAT) for timer, at in due if at is not None]
 
 
-def _scheduled(scheduled_id: str, due: float, payload: dict[str, Any]) -> Scheduled:
-    every = payload.get("every")
-    return Scheduled(
-        scheduled_id, datetime.fromtimestamp(due, UTC), payload.get("tag"), every["spec"] if every else None
-    )
-
-
-def due_send(delivery: Delivery) -> DueSend:
-    """Return the due send that a delivery of the kind `send` or `repeat` stands for.
-
-    Raises SendMissed if the stored send cannot be read.
-    """
-    try:
-        payload = from_json(delivery.body)
-        if delivery.id.startswith(REPEAT_ID):
-            scheduled_id, _ = timer_and_tick(delivery)
-            last, _ = merged(delivery, payload["every"])
-            due = last.timestamp()
-        else:
-            scheduled_id, due = delivery.id.split(".", 2)[2], float(payload["due"])
-        calls = tuple(Call.from_json(to_json(call)) for call in payload["calls"])
-        origin = dict(payload.get("origin") or {})
-        origin["scheduled"] = {"id": payload.get("series", scheduled_id), "due": due} | {
-            name: payload[name] for name in ("tag", "every") if name in payload
-        }
-        purpose = payload.get("purpose", "requested")
-        return DueSend(
-            scheduled_id, calls, due, float(payload["grace_s"]), to_json(origin), purpose, payload.get("turn")
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # The message of the error is left out, because it may quote the text of the send.
-        raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
+def _scheduled(scheduled_id: str, due: float, tag: str | None, every: dict[str, Any] | None) -> Scheduled:
+    return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC), tag, every["spec"] if every else None)
 
 
 async def send_due(turns: Turns, turn: Turn) -> None:
     """Make the calls of a scheduled send. Raises SendMissed if the send is too late, or cannot be read."""
     delivery, journal = turn.lease.delivery, turn.journal
-    due = due_send(delivery)
-    # The timer of a recurring send is stored until it is cancelled.
     recurs = delivery.id.startswith(REPEAT_ID)
-    known = await turns.storage.timer(due.id) if recurs else None
+    send_id = timer_and_tick(delivery)[0] if recurs else delivery.id.split(".", 2)[2]
+    try:
+        send = StoredSend.read(delivery.body)
+        calls = send.as_calls()
+        due = merged(delivery, send.every or {})[0].timestamp() if recurs else send.due
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # The message of the error is left out, because it may quote the text of the send.
+        raise SendMissed(f"The stored send cannot be read ({type(error).__name__}).") from None
+    # The timer of a recurring send is stored until it is cancelled.
+    known = await turns.storage.timer(send_id) if recurs else None
     if recurs and (known is None or known.kind != REPEAT):
         log.info("send.cancelled", delivery=delivery.id)
         return
     # A send that has begun, and one that a server made a delivery in time, goes on however long Linq is away. If the server
     # has stopped since, it is unknown for how long none ran.
-    late_s = max(delivery.received_at, turns.serving_since) - due.due
-    if late_s > due.grace_s and not journal.unmatched():
+    late_s = max(delivery.received_at, turns.serving_since) - due
+    if late_s > send.grace_s and not journal.unmatched():
         raise SendMissed(
             f"A message of send_later was due {late_s:.0f} s ago when a server could make it, and may be at most "
-            f"{due.grace_s:.0f} s late (grace_s=). "
+            f"{send.grace_s:.0f} s late (grace_s=). "
             "If it is still wanted, send it by hand: linqbot send. To allow longer downtimes and mutes, give send_later a "
             "longer grace_s=."
         )
-    journal.origin, journal.purpose, journal.sends_for = due.origin, due.purpose, due.turn
+    # So that an answer to the message finds the send: see `answered_schedule`.
+    made_by = {"id": send.series or send_id, "due": due} | send.model_dump(
+        include={"tag", "every"}, exclude_defaults=True
+    )
+    journal.origin = to_json({**(send.origin or {}), "scheduled": made_by})
+    journal.purpose, journal.sends_for = send.purpose, send.turn
     with turn.deadline:
-        for call in due.calls:
+        for call in calls:
             with suppress(MessageGone):
                 try:
                     await turn.client.run(call)
                 except LinqApiError as error:
                     # The person opted out, or the chat is gone, or was left: a recurring send must not be made again.
                     if recurs and (unreachable(error) is not None or error.status == 404):
-                        journal.cancelled.append(due.id)
+                        journal.cancelled.append(send_id)
                     raise
 
 
@@ -304,7 +271,9 @@ def answered_schedule(entry: JournalEntry | None) -> Scheduled | None:
     """Return the scheduled send that made a message, from the message's journal entry; None if none made it."""
     try:
         made_by = from_json(entry.origin)["scheduled"] if entry is not None and entry.origin else None
-        return None if made_by is None else _scheduled(made_by["id"], float(made_by["due"]), made_by)
+        if made_by is None:
+            return None
+        return _scheduled(made_by["id"], float(made_by["due"]), made_by.get("tag"), made_by.get("every"))
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -368,24 +337,23 @@ class TurnScheduler:
             every: The rhythm in which to make them again; None makes them once.
             tag: The author's name for the send.
         """
-        self._journal.refuse_after_end("send_later")
-        timer_id = self._journal.key_of(self._slots.of_timer(key))
+        journal = self._journal
+        journal.refuse_after_end("send_later")
+        timer_id = journal.key_of(self._slots.of_timer(key))
         if timer_id in self._timers:
             raise BotError(f"send_later(key={key!r}) was called twice in one turn. Give each send a key of its own.")
-        made = timer(
-            timer_id,
-            chat_id,
-            calls,
-            due,
-            grace_s,
-            origin=self._journal.origin,
-            off_the_record=self._journal.off_the_record,
-            every=every,
+        send = StoredSend(
+            calls=tuple(from_json(call.to_json()) for call in calls),
+            due=due,
+            grace_s=grace_s,
+            origin=None if journal.origin is None else from_json(journal.origin),
+            every=None if every is None else every_of(every.spec, every.timezone),
             tag=tag,
+            **retention_mark(off_the_record=journal.off_the_record),
         )
-        if not self._journal.is_past:
-            self._put(made)
-        return scheduled_by(made)
+        if not journal.is_past:
+            self._put(send.timer(timer_id, lane_of_chat(chat_id)))
+        return send.scheduled(timer_id, due)
 
     async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
         """Move a scheduled send that waits, or make the calls of a recurring one once more at `due`.
@@ -399,10 +367,11 @@ class TurnScheduler:
         if timer is None or timer.kind not in (KIND, REPEAT):
             # What a part that is over has moved was sent or cancelled since then.
             return Scheduled(scheduled_id, datetime.fromtimestamp(due, UTC)) if self._journal.is_past else None
-        later = moved(timer, again_id if timer.is_recurring else scheduled_id, due)
+        moved_id = again_id if timer.is_recurring else scheduled_id
+        later = StoredSend.read(timer.payload).moved(scheduled_id, due)
         if not self._journal.is_past:
-            self._put(later, replaces=not timer.is_recurring)
-        return scheduled_by(later)
+            self._put(later.timer(moved_id, timer.lane), replaces=not timer.is_recurring)
+        return later.scheduled(moved_id, due)
 
     async def cancel(self, scheduled_id: str) -> bool:
         """Cancel a scheduled send, at once. Return True if it was still waiting.
@@ -438,7 +407,8 @@ class TurnScheduler:
             return _LISTED.validate_json(entry.answer or b"[]")
         known = await sends_of(chat_id, self._stored)
         known |= {timer.id: timer for timer in self._timers.values() if timer.lane == lane_of_chat(chat_id)}
-        found = [scheduled_by(timer) for timer in sorted(known.values(), key=lambda timer: timer.tick)]
+        ordered = sorted(known.values(), key=lambda timer: timer.tick)
+        found = [StoredSend.read(timer.payload).scheduled(timer.id, timer.tick) for timer in ordered]
         if not (self._journal.closed or self._journal.is_suspended or self._journal.is_past):
             entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "scheduled"}))
             await self._journal.store(with_result(entry, found))

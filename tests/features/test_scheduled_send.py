@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, NOW
+from fakes import CHAT, NOW, PERSON
 from one_handler import does, says
 from simulated_crash import crash
 
@@ -19,6 +21,7 @@ from linqbot.client.call import Call
 from linqbot.features.later import due_at
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.storage import SQLiteStorage
+from linqbot.storage.timers import Timer
 from linqbot.testing import talking
 
 
@@ -40,6 +43,57 @@ async def test_a_send_goes_out_when_it_is_due_and_not_before(talk: Talk) -> None
     assert talk.said == ["one", "and a half", "two"]
     assert {call.path for call in talk.linq.calls} == {f"/v3/chats/{CHAT}/messages"}
     assert len(talk.linq.calls) == 3
+
+
+SEND = (
+    '{"calls":[{"noun":"chats.messages","verb":"send","method":"POST","path":"/v3/chats/%s/messages","safety":"keyed",'
+    '"body":{"message":{"parts":[{"type":"text","value":"hi"}]}},"query":[],"headers":{},"key_in":["message"]}],'
+    '"due":%.1f,"grace_s":%s,"origin":{"handles":["%s"],"chat_id":"%s","is_group":false}%s}'
+)
+
+
+def stored_form(due: float, grace_s: str, more: str) -> dict[str, Any]:
+    """Return a scheduled send in the form in which all releases store it."""
+    found: dict[str, Any] = json.loads(SEND % (CHAT, due, grace_s, PERSON, CHAT, more))
+    return found
+
+
+@pytest.mark.parametrize("mark", ["", ',"data":{"zero_retention":true}'])
+async def test_a_send_is_stored_in_the_form_that_other_releases_read(talk: Talk, mark: str) -> None:
+    async def remind(message: MessageReceived, ctx: Context) -> None:
+        await ctx.send_later("hi", after_s=5, grace_s=math.inf, tag="a")
+        again = await ctx.send_later("hi", every="minute", timezone="UTC", grace_s=60.0, tag="b")
+        await ctx.reschedule(again, after_s=1)
+
+    talk.deploy(remind)
+    await talk.say("hello", zero_retention=bool(mark))
+    stored = {each.due: each for each in await talk.storage.scheduled()}
+    (recurring,) = (each for each in stored.values() if each.kind == "repeat")
+    every = f',"every":{{"spec":"minute","timezone":"UTC"}},"tag":"b"{mark}'
+    assert {due: json.loads(each.payload) for due, each in stored.items()} == {
+        NOW + 1: stored_form(NOW + 1, "60.0", f',"tag":"b","series":"{recurring.id}"{mark}'),
+        NOW + 5: stored_form(NOW + 5, "Infinity", f',"tag":"a"{mark}'),
+        recurring.due: stored_form(recurring.due, "60.0", every),
+    }
+
+
+async def test_a_send_of_another_release_is_made_and_keeps_what_this_one_does_not_know_when_it_is_moved(
+    talk: Talk,
+) -> None:
+    new = ',"tag":"a","purpose":"news","turn":"w.1","badge":{"count":null},"data":{"zero_retention":true}'
+    for name, more in (("old", ""), ("new", new)):
+        payload = (SEND % (CHAT, NOW + 5, "Infinity", PERSON, CHAT, more)).encode()
+        await talk.storage.schedule(Timer(name, NOW + 5, f"c:{CHAT}", "send", payload))
+
+    async def move(message: MessageReceived, ctx: Context) -> None:
+        for each in await ctx.scheduled():
+            await ctx.reschedule(each, after_s=60)
+
+    await talk.to(move, "hello")
+    found = {each.id: json.loads(each.payload) for each in await talk.storage.scheduled()}
+    assert found == {name: stored_form(NOW + 60, "Infinity", more) for name, more in (("old", ""), ("new", new))}
+    await talk.pass_time(60)
+    assert talk.said == ["hi", "hi"]
 
 
 async def test_all_sends_of_a_chat_are_listed_however_many_there_are(talk: Talk) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from fakes import CHAT, NOW, Linq, delivery, text_body
 from one_handler import bot_of
 from patience import PATIENCE_S
+from pydantic_core import from_json
 
 from linqbot import Bot
 from linqbot.bot.dispatch import Dispatcher
@@ -21,7 +22,8 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
-from linqbot.features.later import timer
+from linqbot.features.later import StoredSend
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -85,7 +87,8 @@ class TurnByTurn:
 
     async def due(self, text: str) -> None:
         """Let the bot have scheduled a text, which is due, and run its turn."""
-        await self.storage.schedule(timer("t1", CHAT, [send_of(text)], NOW, 3600.0))
+        send = StoredSend(calls=(from_json(send_of(text).to_json()),), due=NOW, grace_s=3600.0)
+        await self.storage.schedule(send.timer("t1", lane_of_chat(CHAT)))
         await self.storage.fire(NOW)
         await self.run()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from linqbot.client.call import Call, Run, prepare
 from linqbot.content.sent import OPTED_OUT
@@ -24,7 +24,7 @@ from linqbot.engine.rate_limit import CallNotMade
 from linqbot.engine.turn import Turn, is_opt_out_message
 from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
 from linqbot.features.broadcasts import place_of_person
-from linqbot.features.later import KIND, zone
+from linqbot.features.later import StoredSend, zone
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.event import Event
@@ -286,10 +286,16 @@ class Gate:
         """Return a scheduled send of one call. The call keeps its idempotency key, which also names the timer."""
         lane = lane_of_person(asked.people[0]) if asked.chat_id is None else lane_of_chat(asked.chat_id)
         origin = {"handles": asked.people, "chat_id": asked.chat_id, "is_group": len(asked.people) > 1}
-        payload = {"calls": [from_json(asked.call.to_json())], "due": due, "grace_s": DAY_S, "origin": origin}
-        payload |= {"purpose": asked.purpose, "turn": asked.turn}
-        payload |= retention_mark(off_the_record=asked.journal.off_the_record)
-        return Timer(asked.key, due, lane, KIND, to_json(payload))
+        send = StoredSend(
+            calls=(from_json(asked.call.to_json()),),
+            due=due,
+            grace_s=DAY_S,
+            origin=origin,
+            purpose=asked.purpose,
+            turn=asked.turn,
+            **retention_mark(off_the_record=asked.journal.off_the_record),
+        )
+        return send.timer(asked.key, lane)
 
     async def _people(
         self, call: Call, chat_id: str | None, journal: TurnJournal, run: Run, *, needs_all: bool

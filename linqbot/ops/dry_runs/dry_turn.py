@@ -25,7 +25,7 @@ from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.ops.dry_runs.recorded_turns import ComparedCall, RecordedTurn, calls_of, joined_streams, of_entry, of_later
+from linqbot.ops.dry_runs.recorded_turns import ComparedCall, RecordedTurn, calls_of, joined_streams, of_entry
 from linqbot.storage import conversations
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -175,11 +175,7 @@ class DryTurn(MemoryStorage):
         made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
         return RunResult(
             joined_streams(made),
-            {
-                timer.id: tuple(of_later(call) for call in calls_of(timer))
-                for timer in timers
-                if timer.kind in (KIND, REPEAT)
-            },
+            {timer.id: calls_of(timer.payload) for timer in timers if timer.kind in (KIND, REPEAT)},
             self.ctx.handler if self.ctx else None,
             self.ctx.handler_at if self.ctx else None,
             # What follows a missing answer is no failure of the code.

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of, was_muted
@@ -39,7 +39,7 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
-from linqbot.features.later import due_send
+from linqbot.features.later import StoredSend
 from linqbot.features.mute import MUTED_STEP
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
@@ -50,7 +50,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import RECORDED, JournalEntry
-from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 
 _SEND = "chats.messages.send"
@@ -244,16 +243,17 @@ def _parts(entries: Sequence[JournalEntry]) -> Iterator[str]:
     yield from (part_name(record_of(entry).n) for entry in entries if entry.safety == "ask")
 
 
-def calls_of(timer: Timer) -> list[Call]:
-    return [Call.from_json(to_json(call)) for call in from_json(timer.payload).get("calls", ())]
+def calls_of(payload: bytes) -> tuple[ComparedCall, ...]:
+    """Return the calls of a stored send, given the payload of its timer or the body of its delivery."""
+    return tuple(of_later(call) for call in StoredSend.read(payload).as_calls())
 
 
 async def calls_of_send(storage: Storage, scheduled_id: str) -> tuple[ComparedCall, ...] | None:
     timer = await storage.timer(scheduled_id)
     if timer is not None:
-        return tuple(of_later(call) for call in calls_of(timer))
+        return calls_of(timer.payload)
     delivery = await storage.delivery(f"i.send.{scheduled_id}")
-    return None if delivery is None else tuple(of_later(call) for call in due_send(delivery).calls)
+    return None if delivery is None else calls_of(delivery.body)
 
 
 @dataclass(frozen=True, slots=True)

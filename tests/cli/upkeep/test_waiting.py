@@ -23,7 +23,7 @@ from linqbot.cli.output import iso_time
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
-from linqbot.features.later import timer
+from linqbot.features.later import StoredSend
 from linqbot.ops.why import without_messages
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import JournalEntry, Receipt
@@ -271,9 +271,10 @@ def test_a_list_that_may_not_be_whole_says_how_to_list_more() -> None:
 
 def test_a_timer_is_listed_with_its_person_or_else_with_its_lane_and_without_its_text() -> None:
     call = prepare("chats.messages.send", path={"chat_id": "x"}, body={"text": WORDS})
+    calls = (json.loads(call.to_json()),)
     schedule(
-        timer("said", "x", [call], NOON, 60.0, origin=b'{"handles": ["+14155550142"]}'),
-        timer("plain", "x", [call], NOON + 1, 60.0),
+        StoredSend(calls=calls, due=NOON, grace_s=60, origin={"handles": ["+14155550142"]}).timer("said", "c:x"),
+        StoredSend(calls=calls, due=NOON + 1, grace_s=60).timer("plain", "c:x"),
         Timer("t", NOON + 2, "c:y", "outage", b'{"chat_id": "y", "origin": null}'),
     )
     head, *rows = (line.split() for line in shown("waiting", "list", "--scheduled").splitlines())

@@ -16,7 +16,8 @@ from storage.conftest import NOON, rows_of
 from linqbot.client.call import Call, prepare
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
-from linqbot.features.later import timer
+from linqbot.features.later import StoredSend
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import Row
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease, Outcome, Retry
@@ -138,8 +139,9 @@ async def play(storage: Storage, number: int, turn: Turn) -> None:
         entries += [replace(entry, status="accepted", **sent)] if turn.settled else []  # type: ignore[arg-type]
     timers = []
     if turn.end == "acked" and turn.due_in_s is not None:
-        due = NOON + turn.due_in_s
-        timers.append(timer(f"t-{name}", chat_of(turn), [answer(turn)], due, 60, origin=origin(turn)))
+        call, of_turn = json.loads(answer(turn).to_json()), json.loads(origin(turn))
+        send = StoredSend(calls=(call,), due=NOON + turn.due_in_s, grace_s=60, origin=of_turn)
+        timers.append(send.timer(f"t-{name}", lane_of_chat(chat_of(turn))))
     scope = f"person:{HANDLES[turn.who]}"
     commit = Commit(Ack(), entries, timers=timers, state=[StateWrite(scope, "said", words(turn).encode())])
     await end(storage, delivery, turn.end, commit)
