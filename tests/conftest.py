@@ -118,8 +118,9 @@ def pytest_sessionfinish() -> None:
 
 
 if "EVERY_PART" in os.environ:
-    # Each turn runs every part that its bot uses, and not only those for the marks of its lease. Nothing may change.
-    from linqbot.engine.turn import ALL
-    from linqbot.features import catalog
+    # Nothing may change if each turn runs every part.
+    from every_part import every_part
 
-    mock.patch.object(catalog, "marks_of", return_value=ALL).start()
+    from linqbot.features.catalog import Features
+
+    mock.patch.object(Features, "concerned", every_part).start()

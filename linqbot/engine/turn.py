@@ -84,11 +84,10 @@ class Turn:
 
     Attributes:
         kind: The kind of the delivery. A handoff changes it, and passes the message on.
-        marks: What is special about the lease; see the marks below.
         is_muted: True if the bot is muted for the event: a person answers it, or gets it by a handoff. Then open questions wait.
             The parts that open the turn decide it.
         owner: The worker; None if the turn is run without one, as in tests.
-        points: The points of the parts for these marks; not set if the turn cannot begin.
+        points: The points of the parts that the lease may concern; not set if the turn cannot begin.
         began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
         is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
@@ -107,7 +106,6 @@ class Turn:
     lease: Lease
     opening: Opening
     kind: Kind
-    marks: int = 0
     is_muted: bool = False
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
@@ -174,24 +172,6 @@ class TurnSession:
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})
 """The types of events that can answer a question, and that may not say in which chat they happened."""
 
-# The marks of a lease, by which a part is called or left out. They say what may concern it, and its turn does not change them.
-# An echo has none.
-RAN: Final = 1
-"""An earlier run of the turn may have left journal entries."""
-CRASHED: Final = 2
-"""The process has crashed while it handled the delivery."""
-ASKED: Final = 4
-"""An open question may concern the delivery."""
-TAKEN: Final = 8
-"""An earlier run has taken messages with `ctx.incoming`, perhaps with another version of the bot."""
-RECEIPT: Final = 16
-"""It is a receipt for a message of ours."""
-MUTED: Final = 32
-"""The bot may be muted in the chat of the delivery: a mute that is over stays on record for a while."""
-HANDED: Final = 64
-"""It may be a message or a tapback of a chat that is handed over, or of the owner of one."""
-ALL: Final = 127
-
 
 _PROACTIVE: Final = PROACTIVE | {"broadcast"}
 
@@ -233,7 +213,7 @@ class Kind(NamedTuple):
 
 
 class Points(NamedTuple):
-    """The points of the parts that are called for one set of marks, in order."""
+    """The points of the parts that a lease may concern, in the order in which they are called."""
 
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]

@@ -45,7 +45,6 @@ from linqbot.engine.outbox import Outbox
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import (
     ANSWERS_WITHOUT_CHAT,
-    RAN,
     Opening,
     Turn,
     TurnSession,
@@ -224,8 +223,7 @@ class Turns:
 
     def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
         turn = self._bare(lease)
-        turn.marks, turn.owner, turn.began = self.features.marks_of(lease), owner, began
-        turn.points = self.features.points(turn.marks)
+        turn.owner, turn.began, turn.points = owner, began, self.features.points(lease)
         turn.ends += turn.points.end
         return turn
 
@@ -261,7 +259,7 @@ class Turns:
         lease = turn.lease
         if turn.kind.open is not None and (outcome := await turn.kind.open(self, turn)) is not None:
             return outcome
-        if turn.marks & RAN:
+        if not lease.is_first_run:
             turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
         for open_ in turn.points.open:
             if (outcome := await open_(turn)) is not None:
@@ -354,7 +352,7 @@ class Turns:
             turn.event = parse(delivery)
             # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
             delivery.decoded = None
-        if turn.marks & RAN:
+        if not turn.lease.is_first_run:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
         if arrived is not None:
             turn.asking()  # before the parts, so that the session ends the turn also if one of them fails
@@ -362,7 +360,7 @@ class Turns:
             await begin(turn)
         turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
         turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
-        if turn.marks & RAN:
+        if not turn.lease.is_first_run:
             ctx.rerun = turn.lease
         turn.handling = time.perf_counter()
         return ctx

@@ -6,24 +6,12 @@ A feature is named by its module and imported when a turn needs it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.turn import (
-    ALL,
-    ANSWERS_WITHOUT_CHAT,
-    ASKED,
-    CRASHED,
-    HANDED,
-    MUTED,
-    RAN,
-    RECEIPT,
-    TAKEN,
-    Kind,
-    Points,
-)
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Kind, Points
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.features import schedules
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
@@ -32,58 +20,15 @@ from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, chat_of_lane
-from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
 
 
-TURN_PARTS: Final[tuple[tuple[str, Callable[[Dispatcher], int]], ...]] = (
-    # Before questions: in a muted chat they wait.
-    ("mute:Mutes", lambda _: MUTED | RAN),
-    ("handoff:Handoffs", lambda _: HANDED),
-    # Its meaning for a question decides if a handler runs at all.
-    ("asking.arrivals:Asks", lambda _: ASKED),
-    ("optout:OptOutsAfterCrash", lambda _: CRASHED),
-    ("lookups:Receipts", lambda _: RECEIPT),
-    # Before those that look at the event, because it completes the event. The others may be in any order.
-    ("lookups:Lookups", lambda _: ALL),
-    ("own_changes:OwnChanges", lambda dispatcher: ALL if are_awaited(dispatcher.routes.handled) else 0),
-    ("optout:OptOuts", lambda _: ALL),
-    ("overlap:Overlaps", lambda dispatcher: ALL if dispatcher.routes.overlaps else TAKEN),
-    ("notices:Notices", lambda dispatcher: ALL if dispatcher.has_notices else 0),
-)
-"""The parts, each with the marks of which a lease must have one for the part to be called: `ALL` for every lease, 0 for none."""
-
-
 _RELAYED: Final = ("message.received", "reaction.added")
-
-
-def marks_of(lease: Lease, storage: Storage) -> int:
-    delivery, mutes, marks = lease.delivery, storage.mutes, 0
-    if not lease.is_first_run:
-        marks |= RAN
-    if lease.crashes:
-        marks |= CRASHED
-    if (marks or lease.put_back) and any(delivery.joined.incoming):
-        marks |= TAKEN
-    chat_id = chat_of_lane(delivery.lane)
-    may_answer = delivery.type in ANSWERS_WITHOUT_CHAT if chat_id is None else storage.conversations_in(chat_id)
-    if may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)):
-        marks |= ASKED
-    if mutes:
-        is_in_muted_chat = chat_id is not None and (chat_id in mutes or EVERY_CHAT in mutes)
-        if is_in_muted_chat or delivery.lane.startswith(OUTSIDE_CHATS):
-            marks |= MUTED
-        if delivery.type in _RELAYED and any(mute.handoff for mute in mutes.values()):
-            marks |= HANDED
-    if delivery.type in RECEIPTS:
-        marks |= RECEIPT
-    return marks
 
 
 def _named(place: str) -> Any:
@@ -139,7 +84,6 @@ class Features:
     """The parts and kinds of the turns of a bot. A part is imported when a turn first needs it.
 
     Attributes:
-        marks_of: Returns what is special about a lease.
         session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what
             carries out its scheduled sends and its broadcasts, and what stores its state with its calls.
         stream_journal: Makes the journal of one stream.
@@ -154,10 +98,9 @@ class Features:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self.marks_of = partial(marks_of, storage=turns.storage)
-        self._rows = [(place, marks(turns.dispatcher)) for place, marks in TURN_PARTS]
+        self._awaits_own_changes = are_awaited(turns.dispatcher.routes.handled)
         self._part = cache(lambda place: _named(place)(turns))
-        self._points: dict[int, Points] = {}
+        self._points: dict[tuple[bool, ...], Points] = {}
 
     def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
         """Return `run`, before which an opt-out, a mute and the bot's manners may stop a call, each by raising its error.
@@ -182,10 +125,44 @@ class Features:
 
         return ask
 
-    def points(self, marks: int) -> Points:
-        """Return the points that the parts for a lease with these marks override."""
-        if marks not in self._points:
-            parts = [self._part(place) for place, wanted in self._rows if wanted == ALL or wanted & marks]
+    def concerned(self, lease: Lease) -> dict[str, bool]:
+        """Return the parts in the order in which they are called, each with True if a lease may concern it.
+
+        Every turn asks this, so only what is in memory is looked at.
+        """
+        delivery, storage, dispatcher = lease.delivery, self._turns.storage, self._turns.dispatcher
+        chat_id, mutes = chat_of_lane(delivery.lane), storage.mutes
+        if chat_id is None:
+            may_be_muted = bool(mutes) and delivery.lane.startswith(OUTSIDE_CHATS)
+            may_answer = delivery.type in ANSWERS_WITHOUT_CHAT
+        else:
+            may_be_muted = chat_id in mutes or EVERY_CHAT in mutes
+            may_answer = bool(storage.conversations_in(chat_id))
+        has_handoffs = bool(mutes) and any(mute.handoff for mute in mutes.values())
+        may_have_taken = lease.put_back or not lease.is_first_run
+        return {
+            # Before questions: in a muted chat they wait.
+            "mute:Mutes": may_be_muted or not lease.is_first_run,
+            "handoff:Handoffs": has_handoffs and delivery.type in _RELAYED,
+            # Its meaning for a question decides if a handler runs at all.
+            "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
+            "optout:OptOutsAfterCrash": lease.crashes > 0,
+            "lookups:Receipts": delivery.type in RECEIPTS,
+            # Before those that look at the event, because it completes the event. The others may be in any order.
+            "lookups:Lookups": True,
+            "own_changes:OwnChanges": self._awaits_own_changes,
+            "optout:OptOuts": True,
+            # Also for messages that were taken by another version of the bot.
+            "overlap:Overlaps": dispatcher.routes.overlaps or (may_have_taken and any(delivery.joined.incoming)),
+            "notices:Notices": dispatcher.has_notices,
+        }
+
+    def points(self, lease: Lease) -> Points:
+        """Return the points that the parts which a lease may concern override."""
+        concerned = self.concerned(lease)
+        which = tuple(concerned.values())
+        if which not in self._points:
+            parts = [self._part(place) for place, is_concerned in concerned.items() if is_concerned]
             found = [[getattr(each, point) for each in parts if point in vars(type(each))] for point in Points._fields]
-            self._points[marks] = Points(*found)
-        return self._points[marks]
+            self._points[which] = Points(*found)
+        return self._points[which]

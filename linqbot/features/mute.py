@@ -1,7 +1,7 @@
 """Mutes: in a muted chat the bot is silent, because a person answers there. `ctx.mute` begins a mute, `ctx.unmute` ends it.
 
 A mute is stored at once, whatever becomes of the handler, and looked up in memory: before the handler of each event
-(`catalog.marks_of`), and before each call (`Features.guarded`). A turn that has begun before the mute ends as usual, but
+(`Features.concerned`), and before each call (`Features.guarded`). A turn that has begun before the mute ends as usual, but
 what it still sends there is not sent.
 
 While a chat is muted:
@@ -28,10 +28,10 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.turn import MUTED, Turn, TurnPart, proactive_kind
+from linqbot.engine.turn import Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, as_object, chat_of_lane, lane_of_chat, person_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, as_object, chat_of_lane, lane_of_chat, person_of_lane
 from linqbot.options import check_number, check_text
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -58,8 +58,7 @@ class Mutes(TurnPart):
     """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
 
     async def open(self, turn: Turn) -> Ack | None:
-        # Without the mark, the delivery is in no lane of a chat: a mute of all chats does not concern it.
-        mute = await self._mute_of(turn.lease.delivery) if turn.marks & MUTED else None
+        mute = await self._mute_of(turn.lease.delivery)
         turn.is_muted = mute is not None
         if turn.opening.known:
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
@@ -69,6 +68,8 @@ class Mutes(TurnPart):
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""
         chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._turns.storage.mutes
+        if chat_id is None and not delivery.lane.startswith(OUTSIDE_CHATS):
+            return None  # it is in no lane of a chat: a mute of all chats does not concern it
         mute = mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery))
         if mute is None and (person := person_of_lane(delivery.lane)) is not None:
             return await _mute_of_person(mutes.values(), person, self._turns)

@@ -6,13 +6,14 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from every_part import every_part
 from one_handler import does
 
 from linqbot import Bot, Context, Event, Failure, MessageReceived
-from linqbot.engine.turn import ALL, Turn
+from linqbot.engine.turn import Turn
 from linqbot.events import ParticipantAdded
-from linqbot.features.catalog import TURN_PARTS
-from linqbot.storage.inbox import Commit, Outcome
+from linqbot.features.catalog import Features
+from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.testing import talking
 
 FRIEND, OWNER = "+14155550199", "+14155550198"
@@ -102,7 +103,7 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
     made = await commits_of_a_day()
     assert {"Ack", "Retry", "DeadLetter"} <= {each[0] for each in made}
     assert {kind for each in made for kind in each[2]} >= {"ask", "send", "own_change", "dead_letter"}
-    monkeypatch.setattr("linqbot.features.catalog.marks_of", lambda *_, **__: ALL)
+    monkeypatch.setattr(Features, "concerned", every_part)
     assert await commits_of_a_day() == made
 
 
@@ -110,11 +111,20 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
     names = ("mute:Mutes", "handoff:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
-    first = [row for row in TURN_PARTS if row[0] in names]
-    free = [row for row in TURN_PARTS if row[0] not in names]
+    places: list[str] = []
+    concerned = Features.concerned
+
+    def in_order(features: Features, lease: Lease) -> dict[str, bool]:
+        found = concerned(features, lease)
+        places[:] = places or found
+        return {place: found[place] for place in places}
+
+    monkeypatch.setattr(Features, "concerned", in_order)
+    assert await commits_of_a_day() == made
+    free = [place for place in places if place not in names]
     different = []
     for order in list(permutations(free))[::101]:
-        monkeypatch.setattr("linqbot.features.catalog.TURN_PARTS", (*first, *order))
+        places[:] = (*names, *order)
         if await commits_of_a_day() != made:
-            different.append([place for place, _ in order])
+            different.append(order)
     assert not different

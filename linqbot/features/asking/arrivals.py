@@ -24,7 +24,7 @@ import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, RAN, Opening, Turn, TurnPart, opts_out
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, TurnPart, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.asking.answers import (
@@ -415,7 +415,7 @@ class Asks(TurnPart):
         arrived = (arrived.answer or arrived) if is_found else arrived
         if arrived is NOTHING and not is_found:
             return None
-        if turn.marks & RAN and _has_begun(arrived, delivery):
+        if not turn.lease.is_first_run and _has_begun(arrived, delivery):
             turn.is_muted = False  # the answer goes on as it began
         is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
         if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
