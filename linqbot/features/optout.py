@@ -70,17 +70,16 @@ async def refuse_after_opt_out(call: Call, journal: TurnJournal) -> None:
 
 async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:
     """Return what adds to the commit that ends the turn when the person of a direct chat opts out."""
-    from linqbot.features.asking.question import OpenQuestion
-    from linqbot.features.asking.records import cancelled
+    from linqbot.features.asking.records import Asked, cancelled
     from linqbot.features.later import sends_of, stopped
 
     storage, now = turns.storage, turns.clock.now()
     sends = await sends_of(chat_id, storage)
     paused = [stopped(each) for each in sends.values() if each.is_recurring]
     waiting = await waiting_in(chat_id, storage)
-    open_questions = [(each, OpenQuestion.read(each.question)) for each in waiting]
-    known = [(conversation, question) for conversation, question in open_questions if question is not None]
-    ended = [cancelled(conversation, question, "opted_out", now) for conversation, question in known]
+    read = {each.id: Asked.read(each) for each in waiting}
+    known = [asked for asked in read.values() if asked is not None]
+    ended = [cancelled(asked, "opted_out", now) for asked in known]
     log.info(
         "chat.opted_out",
         chat_id=chat_id,
@@ -90,10 +89,10 @@ async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], Non
     )
 
     def end(_: object, commit: Commit) -> None:
-        commit.cancelled += [*sends, *(question.timer for _, question in known)]
+        commit.cancelled += [*sends, *(asked.question.timer for asked in known)]
         commit.conversations += [conversation for conversation, _ in ended]
         commit.timers += [*(timer for _, timer in ended), *paused]
-        commit.ended += [conversation.id for conversation, question in open_questions if question is None]
+        commit.ended += [conversation_id for conversation_id, asked in read.items() if asked is None]
 
     return end
 

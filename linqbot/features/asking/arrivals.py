@@ -40,6 +40,7 @@ from linqbot.features.asking.answers import (
 from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion
 from linqbot.features.asking.records import (
     LOCATION,
+    Asked,
     QuestionEnd,
     ending,
     ending_of,
@@ -57,26 +58,12 @@ from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
-from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
 
 
 log = structlog.get_logger("linqbot.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A conversation as it is stored, with its question and its journal entries."""
-
-    conversation: Conversation
-    question: OpenQuestion
-    known: Sequence[JournalEntry]
-
-    def with_ballot(self, ballot: Ballot) -> Asked:
-        question = self.question.model_copy(update={"ballot": ballot})
-        return replace(self, conversation=replace(self.conversation, question=question.to_json()), question=question)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +237,7 @@ class Arriving:
         """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
         if not self.dispatcher.allows(event):
             return NOTHING
-        voted = found.with_ballot(ballot)
+        voted = found.changed(ballot=ballot)
         if not ballot.is_complete:
             return Arrival(voted, is_counted=True)
         return Arrival(voted, {**self._answer(voted.question, event), "result": ballot.result()}, event)
@@ -309,11 +296,10 @@ class Arriving:
         found = await self.storage.conversation(summary.id)
         if found is None:
             return None
-        conversation, known = found
-        if (question := OpenQuestion.read(conversation.question)) is None:
-            self.unreadable.append(conversation)
-            return None
-        return Asked(conversation, question, known)
+        asked = Asked.read(*found)
+        if asked is None:
+            self.unreadable.append(found[0])
+        return asked
 
     async def _with_members(self, event: Event, waits: Sequence[ConversationSummary]) -> tuple[Asked, ...]:
         changed = []
@@ -322,7 +308,7 @@ class Arriving:
             if found is not None and found.question.ballot is not None:
                 ballot = with_members(found.question.ballot, event)
                 if ballot is not None:
-                    changed.append(found.with_ballot(ballot))
+                    changed.append(found.changed(ballot=ballot))
         return tuple(changed)
 
     async def in_chat(self) -> Delivery | None:
@@ -339,7 +325,7 @@ class Arriving:
             found = await self._read(summary) if summary.status == "waiting" else None
             if found is not None and delivery.type in found.question.events:
                 outcome = self._answer(found.question, event)
-                return ending(found.conversation, found.question.n, outcome, name=delivery.id, now=delivery.received_at)
+                return ending(found, outcome, name=delivery.id, now=delivery.received_at)
         return None
 
 
@@ -435,7 +421,7 @@ class Asks(TurnPart):
         from linqbot.features.mute import waits
 
         clock, turn.why = self._turns.clock, turn_record.MUTED
-        waits(turn, ending(asked.conversation, asked.question.n, outcome, name=delivery.id, now=clock.now()), clock)
+        waits(turn, ending(asked, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack()
 
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
@@ -512,7 +498,7 @@ def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
     for each in arrival.recounted:
         commit.conversations.append(each.conversation)
         if each.question.ballot is not None and each.question.ballot.is_complete:
-            commit.timers.append(look(each.conversation, each.question, {"outcome": "answered", "text": ""}, now))
+            commit.timers.append(look(each, {"outcome": "answered", "text": ""}, now))
 
 
 def end_of_arrival(turn: Turn, commit: Commit) -> None:
@@ -523,12 +509,11 @@ def end_of_arrival(turn: Turn, commit: Commit) -> None:
     arrived, conversation, lease = turn.opening.arrival, turn.opening.conversation, turn.lease
     if arrived is None or not isinstance(commit.outcome, Ack | DeadLetter):
         return
-    question = arrived.question
-    if isinstance(commit.outcome, Ack) or conversation is None or question is None:
+    if isinstance(commit.outcome, Ack) or conversation is None or arrived.asked is None:
         # A vote counts although the handler of the same event has failed.
         write_arrival(arrived, lease.delivery.received_at, commit)
     else:
         log.error(
             "ask.failed", conversation=conversation.id, chat_id=conversation.chat_id, handler=conversation.handler
         )
-        commit.conversations.append(failed(conversation, question, by=lease.delivery.id))
+        commit.conversations.append(failed(arrived.asked, by=lease.delivery.id))

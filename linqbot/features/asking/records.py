@@ -47,7 +47,7 @@ from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import Conversation, ConversationStatus
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
 
@@ -115,7 +115,7 @@ def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
     return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
 
 
-class Opened(TypedDict):
+class QuestionThen(TypedDict):
     """A conversation at the time at which its question was asked. A dry deploy decides with it what a message meant."""
 
     # Unix time of receipt of the delivery whose turn asked the question. The question is open for each later delivery.
@@ -140,7 +140,7 @@ class AskRecord:
     seen: Seen = field(default_factory=Seen)  # what this part has seen
     # The number of the part into which new code has put the question; None if it ended a part.
     splits: int | None = None
-    opened: Opened | None = None  # the conversation as it was then; None until the question is sent
+    opened: QuestionThen | None = None  # the conversation as it was then; None until the question is sent
     # The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
     verb: str | None = None
     language: str | None = None  # the code of the language in which it was asked; None for English
@@ -256,14 +256,36 @@ _MOST_IN_CHAT: Final = 10_000
 """Maximum number of conversations of one chat that are read at once: many more than a group has people."""
 
 
-async def open_questions(chat_id: str, storage: Storage) -> list[tuple[Conversation, OpenQuestion]]:
-    """Return the open questions of a chat, those of `ctx.pay` and the like included, with their conversations.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A conversation as it is stored, with its question and, where they were read too, its journal entries."""
+
+    conversation: Conversation
+    question: OpenQuestion
+    known: Sequence[JournalEntry] = ()
+
+    @classmethod
+    def read(cls, conversation: Conversation, known: Sequence[JournalEntry] = ()) -> Asked | None:
+        """Return a conversation with its question; None if that cannot be read: another release may have stored it."""
+        question = OpenQuestion.read(conversation.question)
+        return None if question is None else cls(conversation, question, known)
+
+    def changed(self, *, status: ConversationStatus | None = None, **fields: Any) -> Asked:
+        """Return the conversation with another status, and with other values of fields of its question."""
+        question = self.question.model_copy(update=fields)
+        status = status or self.conversation.status
+        conversation = replace(self.conversation, status=status, question=question.to_json())
+        return replace(self, conversation=conversation, question=question)
+
+
+async def open_questions(chat_id: str, storage: Storage) -> list[Asked]:
+    """Return the open questions of a chat, those of `ctx.pay` and the like included.
 
     They are read from the storage: the summaries in memory may be old if several processes share it.
     """
     found = await storage.conversations(chat_id=chat_id, limit=_MOST_IN_CHAT)
-    read = [(each, OpenQuestion.read(each.question)) for each in found if each.status == "waiting"]
-    return [(each, question) for each, question in read if question is not None]
+    read = (Asked.read(each) for each in found if each.status == "waiting")
+    return [asked for asked in read if asked is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,52 +301,50 @@ def ending_of(delivery: Delivery) -> Ending | None:
     return Ending(body["conversation"], body["n"], body["outcome"]) if isinstance(body, dict) else None
 
 
-def timeout(conversation: Conversation, n: int, *, again: bool = False) -> Timer:
+def timeout(asked: Asked, *, again: bool = False) -> Timer:
     """Return the timer that ends a question when no answer comes.
 
     With `again` the question is open again. The timer that it had may have fired, so it gets another one.
     """
-    name = f".{conversation.until:.0f}" if again else ""
-    return _timer(conversation, n, name, {"outcome": "timed_out"}, conversation.until)
+    until = asked.conversation.until
+    return _timer(asked, f".{until:.0f}" if again else "", {"outcome": "timed_out"}, until)
 
 
-def look(conversation: Conversation, question: OpenQuestion, outcome: QuestionEnd, due: float) -> Timer:
+def look(asked: Asked, outcome: QuestionEnd, due: float) -> Timer:
     """Return the timer that checks whether the result of a wait is known."""
-    return _timer(conversation, question.n, f".look{question.looks}", outcome, due)
+    return _timer(asked, f".look{asked.question.looks}", outcome, due)
 
 
-def _timer(conversation: Conversation, n: int, name: str, outcome: QuestionEnd, due: float) -> Timer:
-    timer_id = f"{conversation.id}.{conversation.replay}.{n}{name}"
-    body = _body(conversation, n, outcome, due)
-    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, body)
+def _timer(asked: Asked, name: str, outcome: QuestionEnd, due: float) -> Timer:
+    conversation = asked.conversation
+    timer_id = f"{conversation.id}.{conversation.replay}.{asked.question.n}{name}"
+    return Timer(timer_id, due, lane_of_chat(conversation.chat_id), KIND, _body(asked, outcome, due))
 
 
-def failed(conversation: Conversation, question: OpenQuestion, *, by: str) -> Conversation:
+def failed(asked: Asked, *, by: str) -> Conversation:
     """Return a conversation whose question has failed; the delivery `by` may continue it."""
-    question = question.model_copy(update={"failed_by": by})
-    return replace(conversation, status="failed", question=question.to_json())
+    return asked.changed(status="failed", failed_by=by).conversation
 
 
-def cancelled(
-    conversation: Conversation, question: OpenQuestion, reason: AskCancellation, now: float
-) -> tuple[Conversation, Timer]:
+def cancelled(asked: Asked, reason: AskCancellation, now: float) -> tuple[Conversation, Timer]:
     """End the question of a conversation by a delivery of its own, so that its handler runs. Return both.
 
     Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
     """
-    timer = _timer(conversation, question.n, f".{reason}", {"outcome": "cancelled", "reason": reason}, now)
-    return failed(conversation, question, by=timer.fired(now).id), timer
+    timer = _timer(asked, f".{reason}", {"outcome": "cancelled", "reason": reason}, now)
+    return failed(asked, by=timer.fired(now).id), timer
 
 
-def ending(conversation: Conversation, n: int, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
+def ending(asked: Asked, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
     """Return the delivery that ends a question in the lane of its chat. Equal endings have equal names."""
-    delivery_id = f"{ENDING_ID}{conversation.id}.{conversation.replay}.{n}.{name}"
-    body = _body(conversation, n, outcome, now)
-    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ENDING_TYPE, body, now)
+    conversation = asked.conversation
+    delivery_id = f"{ENDING_ID}{conversation.id}.{conversation.replay}.{asked.question.n}.{name}"
+    return Delivery(delivery_id, lane_of_chat(conversation.chat_id), ENDING_TYPE, _body(asked, outcome, now), now)
 
 
-def _body(conversation: Conversation, n: int, outcome: QuestionEnd, at: float) -> bytes:
-    body: dict[str, Any] = {"conversation": conversation.id, "n": n, "outcome": outcome}
+def _body(asked: Asked, outcome: QuestionEnd, at: float) -> bytes:
+    conversation = asked.conversation
+    body: dict[str, Any] = {"conversation": conversation.id, "n": asked.question.n, "outcome": outcome}
     # In Linq's own form, so that the lane can be sorted by the time at which each delivery was sent: `Delivery.sent_at`.
     body["created_at"] = datetime.fromtimestamp(at, UTC).isoformat()
     # The handle, without the name of what is awaited, so that `linqbot person forget` finds the delivery.
@@ -501,8 +521,9 @@ def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
     return {"answers": answers, "is_group": root.is_group, "line": root.line, "after_ask": after_ask}
 
 
-def root_of(conversation: Conversation, question: OpenQuestion) -> Event:
+def root_of(asked: Asked) -> Event:
     """Return the event that began a conversation, with what was looked up for it then."""
+    conversation, question = asked.conversation, asked.question
     body = decode(conversation.root)
     kind, lane = str(as_object(body).get("event_type") or ""), lane_of_chat(conversation.chat_id)
     event = parse(Delivery(conversation.id, lane, kind, conversation.root, 0.0, decoded=body))

@@ -22,10 +22,11 @@ from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arri
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
 from linqbot.features.asking.records import (
     BY_OPERATOR,
+    Asked,
     AskRecord,
-    Opened,
     Past,
     QuestionEnd,
+    QuestionThen,
     cancelled,
     cancelled_for,
     end_without_answer,
@@ -108,11 +109,11 @@ class AskSession:
         self._ended: list[str] = []
         if conversation is None:
             return
-        question = self._arrival.question
-        assert question is not None
+        asked = self._arrival.asked
+        assert asked is not None
         self.handler = conversation.handler
-        self.root = root_of(conversation, question)
-        self._next = question.next
+        self.root = root_of(asked)
+        self._next = asked.question.next
         if (self._arrival.outcome or {}).get("reason") == "opted_out":
             journal.opted_out_chat = conversation.chat_id
 
@@ -178,10 +179,10 @@ class AskSession:
         self._journal.refuse_after_end("bot.end_questions")
         if self.is_past:
             return
-        for each, question in await open_questions(chat_id, self._storage):
-            if question.takes_words:
+        for each in await open_questions(chat_id, self._storage):
+            if each.question.takes_words:
                 # The same name in every run of the turn, so that it is one ending.
-                ended = ending(each, question.n, BY_OPERATOR, name=f"ended.{self._journal.turn}", now=self._clock.now())
+                ended = ending(each, BY_OPERATOR, name=f"ended.{self._journal.turn}", now=self._clock.now())
                 await self._storage.put(ended)
 
     @property
@@ -197,19 +198,17 @@ class AskSession:
         if self._ended or self._is_asked_again:
             return
         self._is_asked_again = True
-        question = self._arrival.question
+        asked = self._arrival.asked
         self._note("kept_open")
-        if question is None or not question.repeat:
+        if asked is None or not asked.question.repeat:
             return
         try:
-            sent = await send_again(question, ctx)
+            sent = await send_again(asked.question, ctx)
         except Muted:
             return
-        if self._arrival.asked is not None:
-            # A tapback on the repeated question is an answer as well.
-            messages = (*question.messages, *sent)
-            repeated = question.model_copy(update={"messages": messages})
-            self._conversations.append(replace(self._arrival.asked.conversation, question=repeated.to_json()))
+        # A tapback on the repeated question is an answer as well.
+        repeated = asked.changed(messages=(*asked.question.messages, *sent))
+        self._conversations.append(repeated.conversation)
 
     def end(self, turn: Turn, commit: Commit) -> None:
         if self._conversation is None and self._journal.opted_out_chat is not None:
@@ -247,13 +246,12 @@ class AskSession:
         return is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None
 
     def _timed_out(self) -> Conversation:
-        assert self._conversation is not None
-        assert self._arrival.question is not None
+        asked = self._arrival.asked
+        assert asked is not None
         hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}, "after_ask": None}
-        if self._conversation.off_the_record:
+        if asked.conversation.off_the_record:
             hidden["text"] = ""
-        question = self._arrival.question.model_copy(update=hidden)
-        return replace(self._conversation, status="timed_out", question=question.to_json(), root=b"")
+        return replace(asked.changed(status="timed_out", **hidden).conversation, root=b"")
 
     def _check(self, verb: str, ctx: Context) -> None:
         """Raise BotError where no handler can wait for an answer, and ConversationTooLong after too many questions."""
@@ -349,10 +347,11 @@ class AskSession:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
         assert record.outcome is not None
         if record is self._past.live:
-            assert self._arrival.question is not None
-            end = await wait.end(self._arrival.question, record.outcome, ctx)
+            asked = self._arrival.asked
+            assert asked is not None
+            end = await wait.end(asked.question, record.outcome, ctx)
             if end is None:
-                self._look_again(record, self._arrival.question, ctx)
+                self._look_again(record, asked, ctx)
                 raise Suspended("The handler goes on waiting.")
             record.outcome = end
             self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
@@ -371,22 +370,21 @@ class AskSession:
         said = with_chat(event, KnownChat(self.root.is_group, self.root.line))
         ctx.event = said.model_copy(update={"service": said.service or self.root.service})
 
-    def _look_again(self, record: AskRecord, waiting: OpenQuestion, ctx: TurnContext) -> None:
-        assert self._conversation is not None
+    def _look_again(self, record: AskRecord, asked: Asked, ctx: TurnContext) -> None:
         assert record.outcome is not None
-        question = waiting.model_copy(update={"looks": waiting.looks + 1})
-        due = self._clock.now() + look_again_after_s(waiting.looks)
-        self._timers.append(look(self._conversation, question, record.outcome, due))
-        self._keep_open(record, self._conversation, question, ctx)
+        looks = asked.question.looks
+        asked = asked.changed(looks=looks + 1)
+        self._timers.append(look(asked, record.outcome, self._clock.now() + look_again_after_s(looks)))
+        self._keep_open(record, asked, ctx)
 
     async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
-        conversation, waiting = self._conversation, self._arrival.question
-        assert conversation is not None
-        assert waiting is not None
-        if conversation.status == "failed":
-            await self._to_replace(conversation.person, ctx)
-        tries = waiting.tries + 1
+        asked = self._arrival.asked
+        assert asked is not None
+        is_failed = asked.conversation.status == "failed"
+        if is_failed:
+            await self._to_replace(asked.conversation.person, ctx)
+        tries = asked.question.tries + 1
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
@@ -397,24 +395,21 @@ class AskSession:
             self._note("cancelled")
             raise cancelled_for("opted_out")
         self._note("invalid")
-        if conversation.status == "failed":
-            conversation = replace(conversation, until=self._clock.now() + question.timeout_s)
-        messages = (*waiting.messages, *(message.id for message in sent.messages))
-        refused = waiting.model_copy(update={"tries": tries, "messages": messages})
-        self._keep_open(record, conversation, refused, ctx)
+        if is_failed:
+            until = self._clock.now() + question.timeout_s
+            asked = replace(asked, conversation=replace(asked.conversation, until=until))
+        messages = (*asked.question.messages, *(message.id for message in sent.messages))
+        self._keep_open(record, asked.changed(tries=tries, messages=messages), ctx)
 
-    def _keep_open(
-        self, record: AskRecord, conversation: Conversation, question: OpenQuestion, ctx: TurnContext
-    ) -> None:
+    def _keep_open(self, record: AskRecord, asked: Asked, ctx: TurnContext) -> None:
         """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
         record.outcome = None
-        is_failed = conversation.status == "failed"
-        timer = timeout(conversation, record.n, again=is_failed)
+        is_failed = asked.conversation.status == "failed"
+        timer = timeout(asked, again=is_failed)
         if not is_failed:
-            timer = replace(timer, id=question.timer)
-        question = question.model_copy(update={"failed_by": None, "timer": timer.id})
+            timer = replace(timer, id=asked.question.timer)
         ctx.suspend()
-        self._suspend(record, replace(conversation, status="waiting", question=question.to_json()), timer)
+        self._suspend(record, asked.changed(status="waiting", failed_by=None, timer=timer.id), timer)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
         """Notify the watcher of the turn of what the event made of the open question."""
@@ -457,8 +452,8 @@ class AskSession:
         self._next = record.n + 1
         ctx.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
-            self._replace(*replaced)
-        self._wait_for_answer(record, self._new_conversation(question, opened, person, ctx), opened)
+            self._replace(replaced)
+        self._wait_for_answer(record, Asked(self._new_conversation(question, opened, person, ctx), opened))
         if not is_past:
             record.seen = replace(record.seen, left=ctx.left_in_part())
 
@@ -481,24 +476,25 @@ class AskSession:
             root=root if ctx.overlap is None else ctx.overlap.with_taken(root),
         )
 
-    def _wait_for_answer(self, record: AskRecord, conversation: Conversation, opened: OpenQuestion) -> None:
+    def _wait_for_answer(self, record: AskRecord, asked: Asked) -> None:
         """Suspend the handler at a new question, with the timer of its timeout."""
-        timer = timeout(conversation, record.n)
-        opened = opened.model_copy(update={"timer": timer.id})
-        if opened.is_known:
+        timer = timeout(asked)
+        asked = asked.changed(timer=timer.id)
+        conversation = asked.conversation
+        if asked.question.is_known:
             answered: QuestionEnd = {"outcome": "answered", "text": ""}
-            self._timers.append(look(conversation, opened, answered, conversation.asked_at))
+            self._timers.append(look(asked, answered, conversation.asked_at))
         if not conversation.off_the_record:
-            record.opened = Opened(
+            record.opened = QuestionThen(
                 since=self._lease.delivery.received_at,
                 chat_id=conversation.chat_id,
                 person=conversation.person,
                 handler=conversation.handler,
                 until=conversation.until,
-                question=opened.model_dump(mode="json", exclude_defaults=True),
+                question=asked.question.model_dump(mode="json", exclude_defaults=True),
             )
         self._past.records.append(record)
-        self._suspend(record, replace(conversation, question=opened.to_json()), timer)
+        self._suspend(record, asked, timer)
 
     async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
@@ -512,13 +508,13 @@ class AskSession:
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root
 
-    def _suspend(self, record: AskRecord, conversation: Conversation, timer: Timer) -> None:
+    def _suspend(self, record: AskRecord, asked: Asked, timer: Timer) -> None:
         self._asked = record
-        self._conversations.append(conversation)
+        self._conversations.append(asked.conversation)
         self._timers.append(timer)
         self._journal.is_suspended = True
 
-    async def _to_replace(self, person: str, ctx: Context) -> tuple[Conversation, OpenQuestion] | None:
+    async def _to_replace(self, person: str, ctx: Context) -> Asked | None:
         """Return the question that is open for this person, which the new one replaces, or refuse the new one.
 
         An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended
@@ -528,25 +524,25 @@ class AskSession:
         found = None if other is None else await self._storage.conversation(other.id)
         if found is None:
             return None
-        old, question = found[0], OpenQuestion.read(found[0].question)
+        old = Asked.read(*found)
         # With a message, the person began something else.
         root = self._root(ctx)
         began_something_else = isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
-        if question is None or is_old or not began_something_else:
+        if old is None or is_old or not began_something_else:
             raise BotError(
-                f"Handler {ctx.handler} asks a person whom {old.handler} has already asked in this chat. One question is open "
+                f"Handler {ctx.handler} asks a person whom {found[0].handler} has already asked in this chat. One question is open "
                 "for a person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot "
-                f"waiting cancel {old.id}"
+                f"waiting cancel {found[0].id}"
             )
-        return old, question
+        return old
 
-    def _replace(self, old: Conversation, question: OpenQuestion) -> None:
+    def _replace(self, old: Asked) -> None:
         """End an open question. Before the new one is stored: its conversation then stays, until its own delivery ends it."""
-        ended, timer = cancelled(old, question, "replaced", self._clock.now())
+        ended, timer = cancelled(old, "replaced", self._clock.now())
         self._conversations.append(ended)
         self._timers.append(timer)
-        self._cancelled.append(question.timer)
+        self._cancelled.append(old.question.timer)
 
     def _newer(self, person: str, chat_id: str) -> ConversationSummary | None:
         """Return another conversation of the person in the chat that waits for an answer; None if there is none."""

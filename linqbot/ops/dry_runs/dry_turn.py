@@ -18,8 +18,7 @@ from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LeaseLost, Suspended
-from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import AskRecord, ending, record_of
+from linqbot.features.asking.records import Asked, AskRecord, ending, record_of
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
@@ -220,22 +219,21 @@ class DryTurn(MemoryStorage):
     async def next_answer(self) -> Delivery | None:
         """Return the end of the question that the run has asked, as a delivery; None if there is none on record."""
         found = await super().conversation(self.turn.delivery.id)
-        if self.is_over or found is None or found[0].status != "waiting":
+        asked = None if self.is_over or found is None or found[0].status != "waiting" else Asked.read(*found)
+        if asked is None:
             return None
-        conversation, entries = found
-        question = OpenQuestion.model_validate_json(conversation.question)
-        asks = (record_of(entry) for entry in entries if entry.safety == "ask")
-        asked = next(each for each in asks if each.n == question.n)
-        record = self.answered(asked)
-        if record is None or record.outcome is None or question.n in self._ended:
+        asks = (record_of(entry) for entry in asked.known if entry.safety == "ask")
+        n = asked.question.n
+        record = self.answered(next(each for each in asks if each.n == n))
+        if record is None or record.outcome is None or n in self._ended:
             return None
         record.is_used = True
-        self._ended.add(question.n)
+        self._ended.add(n)
         await self._show(record.n)
         at = record.outcome.get("at", self._clock.now())
         self.answered_by = str(record.outcome.get("by", ""))
         outcome: Any = {name: value for name, value in record.outcome.items() if name not in ("by", "at")}
-        return ending(conversation, question.n, outcome, name=self.answered_by, now=at)
+        return ending(asked, outcome, name=self.answered_by, now=at)
 
     async def __aexit__(self, *exc: object) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
