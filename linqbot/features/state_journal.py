@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from linqbot.engine.slots import effects_of_step, is_in_step
 from linqbot.engine.turn_journal import STATE_SLOT
 from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
-from linqbot.features.state import encoded
+from linqbot.features.state_values import encoded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import BOT, ChangedValue, StoredChange
 

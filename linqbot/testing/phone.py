@@ -23,7 +23,8 @@ from linqbot.emulator.model.documents import iso
 from linqbot.emulator.model.faults import Fault, Lost
 from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, normal
 from linqbot.errors import ConfigError
-from linqbot.features.state import PERSON, checked_name, read
+from linqbot.features.state import PERSON
+from linqbot.features.state_values import checked_name, read
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length

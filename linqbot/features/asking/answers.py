@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from linqbot.clock import Clock, NoSuchZone
 from linqbot.errors import BotError
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
-from linqbot.features.state import digest_of
+from linqbot.features.state_values import digest_of
 from linqbot.language.spoken import ENGLISH, sentences, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded

@@ -21,8 +21,9 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.features import own_changes
 from linqbot.features.later import note_timer
-from linqbot.features.state import Recording, misfits
+from linqbot.features.state import Recording
 from linqbot.features.state_journal import recorded
+from linqbot.features.state_values import misfits
 from linqbot.hookspecs import TurnStep
 from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
