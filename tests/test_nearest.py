@@ -50,7 +50,11 @@ async def test_the_error_names_the_nearest_attribute(subtests: pytest.Subtests) 
             "text",
             "Context has no attribute text. The event has it, which is the first argument of the handler.",
         ),
-        (lambda: TurnState(message(), MemoryStorage()), "persn", "State has no attribute persn. Did you mean person?"),
+        (
+            lambda: TurnState(message(), MemoryStorage(), SystemClock()),
+            "persn",
+            "State has no attribute persn. Did you mean person?",
+        ),
     ]
     for make, name, text in rows:
         with subtests.test(make=make):

@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from linqbot.content.preview import Preview
     from linqbot.content.received import ReceivedMedia
     from linqbot.engine.turn import Turn
-    from linqbot.features.asking.answers import Seen, Times
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
@@ -121,6 +120,7 @@ class Context:
             answer to it.
         resumption: Set while a handler goes on after a question of `ask`.
         overlap: Set if a handler of the bot takes messages that come while it runs.
+        turn_state: What `state` and `now` show, for dispatch and for questions.
         side: The session of the person's open question, if a handler may take this event while the question stays open. For
             `side_questions=True` that is any handler. Else it is one with `during_ask=True`; if none takes the event, it is
             the answer.
@@ -154,16 +154,15 @@ class Context:
         self._on_sent = on_sent
         self._journal, self._outbox = turn.journal, turn.outbox
         self._clock = clock
-        self._state_store = state_store
         self.resumption = session if turn.opening.conversation is not None else None
+        # In a conversation, the person is the one who began it.
+        root = turn.event if self.resumption is None else self.resumption.root
+        self.turn_state = TurnState(root, state_store, clock)
         self.side = session if arrived is not None and arrived.answer is not None else None
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
         self.is_handling = False
-        self._seen: Seen | None = None
-        self._in_place_of: Seen | None = None
         self._asking: Callable[[], AskSession] = turn.asking
-        self._state: TurnState | None = None
         self._service: str | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -286,7 +285,8 @@ class Context:
         Example:
             `guest = await ctx.state.person(Guest)`
         """
-        return self._turn_state
+        self._journal.use_state(self.turn_state)
+        return self.turn_state
 
     @property
     def chat_id(self) -> str:
@@ -332,7 +332,7 @@ class Context:
         Example:
             `tomorrow = ctx.now("Europe/Paris") + timedelta(days=1)`
         """
-        at = self._clock.now() if not self.is_handling else self._times.now()
+        at = self.turn_state.now() if self.is_handling else self._clock.now()
         if isinstance(tz, str):
             from linqbot.features.later import zone
 
@@ -1047,7 +1047,7 @@ class Context:
             )
         check_text("ctx.once(name)", name)
         tallies = (tally,) if isinstance(tally, Tally) else tally
-        recording = self._turn_state.recording(tallies) if tallies else None
+        recording = self.turn_state.recording(tallies) if tallies else None
         return await self._asking().once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
@@ -1334,21 +1334,6 @@ class Context:
 
             watch(Said(content, shown, cards, self.event.is_group, sent))
         return sent
-
-    @property
-    def _turn_state(self) -> TurnState:
-        if self._state is None:
-            # In a conversation, the person is the one who began it.
-            event = self.event if self.resumption is None else self.resumption.root
-            self._state = TurnState(event, self._state_store, self._seen, in_place_of=self._in_place_of)
-            self._journal.use_state(self._state)
-        return self._state
-
-    @cached_property
-    def _times(self) -> Times:
-        from linqbot.features.asking.answers import Times
-
-        return Times(self._clock)
 
     async def _learn_service(self) -> None:
         """Ask Linq for the service of the chat if the event does not name it, such as a post. Asked once in a turn."""

@@ -108,7 +108,7 @@ class Dispatcher:
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         event, background = turn.event, self._background
         shown = self._bot.typing and event.service in (None, "iMessage")
-        return TurnContext(
+        ctx = TurnContext(
             turn,
             typing=TypingIndicator(turn.client, event.chat_id, shown=True, background=background) if shown else None,
             background=background,
@@ -117,6 +117,8 @@ class Dispatcher:
             plugins=self._values,
             state_store=state_store,
         )
+        ctx.is_opt_out = turn.journal.opted_out_chat is not None
+        return ctx
 
     async def aclose(self) -> None:
         """Cancel the background tasks: read receipts and typing dots."""
@@ -427,7 +429,7 @@ class Dispatcher:
         if ctx.overlap is not None and (isinstance(event, MessageReceived) or ctx.resumption is not None):
             ctx.overlap.begin(route.name, route.overlap)
         await route.handle(event, ctx)
-        ctx.check_state()
+        ctx.turn_state.check()
 
     async def _take_keyword(self, event: Event, ctx: TurnContext) -> None:
         """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""

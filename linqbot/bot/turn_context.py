@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from linqbot.bot.context import Context
 from linqbot.bot.filters import Fit
@@ -13,10 +12,6 @@ from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.hookspecs import Tried
 from linqbot.storage.inbox import Lease
-from linqbot.storage.state import StateWrite
-
-if TYPE_CHECKING:
-    from linqbot.features.asking.answers import Seen
 
 
 class TurnContext(Context):
@@ -26,6 +21,7 @@ class TurnContext(Context):
         rerun: The lease of the turn, if an earlier run of it has begun; None in a first run. A replay is handled as if it
             were new, so its first run is one.
         chosen: The handler with `during_ask=True` that takes the event: its route, and the fit of its filters.
+        is_opt_out: True if the person of the chat opts out by the event.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
         passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
@@ -36,17 +32,13 @@ class TurnContext(Context):
 
     rerun: Lease | None = None
     chosen: tuple[Route, Fit] | None = None
+    is_opt_out = False
     is_answer = False
     is_outdated = False
     passed_over: str | None = None
     tried: Sequence[Tried] = ()
     has_begun = False
     recovered: str | None = None
-
-    @property
-    def is_opt_out(self) -> bool:
-        """True if the person of the chat opts out by the event."""
-        return self._journal.opted_out_chat is not None
 
     def note_handler(self, route: Route, fit: Fit = True) -> None:
         """Note the handler that was chosen for the event, and the fit of its filters."""
@@ -56,15 +48,14 @@ class TurnContext(Context):
     def enter_handler(self) -> None:
         self.is_handling = self.has_begun = True
         self._journal.enter_handler()
-        if self._state is not None:
-            self._state.enter_handler()
+        self.turn_state.enter_handler()
 
     def leave_handler(self) -> None:
         """Note that code outside of the handler runs: middleware, filters, error handlers."""
         self.is_handling = False
         self._journal.leave_handler()
-        if self._state is not None:
-            self._state.leave_handler()
+        if self._journal.is_suspended:
+            self.turn_state.undo()
 
     async def reply_or_else(self, content: Content, *, key: str) -> Sent:
         """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both."""
@@ -74,51 +65,11 @@ class TurnContext(Context):
         if self._typing is not None:
             self._typing.end()
 
-    def seen_in_part(self) -> Seen:
-        """Return what the handler has seen in this part of a conversation."""
-        from linqbot.features.asking.answers import Seen
-
-        return Seen({} if self._state is None else self._state.seen(), self._times.seen())
-
-    def left_in_part(self) -> dict[str, dict[str, str]]:
-        """Return digests of the state that the handler has changed in this part of a conversation; see `TurnState.left`."""
-        return {} if self._state is None else self._state.left()
-
-    async def enter_part(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
-        """Show what the next part of a conversation sees: what it has seen, if it is over, or the present.
-
-        `in_place_of` is what it saw and left in an earlier run whose changes of state this run replaces.
-        """
-        self._times.enter(() if seen is None else seen.times)
-        await self._show_state(seen, in_place_of)
-
-    async def go_live(self) -> None:
-        """Show the present in the middle of a part that is over, because new code asks another question there."""
-        self._times.go_live()
-        await self._show_state(None, None)
-
-    def suspend(self) -> None:
-        if self._state is not None:
-            self._state.suspend()
-
-    async def _show_state(self, seen: Seen | None, in_place_of: Seen | None) -> None:
-        self._seen, self._in_place_of = seen, in_place_of
-        if self._state is not None:
-            await self._state.enter(seen, in_place_of=in_place_of)
-
-    def check_state(self) -> None:
-        if self._state is not None:
-            self._state.check()
-
-    def close_state(self) -> list[StateWrite]:
-        return [] if self._state is None else self._state.close()
-
     def discard_plugins(self) -> None:
         """Forget the values of plugins at the end of the turn: many hold the context, which would be a reference cycle."""
         vars(self).pop("plugins", None)
 
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
-        if self._state is not None:
-            self._state.discard()
+        self.turn_state.discard()
         self._journal.scheduler.discard()

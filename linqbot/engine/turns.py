@@ -332,7 +332,7 @@ class Turns:
             if not turn.outbox.is_idle:
                 with turn.deadline:
                     await turn.outbox.wait_for_calls()
-            if turn.ctx is not None and (writes := turn.ctx.close_state()):
+            if turn.ctx is not None and (writes := turn.ctx.turn_state.close()):
                 if turn.journal.off_the_record:
                     log.info("state.not_stored", delivery=turn.lease.delivery.id, why="Its line has zero retention.")
                 else:

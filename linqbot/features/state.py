@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from pydantic import BaseModel
@@ -38,7 +38,7 @@ from linqbot.nearest import no_attribute
 from linqbot.storage.state import BOT, ChangedValue, StateWrite, StoredChange
 
 if TYPE_CHECKING:
-    from linqbot.features.asking.answers import Seen
+    from linqbot.clock import Clock
     from linqbot.storage.backend import Storage
 
 PERSON: Final = "person:"
@@ -70,15 +70,10 @@ class State(ABC):
     A model is a pydantic model whose fields all have defaults. A value is stored under the model's qualified name, such
     as `Guest`, or under `name`. Only values that were changed are stored: before the next call to Linq, question
     or step of `ctx.once`, even if the turn fails after that, and otherwise when the turn succeeds.
-
-    Args:
-        event: The event of the turn.
-        store: The store to read from. `ctx.state` is made with that of the bot.
     """
 
-    def __init__(self, event: Event, store: Storage) -> None:
-        self._event = event
-        self._store = store
+    _event: Event
+    _store: Storage
 
     async def person(self, model: type[M], *, name: str | None = None) -> M:
         """Return the value about the person who caused the event: in a group, the sender.
@@ -166,9 +161,61 @@ def person_scope(event: Event) -> str:
     return PERSON + handle.casefold()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The state and the times that a part of a conversation has read."""
+
+    # The JSON of each value of state that it has read, by scope and name; None where nothing was stored.
+    state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    # The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
+    times: Sequence[float] = ()
+    # Digests of the state that it has changed; see `TurnState.left`.
+    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def also(self, later: Seen) -> Seen:
+        """Return what a part that is over has seen, with what a later run of the same part has seen besides."""
+        scopes = {**later.state, **self.state}
+        return Seen(
+            {scope: {**later.state.get(scope, {}), **self.state.get(scope, {})} for scope in scopes},
+            later.times,
+            self.left,
+        )
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Return what parts that followed each other saw at first and left at last.
+
+    State that something else changed between two of them is left out of what they left.
+    """
+    state: dict[str, dict[str, str | None]] = {}
+    left: dict[str, dict[str, str]] = {}
+    is_broken: set[tuple[str, str]] = set()
+    for part in parts:
+        for scope, values in part.state.items():
+            for name, value in values.items():
+                state.setdefault(scope, {}).setdefault(name, value)
+                if left.get(scope, {}).get(name, digest_of(value)) != digest_of(value):
+                    is_broken.add((scope, name))
+        for scope, digests in part.left.items():
+            left.setdefault(scope, {}).update(digests)
+    for scope, name in is_broken:
+        del left[scope][name]
+    return Seen(state, (), left)
+
+
 @dataclass(slots=True)
 class _Held:
-    """A value that this turn has read."""
+    """A value that this turn has read.
+
+    Example: 1 is stored. The handler adds 1, makes a call, and adds 1 again; its first run crashes after the call.
+
+                                 value  stored  before  seen  is_written   n
+        run 1, has read it           1       1       1     1  False       -1
+        behind the call              2       2       2     1  True        -1
+        run 2, has read it           1       2       1     1  False       -1
+        behind the call              2       2       2     1  True         0
+        at the end                   3       2       2     1  True         0   3 is written if 2 is still stored
+    """
 
     value: BaseModel
     stored: bytes | None = None  # the JSON that is stored as far as this turn knows; None if nothing is
@@ -179,6 +226,9 @@ class _Held:
     n: int = -1  # the number of the `StoredChange` that was shown last; -1 if none was
 
 
+MOST_TIMES: Final = 100
+"""Maximum number of times that are kept of a part. They are stored with its question."""
+
 Commit: TypeAlias = Callable[[Sequence[StateWrite], Sequence[ChangedValue]], Awaitable[None]]
 """Stores the result of a step and values in one commit, and records those of them that the turn has stored before."""
 Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
@@ -188,41 +238,47 @@ Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 class TurnState(State):
     """The state of a turn: what `State` promises to authors, and what dispatch, journal and questions say of the run.
 
+    It also has the times that the handler reads with `ctx.now()`, because a part of a conversation that is over reads
+    both as its first run has read them.
+
     The methods stand in the order in which they are called:
 
-    - `expect`, once, with what earlier runs of the turn have stored with calls.
     - `enter_handler` when the handler begins, and `enter` at each part of a conversation.
+    - `expect`, before the first value is read, with what earlier runs of the turn have stored with calls.
     - At each call, `changes` and `note_stored` if the call is new, `come_to` if an earlier run has made it. `recording`
       stores tallies with a step.
-    - At a question, `suspend`, `seen` and `left`. Behind the handler, `leave_handler` and `check`.
+    - At a question, `seen`, `go_live`, `suspend` and `left`, and `undo` behind it. `check` behind the handler.
     - `discard` before an error handler runs, and `close` at the end of the turn.
+
+    Args:
+        event: The event of the turn; in a conversation, the one with which it began.
+        store: The storage of the bot.
     """
+
+    # The part of a conversation that the handler runs through: see `enter`.
+    _seen: Seen | None = None
+    _in_place_of: Seen | None = None
+    _past_times: Sequence[float] = ()
+    # The values at the question that ends the handler; None without one.
+    _at_question: dict[tuple[str, str], bytes] | None = None
+    _is_closed = False
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
             return no_attribute(self, name, of=State)
 
-    def __init__(
-        self, event: Event, store: Storage, seen: Seen | None = None, *, in_place_of: Seen | None = None
-    ) -> None:
-        super().__init__(event, store)
+    def __init__(self, event: Event, store: Storage, clock: Clock) -> None:
+        self._event = event
+        self._store = store
+        self._clock = clock
+        self._read_times: list[float] = []
         self._scopes: dict[str, dict[str, bytes]] = {}
         self._held: dict[tuple[str, str], _Held] = {}
         # The changes that earlier runs have stored with calls to which this run has not come yet, in their order.
         self._to_come: list[StoredChange] = []
-        self._loading = asyncio.Lock()
-        self._is_closed = False
-        # The part of a conversation with which this begins: see `enter`.
-        self._seen = seen
-        self._in_place_of = in_place_of
-        self._at_question: dict[tuple[str, str], bytes] | None = None
         # The values that middleware had changed when the handler began, until its live part is entered.
         self._changed_before: dict[tuple[str, str], _Held] = {}
-
-    def expect(self, to_come: Sequence[StoredChange]) -> None:
-        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
-        self._to_come = list(to_come)
 
     def enter_handler(self) -> None:
         """Note what middleware has changed. The handler sees it, and a conversation's past must not take it back."""
@@ -243,6 +299,15 @@ class TurnState(State):
             in_place_of: For a part that runs now although it had ended: what its earlier run has seen and left. A value
                 that is still as that run has left it is shown as it was before, so that a change counts once.
         """
+        self._past_times, self._read_times = () if seen is None else seen.times, []
+        await self._enter(seen, in_place_of)
+
+    async def go_live(self) -> None:
+        """Show the present in the middle of a part that is over, because new code asks another question there."""
+        self._past_times = ()
+        await self._enter(None, None)
+
+    async def _enter(self, seen: Seen | None, in_place_of: Seen | None) -> None:
         self._seen = seen
         self._in_place_of = in_place_of
         self._scopes.clear()
@@ -279,10 +344,14 @@ class TurnState(State):
             _show(name, held, encoded(earlier.state.get(scope, {}).get(name)))
             held.seen, held.before = held.before, before
 
+    def expect(self, to_come: Sequence[StoredChange]) -> None:
+        """Begin with what earlier runs of the turn have stored with calls. Nothing was read before."""
+        self._to_come = list(to_come)
+
     async def _get(self, scope: str, model: type[M], name: str | None) -> M:
         name = checked_name(model, name)
         # Tasks of one handler that ask at the same time get the same object.
-        async with self._loading:
+        async with self.lock:
             if self._is_closed:
                 raise BotError(
                     f"The state {name} was asked for after its turn had ended, so no change of it would be stored. "
@@ -299,6 +368,14 @@ class TurnState(State):
                 "Give one of them a name of its own: name=…"
             )
         return held.value
+
+    def now(self) -> float:
+        """Return the time for the handler, in Unix seconds: the present, or in a part that is over, what was read here then."""
+        past, count = self._past_times, len(self._read_times)
+        at = past[min(count, len(past) - 1)] if past else self._clock.now()
+        if count < MOST_TIMES:
+            self._read_times.append(at)
+        return at
 
     def changes(self) -> list[ChangedValue]:
         """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
@@ -328,10 +405,10 @@ class TurnState(State):
             held.stored, held.before, held.is_written = change.write.value, change.now, True
             self._to_come = [each for each in self._to_come if (each.scope, each.name) != place]
 
-    @property
-    def storing(self) -> asyncio.Lock:
-        """Held while changes are stored with a call, so that no other call stores them too."""
-        return self._loading
+    @cached_property
+    def lock(self) -> asyncio.Lock:
+        """Held while values are read, or changes are stored with a call, so that no other call stores them too."""
+        return asyncio.Lock()
 
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
         """Return the error of a turn that has lost a value: StateChanged if it has stored the value with a call before."""
@@ -383,7 +460,7 @@ class TurnState(State):
 
     async def _record(self, named: Mapping[str, Tally[Any]], scope: str, result: object, commit: Commit) -> None:
         # One after the other: a handler may make several steps side by side.
-        async with self._loading:
+        async with self.lock:
             for name, value, stored in await self._tallied(named, scope, result, commit):
                 if scope in self._scopes:
                     self._scopes[scope][name] = stored
@@ -422,17 +499,17 @@ class TurnState(State):
                 continue
             return found
 
+    def seen(self) -> Seen:
+        """Return what the handler has seen in this part of a conversation, which asks a question now."""
+        state: dict[str, dict[str, str | None]] = {}
+        for (scope, name), held in self._held.items():
+            state.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
+        return Seen(state, (*self._read_times, self._clock.now()))
+
     def suspend(self) -> None:
         """Note the values, because a question ends the handler now. What the handler changes from now on does not count."""
         self.check()
         self._at_question = {place: dump(place[1], held.value) for place, held in self._held.items()}
-
-    def seen(self) -> dict[str, dict[str, str | None]]:
-        """Return the JSON of each value that the handler has seen, by scope and name; None where nothing was stored."""
-        found: dict[str, dict[str, str | None]] = {}
-        for (scope, name), held in self._held.items():
-            found.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
-        return found
 
     def left(self) -> dict[str, dict[str, str]]:
         """Return a digest of each value that the handler has changed, as it is to be stored, by scope and name."""
@@ -443,7 +520,7 @@ class TurnState(State):
                 found.setdefault(scope, {})[name] = digest_of(held.stored if write is None else write.value)
         return found
 
-    def leave_handler(self) -> None:
+    def undo(self) -> None:
         """Undo what the handler has changed after its question, such as in a `finally`. Called when it has ended."""
         if self._at_question is None:
             return
@@ -472,7 +549,7 @@ class TurnState(State):
     def close(self) -> list[StateWrite]:
         """Return the writes of the values that were changed, and refuse further reads. Called when the turn ends."""
         self._is_closed = True
-        return [change.write for change in self.changes()]
+        return [change.write for change in self.changes()] if self._held else []
 
     def _write(self, scope: str, name: str, held: _Held) -> StateWrite | None:
         now = dump(name, held.value)

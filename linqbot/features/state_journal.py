@@ -59,8 +59,9 @@ class StateJournal:
                 self._stored.append(_Record(said["slot"], said.get("inside", said["slot"]), changes))
 
     def use(self, state: TurnState) -> None:
-        self._state = state
-        if self._stored:
+        """Store what is changed of the state of the turn, from its first use on."""
+        if self._state is None:
+            self._state = state
             state.expect([change for record in self._stored for change in record.changes])
 
     def come_to(self, slot: str, made: str | None) -> None:
@@ -89,7 +90,7 @@ class StateJournal:
             if entry is not None:
                 await journal.begin_with_state(entry)
             return
-        async with state.storing:
+        async with state.lock:
             try:
                 changes = _to_store(state.changes(), off_the_record=journal.off_the_record)
                 if not changes:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from simulated_crash import Life, begun, crash
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, LinqApiError, MessageReceived, hookimpl
+from linqbot import Bot, BotError, Context, LinqApiError, MessageReceived, hookimpl
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
 from linqbot.engine import failure
@@ -83,6 +83,19 @@ class Reports:
     def turn_ended(self, report: TurnReport) -> None:
         if report.delivery.type == "message.received":
             self.ends.append((report.outcome, report.error))
+
+
+async def test_state_that_is_first_read_after_the_turn_is_refused() -> None:
+    contexts: list[Context] = []
+
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        contexts.append(ctx)
+
+    async with talking(bot_of(greet)) as phone:
+        await phone.text("hi")
+        await phone.quiet()
+        with pytest.raises(BotError, match="was asked for after its turn had ended"):
+            await contexts[0].state.person(Total)
 
 
 async def test_a_turn_that_another_one_was_faster_than_is_no_failure_of_its_handler() -> None:

@@ -31,9 +31,12 @@ class Table(BaseModel):
     seats: int = 4
 
 
+CLOCK = MovableClock(0.0, frozen=True)
+
+
 @pytest.fixture
 def storage() -> MemoryStorage:
-    return MemoryStorage(clock=MovableClock(0.0, frozen=True))
+    return MemoryStorage(clock=CLOCK)
 
 
 async def end(state: TurnState, storage: MemoryStorage) -> list[StateWrite]:
@@ -63,16 +66,16 @@ async def test_in_a_group_each_sender_has_their_own_state_and_the_chat_has_one()
 
 
 async def test_only_a_changed_value_is_written(storage: MemoryStorage) -> None:
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     await state.person(Guest)
     (await state.chat(Table)).seats = 4
     (await state.bot(Guest)).wishes.append("a window seat")
     assert [(write.scope, write.name) for write in await end(state, storage)] == [("bot", "Guest")]
-    assert (await TurnState(message(), storage).bot(Guest)).wishes == ["a window seat"]
+    assert (await TurnState(message(), storage, CLOCK).bot(Guest)).wishes == ["a window seat"]
 
 
 async def test_all_code_of_a_turn_shares_one_object(storage: MemoryStorage) -> None:
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     first, second = await asyncio.gather(state.person(Guest), state.person(Guest))
     assert first is second is await state.person(Guest)
     assert first is not await state.person(Guest, name="Other")
@@ -124,7 +127,7 @@ async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryS
     for n in range(1200):
         await storage.write_state([StateWrite(f"person:+1{n:05}", "Guest", b'{"visits":%d}' % (n % 3))])
     await storage.write_state([StateWrite("person:+19", "Table", b"{}"), StateWrite("bot", "Guest", b"{}")])
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     assert len([handle async for handle in state.people(Guest)]) == 1200
     found = [handle async for handle in state.people(Guest, where=lambda guest: guest.visits == 2)]
     assert found[:2] == ["+100002", "+100005"]
@@ -134,7 +137,7 @@ async def test_people_lists_the_handles_whose_stored_value_fits(storage: MemoryS
 
 async def stored(storage: MemoryStorage, value: bytes, name: str = "Guest") -> TurnState:
     await storage.write_state([StateWrite("bot", name, value)])
-    return TurnState(message(), storage)
+    return TurnState(message(), storage, CLOCK)
 
 
 async def test_a_model_that_gained_a_field_reads_old_values_and_does_not_write_for_that(storage: MemoryStorage) -> None:
@@ -177,11 +180,11 @@ async def test_a_model_with_a_field_without_a_default_and_what_is_no_model_are_r
     rows: list[tuple[Any, str]] = [(dict, no_model), ({"visits": 0}, no_model), (Guest(), no_model)]
     for wrong, why in [(Strict, r"Strict\.name has no default"), *rows]:
         with pytest.raises(BotError, match=why):
-            await TurnState(message(), storage).person(wrong)
+            await TurnState(message(), storage, CLOCK).person(wrong)
 
 
 async def test_two_models_of_one_name_are_refused(storage: MemoryStorage) -> None:
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     await state.bot(Guest, name="same")
     with pytest.raises(BotError, match="Two models are stored under the name same"):
         await state.bot(Table, name="same")
@@ -193,7 +196,7 @@ def event(event_type: str, data: dict[str, Any]) -> Event:
 
 
 async def test_an_event_without_a_person_or_a_chat_says_so(storage: MemoryStorage) -> None:
-    state = TurnState(event("phone_number.status_updated", {"phone_number": "+12052535597"}), storage)
+    state = TurnState(event("phone_number.status_updated", {"phone_number": "+12052535597"}), storage, CLOCK)
     with pytest.raises(BotError, match="names no person"):
         await state.person(Guest)
     with pytest.raises(BotError, match="belongs to no chat"):
@@ -213,7 +216,7 @@ async def test_an_event_without_a_person_or_a_chat_says_so(storage: MemoryStorag
 async def test_a_value_that_could_not_be_read_again_is_not_stored(
     field: str, value: object, text: str, storage: MemoryStorage
 ) -> None:
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     setattr(await state.person(Guest), field, value)
     with pytest.raises(BotError, match=text):
         state.close()
@@ -237,7 +240,7 @@ async def test_a_handler_that_leaves_such_a_value_fails_and_an_error_handler_may
 
 
 async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
-    state = TurnState(message(), storage)
+    state = TurnState(message(), storage, CLOCK)
     state.close()
     with pytest.raises(BotError, match="after its turn had ended"):
         await state.person(Guest)
@@ -245,7 +248,7 @@ async def test_state_is_refused_after_the_turn(storage: MemoryStorage) -> None:
 
 async def test_the_state_of_a_direct_chat_is_erased_with_the_person(storage: MemoryStorage) -> None:
     for is_group, chat in ((False, "direct"), (True, "group")):
-        state = TurnState(message(is_group=is_group, chat=chat), storage)
+        state = TurnState(message(is_group=is_group, chat=chat), storage, CLOCK)
         (await state.chat(Table)).seats = 2
         await end(state, storage)
     await storage.forget("+14155550142")

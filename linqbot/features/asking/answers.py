@@ -1,7 +1,6 @@
 """Answers: decide if an event answers an open question, and convert it to the value that `ctx.ask` returns.
 
-A conversion that fails raises ValueError with a sentence that is shown to the person. `Seen` has the state and the
-times that a part of a conversation has read, so that the same part reads the same values when it runs again.
+A conversion that fails raises ValueError with a sentence that is shown to the person.
 """
 
 from __future__ import annotations
@@ -10,18 +9,15 @@ import contextlib
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from linqbot.clock import Clock, NoSuchZone
+from linqbot.clock import NoSuchZone
 from linqbot.errors import BotError
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
-from linqbot.features.state_values import digest_of
 from linqbot.language.spoken import ENGLISH, sentences, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
@@ -295,78 +291,3 @@ def sentence_of(error: ValidationError) -> str:
     if "expected" in context:  # such as `'small' or 'large'`
         context = {"choices": context["expected"].replace(" or ", ", ").replace("'", "")}
     return sentence.format_map(context)
-
-
-MOST_TIMES: Final = 100
-"""Maximum number of times that are kept of a part. They are stored with its question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The state and the times that a part of a conversation has read."""
-
-    # The state that it has read; see `TurnState.seen`.
-    state: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    # The times that it has read, in order, and then the time at which it asked its question, in Unix seconds.
-    times: Sequence[float] = ()
-    # Digests of the state that it has changed; see `TurnState.left`.
-    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def also(self, later: Seen) -> Seen:
-        """Return what a part that is over has seen, with what a later run of the same part has seen besides."""
-        scopes = {**later.state, **self.state}
-        return Seen(
-            {scope: {**later.state.get(scope, {}), **self.state.get(scope, {})} for scope in scopes},
-            later.times,
-            self.left,
-        )
-
-
-def joined(parts: Sequence[Seen]) -> Seen:
-    """Return what parts that followed each other saw at first and left at last.
-
-    State that something else changed between two of them is left out of what they left.
-    """
-    state: dict[str, dict[str, str | None]] = {}
-    left: dict[str, dict[str, str]] = {}
-    is_broken: set[tuple[str, str]] = set()
-    for part in parts:
-        for scope, values in part.state.items():
-            for name, value in values.items():
-                state.setdefault(scope, {}).setdefault(name, value)
-                if left.get(scope, {}).get(name, digest_of(value)) != digest_of(value):
-                    is_broken.add((scope, name))
-        for scope, digests in part.left.items():
-            left.setdefault(scope, {}).update(digests)
-    for scope, name in is_broken:
-        del left[scope][name]
-    return Seen(state, (), left)
-
-
-class Times:
-    """The times that a handler reads with `ctx.now()`: the present, or in a part that is over what its first run has read."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._past: Sequence[float] = ()
-        self._read: list[float] = []
-
-    def now(self) -> float:
-        """Return the present time, in Unix seconds; in a part that is over, the time that was read here then."""
-        at = self._past[min(len(self._read), len(self._past) - 1)] if self._past else self._clock.now()
-        if len(self._read) < MOST_TIMES:
-            self._read.append(at)
-        return at
-
-    def enter(self, past: Sequence[float]) -> None:
-        """Begin with a part; `past` is what it has read, if it is over."""
-        self._past = past
-        self._read = []
-
-    def go_live(self) -> None:
-        """Go on with the present, in the middle of a part."""
-        self._past = ()
-
-    def seen(self) -> Sequence[float]:
-        """Return what the part has read, and the present time."""
-        return (*self._read, self._clock.now())

@@ -28,7 +28,6 @@ from linqbot.engine.slots import OUTSIDE
 from linqbot.engine.turn import Opening
 from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
-from linqbot.features.asking.answers import Seen, joined
 from linqbot.features.asking.question import (
     AskedBefore,
     LookedUp,
@@ -39,6 +38,7 @@ from linqbot.features.asking.question import (
     text_to_show,
 )
 from linqbot.features.lookups import KnownChat, with_chat
+from linqbot.features.state import Seen, joined
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event

@@ -17,7 +17,7 @@ from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
-from linqbot.features.asking.answers import Seen, value_of
+from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
 from linqbot.features.asking.records import (
@@ -45,6 +45,7 @@ from linqbot.features.asking.records import (
 from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
+from linqbot.features.state import Seen
 from linqbot.language.spoken import speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -128,7 +129,7 @@ class AskSession:
         ctx.event = self.root
         ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
         is_past = self._opening.live_from != 0
-        await ctx.enter_part(self._past.seen_in(0) if is_past else None, in_place_of=self._replaced(0))
+        await ctx.turn_state.enter(self._past.seen_in(0) if is_past else None, in_place_of=self._replaced(0))
         self._journal.enter("", self._past.calls_of(0), is_past=is_past)
 
     @property
@@ -308,7 +309,7 @@ class AskSession:
         is_past = not self._is_live and record.n != self._opening.live_from
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
         seen = self._past.seen_in(record.n) if is_past else None
-        await ctx.enter_part(seen, in_place_of=self._replaced(record.n))
+        await ctx.turn_state.enter(seen, in_place_of=self._replaced(record.n))
 
     def _replaced(self, part: int) -> Seen | None:
         """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""
@@ -408,7 +409,7 @@ class AskSession:
         timer = timeout(asked, again=is_failed)
         if not is_failed:
             timer = replace(timer, id=asked.question.timer)
-        ctx.suspend()
+        ctx.turn_state.suspend()
         self._suspend(record, asked.changed(status="waiting", failed_by=None, timer=timer.id), timer)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
@@ -436,12 +437,12 @@ class AskSession:
             verb=question.verb,
             language=spoken().stored,
         )
-        record.seen = ctx.seen_in_part()
+        record.seen = ctx.turn_state.seen()
         is_past = not self._is_live
         if is_past:
             # Noted before the present is shown: later runs begin the part with what it has seen, not with what it has left.
             record.seen = self._past.seen_in(self._part).also(record.seen)
-            await ctx.go_live()
+            await ctx.turn_state.go_live()
         if self._past.has_unused_answer:
             record.splits = self._part
         # The question has effects, even in the middle of a part that is over. Its calls are named.
@@ -450,12 +451,12 @@ class AskSession:
         opened = await self._open(question, record.n, ctx)
         turn_watcher.get().asked(opened.text)
         self._next = record.n + 1
-        ctx.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
+        ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
             self._replace(replaced)
         self._wait_for_answer(record, Asked(self._new_conversation(question, opened, person, ctx), opened))
         if not is_past:
-            record.seen = replace(record.seen, left=ctx.left_in_part())
+            record.seen = replace(record.seen, left=ctx.turn_state.left())
 
     def _new_conversation(
         self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext

@@ -87,6 +87,19 @@ async def test_each_scope_shows_the_values_at_the_question(talk: Talk) -> None:
     assert await stored(talk) is None
 
 
+async def test_state_that_only_a_finally_uses_changes_once_too(talk: Talk) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        try:
+            await ctx.ask("Name?")
+        finally:
+            (await ctx.state.person(Form)).ends += 1
+
+    await talk.to(ask, "hi")
+    assert await stored(talk) is None
+    await talk.say("Ada")
+    assert await stored(talk) == Form(ends=1)
+
+
 async def test_after_a_swallowed_suspension_nothing_counts(talk: Talk) -> None:
     async def ask(message: MessageReceived, ctx: Context) -> None:
         form = await ctx.state.person(Form)
