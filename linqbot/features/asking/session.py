@@ -7,9 +7,8 @@ the journal, and a call that is not on record is not made. From the newest answe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -63,8 +62,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.worker")
 
-T = TypeVar("T")
-
 
 class AskSession:
     """The questions and steps of one run of a handler.
@@ -76,6 +73,7 @@ class AskSession:
 
     handler: str
     root: Event
+    make_steps = Steps
 
     def __init__(self, turns: Turns, journal: TurnJournal, lease: Lease, opening: Opening) -> None:
         self._journal = journal
@@ -85,8 +83,10 @@ class AskSession:
         self._lease = lease
         self._opening = opening
         self._arrival = opening.arrival or NOTHING
-        self._steps = steps = Steps(journal, turns.storage, turns.clock, len(opening.known), turns.outbound.plugins)
-        self.once, self.recall = steps.once, steps.recall
+        self._steps = steps = self.make_steps(
+            journal, turns.storage, turns.clock, len(opening.known), turns.outbound.plugins
+        )
+        self.once, self.recall, self.recorded = steps.once, steps.recall, steps.recorded
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
         self._past = Past(opening)
@@ -148,11 +148,6 @@ class AskSession:
     def is_restartable(self) -> bool:
         """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
         return not self._number and not self._steps.holds_input
-
-    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
-        """Return the recorded result of a step that may be made again, or make it; see `Context.recorded`."""
-        result: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
-        return result
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.worker")
 
+T = TypeVar("T")
 
 MOST_ENTRIES: Final = 5000
 """Maximum number of journal entries of a conversation: its questions, steps and calls. They are read with each answer,
@@ -78,6 +79,11 @@ class Steps:
         if entry is None or entry.status != "accepted":
             return None
         return self._recorded(name, entry, kind)
+
+    async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
+        """Return the recorded result of a step that may be made again, or make it; see `Context.recorded`."""
+        result: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+        return result
 
     async def once(
         self,

@@ -30,14 +30,14 @@ from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import Turn, TurnSession
-from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.turn import Turn
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import Arriving
 from linqbot.features.asking.session import AskSession
+from linqbot.features.asking.steps import Steps
 from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
 from linqbot.features.handoff import HANDOFF_KIND
@@ -232,7 +232,6 @@ class _Dispatcher(Dispatcher):
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         seen = copy(turn)
         seen.client = turn.client.wrapped(read_of_bot)
-        seen.asking = _SessionOfThen(turn.asking, turn.journal, self.run)
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
 
@@ -250,43 +249,34 @@ class _Broadcaster(TurnBroadcaster):
     async def check_line(self, line: str, client: Client) -> None: ...
 
 
-class _Features(Features):
-    broadcaster = _Broadcaster
+class _StepsOfThen(Steps):
+    """Answers the steps of a turn from its record."""
 
+    @property
+    def _run(self) -> DryTurn:
+        assert isinstance(self._storage, DryTurn)
+        return self._storage
 
-class _SessionOfThen(TurnSession):
-    """Makes a session whose steps are answered from the record."""
-
-    def __init__(self, present: TurnSession, journal: TurnJournal, run: DryTurn) -> None:
-        self.session = present.session
-        self._present = present
-        self._of_then = journal, run
-
-    def __call__(self) -> AskSession:
-        return cast("AskSession", _StepsOfThen(self._present(), *self._of_then))
-
-
-class _StepsOfThen:
-    """Answers the steps of a turn from its record. All else is done by the asker of the engine."""
-
-    def __init__(self, asker: AskSession, journal: TurnJournal, run: DryTurn) -> None:
-        self._asker = asker
-        self._journal = journal
-        self._run = run
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._asker, name)
-
-    async def once(self, name: str, _: Callable[[str], Any], **how: Any) -> Any:
-        return await self._asker.once(name, lambda _: self._run.recall_step(name, self._journal), **how)
+    async def once(self, name: str, call: Callable[[str], Any], **how: Any) -> Any:
+        return await super().once(name, lambda _: self._run.recall_step(name, self._journal), **how)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         # A mute changes only the scratch storage.
         if not name.startswith(MUTING) and self._run.step_on_record(name, self._journal) is not None:
-            found: T = await self.once(name, lambda _: make(), kind=kind, retry=True)
+            found = await super().recorded(name, make, kind=kind)
             if isinstance(found, dict) and name.startswith(f"linqbot {HANDOFF_KIND} "):
                 await self._run.mute(Mute(found["chat_id"], FOREVER))
             return found
         if name.startswith("fetch:"):
             return cast("T", UPLOADED)  # a file that was received would be downloaded first
-        return await self._asker.recorded(name, make, kind=kind)
+        result: T = await super().once(name, lambda _: make(), kind=kind, retry=True)
+        return result
+
+
+class _Session(AskSession):
+    make_steps = _StepsOfThen
+
+
+class _Features(Features):
+    broadcaster = _Broadcaster
+    session = _Session
