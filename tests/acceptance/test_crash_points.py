@@ -51,6 +51,41 @@ async def answer(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"answered {words} after {list(ctx.already_sent)}, {said}")
 """
 )
+BROADCAST = (
+    DYING
+    + """
+from linqbot import BroadcastDone
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+dying(SQLiteStorage, "start_broadcast", "advance_broadcasts", "finish")
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def offer(message: MessageReceived, ctx: Context) -> None:
+    people = [person.handle for person in await ctx.chat.people()]
+    await ctx.bot.broadcast(people, "The menu.", name=ctx.chat_id, per_minute=6000)
+
+
+@bot.on_broadcast_done
+async def report(broadcast: BroadcastDone, ctx: Context) -> None:
+    await ctx.bot.send_in(broadcast.name, f"Sent: {broadcast.sent}")
+"""
+)
+HANDOFF = (
+    DYING
+    + """
+from linqbot.storage.sqlite.storage import SQLiteStorage
+
+dying(SQLiteStorage, "change_mute", "finish")
+bot = Bot(read=False, typing=False, max_age_s=None)
+
+
+@bot.on_message
+async def human(message: MessageReceived, ctx: Context) -> None:
+    await ctx.handoff(to="dana@example.com", say="Dana answers.")
+"""
+)
 # Each state in which a kill can leave the bot and Linq: between the end of a step and the next one, nothing is written.
 OF_ONE_CALL = [f"after {step} 1" for step in ("put", "take", "begin", "run", "finish")]
 OF_SEVERAL_CALLS = [
@@ -88,6 +123,18 @@ async def test_a_restarted_turn_that_is_killed_at_any_step_says_each_thing_once(
         assert before in ([], ["seen 0"]), point
         # The history has what was delivered: nothing that was withdrawn, and all that a killed run has said.
         assert said[-2:] == ["seen 1", f"answered ['0', '1'] after {before}, {said[:-1]}"], point
+
+
+async def test_a_broadcast_that_is_killed_at_any_step_reaches_its_person_and_is_reported_once(tmp_path: Path) -> None:
+    points = [f"after {step}" for step in ("start_broadcast 1", "advance_broadcasts 1", "run 2", "finish 2", "run 3")]
+    said = await said_after_kills(tmp_path, BROADCAST, points)
+    assert said == {point: ["The menu.", "Sent: 1"] for point in points}
+
+
+async def test_a_handoff_that_is_killed_at_any_step_of_its_beginning_begins_once(tmp_path: Path) -> None:
+    points = [f"after {step}" for step in ("change_mute 1", "run 2", "run 3", "change_mute 2", "finish 1")]
+    said = await said_after_kills(tmp_path, HANDOFF, points)
+    assert said == {point: ["Dana answers."] for point in points}
 
 
 async def test_every_delivery_is_answered_once_and_in_order_despite_many_kills(tmp_path: Path) -> None:

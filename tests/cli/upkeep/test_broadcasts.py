@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from patience import PATIENCE_S
 from typed_command import data, shown
 
 from linqbot.clock import MovableClock
-from linqbot.linq.types.proactive import RecipientOutcome
+from linqbot.linq.types.proactive import Broadcast, RecipientOutcome
 from linqbot.storage.acts import By
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit
@@ -124,6 +125,22 @@ def test_a_name_that_is_not_stored_is_an_error(path: Path) -> None:
     unasked = shown("waiting", "cancel", "june", input="y\n", code=1)
     assert "Cancel the broadcast" not in unasked
     assert "No open question, scheduled send or broadcast has the id june." in unasked
+
+
+async def test_a_running_broadcast_is_watched_until_it_has_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, find = threading.Event(), SQLiteStorage.broadcast
+
+    async def look(self: SQLiteStorage, name: str) -> Broadcast | None:
+        found = await find(self, name)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(SQLiteStorage, "broadcast", look)
+    async with SQLiteStorage(path) as server:
+        watching = asyncio.create_task(asyncio.to_thread(data, "waiting", "broadcast", "july", "--watch"))
+        assert await asyncio.to_thread(looked.wait, PATIENCE_S)
+        assert await server.order_broadcast("july", "cancel", by=By("ann"))
+        assert (await watching)["pending"] == 0
 
 
 async def test_a_server_notices_what_a_command_changes(tmp_path: Path) -> None:
