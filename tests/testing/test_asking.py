@@ -85,6 +85,23 @@ async def test_a_question_stays_open_while_side_questions_are_answered() -> None
         assert phone.messages == ["go", "2: sure?", "hi", "Hello!", "2: sure?", "Gone."], phone.killed
 
 
+@pytest.mark.slow
+async def test_a_form_is_filled_in_by_a_chat_and_by_a_group_at_the_same_time() -> None:
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("One question.")
+        await ctx.reply(f"Hello, {await ctx.ask('Name?')}.")
+
+    async def scenario(phone: Phone) -> None:
+        for in_chat, in_group in (("form", "form"), ("Ada", "ADA")):
+            await phone.text(in_chat)
+            await phone.group(BOB).text(in_group)
+            await phone.quiet()
+
+    async for phone in killed_between_calls(bot_of(form, "form", groups="all", read=False, typing=False), scenario):
+        for chat, name in ((phone, "Ada"), (phone.group(BOB), "ADA")):
+            assert chat.messages == ["form", "One question.", "Name?", name, f"Hello, {name}."], phone.killed
+
+
 async def test_a_message_that_is_late_for_one_question_may_answer_another() -> None:
     bot = Bot(groups="all")
     bot.on_message("one")(does(lambda ctx: ctx.ask("One?", timeout_s=60)))

@@ -1,6 +1,7 @@
 """Any order of answers, side questions, timeouts, crashes, failures and deploys: nothing is asked, used or said twice.
 
-A model says what the bot should have said, and which question is open. After each step both are compared.
+Each deploy has one more question, which comes before those that are open or answered. A model says what the bot should have
+said, and which question is open. After each step both are compared.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from linqbot import AskCancelled, AskTimeout, Bot, Context, MessageReceived
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-QUESTIONS = ("name", "town", "colour")
 TIMEOUT_S = 5000.0
+ENDS = {"": "Too late.", "never mind": "Cancelled."}
+"""What the bot says to an answer that ends the form. The empty one is that of a person who has not answered in time."""
 STEPS = st.sampled_from(["start", "say", "say", "help", "timeout", "never mind", "deploy", "crash", "fail", "restart"])
 
 
@@ -33,7 +35,13 @@ class Model:
         self.said: list[str] = []
         self.version = 0
         self.asked: str | None = None
-        self.answers: list[str] = []
+        self.answers: dict[str, str] = {}
+        self.noted: set[str] = set()
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the questions of the code that runs now."""
+        return ["name", *(f"new {n}" for n in range(self.version)), "town", "colour"]
 
     def hear(self, text: str) -> None:
         """Note what follows from a message."""
@@ -41,32 +49,40 @@ class Model:
             self.said.append("This is help.")
             if self.asked is not None:
                 self.said.append(self.asked)
-        elif self.asked is not None and text == "never mind":
-            self.said.append("Cancelled.")
-            self.asked = None
         elif self.asked is not None:
-            self.answers.append(text)
-            self.said.append(f"Noted {text}.")
-            self._ask()
+            self._end_question(text)
         elif text == "start":
-            self.answers = []
-            self._ask()
+            self.answers, self.noted = {}, set()
+            self._go_on()
         else:
             self.said.append(f"Routed {text}.")
 
     def time_out(self) -> None:
         """Note that no answer came in time."""
         if self.asked is not None:
-            self.said.append("Too late.")
-            self.asked = None
+            self._end_question("")
 
-    def _ask(self) -> None:
-        if len(self.answers) == len(QUESTIONS):
-            self.said.append(f"Sum: {', '.join(self.answers)}")
-            self.asked = None
-        else:
-            self.asked = f"{QUESTIONS[len(self.answers)]} in version {self.version}?"
-            self.said.append(self.asked)
+    def _end_question(self, answer: str) -> None:
+        assert self.asked is not None
+        self.answers[self.asked.partition(" in ")[0]] = answer
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Note the answers that the handler has come to, until one is missing or has ended the form."""
+        for key in self.keys:
+            if key not in self.answers:
+                self.asked = f"{key} in version {self.version}?"
+                self.said.append(self.asked)
+                return
+            if (end := ENDS.get(self.answers[key])) is not None:
+                self.said.append(end)
+                self.asked = None
+                return
+            if key not in self.noted:
+                self.noted.add(key)
+                self.said.append(f"Noted {self.answers[key]}.")
+        self.said.append(f"Sum: {', '.join(self.answers[key] for key in self.keys)}")
+        self.asked = None
 
 
 class Person:
@@ -81,12 +97,12 @@ class Person:
 
     def deploy(self) -> None:
         """Let other code run from now on, with other words in its questions."""
-        person, version = self, self.model.version
+        person, version, keys = self, self.model.version, self.model.keys
 
         async def form(message: MessageReceived, ctx: Context) -> None:
             answers = []
             try:
-                for key in QUESTIONS:
+                for key in keys:
                     answers.append(await ctx.ask(f"{key} in version {version}?", key=key, timeout_s=TIMEOUT_S))
                     await person.place()
                     await ctx.send(f"Noted {answers[-1]}.")
