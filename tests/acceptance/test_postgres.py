@@ -1,4 +1,4 @@
-"""`linqbot serve` on a storage in PostgreSQL: its server is restarted, or one of two bots is killed, under load."""
+"""`linqbot serve` on a storage in PostgreSQL, whose server is restarted under load."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 import crash
 import pytest
 from patience import PATIENCE_S
-from ports import free_port
-from postgres_server import empty_storage_url, start
+from postgres_server import start
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -54,29 +53,3 @@ async def test_a_restart_of_the_server_loses_and_repeats_nothing(server: Any, tm
         assert bot.process.returncode is None
     assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)
     assert load.posts > 120
-
-
-async def test_two_bots_share_a_storage_and_one_of_them_is_killed(tmp_path: Path) -> None:
-    async with crash.house(tmp_path, crash.BOT, storage=empty_storage_url("shared")) as (one, emulator, http):
-        two = crash.Served(tmp_path, "other", free_port(), "serve", "bot.py")
-        two.environ = one.environ
-        async with crash.running(two):
-            for bot in (one, two):
-                await bot.up(http, "/readyz")
-            chats = await crash.chats(http, emulator.url, 8)
-            # Each bot receives the deliveries of its own chats. Both handle the chats of both.
-            loads = [crash.Load(bot.url, http, chats[n::2], 64, seed=n) for n, bot in enumerate((one, two))]
-            arriving = [crash.begin(load) for load in loads]
-            for _ in range(2):
-                await asyncio.sleep(1.0)
-                await two.kill()
-                await two.start()
-                await two.up(http, "/readyz")
-            await asyncio.gather(*arriving)
-            await crash.settled(http, one.url)
-            said = await crash.replies(http, emulator.url)
-    report = crash.Report(128)
-    for load in loads:
-        for chat, numbers in load.said.items():
-            crash.compare(report, chat, numbers, [text for text in said[chat] if text != "start"])
-    assert (report.lost, report.doubled, report.disordered) == ([], [], []), str(report)

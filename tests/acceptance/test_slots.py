@@ -1,4 +1,4 @@
-"""Eleven people want each slot at the same moment: of one bot on a file, or of three that share a storage in PostgreSQL.
+"""Eleven people want each slot at the same moment, of three bots that share a storage in PostgreSQL.
 
 Linq answers each reply after 0 to 500 ms, and one of the processes is killed now and then. `SLOTS=200` tries more slots.
 """
@@ -24,7 +24,7 @@ from linqbot.storage.open import open_storage
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-SLOTS, PEOPLE = int(os.environ.get("SLOTS", "6")), 11
+SLOTS, PEOPLE, PROCESSES = int(os.environ.get("SLOTS", "6")), 11, 3
 BOT = """
 from pydantic import BaseModel
 from linqbot import Bot, Context, MessageReceived
@@ -47,11 +47,9 @@ async def book(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-@pytest.mark.parametrize("processes", [1, 3])
-async def test_who_reads_that_a_slot_is_theirs_has_it(processes: int, tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path}/slots.db" if processes == 1 else empty_storage_url("slots")
-    dice = random.Random(processes)
-    async with served(tmp_path, storage, processes) as (bots, emulator, http):
+async def test_who_reads_that_a_slot_is_theirs_has_it(tmp_path: Path) -> None:
+    storage, dice = empty_storage_url("slots"), random.Random(0)
+    async with served(tmp_path, storage) as (bots, emulator, http):
         chats = await crash.chats(http, emulator.url, PEOPLE * -(-SLOTS // crash.PER_CHAT))
         for slot in range(SLOTS):
             for _ in range(PEOPLE):
@@ -81,11 +79,11 @@ async def test_who_reads_that_a_slot_is_theirs_has_it(processes: int, tmp_path: 
 
 @asynccontextmanager
 async def served(
-    folder: Path, storage: str, processes: int
+    folder: Path, storage: str
 ) -> AsyncIterator[tuple[list[crash.Served], crash.Served, httpx.AsyncClient]]:
-    """Serve the bot by several processes that share a storage; yield them, the emulator, and a client to reach them."""
+    """Serve the bot by `PROCESSES` processes that share a storage; yield them, the emulator, and a client to reach them."""
     async with crash.house(folder, BOT, storage=storage) as (one, emulator, http):
-        others = [crash.Served(folder, f"bot-{n}", free_port(), "serve", "bot.py") for n in range(2, processes + 1)]
+        others = [crash.Served(folder, f"bot-{n}", free_port(), "serve", "bot.py") for n in range(2, PROCESSES + 1)]
         for other in others:
             other.environ = one.environ
         async with crash.running(*others):
