@@ -1,22 +1,20 @@
-"""Stored deliveries, as commands choose them and put them back for the server to handle; and the log of what operators do."""
+"""Stored deliveries, as commands choose them and put them back for the server to handle."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from typing import Annotated, Any, TypeAlias
 
 import click
 
 from linqbot.cli.kit import Opt, time_option
-from linqbot.cli.output import iso_time, progress_bar, warn
+from linqbot.cli.output import progress_bar, warn
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.rules.values import is_handle, uuid
 from linqbot.nearest import nearest_name
-from linqbot.storage.acts import OperatorAct
 
 
 def advice_on(unknown: str) -> str:
@@ -90,15 +88,3 @@ async def put_back(act: Callable[[Sequence[str]], Any], ids: Sequence[str], labe
             count += await act(batch)
             progress(start + len(batch), len(ids))
     return count
-
-
-def act_row(act: OperatorAct) -> dict[str, Any]:
-    return asdict(act) | {"at": iso_time(act.at)}
-
-
-def act_for_people(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns of a row of the log, or of a receipt."""
-    to = row["target"]
-    if row["counts"] is not None:
-        to = ", ".join(f"{count} {table}" for table, count in row["counts"].items()) or "nothing was kept"
-    return {"at": row["at"], "who": row["who"], "did": row["what"], "to": to, "reason": row["reason"]}

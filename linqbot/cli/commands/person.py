@@ -16,9 +16,10 @@ from typing import Annotated, Any, TypeAlias
 import click
 
 from linqbot.cli import logs
-from linqbot.cli.deliveries import act_for_people, act_row, person_or_chat, who_of
+from linqbot.cli.deliveries import person_or_chat, who_of
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import Number, print_facts, print_table, printable, printable_json
+from linqbot.cli.stored_rows import act_for_people, act_row
 from linqbot.errors import StorageError
 from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.rules.check import blockable

@@ -21,8 +21,6 @@ from linqbot.cli.deliveries import (
     EventType,
     Since,
     Until,
-    act_for_people,
-    act_row,
     chat_of,
     deliveries,
     put_back,
@@ -30,8 +28,8 @@ from linqbot.cli.deliveries import (
 )
 from linqbot.cli.kit import Arg, Confirm, Flags, Limit, Opt, Result
 from linqbot.cli.output import call_name, columns, iso_time, print_facts, print_table, printable, progress_bar, warn
+from linqbot.cli.stored_rows import act_for_people, act_row, dead_row, question_row, timer_row, waiting_row
 from linqbot.errors import StorageError
-from linqbot.features.asking.question import OpenQuestion
 from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
@@ -40,9 +38,7 @@ from linqbot.ops.why import without_messages
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
-from linqbot.storage.conversations import Conversation
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Selection
 
 _Row = dict[str, Any]
@@ -137,27 +133,21 @@ class _Wanted:
 
 
 async def _deliveries(storage: Storage, of: _Wanted) -> list[_Row]:
-    names = "id", "state", "type", "lane", "received_at", "attempts", "crashes", "replay", "not_before", "error"
-    return [columns(each, *names) for each in await storage.waiting(lane=of.lane, type=of.type, limit=of.limit)]
+    return [waiting_row(each) for each in await storage.waiting(lane=of.lane, type=of.type, limit=of.limit)]
 
 
 async def _dead(storage: Storage, of: _Wanted) -> list[_Row]:
     letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=of.limit)
-    return [
-        columns(letter.delivery, "id", "type", "lane")
-        | columns(letter, "dead_lettered_at", "attempts", "crashes", "handler")
-        | {"error": without_messages(letter.error).rpartition("\n")[2]}
-        for letter in letters
-    ]
+    return [dead_row(letter, without_messages(letter.error).rpartition("\n")[2]) for letter in letters]
 
 
 async def _scheduled(storage: Storage, of: _Wanted) -> list[_Row]:
-    return [_timer(timer) for timer in await storage.scheduled(lane=of.lane, limit=of.limit)]
+    return [timer_row(timer) for timer in await storage.scheduled(lane=of.lane, limit=of.limit)]
 
 
 async def _questions(storage: Storage, of: _Wanted) -> list[_Row]:
     found = await storage.conversations(chat_id=of.chat, limit=_MOST)
-    rows = [_question(each) for each in found if each.status != "timed_out"]
+    rows = [question_row(each) for each in found if each.status != "timed_out"]
     return [row for row in rows if of.handler in (None, row["handler"])][: of.limit]
 
 
@@ -215,27 +205,6 @@ def _entry(entry: JournalEntry) -> _Row:
     made = {"call": call_name(decode(entry.call) or {})}
     shown = "status", "delivery", "message_id", "first_at"
     return columns(entry, "replay", "slot") | made | columns(entry, *shown)
-
-
-def _question(conversation: Conversation) -> _Row:
-    question = OpenQuestion.read(conversation.question)
-    return {
-        **columns(conversation, "id", "status", "handler"),
-        "chat": conversation.chat_id,
-        "person": conversation.person.partition(" ")[0],
-        "waits_for": question.waits_for if question else "unreadable",
-        **columns(conversation, "asked_at", "until"),
-        "invalid_answers": question.tries if question else None,
-        "question": question.text if question else None,
-    }
-
-
-def _timer(timer: Timer) -> _Row:
-    """Describe a timer, without the text that it will send."""
-    payload = decode(timer.payload) or {}
-    people = (payload.get("origin") or {}).get("handles") or []
-    about = {"people": people, "calls": list(map(call_name, payload.get("calls") or ()))}
-    return columns(timer, "id", "due", "kind") | about | columns(timer, "lane")
 
 
 # --- retry, answer, cancel --------------------------------------------------------------------------------------------

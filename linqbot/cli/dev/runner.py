@@ -22,23 +22,20 @@ import httpx
 from pydantic_core import from_json
 
 from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.output import call_name, columns
 from linqbot.cli.storage_option import FILE
+from linqbot.cli.stored_rows import dead_row, question_row, timer_row, waiting_row
 from linqbot.emulator.acts.chat_acts import event_of
 from linqbot.emulator.acts.conversation import Write
 from linqbot.emulator.emulator import BotRunner, Emulator
 from linqbot.emulator.model.answers import conflict
 from linqbot.emulator.model.documents import iso
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.events.delivery import LINQ_DELIVERY, decode
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation
-from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.state import BOT
@@ -300,7 +297,6 @@ async def work_of(storage: Storage, now: float) -> Work:
 
 MOST: Final = 100
 """The most rows of a kind that the page shows."""
-_WAITING: Final = ("id", "type", "state", "attempts", "crashes", "not_before", "error")
 _MOST_TIMERS: Final = 10_000
 _SCHEDULED: Final = frozenset({SEND, REPEAT, SCHEDULE})
 
@@ -319,9 +315,9 @@ async def everything(storage: Storage, chat_id: str | None, people: Sequence[str
     waiting = await storage.waiting(lane=lane, limit=MOST)
     dead = await storage.dead_letters(lane=lane, limit=MOST)
     return of_all | {
-        "questions": [_question(each) for each in await storage.conversations(chat_id=chat_id)],
-        "waiting": [columns(each, *_WAITING) for each in waiting],
-        "dead": [_dead(each) for each in dead],
+        "questions": [question_row(each) for each in await storage.conversations(chat_id=chat_id)],
+        "waiting": [waiting_row(each) for each in waiting],
+        "dead": [dead_row(each, each.error) for each in dead],
         "state": await _state(storage, CHAT + chat_id),
         "people": [
             {"handle": handle, "state": await _state(storage, PERSON + handle.casefold())} for handle in people[:MOST]
@@ -332,39 +328,22 @@ async def everything(storage: Storage, chat_id: str | None, people: Sequence[str
 async def _scheduled(storage: Storage) -> list[dict[str, Any]]:
     """Return what the author has scheduled. Timers of linqbot's own, such as the timeout of a question, send nothing."""
     timers = await storage.scheduled(limit=_MOST_TIMERS)
-    return [_timer(timer) for timer in timers if timer.kind in _SCHEDULED][:MOST]
+    return [
+        timer_row(timer) | {"chat_id": chat_of_lane(timer.lane) or "", "text": _text(timer)}
+        for timer in timers
+        if timer.kind in _SCHEDULED
+    ][:MOST]
 
 
 async def _state(storage: Storage, scope: str) -> dict[str, Any]:
     return {name: from_json(value) for name, value in (await storage.load(scope)).items()}
 
 
-def _question(each: Conversation) -> dict[str, Any]:
-    question = OpenQuestion.model_validate_json(each.question)
-    return {
-        **columns(each, "handler", "status", "asked_at", "until"),
-        "text": question.text,
-        "person": None if each.person == ANYONE else each.person,
-        "tries": question.tries,
-    }
-
-
-def _timer(timer: Timer) -> dict[str, Any]:
-    payload = decode(timer.payload) or {}
-    calls = [call for call in payload.get("calls") or () if isinstance(call, dict)]
-    return {
-        **columns(timer, "id", "due"),
-        "chat_id": chat_of_lane(timer.lane) or "",
-        "text": f"@bot.every: {timer.id}"
-        if timer.kind == SCHEDULE
-        else " ".join(text for call in calls for text in _texts(call)),
-        "calls": [call_name(call) for call in calls],
-    }
-
-
-def _dead(each: DeadDelivery) -> dict[str, Any]:
-    more = columns(each, "attempts", "crashes", "dead_lettered_at", "handler", "error")
-    return columns(each.delivery, "id", "type") | more
+def _text(timer: Timer) -> str:
+    if timer.kind == SCHEDULE:
+        return f"@bot.every: {timer.id}"
+    calls = (decode(timer.payload) or {}).get("calls") or ()
+    return " ".join(text for call in calls for text in _texts(call))
 
 
 def _texts(call: dict[str, Any]) -> list[str]:

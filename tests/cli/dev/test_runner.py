@@ -6,9 +6,11 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from storage.conftest import asked, delivery, handle
 
 from linqbot.cli.dev import runner
 from linqbot.cli.dev.bot_process import BotProcess
@@ -18,6 +20,8 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.emulator import Emulator
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
+from linqbot.storage.conversations import ANYONE
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
@@ -105,6 +109,14 @@ async def test_scheduled_are_the_authors_sends_and_schedules_and_not_timers_of_l
         ("daily", "hi"),
         ("standup", "@bot.every: standup"),
     ]
+
+
+async def test_a_question_that_only_another_release_can_read_is_shown_with_its_handler() -> None:
+    storage = MemoryStorage()
+    question = replace(asked("w.1", person=ANYONE), question=b"{}")
+    await handle(storage, delivery(name="w.1"), commit=Commit(Ack(), conversations=[question]))
+    (row,) = (await everything(storage, question.chat_id, []))["questions"]
+    assert (row["handler"], row["person"], row["question"]) == ("bot:form", "*", None)
 
 
 # The clocks move in steps, in order, and not for ever

@@ -396,15 +396,16 @@ export interface ScheduledSend {
   calls: string[];
 }
 
-/** A question of `ctx.ask`. `person` must answer it; null is any person of the chat. */
+/** A question of `ctx.ask`. `person` must answer it; `*` is any person of the chat. */
 export interface AskedQuestion {
   handler: string;
-  text: string;
-  person: string | null;
+  /** Null if another release of linqbot has stored the question. */
+  question: string | null;
+  person: string;
   status: "waiting" | "failed" | "timed_out";
   until: string;
   /** The number of invalid answers so far. */
-  tries: number;
+  invalid_answers: number | null;
 }
 
 /** What the bot stores. Without a chat only the scheduled sends and the bot's state are there; without a runner nothing is. */

@@ -109,15 +109,15 @@ function chatParts({ questions = [], waiting = [], dead = [], state = {}, people
  * @param {AskedQuestion} question
  * @param {(handle: string) => string} nameOf
  */
-function questionItem({ text, handler, person, status, until, tries }, nameOf) {
-  const who = person ? nameOf(person).replace(/^You$/, "you") : "anyone";
+function questionItem({ question, handler, person, status, until, invalid_answers: tries }, nameOf) {
+  const who = person === "*" ? "anyone" : nameOf(person).replace(/^You$/, "you");
   const stands = {
     waiting: `waits for ${who} until ${dayAndTime(until)}`,
     failed: "failed: the answer is a dead letter",
     timed_out: `timed out ${dayAndTime(until)}`,
   };
   const invalid = tries ? `${tries} invalid ${tries === 1 ? "answer" : "answers"}` : "";
-  return item(text || handler, [stands[status], invalid].filter(Boolean).join(", "), `asked by ${handler}`);
+  return item(question || handler, [stands[status], invalid].filter(Boolean).join(", "), `asked by ${handler}`);
 }
 
 /**
