@@ -71,7 +71,7 @@ class Piece:
 
 @dataclass(slots=True)
 class _Scan:
-    """What is known of the piece that begins the raw text: its kind, and its end so far."""
+    """The kind of the piece that begins the raw text, and its end so far."""
 
     kind: Kind | None = None
     end: int = 0
