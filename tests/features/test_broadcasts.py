@@ -100,7 +100,7 @@ async def test_it_returns_at_once_and_then_reaches_one_person_after_the_other() 
 
 @pytest.mark.slow
 async def test_wherever_the_bot_is_killed_each_person_gets_it_once_and_one_report_comes() -> None:
-    bot, runs = Bot(), 0
+    bot, runs = Bot(read=False, typing=False), 0
     bot.on_message("go")(does(july(PEOPLE[:2])))
 
     @bot.on_broadcast_done

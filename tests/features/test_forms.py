@@ -29,7 +29,7 @@ REVIEW = "Name: Ann\nPeople: 4\nSeat: terrace\nAllergies: –\n\n" + RIGHT
 
 
 def booking(model: type[BaseModel] = Guest, *, language: str = "en") -> Bot:
-    bot = Bot(language=language)
+    bot = Bot(language=language, read=False, typing=False)
 
     @bot.on_message("book")
     async def book(message: MessageReceived, ctx: Context) -> str:

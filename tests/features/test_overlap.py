@@ -556,7 +556,7 @@ async def test_a_kill_at_any_point_neither_drops_a_message_nor_sends_a_bubble_tw
         await phone.text("b")
         await phone.text("c")
 
-    async for phone in killed_between_calls(bot_of(answer, overlap=mode), scenario):
+    async for phone in killed_between_calls(bot_of(answer, overlap=mode, read=False, typing=False), scenario):
         said = [str(reply) for reply in await phone.replies()]
         assert len(said) == len(set(said)), said
         answered = [word for reply in said if reply.startswith("answered") for word in reply.split()[1:]]
