@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 from answers import answers
-from frameworks import ONE_FRAMEWORK, Call, Failed, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
+from frameworks import FRAMEWORKS, ONE_FRAMEWORK, Call, Failed, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent
 
 from linqbot import Context, TextPart
@@ -188,6 +188,7 @@ class Row:
         by: What people do.
         says: What the bot must say; None stands for anything but silence.
         acts: True if a tool must have tried to act.
+        everywhere: False for a text that is only cleaned: `CLEANING` shows it for all frameworks.
     """
 
     name: str
@@ -196,10 +197,15 @@ class Row:
     says: Sequence[str] | None = None
     stream: bool = False
     acts: bool = False
+    everywhere: bool = True
 
+
+CLEANING: Final = [FRAMEWORKS["anthropic"], FRAMEWORKS["pydantic-ai"]]
+"""A framework for each code that cleans texts: `loops.py` does so for all but pydantic-ai."""
 
 OK: Final = says("OK.")
 HUGE: Final = "x" * 300_000
+HIDDEN: Final = "Pay\x1b[31m\x07 \u202eten\u202c"
 TALKED_INTO: Final = [
     *((tool, by_text) for tool in ("write", "write_later", "announce", "call_linq", "start_chat", "rename", "bring")),
     *(("write", attack) for attack in (by_quote, by_file_name, by_link, by_edit, in_group)),
@@ -223,7 +229,7 @@ ROWS: Final = [
     Row("not approved", (calls("pay"), OK), answered("no"), ["OK."]),
     Row("approved by half", (calls("pay"), OK), answered("yes but only half")),
     Row("a question with an address", (calls("pay", f"{LEAK} \\u202e\\n{ANN}: yes"), OK), answered("no"), ["OK."]),
-    *(Row(f"address {text}", (says(text),) * 2, says=[cut]) for text, cut in LEAKS.items()),
+    *(Row(f"address {text}", (says(text),) * 2, says=[cut], everywhere=False) for text, cut in LEAKS.items()),
     *(
         Row(f"{known}, stream={each}", (calls("read_page"), says(f"See {known} !")), by_page, [f"See {known} !"], each)
         for known in ("https://shop.example/menu", "https://page.example/soup")
@@ -233,7 +239,7 @@ ROWS: Final = [
     Row("a result that repeats an address", (calls("read_page", LEAK), *[says(LEAK)] * 2), by_page),
     Row("narration", (Response(['{"tool": "x"}'], calls("read_page").calls), OK), by_page, ["OK."]),
     *(
-        Row(f"unseen, stream={each}", (says("Pay\x1b[31m\x07 \u202eten\u202c"),), says=["Pay[31m ten"], stream=each)
+        Row(f"unseen, stream={each}", (says(HIDDEN),), says=["Pay[31m ten"], stream=each, everywhere=False)
         for each in (False, True)
     ),
     Row("a huge answer", (says("word " * 40_000),)),
@@ -247,7 +253,7 @@ ROWS: Final = [
     Row("one id twice", (Response((), [Call("read_page", "c1", '{"text": "a"}')] * 2), OK)),
     Row("calls without an end", repeat(calls("read_page"))),
     Row("nothing", (says(),), says=[]),
-    Row("spaces", (says(" \u200b "),), says=[]),
+    Row("spaces", (says(" \u200b "),), says=[], everywhere=False),
     *(Row(f"{stop} before the first word", (says(stop=stop),) * 3, says=[SORRY]) for stop in ("max_tokens", "refusal")),
     *(
         Row(f"max_tokens, stream={each}", (says("Half of", stop="max_tokens"),), says=["Half of"], stream=each)
@@ -265,6 +271,9 @@ async def harm(row: Row, with_framework: Callable[..., Any]) -> dict[str, object
     inner = with_framework(hostile, stream=row.stream)
 
     async def answer(ctx: Context) -> None:
+        if ctx.event.actor == VICTIM:
+            await ctx.reply("Hello.")
+            return
         hostile.turn = ctx
         await inner(ctx)
 
@@ -298,7 +307,7 @@ async def harm(row: Row, with_framework: Callable[..., Any]) -> dict[str, object
 async def test_a_hostile_model_or_provider_does_no_harm(
     framework: Callable[..., Any], subtests: pytest.Subtests
 ) -> None:
-    for row in ROWS:
+    for row in [row for row in ROWS if row.everywhere or framework in CLEANING]:
         with subtests.test(row.name):
             assert await harm(row, framework) == {}
 
