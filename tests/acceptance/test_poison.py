@@ -23,7 +23,7 @@ from pathlib import Path
 from linqbot import Bot, Context, MessageReceived
 
 bot = Bot(read=False, typing=False, max_age_s=None)
-STEPS = 6
+STEPS = 10  # some kill it next to other messages, which does not count: more than `RetryPolicy.crashes` of them count
 
 
 @bot.on_message
@@ -42,7 +42,7 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(message.text)
 """
 CHATS = 20
-MOST_DEATHS = 20
+MOST_DEATHS = 25
 
 
 @pytest.mark.process
@@ -67,7 +67,7 @@ async def test_a_poison_message_is_dead_lettered_and_the_others_are_answered(tmp
     expected = {chat: [str(n), str(n + CHATS)] for n, chat in enumerate(chats)}
     expected[chats[5]] = ["25"]
     assert replies == expected
-    assert deaths >= 11
+    assert deaths >= 15
 
 
 async def is_settled(bot: crash.Served, http: httpx.AsyncClient) -> bool:

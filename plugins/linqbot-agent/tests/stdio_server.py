@@ -1,12 +1,11 @@
 """An MCP server on standard input and output. Without the package `mcp`, which takes seconds to import.
 
-Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call, or
-kills the bot that runs it, if the file says so. If it says `always`, it dies after each call.
+Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call,
+and after each call if the file says `always`.
 """
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         with (FOLDER / "acts").open("a") as file:
             file.write(f"{params['name']} {params['_meta']['idempotency-key']}\n")
         if (FOLDER / "die").exists():
-            whom = (FOLDER / "die").read_text()
-            if whom != "always":
+            if (FOLDER / "die").read_text() != "always":
                 (FOLDER / "die").unlink()
-            if whom == "bot":
-                os.kill(os.getppid(), signal.SIGKILL)
             sys.exit(1)
         return {"content": [{"type": "text", "text": f"{params['name']} is done"}]}
     return None

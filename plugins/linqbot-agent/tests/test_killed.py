@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from collections import Counter
 from pathlib import Path
 
 import crash
 import pytest
 from killed_once import DYING, killed_once
-from patience import PATIENCE_S
-
-from linqbot.storage.open import open_storage
 
 BOT = (
     DYING
@@ -105,66 +99,3 @@ async def test_a_killed_agent_repeats_nothing_on_record_and_says_everything_once
             assert len(repeated) <= 1 or repeated == {"book 7", "weather"}, kill
             assert max(acts.values()) <= 2, kill
             assert (await crash.replies(http, emulator.url))[chat] == ["One.", "Two.", "Three.", "Four."], kill
-
-
-LONG_TURN = """
-import os
-import signal
-from pathlib import Path
-
-from linqbot import Bot, Context, MessageReceived
-from linqbot_agent import LinqAgent, run
-from pydantic_ai import Agent, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
-
-ACTS = Path("acts")
-bot = Bot(read=False, typing=False, max_age_s=None, plugins=[LinqAgent()])
-
-
-def respond(messages, info):
-    step = sum(isinstance(message, ModelResponse) for message in messages)
-    return ModelResponse(parts=[ToolCallPart("book", {"number": step}, f"c{step}") if step < KILLS else TextPart("Done.")])
-
-
-agent = Agent(FunctionModel(respond))
-
-
-@agent.tool_plain
-def book(number: int) -> str:
-    is_first = f"{number}\\n" not in ACTS.read_text().splitlines(keepends=True)
-    with ACTS.open("a") as file:
-        file.write(f"{number}\\n")
-    if is_first:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "booked"
-
-
-@bot.on_message
-async def chat(message: MessageReceived, ctx: Context) -> None:
-    await run(agent, ctx, progress=None)
-"""
-KILLS_IN_A_TURN = int(os.environ.get("LINQBOT_TEST_KILLS_IN_A_TURN", "6"))
-"""More than `RetryPolicy.crashes`, which would end a turn that makes no progress, and less than `crashes_in_all`."""
-
-
-@pytest.mark.process
-@pytest.mark.slow
-async def test_a_turn_that_makes_progress_is_no_dead_letter_however_often_it_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "acts").write_text("")
-    async with crash.house(tmp_path, f"KILLS = {KILLS_IN_A_TURN}\n{LONG_TURN}") as (bot, emulator, http):
-        (chat,) = await crash.chats(http, emulator.url, 1)
-        await bot.up(http, "/readyz")
-        arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))
-        for _ in range(KILLS_IN_A_TURN):
-            assert bot.process is not None
-            async with asyncio.timeout(PATIENCE_S):
-                assert await bot.process.wait() == -signal.SIGKILL
-            await bot.start()
-        await arriving
-        await bot.up(http, "/readyz")
-        await crash.settled(http, bot.url)
-        assert (await crash.replies(http, emulator.url))[chat] == ["Done."]
-        acts = Counter((tmp_path / "acts").read_text().split())
-        assert acts == {str(number): 2 for number in range(KILLS_IN_A_TURN)}
-    async with open_storage(f"sqlite:///{tmp_path / 'crash.db'}", serving=False) as storage:
-        assert await storage.dead_letters() == []

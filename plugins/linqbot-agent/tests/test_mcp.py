@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections import Counter
@@ -20,7 +19,6 @@ from answers import answers
 
 pytest.importorskip("mcp", reason="The package mcp is not installed")
 
-import crash
 import uvicorn
 from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent, run
@@ -410,48 +408,3 @@ async def test_the_server_of_another_toolset_gets_the_key_of_each_call() -> None
         assert await answers(phone, "Book") == ["Done."]
     ((name, arguments, metadata),) = given
     assert (name, arguments, [*metadata]) == ("book", {"hour": 8}, ["idempotency-key"])
-
-
-BOT = """
-import sys
-
-from linqbot import Bot, Context, MessageReceived
-from linqbot_agent import LinqAgent, run
-from linqbot_agent.mcp import McpServer
-from pydantic_ai import Agent, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import FunctionModel
-
-bot = Bot(read=False, typing=False, max_age_s=None, plugins=[LinqAgent()])
-ledger = McpServer("ledger", [sys.executable, SERVER, "."])
-
-
-def respond(messages, info):
-    step = sum(isinstance(message, ModelResponse) for message in messages)
-    return ModelResponse(parts=[TextPart("Done.") if step else ToolCallPart("ledger_reserve", {}, "c1")])
-
-
-@bot.on_message
-async def chat(message: MessageReceived, ctx: Context) -> None:
-    await run(Agent(FunctionModel(respond)), ctx, servers=[ledger], progress=None)
-"""
-
-
-@pytest.mark.process
-@pytest.mark.slow
-async def test_a_bot_that_is_killed_behind_a_call_makes_it_again_with_its_key(tmp_path: Path) -> None:
-    (tmp_path / "die").write_text("bot")
-    async with crash.house(tmp_path, f"SERVER = {str(STDIO_SERVER)!r}\n{BOT}") as (bot, emulator, http):
-        (chat,) = await crash.chats(http, emulator.url, 1)
-        await bot.up(http, "/readyz")
-        arriving = crash.begin(crash.Load(bot.url, http, [chat], 1, seed=0))
-        assert bot.process is not None
-        async with asyncio.timeout(PATIENCE_S):
-            assert await bot.process.wait() == -signal.SIGKILL
-        await bot.start()
-        await arriving
-        await bot.up(http, "/readyz")
-        await crash.settled(http, bot.url)
-        assert (await crash.replies(http, emulator.url))[chat] == ["Done."]
-    acts = (tmp_path / "acts").read_text().splitlines()
-    assert len(acts) == 2
-    assert acts[0] == acts[1]
