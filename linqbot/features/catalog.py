@@ -139,10 +139,10 @@ class Features:
             may_be_muted = chat_id in mutes or EVERY_CHAT in mutes
             may_answer = bool(storage.conversations_in(chat_id))
         has_handoffs = bool(mutes) and any(mute.handoff for mute in mutes.values())
-        may_have_taken = lease.put_back or not lease.is_first_run
+        is_later_run = not lease.is_first_run
         return {
             # Before questions: in a muted chat they wait.
-            "mute:Mutes": may_be_muted or not lease.is_first_run,
+            "mute:Mutes": may_be_muted or is_later_run,
             "handoff:Handoffs": has_handoffs and delivery.type in _RELAYED,
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
@@ -153,7 +153,8 @@ class Features:
             "own_changes:OwnChanges": self._awaits_own_changes,
             "optout:OptOuts": True,
             # Also for messages that were taken by another version of the bot.
-            "overlap:Overlaps": dispatcher.routes.overlaps or (may_have_taken and any(delivery.joined.incoming)),
+            "overlap:Overlaps": dispatcher.routes.overlaps
+            or ((is_later_run or lease.put_back) and any(delivery.joined.incoming)),
             "notices:Notices": dispatcher.has_notices,
         }
 
