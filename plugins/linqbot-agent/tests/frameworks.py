@@ -156,7 +156,7 @@ def without_numbers(texts: Iterable[str]) -> list[str]:
 def bot_of(
     outside: Outside, answer: Callable[[Context], Any], plugin: LinqAgent | None = None, *, attempts: int = 5
 ) -> Bot:
-    bot = Bot(plugins=[plugin or LinqAgent()], groups="all")
+    bot = Bot(plugins=[plugin or LinqAgent()], groups="all", read=False, typing=False)
 
     @bot.on_start
     async def note_clock(running: Running) -> None:

@@ -87,7 +87,8 @@ class Script:
 
 def bot_with(agent: Agent[Any, Any], plugin: LinqAgent | None = None, **arguments: Any) -> Bot:
     """Return a bot that answers each message with an agent."""
-    return answering(Bot(plugins=[plugin or LinqAgent()], groups="all"), agent, **arguments)
+    bot = Bot(plugins=[plugin or LinqAgent()], groups="all", read=False, typing=False)
+    return answering(bot, agent, **arguments)
 
 
 def answering(bot: Bot, agent: Agent[Any, Any], **arguments: Any) -> Bot:
