@@ -138,12 +138,12 @@ class Features:
         else:
             may_be_muted = chat_id in mutes or EVERY_CHAT in mutes
             may_answer = bool(storage.conversations_in(chat_id))
-        has_handoffs = bool(mutes) and any(mute.handoff for mute in mutes.values())
         is_later_run = not lease.is_first_run
         return {
             # Before questions: in a muted chat they wait.
             "mute:Mutes": may_be_muted or is_later_run,
-            "handoff:Handoffs": has_handoffs and delivery.type in _RELAYED,
+            # In this order: receipts are frequent, and there may be many mutes.
+            "handoff:Handoffs": delivery.type in _RELAYED and any(mute.handoff for mute in mutes.values()),
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
             "optout:OptOutsAfterCrash": lease.crashes > 0,
