@@ -541,6 +541,7 @@ class TurnState(State):
         Changes before a question stay: the question is open, and the handler does not come to them again.
         """
         if self._at_question is not None:
+            self.undo()  # what middleware has changed behind the question
             return
         self._scopes.clear()
         self._held.clear()

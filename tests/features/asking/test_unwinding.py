@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from asking_talk import Talk
 from fakes import CHAT, PERSON
 from pydantic import BaseModel
 
 from linqbot import Context, Event, MessageReceived
+from linqbot.bot.router import Next
 
 
 class Form(BaseModel):
@@ -157,3 +159,32 @@ async def test_an_error_after_a_question_takes_nothing_back_that_was_done_before
     assert await stored(talk) == Form(is_open=True)
     await talk.pass_time(20)
     assert talk.said == ["Name?", "A reminder."]
+
+
+@pytest.mark.parametrize("uses_state", [False, True])
+async def test_what_middleware_has_changed_behind_a_question_is_lost_with_its_error(
+    talk: Talk, uses_state: bool
+) -> None:
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        if uses_state:
+            (await ctx.state.person(Form)).is_open = True
+        await ctx.ask("Name?")
+
+    def failing(next_: Next) -> Next:
+        async def handle(event: Event, ctx: Context) -> None:
+            try:
+                await next_(event, ctx)
+            finally:
+                (await ctx.state.person(Form)).ends += 1
+                raise ValueError
+
+        return handle
+
+    async def note(error: Exception, event: Event, ctx: Context) -> None:
+        (await ctx.state.person(Form)).words.append("failed")
+
+    bot = talk.deploy(ask)
+    bot.use(failing)
+    bot.on_error(note)
+    await talk.say("hi")
+    assert await stored(talk) == Form(is_open=uses_state, words=["failed"])
