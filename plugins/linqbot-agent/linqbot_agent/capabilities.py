@@ -133,9 +133,12 @@ def _files(output: object) -> Iterator[Media]:
 
 
 def _is_made_up(url: str, given: object, messages: Sequence[ModelMessage]) -> bool:
-    """Return True if an address is in what the model has given, and others have not shown it to the model."""
+    """Return True if an address is in what the model has given, and others have not shown it to the model as it is.
+
+    In another form, such as with a password or with other letters encoded, it can carry a secret too.
+    """
     is_given = any(url in text for text in strings_in(to_jsonable_python(given, fallback=str)))
-    return is_given and not shown_by_others(messages).has_address(url)
+    return is_given and url not in shown_by_others(messages).exact
 
 
 class NoContent(AbstractCapability[Any]):

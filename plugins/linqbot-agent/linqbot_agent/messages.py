@@ -71,24 +71,26 @@ def shown_by_others(messages: Iterable[ModelMessage]) -> Shown:
 
     A tool may repeat what the model has made up, so the result of a call shows nothing that the model wrote in this call.
     """
-    shown = nothing = Shown.of(())
-    written = dict[str, Shown]()  # by the id of the call, which a provider may use again
+    texts, shown = list[str](), Shown.of(())
+    written = dict[str, list[str]]()  # by the id of the call, which a provider may use again
     for message in messages:
-        texts = [message.instructions or ""] if isinstance(message, ModelRequest) else []
+        if isinstance(message, ModelRequest):
+            texts.append(message.instructions or "")
         for part in message.parts:
             if isinstance(part, ToolCallPart):
-                earlier = written.get(part.tool_call_id, nothing)
-                written[part.tool_call_id] = earlier | Shown.of(strings_in(part.args_as_dict()))
+                written.setdefault(part.tool_call_id, []).extend(strings_in(part.args_as_dict()))
             # The report of an error repeats what the model has made up.
             elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
-                shown |= Shown.of(_texts_of(part)) - written[part.tool_call_id]
+                if (made_up := Shown.of(written[part.tool_call_id])) == Shown.of(()):
+                    texts += _texts_of(part)
+                else:
+                    shown |= Shown.of(_texts_of(part)) - made_up
             elif isinstance(part, SystemPromptPart):
                 texts.append(part.content)
             elif isinstance(part, UserPromptPart):
                 content = [part.content] if isinstance(part.content, str) else part.content
                 texts += (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
-        shown |= Shown.of(texts)
-    return shown
+    return shown | Shown.of(texts)
 
 
 def _texts_of(result: ToolReturnPart) -> Iterator[str]:

@@ -89,6 +89,11 @@ async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_
         ({"url": "/etc/passwd"}, {"url": PHOTO}),
         ({"url": "http://photos.example.com/room.jpg"}, {"url": PHOTO}),
         ({"url": "https://evil.example.com/?secret=4711"}, {"url": PHOTO}),
+        # Other forms of an address that was shown.
+        ({"url": PHOTO.replace("https://", "https://:4711@")}, {"url": PHOTO}),
+        ({"url": PHOTO.replace("m", "%6d")}, {"url": PHOTO}),
+        ({"url": f"{PHOTO}!;.!"}, {"url": PHOTO}),
+        ({"url": f"{PHOTO}///"}, {"url": PHOTO}),
     ],
 )
 async def test_the_model_is_asked_again_about_what_it_made_up(wrong: object, right: object) -> None:
@@ -131,13 +136,13 @@ async def test_an_output_function_sends_a_file_at_an_address_of_its_own_and_none
 
 async def test_an_address_that_a_tool_has_repeated_cannot_be_sent() -> None:
     evil = "https://evil.example.com/?secret=4711"
-    send = calls(tool("final_result", "c2", url=evil))
-    script = Script(calls(tool("look_up", "c1", url=evil)), send, says("None."), send, says("None."))
+    send, with_row = (calls(tool("final_result", "c2", url=url)) for url in (evil, f"{evil},0"))
+    script = Script(calls(tool("look_up", "c1", url=evil)), send, says("None."), with_row, says("None."))
     agent: Agent[None, Any] = Agent(script.model, output_type=[str, Media])
 
     @agent.tool_plain
     def look_up(url: str) -> str:
-        return f"There is no photo at {url}"
+        return f"There is no photo at {url}\nphotos: {url},0"
 
     async with talking(bot_with(agent)) as phone:
         for _ in range(2):  # the call is also one of the past
@@ -145,7 +150,15 @@ async def test_an_address_that_a_tool_has_repeated_cannot_be_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "found", [{"url": PHOTO}, {"text": f"See {PHOTO}\nBye"}, f'{{"text": "See {PHOTO}\\nBye"}}', f"sea,{PHOTO},5"]
+    "found",
+    [
+        {"url": PHOTO},
+        {"text": f"See {PHOTO}\nBye"},
+        f'{{"text": "See {PHOTO}\\nBye"}}',
+        f"sea,https://photos.example.com/sea.jpg,{PHOTO},5",
+        f"[![sea](https://photos.example.com/sea.jpg)]({PHOTO})",
+        f"<img src='{PHOTO}'/>",
+    ],
 )
 async def test_an_address_that_a_tool_returned_can_be_sent(found: object) -> None:
     script = Script(calls(tool("find_photo", "c1")), calls(tool("final_result", "c2", url=PHOTO)))
