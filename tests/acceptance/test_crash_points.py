@@ -57,7 +57,7 @@ BROADCAST = (
 from linqbot import BroadcastDone
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-dying(SQLiteStorage, "start_broadcast", "advance_broadcasts", "finish")
+dying(SQLiteStorage, "start_broadcast", "fire", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)
 
 
@@ -126,7 +126,7 @@ async def test_a_restarted_turn_that_is_killed_at_any_step_says_each_thing_once(
 
 
 async def test_a_broadcast_that_is_killed_at_any_step_reaches_its_person_and_is_reported_once(tmp_path: Path) -> None:
-    points = [f"after {step}" for step in ("start_broadcast 1", "advance_broadcasts 1", "run 2", "finish 2", "run 3")]
+    points = [f"after {step}" for step in ("start_broadcast 1", "fire 1", "run 2", "finish 2", "run 3")]
     said = await said_after_kills(tmp_path, BROADCAST, points)
     assert said == {point: ["The menu.", "Sent: 1"] for point in points}
 
