@@ -142,6 +142,8 @@ class Server:
             await asyncio.wait({life})
             if not was_cancelled:
                 life.result()
+            elif not life.cancelled():
+                life.exception()  # else asyncio would log it at the end: a start that was cancelled may fail
         finally:
             if self._is_main:
                 on_signal(lambda *_: None)  # so that what the caller still does is not cut short

@@ -715,6 +715,22 @@ async def test_an_app_that_is_asked_to_stop_while_it_starts_and_starts_neverthel
     assert seen == ["started", "stopped"]
 
 
+async def test_a_start_that_fails_because_it_was_cancelled_is_no_error() -> None:
+    async def failing(app: Starlette) -> AsyncIterator[None]:
+        app.state.server.should_exit = True
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise OSError("The connection was closed.") from None
+        yield
+
+    logged: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: logged.append(facts))
+    await serve(failing)
+    gc.collect()
+    assert logged == []
+
+
 async def test_an_app_that_the_bots_code_has_cancelled_is_not_served_any_more() -> None:
     running: list[asyncio.Task[Any] | None] = []
 
