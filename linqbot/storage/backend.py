@@ -42,7 +42,7 @@ from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import Decision, Standing
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
-from linqbot.storage.indexes import StorageMemory
+from linqbot.storage.indexes import Earliest, StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
 from linqbot.storage.operations import LaneTransaction, OpQueue
@@ -595,20 +595,36 @@ class Storage(ABC):
         divided by `per_minute`. A step that ends a broadcast deletes content and lane, sets the status to `done` unless it is
         `cancelled`, and stores `done_delivery`. Backlog limits do not apply.
         """
-        return await self._write(lambda tx: operations.fire(tx, now, limit))
+        has_steps = await self._has_steps(now)
+        return await self._write(lambda tx: operations.fire(tx, now, limit, has_steps=has_steps))
 
     async def next_timer(self) -> float | None:
         """Return the Unix time from which `fire` finds a timer or a step of a broadcast; None if there is none.
 
-        `changed` returns when an earlier one is stored. A process that serves reads the time again only after a change.
+        `changed` returns when an earlier one is stored.
         """
-        next_timer = self._memory.next_timer
-        if next_timer.changes_read != next_timer.changes or not self._serving:
+        found = await self._earliest(self._memory.timers, timers.earliest), await self._next_step()
+        return min((at for at in found if at is not None), default=None)
+
+    async def _has_steps(self, now: float) -> bool:
+        """Return True if a step of a broadcast is due: other timers do not wait for the lock of broadcasts."""
+        at = await self._next_step()
+        return at is not None and at <= now
+
+    async def _next_step(self) -> float | None:
+        next_at = lambda db: broadcasts.next_at(db, self._clock.now() + db.ahead_s)  # noqa: E731
+        return await self._earliest(self._memory.steps, next_at)
+
+    async def _earliest(
+        self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
+    ) -> float | None:
+        """Return the earliest time in a table. A process that serves reads it again only after a change."""
+        if earliest.changes_read != earliest.changes or not self._serving:
             # Noted after the read: another caller meanwhile must read too, and not return the time from before.
-            changes = next_timer.changes
-            next_timer.at = await self._read(lambda db: operations.earliest(db, self._clock.now() + db.ahead_s))
-            next_timer.changes_read = changes
-        return next_timer.at
+            changes = earliest.changes
+            earliest.at = await self._read(query)
+            earliest.changes_read = changes
+        return earliest.at
 
     # Broadcasts
 

@@ -136,7 +136,7 @@ async def start(tx: Writable, new: NewBroadcast, people: Sequence[str]) -> bool:
     broadcast = await tx.value("SELECT n FROM broadcast WHERE name = $1", new.name)
     rows = [(broadcast, n, handle, "pending") for n, handle in enumerate(people, 1)]
     await tx.insert("recipient (broadcast, n, handle, outcome)", rows)
-    tx.changes.timers = tx.changes.wakes_worker = True
+    tx.changes.steps = tx.changes.wakes_worker = True
     return True
 
 
@@ -151,7 +151,7 @@ async def order(tx: Writable, name: str, order: Order) -> bool:
     if order == "cancel":
         sql = "UPDATE recipient SET outcome = 'cancelled', at = $1 WHERE broadcast = $2 AND outcome = 'pending'"
         await tx.run(sql, tx.now, n)
-    tx.changes.timers = tx.changes.wakes_worker = True
+    tx.changes.steps = tx.changes.wakes_worker = True
     return True
 
 
@@ -171,22 +171,22 @@ async def update(tx: Writable, updates: Iterable[RecipientUpdate]) -> None:
                      FROM broadcast WHERE broadcast.n = recipient.broadcast)
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $3) AND n = $4"""
         await tx.run_each(sql, waits)
-        tx.changes.timers = tx.changes.wakes_worker = True
+        tx.changes.steps = tx.changes.wakes_worker = True
     if rows:
         sql = """UPDATE recipient SET outcome = $1, reason = $2, at = $3
                  WHERE broadcast = (SELECT n FROM broadcast WHERE name = $4) AND n = $5"""
         await tx.run_each(sql, rows)
-        tx.changes.timers = tx.changes.wakes_worker = True
+        tx.changes.steps = tx.changes.wakes_worker = True
 
 
 async def advance(tx: Writable, now: float) -> list[Delivery]:
     """Carry out the steps that are due, and return the deliveries to store; see `Storage.fire`."""
-    if not await _due(tx, now + tx.ahead_s):
-        return []  # Most timers fire while no broadcast runs: they must not wait for the lock.
     await lock(tx)
+    tx.changes.steps = tx.changes.wakes_worker = True
     made: list[Delivery] = []
-    for step in await _due(tx, now + tx.ahead_s):
-        tx.changes.timers = tx.changes.wakes_worker = True
+    for step in await _steps(tx, now + tx.ahead_s):
+        if step.at > now + tx.ahead_s:
+            continue
         ((n, status, new),) = await _stored(tx, "WHERE name = $1", step.broadcast)
         if step.what == "end":
             made.append(await _end(tx, n, status, new, now))
@@ -225,10 +225,6 @@ async def recipients(
 async def lock(tx: Writable) -> None:
     """Keep the steps of broadcasts waiting until the end of this transaction."""
     await tx.lock(["broadcasts"])
-
-
-async def _due(db: Readable, now: float) -> list[BroadcastStep]:
-    return [step for step in await _steps(db, now) if step.at <= now]
 
 
 async def _steps(db: Readable, now: float) -> list[BroadcastStep]:

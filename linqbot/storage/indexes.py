@@ -427,8 +427,8 @@ class Recent:
 
 
 @dataclass(slots=True)
-class EarliestTimer:
-    """The time at which a timer or a step of a broadcast is due, as it was read last, and how often they had changed then."""
+class Earliest:
+    """The earliest time in a table, as it was read last, and how often the table had changed then."""
 
     at: float | None = None
     changes: int = 1
@@ -445,7 +445,8 @@ class Changes:
 
     # True if the worker must look again: a `take` may find more, or what is due next was stored.
     wakes_worker: bool = False
-    timers: bool = False  # True if the earliest timer, or the next step of a broadcast, may be another one
+    timers: bool = False  # True if the earliest timer may be another one
+    steps: bool = False  # True if the next step of a broadcast may be another one
     # True if text off the record may have been deleted. The writer of SQLite then removes its bytes.
     leaves_text: bool = False
     # True if the journal got entries of deliveries that linqbot created, such as scheduled sends.
@@ -482,7 +483,8 @@ class StorageMemory(ABC):
         self.recent = Recent()
         self.conversations = OpenConversations()
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
-        self.next_timer = EarliestTimer()
+        self.timers = Earliest()
+        self.steps = Earliest()  # of broadcasts
         self.active_at: float | None = None  # when the newest webhook was accepted by this process
         # The value of `active_at` in the table `meta`. It lags behind, since each update would cost a page.
         self.noted_at = 0.0
@@ -496,9 +498,10 @@ class StorageMemory(ABC):
     def release(self, leases: Iterable[Lease]) -> object:
         """Forget leases that have no holder any more."""
 
-    def forget_next_timer(self) -> None:
-        """Have the time read again at which a timer or a step of a broadcast is due."""
-        self.next_timer.changes += 1
+    def forget_times(self) -> None:
+        """Have the earliest timer and the next step of a broadcast read again."""
+        self.timers.changes += 1
+        self.steps.changes += 1
 
     def follow(self, changes: Changes) -> None:
         if changes.wakes_worker:
@@ -508,7 +511,8 @@ class StorageMemory(ABC):
         if changes.noted_at is not None:
             self.noted_at = changes.noted_at
         self.has_own_entries |= changes.own_entries
-        self.next_timer.changes += changes.timers
+        self.timers.changes += changes.timers
+        self.steps.changes += changes.steps
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
         for chat_id, conversation_id in changes.ended:

@@ -90,6 +90,7 @@ async def remove(tx: Writable, chats: Collection[str]) -> int:
     gone = await tx.run("DELETE FROM mute WHERE lane = ANY($1)", [lane_of_chat(chat) for chat in chats])
     tx.changes.mutes.update(dict.fromkeys(chats))
     tx.changes.timers = tx.changes.wakes_worker = True
+    tx.changes.steps |= EVERY_CHAT in chats
     return gone
 
 

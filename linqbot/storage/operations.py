@@ -19,7 +19,7 @@ from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavail
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, broadcasts, conversations, journal, outcomes, timers, upkeep
 from linqbot.storage.acts import By
-from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
 from linqbot.storage.indexes import StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt, with_result
@@ -508,16 +508,12 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-async def fire(tx: LaneTransaction, now: float, limit: int) -> int:
-    due = [*await broadcasts.advance(tx, now), *await timers.take_due(tx, now, limit)]
+async def fire(tx: LaneTransaction, now: float, limit: int, *, has_steps: bool) -> int:
+    """Move due timers, and with `has_steps` due steps of broadcasts; see `Storage.fire`."""
+    steps = await broadcasts.advance(tx, now) if has_steps else []
+    due = [*steps, *await timers.take_due(tx, now, limit)]
     await tx.store(due)
     return len(due)
-
-
-async def earliest(db: Readable, now: float) -> float | None:
-    """Return when `fire` finds something; None if nothing waits for it. Both times are on the clock of the database."""
-    found = await timers.earliest(db), await broadcasts.next_at(db, now)
-    return min((at for at in found if at is not None), default=None)
 
 
 async def cancel(tx: Writable, timer_id: str, record: JournalEntry | None, by: By | None) -> bool:

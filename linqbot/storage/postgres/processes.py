@@ -89,7 +89,7 @@ async def remember(tx: PostgresLaneTransaction, memory: Memory, settled: Collect
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
-    memory.forget_next_timer()
+    memory.forget_times()
 
 
 async def types_of(tx: Transaction) -> dict[tuple[str, str], str]:

@@ -25,6 +25,7 @@ from linqbot.storage import conversations, mutes, operations, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
+from linqbot.storage.indexes import Earliest
 from linqbot.storage.operations import WorkOp, nothing
 from linqbot.storage.postgres import lanes, processes
 from linqbot.storage.postgres.address import Address, Connection
@@ -170,20 +171,19 @@ class PostgresStorage(Storage):
 
     # Timers and broadcasts
 
-    async def next_timer(self) -> float | None:
-        return self._here(await super().next_timer())
-
     async def fire(self, now: float, *, limit: int = 500) -> int:
         """Without anything due, another process is firing it."""
+        has_steps = await self._has_steps(now)
 
         async def in_turn(tx: PostgresLaneTransaction) -> int:
             # One process at a time: another one could store a later timer of the same lane before an earlier one.
             is_free = await tx.value("SELECT pg_try_advisory_xact_lock($1)", self._address.lock("timers"))
-            return await operations.fire(tx, now, limit) if is_free else 0
+            return await operations.fire(tx, now, limit, has_steps=has_steps) if is_free else 0
 
         moved = await self._write(in_turn)
         # Read the next time again. Only this process does: to tell the others would wake them to do the same.
-        self._memory.next_timer.changes += not moved
+        if not moved:
+            self._memory.forget_times()
         return moved
 
     # Upkeep
@@ -247,7 +247,7 @@ class PostgresStorage(Storage):
         if news is None:
             # A newer linqbot may have sent it. The conversations of a chat are read again when its lane is leased.
             log.warning("storage.unreadable_notification", storage=self._address.name, characters=len(payload))
-            self._memory.forget_next_timer()
+            self._memory.forget_times()
             self._look_again()
             return
         if news.by == self._memory.sender:
@@ -261,7 +261,7 @@ class PostgresStorage(Storage):
         if news.chats is None or news.chats:
             self._queue.post(WorkOp(self._reading_chats(news.chats)))
         if news.times:
-            self._memory.forget_next_timer()
+            self._memory.forget_times()
         if news.times or news.work:
             self._memory.wake_worker()
 
@@ -310,7 +310,7 @@ class PostgresStorage(Storage):
                 continue
             except Exception as error:  # noqa: BLE001 - if the sweep ended, no dead process would be noticed any more
                 log.error("storage.sweep_failed", error=type(error).__name__, at=place_of(error))
-            self._memory.forget_next_timer()
+            self._memory.forget_times()
             self._memory.wake_worker()
 
     async def _wait_for_sweep(self) -> None:
@@ -336,6 +336,11 @@ class PostgresStorage(Storage):
         if at is None or self._movable_clock:
             return at
         return at - self._memory.ahead_s + _LATE_S
+
+    async def _earliest(
+        self, earliest: Earliest, query: Callable[[Readable], Coroutine[Any, Any, float | None]]
+    ) -> float | None:
+        return self._here(await super()._earliest(earliest, query))
 
     async def _read(self, query: Callable[[Readable], Awaitable[T]]) -> T:
         async with self._link.reading() as connection:

@@ -143,10 +143,8 @@ class PostgresWriter(OpQueue):
         own = changes.own_entries and not self._memory.has_own_entries
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
-        found = (changes.wakes_others, changes.timers, own, changes.chats, changes.refused, changes.gap is not None)
-        if not any(found):
+        wakes, times = changes.wakes_others, changes.timers or changes.steps
+        if not (wakes or times or own or changes.chats or changes.refused or changes.gap is not None):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
-        return News(
-            self._memory.sender, changes.wakes_others, changes.timers, own, chats, grown, refused, changes.gap
-        ).to_payload()
+        return News(self._memory.sender, wakes, times, own, chats, grown, refused, changes.gap).to_payload()

@@ -78,7 +78,7 @@ class Index(StorageMemory):
         self.next_seq = max(self.next_seq, last_seq + 1)
         self.noted_at = noted_at
         self.conversations = OpenConversations(conversations)
-        self.forget_next_timer()
+        self.forget_times()
 
     def clear(self) -> None:
         """Forget all lanes and leases: the file is closed."""
