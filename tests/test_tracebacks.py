@@ -70,7 +70,7 @@ async def test_the_errors_of_a_group_are_trimmed_too(monkeypatch: pytest.MonkeyP
 
 
 async def test_the_variable_keeps_the_traceback_of_a_test_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"dispatch", "misspelt_effect", "_send_one"} <= set(
+    assert {"dispatch", "misspelt_effect", "send_decorated"} <= set(
         names(await error_of(misspelt_effect, monkeypatch, full=True))
     )
 
