@@ -163,7 +163,8 @@ class DevRunner(BotRunner):
                 return f"{took} The clock stays at {iso(now)}; move it again."
             now = emulator.clock.now()
             times = (at, work.next_at, emulator.world.timers.next_due)
-            emulator.advance_to(min(due for due in times if due is not None and due > now) if at > now else now)
+            # What has come due since the look is done before the clock moves on.
+            emulator.advance_to(max(now, min(due for due in times if due is not None)))
             await self.follow_clock()
         await self._settled(era)
         return None
