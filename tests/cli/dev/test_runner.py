@@ -169,6 +169,19 @@ async def test_work_that_work_causes_on_the_way_happens_too(emulator: Emulator) 
     assert bot.done == [10, 20, 30, 40]
 
 
+class SlowlyLookedAt(Runner):
+    async def _settled(self, era: int) -> Work | None:
+        work = await super()._settled(era)
+        self.emulator.clock.advance(12)
+        return work
+
+
+async def test_what_comes_due_while_the_bot_is_looked_at_is_not_passed_over(emulator: Emulator) -> None:
+    bot = SlowlyLookedAt(emulator, 10)
+    await bot.move_to(100)
+    assert bot.done == [12]
+
+
 async def test_a_bot_that_is_at_work_for_too_long_stops_the_clock_where_it_is(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
