@@ -143,7 +143,9 @@ class Features:
             # Before questions: in a muted chat they wait.
             "mute:Mutes": may_be_muted or is_later_run,
             # In this order: receipts are frequent, and there may be many mutes.
-            "handoff:Handoffs": delivery.type in _RELAYED and any(mute.handoff for mute in mutes.values()),
+            "handoff:Handoffs": bool(mutes)
+            and delivery.type in _RELAYED
+            and any(mute.handoff for mute in mutes.values()),
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
             "optout:OptOutsAfterCrash": lease.crashes > 0,
