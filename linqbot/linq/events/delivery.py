@@ -102,9 +102,11 @@ class Delivery:
     @property
     def newest_message_key(self) -> str | None:
         """Return the `message_key` of the last message of its burst; its own, if no message joined it."""
-        others = () if self.message_key is None else self.joined.burst
-        keys = (_message_key(each["data"]) for each in others if each["event_type"] == "message.received")
-        return [self.message_key, *keys][-1]
+        newest = self.message_key
+        for each in () if newest is None else self.joined.burst:
+            if each["event_type"] == "message.received":
+                newest = _message_key(each["data"])
+        return newest
 
     @property
     def sent_at(self) -> float:
