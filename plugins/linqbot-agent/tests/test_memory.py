@@ -118,6 +118,17 @@ async def test_a_summary_of_any_length_is_cut() -> None:
     assert len(sent[-1][0]) < 5000
 
 
+async def test_a_summary_makes_no_address_known_that_it_invents() -> None:
+    said = "They like https://shop.example/menu and https://evil.example/?secret=4711, and call +14155550199."
+    plugin = LinqAgent(history=2, summary_model=FunctionModel(lambda messages, info: says(said)))
+    sent, agent = echoing()
+    async with talking(bot_with(agent, plugin)) as phone:
+        for text in ("I like https://shop.example/menu", "Two", "Three", "Four", "Five", "Six"):
+            await answers(phone, text)
+    kept = "They like https://shop.example/menu and (address removed), and call (number removed)."
+    assert sent[-1][0] == f"user-prompt: [Summary of what was said before: {kept}]"
+
+
 async def test_a_summary_is_made_of_what_was_said_and_done_with_and_before_a_picture_and_not_of_the_picture() -> None:
     asked = Script(*[says("A summary.")] * 9)
     model = Script(calls(tool("look", "c1")), *[says("Fine.")] * 9).model
