@@ -48,7 +48,6 @@ from linqbot.engine.turn import (
     Opening,
     Turn,
     TurnSession,
-    is_opt_out_message,
     origin_of,
 )
 from linqbot.engine.turn_journal import TurnJournal
@@ -84,8 +83,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.worker")
 
-NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT
-"""The event types that are looked at even if no handler takes them."""
+NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT | {"message.received"}
+"""The event types that are looked at even if no handler takes them. A message may be STOP, START or HELP."""
 ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
     Ack: "ack",
     Retry: "retry",
@@ -269,7 +268,6 @@ class Turns:
             and turn.kind.run is None
             and lease.delivery.type not in NEEDED
             and self.dispatcher.has_no_handler(lease.delivery.type)
-            and not is_opt_out_message(lease.delivery)
         ):
             turn.why = turn_record.NO_HANDLER
             return Ack()
@@ -403,8 +401,10 @@ class Turns:
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
         deferral = turn.overlap.deferral if turn.overlap is not None else None
         error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
-        if (coroutines := turn.journal.never_awaited()) and error is None:
-            error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
+        if coroutines := turn.journal.never_awaited():
+            turn_watcher.get().never_awaited(coroutines)
+            if error is None:
+                error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
         return error
 
     def _outcome(self, turn: Turn, error: BaseException | None) -> Outcome:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Literal, TypeAlias
 
+from linqbot.branch import UnawaitedCoroutine
 from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.outcomes import OutcomeRow
@@ -48,6 +49,9 @@ class TurnWatcher:
 
     def called_too_late(self, error: BotError) -> None:
         """Note that a call came after the end of the turn and was not made, such as one of a task that nothing awaits."""
+
+    def never_awaited(self, coroutines: Sequence[UnawaitedCoroutine]) -> None:
+        """Note the coroutines that the code of the turn never awaited."""
 
     def asked(self, text: str) -> None:
         """Note that the handler asks a question."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Self
@@ -68,6 +68,14 @@ class WatchedStorage:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
         return partial(self._write, name, method) if name in WRITES else method
+
+    @property
+    def settled(self) -> Collection[str]:
+        return self._inner.settled
+
+    @settled.setter
+    def settled(self, types: Collection[str]) -> None:
+        self._inner.settled = types
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()

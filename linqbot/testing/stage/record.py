@@ -6,6 +6,7 @@ The errors of failed waits are assertion errors, so that a failed wait is a fail
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -13,14 +14,15 @@ from linqbot import tracebacks
 from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import NOT_ADDRESSED, untaken
-from linqbot.bot.router import Middleware, Next
 from linqbot.bot.turn_context import TurnContext
-from linqbot.branch import UnawaitedCoroutine, running_root
+from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.watcher import TurnWatcher, turn_watcher
 from linqbot.errors import BotError, NeverAwaited
 from linqbot.hookspecs import TurnReport, hookimpl
+from linqbot.linq.events.parse import understood
+from linqbot.linq.types.files import running_turn
 from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import RECEIPTS
 from linqbot.testing.stage import bot_run
@@ -31,10 +33,10 @@ LAST_LINES = 25
 
 @dataclass(slots=True)
 class _Turn:
-    """One run of the bot over an event, with the coroutines that its code never awaited."""
+    """A turn, with its context from the choice of its handler on, and the coroutines that its code never awaited."""
 
-    ctx: TurnContext
-    never_awaited: tuple[UnawaitedCoroutine, ...] = ()
+    ctx: TurnContext | None = None
+    never_awaited: Sequence[UnawaitedCoroutine] = ()
 
 
 class Record(TurnWatcher):
@@ -95,24 +97,19 @@ class Record(TurnWatcher):
     # Watching
 
     @hookimpl
-    def register_middleware(self) -> list[Middleware]:
-        return [self._watch]
+    def taken(self) -> None:
+        self._turns[bot_run.turn.get()] = _Turn()
+        if turn_watcher.get(None) is None:  # a watcher of `linqbot dev` stays, in tests of it
+            turn_watcher.set(self)
 
-    def _watch(self, handle: Next) -> Next:
-        """Wrap handling so that it notes the context of a turn, and the coroutines that its code never awaited."""
+    @hookimpl
+    def routed(self) -> None:
+        ctx = running_turn.get()
+        assert ctx is None or isinstance(ctx, TurnContext)
+        self._turns[bot_run.turn.get()].ctx = ctx
 
-        async def watched(event: Any, ctx: Context) -> None:
-            assert isinstance(ctx, TurnContext)
-            this = self._turns[bot_run.turn.get()] = _Turn(ctx)
-            if turn_watcher.get(None) is None:  # a watcher of `linqbot dev` stays, in tests of it
-                turn_watcher.set(self)
-            try:
-                await handle(event, ctx)
-            finally:
-                if (root := running_root()) is not None:
-                    this.never_awaited = root.never_awaited or ()
-
-        return watched
+    def never_awaited(self, coroutines: Sequence[UnawaitedCoroutine]) -> None:
+        self._turns[bot_run.turn.get()].never_awaited = coroutines
 
     def called_too_late(self, error: BotError) -> None:
         self.history.append(str(error))
@@ -124,8 +121,8 @@ class Record(TurnWatcher):
 
     @hookimpl
     def turn_ended(self, report: TurnReport) -> None:
-        this = self._turns.pop(bot_run.turn.get(), None)
-        ctx, who = this.ctx if this else None, report.handler or "no handler"
+        this = self._turns.pop(bot_run.turn.get(), _Turn())
+        ctx, who = this.ctx, report.handler or "no handler"
         what = f"{report.delivery.type}: "
         if report.outcome in {"retry", "dead_letter"}:
             # Only an exception of the bot's code is shown as such. Of a call that was deferred for too long, or that had no
@@ -140,17 +137,17 @@ class Record(TurnWatcher):
             what += f"waits for {report.again_in_s:.1f} s more: {report.reason}"
         elif report.outcome == "lost":
             return
-        elif report.event is not None and report.handler is None:
-            if report.event.is_own or report.event.type in RECEIPTS:
+        elif report.handler is None and (event := report.event or understood(report.delivery)) is not None:
+            if event.is_own or event.type in RECEIPTS:
                 return
-            if report.event.type == "chat.created":
+            if event.type == "chat.created":
                 return  # it comes before the first message of each chat, and few bots handle it
             what += _untaken(ctx)
         else:
             what += f"taken by {who}"
         self.history.append(what)
-        if this is not None and report.outcome != "dead_letter":
-            self.history.extend(never_awaited.report(each, who, this.ctx.handler_at) for each in this.never_awaited)
+        if ctx is not None and report.outcome != "dead_letter":
+            self.history.extend(never_awaited.report(each, who, ctx.handler_at) for each in this.never_awaited)
 
 
 def _failure(error: BaseException, who: str, ctx: Context | None) -> str:

@@ -100,6 +100,9 @@ async def test_a_bot_without_handlers_of_messages_gets_the_answer_that_somebody_
         assert await phone.next_reply() == "Noted: Yes"
         await phone.text("HELP")
         assert "STOP" in await phone.next_reply()
+        await phone.text("STOP")
+        await phone.text("START")
+        assert "again" in await phone.next_reply()
 
 
 def test_a_bot_without_handlers_is_subscribed_to_receipts_only() -> None:
