@@ -59,11 +59,11 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 
 def find_endpoint(method: str, path: str) -> tuple[Endpoint | ApiError, dict[str, str]]:
     """Return the endpoint of a call, or the refusal of one that has none; and the ids in its path."""
-    matches = [(endpoint, match) for pattern, endpoint in _patterns() if (match := pattern.fullmatch(path))]
-    for endpoint, match in matches:
-        if endpoint.method == method:
+    for pattern, endpoint in _patterns():
+        if endpoint.method == method and (match := pattern.fullmatch(path)):
             return endpoint, match.groupdict()
-    return ApiError(405, 1005, "This path does not know this method") if matches else not_found("resource"), {}
+    is_path = any(pattern.fullmatch(path) for pattern, _ in _patterns())
+    return ApiError(405, 1005, "This path does not know this method") if is_path else not_found("resource"), {}
 
 
 @cache
