@@ -6,6 +6,7 @@ The errors of failed waits are assertion errors, so that a failed wait is a fail
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -49,7 +50,7 @@ class Record(TurnWatcher):
         # A line for each thing that happened. The message of a failed wait shows the last lines.
         self.history: list[str] = []
         self._clock = clock
-        self._turns: dict[Any, _Turn] = {}
+        self._turns = defaultdict[Any, _Turn](_Turn)
         self._failures: list[tuple[str, BaseException | None]] = []
 
     def forget_turns(self) -> None:
@@ -98,7 +99,6 @@ class Record(TurnWatcher):
 
     @hookimpl
     def taken(self) -> None:
-        self._turns[bot_run.turn.get()] = _Turn()
         if turn_watcher.get(None) is None:  # a watcher of `linqbot dev` stays, in tests of it
             turn_watcher.set(self)
 
