@@ -74,9 +74,15 @@ async def test_a_failed_wait_shows_what_happened() -> None:
         assert f"{phone.handle} writes 'hi'" in str(caught.value)
         assert "message.received: no handler took it: no filter fits (tried " in str(caught.value)
         assert "chat.created" not in str(caught.value)
-        await phone.text("other")
+        said = await phone.text("other")
         with pytest.raises(NothingCame, match=r"message.received: taken by \S*other"):
             await phone.next_tapback()
+        for tapback in ("like", "love"):  # no turn reads the event of the second one
+            await phone.react(said, tapback)
+        with pytest.raises(NothingCame) as caught:
+            await phone.next_reply()
+        unread = "reaction.added: no handler took it: the bot has no handler for this event type"
+        assert str(caught.value).count(unread) == 2
 
 
 async def test_a_call_that_a_task_makes_after_its_turn_fails_the_test() -> None:

@@ -71,6 +71,7 @@ class WatchedStorage:
 
     @property
     def settled(self) -> Collection[str]:
+        """The types of receipts that nothing wants as events. The app sets them, and `inner` decides by them."""
         return self._inner.settled
 
     @settled.setter

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from linqbot import tracebacks
 from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import NOT_ADDRESSED, untaken
+from linqbot.bot.handlers import NO_HANDLER, NOT_ADDRESSED, untaken
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
@@ -22,6 +22,8 @@ from linqbot.engine.failure import TurnFailure
 from linqbot.engine.watcher import TurnWatcher, turn_watcher
 from linqbot.errors import BotError, NeverAwaited
 from linqbot.hookspecs import TurnReport, hookimpl
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import understood
 from linqbot.linq.types.files import running_turn
 from linqbot.storage.inbox import Commit
@@ -34,7 +36,7 @@ LAST_LINES = 25
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn, with its context from the choice of its handler on, and the coroutines that its code never awaited."""
+    """The context of a turn, once a handler was looked for, and the coroutines that its code never awaited."""
 
     ctx: TurnContext | None = None
     never_awaited: Sequence[UnawaitedCoroutine] = ()
@@ -137,12 +139,12 @@ class Record(TurnWatcher):
             what += f"waits for {report.again_in_s:.1f} s more: {report.reason}"
         elif report.outcome == "lost":
             return
-        elif report.handler is None and (event := report.event or understood(report.delivery)) is not None:
+        elif report.handler is None and (event := report.event or _passed_over(report.delivery)) is not None:
             if event.is_own or event.type in RECEIPTS:
                 return
             if event.type == "chat.created":
                 return  # it comes before the first message of each chat, and few bots handle it
-            what += _untaken(ctx)
+            what += _untaken(ctx) if report.event is not None else untaken(NO_HANDLER, ())
         else:
             what += f"taken by {who}"
         self.history.append(what)
@@ -167,6 +169,11 @@ def _first_line(error: BaseException) -> str:
 def _trim(error: BaseException | None) -> None:
     if error is not None and not os.environ.get(tracebacks.FULL):
         tracebacks.trim(error)
+
+
+def _passed_over(delivery: Delivery) -> Event | None:
+    """Return the event of a delivery whose turn has not read it, because no handler takes its type; None if it has none."""
+    return None if delivery.is_internal else understood(delivery)
 
 
 def _untaken(ctx: TurnContext | None) -> str:
