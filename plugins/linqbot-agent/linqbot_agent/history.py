@@ -217,9 +217,10 @@ async def _summarized(
 ) -> Summary | None:
     """Ask a model for a summary of old messages, and store it. None if the model fails: then they are left out only."""
     texts = to_json(list(_texts(old))).decode()
-    given = f"Summary so far: {in_mark(before.text) if before else 'none'}\n\nMessages:\n{texts[-_MOST_READ:]}"
+    so_far = in_mark(before.text) if before else "none"
+    given = f"Summary so far: {so_far}\n\nMessages:\n{texts[-_MOST_READ:]}"
     request = ModelRequest(parts=[SystemPromptPart(_TASK), UserPromptPart(given)])
-    shown = shown_to_model(old, settings.run_id) | Shown.of([before.text] if before else [])
+    shown = shown_to_model(old, settings.run_id) | Shown.of([so_far])
     turn, failed = settings.turn, list[Exception]()
 
     async def ask() -> object:

@@ -10,7 +10,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 _END: Final = r"\s<>\"“”«»`。，、！？；：（）「」『』【】《》"
-"""What no address goes on behind, for a set of a pattern: models quote addresses, also as code, and Chinese has no spaces."""
+"""The characters that end an address, as a part of a character class. Models quote addresses, also as code. Chinese has no spaces:
+for the same reason, only an ASCII letter in front of `www.`, of `tel:` or of a number keeps it from being found."""
 _ADDRESS: Final = re.compile(
     rf"(?:https?://|(?<![a-z0-9_])www\.)[^{_END}]{{1,2048}}"
     # Without a scheme: a name with a known ending, as phones make links of it.

@@ -7,8 +7,11 @@ module imports it, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Final, TypeAlias
 
 from pydantic_ai.messages import (
@@ -72,19 +75,12 @@ def shown_by_others(messages: Iterable[ModelMessage]) -> Shown:
     A tool may repeat what the model has made up, so the result of a call, and what the tool adds to it, show nothing that the
     model wrote in this call.
     """
-    texts, shown = list[str](), Shown.of(())
+    nothing = Shown.of(())
+    said = defaultdict[Shown, list[str]](list)  # by what the model may have made up in the calls that the texts answer
     written = dict[str, list[str]]()  # by the id of the call, which a provider may use again
-
-    def add(said: Iterable[str], in_calls: Sequence[str]) -> None:
-        nonlocal shown
-        if (made_up := Shown.of(in_calls)) == Shown.of(()):
-            texts.extend(said)
-        else:
-            shown |= Shown.of(said) - made_up
-
     for message in messages:
         if isinstance(message, ModelRequest):
-            texts.append(message.instructions or "")
+            said[nothing].append(message.instructions or "")
         answered = [part.tool_call_id for part in message.parts if isinstance(part, ToolReturnPart)]
         in_calls = [text for each in answered for text in written.get(each, ())]
         for part in message.parts:
@@ -92,13 +88,15 @@ def shown_by_others(messages: Iterable[ModelMessage]) -> Shown:
                 written.setdefault(part.tool_call_id, []).extend(strings_in(part.args_as_dict()))
             # The report of an error repeats what the model has made up.
             elif isinstance(part, ToolReturnPart) and part.outcome == "success" and part.tool_call_id in written:
-                add(_texts_of(part), written[part.tool_call_id])
+                said[Shown.of(written[part.tool_call_id])] += _texts_of(part)
             elif isinstance(part, SystemPromptPart):
-                texts.append(part.content)
+                said[nothing].append(part.content)
             elif isinstance(part, UserPromptPart):
                 content = [part.content] if isinstance(part.content, str) else part.content
-                add((each if isinstance(each, str) else getattr(each, "url", "") for each in content), in_calls)
-    return shown | Shown.of(texts)
+                texts = (each if isinstance(each, str) else getattr(each, "url", "") for each in content)
+                said[Shown.of(in_calls)] += texts
+    shown = Shown.of(said.pop(nothing, ()))
+    return reduce(or_, (Shown.of(texts) - made_up for made_up, texts in said.items()), shown)
 
 
 def _texts_of(result: ToolReturnPart) -> Iterator[str]:
