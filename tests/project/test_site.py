@@ -30,11 +30,10 @@ try:
 finally:
     sys.path.pop(0)
 
-QUESTIONS: dict[str, str] = {
-    words: page
-    for table in tomllib.loads((Path(__file__).parents[1] / "data" / "search_questions.toml").read_text()).values()
-    for words, page in table.items()
-}
+SEARCHES: dict[str, dict[str, str]] = tomllib.loads(
+    (Path(__file__).parents[1] / "data" / "search_questions.toml").read_text()
+)
+QUESTIONS = SEARCHES["from_threads"] | SEARCHES["of_newcomers"]
 NEEDS_CHROMIUM = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not on the PATH (Debian: apt-get install chromium)"
 )
@@ -123,6 +122,15 @@ def test_the_search_has_the_page_that_answers_first_or_among_the_first_three(
     assert len(QUESTIONS) == 30
     assert len(missed) <= 6, missed
     assert sum(places.get(words, 3) >= 3 for words in missed) <= 3, missed
+
+
+@NEEDS_CHROMIUM
+def test_the_search_understands_whole_questions_of_a_newcomer(search: Callable[[str], list[str]]) -> None:
+    asked = SEARCHES["of_an_evening"]
+    found = {words: search(words) for words in asked}
+    missed = {words: pages[:3] for words, pages in found.items() if asked[words] not in pages[:3]}
+    assert len(asked) == 42
+    assert len(missed) <= 4, missed
 
 
 @NEEDS_CHROMIUM
