@@ -25,6 +25,7 @@ from linqbot.options import Role
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage import open as builtin_storages
 from linqbot.storage.open import open_storage, scheme
+from linqbot.text_files import unquoted, written_text
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -406,8 +407,8 @@ def variable(name: str) -> str:
 def how_to_set_key(usually: str) -> str:
     """Return what to do if LINQ_API_V3_API_KEY is not set: read the file `.env`, if that has the token; or else `usually`."""
     try:
-        lines = Path(".env").read_text(errors="replace").splitlines()
-    except OSError:
+        lines = written_text(Path(".env")).splitlines()
+    except (OSError, UnicodeDecodeError):
         return usually
     pairs = (line.strip().removeprefix("export ").partition("=") for line in lines)
     if not any(name.strip() == LINQS_OWN["api_key"] and value.strip() for name, _, value in pairs):
@@ -458,11 +459,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
             if near and not _is_a_name_of_its_own(name, near, environ):
                 raise SettingWrong(f"{name} is not a setting. Did you mean {near}?")
     # An empty variable counts as not set, except for the list of plugins, where empty means no plugin.
-    return {
-        name: environ[key]
-        for key, name in variables.items()
-        if environ.get(key, "").strip() or (name == "plugins" and key in environ)
-    }
+    values = {name: unquoted(environ[key]) for key, name in variables.items() if key in environ}
+    return {name: value for name, value in values.items() if value or name == "plugins"}
 
 
 def _is_a_name_of_its_own(name: str, near: str, environ: Mapping[str, str]) -> bool:
@@ -481,9 +479,12 @@ def _is_a_name_of_its_own(name: str, near: str, environ: Mapping[str, str]) -> b
 
 def _key_in(path: Path, place: str) -> str:
     try:
-        if key := path.read_text("ascii").strip():
+        if not (key := unquoted(written_text(path))):
+            reason: str | None = "it is empty"
+        elif key.isascii():
             return key
-        reason: str | None = "it is empty"
+        else:
+            reason = "it does not hold a token"
     except OSError as error:
         reason = error.strerror
     except UnicodeDecodeError:
@@ -493,7 +494,7 @@ def _key_in(path: Path, place: str) -> str:
 
 def _from_file() -> dict[str, Any]:
     try:
-        text = _FILE.read_text()
+        text = written_text(_FILE)
         # Imported late: in production, most bots have all settings in the environment.
         import tomllib
 

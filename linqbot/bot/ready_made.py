@@ -14,6 +14,7 @@ from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.options import check_handle, check_number
+from linqbot.text_files import written_text
 
 if TYPE_CHECKING:
     from linqbot.bot.router import Middleware, Next
@@ -111,7 +112,7 @@ class AllowFile:
             stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
             if stamp == self._stamp:
                 return
-            lines = self._path.read_text("utf-8").splitlines()
+            lines = written_text(self._path).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise BotError(f"The allow-list {self._path} cannot be read: {type(error).__name__}.") from error
         self._stamp = stamp  # also of a file with a fault, which is reported once

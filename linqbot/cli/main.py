@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ class Commands(ListedGroup):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command line and end the process. An error is printed by `linqbot.cli.failure`."""
-        _open_closed_streams()
+        _prepare_streams()
         arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
         # See https://no-color.org, which click does not know.
@@ -146,15 +147,20 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _open_closed_streams() -> None:
-    """Let a closed standard output or error, as of `>&- 2>&-`, lead to the null device.
+def _prepare_streams() -> None:
+    """Let standard output and error take all that is written.
 
-    Python makes it None, which has no `isatty`. The next file that is opened, such as the storage, would get its descriptor.
+    A closed one, as of `>&- 2>&-`, leads to the null device: Python makes it None, which has no `isatty`, and the next file
+    that is opened, such as the storage, would get its descriptor. What the encoding of the terminal does not have is written
+    as an escape: else a handler would fail that prints a text in the wrong locale.
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _module(name: str) -> ModuleType:

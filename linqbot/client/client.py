@@ -22,6 +22,7 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, KeyMissing
 from linqbot.linq.types.files import MAX_BYTES, Fetched, Saved
 from linqbot.linq.types.message import MediaPart
+from linqbot.text_files import unquoted, written_text
 
 if TYPE_CHECKING:
     import httpx
@@ -250,7 +251,7 @@ def _is_key(text: str) -> bool:
 
 def _key_in(path: Path) -> str | None:
     try:
-        key = path.read_text("ascii").strip()
+        key = unquoted(written_text(path))
     except (OSError, UnicodeDecodeError):
         key = ""
     if not _is_key(key):

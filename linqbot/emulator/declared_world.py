@@ -20,6 +20,7 @@ from linqbot.errors import ConfigError
 from linqbot.linq.rules.values import is_handle, is_phone
 from linqbot.linq.types.chat import ServiceType
 from linqbot.nearest import suggestion
+from linqbot.text_files import written_text
 
 _PLAINEST: tuple[ServiceType, ...] = ("SMS", "RCS", "iMessage")
 """A group has the plainest service among its people."""
@@ -199,7 +200,7 @@ def read_world(file: Path) -> DeclaredWorld:
         ConfigError: the file cannot be read, or does not describe a world. The message names the place in the file.
     """
     try:
-        text = file.read_text("utf-8")
+        text = written_text(file)
         data = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}. It is a JSON file, or a TOML file named *.toml.") from error

@@ -20,6 +20,7 @@ import structlog
 
 from linqbot.errors import ConfigError, SecretMissing
 from linqbot.linq.signatures import Secret
+from linqbot.text_files import unquoted, written_text
 
 log = structlog.get_logger("linqbot.server")
 
@@ -53,7 +54,7 @@ class SecretFile:
     def read(self) -> tuple[SecretEntry, ...]:
         """Return the secrets in the file; none if there is no file. Raises ConfigError if one cannot be read."""
         try:
-            text = self.path.read_text("utf-8")
+            text = written_text(self.path)
         except FileNotFoundError:
             return ()
         except (OSError, UnicodeDecodeError) as error:
@@ -178,7 +179,7 @@ def _split(line: str) -> list[list[str]]:
 
 
 def _entry(words: list[str]) -> SecretEntry:
-    return SecretEntry(words[0], words[1] if len(words) > 1 else None, is_ending=_ENDING in words[2:])
+    return SecretEntry(unquoted(words[0]), words[1] if len(words) > 1 else None, is_ending=_ENDING in words[2:])
 
 
 def _line(entry: SecretEntry) -> str:

@@ -31,6 +31,7 @@ from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.personal import KEPT
 from linqbot.storage.state import BOT
+from linqbot.text_files import written_text
 
 _Row = dict[str, Any]
 _NOTHING = "Nothing is kept of this person."
@@ -189,7 +190,7 @@ async def consent(
         rows = [row async for row in exported_consents(storage, person)]
         return Result(rows, rows, "No consent is on record.")
     try:
-        found = read_consents(file.read_text(encoding="utf-8-sig"), time.time())
+        found = read_consents(written_text(file), time.time())
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: {error}") from None
     new = await storage.import_consents(found, by=by)

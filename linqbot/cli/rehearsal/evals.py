@@ -23,6 +23,7 @@ from linqbot.nearest import suggestion
 from linqbot.testing.people.checks import Judgement, Violation, shown
 from linqbot.testing.people.persona import Persona, PersonAct
 from linqbot.testing.phone import Service
+from linqbot.text_files import written_text
 
 Judge: TypeAlias = Callable[[str, str], Awaitable[Judgement]]
 """Takes a conversation as `Dialogue.text` and a criterion."""
@@ -234,7 +235,7 @@ def load(file: Path) -> Suite:
             "linqbot rehearse --evals needs a further package. Install it: pip install 'linqbot[evals]'"
         ) from error
     try:
-        evals = Evals.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        evals = Evals.model_validate(yaml.safe_load(written_text(file)) or {})
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is no YAML: {error}") from None
     except ValidationError as error:

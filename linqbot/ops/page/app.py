@@ -384,4 +384,4 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {"clock": clock_time, "ago": _ago, "path": lambda text: quote(text, safe="")}
-_STYLE: Final = (HERE / "templates" / "style.css").read_text()
+_STYLE: Final = (HERE / "templates" / "style.css").read_text("utf-8")

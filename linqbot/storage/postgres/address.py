@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.text_files import written_text
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -199,7 +200,7 @@ async def close(connection: Connection) -> None:
 def _password_in(file: Path) -> str:
     """Return the password. It is read for each connection, so that it can be changed while the bot runs."""
     try:
-        return file.read_text("utf-8").rstrip("\r\n")
+        return written_text(file).rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(
