@@ -330,7 +330,7 @@ test("the sentence is the bot’s, and the page adds what happens next", () => {
     why,
     `${why} It runs again in 4 s.`,
     `${why} It runs again in 22 s.`,
-    `${why} Correct the code, then choose Run Again on the message.`,
+    `${why} Correct the code, then choose Run Again.`,
     why,
     `${why} The question is “How many?”.`,
     "It runs again in 4 s.",

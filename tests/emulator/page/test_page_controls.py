@@ -48,11 +48,30 @@ def test_a_fault_happens_a_number_of_times_at_a_path_of_ones_own_and_is_gone(pho
     assert bot.http.get("/v3/chats?from=" + LINE.replace("+", "%2B")).status_code == 200
     assert [call(bot).status_code for _ in range(3)] == [500, 500, 200]
     expect(chips(phone)).to_have_count(0)
-    switch_on(panel, "429 Too many requests")
+    switch_on(panel, "429 Too many requests", which="Any call")
     expect(chips(phone)).to_have_text("429 Too many requests: once")
     answer = call(bot)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     expect(chips(phone)).to_have_count(0)
+
+
+def test_a_fault_of_calls_is_one_of_sending_unless_another_call_is_chosen(phone: Page, bot: Bot) -> None:
+    panel = open_panel(phone)
+    switch_on(panel, "429 Too many requests")
+    expect(chips(phone)).to_contain_text("429 Too many requests, sending a message")
+    assert call(bot).status_code == 200
+
+
+def test_with_a_second_phone_the_inspector_keeps_its_width_next_to_the_panel(browsing: Browsing, bot: Bot) -> None:
+    bot.hear("hi")
+    for width in (1280, 1600, 1720):
+        page = browsing.open(viewport={"width": width, "height": 800})
+        open_panel(page)
+        page.get_by_role("button", name="Second phone").click()
+        page.locator("iframe.second").wait_for()
+        inspector = page.locator("#inspector").bounding_box()
+        assert inspector is not None
+        assert inspector["width"] >= 300, width
 
 
 def test_opt_out_and_flagged_lines_are_switches(phone: Page, bot: Bot) -> None:

@@ -345,12 +345,16 @@ def test_deliver_again_run_again_and_a_message_that_is_too_old(
     bubbles(page).first.dblclick()
     page.get_by_role("menuitem", name="Run Again").click()
     expect(bubbles(page)).to_have_count(3)
+    dev.until(lambda: not any(bot.call("GET", one)["waiting"] for one in stored))
+    exchange(page).locator("> summary").click()
+    exchange(page).get_by_role("button", name="Run Again").click()
+    expect(bubbles(page)).to_have_count(4)
     for number in range(20):
         bot.hear(str(number), person=FRIEND, to="+12025550111")
     bubbles(page).first.dblclick()
     page.get_by_role("menuitem", name="Restart from Here").click()
     expect(page.get_by_role("alert")).to_contain_text("keeps the latest 20 messages")
-    expect(bubbles(page)).to_have_count(3)
+    expect(bubbles(page)).to_have_count(4)
     assert "409" in pages.console_errors.pop()
 
 

@@ -389,6 +389,7 @@ def test_two_phones_side_by_side_write_to_each_other(browsing: Browsing, bot: Bo
     phone = browsing.open(viewport=WIDE)
     phone.get_by_role("button", name="Second phone").click()
     second = phone.frame_locator("iframe.second")
+    expect(second.locator(".island")).to_have_text("+1 415 555 0187")
     field = second.get_by_label("Message", exact=True)
     field.fill("From the second phone")
     field.press("Enter")

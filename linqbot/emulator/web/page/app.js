@@ -11,7 +11,7 @@ import { later, loadLater } from "./elements/later.js";
 import { follow } from "./client/stream.js";
 import { Presses } from "./elements/presses.js";
 import { isOpenAtFirst, showPanel } from "./elements/side-panel.js";
-import { initialPerson, phoneMemory } from "./model/people.js";
+import { initialPerson, personName, phoneMemory } from "./model/people.js";
 import { DraftTexts } from "./model/drafts.js";
 import { Store } from "./model/store.js";
 import { statusBarTime } from "./model/time.js";
@@ -96,6 +96,18 @@ function showTime() {
   byId("clock").textContent = statusBarTime();
 }
 
+/**
+ * Show whose phone this is: the second one has no bar above it.
+ * @param {HTMLElement} root
+ */
+function nameThePhone(root) {
+  const show = () => {
+    root.textContent = personName(store.me);
+  };
+  show();
+  store.onChange((topics) => topics.has("me") && show());
+}
+
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let outage;
 
@@ -112,9 +124,11 @@ function showConnection(isUp) {
 }
 
 // Inside of another page this is the second phone: a phone, and nothing around it but the person's name.
-document.body.classList.toggle("framed", new URLSearchParams(location.search).has("phone"));
+const isFramed = new URLSearchParams(location.search).has("phone");
+document.body.classList.toggle("framed", isFramed);
 loadIcons();
 mountParts();
+if (isFramed) nameThePhone(byId("island"));
 store.onChange((topics) => topics.has("place") && showPlace());
 store.onChange(showTime);
 setInterval(showTime, CLOCK_MS);

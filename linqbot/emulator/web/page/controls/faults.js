@@ -12,6 +12,7 @@ import { noteElement } from "./chips.js";
 
 const GROUPS = { "The bot's calls to Linq": "calls", "Linq's webhooks to the bot": "events", "Sent messages": null };
 const OTHER = "other";
+const SENDING = "chats.messages.send";
 
 /**
  * @param {HTMLElement} root
@@ -63,6 +64,8 @@ function faultForm() {
       shownKind = kind.value;
       const choices = Object.entries(chosen.which === "events" ? EVENTS : CALLS);
       which.replaceChildren(...choices.map(([match, label]) => option(match, label)), option(OTHER, "Other …"));
+      // With "any call", once, the read receipt would use up the fault, and nothing could be seen.
+      if (chosen.which === "calls") which.value = SENDING;
       secondsLabel.textContent = chosen.seconds ?? "";
       seconds.value = String(chosen.start ?? 0);
     }

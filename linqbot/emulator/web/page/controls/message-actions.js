@@ -52,8 +52,11 @@ async function deliver(id) {
   }
 }
 
-/** @param {string} id */
-async function run(id) {
+/**
+ * Let the bot handle a message again.
+ * @param {string} id
+ */
+export async function run(id) {
   if (await succeeds(runAgain(id))) toast("The bot handles the message again, and sends everything again.");
 }
 

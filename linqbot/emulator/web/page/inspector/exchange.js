@@ -2,9 +2,11 @@
 // receipts that belong to it.
 
 import { fetchTest } from "../client/control.js";
+import { run } from "../controls/message-actions.js";
 import { buttonTo, h } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { reconcile } from "../elements/reconcile.js";
+import { WRITTEN } from "../model/exchanges.js";
 import { preciseTime } from "../model/time.js";
 import { copyButton } from "./clipboard.js";
 import { latestTurn, outcomeOf, placeOf } from "./outcome.js";
@@ -152,7 +154,11 @@ function reconcileBody(view, body, exchange) {
   /** @type {Item[]} */
   const items = [
     { key: "turn", version: turns, build: () => h("div", { class: "turn" }, turnContent(exchange)) },
-    { key: "actions", version: `${exchange.messageId} ${store.lines.length}`, build: () => actions(view, exchange) },
+    {
+      key: "actions",
+      version: `${exchange.messageId} ${store.lines.length} ${store.hasRunner}`,
+      build: () => actions(view, exchange),
+    },
     {
       key: "rows",
       version: "",
@@ -175,12 +181,14 @@ function reconcileBody(view, body, exchange) {
  * @param {ExchangeView} view
  * @param {Exchange} exchange
  */
-function actions({ showMessage }, exchange) {
-  const { messageId, eventId } = exchange;
+function actions({ store, showMessage }, exchange) {
+  const { messageId, eventId, eventType } = exchange;
   const show = () => messageId && showMessage(messageId);
+  const isWritten = WRITTEN.has(eventType ?? "") && messageId !== null;
   return h(
     "div",
     { class: "actions" },
+    isWritten && store.hasRunner && buttonTo(() => run(messageId), { class: "pill small" }, icon("play"), "Run Again"),
     messageId && buttonTo(show, { class: "pill small" }, icon("reply"), "Show on the phone"),
     exchange.deliveries.some(({ data }) => data.repeatable) &&
       copyButton("Copy as pytest", () => fetchTest("deliveries", eventId ?? "")),

@@ -82,7 +82,7 @@ function outcomeOfJoined(first) {
 /** @type {Record<string, "bad" | "idle">} The tones of outcomes, of which a turn that ended well has none. */
 const TONES = { not_handled: "idle", deferred: "idle", retried: "bad", dead_lettered: "bad" };
 
-const RUN_AGAIN = " Correct the code, then choose Run Again on the message.";
+const RUN_AGAIN = " Correct the code, then choose Run Again.";
 
 const STILL_RUNS = "Still running. The handler has not returned yet.";
 
