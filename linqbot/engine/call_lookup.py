@@ -18,7 +18,9 @@ from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
 from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited, Withheld
+from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import Chat
+from linqbot.linq.types.data import validated_leniently
 from linqbot.linq.types.message import MessageContent, Part
 from linqbot.storage.journal import JournalEntry
 
@@ -45,7 +47,7 @@ def message_of_call(call: Call) -> dict[str, Any] | None:
 
 def content_of(call: Call) -> tuple[Part, ...] | None:
     body = message_of_call(call)
-    return None if body is None else MessageContent.model_validate({"parts": body.get("parts") or ()}).parts
+    return None if body is None else validated_leniently(MessageContent, {"parts": body.get("parts") or ()})[0].parts
 
 
 def ids_in(answer: ApiResponse) -> tuple[str | None, str | None]:
@@ -77,14 +79,12 @@ async def find(call: Call, entry: JournalEntry, run: Run, has_sent: HasSent) -> 
             message = await _newest(id_in_path(call), entry, run, has_sent, _is_audio)
             if message is None:
                 return None
-            return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message["delivery_status"]}})
+            return ApiResponse(202, {"voice_memo": {"id": message["id"], "status": message.get("delivery_status")}})
         case "messages.update_app_card":
             return await _updated_card(call, entry, run, has_sent)
         case "messages.poll.add_options":
             poll = await run(prepare("messages.poll.retrieve", path={"message_id": id_in_path(call)}))
-            # Linq may write null for an empty list, and the client lets it through.
-            options = (poll.data.get("poll") or {}).get("options") or ()
-            there = {option["text"] for option in options}
+            there = {str(option.get("text")) for option in _objects(as_object(poll.data.get("poll")).get("options"))}
             wanted = {option["text"] for option in (call.body or {})["options"]}
             return poll if wanted <= there else None
         case _:
@@ -105,12 +105,12 @@ async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run:
     chat = (await run(prepare("chats.retrieve", path={"chat_id": id_in_path(call)}))).data
     wanted = str((call.body or {}).get("handle", "")).casefold()
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
-    for member in chat.get("handles") or ():
+    for member in _objects(chat.get("handles")):
         if member.get("is_me") if call.name == "chats.leave_chat" else str(member.get("handle")).casefold() == wanted:
             is_in = member.get("status") in (None, "active")
             changed_at = member.get("joined_at" if is_in else "left_at")
             is_as_wanted = is_in == (call.name == "chats.participants.add")
-            if is_as_wanted and changed_at and datetime.fromisoformat(changed_at) >= since:
+            if is_as_wanted and _is_since(since, changed_at):
                 return ApiResponse(202, {"status": "accepted"})
     return None
 
@@ -138,9 +138,8 @@ async def _updated_card(call: Call, entry: JournalEntry, run: Run, has_sent: Has
     chat_id, wanted = before.data["chat_id"], (call.body or {})["layout"]
 
     def shows_it(message: dict[str, Any]) -> bool:
-        layouts = [
-            part.get("layout") or {} for part in message.get("parts") or () if part.get("type") == "imessage_app"
-        ]
+        cards = (part for part in _objects(message.get("parts")) if part.get("type") == "imessage_app")
+        layouts = [as_object(card.get("layout")) for card in cards]
         return any(all(layout.get(name) == value for name, value in wanted.items()) for layout in layouts)
 
     message = await _newest(chat_id, entry, run, has_sent, shows_it)
@@ -153,15 +152,28 @@ async def _newest(
     """Return the newest message of ours in the chat that fits, is not older than the call, and is of no other entry."""
     listed = await run(prepare("chats.messages.list", path={"chat_id": chat_id}, query=(("limit", NEWEST),)))
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
-    for message in listed.data["messages"] or ():
-        is_new = message["is_from_me"] and datetime.fromisoformat(message["created_at"]) >= since
+    for message in _objects(listed.data["messages"]):
+        is_new = message.get("is_from_me") is True and _is_since(since, message.get("created_at"))
         if is_new and fits(message) and not await has_sent(message["id"]):
-            return dict(message)
+            return message
     return None
 
 
+def _objects(listed: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list in an answer of Linq's, which may write null for an empty list."""
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _is_since(since: datetime, at: Any) -> bool:
+    """Return True if a time of Linq's is not before `since`; False if it cannot be read."""
+    try:
+        return datetime.fromisoformat(str(at)) >= since
+    except (ValueError, TypeError):
+        return False
+
+
 def _is_audio(message: dict[str, Any]) -> bool:
-    parts = message.get("parts") or ()
+    parts = _objects(message.get("parts"))
     return any(part.get("type") == "media" and str(part.get("mime_type")).startswith("audio/") for part in parts)
 
 

@@ -66,7 +66,10 @@ class ApiResource:
 
         async def page(at: str | None) -> Page[DataT]:
             found = await self._read(_page_of(kind, key), name, {**given, "cursor": at})
-            return Page(getattr(found, key), found.next_cursor or None)
+            items, cursor = getattr(found, key), found.next_cursor or None
+            if isinstance(cursor, str | None):
+                return Page(items, cursor)
+            return Page(items, is_cut_off=True)
 
         return Listing(page, given.get("cursor"))
 
@@ -109,18 +112,15 @@ def checked_call(
 def read(kind: type[DataT], response: ApiResponse, name: str, known: Mapping[str, Any] | None = None) -> DataT:
     """Parse the response's data as `kind`.
 
-    A call that changed something has changed it, whatever its response looks like. So for such a call, fields that do
-    not fit are left out. A `read` call must fit, except that null stands for an absent field or an empty list: the call
-    can be repeated at no cost, and a list without its unreadable items would be taken for the whole list. `known` has
-    values of fields that the response may lack.
+    Fields that do not fit are left out, as in events. A required field must fit, and so must each item of a page.
+    `known` has values of fields that the response may lack.
 
     Raises:
         LinqApiError: Linq accepted the call, but the response cannot be parsed as `kind`. `status` is then 2xx.
     """
     data = {} if response.data is None else response.data
-    is_read = ENDPOINTS[name].safety == "read"
     try:
-        return validated_leniently(kind, data, known=known or NOTHING, only_null=is_read)[0]
+        return validated_leniently(kind, data, known=known or NOTHING)[0]
     except ValidationError as error:
         places = ", ".join(unfitting_fields(error)[:_MAX_FIELDS_NAMED])
         said = f"accepted, but the response cannot be parsed as {kind.__name__} (at {places})"
@@ -167,11 +167,13 @@ class Page(Generic[T]):
     Attributes:
         next_cursor: Pass it as `cursor` to continue; None on the last page.
         total: The number of items on all pages, where Linq says so (V2 only).
+        is_cut_off: True if more pages follow, but Linq's cursor is in a form that this release cannot read.
     """
 
     items: tuple[T, ...]
     next_cursor: str | None = None
     total: int | None = None
+    is_cut_off: bool = False
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -201,12 +203,15 @@ class Listing(Generic[T]):
         """Iterate over the pages.
 
         Raises:
-            LinqApiError: Linq returned a cursor for the second time; following it would never end.
+            LinqApiError: Linq returned a cursor for the second time, and following it would never end; or a cursor that
+                cannot be read, after the items before it.
         """
         cursor, seen = self._cursor, {self._cursor}
         while True:
             page = await self._page(cursor)
             yield page
+            if page.is_cut_off:
+                raise LinqApiError("the list goes on, but its next_cursor cannot be read", status=200)
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -224,11 +229,13 @@ class Listing(Generic[T]):
 
 
 class _ListPage(Data):
-    next_cursor: str | None = None
+    next_cursor: Any = None
 
 
 @cache
 def _page_of(kind: type[Data], key: str) -> type[_ListPage]:
     """Return the type of a response with a list of a kind under a key."""
     fields: Any = {key: (GenericAlias(tuple, (kind, ...)), ())}
-    return create_model(f"{kind.__name__}List", __base__=_ListPage, **fields)
+    found = create_model(f"{kind.__name__}List", __base__=_ListPage, **fields)
+    found.entire = key
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, place_actor
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor
 from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import Chat, ChatRef, Handle
 from linqbot.linq.types.data import Data
@@ -169,7 +169,7 @@ class ParticipantEvent(GroupChange):
         fields = {**data, "is_group": True}
         # Older payloads have `handle` instead of `participant`.
         handle = fields.pop("handle", None)
-        if fields.get("participant") is None and handle is not None:
+        if handle_of(fields.get("participant")) is None and handle is not None:
             fields["participant"] = {"handle": handle}
         participant = as_object(fields.get("participant"))
         if participant.get("is_me") is True:

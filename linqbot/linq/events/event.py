@@ -147,17 +147,20 @@ def place_in_chat(fields: dict[str, Any]) -> None:
     """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
     chat = fields.get("chat")
     if chat and isinstance(chat, dict):
-        owner = chat.get("owner_handle")
+        owner = handle_of(chat.get("owner_handle"))
         fields["chat_id"] = chat.get("id") or fields.get("chat_id")
         fields["is_group"] = chat.get("is_group")
-        fields["line"] = owner.get("handle") if isinstance(owner, dict) else None
+        fields["line"] = owner["handle"] if owner else None
+
+
+def handle_of(value: Any) -> dict[str, Any] | None:
+    """Return a handle object of Linq's; None for a value of another form, where another field may name the person."""
+    return value if isinstance(value, dict) and isinstance(value.get("handle"), str) else None
 
 
 def place_actor(fields: dict[str, Any], handle: Any) -> None:
     """Fill in the author. If the event names no line, and the author is your own line, fill in the line too."""
-    if not isinstance(handle, dict):
-        fields["actor"] = None
-        return
-    fields["actor"] = actor = handle.get("handle")
-    if handle.get("is_me") is True and fields.get("line") is None:
+    known = handle_of(handle)
+    fields["actor"] = actor = known["handle"] if known else None
+    if known and known.get("is_me") is True and fields.get("line") is None:
         fields["line"] = actor

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, place_actor, place_in_chat
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor, place_in_chat
 from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.data import Data
@@ -278,15 +278,18 @@ _CONSUMED_2025 = frozenset({"message", "is_from_me", "from", "from_handle", "rec
 def _from_2025(data: dict[str, Any]) -> dict[str, Any]:
     """Convert a payload of 2025-01-01 to the layout of 2026-02-03: content at the top level, the chat as an object."""
     message = as_object(data.get("message"))
-    is_from_me = data.get("is_from_me")
-    sender = data.get("from_handle") or _handle(data.get("from"), is_me=is_from_me)
-    recipient = data.get("recipient_handle") or _handle(data.get("recipient_phone"), is_me=True)
+    from_handle, is_from_me = data.get("from_handle"), data.get("is_from_me")
+    if not isinstance(is_from_me, bool):
+        is_from_me = as_object(from_handle).get("is_me")
+    sender = handle_of(from_handle) or _handle(data.get("from"), is_me=is_from_me) or from_handle
+    recipient = handle_of(data.get("recipient_handle")) or _handle(data.get("recipient_phone"), is_me=True)
     fields = {key: value for key, value in data.items() if key not in _CONSUMED_2025}
     for key, value in message.items():
         # The outer delivered_at and read_at are newer than those inside the message.
         if fields.get(key) is None:
             fields[key] = value
-    fields["id"] = message.get("id") or data.get("message_id")
+    ids = (message.get("id"), data.get("message_id"))
+    fields["id"] = next((each for each in ids if each and isinstance(each, str)), None)
     fields["chat"] = {
         "id": data.get("chat_id"),
         "is_group": data.get("is_group"),
@@ -345,7 +348,7 @@ class ReactionEvent(Event):
         fields = dict(data)
         # Older payloads have `from` instead of `from_handle`.
         sender = fields.pop("from", None)
-        if fields.get("from_handle") is None and sender is not None:
+        if handle_of(fields.get("from_handle")) is None and sender is not None:
             fields["from_handle"] = {"handle": sender, "is_me": data.get("is_from_me")}
         place_actor(fields, fields.get("from_handle"))
         return fields

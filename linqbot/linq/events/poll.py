@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, place_actor, place_in_chat
+from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor, place_in_chat
 from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.chat_features import Poll, PollOption
@@ -48,7 +48,7 @@ class PollEvent(Event):
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
         fields = dict(data)
         # The event of your own failed poll has no sender.
-        if fields.get("sender_handle") is None and data.get("direction") == "outbound":
+        if handle_of(fields.get("sender_handle")) is None and data.get("direction") == "outbound":
             fields["sender_handle"] = as_object(data.get("chat")).get("owner_handle")
         place_in_chat(fields)
         place_actor(fields, fields.get("sender_handle"))

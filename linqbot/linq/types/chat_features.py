@@ -71,7 +71,7 @@ class Point(Data):
         coordinates: Longitude first, then latitude, in degrees: the order of GeoJSON, which is not the order of maps.
     """
 
-    coordinates: tuple[float, ...]
+    coordinates: Annotated[tuple[float, ...], Field(min_length=2)]
     type: str = "Point"
 
     @property

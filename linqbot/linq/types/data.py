@@ -1,16 +1,19 @@
 """The base of all data classes: frozen, and tolerant of keys and values that Linq adds before linqbot knows them.
 
 Linq's payloads change while bots run. A field that suddenly has another type is no reason to lose a message, or to fail
-after a message was sent. Such a field is left out, and the rest is validated again. Only a field that the type
-requires, such as the id of a message, is an error.
+after a message was sent. Such a field is left out, at any depth, and the rest is validated again. Only a field that the
+type requires, such as the id of a message, is an error. `validated_leniently` decides this for events and for answers of
+the API alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from linqbot.nearest import missing
 
@@ -28,6 +31,9 @@ class Data(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="allow", populate_by_name=True, protected_namespaces=(), defer_build=True
     )
+
+    entire: ClassVar[str] = ""
+    """The field with a list of which no item may be left out: a page without its unreadable items would be taken for the whole."""
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -59,45 +65,119 @@ _MAX_ROUNDS: Final = 10
 """Validations of one object. Leaving out a value can make its parent invalid in the next round; no payload of Linq's
 is nested this deep."""
 
-_MAX_UNFITTING: Final = 200
-"""Values left out in one round. Each one costs a copy of its parent: a body with a million wrong values must not keep
-other deliveries waiting."""
+_MAX_PROBLEMS: Final = 20_000
+"""Problems in one object that are worth a look. A page has a hundred messages, and each may have several fields in a new form. A
+body with a million wrong values must not keep other deliveries waiting."""
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_LEFT_OUT: Final = object()
+_MISFIT: Final = "linqbot_misfit"
+
+
+def misfit(read: Callable[[Any], tuple[Data, bool]]) -> PydanticCustomError:
+    """Return the error of a union for a value that fits none of its classes, but of which `read` keeps what it can.
+
+    Pydantic tries the next class of a union when one does not fit, and so hides the field that is wrong. The last class of a
+    union, which takes all the rest, raises this error instead. Lenient validation then asks `read`.
+
+    Args:
+        read: Returns the value as one of the classes, and True if fields of it were left out.
+    """
+    return PydanticCustomError(_MISFIT, "This fits no known kind.", {"read": read})
 
 
 def validated_leniently(
-    kind: type[DataT], fields: Any, *, known: Mapping[str, Any] = _NOTHING, only_null: bool = False
+    kind: type[DataT], fields: Any, *, known: Mapping[str, Any] = _NOTHING
 ) -> tuple[DataT, tuple[str, ...]]:
     """Return `fields` as an instance of `kind` without the values that do not fit, and the top-level names of those.
 
+    Of a nested object only the value that does not fit is left out; the object itself if it requires the value. A field that
+    is left out for the first time is logged. Null is left out without a word: it stands for an absent field.
+
     Args:
         known: Values of fields that are missing, or do not fit.
-        only_null: True leaves out null only.
     Raises:
         ValidationError: A required field is missing or wrong, or more values do not fit than are worth removing.
     """
-    left_out: set[str] = set()
+    places: set[tuple[str, ...]] = set()
+    read_again: set[str] = set()
     for _ in range(_MAX_ROUNDS):
         try:
-            found = kind.model_validate({**known, **fields} if isinstance(fields, dict) else fields)
+            found = validated(kind, {**known, **fields} if isinstance(fields, dict) else fields)
         except ValidationError as error:
             failed = error
         else:
-            return found, tuple(sorted(left_out))
-        if failed.error_count() > _MAX_UNFITTING:
+            for names in places:
+                _note(*_field_at(kind, names))
+            return found, tuple(sorted({names[0] for names in places} | read_again))
+        if failed.error_count() > _MAX_PROBLEMS:
             break
-        paths = {_existing(fields, problem["loc"]) for problem in failed.errors(include_url=False, include_input=False)}
-        if () in paths:
+        changes = _changes(fields, failed)
+        wrong = {path for path, change in changes.items() if change is _LEFT_OUT and _at(fields, path) is not None}
+        if not changes or any(path[0] == kind.entire and len(path) <= 2 for path in wrong):
             break
-        wrong = {str(path[0]) for path in paths if _at(fields, path) is not None}
-        if wrong and only_null:
-            break
-        left_out |= wrong
-        # In reverse order, so that removing one item of a list does not shift the others that must be removed.
-        for path in sorted(paths, key=_position, reverse=True):
-            fields = _without(fields, path)
+        places |= {tuple(key for key in path if isinstance(key, str)) for path in wrong}
+        for path in [path for path, change in changes.items() if change is not _LEFT_OUT]:
+            changes[path], is_less = changes[path](_at(fields, path))
+            read_again |= {str(path[0])} if is_less else set()
+        fields = _changed(fields, _tree(changes))
     raise failed
+
+
+def note_unfitting(kind: type[Data], error: ValidationError) -> None:
+    """Log the fields because of which a value cannot be read as `kind`, each for its first time."""
+    for place in unfitting_fields(error):
+        _note(kind, place.partition(".")[0])
+
+
+@cache
+def _note(kind: type[Data], field: str) -> None:
+    """Log a field that is left out, once in the life of the process: after a change at Linq each message may have it."""
+    import structlog
+
+    to_do = "Linq sends this in a form that this release cannot read. The rest is read as always. Upgrade linqbot."
+    structlog.get_logger("linqbot.linq").warning("linq.field_left_out", field=f"{kind.__name__}.{field}", to_do=to_do)
+
+
+def _field_at(kind: type[Data], names: tuple[str, ...]) -> tuple[type[Data], str]:
+    """Return the innermost class on a way through the fields of objects, and its field there.
+
+    Only names of declared fields are returned: other keys, such as those of `metadata`, may be an author's data.
+    """
+    inside: type[Data] | None = kind
+    found = kind, ""
+    for name in names:
+        field = inside and next((each for key, each in inside.model_fields.items() if name in (key, each.alias)), None)
+        if inside is None or field is None:
+            break
+        found = inside, name
+        inside = _class_in(field.annotation)
+    return found
+
+
+def _class_in(annotation: Any) -> type[Data] | None:
+    """Return the class of data that a field holds, alone or in a list; None if it holds none."""
+    if isinstance(annotation, type) and issubclass(annotation, Data):
+        return annotation
+    return next(filter(None, map(_class_in, get_args(annotation))), None)
+
+
+def _changes(fields: Any, error: ValidationError) -> dict[Path, Any]:
+    """Return what is done to the values in `fields` that do not fit, by their paths: left out, or read by a function."""
+    changes: dict[Path, Any] = {}
+    for problem in error.errors(include_url=False, include_input=False):
+        path = _existing(fields, problem["loc"])
+        if not path:
+            continue  # A required field is missing: no change helps.
+        # Numbers in a list are a range or a position, which means nothing, or something else, without one of them.
+        is_item = path == problem["loc"] and isinstance(path[-1], int)
+        if is_item and problem["type"].startswith(("int", "float", "finite")):
+            path = path[:-1]
+        if problem["type"] == _MISFIT:
+            changes[path] = problem["ctx"]["read"]
+        else:
+            changes.setdefault(path, _LEFT_OUT)
+    return changes
 
 
 def unfitting_fields(error: ValidationError) -> list[str]:
@@ -125,15 +205,25 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _position(path: Path) -> list[int]:
-    return [key if isinstance(key, int) else -1 for key in path]
+def _tree(changes: Mapping[Path, Any]) -> dict[str | int, Any]:
+    """Return changes by the keys of their paths, nested as the data is. A change takes the place of those below it."""
+    tree: dict[str | int, Any] = {}
+    for path in sorted(changes, key=len):
+        inside: Any = tree
+        for key in path[:-1]:
+            inside = inside.setdefault(key, {})
+            if not isinstance(inside, dict):
+                break
+        else:
+            inside[path[-1]] = changes[path]
+    return tree
 
 
-def _without(value: Any, path: Path) -> Any:
-    """Return a copy of `value` without the value at `path`. The decoded body is shared, so `value` must not change."""
+def _changed(value: Any, tree: dict[str | int, Any]) -> Any:
+    """Return a copy of `value` with changes. The decoded body is shared, so `value` must not change."""
     copy = value.copy()
-    if len(path) == 1:
-        del copy[path[0]]
-    else:
-        copy[path[0]] = _without(value[path[0]], path[1:])
-    return copy
+    for key, change in tree.items():
+        copy[key] = _changed(copy[key], change) if isinstance(change, dict) else change
+    if isinstance(copy, dict):
+        return {key: each for key, each in copy.items() if each is not _LEFT_OUT}
+    return [each for each in copy if each is not _LEFT_OUT]

@@ -92,6 +92,8 @@ class ContactCard(Data):
 class ContactCardList(Data):
     """Response of `contact_card.retrieve`."""
 
+    entire = "contact_cards"
+
     contact_cards: tuple[ContactCard, ...] = ()
 
 
@@ -206,6 +208,8 @@ class CreatedWebhookSubscription(WebhookSubscription):
 class WebhookEventList(Data):
     """The event types that a subscription can select."""
 
+    entire = "events"
+
     events: tuple[str, ...] = ()
     doc_url: str | None = None
 
@@ -249,6 +253,8 @@ class LegacyMeta(Data):
 
 class LegacyChats(Data):
     """One page of V2's list of chats."""
+
+    entire = "data"
 
     data: tuple[LegacyChat, ...] = ()
     meta: LegacyMeta

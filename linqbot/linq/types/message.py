@@ -5,15 +5,15 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 
 # Without `from __future__ import annotations`: see `events/event.py`.
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from linqbot.linq.types.chat import Chat, Handle
-from linqbot.linq.types.data import Data
+from linqbot.linq.types.data import Data, misfit, note_unfitting, validated_leniently
 from linqbot.linq.types.files import MAX_BYTES, Fetched, Saved, turn
 
 ScreenEffect: TypeAlias = Literal[
@@ -275,15 +275,51 @@ class AppClipPart(Data):
 
 
 class UnknownPart(Data):
-    """A part of a kind that Linq added after this release of linqbot. Its fields are in `model_extra`."""
+    """A part of a kind that Linq added after this release of linqbot, or without what its kind needs.
+
+    Its fields are in `model_extra`.
+    """
 
     type: str = ""
 
 
-# A part whose fields do not fit its type is kept as an UnknownPart: a received message is not lost, and the rules refuse one
-# that is sent. The known types are selected by their name first, because that runs no Python code on the hot path.
+_KINDS: Final[Mapping[str, type[Data]]] = {
+    "text": TextPart, "media": MediaPart, "link": LinkPart, "imessage_app": AppPart, "app_clip": AppClipPart,
+}  # fmt: skip
+
+
+def _survivor(value: Any) -> tuple[Data, bool]:
+    """Return a received part without the fields that do not fit, and True if there were any.
+
+    A part that lacks what its kind needs is an UnknownPart with all its fields. Any part keeps its place: edits and reactions name a
+    part by its index.
+    """
+    kind = value.get("type") if isinstance(value, dict) else None
+    known = _KINDS.get(kind) if isinstance(kind, str) else None
+    for each in (known, UnknownPart) if known else (UnknownPart,):
+        try:
+            part, left_out = validated_leniently(each, value)
+        except ValidationError as error:
+            note_unfitting(each, error)
+        else:
+            return part, bool(left_out)
+    return UnknownPart(), True
+
+
+def _of_unknown_kind(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Return an UnknownPart for a value of an unknown kind. Raises for any other value that is no part."""
+    if isinstance(value, UnknownPart):
+        return value
+    kind = value.get("type", "") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind in _KINDS:
+        raise misfit(_survivor)
+    return read(value)
+
+
+# The known types are selected by their name first, because that runs no Python code on the hot path.
 Part: TypeAlias = Annotated[
-    Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")] | UnknownPart,
+    Annotated[TextPart | MediaPart | LinkPart | AppPart | AppClipPart, Field(discriminator="type")]
+    | Annotated[UnknownPart, WrapValidator(_of_unknown_kind)],
     Field(union_mode="left_to_right"),
 ]
 # Linq sends `parts: null` for tombstones and system messages; it is read as an empty tuple.

@@ -71,6 +71,8 @@ class PaymentRequest(Data):
 class PaymentRequestPage(Data):
     """One page of `payment_requests.list`, newest first."""
 
+    entire = "data"
+
     data: tuple[PaymentRequest, ...] = ()
     has_more: bool = False
     object: str | None = None
