@@ -158,6 +158,14 @@ def test_a_field_in_a_new_form_is_logged_once_by_its_class_and_without_its_value
     assert "secret" not in str(logs)
 
 
+def test_a_time_without_a_zone_is_left_out_because_it_cannot_be_compared() -> None:
+    payload = example("message.received")
+    payload["data"]["sent_at"] = "2026-11-05T17:29:59.310"
+    event = received(payload)
+    assert (event.sent_at, event.dropped_fields) == (None, ("sent_at",))
+    assert event.text
+
+
 def test_null_is_an_absent_field_and_not_logged() -> None:
     class Nullable(Data):
         name: str = "none"

@@ -6,8 +6,9 @@ their payloads yet, so the data of a call is kept as received.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
+
+from pydantic import AwareDatetime
 
 from linqbot.linq.events.event import Event, RawEvent
 from linqbot.linq.types.data import Data
@@ -46,7 +47,7 @@ class AccountEvent(Event):
     """
 
     summary: str = ""
-    occurred_at: datetime | None = None
+    occurred_at: AwareDatetime | None = None
     done_by: AccountActor = AccountActor()
     origin: str | None = None
     change: dict[str, Any] | None = None
@@ -66,7 +67,7 @@ class ApiToken(Data):
     id: str | None = None
     token_prefix: str | None = None
     name: str | None = None
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class ApiTokenEvent(AccountEvent):
@@ -264,7 +265,7 @@ class LineEvent(Event):
     """
 
     phone_number: str | None = None
-    changed_at: datetime | None = None
+    changed_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:

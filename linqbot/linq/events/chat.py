@@ -5,10 +5,9 @@ No event contains a location; `client.chats.location.retrieve` returns it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor
 from linqbot.linq.events.lane import as_object
@@ -65,7 +64,7 @@ class GroupLabelUpdated(GroupChange):
     old_value: str | None = None
     new_value: str | None = None
     changed_by: Handle | None = Field(default=None, alias="changed_by_handle")
-    updated_at: datetime | None = None
+    updated_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +87,7 @@ class ChatFailure(Event):
     """
 
     error_code: int | None = None
-    failed_at: datetime | None = None
+    failed_at: AwareDatetime | None = None
 
 
 class GroupNameUpdateFailed(ChatFailure):
@@ -180,13 +179,13 @@ class ParticipantEvent(GroupChange):
 class ParticipantAdded(ParticipantEvent):
     """A person or your line was added to a group."""
 
-    added_at: datetime | None = None
+    added_at: AwareDatetime | None = None
 
 
 class ParticipantRemoved(ParticipantEvent):
     """A person or your line left a group or was removed; see `participant.status`."""
 
-    removed_at: datetime | None = None
+    removed_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +208,7 @@ class LocationSharing(Event):
 
     shared_by: str | None = None
     shared_with: str | None = None
-    began_at: datetime | None = None
+    began_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -219,10 +218,10 @@ class LocationSharing(Event):
 class LocationSharingStarted(LocationSharing):
     """A person started sharing a location; `ends_at` is None if there is no end. No event reports movements."""
 
-    ends_at: datetime | None = None
+    ends_at: AwareDatetime | None = None
 
 
 class LocationSharingStopped(LocationSharing):
     """A person stopped sharing a location."""
 
-    ended_at: datetime | None = None
+    ended_at: AwareDatetime | None = None

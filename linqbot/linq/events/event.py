@@ -7,10 +7,9 @@ its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and cre
 # Without `from __future__ import annotations`: pydantic would compile the annotations of all fields again for each class.
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.types.chat import Handle
@@ -60,7 +59,7 @@ class Event(Data):
 
     event_id: str
     type: str = Field(alias="event_type")
-    created_at: datetime | None = None
+    created_at: AwareDatetime | None = None
     api_version: str | None = None
     webhook_version: str | None = None
     trace_id: str | None = None

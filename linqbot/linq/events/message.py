@@ -8,10 +8,9 @@ tapback or a sticker, on a message or on a poll.
 # Without `from __future__ import annotations`: see `event.py`.
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor, place_in_chat
 from linqbot.linq.events.lane import as_object
@@ -69,10 +68,10 @@ class MessageEvent(Event):
     reply_to: ReplyTo | None = None
     preferred_service: str | None = None
     idempotency_key: str | None = None
-    sent_at: datetime | None = None
-    delivered_at: datetime | None = None
-    read_at: datetime | None = None
-    reconciled_at: datetime | None = None
+    sent_at: AwareDatetime | None = None
+    delivered_at: AwareDatetime | None = None
+    read_at: AwareDatetime | None = None
+    reconciled_at: AwareDatetime | None = None
     zero_retention: bool = False
 
     @property
@@ -217,7 +216,7 @@ class MessageFailed(MessageReceipt):
 
     code: int | None = None
     reason: str | None = None
-    failed_at: datetime | None = None
+    failed_at: AwareDatetime | None = None
     preferred_service: str | None = None
     detail_code: int | None = None
 
@@ -249,7 +248,7 @@ class MessageEdited(Event):
     chat: ChatRef
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="sender_handle")
     direction: str | None = None
-    edited_at: datetime | None = None
+    edited_at: AwareDatetime | None = None
     part: EditedPart = Field(default_factory=EditedPart)
     zero_retention: bool = False
 
@@ -336,7 +335,7 @@ class ReactionEvent(Event):
     sticker: Sticker | None = None
     sender: Handle = Field(default=UNKNOWN_HANDLE, alias="from_handle")
     is_from_me: bool = False
-    reacted_at: datetime | None = None
+    reacted_at: AwareDatetime | None = None
     answers: Scheduled | None = None
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
+
+from pydantic import AwareDatetime
 
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT, as_object
@@ -41,8 +42,8 @@ class PaymentEvent(Event):
     metadata: dict[str, Any] | None = None
     stripe: StripeIds | None = None
     natural: NaturalIds | None = None
-    payment_created_at: datetime | None = None
-    updated_at: datetime | None = None
+    payment_created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from linqbot.linq.events.event import UNKNOWN_HANDLE, Event, handle_of, place_actor, place_in_chat
 from linqbot.linq.events.lane import as_object
@@ -64,8 +63,8 @@ class PollState(PollEvent):
     """
 
     poll: Poll = Poll()
-    poll_created_at: datetime | None = None
-    updated_at: datetime | None = None
+    poll_created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
 
     @classmethod
     def fields_of(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -75,9 +74,9 @@ class PollState(PollEvent):
 class PollReceipt(PollState):
     """Base of the events about the delivery of your own poll."""
 
-    sent_at: datetime | None = None
-    delivered_at: datetime | None = None
-    read_at: datetime | None = None
+    sent_at: AwareDatetime | None = None
+    delivered_at: AwareDatetime | None = None
+    read_at: AwareDatetime | None = None
 
 
 class PollSent(PollReceipt):
@@ -97,14 +96,14 @@ class PollReceived(PollState):
 
     echoes = True
 
-    received_at: datetime | None = None
+    received_at: AwareDatetime | None = None
 
 
 class PollFailed(PollState):
     """Your poll could not be sent."""
 
     error: PollError = PollError()
-    failed_at: datetime | None = None
+    failed_at: AwareDatetime | None = None
 
 
 class PollUpdated(PollEvent):

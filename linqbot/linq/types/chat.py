@@ -2,8 +2,9 @@
 
 # Without `from __future__ import annotations`: see `events/event.py`.
 
-from datetime import datetime
 from typing import Literal, TypeAlias
+
+from pydantic import AwareDatetime
 
 from linqbot.linq.types.data import Data
 
@@ -31,9 +32,9 @@ class Handle(Data):
     handle: str
     id: str | None = None
     service: str | None = None
-    joined_at: datetime | None = None
+    joined_at: AwareDatetime | None = None
     is_me: bool | None = None
-    left_at: datetime | None = None
+    left_at: AwareDatetime | None = None
     status: str | None = None
     line_type: str | None = None
 
@@ -46,7 +47,7 @@ class HealthStatus(Data):
 
     status: str
     doc_url: str | None = None
-    updated_at: datetime | None = None
+    updated_at: AwareDatetime | None = None
 
 
 class HealthScore(Data):
@@ -54,7 +55,7 @@ class HealthScore(Data):
 
     score: int
     reason: str | None = None
-    updated_at: datetime | None = None
+    updated_at: AwareDatetime | None = None
 
 
 class ChatRef(Data):
@@ -88,8 +89,8 @@ class Chat(Data):
     service: str | None = None
     group_chat_icon: str | None = None
     is_archived: bool | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
 
 
 class ChatUpdate(Data):

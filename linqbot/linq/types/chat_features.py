@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from linqbot.linq.types.chat import Handle
 from linqbot.linq.types.data import Data
@@ -24,7 +23,7 @@ class PollVoter(Data):
     """
 
     handle: Annotated[str, BeforeValidator(_handle_of)]
-    voted_at: datetime | None = None
+    voted_at: AwareDatetime | None = None
 
 
 class PollOption(Data):
@@ -59,8 +58,8 @@ class PollEnvelope(Data):
     chat_id: str = ""
     message_id: str
     poll: Poll = Field(default_factory=Poll)
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
     reactions: tuple[Reaction, ...] = ()
 
 
@@ -94,7 +93,7 @@ class LocationProperties(Data):
     """
 
     handle: str
-    updated_at: datetime | None = None
+    updated_at: AwareDatetime | None = None
     address: str | None = None
     locality: str | None = None
 

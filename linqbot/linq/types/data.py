@@ -24,7 +24,8 @@ class Data(BaseModel):
     """Frozen data from or for Linq.
 
     Unknown keys are kept and can be read from `model_extra`. Fields that Linq fills from a fixed list are `str`, not
-    enums: Linq adds values before linqbot does, and an unknown value must not cost a message.
+    enums: Linq adds values before linqbot does, and an unknown value must not cost a message. Times are `AwareDatetime`: a time
+    without a zone cannot be compared with others, so it does not fit.
     """
 
     # Validators are built at first use: a bot uses few of the hundred classes, and building all takes 15 MiB and 0.1 s.

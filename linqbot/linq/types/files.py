@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from pydantic import AwareDatetime
 
 from linqbot.errors import BotError
 from linqbot.linq.types.data import Data
@@ -104,7 +105,7 @@ class Upload(Data):
     download_url: str
     http_method: str = "PUT"
     required_headers: Mapping[str, str] = {}
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class Attachment(Data):
@@ -118,7 +119,7 @@ class Attachment(Data):
     filename: str
     content_type: str
     size_bytes: int
-    created_at: datetime | None = None
+    created_at: AwareDatetime | None = None
     status: str | None = None
     download_url: str | None = None
 

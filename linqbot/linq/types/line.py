@@ -6,9 +6,7 @@ legacy V2, with their own ids and names, are at the end.
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from linqbot.linq.types.data import Data
 
@@ -175,7 +173,7 @@ class ReputationAudit(Data):
     audit_id: str
     status: str
     phone: str | None = None
-    generated_at: datetime | None = None
+    generated_at: AwareDatetime | None = None
     error: str | None = None
     report: ReputationReport | None = None
 
@@ -195,8 +193,8 @@ class WebhookSubscription(Data):
     phone_numbers: tuple[str, ...] | None = None
     routing_id_header: str | None = None
     routing_key_header: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
 
 
 class CreatedWebhookSubscription(WebhookSubscription):
@@ -224,7 +222,7 @@ class LegacyHandle(Data):
     id: int
     phone_number: str
     service: str | None = None
-    joined_at: datetime | None = None
+    joined_at: AwareDatetime | None = None
 
 
 class LegacyChat(Data):
@@ -282,7 +280,7 @@ class BlockedHandle(Data):
     """
 
     handle: str
-    blocked_at: datetime | None = None
+    blocked_at: AwareDatetime | None = None
     reason: str | None = None
 
 

@@ -6,11 +6,10 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 # Without `from __future__ import annotations`: see `events/event.py`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.data import Data, misfit, note_unfitting, validated_leniently
@@ -360,12 +359,12 @@ class SentMessage(Data):
     """A message as the response of a send call contains it: accepted, usually still `pending`."""
 
     id: str
-    created_at: datetime | None = None
+    created_at: AwareDatetime | None = None
     delivery_status: str | None = None
     is_read: bool | None = None
     parts: Parts = ()
-    sent_at: datetime | None = None
-    delivered_at: datetime | None = None
+    sent_at: AwareDatetime | None = None
+    delivered_at: AwareDatetime | None = None
     effect: Effect | None = None
     from_handle: Handle | None = None
     preferred_service: str | None = None
@@ -428,10 +427,10 @@ class Message(SentMessage):
     chat_id: str
     from_: str | None = Field(default=None, alias="from")
     is_from_me: bool = False
-    updated_at: datetime | None = None
+    updated_at: AwareDatetime | None = None
     is_delivered: bool | None = None
-    read_at: datetime | None = None
-    reconciled_at: datetime | None = None
+    read_at: AwareDatetime | None = None
+    reconciled_at: AwareDatetime | None = None
 
     @property
     def text(self) -> str:
@@ -466,7 +465,7 @@ class VoiceMemo(Data):
     id: str
     to: tuple[str, ...] = ()
     status: str | None = None
-    created_at: datetime | None = None
+    created_at: AwareDatetime | None = None
     service: str | None = None
     voice_memo: VoiceMemoFile | None = None
     chat: VoiceMemoChat | None = None

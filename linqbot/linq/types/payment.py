@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+
+from pydantic import AwareDatetime
 
 from linqbot.linq.types.data import Data
 
@@ -51,10 +52,10 @@ class PaymentRequest(Data):
     mode: str
     status: str
     object: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    expires_at: datetime | None = None
-    paid_at: datetime | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    paid_at: AwareDatetime | None = None
     description: str | None = None
     metadata: Mapping[str, str] | None = None
     rail: str | None = None
@@ -62,7 +63,7 @@ class PaymentRequest(Data):
     quantity: int | None = None
     interval: str | None = None
     interval_count: int | None = None
-    trial_end: datetime | None = None
+    trial_end: AwareDatetime | None = None
     discount: Discount | None = None
     stripe: StripeIds | None = None
     natural: NaturalIds | None = None
