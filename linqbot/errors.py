@@ -3,7 +3,7 @@
     LinqbotError
       InvalidSignature      a POST to the webhook is not from Linq, or its timestamp is wrong
         StaleSignature        genuine, but signed more than five minutes away from the server's clock
-      EventNotUnderstood    an authentic event without the ids its class needs; kept as a dead letter (linq/events/parse.py)
+      EventNotUnderstood    an authentic event without the ids its class needs, or no event at all; kept as a dead letter (linq/events/parse.py)
       ConfigError           a setting is missing or wrong; the CLI shows it without a traceback, exit code 2
         NoBot                 there is no such file or module, or it has no Bot
         KeyMissing            Linq's API key is not set, or is no key

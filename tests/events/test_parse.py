@@ -161,17 +161,34 @@ def test_a_type_of_tomorrow_is_an_unknown_event_with_everything_in_it() -> None:
     assert event.model_extra == {"region": "eu"}
 
 
-def test_an_authentic_body_without_meaning_is_an_unknown_event(subtests: pytest.Subtests) -> None:
-    rows: list[tuple[bytes, Any]] = [
-        *((body, None) for body in (b"\x00\xff not json", b"", b"null", b"{}")),
-        *((b"[1, 2]", [1, 2]), (b'"message.received"', "message.received"), (b'{"event_type": 7, "data": [3]}', [3])),
-        (b'{"event_type": {"a": 1}, "event_id": [], "created_at": "soon", "data": {"chat": 1}}', {"chat": 1}),
+def test_an_authentic_body_that_is_no_event_is_an_error_with_its_cause(subtests: pytest.Subtests) -> None:
+    secret = b'{"event_type": "message.received", "data": {"secret'
+    rows: list[tuple[bytes, str]] = [
+        (b"", "it is empty"),
+        (b"\x00\xff not json", "its 11 bytes are not JSON (expected value at line 1 column 1)"),
+        (secret, "its 51 bytes are not JSON (EOF while parsing a string at line 1 column 51)"),
+        (b"[1, 2]", "it is a JSON list of 2"),
+        *((body, "it is JSON, but no object") for body in (b"null", b"7", b'"secret"', b'"\xff"')),
+        *((body, "it has no event_type that is a text") for body in (b"{}", b'{"a": "\xff"}', b'{"event_type": ""}')),
+        *(
+            (b'{"event_type": %b, "data": {"chat": 1}}' % each, "it has no event_type that is a text")
+            for each in (b"7", b"{}")
+        ),
     ]
-    for body, data in rows:
+    for body, cause in rows:
         with subtests.test(body=body):
-            event = understood(body)
-            assert type(event) is UnknownEvent
-            assert (event.type, event.body, event.data, event.event_id) == ("", body, data, "msg_1")
+            with pytest.raises(EventNotUnderstood) as caught:
+                understood(body)
+            assert str(caught.value).startswith(f"The signed body of delivery w.msg_1 is no event: {cause}. ")
+            assert (caught.value.event_type, caught.value.fields) == ("", ("body",))
+            assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_unknown_type_needs_no_data() -> None:
+    for data in (b"null", b"[3]", b'"text"'):
+        event = understood(b'{"event_type": "of.tomorrow", "created_at": "soon", "data": %b}' % data)
+        assert (type(event), event.data, event.event_id) == (UnknownEvent, json.loads(data), "msg_1")
+    assert understood(b'{"event_type": "of.tomorrow"}').data is None
 
 
 def test_unknown_keys_survive_at_every_depth() -> None:
@@ -432,10 +449,9 @@ def test_no_data_raises_anything_but_not_understood(event_type: str, data: Any, 
 
 @settings(max_examples=200, deadline=None)
 @given(body=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_no_body_raises_anything(body: bytes) -> None:
-    event = parse(delivered(body))
-    assert isinstance(event, UnknownEvent)
-    assert event.body == body
+def test_no_body_raises_anything_but_not_understood(body: bytes) -> None:
+    with pytest.raises(EventNotUnderstood, match="is no event: "):
+        parse(delivered(body))
 
 
 def look_at_everything(event: Event) -> None:

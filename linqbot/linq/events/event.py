@@ -131,11 +131,13 @@ class RawEvent(Event):
 
 
 class UnknownEvent(RawEvent):
-    """An authentic event of a type that this release does not know, or a body that is not a JSON object.
+    """An authentic event of a type that this release does not know.
+
+    A body that is no event is not handled: it becomes a dead letter.
 
     Attributes:
-        type: Linq's type; empty if the body has none.
-        data: The event's data; the whole body if the body is JSON but not an object; None if it is not JSON.
+        type: Linq's type.
+        data: The event's data, of any JSON type; None if it has none.
         body: The raw bytes, as received and signed.
     """
 

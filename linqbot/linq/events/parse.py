@@ -1,6 +1,7 @@
 """Parse a Delivery into an Event: the class of each of Linq's event types, and lenient validation of the data.
 
-An unknown type results in UnknownEvent, not in an error. The next step is `bot/dispatch.py`.
+An unknown type results in UnknownEvent, not in an error. A body that is no event at all is an error, and so a dead letter:
+nobody handles it, but it may be a message. The next step is `bot/dispatch.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from linqbot.errors import LinqbotError
 from linqbot.linq.events import EVENT_CLASSES
@@ -51,28 +53,38 @@ EVENT_TYPES: Mapping[str, type[Event]] = _Classes()
 
 
 class EventNotUnderstood(LinqbotError):
-    """An authentic event of a known type lacks a required field. Its bytes are kept.
+    """An authentic event of a known type lacks a required field, or an authentic body is no event. Its bytes are kept.
 
-    Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads.
+    Why: Linq has changed this payload, or the subscription uses another payload version than linqbot reads. A body that is no
+        event was cut off or changed before it was signed, or holds several events.
     To do: Upgrade linqbot, then run `linqbot waiting retry`; nothing is lost until then. `linqbot why ID --body`
         shows the body.
 
     Attributes:
         delivery_id: The delivery.
-        event_type: Linq's `event_type`.
+        event_type: Linq's `event_type`; empty if the body has none.
         fields: The missing or wrong fields; names only, never values.
     """
 
     lqb = "LQB2003"
 
-    def __init__(self, delivery_id: str, event_type: str, fields: tuple[str, ...]) -> None:
+    def __init__(
+        self, delivery_id: str, event_type: str, fields: tuple[str, ...], *, no_event: str | None = None
+    ) -> None:
+        """Say what is wrong. `no_event` says why the body is no event, without its content."""
         self.delivery_id = delivery_id
         self.event_type = event_type
         self.fields = fields
-        super().__init__(
-            f"The {event_type} of delivery {delivery_id} could not be parsed: {', '.join(fields)} missing or wrong. "
-            "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot waiting retry"
-        )
+        if no_event is None:
+            super().__init__(
+                f"The {event_type} of delivery {delivery_id} could not be parsed: {', '.join(fields)} missing or wrong. "
+                "The delivery is kept unchanged. After an upgrade of linqbot, retry it: linqbot waiting retry"
+            )
+        else:
+            super().__init__(
+                f"The signed body of delivery {delivery_id} is no event: {no_event}. The delivery is kept unchanged. To see "
+                f"it: linqbot why {delivery_id} --body"
+            )
 
 
 def parse(delivery: Delivery) -> Event:
@@ -85,10 +97,13 @@ def parse(delivery: Delivery) -> Event:
     Args:
         delivery: Its body is decoded only if `decoded` is missing, as after a restart.
     Raises:
-        EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong.
+        EventNotUnderstood: The type is known, but a required field such as the message's id is missing or wrong; or the body
+            is no JSON object with a type.
     """
     body = delivery.content
     place = EVENT_CLASSES.get(delivery.type)
+    if not delivery.is_internal and not (delivery.type and isinstance(body, dict)):
+        raise EventNotUnderstood(delivery.id, delivery.type, ("body",), no_event=_no_event(delivery))
     if place is None or not isinstance(body, dict):
         return _unknown(delivery, body)
     cls = _class_at(place)
@@ -103,7 +118,7 @@ def parse(delivery: Delivery) -> Event:
 
 
 def understood(delivery: Delivery) -> Event | None:
-    """Parse a delivery into an event; None if it lacks a required field."""
+    """Parse a delivery into an event; None if it lacks a required field or is no event."""
     try:
         return parse(delivery)
     except EventNotUnderstood:
@@ -129,6 +144,21 @@ def _unknown(delivery: Delivery, body: Any) -> Event:
     fields = UnknownEvent.fields_of(data) if isinstance(data, dict) else {"data": data}
     fields["body"] = delivery.body
     return _validated(UnknownEvent, _under_envelope(fields, as_object(body), delivery), delivery)
+
+
+def _no_event(delivery: Delivery) -> str:
+    """Return why a body is no event, without what it says."""
+    if not delivery.body:
+        return "it is empty"
+    try:
+        content = from_json(delivery.body)
+    except ValueError as error:
+        content = delivery.content
+        if content is None:
+            return f"its {len(delivery.body)} bytes are not JSON ({error})"
+    if isinstance(content, dict):
+        return "it has no event_type that is a text"
+    return f"it is a JSON list of {len(content)}" if isinstance(content, list) else "it is JSON, but no object"
 
 
 _ENVELOPE = ("created_at", "api_version", "webhook_version", "trace_id", "partner_id")
