@@ -7,6 +7,9 @@ protocol as it arrives, which runs the app; so uvicorn sees only correct HTTP. I
 because only the end of the connection shows that uvicorn's response is complete. A client sends again what it has
 pipelined behind it. Next step: `WebhookEndpoint.answer` in `webhook.py`.
 
+The server speaks no other protocol, so a request that offers one, as clients of Java do, is answered as if it did not (RFC 9110,
+7.8). A request that is closed without an answer is logged with its cause: `request.malformed`, or else `request.unanswered`.
+
 These names of uvicorn are used here and in `uvicorn_server.py`, and are not in its documentation: `Config.load`;
 `HttpToolsProtocol` and the arguments of its constructor; `ServerState` with `connections`, `tasks` and `default_headers`;
 `ProxyHeadersMiddleware`.
@@ -66,7 +69,8 @@ CONNECTION: Final = "linqbot.connection"
 MAPPED_IPV4: Final = "::ffff:"
 
 _STATUS_LINES: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
-_BODY_HEADERS: Final = {b"content-length", b"transfer-encoding"}
+_OFFERS: Final = {b"upgrade", b"http2-settings"}
+"""The headers with which a client offers another protocol."""
 
 
 class Connections(ServerState):
@@ -128,6 +132,7 @@ class ClientConnection(asyncio.Protocol):
         self._has_head = False
         self._is_chunked = False
         self._is_last = False
+        self._without_offer: bytes | None = None
         self._webhook: Scope | None = None
         self._body = bytearray()
         self._answers: deque[asyncio.Task[Answer]] = deque()  # of webhooks, in the order of their requests
@@ -140,17 +145,20 @@ class ClientConnection(asyncio.Protocol):
         self.client = _client(transport)
         shared = self._shared
         shared.connections.add(self)  # type: ignore[arg-type]
-        self._set_timer(HEAD_TIMEOUT_S, self.transport.abort)
+        self._set_timer(HEAD_TIMEOUT_S, self._end_slow_head)
         excess = len(shared.connections) - shared.max_connections
         oldest = shared.next_to_drop()
         if excess > 0 and oldest is None:
             # All other connections are being answered. The client gets a 503, unless even that would be too much.
             self._is_excess = True
             if excess > SPARE_CONNECTIONS:
-                self.drop()
+                self._drop_unanswered("too many connections, and all of them are being answered")
             return
         if excess > 0 and oldest is not None:
-            oldest.drop()
+            if oldest in shared.waiting:
+                oldest._drop_unanswered("too many connections, and this one sends no whole request")  # noqa: SLF001
+            else:
+                oldest.drop()
         shared.waiting[self] = None
 
     def data_received(self, data: bytes) -> None:
@@ -166,26 +174,30 @@ class ClientConnection(asyncio.Protocol):
             piece = data[start : start + MAX_HEAD_BYTES]
             self._idle_bytes += len(piece)
             try:
-                self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade:
-                self.shutdown()  # No upgrade is supported, and the parser reads nothing more.
-            except httptools.HttpParserError:
+                self._parse(piece)
+            except httptools.HttpParserError as error:
                 if not self._is_last:
-                    self._shared.log.warning("request.malformed", client=self.client[0] if self.client else None)
-                self.shutdown()
-            if self._idle_bytes >= MAX_HEAD_BYTES or len(self._answers) > MAX_PIPELINED:
-                self.drop()
+                    # Neither quotes what was sent: the parser's errors have fixed texts, and so have ours.
+                    why = str(error.__context__ if isinstance(error.__context__, EOFError) else error)
+                    self._warn("request.malformed", why)
+                self._end()
+            if self._idle_bytes >= MAX_HEAD_BYTES:
+                self._drop_unanswered(f"{MAX_HEAD_BYTES} bytes without whole headers or a part of a body")
+            elif len(self._answers) > MAX_PIPELINED:
+                self._drop_unanswered(f"more than {MAX_PIPELINED} webhooks at once on one connection")
         if self._webhook is not None:
             self._await_body(self._webhook)
         elif self._idle_bytes and self._timer is None and not self._has_head:
-            self._set_timer(HEAD_TIMEOUT_S, self.transport.abort)
+            self._set_timer(HEAD_TIMEOUT_S, self._end_slow_head)
 
     def eof_received(self) -> bool:
         """Return True to keep the connection open for the response: a client that has closed its side may wait for it."""
-        self.shutdown()
+        self._warn_if_half("the client closed its side before its request was whole")
+        self._end()
         if self.transport.is_closing():
             return False
-        self._set_timer(RESPONSE_TIMEOUT_S, self.transport.abort)
+        late = f"no response {RESPONSE_TIMEOUT_S:g} s after the client closed its side"
+        self._set_timer(RESPONSE_TIMEOUT_S, partial(self._drop_unanswered, late))
         return True
 
     def pause_writing(self) -> None:
@@ -208,6 +220,11 @@ class ClientConnection(asyncio.Protocol):
         del self._parser
 
     def shutdown(self) -> None:
+        """Close the connection because the server stops: once all complete requests are answered; at once if there is none."""
+        self._warn_if_half("the server stops before the request is whole")
+        self._end()
+
+    def _end(self) -> None:
         """Close the connection once all complete requests are answered; at once if there is none."""
         self._is_last = True
         if self._answers and self._webhook is not None:
@@ -219,12 +236,48 @@ class ClientConnection(asyncio.Protocol):
         self._forget()
         self._close()
 
+    def _drop_unanswered(self, why: str) -> None:
+        """Close the connection although a request of it gets no answer, and log the cause."""
+        if not self.transport.is_closing():
+            self._warn("request.unanswered", why)
+        self.drop()
+
+    def _end_slow_head(self) -> None:
+        """Close a connection whose request did not arrive in time. A connection without any byte of one is no request."""
+        self._warn_if_half(f"no whole headers in {HEAD_TIMEOUT_S:g} s")
+        self.transport.abort()
+
+    def _warn_if_half(self, why: str) -> None:
+        """Log that a connection is closed if a part of a request has arrived. The endpoint itself logs a webhook without its body."""
+        is_for_app = self._has_head and self._uvicorn is not None
+        if is_for_app or (self._idle_bytes and not self._has_head):
+            self._warn("request.unanswered", why)
+
+    def _warn(self, event: str, why: str) -> None:
+        self._shared.log.warning(event, kind=why, client=self.client[0] if self.client else None, why=why)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed received bytes to the parser. It stops behind the headers of a request that offers another protocol.
+
+        Such headers are parsed again without the offer, so that the body is read.
+        """
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                head, self._without_offer = self._without_offer or b"", None
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(head)
+                data = data[stopped.args[0] :]
+            else:
+                return
+
     # --- called by the parser ---
 
     def on_url(self, url: bytes) -> None:
         """Note a part of the URL of a request. Raises EOFError if no further request is read."""
         if self._is_last:
-            raise EOFError
+            raise EOFError("a request behind the last one of its connection")
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -232,18 +285,19 @@ class ClientConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Find who answers a request. Raises EOFError if it cannot be answered."""
+        parser = self._parser
+        if parser.should_upgrade():
+            if parser.get_method() == b"CONNECT":
+                raise EOFError("CONNECT, which only a proxy answers")
+            self._without_offer = _head(parser, self._url, [each for each in self._headers if each[0] not in _OFFERS])
+            self._url, self._headers = b"", []
+            return
         self._idle_bytes = 0
         if self._timer is not None:
             self._stop_timer()
         url, self._url = self._url, b""
         headers, self._headers = self._headers, []
-        # This raises for a URL without a path.
-        path = httptools.parse_url(url).path.decode("ascii")
-        if "%" in path:
-            path = unquote(path)
-        parser = self._parser
-        if parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in headers):
-            raise EOFError  # The parser would not read the body.
+        path = _path(url)
         endpoint = self._endpoints.get(path)
         if endpoint is None or not parser.should_keep_alive() or parser.get_http_version() == "1.0":
             self._is_last = True
@@ -268,6 +322,8 @@ class ClientConnection(asyncio.Protocol):
             self._uvicorn.data_received(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
 
     def on_message_complete(self) -> None:
+        if self._without_offer is not None:
+            return  # Only its headers were read.
         self._has_head = False
         self._headers.clear()  # of trailers
         self._shared.waiting.pop(self, None)
@@ -281,14 +337,13 @@ class ClientConnection(asyncio.Protocol):
     def _hand_over(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Write the headers of a request to uvicorn's protocol. The body follows as it arrives."""
         if self._answers:
-            raise EOFError  # The connection is closed after these.
+            raise EOFError("a request for the app behind webhooks: the connection is closed after these")
         self._uvicorn = HttpToolsProtocol(self._config, self._shared, {CONNECTION: self}, self._loop)
         self._uvicorn.connection_made(self.transport)
         self._shared.connections.discard(self._uvicorn)  # This connection is there already.
         self._is_chunked = any(name == b"transfer-encoding" for name, _ in headers)
-        line = b"%b %b HTTP/%b" % (self._parser.get_method(), url, self._parser.get_http_version().encode())
-        kept = [b"%b: %b" % each for each in headers if each[0] != b"connection"]
-        self._uvicorn.data_received(b"\r\n".join([line, *kept, b"connection: close", b"", b""]))
+        kept = [each for each in headers if each[0] != b"connection"]
+        self._uvicorn.data_received(_head(self._parser, url, [*kept, (b"connection", b"close")]))
 
     def _await_body(self, webhook: Scope) -> None:
         """Limit the size and the time of a body that has not arrived with its headers."""
@@ -325,7 +380,7 @@ class ClientConnection(asyncio.Protocol):
             try:
                 self._write(answers.popleft().result())
             except asyncio.CancelledError:
-                self.drop()
+                self._drop_unanswered("its answer was cancelled, as the server stops")
             except BaseException:
                 self.drop()
                 raise  # The event loop logs it.
@@ -368,6 +423,21 @@ class ClientConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _path(url: bytes) -> str:
+    """Return the path of a URL. Raises EOFError for a URL without one."""
+    try:
+        path: str = httptools.parse_url(url).path.decode("ascii")
+    except (httptools.HttpParserInvalidURLError, AttributeError, UnicodeDecodeError):
+        raise EOFError("a URL without a path") from None
+    return unquote(path) if "%" in path else path
+
+
+def _head(parser: httptools.HttpRequestParser, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of a request as bytes, with other headers than it came with."""
+    line = b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode())
+    return b"\r\n".join([line, *(b"%b: %b" % each for each in headers), b"", b""])
 
 
 def _client(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

@@ -353,9 +353,6 @@ def test_an_answer_before_the_end_of_its_request_closes_the_connection(served: S
     assert rest(client).startswith(OK)
 
 
-UPGRADE = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
-
-
 def malformed(head: bytes) -> dict[str, bytes]:
     """Return requests that are not HTTP. Those that begin like HTTP begin with `head`, without its last line."""
     return {
@@ -368,7 +365,6 @@ def malformed(head: bytes) -> dict[str, bytes]:
         "NUL in a header": head + b"webhook-id: a\x00b\r\ncontent-length: 4\r\n\r\nbody",
         "space in a name": head + b"webhook id: a\r\ncontent-length: 4\r\n\r\nbody",
         "unknown version": head.replace(b"HTTP/1.1", b"HTTP/7.3") + b"\r\n",
-        "body for another protocol": head + UPGRADE + b"content-length: 4\r\n\r\nbody",
         "no path": b"CONNECT bot:80 HTTP/1.1\r\nhost: bot\r\n\r\n",
         "path that is none": b"POST http://[::1 HTTP/1.1\r\nhost: bot\r\n\r\n",
         "path that is not ASCII": b"POST /\xe9 HTTP/1.1\r\nhost: bot\r\n\r\n",
@@ -422,19 +418,85 @@ def test_a_flood_of_requests_that_are_not_http_writes_a_few_lines(served: Served
         for _ in range(50):
             rest(served.connect(malformed(POST)["no HTTP"]))
         served.stop()
-    assert [(line["event"], line["client"]) for line in logs] == [("request.malformed", "127.0.0.1")] * len(logs)
+    line = ("request.malformed", "127.0.0.1", "Invalid method encountered")
+    assert [(each["event"], each["client"], each["why"]) for each in logs] == [line] * len(logs)
     assert len(logs) + logs[-1]["suppressed"] - 1 == 50
     assert len(logs) < 10
 
 
-def test_a_request_for_another_protocol_is_answered_and_closed(
-    served: Served, caplog: pytest.LogCaptureFixture
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+WEBSOCKET = b"upgrade: websocket\r\nconnection: keep-alive, Upgrade\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n"
+
+
+def test_an_offer_of_another_protocol_is_ignored(served: Served, subtests: pytest.Subtests) -> None:
+    """RFC 9110, 7.8: Java's HttpClient, Spring and Ktor offer HTTP/2 with each POST over plain http."""
+    chunks = b"transfer-encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
+    length = b"content-length: 4\r\n\r\nbody"
+    plain = {
+        **{f"{head!r} {rest[:9]!r}": (head, rest) for head in (POST, WEBHOOK) for rest in (chunks, length)},
+        "GET of the app": (GET[:-2], b"\r\n"),
+        "GET of a webhook's path": (b"GET /webhook HTTP/1.1\r\n", b"\r\n"),
+        "HTTP/1.0": (POST.replace(b"1.1", b"1.0"), length),
+        "no body": (POST, b"content-length: 0\r\n\r\n"),
+    }
+    ends = b"connection: close\r\n"
+    for name, (head, body) in plain.items():
+        wanted = rest(served.connect(head + ends + body))
+        assert wanted.startswith(OK)
+        for offer in (H2C, WEBSOCKET):
+            with subtests.test(name, offer=offer[:20]):
+                sent = head + ends + offer + body
+                assert rest(served.connect(sent)) == wanted
+                assert rest(served.connect(*(sent[n : n + 1] for n in range(len(sent))))) == wanted
+    assert all(
+        name not in (b"upgrade", b"http2-settings") for each in served.app.requests for name, _ in each["headers"]
+    )
+
+
+def test_webhooks_with_an_offer_may_be_pipelined(on_any_loop: Served) -> None:
+    offering = webhook(b"one", *H2C.splitlines())
+    client = on_any_loop.connect(
+        offering + webhook(b"two") + offering + GET.replace(b"\r\n\r\n", b"\r\n" + H2C + b"\r\n")
+    )
+    received = answer(client) + answer(client) + answer(client)
+    assert said(received) == [b"one", b"two", b"one"]
+    assert rest(client) == b""
+
+
+def test_what_is_closed_without_an_answer_is_logged_with_its_cause(
+    served: Served, impatient: Callable[[], None], subtests: pytest.Subtests
 ) -> None:
-    for head in (GET, b"GET /webhook HTTP/1.1\r\n\r\n"):
-        received = rest(served.connect(head.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n") + b"more"))
-        assert received.startswith(OK)
-        assert b"\r\nconnection: close\r\n" in received
-    assert caplog.records == []
+    rows = {
+        "Duplicate Content-Length": malformed(POST)["two lengths"],
+        "a URL without a path": malformed(POST)["path that is none"],
+        "CONNECT, which only a proxy answers": malformed(POST)["no path"],
+        f"{MAX_HEAD_BYTES} bytes without whole headers or a part of a body": POST + b"a: " + b"x" * 2 * MAX_HEAD_BYTES,
+        "no whole headers in 0.2 s": b"GET / HTTP/1.1\r\nhost",
+        "the client closed its side before its request was whole": POST + b"content-length: 9\r\n\r\nhalf",
+        "the server stops before the request is whole": POST + b"content-length: 9\r\n\r\nhalf",
+    }
+    impatient()
+    for why, sent in rows.items():
+        with subtests.test(why), structlog.testing.capture_logs() as logs:
+            client = served.connect(sent)
+            if "its side" in why:
+                client.shutdown(socket.SHUT_WR)
+            if "stops" in why:
+                until(lambda: len(served.app.requests) == 2)
+                served.stop()
+            assert rest(client) == b""
+            until(lambda: logs)
+            assert [(each["why"], each["client"]) for each in logs] == [(why, "127.0.0.1")]
+            assert logs[0]["event"] in ("request.malformed", "request.unanswered")
+
+
+def test_a_connection_without_a_request_is_closed_without_a_line(served: Served, impatient: Callable[[], None]) -> None:
+    impatient()
+    with structlog.testing.capture_logs() as logs:
+        gone, silent = served.connect(), served.connect()
+        gone.shutdown(socket.SHUT_WR)
+        assert rest(gone) == rest(silent) == b""
+    assert logs == []
 
 
 # --- requests for the app ---------------------------------------------------------------------------------------------
