@@ -28,7 +28,7 @@ from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, Tur
 from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.linq.types.message import text_of
+from linqbot.linq.types.message import texts_of
 from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
@@ -437,8 +437,7 @@ class TurnJournal:
         return [Call.from_json(each.call) for each in made]
 
     def texts_sent(self) -> list[str]:
-        texts = (text_of(content_of(call) or ()) for call, _ in self._made)
-        return [text for text in texts if text]
+        return texts_of(content_of(call) or () for call, _ in self._made)
 
     def sent_in_turn(self) -> SentInTurn:
         """Return the calls that this run has made so far, and what is known of those of earlier runs."""

@@ -40,7 +40,6 @@ from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.rules.values import is_handle
-from linqbot.linq.types.message import LinkPart, MediaPart, TextPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number, check_text
 from linqbot.storage.journal import JournalEntry
@@ -392,8 +391,7 @@ async def _end(storage: Storage, handoff: ChatHandoff, how: HandoffEnd, clock: C
 async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Content]], Awaitable[Sent]]) -> bool:
     """Send the texts and files of a message, with the name of who wrote it. Return False if they did not arrive."""
     assert isinstance(event, MessageReceived)
-    text = "\n".join(part.value for part in event.parts if isinstance(part, TextPart | LinkPart) and part.value)
-    files = [part for part in event.parts if isinstance(part, MediaPart)]
+    text, files = event.text, event.media
     content: list[Content] = []
     if name is not None:
         content.append(f"{name}: {text}" if text else f"{name}:")

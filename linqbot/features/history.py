@@ -21,7 +21,7 @@ from linqbot.engine.call_lookup import content_of, ids_in, message_of_call
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, Reaction, ReplyTo, TextPart
+from linqbot.linq.types.message import MediaPart, Message, Part, Reaction, ReplyTo, text_of
 from linqbot.speakers import EARLIER, ME, shown_tapback, shown_text
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class HistoryReader:
         """
         current = event.message_id if isinstance(event, MessageReceived) else None
         received = _received(event)
-        unsettled = {_said(content_of(call)) for call in sent.unsettled if content_of(call) is not None}
+        unsettled = {text_of(content_of(call) or ()) for call in sent.unsettled if content_of(call) is not None}
 
         def is_before(message: Message) -> bool:
             if message.id in sent.ids:
@@ -198,7 +198,7 @@ class HistoryReader:
             if message.id in up_to:
                 return True
             # What was sent after a past part had ended was not there when it ran.
-            return message.is_from_me is True and not sent.is_past and _said(message.parts) not in unsettled
+            return message.is_from_me is True and not sent.is_past and text_of(message.parts) not in unsettled
 
         kept = [
             message
@@ -237,7 +237,7 @@ class HistoryReader:
                 # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
                 entries.append(_listed_entry(listed))
             else:
-                entries.append(HistoryEntry(message_id, ME, _said(parts), _media(parts), _reply_to(call)))
+                entries.append(HistoryEntry(message_id, ME, text_of(parts), _media(parts), _reply_to(call)))
         return entries
 
 
@@ -288,7 +288,7 @@ def _received_entry(message: MessageReceived, listed: Message | None) -> History
     return HistoryEntry(
         id=message.id,
         speaker=message.sender.handle,
-        text=_said(message.parts),
+        text=text_of(message.parts),
         media=message.media,
         reply_to=message.reply_to,
         tapbacks=_tapbacks(listed.parts) if listed else (),
@@ -301,17 +301,13 @@ def _listed_entry(message: Message) -> HistoryEntry:
     return HistoryEntry(
         id=message.id,
         speaker=ME if message.is_from_me else sender or "",
-        text=_said(message.parts),
+        text=text_of(message.parts),
         media=_media(message.parts),
         reply_to=message.reply_to,
         tapbacks=_tapbacks(message.parts),
         edited=None not in (message.updated_at, message.created_at) and message.updated_at != message.created_at,
         at=message.sent_at or message.created_at,
     )
-
-
-def _said(parts: Iterable[Part] | None) -> str:
-    return "\n".join(part.value for part in parts or () if isinstance(part, TextPart | LinkPart))
 
 
 def _media(parts: Iterable[Part]) -> tuple[MediaPart, ...]:

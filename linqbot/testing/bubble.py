@@ -7,7 +7,7 @@ from typing import Self
 
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model import records, shapes
-from linqbot.linq.types.message import LinkPart, MediaPart, Message, Part, TextPart
+from linqbot.linq.types.message import MediaPart, Message, Part, text_of
 from linqbot.testing.stage.connections import ApiCall
 
 
@@ -24,7 +24,7 @@ class Bubble(str):
     id: str
 
     def __new__(cls, record: records.MessageRecord) -> Self:
-        bubble = super().__new__(cls, _text(_message(record).parts))
+        bubble = super().__new__(cls, text_of(_message(record).parts))
         bubble._record = record
         bubble.id = record.id
         return bubble
@@ -143,10 +143,6 @@ class Tapback(str):
 
 def _message(record: records.MessageRecord) -> Message:
     return Message.model_validate(shapes.watched_message(record))
-
-
-def _text(parts: tuple[Part, ...]) -> str:
-    return "\n".join(part.value for part in parts if isinstance(part, TextPart | LinkPart))
 
 
 class ChatView:

@@ -89,10 +89,9 @@ async def test_a_page_is_no_page_if_an_item_or_the_whole_list_cannot_be_read(exc
         ("v2.list_chats", "data"),
     ):
         whole = exchanges[name].answer
-        broken = [with_value(whole, (key,), odd) for odd in ("?", 7, {}, {NEW: 1})]
-        broken += [with_value(whole, (key, 0), odd) for odd in ("?", 7, {}, [])] + [
-            with_value(whole, (key, 0, "id"), {})
-        ]
+        tried: list[tuple[Path, Any]] = [((key,), "?"), ((key,), 7), ((key,), {}), ((key,), {NEW: 1})]
+        tried += [((key, 0), "?"), ((key, 0), 7), ((key, 0), {}), ((key, 0), []), ((key, 0, "id"), {})]
+        broken = [with_value(whole, path, odd) for path, odd in tried]
         assert await results(name, exchanges[name], broken) == [NO_ANSWER] * len(broken), name
 
 
@@ -100,7 +99,8 @@ async def test_a_list_whose_cursor_cannot_be_read_ends_in_an_error_and_not_as_if
     exchanges: dict[str, Exchange],
 ) -> None:
     there, status, whole = exchanges["chats.messages.list"]
-    for odd in (7, {"after": "x"}, ["x"]):
+    unreadable: list[Any] = [7, {"after": "x"}, ["x"]]
+    for odd in unreadable:
         async with client_over(Script(answer(status, {**whole, "next_cursor": odd}))) as client:
             listing = client.chats.messages.list(there.chat)
             assert (await listing).is_cut_off

@@ -8,10 +8,11 @@ import pytest
 from linq_events import example, received, understood
 
 from linqbot.linq.events.message import MessageDelivered, MessageEdited, MessageEvent
-from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, utf16_length, utf16_slice
+from linqbot.linq.types.message import LinkPart, MediaPart, TextPart, texts_of, utf16_length, utf16_slice
 
 LINE = "+12052535597"
 OTHER = "+14155550187"
+MENU = "https://example.com/menu"
 
 
 @pytest.mark.parametrize("event_type", ["message.sent", "message.received", "message.delivered", "message.read"])
@@ -59,7 +60,40 @@ def test_a_message_offers_its_text_files_and_links() -> None:
     assert ([file.filename for file in event.media], event.links) == (["receipt.jpg"], ())
     assert (event.text, event.reply_to.part_index) == ("Thanks! Here is the receipt", 0)
     link = understood(example("message.received.link"))
-    assert (link.text, link.links) == ("", (LinkPart(value="https://example.com/menu"),))
+    assert (link.text, link.links) == (MENU, (LinkPart(value=MENU),))
+
+
+def test_the_text_has_the_addresses_of_links_and_app_clips_in_the_order_of_parts() -> None:
+    card = {
+        "type": "imessage_app",
+        "app": {"team_id": "t", "bundle_id": "b", "name": "n"},
+        "layout": {"caption": "Look"},
+    }
+    parts: list[dict[str, Any]] = [
+        {"type": "text", "value": "look at this"},
+        {"type": "link", "value": MENU},
+        {"type": "media", "url": "https://cdn.example/a.jpg"},
+        {**card, "url": "https://example.com/card"},
+        {"type": "app_clip", "value": "https://appclip.example.com/order", "title": "Order"},
+        {"type": "hologram", "value": "?"},
+        {"type": "text", "value": "and this"},
+    ]
+    event = received(in_group(example("message.received"), *parts))
+    assert event.text == f"look at this\n{MENU}\nhttps://appclip.example.com/order\nand this"
+    assert (event.links, len(event.parts)) == ((LinkPart(value=MENU),), 7)
+
+
+def test_a_mention_behind_a_link_counts_in_the_whole_text() -> None:
+    said = {"type": "text", "value": "@Linq 🎂?", "mentions": [{"handle": LINE, "is_me": True, "range": [0, 5]}]}
+    event = received(in_group(example("message.received.group"), {"type": "link", "value": f"{MENU}/🎂"}, said))
+    assert [utf16_slice(event.text, *mention.range) for mention in event.mentions if mention.range] == ["@Linq"]
+    assert event.text_to_me == f"{MENU}/🎂 🎂?"
+
+
+def test_a_sent_card_is_not_said_again_behind_the_text_that_has_its_address() -> None:
+    text, other, card = TextPart(value=f"See {MENU}."), TextPart(value="bye"), LinkPart(value=MENU)
+    assert texts_of([(text,), (card,), (other,)]) == [text.value, "bye"]
+    assert texts_of([(other,), (), (card,), (text,)]) == ["bye", MENU, text.value]
 
 
 def in_group(payload: dict[str, Any], *parts: dict[str, Any]) -> dict[str, Any]:

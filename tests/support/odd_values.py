@@ -52,7 +52,7 @@ def with_new_members(whole: Any, odd: Any) -> Any:
 def flat(value: Any, path: Path = ()) -> dict[Path, Any]:
     """Return all plain values of parsed data by their paths, with the class of each object and the length of each list."""
     if isinstance(value, BaseModel):
-        found = {(*path, "class"): type(value).__name__}
+        found: dict[Path, Any] = {(*path, "class"): type(value).__name__}
         fields = {name: each for name, each in dict(value).items() if name not in ("dropped_fields", "body")}
         value = {**fields, **(value.model_extra or {})}
     elif isinstance(value, dict | list | tuple):

@@ -364,8 +364,12 @@ def _texts_of(options: Iterable[JsonObject]) -> str:
     return ", ".join(literal(one["text"]) for one in options)
 
 
+_WORDS = frozenset({"text", "link", "app_clip"})
+"""The kinds of parts that are in the text of a message: see `text_of`."""
+
+
 def _text_of(message: JsonObject) -> str:
-    return "\n".join(part["value"] for part in message.get("parts") or () if part["type"] in {"text", "link"})
+    return "\n".join(part["value"] for part in message.get("parts") or () if part["type"] in _WORDS)
 
 
 def _mention_in(message: JsonObject) -> str | None:

@@ -223,8 +223,6 @@ def value_of(question: Question, event: Event | None, text: str, shown: str | No
             raise ValueError(getattr(sentences(), _NAMED.get(kind.__name__, "something_else")))  # noqa: TRY004 - a person reads it
         return event
     text = text.strip()
-    if not text and isinstance(event, MessageReceived):
-        text = "\n".join(link.value for link in event.links)  # an address alone comes as a link
     if not text:
         raise ValueError(sentences().text)
     return text if kind is str else _converted(kind, text)

@@ -31,7 +31,7 @@ from linqbot.linq.rules.values import is_handle
 from linqbot.linq.text.sentences import folded
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
-from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, text_of
+from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import DAY_S, check_number, check_text
 
@@ -420,7 +420,7 @@ class OpenQuestion(Data):
 
 
 def text_to_show(messages: Sequence[MessageContent]) -> str:
-    return "\n".join(filter(None, (text_of(message.parts or ()) for message in messages)))
+    return "\n".join(texts_of(message.parts or () for message in messages))
 
 
 def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:

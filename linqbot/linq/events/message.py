@@ -17,6 +17,7 @@ from linqbot.linq.events.lane import as_object
 from linqbot.linq.types.chat import ChatRef, Handle
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import (
+    WORDS,
     Effect,
     LinkPart,
     MediaPart,
@@ -80,7 +81,11 @@ class MessageEvent(Event):
 
     @property
     def text(self) -> str:
-        """Return the text parts, joined by newlines; empty if there are none."""
+        """Return the text parts and the addresses of links, in their order, each on lines of its own; empty if there are none.
+
+        A link is a preview card, as phones make of an address that is sent alone, or an App Clip. Cards of other apps and files
+        have no text.
+        """
         parts = self.parts
         if len(parts) == 1 and isinstance(part := parts[0], TextPart):  # nearly every message
             return part.value
@@ -93,7 +98,7 @@ class MessageEvent(Event):
 
     @property
     def links(self) -> tuple[LinkPart, ...]:
-        """Return the link previews. URLs inside a text part are not included."""
+        """Return the link previews. URLs inside a text part are not included. `text` has the addresses of both."""
         return tuple(part for part in self.parts if isinstance(part, LinkPart))
 
     @property
@@ -104,6 +109,7 @@ class MessageEvent(Event):
         for part in self.parts:
             if isinstance(part, TextPart):
                 found.extend(_shifted(mention, offset) for mention in self._mentions_of(part))
+            if isinstance(part, WORDS):
                 offset += utf16_length(part.value) + 1
         return tuple(found)
 

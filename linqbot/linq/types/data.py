@@ -148,7 +148,8 @@ def _field_at(kind: type[Data], names: tuple[str, ...]) -> tuple[type[Data], str
     inside: type[Data] | None = kind
     found = kind, ""
     for name in names:
-        field = inside and next((each for key, each in inside.model_fields.items() if name in (key, each.alias)), None)
+        fields = {} if inside is None else inside.model_fields
+        field = next((each for key, each in fields.items() if name in (key, each.alias)), None)
         if inside is None or field is None:
             break
         found = inside, name

@@ -325,9 +325,28 @@ Part: TypeAlias = Annotated[
 Parts: TypeAlias = Annotated[tuple[Part, ...], BeforeValidator(lambda parts: () if parts is None else parts)]
 
 
+WORDS: Final = (TextPart, LinkPart, AppClipPart)
+"""The parts whose `value` is read: texts, and the addresses of link previews and of App Clips. The other cards have no words of their
+own: what they show is a picture of an app."""
+
+
 def text_of(parts: Iterable[Part]) -> str:
-    """Return the text parts, joined by newlines; empty if there are none."""
-    return "\n".join([part.value for part in parts if isinstance(part, TextPart)])
+    """Return the texts and the addresses of a message in their order, each on lines of its own; empty if there are none."""
+    return "\n".join([part.value for part in parts if isinstance(part, WORDS)])
+
+
+def texts_of(messages: Iterable[Iterable[Part]]) -> list[str]:
+    """Return the texts of messages that were sent one after the other, without those that are empty.
+
+    A message that is only the card of an address is left out if a text before it has the address.
+    """
+    texts: list[str] = []
+    for parts in map(tuple, messages):
+        text = text_of(parts)
+        is_card = len(parts) == 1 and isinstance(parts[0], LinkPart)
+        if text and not (is_card and any(text in each for each in texts)):
+            texts.append(text)
+    return texts
 
 
 class Experience(Data):
@@ -434,7 +453,7 @@ class Message(SentMessage):
 
     @property
     def text(self) -> str:
-        """Return the text parts, joined by newlines."""
+        """Return the texts and the addresses of links, each on lines of its own: see `MessageReceived.text`."""
         return text_of(self.parts)
 
 

@@ -28,7 +28,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import from_json, to_json
 
-from linqbot import BotError, Context, Event, LinkPart, MessageEdited, MessageReceived
+from linqbot import BotError, Context, Event, MessageEdited, MessageReceived
 from linqbot.frames import place_of
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file
@@ -36,11 +36,9 @@ from linqbot_agent.links import Shown, strings_in
 
 
 def prompt_of(message: MessageReceived) -> str:
-    """Return the text of a message for a model, with its links and the names of its files, in groups with its speaker."""
-    links = (part.value for part in message.parts if isinstance(part, LinkPart))
-    text = " ".join(filter(None, [message.text_to_me, *links]))
+    """Return the text of a message for a model, with the names of its files, in groups with its speaker."""
     marks = [*map(name_of, message.media), *([EDITED] if message.edited else [])]
-    return said_by(message.sender.handle, text, marks, always=bool(message.is_group))
+    return said_by(message.sender.handle, message.text_to_me, marks, always=bool(message.is_group))
 
 
 def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> str:
