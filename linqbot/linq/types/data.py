@@ -66,7 +66,7 @@ _MAX_ROUNDS: Final = 10
 """Validations of one object. Leaving out a value can make its parent invalid in the next round; no payload of Linq's
 is nested this deep."""
 
-_MAX_PROBLEMS: Final = 20_000
+_MAX_PROBLEMS: Final = 5_000
 """Problems in one object that are worth a look. A page has a hundred messages, and each may have several fields in a new form. A
 body with a million wrong values must not keep other deliveries waiting."""
 
