@@ -91,7 +91,8 @@ class Dispatcher:
         self.deadline_s = deadline_s
         self._plugins = plugins = plugins or Plugins()
         self.routes: Routes = Routes(bot, plugins, threads=threads)
-        self.has_languages, self.on_trouble = bot.languages is not None, bot.on_trouble
+        self._languages, self.on_trouble = bot.languages, bot.on_trouble
+        self.has_languages = bot.languages is not None
         self.has_notices: bool = self.on_trouble is not None or self.routes.has_dead_letter_handlers
         self._side_routes = [route for route in self.routes.all if route.during_ask]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
@@ -130,12 +131,18 @@ class Dispatcher:
         return max([self.deadline_s, *(route.deadline_s or 0.0 for route in self.routes.all)])
 
     def language_named(self, code: str | None) -> Language:
-        """Return a question's language with the bot's own sentences; None is English. Raises BotError for an unknown one."""
-        if self._bot.languages is not None:
-            return self._bot.languages.named(code)
-        from linqbot.language.spoken import ENGLISH, language_of  # only a bot that asks comes here
+        """Return a question's language with the bot's own sentences; None is English, as is an unknown one."""
+        if self._languages is None:
+            from linqbot.language.spoken import ENGLISH  # only a bot that asks comes here
 
-        return ENGLISH if code is None else language_of(code)
+            if code is None:
+                return ENGLISH
+            from linqbot.bot.languages import (
+                Languages,
+            )  # for what was asked before the bot was deployed without languages
+
+            self._languages = Languages(None, {})
+        return self._languages.named(code)
 
     def allows(self, event: Event) -> bool:
         """Return True if the bot's `allow` admits the person of an event. Raises ChoiceFailed if `allow` raised an error."""

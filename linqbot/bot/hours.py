@@ -21,7 +21,7 @@ from linqbot.bot.router import Router
 from linqbot.clock import zone
 from linqbot.errors import BotError
 from linqbot.language.spoken import CODES, language_of, sentences, spoken
-from linqbot.language.writing import day_in_words, short_weekday
+from linqbot.language.writing import short_weekday, written
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.parse.dates import WEEKDAYS, instant, translated_day
@@ -165,7 +165,7 @@ class Hours:
         if self.is_open(at):
             return at
         opening = self.next_opening(at)
-        raise ValueError(sentences().closed_then.format(opening="–" if opening is None else day_in_words(opening)))
+        raise ValueError(sentences().closed_then.format(opening="–" if opening is None else written(opening)))
 
     def changed_by(self, *handles: str) -> Router:
         """Return the handlers for texts by which the owner changes these hours; give them to `bot.include`.
@@ -324,7 +324,7 @@ def _spans(stored: str) -> tuple[Span, ...]:
 
 
 def _date_in_words(ordinal: int) -> str:
-    return day_in_words(date.fromordinal(ordinal))
+    return written(date.fromordinal(ordinal))
 
 
 def _runs(says: Mapping[int, str], to: str, name: Callable[[int], str]) -> Iterator[tuple[str, str, str]]:

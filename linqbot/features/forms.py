@@ -22,7 +22,7 @@ from linqbot.errors import BotError
 from linqbot.features.asking.answers import choice_of, sentence_of, validated
 from linqbot.features.later import zone
 from linqbot.language.spoken import sentences, spoken
-from linqbot.language.writing import day_in_words
+from linqbot.language.writing import written
 from linqbot.linq.text.sentences import is_one_of
 from linqbot.options import check_timezone
 from linqbot.parse.dates import date_time, day
@@ -224,5 +224,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return sentences().yes if value else sentences().no
     if isinstance(value, date):
-        return day_in_words(value)
+        return written(value)
     return str(value.value if isinstance(value, Enum) else value)

@@ -7,10 +7,11 @@ It is English unless `Bot(language=…)` says otherwise: `bot/languages.py` sets
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -34,6 +35,7 @@ class Language:
         words: The words that it understands; None for English, which the parsers read themselves.
         cancel: The words that end a question.
         back, skip: The words that go back in a form, and that leave out a field. The first is the one that is shown.
+        country: The country, such as `CA`, whose people write days, times and numbers in this way; None if no one was named.
     """
 
     code: str
@@ -42,11 +44,14 @@ class Language:
     cancel: tuple[str, ...] = ("never mind", "forget it")  # None is an opt-out in capitals (R69), as CANCEL is.
     back: tuple[str, ...] = ("back", "go back", "previous")
     skip: tuple[str, ...] = ("skip", "pass", "none")
+    country: str | None = None
 
     @property
     def stored(self) -> str | None:
-        """The code, as a question is stored with it; None for English."""
-        return None if self.words is None else self.code
+        """The code with its country, as a question is stored with it; None for English of no country."""
+        if self.country is None:
+            return None if self.words is None else self.code
+        return f"{self.code}-{self.country}"
 
 
 ENGLISH: Final = Language("en", Sentences())
@@ -62,20 +67,35 @@ def sentences() -> Sentences:
     return _spoken.get().sentences
 
 
-@lru_cache
 def language_of(code: str) -> Language:
-    """Return the language of a code, such as `fr`, or `fr-CA`, of which the first part counts. Raises ValueError."""
-    name = code.replace("_", "-").partition("-")[0].casefold()
-    if name == "en":
-        return ENGLISH
+    """Return the language of a code, such as `fr` or `fr-CA`. Raises ValueError if linqbot does not speak it."""
+    if not isinstance(code, str):
+        raise ValueError(f"{code!r} is no code of a language, such as 'fr'.")  # noqa: TRY004 - as for a wrong code
+    return _language_of(code)
+
+
+@lru_cache
+def _language_of(code: str) -> Language:
+    name, *further = code.replace("_", "-").casefold().split("-")
     if name not in CODES:
         raise ValueError(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
+    # A script may stand before the country, as in `zh-hant-tw`. A region of several countries is a number: `es-419`.
+    country = next((each.upper() for each in further if re.fullmatch(r"[a-z]{2}|[0-9]{3}", each)), None)
+    language = _language(name)
+    is_own = country is None or (name == "en" and country == "GB")  # English of no country is written as in this one
+    return language if is_own else replace(language, country=country)
+
+
+@lru_cache
+def _language(name: str) -> Language:
+    if name == "en":
+        return ENGLISH
     import tomllib  # most bots speak English
 
     data = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text("utf-8"))
     words = Words(**data["words"])
-    listed = (words.cancel, words.back, words.skip)
-    return Language(name, Sentences(**data["sentences"]), words, *map(partial(_said, words), listed))
+    cancel, back, skip = map(partial(_said, words), (words.cancel, words.back, words.skip))
+    return Language(name, Sentences(**data["sentences"]), words, cancel, back, skip)
 
 
 def _said(words: Words, listed: str) -> tuple[str, ...]:
@@ -93,7 +113,7 @@ def speaking(language: Language | str | None) -> Iterator[None]:
     if language is None:
         yield
         return
-    token = _spoken.set(language_of(language) if isinstance(language, str) else language)
+    token = _spoken.set(language if isinstance(language, Language) else language_of(language))
     try:
         yield
     finally:

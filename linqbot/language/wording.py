@@ -124,7 +124,7 @@ _MARKS: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "¿"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """The words of one language, besides the names of days and months and the numbers that libraries know.
+    """The words of one language, besides the names of days and months, which a library knows.
 
     Lists of words are texts with commas. Letters may have their accents: people often leave them out.
 
@@ -133,8 +133,9 @@ class Words:
         cancel: The words that end a question.
         back, skip: The words that go back in a form, and that leave out a field.
         meanings: The words with each of `MEANINGS`; more meanings, such as `night` and `monday`, are possible.
-        numbers: The names of the language in num2words.
-        more_numbers: Further words of numbers, with their values.
+        numbers: The words of the numbers from 0 to 100, in their order. Of several with `|` between them, the first is written.
+        hundreds: The words of 200, 300 and so on to 900.
+        numbers_in: The numbers that have other words in a country, by its code, such as `16 dezasseis`.
         rewrites: Regular expressions and their replacements, before words are translated.
         finishes: The same for the translated text, in which numbers are digits.
         is_day_first: True if 3/4 is 3 April; False if it is 4 March.
@@ -150,8 +151,9 @@ class Words:
     back: str
     skip: str
     meanings: Mapping[str, str]
-    numbers: Sequence[str]
-    more_numbers: Mapping[str, int] = field(default_factory=dict)
+    numbers: str
+    hundreds: str
+    numbers_in: Mapping[str, str] = field(default_factory=dict)
     rewrites: Sequence[Sequence[str]] = ()
     finishes: Sequence[Sequence[str]] = ()
     is_day_first: bool = True

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time
+from functools import lru_cache
+from typing import Final
 
+from linqbot.language.numbers import number_in_words
 from linqbot.language.spoken import speaking, spoken
+
+_TYPOGRAPHIC_SPACES: Final = re.compile("[\u00a0\u2009\u202f]")
+_POINT: Final = re.compile(r"(?<=\d)\.(?=\d)")
 
 
 def written(value: date | time | int, *, language: str | None = None) -> str:
-    """Return a number, a day, a time, or a day with its time as people write it.
+    """Return a number, a day, a time, or a day with its time as people of a language and country write it.
 
-    It needs the extra `languages`: pip install 'linqbot[languages]'.
+    `en` and `en-GB` write `Friday 20 November 2026 at 19:30`. All others need the extra `languages` for days and times, also
+    English of another country, such as `en-US`: pip install 'linqbot[languages]'.
 
     Args:
         value: A whole number, of which those from 0 to 100 are words; a date, a time or a datetime, which are written to the
             minute and without their time zone.
-        language: A code such as `fr`; None for the language of the turn.
+        language: A code such as `fr` or `fr-CA`; None for the language of the turn.
     Raises:
         ValueError: linqbot does not speak the language.
 
@@ -27,15 +35,9 @@ def written(value: date | time | int, *, language: str | None = None) -> str:
             return spoken().sentences.day_at_time.format(day=_day(value.date()), time=_time(value.time()))
         if isinstance(value, date):
             return _day(value)
-        return _time(value) if isinstance(value, time) else _number(value)
-
-
-def day_in_words(value: date) -> str:
-    """Return a day, or a day with its time, in the language of the turn; in English without the extra `languages`."""
-    if spoken().words is not None:
-        return written(value)
-    at = f" {value:%H:%M}" if isinstance(value, datetime) else ""
-    return f"{value:%A} {value.day} {value:%B %Y}{at}"
+        if isinstance(value, time):
+            return _time(value)
+        return number_in_words(value, spoken().words, spoken().country)
 
 
 def short_weekday(number: int) -> str:
@@ -45,7 +47,9 @@ def short_weekday(number: int) -> str:
     from babel.dates import get_day_names
 
     # In Japanese the short name is one character, which means other things, too.
-    text: str = get_day_names("abbreviated" if words.has_spaces else "wide", locale=spoken().code)[number]
+    text: str = get_day_names(
+        "abbreviated" if words.has_spaces else "wide", locale=_locale(spoken().code, spoken().country)
+    )[number]
     return text
 
 
@@ -55,29 +59,42 @@ def amount(cents: int, currency: str) -> str:
         return f"${cents // 100}.{cents % 100:02}"
     from babel.numbers import format_currency
 
-    text: str = format_currency(cents / 100, currency.upper(), locale=spoken().code)
-    return text
+    return _typed(format_currency(cents / 100, currency.upper(), locale=_locale(spoken().code, spoken().country)))
 
 
 def _day(value: date) -> str:
+    if _is_plain_english():
+        return f"{value:%A} {value.day} {value:%B} {value.year}"
     from babel.dates import format_date
 
-    text: str = format_date(value, "full", locale=spoken().code)
-    return text
+    return _typed(format_date(value, "full", locale=_locale(spoken().code, spoken().country)))
 
 
 def _time(value: time) -> str:
+    if _is_plain_english():
+        return f"{value:%H:%M}"
     from babel.dates import format_time
 
-    text: str = format_time(value.replace(tzinfo=None), "short", locale=spoken().code)
-    return text
+    # With a point it would be read as a date: 10.12 is 10 December.
+    return _POINT.sub(
+        ":", _typed(format_time(value.replace(tzinfo=None), "short", locale=_locale(spoken().code, spoken().country)))
+    )
 
 
-def _number(value: int) -> str:
-    from num2words import num2words  # type: ignore[import-untyped]
+def _is_plain_english() -> bool:
+    language = spoken()
+    return language.words is None and language.country is None
 
-    if not 0 <= value <= 100:
-        return str(value)
-    words = spoken().words
-    text: str = num2words(value, lang=words.numbers[0] if words else "en")
-    return text
+
+@lru_cache
+def _locale(code: str, country: str | None) -> str:
+    """Return the name of a language and its country in CLDR; that of the language alone if CLDR does not know both."""
+    from babel.localedata import exists
+
+    name = f"{code}_{country}"
+    return name if country is not None and exists(name) else code
+
+
+def _typed(text: str) -> str:
+    """Return a text with the spaces of a keyboard: programs and other people's parsers do not know those of CLDR."""
+    return _TYPOGRAPHIC_SPACES.sub(" ", text)

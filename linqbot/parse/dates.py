@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from linqbot.clock import zone
+from linqbot.language.numbers import SMALL
 from linqbot.language.spoken import sentences, speaking, spoken
-from linqbot.parse.numbers import SMALL, in_words
+from linqbot.parse.numbers import in_words
 from linqbot.parse.translation import DAYS, MONTHS, clocks, english, lengths, lowered
 
 WEEKDAYS: Final = {name: index for index, day in enumerate(DAYS) for name in (day, f"{day}s", day[:3])} | {

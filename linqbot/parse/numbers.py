@@ -9,20 +9,16 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from linqbot.language.numbers import SMALL, TENS
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.parse.translation import english, lowered
 
 MOST_DIGITS: Final = 15
 """Longer numbers are refused: they are phone or card numbers, never a count."""
 
-SMALL: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _VALUES: Final = {
     **{word: value for value, word in enumerate(SMALL)},
-    **{word: 20 + 10 * index for index, word in enumerate(_TENS)},
+    **{word: 20 + 10 * index for index, word in enumerate(TENS)},
     "a": 1,
     "an": 1,
     "none": 0,

@@ -1,9 +1,9 @@
 """Translation of what people write into the English that the parsers read: `demain à 18h` is `tomorrow at 18h`.
 
 A language is a table of words, such as `language/fr.toml`: `language/wording.py` says which. Names of days and months come
-from CLDR by `babel`, the words of the numbers up to 100 from `num2words`. A word that is in no table stays as it is, and is
-then understood by no parser. Both libraries are imported when the first text of a language is read. Long texts are refused,
-for all parsers, so that no text of a stranger keeps a parser busy.
+from CLDR by `babel`, which is imported when the first text of a language is read. A word that is in no table stays as it
+is, and is then understood by no parser. Long texts are refused, for all parsers, so that no text of a stranger keeps a
+parser busy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from linqbot.language.numbers import SMALL, words_of
 from linqbot.language.spoken import language_of, sentences, spoken
 from linqbot.language.wording import Words
 
@@ -51,7 +52,7 @@ def english(text: str) -> str:
 def load(code: str) -> None:
     """Load all that a language needs.
 
-    Raises ImportError if `babel` or `num2words` is not installed, and ValueError if linqbot does not speak the
+    Raises ImportError if `babel` is not installed, and ValueError if linqbot does not speak the
     language.
     """
     if language_of(code).words is not None:
@@ -132,17 +133,11 @@ def _names(code: str, words: Words) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _numbers(words: Words) -> dict[str, str]:
-    from num2words import num2words  # type: ignore[import-untyped]
-
     found = dict[str, str]()
-    for lang in words.numbers:
-        for number in range(100):
-            found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), str(number))
-        # In English words, so that a number that goes on behind them, such as "doscientos uno", is refused and not 1.
-        for number in (*range(200, 1000, 100), 1000):
-            found |= dict.fromkeys(forms([num2words(number, lang=lang)], words), num2words(number, lang="en"))
-    for name, number in words.more_numbers.items():
-        found |= dict.fromkeys(forms([name], words), str(number))
+    for number, said in words_of(words):
+        # Hundreds in English words, so that one that goes on behind them, such as "doscientos uno", is refused and not 1.
+        meaning = str(number) if number < 100 else f"{SMALL[number // 100]} hundred"
+        found |= dict.fromkeys(forms([said], words), meaning)
     return found
 
 

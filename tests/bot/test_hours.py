@@ -234,7 +234,7 @@ async def test_an_asked_time_is_in_the_hours() -> None:
         for word, question in (("book", "When?"), ("form", "At?")):
             assert await reply_to(guest, word) == question
             assert (await reply_to(guest, "friday 10:00")).startswith(
-                "We are closed then. Please choose another time, from Saturday 28 November 2026 10:00 on."
+                "We are closed then. Please choose another time, from Saturday 28 November 2026 at 10:00 on."
             )
             assert await reply_to(guest, "saturday 10:30") == "Booked: Sat 28 10:30"
 

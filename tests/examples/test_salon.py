@@ -32,7 +32,7 @@ async def test_an_appointment_in_english(bot: Bot) -> None:
             "mia|On which day?",
             "next week|Please give a day",
             "friday|At which time?\n1. 09:00",
-            "10:00|Booked with Mia: Friday, November 27, 2026 at 10:00",
+            "10:00|Booked with Mia: Friday 27 November 2026 at 10:00",
         )
         await phone.advance(2 * DAY)
         assert await phone.replies() == ["Tomorrow at 10:00 with Mia!"]

@@ -122,7 +122,7 @@ async def test_days_times_enums_and_yes_or_no_are_read_and_what_does_not_fit_tog
         assert "Please use your address at example.com. Email?" in said
         review, fault, asked, again, order = said[-5:]
         assert review.startswith(
-            "When: Tuesday 24 December 2030 19:00\nKeep until: Tuesday 3 December 2030\nSize: small\nGift: Yes"
+            "When: Tuesday 24 December 2030 at 19:00\nKeep until: Tuesday 3 December 2030\nSize: small\nGift: Yes"
         )
         assert fault.endswith("\n\nIt is collected after that day. Please change one of them.")
         assert (asked, again.endswith(RIGHT)) == ("Keep until?", True)

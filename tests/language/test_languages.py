@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,10 +13,11 @@ from answers import answers
 from asking_talk import asking
 from one_handler import bot_of, says
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
+from linqbot.errors import StorageUnavailable
 from linqbot.language import sentences, speaking, written
-from linqbot.parse import translation
 from linqbot.testing import talking
 
 FRENCH, GERMAN, ENGLISH = "+33612345678", "+4915123456789", "+14155550142"
@@ -191,20 +193,113 @@ def test_a_bot_that_asks_in_english_reads_no_other_language() -> None:
     code = (
         "import sys; from linqbot import Bot, parse; from linqbot.bot import dispatch; from linqbot.features.asking import session;"
         "Bot(); parse.number('two'); parse.day('tomorrow', timezone='UTC');"
-        "print([name for name in sys.modules if name in ('babel', 'num2words', 'linqbot.bot.languages', 'tomllib')])"
+        "print([name for name in sys.modules if name in ('babel', 'linqbot.bot.languages', 'tomllib')])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_missing_library_is_named_when_the_bot_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "num2words", None)
-    monkeypatch.setattr(translation, "load", lambda code: written(3))
-    with pytest.raises(BotError, match=r"pip install 'linqbot\[languages\]'"):
-        Bot(language="fr")
+    monkeypatch.setitem(sys.modules, "babel.dates", None)
+    for language in ("fr", "en-US", of_number):
+        with pytest.raises(BotError, match=r"pip install 'linqbot\[languages\]'"):
+            Bot(language=language)
+    for language in ("en", "en-GB"):
+        with speaking(language):
+            assert written(datetime(2026, 11, 20, 9, 5)) == "Friday 20 November 2026 at 09:05"  # noqa: DTZ001
+            assert written(42) == "forty-two"
+            Bot(language=language)
 
 
-async def test_a_function_that_returns_no_language_fails_the_turn_with_the_reason() -> None:
-    async with talking(bot_of(says("never"), language=lambda event, ctx: "klingon")) as phone:
+@dataclass(frozen=True)
+class Raises:
+    error: Exception
+
+
+async def test_a_language_that_linqbot_does_not_speak_is_english_with_one_error_in_the_log(
+    subtests: pytest.Subtests,
+) -> None:
+    rows: list[tuple[object, str | None]] = [
+        ("", "''"),
+        ("xx", "'xx'"),
+        ("klingon", "'klingon'"),
+        ("zh-Hant-TW", "'zh-Hant-TW'"),
+        ("a long text of a person, with her number", "str that is no code"),
+        (5, "int that is no code"),
+        (["fr"], "list that is no code"),
+        (b"fr", "bytes that is no code"),
+        (Raises(KeyError("x")), "KeyError"),
+        (Raises(BotError("x")), "BotError"),
+        (None, None),
+        ("en", None),
+    ]
+    for returned, logged in rows:
+
+        async def chosen(event: Any, ctx: Context, returned: Any = returned) -> Any:
+            if isinstance(returned, Raises):
+                raise returned.error
+            return returned
+
+        def plain(event: Any, ctx: Context, returned: Any = returned) -> Any:
+            if isinstance(returned, Raises):
+                raise returned.error
+            return returned
+
+        for function in (chosen, plain):
+            with subtests.test(returned=returned, function=function.__name__), capture_logs() as logs:
+                bot = bot_of(ask_how_many, language=function, sentences={"en": {"number": "A number, please."}})
+                async with talking(bot) as phone:
+                    assert await answers(phone, "hi", "vingt", "twenty") == ["?", "A number, please.", "en: 20"]
+                    assert await answers(phone, "hi", "3") == ["?", "en: 3"]
+                    assert await phone.errors() == []
+                unknown = [log for log in logs if log["event"] == "language.unknown"]
+                assert [log["log_level"] for log in unknown] == (["error"] if logged else [])
+                assert not logged or logged.strip("'") in (unknown[0].get("code"), unknown[0].get("error"))
+                assert "her number" not in str(unknown)
+
+
+async def test_an_error_handler_speaks_english_where_the_language_is_unknown() -> None:
+    bot = Bot(language=lambda event, ctx: "xx")
+
+    @bot.on_message
+    async def fail(message: MessageReceived, ctx: Context) -> None:
+        raise ConnectionError
+
+    @bot.on_error(ConnectionError)
+    async def say(error: ConnectionError, event: Event, ctx: Context) -> None:
+        await ctx.reply(f"{ctx.language}: {sentences().one_moment}")
+
+    async with talking(bot) as phone:
+        assert await answers(phone, "hi") == ["en: One moment …"]
+
+
+async def test_a_language_that_cannot_be_looked_up_for_a_while_is_looked_up_again() -> None:
+    calls: list[str] = []
+
+    def chosen(event: Any, ctx: Context) -> str:
+        calls.append("call")
+        if len(calls) == 1:
+            raise StorageUnavailable("The disk is full.")
+        return "fr"
+
+    async with talking(bot_of(ask_how_many, language=chosen)) as phone:
         await phone.text("hi")
-        assert any("does not speak 'klingon'" in str(error) for error in await phone.errors())
-        assert await phone.replies() == []
+        await phone.advance(60)
+        assert await answers(phone, "vingt") == ["?", "fr: 20"]
+
+
+async def test_a_person_keeps_the_country_of_their_language_in_a_conversation() -> None:
+    async def ask_when(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("?", kind=refuse)
+
+    def refuse(text: str) -> None:
+        raise ValueError(written(datetime(2026, 11, 20, 19, 30)))  # noqa: DTZ001
+
+    for language, said in [
+        ("en-US", "7:30 PM"),
+        ("fr-CA", "19 h 30"),
+        ("en", "19:30"),
+        (lambda event, ctx: "en-US", "7:30 PM"),
+    ]:
+        async with talking(bot_of(ask_when, language=language)) as phone:
+            for reply in (await answers(phone, "hi", "hm", "hm"))[1:]:
+                assert said in reply

@@ -104,7 +104,8 @@ def test_a_language_without_a_word_is_refused() -> None:
             skip="s",
             cancel="",
             meanings=dict.fromkeys({*MEANINGS} - {"tomorrow"}, ""),
-            numbers=(),
+            numbers="",
+            hundreds="",
         )
 
 
