@@ -7,61 +7,51 @@ for all processes; `Hours.current` returns the hours with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
 from linqbot.bot.filters import from_handle
 from linqbot.bot.handlers import shown_as
+from linqbot.bot.hours_text import (
+    CLOSED,
+    COMMAND,
+    LONGEST_DAYS,
+    OPEN,
+    SOLD_OUT,
+    days_with_hours,
+    rules,
+    spans,
+    with_clock_times,
+)
 from linqbot.bot.router import Router
 from linqbot.clock import zone
 from linqbot.errors import BotError
 from linqbot.language.spoken import CODES, language_of, sentences, spoken
+from linqbot.language.wording import Words
 from linqbot.language.writing import short_weekday, written
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.parse.dates import WEEKDAYS, instant, translated_day
-from linqbot.parse.recurrences import weekdays
+from linqbot.parse.dates import WEEKDAYS, instant
 from linqbot.parse.translation import DAYS, clocks, english, forms, lowered
 
-_SPAN: Final = re.compile(
-    r"(?<![\d.:/-])(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)? ?(?:-|\u2013|to|until) ?"
-    r"(\d{1,2})(?:[:.](\d{2})|h(\d{2})?)? ?([ap]m)?(?![\d:/-]|\.\d)|\bclosed\b"
-)
-_FROM_TO: Final = (" - ", " \u2013 ", " to ", " until ")
-_FROM_TO_DATES: Final = (" at ", " the ")
-"""Between two dates in digits, in texts that were translated: `of 24 december the 2 january`."""
-_EXAMPLE: Final = "Write it like: mon-fri 9-18, sat 9-12 14-16, sun closed."
-_CLOSED: Final = "closed"
-_SOLD_OUT: Final = "sold out"
+_OPENING_HOURS: Final = "opening hours"
 _COMMANDS: Final = {
-    "opening hours": ("opening hours", "hours"),
-    _SOLD_OUT: (_SOLD_OUT, "fully booked"),
-    _CLOSED: (_CLOSED,),
-    "open": ("open",),
+    _OPENING_HOURS: (_OPENING_HOURS, "hours"),
+    SOLD_OUT: (SOLD_OUT, "fully booked"),
+    CLOSED: (CLOSED,),
+    OPEN: (OPEN,),
 }
 """What the owner's texts begin or end with, in English; `Words.meanings` has the words of other languages."""
-_LONGEST_DAYS: Final = 400
-"""Days that are searched for an opening, and that the owner may close at once."""
+_MARKS: Final = " .,:!。！は"
+_FURTHER: Final = re.compile(rf"\s*(?:[,;&+]|\band\b)\s*{COMMAND}(?=\s+\S)")
+_EARLIER: Final = re.compile(rf"\s*{COMMAND}\s*(?:[,;&+]|\band\b)\s*(?=\S)")
 _NAME: Final = "Hours"
 """The name of the state that holds the owner's changes."""
 _A_DAY: Final = timedelta(days=1)
-_MARKS: Final = " .,:!。！は"
-
-
-class Span(NamedTuple):
-    """The minutes of a day, from midnight, at which it opens and closes. A night ends after minute 1440."""
-
-    opens: int
-    closes: int
-
-    def __str__(self) -> str:
-        closes = self.closes if self.closes <= 1440 else self.closes - 1440
-        return f"{self.opens // 60}:{self.opens % 60:02}-{closes // 60}:{closes % 60:02}"
 
 
 class ChangedHours(BaseModel):
@@ -99,11 +89,11 @@ class Hours:
         self._rules, self._timezone, self._closed = week, timezone, frozenset(map(_date, closed))
         changed = changed or ChangedHours()
         # Texts as they are stored, by the number of the weekday and by date.
-        self._week = dict.fromkeys(range(7), _CLOSED)
+        self._week = dict.fromkeys(range(7), CLOSED)
         for rule in week:
-            self._week |= _rules(rule)
+            self._week |= rules(rule)
         self._week |= {WEEKDAYS[name]: text for name, text in changed.week.items()}
-        self._days = dict.fromkeys(self._closed, _CLOSED) | changed.days
+        self._days = dict.fromkeys(self._closed, CLOSED) | changed.days
 
     async def open(self, event: Event, ctx: Context) -> bool:
         """Return True if it is open now: for `when=`."""
@@ -135,7 +125,7 @@ class Hours:
 
     def is_sold_out(self, at: datetime) -> bool:
         """Return True if the owner has written `sold out` for the day of a moment, which is then closed."""
-        return self._days.get(_with_zone(at).astimezone(self._zone).date()) == _SOLD_OUT
+        return self._days.get(_with_zone(at).astimezone(self._zone).date()) == SOLD_OUT
 
     def next_opening(self, at: datetime) -> datetime | None:
         """Return the first moment from `at` on at which it is open, in its time zone; None if that is over a year away.
@@ -147,7 +137,7 @@ class Hours:
         """
         at = _with_zone(at)
         first = at.astimezone(self._zone).date() - _A_DAY
-        for n in range(_LONGEST_DAYS):
+        for n in range(LONGEST_DAYS):
             for opens, closes in self._moments(first + n * _A_DAY):
                 if closes > at:
                     return max(opens, at).astimezone(self._zone)
@@ -205,37 +195,35 @@ class Hours:
         """Change what is stored about these hours as the owner's text says.
 
         Raises:
-            BotError: the text is none of the commands.
-            ValueError: its day cannot be understood; the text is a sentence for the owner.
+            BotError: the text is none of the commands, or says something that is not understood. Nothing is changed.
+            ValueError: its days are not understood. Nothing is changed; the text is a sentence for the owner.
         """
-        command, rest = _command(text)
-        changed.days = {day: spans for day, spans in changed.days.items() if day in self._days}  # not those long past
-        if command == "opening hours":
-            if rest:
-                changed.week |= {DAYS[number][:3]: spans for number, spans in _rules(rest, guesses=True).items()}
-            return
-        spans = None
-        if command == "open" and (found := _SPAN.search(rest)) is not None:
-            rest, spans = rest[: found.start()], _rules(rest[found.start() :], guesses=True)[0]
-        days = dict.fromkeys(self._days_in(rest or "today", now), command)
-        if command == "open":
-            days = {day: spans or self._week[day.weekday()] for day in days}
-            if _CLOSED in days.values():
-                raise BotError("It is closed on this weekday, so the text must say from when till when it is open.")
-        changed.days |= days
+        week, days = dict[str, str](), dict[date, str]()
+        today = self._day_of(now) or now.astimezone(self._zone).date()  # in the night, the day on which it began
+        for command, about in _commands(text):
+            if command == _OPENING_HOURS:
+                week = {
+                    DAYS[number][:3]: hours for number, hours in (rules(about, guesses=True) if about else {}).items()
+                }
+                continue
+            said = {day: self._hours_said(command, day, hours) for day, hours in days_with_hours(about, today).items()}
+            if days.keys() & said.keys():
+                raise BotError("The text says two things about one day.")
+            days |= said
+        # Nothing is changed before the whole text is understood. Days long past are forgotten.
+        changed.week |= week
+        changed.days = {day: hours for day, hours in changed.days.items() if day in self._days} | days
 
-    def _days_in(self, text: str, now: datetime) -> list[date]:
-        """Return the days that the owner means, such as `24 dec - 2 jan`. In the night, today is the day it began."""
-        today = self._day_of(now) or now.astimezone(self._zone).date()
-        first, last = _range(text)
-        begins = self._day_after(first, today)
-        ends = begins if last is None else self._day_after(last, begins)
-        if (ends - begins).days >= _LONGEST_DAYS:
-            raise BotError("These are too many days.")
-        return [begins + n * _A_DAY for n in range((ends - begins).days + 1)]
-
-    def _day_after(self, text: str, today: date) -> date:
-        return translated_day(text, datetime.combine(today, time(12), self._zone))
+    def _hours_said(self, command: str, day: date, hours: str | None) -> str:
+        """Return the hours of a day, as stored, that a command with these hours gives it. Raises BotError if there are none."""
+        if command != OPEN and hours is not None:
+            raise BotError("A day is closed or sold out as a whole.")
+        if command != OPEN or hours is not None:
+            return hours or command
+        usual = self._week[day.weekday()]
+        if usual == CLOSED:
+            raise BotError("It is closed on this weekday, so the text must say from when till when it is open.")
+        return usual
 
     def _day_of(self, at: datetime) -> date | None:
         """Return the day whose hours a moment is in, which is the day before in the night; None if it is closed then."""
@@ -249,7 +237,7 @@ class Hours:
     def _moments(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         """Yield from when until when it is open on a day, in UTC: Python compares times of one zone by their wall time."""
         midnight = datetime.combine(day, time())
-        for span in _spans(self._days.get(day, self._week[day.weekday()])):
+        for span in spans(self._days.get(day, self._week[day.weekday()])):
             opens, closes = (instant(midnight + timedelta(minutes=each), self._zone).astimezone(UTC) for each in span)
             if opens < closes:  # else both are in an hour that the clocks skip
                 yield opens, closes
@@ -259,68 +247,6 @@ def _with_zone(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("This time has no time zone. Give one: ctx.now().")
     return at.astimezone(UTC)
-
-
-def _rules(rule: str, *, guesses: bool = False) -> dict[int, str]:
-    """Return the hours of each weekday that a rule names, as stored; Monday is 0. Raises BotError if it is no such rule.
-
-    `guesses` takes `9-5` for `9-17`: for an owner, who is shown what was understood.
-    """
-    found: dict[int, list[Span]] = {}
-    days: set[int] = set()
-    text, end = " ".join(str(rule).casefold().split()), 0
-    for match in _SPAN.finditer(text):
-        named = _weekdays(rule, text[end : match.start()])
-        if named or not days or match[0] == _CLOSED:
-            if not named and end:
-                raise BotError(f"Hours({rule!r}) does not say which days are closed. {_EXAMPLE}")
-            days = named or set(range(7))
-            found |= {day: [] for day in days}
-        if match[0] != _CLOSED:
-            span = _span(rule, match, guesses=guesses)
-            found |= {day: sorted([*found[day], span]) for day in days}
-        end = match.end()
-    rest = _weekdays(rule, text[end:])
-    if not found or rest:
-        raise BotError(f"Hours({rule!r}) has no times of day for some of its days. {_EXAMPLE}")
-    return {day: " ".join(map(str, spans)) or _CLOSED for day, spans in found.items()}
-
-
-def _weekdays(rule: str, text: str) -> set[int]:
-    text = text.replace("every", "").replace(":", " ").replace(";", " ").replace(".", " ")
-    try:
-        return weekdays(text)
-    except ValueError:
-        raise BotError(f"Hours({rule!r}) has a word that is no day. {_EXAMPLE}") from None
-
-
-def _span(rule: str, match: re.Match[str], *, guesses: bool) -> Span:
-    opens, closes = _minute(match.groups()[:4]), _minute(match.groups()[4:])
-    if opens is None or closes is None or opens >= 1440:
-        raise BotError(f"Hours({rule!r}): {match[0]!r} has a time that no clock shows. {_EXAMPLE}")
-    if closes > opens:
-        return Span(opens, closes)
-    if opens < 720:  # nearly always 5 in the afternoon is meant
-        likely = Span(opens, closes + 720 if opens < closes + 720 else 1440)
-        if not guesses:
-            raise BotError(f"Hours({rule!r}): {match[0]!r} ends before it begins. Did you mean {likely}?")
-        return likely
-    return Span(opens, closes + 1440)
-
-
-def _minute(given: tuple[str | None, ...]) -> int | None:
-    """Return the minute of the day of a time's hour, its minutes in two forms, and am or pm; None if there is no such time."""
-    hour, minute = int(given[0] or 0), int(given[1] or given[2] or 0)
-    if given[3] is not None:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if given[3] == "pm" else 0)
-    return hour * 60 + minute if minute < 60 and hour * 60 + minute <= 1440 else None
-
-
-@lru_cache
-def _spans(stored: str) -> tuple[Span, ...]:
-    return tuple(_span(stored, match, guesses=False) for match in _SPAN.finditer(stored) if match[0] != _CLOSED)
 
 
 def _date_in_words(ordinal: int) -> str:
@@ -340,9 +266,16 @@ def _runs(says: Mapping[int, str], to: str, name: Callable[[int], str]) -> Itera
 def _said(stored: str) -> str:
     """Return the hours of a day as people read them: the spans, or the first word for it in the language of the turn."""
     words = spoken().words
-    if stored in (_CLOSED, _SOLD_OUT):
+    if stored in (CLOSED, SOLD_OUT):
         return stored if words is None else words.meanings[stored].split(",")[0]
-    return stored.replace(" ", ", ").replace("-", "–")
+    return ", ".join(f"{_clock(each.opens)}–{_clock(each.closes)}" for each in spans(stored))
+
+
+def _clock(minute: int) -> str:
+    """Return a time of day, such as `9:00` or `24:00`; with am or pm where people write it."""
+    minute = minute if minute <= 1440 else minute - 1440
+    text = written(time(minute // 60 % 24, minute % 60))
+    return f"{minute // 60}:{minute % 60:02}" if text[-1].isdigit() else text
 
 
 def _date(given: date | str) -> date:
@@ -356,49 +289,52 @@ def _date(given: date | str) -> date:
 
 def _is_command(message: MessageReceived) -> bool:
     """Return True if a text begins or ends with a command in any language: filters do not know that of the turn."""
-    known = [spoken for code in CODES[1:] if (spoken := language_of(code).words) is not None]
-    in_english = [each for words in _COMMANDS.values() for each in words]
-    return _cut(message.text.casefold().strip(_MARKS), in_english) is not None or any(
-        _cut(
-            words.plain(message.text).strip(_MARKS),
-            [*forms((each for command in _COMMANDS for each in words.meanings[command].split(",")), words)],
-            has_spaces=words.has_spaces,
-        )
-        is not None
-        for words in known
-    )
+    return any(_command(message.text, language_of(code).words) is not None for code in CODES)
 
 
-def _command(text: str) -> tuple[str, str]:
-    """Return the command of a text in the turn's language, and the rest in the parsers' English. Raises BotError if none."""
-    for command, words in _COMMANDS.items():
-        if (found := _cut(understood(text), words)) is not None:
-            return command, found
-    raise BotError("This text is no change of the hours.")
+def _commands(text: str) -> list[tuple[str, str]]:
+    """Return the commands of a text in the turn's language, each with what it is about, in the parsers' English.
+
+    Raises:
+        BotError: the text is no command.
+    """
+    found = _command(text, spoken().words)
+    if found is None:
+        raise BotError("This text is no change of the hours.")
+    command, rest, is_first = found
+    rest = understood(rest)  # on its own: in German, "So" is Sunday at the start of a text
+    if command == _OPENING_HOURS:
+        return [(command, rest)]
+    if is_first:  # "closed friday, open saturday 9-12"
+        pieces = [command, *_FURTHER.split(rest)]
+        pairs = list(zip(pieces[::2], pieces[1::2], strict=True))
+    else:  # "friday closed, saturday 9-12 open"
+        pieces = [*_EARLIER.split(rest), command]
+        pairs = list(zip(pieces[1::2], pieces[::2], strict=True))
+    return [(SOLD_OUT if word in _COMMANDS[SOLD_OUT] else word, about) for word, about in pairs]
+
+
+def _command(text: str, words: Words | None) -> tuple[str, str, bool] | None:
+    """Return the command of a text, in English, the rest in its language, and True if the text begins with the command.
+
+    None if the text neither begins nor ends with one.
+    """
+    text = (lowered(text) if words is None else words.plain(text)).strip(_MARKS)
+    has_spaces = words is None or words.has_spaces
+    for is_first in (True, False):  # "open sunday 9-12, monday closed" is about what is open
+        for command, in_english in _COMMANDS.items():
+            for word in in_english if words is None else _said_in(words, command):
+                rest = text.removeprefix(word) if is_first else text.removesuffix(word)
+                next_to_it = rest[:1] if is_first else rest[-1:]
+                if rest != text and not (has_spaces and next_to_it.isalpha()):
+                    return command, rest.strip(_MARKS), is_first
+    return None
+
+
+def _said_in(words: Words, command: str) -> Iterable[str]:
+    return forms(words.meanings[command].split(","), words)
 
 
 def understood(text: str) -> str:
     """Return a text in the language of the turn as the rules are written: in English and lower case."""
-    return lowered(clocks(english(text))).strip(_MARKS)
-
-
-def _range(text: str) -> tuple[str, str | None]:
-    """Return the first and the last day that a text names; None if it names one."""
-    for between in (*_FROM_TO, *_FROM_TO_DATES):
-        first, _, last = text.partition(between)
-        are_dates = first.removeprefix("of ")[:1].isdigit() and last[:1].isdigit()
-        if last and (are_dates or between in _FROM_TO):
-            return first, last
-    return text, None
-
-
-def _cut(text: str, words: Collection[str], *, has_spaces: bool = True) -> str | None:
-    """Return a text without the word that it begins or ends with; None if it has none of these there."""
-    for word in words:
-        rest = text.removeprefix(word)
-        if rest != text and not (has_spaces and rest[:1].isalpha()):
-            return rest.strip(_MARKS)
-        rest = text.removesuffix(word)
-        if rest != text and not (has_spaces and rest[-1:].isalpha()):
-            return rest.strip(_MARKS)
-    return None
+    return with_clock_times(lowered(clocks(english(text)))).strip(_MARKS)

@@ -54,6 +54,7 @@ class Languages:
         self._sentences: dict[str, Sentences] = {}
         self._logged: set[str] = set()
         self._replace(sentences)
+        self._default = self._reworded(self._default)
 
     def named(self, code: Any) -> Language:
         """Return the language of a code, with the author's sentences. None, and what is no code of a language, are English."""
@@ -85,7 +86,7 @@ class Languages:
 
     async def _of(self, event: Event, ctx: Context) -> Language:
         if self._choose is None:
-            return self._reworded(self._default)
+            return self._default
         try:
             chosen = self._choose(event, ctx)
             return self.named(await chosen if inspect.isawaitable(chosen) else chosen)

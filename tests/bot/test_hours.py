@@ -36,6 +36,11 @@ def test_rules_say_when_it_is_open(subtests: pytest.Subtests) -> None:
         (["9h–17h30"], "Mon–Sun 9:00–17:30"),
         (["every monday 8.30-12; tue: 14-15 and 9-10."], "Mon 8:30–12:00|Tue 9:00–10:00, 14:00–15:00|Wed–Sun closed"),
         (["sat-mon 9-12"], "Mon 9:00–12:00|Tue–Fri closed|Sat–Sun 9:00–12:00"),
+        (["mon-fri from 9 to 18, sat between 10 and 14"], "Mon–Fri 9:00–18:00|Sat 10:00–14:00|Sun closed"),
+        (["from monday to wednesday nine to noon"], "Mon–Wed 9:00–12:00|Thu–Sun closed"),
+        (["thu and fri half past nine till 6pm, closed sunday"], "Mon–Wed closed|Thu–Fri 9:30–18:00|Sat–Sun closed"),
+        (["mon 9-12, mon 14-18"], "Mon 9:00–12:00, 14:00–18:00|Tue–Sun closed"),
+        (["fri 11am-2am, sat 9am-12am"], "Mon–Thu closed|Fri 11:00–2:00|Sat 9:00–24:00|Sun closed"),
     ]:
         with subtests.test(rules=rules):
             assert str(Hours(*rules, timezone="UTC")) == shown.replace("|", "\n")
@@ -50,6 +55,10 @@ def test_a_wrong_rule_is_refused_with_the_nearest_right_form(subtests: pytest.Su
         ("mon 9-25", "'9-25' has a time that no clock shows"),
         ("mon 13pm-14", "has a time that no clock shows"),
         ("mon 9-12 lunch", "has a word that is no day"),
+        ("mon-fri from 9 to 5", "'from 9 to 5' ends before it begins. Did you mean 9:00-17:00?"),
+        ("24-26 dec 9-12", "has a word that is no day"),
+        ("mon-fri 9-18, sat", "no times of day for some of its days"),
+        ("mon closed 9-12", "says that it is both open and closed"),
         ("", "Write it like: mon-fri 9-18"),
     ]:
         with subtests.test(rule=rule), pytest.raises(BotError) as refused:
@@ -253,6 +262,177 @@ async def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
         assert await answers(guest, "hello") == ["Welcome!", "Closed.", "Welcome!"]
 
 
+LISTS: dict[str, dict[str, str]] = {
+    "en": {
+        "open sunday 9-12, mon 14-18": "29 9:00-12:00 | 30 14:00-18:00",
+        "open friday 10-16 and saturday 9-12": "27 10:00-16:00 | 28 9:00-12:00",
+        "open friday and saturday 9-12, 14-18": "27 9:00-12:00 14:00-18:00 | 28 9:00-12:00 14:00-18:00",
+        "open sunday from 9 to 12": "29 9:00-12:00",
+        "Open Sunday from nine to half past twelve!": "29 9:00-12:30",
+        "open sunday between 9am and noon": "29 9:00-12:00",
+        "open sunday 9 in the morning to 5 in the afternoon": "29 9:00-17:00",
+        "open sunday afternoon 2-5": "29 14:00-17:00",
+        "open tonight 6 to 11": "25 18:00-23:00",
+        "open 27 nov 9-12, 30 nov 10-11": "27 9:00-12:00 | 30 10:00-11:00",
+        "open 28-30 nov 9-12": "28 9:00-12:00 | 29 9:00-12:00 | 30 9:00-12:00",
+        "open friday and saturday": "27 9:00-12:30 14:00-18:00 | 28 10:00-16:00",
+        "open sunday 9-12, monday closed": "29 9:00-12:00 | 30 closed",
+        "closed friday and saturday": "27 closed | 28 closed",
+        "closed thursday, friday & sat": "26 closed | 27 closed | 28 closed",
+        "friday and saturday closed": "27 closed | 28 closed",
+        "closed thu-fri": "26 closed | 27 closed",
+        "closed today and tomorrow": "25 closed | 26 closed",
+        "sold out today and friday": "25 sold out | 27 sold out",
+        "closed 27 nov and 28 nov": "27 closed | 28 closed",
+        "closed 27 and 28 november": "27 closed | 28 closed",
+        "closed november 27, 28 and 30": "27 closed | 28 closed | 30 closed",
+        "closed 27-28 nov": "27 closed | 28 closed",
+        "closed nov 27-28 and monday": "27 closed | 28 closed | 30 closed",
+        "closed from 27 to 28 nov": "27 closed | 28 closed",
+        "closed 27.11. - 28.11., 30.11.": "27 closed | 28 closed | 30 closed",
+        "closed the 27th and the 28th": "27 closed | 28 closed",
+        "closed 2026-11-27": "27 closed",
+        "closed friday, 27 nov": "27 closed",  # one day
+        "closed Friday, November 27, 2026": "27 closed",
+        "closed friday, open saturday 9-12": "27 closed | 28 9:00-12:00",
+        "friday closed, saturday 9-12 open": "27 closed | 28 9:00-12:00",
+        "hours mon-fri 9-18, sat 10-14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+        "hours monday to friday from 9 to 6 and saturday from 10 to 2": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "de": {
+        "geöffnet Sonntag 9-12, Mo 14-18 Uhr": "29 9:00-12:00 | 30 14:00-18:00",
+        "geöffnet Sonntag von 9 bis 12": "29 9:00-12:00",
+        "geöffnet So von 9 bis 12 Uhr und Mo von 14 bis 18 Uhr": "29 9:00-12:00 | 30 14:00-18:00",
+        "geöffnet Sonntag zwischen halb zehn und 12": "29 9:30-12:00",
+        "geschlossen Freitag und Samstag": "27 closed | 28 closed",
+        "geschlossen So und Mo": "29 closed | 30 closed",
+        "geschlossen am 27. und 28. November": "27 closed | 28 closed",
+        "geschlossen vom 27. bis 28. November": "27 closed | 28 closed",
+        "geschlossen 27.-28.11.": "27 closed | 28 closed",
+        "Freitag geschlossen, Samstag 9-12 offen": "27 closed | 28 9:00-12:00",
+        "Öffnungszeiten Mo-Fr von 9 bis 18 Uhr, Sa 10-14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "es": {
+        "abierto domingo 9-12, lun 14-18": "29 9:00-12:00 | 30 14:00-18:00",
+        "abierto el domingo de 9 a 12 y el lunes de 14 a 18": "29 9:00-12:00 | 30 14:00-18:00",
+        "abierto domingo desde las 9 hasta las 12": "29 9:00-12:00",
+        "abierto domingo de 9 de la mañana a 5 de la tarde": "29 9:00-17:00",
+        "cerrado viernes y sábado": "27 closed | 28 closed",
+        "cerrado el 27 y el 28 de noviembre": "27 closed | 28 closed",
+        "cerrado del 27 al 28 de noviembre": "27 closed | 28 closed",
+        "horario de lunes a viernes de 9 a 18, sábado de 10 a 14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "fr": {
+        "ouvert dimanche 9h-12h, lun 14h-18h": "29 9:00-12:00 | 30 14:00-18:00",
+        "ouvert dimanche de 9 à 12 h": "29 9:00-12:00",
+        "ouvert dimanche de 9h30 à midi et lundi de 14h à 18h": "29 9:30-12:00 | 30 14:00-18:00",
+        "fermé vendredi et samedi": "27 closed | 28 closed",
+        "fermé les 27 et 28 novembre": "27 closed | 28 closed",
+        "fermé du 27 au 28 novembre": "27 closed | 28 closed",
+        "horaires du lundi au vendredi de 9h à 18h, samedi de 10h à 14h": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "it": {
+        "aperto domenica 9-12, lun 14-18": "29 9:00-12:00 | 30 14:00-18:00",
+        "aperto domenica dalle 9 alle 12 e lunedì dalle 14 alle 18": "29 9:00-12:00 | 30 14:00-18:00",
+        "aperto domenica tra le 9 e le 12": "29 9:00-12:00",
+        "chiuso venerdì e sabato": "27 closed | 28 closed",
+        "chiuso il 27 e il 28 novembre": "27 closed | 28 closed",
+        "chiuso dal 27 al 28 novembre": "27 closed | 28 closed",
+        "orari da lunedì a venerdì dalle 9 alle 18, sabato 10-14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "ja": {
+        "営業 日曜日 9時-12時、月曜日 14時-18時": "29 9:00-12:00 | 30 14:00-18:00",
+        "日曜日は9時から12時まで営業": "29 9:00-12:00",
+        "日曜日は午前9時から午後5時まで営業": "29 9:00-17:00",
+        "営業 日曜日 9時〜12時": "29 9:00-12:00",
+        "金曜日と土曜日は休み": "27 closed | 28 closed",
+        "11月27日と28日は休み": "27 closed | 28 closed",
+        "11月27日から28日まで休み": "27 closed | 28 closed",
+        "営業時間 月-金 9時-18時、土 10時-14時": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "nl": {
+        "open zondag 9-12, ma 14-18": "29 9:00-12:00 | 30 14:00-18:00",
+        "open zo van 9 tot 12 uur en maandag van 14 tot 18 uur": "29 9:00-12:00 | 30 14:00-18:00",
+        "open zondag tussen 9 en 12": "29 9:00-12:00",
+        "gesloten vrijdag en zaterdag": "27 closed | 28 closed",
+        "gesloten zo en ma": "29 closed | 30 closed",
+        "gesloten op 27 en 28 november": "27 closed | 28 closed",
+        "gesloten van 27 tot 28 november": "27 closed | 28 closed",
+        "openingstijden ma-vr van 9 tot 18, za 10-14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+    "pt": {
+        "aberto domingo 9-12, seg 14-18": "29 9:00-12:00 | 30 14:00-18:00",
+        "aberto domingo das 9 às 12 e segunda das 14h às 18h": "29 9:00-12:00 | 30 14:00-18:00",
+        "aberto domingo das 9 até às 12": "29 9:00-12:00",
+        "fechado sexta e sábado": "27 closed | 28 closed",
+        "fechado 27 e 28 de novembro": "27 closed | 28 closed",
+        "fechado de 27 a 28 de novembro": "27 closed | 28 closed",
+        "horário de segunda a sexta das 9 às 18, sábado 10-14": "mon-fri 9:00-18:00 | sat 10:00-14:00",
+    },
+}
+"""What each text changes: days of November, or weekdays, and their hours."""
+
+
+def changes(text: str, language: str) -> dict[str, str]:
+    with speaking(language):
+        SALON.change(changed := ChangedHours(), text, WEDNESDAY)
+    return changed.week | {f"{day.day}": hours for day, hours in changed.days.items()}
+
+
+def test_all_days_of_a_list_are_changed(subtests: pytest.Subtests) -> None:
+    assert {*LISTS} == {*CODES}
+    for language, rows in LISTS.items():
+        for text, meant in rows.items():
+            expected = dict(each.split(" ", 1) for each in meant.split(" | "))
+            if hours := expected.pop("mon-fri", None):
+                expected |= dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), hours)
+            with subtests.test(language=language, text=text):
+                assert changes(text, language) == expected
+
+
+async def test_a_text_of_which_a_part_is_not_understood_changes_nothing(subtests: pytest.Subtests) -> None:
+    texts = {
+        "hours_example": (
+            *("open friday 10-16, saturday 9-26", "open friday 10-16 and saturday", "open friday 9", "open friday at 9"),
+            *("closed friday 14-18", "closed friday at 14:00", "closed friday, saturday 9-12", "open friday morning"),
+            *("closed friday afternoon", "open friday 9-12, 27 nov 14-16", "open friday and sunday", "open friday 9-12 closed"),
+            *("closed friday saturday open 9-12", "hours mon 9-12, tue", "hours mon 9-12, soon 9-12", "hours mon closed 9-12"),
+        ),
+        "day": ("closed friday and soon", "open friday 10-16 and soon 9-12", "closed soon", "closed friday - saturday - sunday"),
+    }  # fmt: skip
+    async with talking(salon(), start=WEDNESDAY) as guest:
+        owner = guest.person(OWNER)
+        await reply_to(owner, "closed saturday")
+        before = await stored(owner)
+        for sentence, refused in texts.items():
+            for text in refused:
+                with subtests.test(text=text):
+                    await guest.advance(10)  # Linq limits the messages of a minute
+                    assert await reply_to(owner, text) == getattr(sentences(), sentence)
+                    assert await stored(owner) == before
+        for text in ("closed friday and 31 feb", "closed 3/4 and friday"):
+            with subtests.test(text=text):
+                assert (await reply_to(owner, text)).split(" ")[0] in ("There", "3/4")
+                assert await stored(owner) == before
+    for language, text in [
+        ("de", "geöffnet Freitag von 9 bis 25 Uhr"),
+        ("de", "geschlossen Freitag Nachmittag"),
+        ("fr", "ouvert vendredi de 9h à 12h et samedi"),
+        ("it", "chiuso venerdì dalle 9 alle 12"),
+    ]:
+        with subtests.test(text=text), pytest.raises(BotError):
+            changes(text, language)
+
+
+def test_hours_are_shown_with_am_and_pm_where_people_write_them() -> None:
+    hours = Hours("mon 9-12 13-18", "fri 18-2", "sat 0-24", timezone="UTC")
+    with speaking("en-US"):
+        assert str(hours).splitlines()[0] == "Mon 9:00 AM–12:00 PM, 1:00 PM–6:00 PM"
+    for language in ("en", "en-GB", "de", "fr-CA"):
+        with speaking(language):
+            assert str(hours).splitlines()[0].endswith(" 9:00–12:00, 13:00–18:00")
+
+
 @pytest.mark.slow
 async def test_a_change_is_made_once_wherever_the_bot_is_killed() -> None:
     async for phone in killed_between_calls(salon(), change_hours, start=WEDNESDAY):
@@ -312,7 +492,10 @@ def test_the_texts_that_a_sentence_names_are_understood(subtests: pytest.Subtest
 
 
 @pytest.mark.slow
-@given(st.sampled_from(CODES), st.lists(st.tuples(st.integers(0, 6), st.integers(0, 11)), min_size=1, max_size=4))
+@given(
+    st.sampled_from([*CODES, "en-US", "en-GB", "de-AT", "fr-CA", "fr-CH", "es-MX", "es-CO", "pt-PT"]),
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 11)), min_size=1, max_size=4),
+)
 def test_shown_hours_are_understood_in_their_language(language: str, spans: list[tuple[int, int]]) -> None:
     hours = Hours(*(f"{DAYS[day]} {opens}-{opens + 1} 13-14:30" for day, opens in spans), timezone="UTC")
     with speaking(language):
