@@ -34,7 +34,8 @@ from linqbot import (
 
 OWNER, LINE = "+14155550199", "+12025550100"
 ZONE = ZoneInfo("Europe/Paris")
-Name = Annotated[str, Field(pattern=r"^[^\W\d_][\w' .-]{0,40}$")]  # nothing that a sheet would take for a formula
+# With the apostrophes and hyphens that phones write, and nothing that a sheet would take for a formula.
+Name = Annotated[str, Field(pattern=r"^['\u2018\u2019]?[^\W\d_][\w'\u2018\u2019 .&\u2010\u2011\u2013-]{0,40}$")]
 
 
 class Booking(BaseModel):

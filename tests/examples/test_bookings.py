@@ -91,6 +91,28 @@ async def test_no_guest_reads_or_changes_the_bookings(bot: Bot) -> None:
         assert await answers(guest, *moves) == []
 
 
+async def test_a_name_is_taken_as_phones_write_it(bot: Bot, subtests: pytest.Subtests) -> None:
+    names = (
+        "O\u2019Brien",
+        "D\u2018Angelo",
+        "\u2019t Hooft",
+        "O'Brien",
+        "Zoë",
+        "Zoe\u0308",
+        "José María",
+        "Jean-Luc",
+        "Mary\u2013Jane",
+    )
+    for name in (*names, "Mary\u2010Jane", "Müller", "李雷", "Ann", "J. R. Smith", "Anna & Tom", "ann"):
+        with subtests.test(name=name):
+            async with talking(bot, start=WEDNESDAY) as guest:
+                assert await books(guest, name, "10:00") == f"{name}, you are booked on Friday 27 November at 10:00."
+    for text in ("=1+1", "+1 415 555", "@all", "-Ann", "Ann;", "A" * 60, "7"):
+        with subtests.test(name=text):
+            async with talking(bot, start=WEDNESDAY) as guest:
+                assert "Please" in (await answers(guest, "book", "friday", text))[-1]
+
+
 async def moved(phone: Phone) -> None:
     await books(phone, "Ann", "10:00")
     owner = phone.person(OWNER)
