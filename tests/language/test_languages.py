@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, parse
+from linqbot.bot.dispatch import Dispatcher
+from linqbot.clock import SystemClock
 from linqbot.errors import StorageUnavailable
 from linqbot.language import sentences, speaking, written
 from linqbot.testing import talking
@@ -285,6 +287,20 @@ async def test_a_language_that_cannot_be_looked_up_for_a_while_is_looked_up_agai
         await phone.text("hi")
         await phone.advance(60)
         assert await answers(phone, "vingt") == ["?", "fr: 20"]
+
+
+def test_a_question_that_was_stored_with_an_unknown_language_is_answered_in_english() -> None:
+    """A release that spoke another language may have asked it."""
+    for bot in (Bot(), Bot(language="fr"), Bot(language=of_number, sentences={"en": {"number": "A number!"}})):
+        with capture_logs() as logs:
+            dispatcher = Dispatcher(bot, SystemClock())
+            assert [dispatcher.language_named(code).code for code in ("xx", "xx", "fr-CA", None)] == [
+                "en",
+                "en",
+                "fr",
+                "en",
+            ]
+        assert [(log["event"], log["log_level"]) for log in logs] == [("language.unknown", "error")]
 
 
 async def test_a_person_keeps_the_country_of_their_language_in_a_conversation() -> None:
