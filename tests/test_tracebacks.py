@@ -16,7 +16,7 @@ from linqbot.testing import HandlerFailed, talking
 
 
 async def misspelt_effect(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("hi", effect="confeti")  # type: ignore[arg-type]
+    await ctx.reply("hi", effect="confeti")
 
 
 async def caused(message: MessageReceived, ctx: Context) -> None:
@@ -28,7 +28,7 @@ async def caused(message: MessageReceived, ctx: Context) -> None:
 
 async def in_a_group(message: MessageReceived, ctx: Context) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(ctx.reply("hi", effect="confeti"))  # type: ignore[arg-type]
+        group.create_task(ctx.reply("hi", effect="confeti"))
 
 
 def in_a_thread(message: MessageReceived, ctx: Context) -> str:
@@ -81,7 +81,7 @@ async def test_the_log_leaves_out_the_frames_of_linqbot(monkeypatch: pytest.Monk
     head, place, code, last = (line for line in text.splitlines() if line.strip(" ~^"))
     assert head == "Traceback (most recent call last):"
     assert place.startswith(f'  File "{__file__}", line ')
-    assert code == '    await ctx.reply("hi", effect="confeti")  # type: ignore[arg-type]'
+    assert code == '    await ctx.reply("hi", effect="confeti")'
     assert last.startswith("linqbot.errors.RuleBroken: R33: ")
 
 

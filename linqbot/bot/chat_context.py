@@ -7,7 +7,7 @@ events of the bot's own changes reach no handler: `features/own_changes.py` reco
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, Final, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from linqbot.client.client import Client
 from linqbot.client.resources.attachments import File
@@ -16,7 +16,7 @@ from linqbot.content.sending import stopped_by
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, Refused
 from linqbot.linq.types.chat import BackgroundName, Handle
-from linqbot.nearest import no_attribute, suggestion
+from linqbot.nearest import no_attribute
 
 _NOT_SO: Final = (404, 409)
 """The statuses by which Linq refuses a change that is no change. They have other reasons too."""
@@ -138,7 +138,7 @@ class ChatContext:
         await self._make(self._client.chats.leave(self.id))
 
     @overload
-    async def set_background(self, background: BackgroundName | None) -> None: ...
+    async def set_background(self, background: BackgroundName | str | None) -> None: ...
 
     @overload
     async def set_background(self, *, photo: str) -> None: ...
@@ -161,8 +161,8 @@ class ChatContext:
             photo: The https URL of a JPEG, PNG, HEIC or WebP image, instead.
             shades: Two colors such as `#1A2B3C`, instead.
         Raises:
-            BotError: there is no such background, or more than one was given.
-            RuleBroken: the URL is not an https URL, or the shades are not two colors.
+            BotError: more than one was given.
+            RuleBroken: the name is misspelt, the URL is not an https URL, or the shades are not two colors.
             LinqApiError: Linq refused the change.
         """
         if sum(each is not None for each in (background, photo, shades)) > 1:
@@ -175,8 +175,6 @@ class ChatContext:
         elif background is None:
             await self._make(target.remove(self.id))
         else:
-            if background not in (known := get_args(BackgroundName)):
-                raise BotError(f"There is no background {background!r}. {suggestion(background, known)}")
             scene, _, variant = background.partition(" ")
             if variant:
                 await self._make(target.set(self.id, type="dynamic", style=scene, variant=variant))

@@ -365,7 +365,7 @@ class Context:
     async def reply(
         self,
         *content: Sendable,
-        effect: EffectName | Effect | None = None,
+        effect: EffectName | str | Effect | None = None,
         thread: bool | None = None,
         cards: bool = True,
         key: str | None = None,
@@ -401,7 +401,7 @@ class Context:
     async def send(
         self,
         *content: Sendable,
-        effect: EffectName | Effect | None = None,
+        effect: EffectName | str | Effect | None = None,
         cards: bool = True,
         key: str | None = None,
     ) -> Sent:
@@ -416,7 +416,9 @@ class Context:
         """
         return await self._send(content, effect, None, cards, key)
 
-    def preview(self, *content: Sendable, effect: EffectName | Effect | None = None, cards: bool = True) -> Preview:
+    def preview(
+        self, *content: Sendable, effect: EffectName | str | Effect | None = None, cards: bool = True
+    ) -> Preview:
         """Return the messages that content becomes on iMessage, on RCS and on SMS. Nothing is uploaded or sent.
 
         Args:
@@ -447,7 +449,9 @@ class Context:
             handle, self.client, state, line=event.line, service=event.service, now=self._clock.now()
         )
 
-    async def card(self, card: AppPart, *, effect: EffectName | Effect | None = None, key: str | None = None) -> Card:
+    async def card(
+        self, card: AppPart, *, effect: EffectName | str | Effect | None = None, key: str | None = None
+    ) -> Card:
         """Send an app card into the event's chat, and return an object that changes it.
 
         Args:
@@ -550,7 +554,7 @@ class Context:
         every: str | Recurrence | None = None,
         timezone: str | None = None,
         tag: str | None = None,
-        effect: EffectName | Effect | None = None,
+        effect: EffectName | str | Effect | None = None,
         cards: bool = True,
         grace_s: float = GRACE_S,
         key: str | None = None,
@@ -709,7 +713,7 @@ class Context:
     def ask(
         self,
         *question: Content,
-        yes: ReactionType,
+        yes: ReactionType | str,
         also: Sequence[str] = ...,
         side_questions: bool = ...,
         **options: Unpack[AskOptions],
@@ -742,7 +746,7 @@ class Context:
         *question: Content,
         kind: Any = str,
         choices: Sequence[str] | None = None,
-        yes: ReactionType | None = None,
+        yes: ReactionType | str | None = None,
         who: str = "asker",
         tries: int = 3,
         timeout_s: float = DAY_S,
@@ -1147,7 +1151,7 @@ class Context:
 
     async def react(
         self,
-        reaction: ReactionType,
+        reaction: ReactionType | str,
         *,
         custom_emoji: str | None = None,
         message_id: str | None = None,
@@ -1303,7 +1307,7 @@ class Context:
     async def _send(
         self,
         content: tuple[Sendable, ...],
-        effect: EffectName | Effect | None,
+        effect: EffectName | str | Effect | None,
         reply_to: ReplyTo | None,
         cards: bool,
         key: str | None,
@@ -1369,5 +1373,5 @@ class Context:
             self._on_sent(chat_id, text, what)
 
 
-def _effect(effect: EffectName | Effect | None) -> Effect | None:
+def _effect(effect: EffectName | str | Effect | None) -> Effect | None:
     return Effect.named(effect) if isinstance(effect, str) else effect

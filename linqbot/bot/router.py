@@ -37,6 +37,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
 from linqbot.linq.types.message import ReactionType
+from linqbot.linq.types.names import misspelt
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_gather_s, check_limits, check_timezone
 
@@ -194,12 +195,12 @@ class Router(EventDecorators):
 
     @overload
     def on_reaction(
-        self, *given: ReactionType | Predicate[ReactionAdded], removed: Literal[False] = False
+        self, *given: ReactionType | str | Predicate[ReactionAdded], removed: Literal[False] = False
     ) -> Decorator[ReactionAdded]: ...
 
     @overload
     def on_reaction(
-        self, *given: ReactionType | Predicate[ReactionRemoved], removed: Literal[True]
+        self, *given: ReactionType | str | Predicate[ReactionRemoved], removed: Literal[True]
     ) -> Decorator[ReactionRemoved]: ...
 
     def on_reaction(self, *given: Any, removed: bool = False) -> Any:
@@ -209,7 +210,7 @@ class Router(EventDecorators):
             given: Names of reactions, one of which must fit, and filters, which must all fit.
             removed: True takes the reactions that people remove instead. Stickers cannot be removed.
         Raises:
-            BotError: as for `on`; or a name is not one of Linq's reactions.
+            BotError: as for `on`; or a name is a misspelt one of Linq's reactions.
 
         Example:
             `@bot.on_reaction("love", "like")`
@@ -531,6 +532,7 @@ class Router(EventDecorators):
 def _reaction(*names: str) -> Filter[Any]:
     known = get_args(ReactionType)
     for name in names:
-        if name not in known:
+        # An emoji has the type `custom`.
+        if not name.isascii() or misspelt("on_reaction", name, known):
             raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
     return Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(set(names)))!r}")

@@ -164,7 +164,7 @@ def prepare(
     """
     endpoint = ENDPOINTS[name]
     safety = endpoint.safety
-    if endpoint.once_for and body and body.get(endpoint.once_for[0]) == endpoint.once_for[1]:
+    if endpoint.natural_for and any((body or {}).get(field) not in known for field, known in endpoint.natural_for):
         safety = "once"
     filled = endpoint.path
     for place, value in path.items():

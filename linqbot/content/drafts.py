@@ -92,6 +92,7 @@ class VoiceMemoDraft(Act):
 
     audio: MediaDraft
     text: str | None = field(default=None, repr=False)
+    force_notify: bool | None = None
 
     def shown(self) -> tuple[str, tuple[str, ...]]:
         return self.text or "", (self.audio.name,)
@@ -102,7 +103,10 @@ class VoiceMemoDraft(Act):
     async def make(self, sender: DraftSender, client: Client) -> SentMessage | None:
         part = await sender.uploads.part(self.audio)
         made = await client.chats.send_voicememo(
-            sender.chat.chat_id, attachment_id=part.attachment_id, voice_memo_url=part.url
+            sender.chat.chat_id,
+            attachment_id=part.attachment_id,
+            force_notify=self.force_notify,
+            voice_memo_url=part.url,
         )
         said = made.voice_memo
         if not said.id:  # cut off by a crash and not found at Linq: the log has send.ambiguous
@@ -229,7 +233,9 @@ def sticker(file: File, *, filename: str | None = None) -> MediaDraft:
     return replace(media(file, filename=filename), sticker=True)
 
 
-def voice_memo(file: File, *, text: str | None = None, filename: str | None = None) -> VoiceMemoDraft:
+def voice_memo(
+    file: File, *, text: str | None = None, filename: str | None = None, force_notify: bool | None = None
+) -> VoiceMemoDraft:
     """Return audio to send as a voice memo.
 
     SMS and RCS have no voice memos: there the text is sent, or without one the file.
@@ -238,13 +244,14 @@ def voice_memo(file: File, *, text: str | None = None, filename: str | None = No
         file: As for `media`: audio as MP3, M4A, AAC, CAF, WAV, AIFF or AMR.
         text: What the memo says.
         filename: As for `media`.
+        force_notify: True asks iMessage to notify the person; see `client.chats.send_voicememo`.
     Raises:
         BotError: as for `media`.
 
     Example:
         `await ctx.reply(voice_memo("hello.m4a", text="Hello!"))`
     """
-    return VoiceMemoDraft(media(file, filename=filename), text)
+    return VoiceMemoDraft(media(file, filename=filename), text, force_notify)
 
 
 def poll(*options: str) -> PollDraft:

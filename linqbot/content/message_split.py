@@ -31,9 +31,10 @@ from linqbot.linq.types.message import (
     Part,
     ReplyTo,
     TextPart,
+    UnknownPart,
 )
 
-ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart
+ContentPart: TypeAlias = TextPart | MediaPart | LinkPart | AppPart | AppClipPart | UnknownPart
 Content: TypeAlias = str | StyledText | ContentPart | MessageContent | MediaDraft
 """Content of a message: a text, a part, a file, or a whole MessageContent. Parts and MessageContents are kept as they are
 set. A file is a part once it is uploaded."""
@@ -48,7 +49,8 @@ MAX_CARDS: Final = 3
 """A text with more addresses is a list of links, and gets no cards."""
 _BULLETS: Final = frozenset("•-*–")
 
-_ALONE = (LinkPart, AppPart, AppClipPart)
+# Linq has put each kind alone that it has added since the first two.
+_ALONE = (LinkPart, AppPart, AppClipPart, UnknownPart)
 _SENDABLE = (str, StyledText, TextPart, MediaPart, *_ALONE)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -19,12 +19,18 @@ from linqbot.emulator.model.records import normal
 from linqbot.errors import ConfigError
 from linqbot.linq.rules.values import is_handle, is_phone
 from linqbot.linq.types.chat import ServiceType
+from linqbot.linq.types.names import misspelt
 from linqbot.nearest import suggestion
 from linqbot.text_files import written_text
 
 _PLAINEST: tuple[ServiceType, ...] = ("SMS", "RCS", "iMessage")
 """A group has the plainest service among its people."""
 _STRICT = ConfigDict(extra="forbid")
+
+
+def _refuse_misspelt(what: str, given: str, known: Collection[str]) -> None:
+    if near := misspelt(what, given, known):
+        raise ValueError(f"There is no {what} {given!r}. Did you mean {near!r}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,20 @@ class Contact:
         service: The service of the person's phone.
         opted_out: The person has written STOP.
     Raises:
-        ValueError: the handle is neither a phone number in E.164 form nor an e-mail address.
+        ValueError: the handle is neither a phone number in E.164 form nor an e-mail address, or the service is misspelt.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     handle: str
     name: str | None = None
-    service: ServiceType = "iMessage"
+    service: ServiceType | str = "iMessage"
     opted_out: bool = False
 
     def __post_init__(self) -> None:
         if not is_handle(self.handle):
             raise ValueError(f"{self.handle!r} is neither a phone number such as +14155550142 nor an e-mail address.")
+        _refuse_misspelt("service", self.service, get_args(ServiceType))
         object.__setattr__(self, "handle", normal(self.handle))
 
 
@@ -78,19 +85,21 @@ class AccountLine:
         reputation: The standing of the line, as Linq reports it.
         name: The first name on the contact card of the line.
     Raises:
-        ValueError: the number is not in E.164 form.
+        ValueError: the number is not in E.164 form, or the status or the reputation is misspelt.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     phone_number: str
-    status: Literal["ACTIVE", "FLAGGED"] = "ACTIVE"
-    reputation: Literal["HEALTHY", "AT_RISK", "CRITICAL"] = "HEALTHY"
+    status: Literal["ACTIVE", "FLAGGED"] | str = "ACTIVE"
+    reputation: Literal["HEALTHY", "AT_RISK", "CRITICAL"] | str = "HEALTHY"
     name: str = "Your bot"
 
     def __post_init__(self) -> None:
         if not is_phone(self.phone_number):
             raise ValueError(f"{self.phone_number!r} is no phone number such as +12025550100.")
+        _refuse_misspelt("status", self.status, ("ACTIVE", "FLAGGED"))
+        _refuse_misspelt("reputation", self.reputation, ("HEALTHY", "AT_RISK", "CRITICAL"))
 
 
 FIRST_PERSON: Final = "+14155550142"
@@ -181,7 +190,8 @@ class DeclaredWorld:
 
     def _chat(self, handles: Sequence[str], name: str | None) -> dict[str, Any]:
         services = {one: person.service if (person := self.person(one)) else "iMessage" for one in handles}
-        service = next(one for one in _PLAINEST if one in services.values())
+        # Phones on a service that is not known are on that one together.
+        service = next((one for one in _PLAINEST if one in services.values()), next(iter(services.values())))
         line = {"handle": self.lines[0].phone_number, "is_me": True, "service": service, "line_type": "iMessage"}
         members = [{"handle": one, "service": services[one]} for one in dict.fromkeys(handles)]
         return {"handles": [line, *members], "is_group": len(members) > 1, "name": name, "service": service}

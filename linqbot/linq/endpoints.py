@@ -7,7 +7,9 @@ types. An endpoint without a method can be called too: `client.run(prepare(…))
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+from linqbot.linq.types.message import TapbackName
 
 Safety: TypeAlias = Literal["keyed", "natural", "once", "hint", "read"]
 """The safety class of a call: what may be done after a crash or a lost response.
@@ -28,7 +30,8 @@ class Endpoint(NamedTuple):
         path: With `{names}` that `prepare` fills in.
         safety: The safety class: what may be done after a crash or a lost response, see `Safety`.
         key_in: Every place where Linq reads the idempotency key; empty if Linq accepts none.
-        once_for: A body field and the value that changes the safety class of the call to `once`.
+        natural_for: Body fields, each with the values with which the call is `natural`. With any other value it is `once`:
+            the effect of a name that linqbot does not know may be another one each time.
         accept: The `Accept` header to send, if the response is not plain JSON.
         needs: A field without which a 2xx response is not Linq's: `chat.id` must be a string, `chats[]` a list, or null
             for an empty one. Empty if any JSON object is accepted; None if Linq responds without a body.
@@ -39,7 +42,7 @@ class Endpoint(NamedTuple):
     path: str
     safety: Safety
     key_in: tuple[KeyPlace, ...] = ()
-    once_for: tuple[str, str] | None = None
+    natural_for: tuple[tuple[str, frozenset[str]], ...] = ()
     accept: str = ""
     needs: str | None = ""
 
@@ -63,6 +66,8 @@ class Endpoint(NamedTuple):
 
 
 _MESSAGE: tuple[KeyPlace, ...] = ("message",)
+_ADDED_OR_REMOVED = ("operation", frozenset({"add", "remove"}))
+_TAPBACKS = ("type", frozenset({*get_args(TapbackName), "custom"}))
 _GEOJSON = "application/geo+json"
 _CHAT = "/v3/chats/{chat_id}"
 _SENT = "/v3/messages/{message_id}"
@@ -100,13 +105,22 @@ _TABLE = (
     Endpoint("messages.update", "PATCH", _SENT, "natural", needs="id"),
     Endpoint("messages.delete", "DELETE", _SENT, "natural", needs=None),
     # Tapbacks replace each other. Stickers stack: a second sticker is a second image on the recipient's screen.
-    Endpoint("messages.add_reaction", "POST", _SENT + "/reactions", "natural", once_for=("type", "sticker")),
+    Endpoint(
+        "messages.add_reaction", "POST", _SENT + "/reactions", "natural", natural_for=(_ADDED_OR_REMOVED, _TAPBACKS)
+    ),
     Endpoint("messages.update_sticker_placement", "PATCH", _SENT + "/reactions/{reaction_id}", "natural"),
     Endpoint("messages.list_messages_thread", "GET", _SENT + "/thread", "read", needs="messages[]"),
     Endpoint("messages.update_app_card", "POST", _SENT + "/update", "once", needs="message.id"),
     Endpoint("messages.poll.retrieve", "GET", _SENT + "/poll", "read", needs="message_id"),
     Endpoint("messages.poll.add_options", "POST", _SENT + "/poll/options", "once", needs="message_id"),
-    Endpoint("messages.poll.vote", "POST", _SENT + "/poll/votes", "natural", needs="message_id"),
+    Endpoint(
+        "messages.poll.vote",
+        "POST",
+        _SENT + "/poll/votes",
+        "natural",
+        natural_for=(_ADDED_OR_REMOVED,),
+        needs="message_id",
+    ),
     # `read`, because an attachment that no message shows has no effect.
     Endpoint("attachments.create", "POST", "/v3/attachments", "read", needs="attachment_id"),
     Endpoint("attachments.retrieve", "GET", _ATTACHMENT, "read", needs="id"),

@@ -25,7 +25,6 @@ from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, 
 from linqbot.errors import ConfigError
 from linqbot.features.state import PERSON
 from linqbot.features.state_values import checked_name, read
-from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 from linqbot.storage.inbox import DeadDelivery
@@ -63,20 +62,20 @@ class Phone:
 
     # Other people, other chats
 
-    def person(self, handle: str, *, service: Service | None = None) -> Phone:
+    def person(self, handle: str, *, service: Service | str | None = None) -> Phone:
         """Return the phone of another person, in their direct chat with the bot.
 
         Args:
             handle: E.164, an e-mail address, or the name of a person of the test's `DeclaredWorld`.
             service: The service of that phone; None is what the test's `DeclaredWorld` says, or iMessage.
         Raises:
-            ValueError: there is no such service, or no person of this name.
+            ValueError: the service is misspelt, or there is no person of this name.
         """
         phone = Phone(self._stage, self._handle(handle), self.line)
         declared = self.emulator.declared.person(phone.handle)
         if service is None:
             service = declared.service if declared else "iMessage"
-        arguments.one_of("service", service, get_args(Service))
+        arguments.name("service", service, get_args(Service))
         self.emulator.state.services[phone.handle] = service
         return phone
 
@@ -108,7 +107,7 @@ class Phone:
         *,
         reply_to: Bubble | str | None = None,
         mention: bool | str = False,
-        effect: EffectName | None = None,
+        effect: EffectName | str | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
         """Write a message.
@@ -123,7 +122,7 @@ class Phone:
             The message. Its `id` is empty when the bot has blocked the person.
         """
         if effect is not None:
-            arguments.one_of("effect", effect, _EFFECTS)
+            arguments.name("effect", effect, _EFFECTS)
         part: dict[str, Any] = {"type": "text", "value": text}
         if mention:
             text, marked = mentioning(text, mention)
@@ -288,10 +287,9 @@ class Phone:
             event_type: Linq's name of the event.
             data: The event's `data`, as Linq would send it. It is not checked.
         Raises:
-            ValueError: Linq has no events of this type.
+            ValueError: the name of the event is misspelt.
         """
-        if event_type not in EVENT_TYPES:
-            raise arguments.no_event(event_type)
+        arguments.event(event_type)
         await self._perform(f"has an event {event_type}", chat_acts.Report(event_type, data, self.line))
 
     async def post(self, name: str, data: Mapping[str, Any] | BaseModel, *, post_id: str | None = None) -> None:
@@ -513,7 +511,7 @@ class Phone:
             status: The HTTP status that Linq takes for the bot's answer.
             times: The number of deliveries that fail.
         Raises:
-            ValueError: Linq has no events of this type.
+            ValueError: the name of the event is misspelt.
         """
         arguments.event_type(event_type)
         self.emulator.world.faults.add(Fault(on="delivery", match=event_type, status=status, times=times))
@@ -522,7 +520,7 @@ class Phone:
         """Deliver the next event of this type twice.
 
         Raises:
-            ValueError: Linq has no events of this type.
+            ValueError: the name of the event is misspelt.
         """
         arguments.event_type(event_type)
         self.emulator.world.faults.add(Fault(on="delivery", match=event_type, duplicate=True))
@@ -612,7 +610,7 @@ class Phone:
         shown: str,
         *parts: dict[str, Any],
         reply_to: Bubble | str | None = None,
-        effect: EffectName | None = None,
+        effect: EffectName | str | None = None,
         late_s: float = 0.0,
     ) -> Bubble:
         act = conversation.Write(

@@ -21,7 +21,7 @@ from linqbot.linq.endpoints import ENDPOINTS
 METHODS = {
     "chats.create": "from to message override_optout",
     "chats.update": "display_name group_chat_icon",
-    "chats.send_voicememo": "attachment_id override_optout voice_memo_url",
+    "chats.send_voicememo": "attachment_id force_notify override_optout voice_memo_url",
     "chats.messages.send": "message override_optout",
     "chats.background.set": "type image_url shades style variant",
     "messages.create": "to message continuation_message exclude_from override_optout",

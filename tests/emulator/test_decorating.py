@@ -60,9 +60,9 @@ async def test_a_look_that_a_chat_cannot_have_is_refused(
         *((what, group, {"from": STRANGER}, 404) for what in ("group/name", "group/icon", "background")),
         ("group/icon", group, {"image": text}, 400),
         ("background", chat, mango, 409),
-        ("background", group, mango | {"variant": "beige"}, 400),
+        ("background", group, mango | {"variant": "mangoo"}, 400),
         ("background", group, {"type": "color", "shades": ["#000000"]}, 400),
-        ("background", group, {"type": "dynamic", "style": "water", "variant": "dusk"}, 400),
+        ("background", group, {"type": "dynamic", "style": "water", "variant": "drak"}, 400),
         ("background", group, {"type": "photo"}, 400),
     ]
     for path, where, asked, status in rows:

@@ -88,7 +88,7 @@ async def test_requests_are_listed_newest_first_by_offset(emulator: Emulator, ap
     paid = (await api.get("/v3/payment_requests", params={"status": "succeeded"})).json()["data"]
     assert [one["id"] for one in paid] == [made[1]]
     refused(await api.get("/v3/payment_requests", params={"offset": "-1"}), 400, 1005)
-    refused(await api.get("/v3/payment_requests", params={"status": "lost"}), 400, 1005)
+    refused(await api.get("/v3/payment_requests", params={"status": "succeded"}), 400, 1005)
 
 
 async def charge(api: Api, key: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_R4_types_and_fixed_lists_are_kept(subtests: pytest.Subtests) -> None:
         body("chats.messages.send", message="hi"),
         body("chats.messages.send", message={"parts": [TEXT]}, override_optout="yes"),
         send("hi"),
-        send({"type": "audio"}),
+        send({"type": "txet"}),
         send({"type": ["text"]}),
         text(5),  # type: ignore[arg-type]
         text(text_decorations={}),

@@ -138,6 +138,7 @@ HOOK = {"target_url": "https://example.com/hook?version=2026-02-03", "subscribed
 NO_HOOKS = [
     *({"target_url": "http://example.com/hook"}, {"target_url": "example.com"}, {"subscribed_events": []}),
     *({"subscribed_events": ["message received"]}, {"subscribed_events": ["message.received", "message"]}),
+    {"subscribed_events": ["message.recieved"]},
 ]
 
 NO_IDS = ["", "chat-1", ID[:-1], ID + "0", ID.replace("-", ""), f"{ID}\n", "../v3/messages"]
@@ -154,10 +155,13 @@ BOLD, SHAKE = {"style": "bold"}, {"animation": "shake"}
 NO_CONTENT = [{}, {"parts": [TEXT], "experience": EXPERIENCE}, {"parts": None}]
 NO_EFFECTS = [
     *({"name": "confeti", "type": "screen"}, {"name": "slam", "type": "screen"}),
-    *({"name": "confetti", "type": "bubble"}, {"name": "confetti", "type": "sound"}),
-    *({"name": "unknown"}, {"name": 5}),
+    *({"name": "confetti", "type": "bubble"}, {"name": "confetti", "type": "scren"}),
+    *({"name": "Confetti"}, {"name": 5}, {"name": ""}),
 ]
-EFFECTS = [{"name": "confetti", "type": "screen"}, {"name": "slam"}, {"type": "bubble", "name": "loud"}]
+EFFECTS = [
+    *({"name": "confetti", "type": "screen"}, {"name": "slam"}, {"type": "bubble", "name": "loud"}),
+    *({"name": "vortex"}, {"name": "vortex", "type": "bubble"}, {"name": "confetti", "type": "haptic"}),
+]
 NO_EXPERIENCES = [
     *({"action": "open"}, {"name": "link"}, {"name": "", "action": "open"}, {**EXPERIENCE, "params": []}),
     {**EXPERIENCE, "params": {"checkout_url": "http://x.y"}},
@@ -173,7 +177,12 @@ MESSAGES = [
     Rule("R23", parts, [[LINK, TEXT], [LINK, MEDIA], [LINK, LINK], [TEXT, LINK], [MEDIA, LINK]], [[LINK]], 1004),
     Rule("R24", parts, [[CARD, TEXT], [CARD, MEDIA], [CARD, LINK], [TEXT, CARD], [MEDIA, CARD]], [[CARD]], 1004),
     Rule("R25", parts, [[CLIP, TEXT], [CLIP, MEDIA], [CLIP, LINK], [TEXT, CLIP], [MEDIA, CLIP]], [[CLIP]], 1004),
-    Rule("R32", lambda one: send(TEXT, preferred_service=one), ["imessage"], ["iMessage", "SMS", "RCS", None]),
+    Rule(
+        "R32",
+        lambda one: send(TEXT, preferred_service=one),
+        ["imessage", "sms"],
+        ["iMessage", "SMS", "RCS", "auto", None],
+    ),
     Rule("R33", lambda effect: send(TEXT, effect=effect), NO_EFFECTS, EFFECTS),
     Rule("R40", lambda more: send(CARD, **more), OTHER_SERVICES, [{"preferred_service": "iMessage"}], 2018, 409),
     Rule("R41", lambda more: send(CLIP, **more), OTHER_SERVICES, code=2028),
@@ -231,14 +240,14 @@ PARTS = [
     Rule("R39", lambda url: app(url=url), ["http://x.y", "x", 5, *(url + "a" for url in LONGEST)], LONGEST, 1004),
 ]
 
-NO_LOOKS = [{}, {**BOLD, **SHAKE}, {"style": "blink"}, {"animation": "bold"}, {"style": 5}]
+NO_LOOKS = [{}, {**BOLD, **SHAKE}, {"style": "blod"}, {"animation": "explod"}, {"style": 5}]
 NO_STICKERS = [{}, {"url": CDN, "attachment_id": ID}, {"url": ["x"]}, {"url": ""}, {"url": "a.png"}]
 NO_MENTIONS = [{"mention_range": [0, 2]}, {"mention": "Ann"}]
 MENTIONS = [{"mention": ANN}, {"mention": MAIL, "mention_range": [0, 5]}]
 
 TEXTS = [
     Rule("R27", text, [""], [" ", "**as it is**"], 1004),
-    Rule("R43", dressed("text_decorations", range=[0, 5]), NO_LOOKS, [BOLD, SHAKE], 1004),
+    Rule("R43", dressed("text_decorations", range=[0, 5]), NO_LOOKS, [BOLD, SHAKE, {"style": "blink"}], 1004),
     Rule("R44", dressed("text_decorations", **BOLD), IN_NO_TEXT, code=1004),
     Rule("R44", dressed("inline_stickers", url=CDN), IN_NO_TEXT, code=1004),
     Rule("R44", lambda where: text(mention=ANN, mention_range=where), NO_RANGES, [[0, 5]], 1004),
@@ -248,21 +257,32 @@ TEXTS = [
 ]
 
 NO_BACKGROUNDS = [
-    *({"type": "plain"}, {"type": "color"}),
-    *({"type": "color", "variant": variant} for variant in ("red", "custom")),
+    *({"type": "colour"}, {"type": "color"}),
+    *({"type": "color", "variant": variant} for variant in ("mangoo", "custom")),
     *({"type": "color", "shades": shades} for shades in (["#fff", "#000000"], ["#ffffff"])),
     *({"type": "dynamic"}, {"type": "dynamic", "style": "sky"}),
-    {"type": "dynamic", "style": "water", "variant": "dusk"},
+    *(
+        {"type": "dynamic", "style": "watre", "variant": "dark"},
+        {"type": "dynamic", "style": "water", "variant": "lihgt"},
+    ),
     *({"type": "photo"}, {"type": "photo", "image_url": "http://x.y/z.png"}),
 ]
 BACKGROUNDS = [
     *({"type": "color", "variant": "mango"}, {"type": "color", "variant": "custom", "shades": ["#ffffff", "000000"]}),
     *({"type": "dynamic", "style": "aurora", "variant": "pink"}, {"type": "photo", **IMAGE}),
+    *(
+        {"type": "plain"},
+        {"type": "color", "variant": "teal"},
+        {"type": "dynamic", "style": "forest", "variant": "calm"},
+    ),
 ]
 NO_MEMOS = [{}, {"voice_memo_url": "https://x.y/z", "attachment_id": ID}, {"voice_memo_url": "http://x.y/z"}]
 SENDERS = [ANN, MAIL, "123", "12345678", "LINQ", "My Bank 1"]
-NO_REACTIONS = [{"operation": "toggle"}, {"type": "heart"}, {"type": "custom"}, {"type": "custom", "custom_emoji": ""}]
-REACTIONS = [{}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}]
+NO_REACTIONS = [{"operation": "ad"}, {"type": "lvoe"}, {"type": "custom"}, {"type": "custom", "custom_emoji": ""}]
+REACTIONS = [
+    *({}, {"operation": "remove"}, {"type": "custom", "custom_emoji": "🎂", "part_index": 1}),
+    *({"operation": "toggle"}, {"type": "image", "url": CDN}, {"type": "image", "attachment_id": ID}),
+]
 NO_STICKER_REACTIONS = [
     *({}, {"emoji": "🎂", "attachment_id": ID}, {"url": "http://x.y"}),
     *({"emoji": emoji} for emoji in ("cake", "🎂 🎂", "🎂🎂", "cake 🎂", "é", "")),
@@ -271,13 +291,15 @@ STICKER_REACTIONS = [
     *({"emoji": one} for one in ("1️⃣", "👩‍👩‍👧‍👦", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "🇫🇷", "👍🏽", "❤️")),
     *({"url": CDN}, {"attachment_id": ID, "placement": {"scale": 99}}),
 ]
-NO_TYPES = ["audio/flac", "audio/ogg", "application/x-msdownload", "image", 5]
+NO_TYPES = ["audio/flac", "audio/ogg", "application/x-msdownload", "image/jpg", "image", 5]
+NEW_TYPES = ["image/avif", "video/webm", "application/gzip"]
 NO_PAYMENTS = [
-    *({"amount": 49}, {"currency": "eur"}, {"mode": "gift"}, {"rail": "cash"}, {"rail": "natural", "from_": LINE}),
+    *({"amount": 49}, {"currency": "us"}, {"mode": "paymnt"}, {"rail": "Stripe"}, {"rail": "natural", "from_": LINE}),
     *({"mode": "subscription", "amount": 50, "price_id": "p"}, {"price_id": "price_1"}, {"quantity": 2}),
     *({"discount": {"coupon": "a"}}, {"trial_end": "2027-01-01T00:00:00Z"}, {"trial_period_days": 2}),
     *({"metadata": {str(n): "x" for n in range(50)}}, {"metadata": {"linq_id": "x"}}),
 ]
+PAYMENTS = [{}, {"currency": "eur"}, {"mode": "gift"}, {"rail": "cash"}]
 NO_SUBSCRIPTIONS = [
     {"trial_end": "2027-01-01T00:00:00Z", "trial_period_days": 2},
     {"discount": {"coupon": "a", "promotion_code": "b"}},
@@ -296,14 +318,14 @@ REQUESTS = [
     Rule("R9", lambda query: check("v2.list_chats", None, query), [{}], code=1001, seen_as="R3"),
     Rule("R16", excluding, [[LINE, MAIL]], [[LINE]], 1002),
     Rule("R16", excluding, [LINE], seen_as="R4"),
-    Rule("R17", asking("available_number.retrieve", "type"), ["SMS"], ["imessage"]),
+    Rule("R17", asking("available_number.retrieve", "type"), ["iMesage"], ["imessage", "SMS"]),
     Rule("R18", by("phone_numbers.update", "forwarding_number"), ["911"], [None, "", LINE], 1002),
     Rule("R18", of("phone_numbers.update"), [{}], code=1001, seen_as="R3"),
     Rule("R66", of("chats.background.set"), NO_BACKGROUNDS, BACKGROUNDS),
     Rule("R68", of("chats.send_voicememo"), NO_MEMOS, [{"attachment_id": ID}]),
     Rule("R76", by("blocked_handles.block", "handle"), ["12", "123456789", "a-b", "", "Sender Name 12", 5], SENDERS),
     Rule("R76", by("blocked_handles.unblock", "handle"), [], SENDERS),
-    Rule("R79", asking("messages.list_messages_thread", "order"), ["down"], ["desc"]),
+    Rule("R79", asking("messages.list_messages_thread", "order"), ["DESC"], ["desc", "newest"]),
     Rule("R80", react, NO_REACTIONS, REACTIONS),
     Rule("R81", react, [{"type": "love", "emoji": "🎂"}, {"type": "love", "placement": {"x": 0}}]),
     Rule("R81", sticker, NO_STICKER_REACTIONS, STICKER_REACTIONS),
@@ -315,18 +337,20 @@ REQUESTS = [
     Rule("R86", poll, [[{"text": "a"}, {}]], code=1001, seen_as="R3"),
     Rule("R86", poll, [[{"text": "a"}, {"text": ""}]], seen_as="R4"),
     Rule("R86", by("messages.poll.add_options", "options"), [[]]),
-    Rule("R88", lambda how: body("messages.poll.vote", operation=how, option_id="o1"), ["set"], ["add"]),
+    Rule("R88", lambda how: body("messages.poll.vote", operation=how, option_id="o1"), ["Add"], ["add", "set"]),
     Rule("R90", of("chats.location.stop"), [{}], [{"handle": ANN}], 1001, seen_as="R3"),
     Rule("R91", upload, [0, -1, 100 * 2**20 + 1, "5", True], [1, 100 * 2**20]),
-    Rule("R92", lambda kind: upload(1, kind), NO_TYPES, sorted(CONTENT_TYPES)),
+    Rule("R92", lambda kind: upload(1, kind), NO_TYPES, [*sorted(CONTENT_TYPES), *NEW_TYPES]),
     Rule("R94", of("contact_card.create", phone_number=LINE), [{}], [{"first_name": "Ann"}], 1001, seen_as="R3"),
     Rule("R94", of("contact_card.create", first_name="Ann"), [{"phone_number": "x"}], code=1002, seen_as="R7"),
     Rule("R94", card_of, [{}], [{"phone_number": LINE}], 1001, seen_as="R3"),
-    Rule("R95", of("webhook_subscriptions.create", **HOOK), NO_HOOKS, [{}]),
+    Rule(
+        "R95", of("webhook_subscriptions.create", **HOOK), NO_HOOKS, [{}, {"subscribed_events": ["message.scheduled"]}]
+    ),
     Rule("R95", of("webhook_subscriptions.update"), NO_HOOKS),
     Rule("R96", by("capability.check_RCS", "address"), [MAIL]),
     Rule("R96", by("capability.check_i_message", "address"), [], [MAIL]),
-    Rule("R96", of("payment_requests.create", amount=50, currency="usd"), NO_PAYMENTS, [{}]),
+    Rule("R96", of("payment_requests.create", amount=50, currency="usd"), NO_PAYMENTS, PAYMENTS),
     Rule("R96", of("payment_requests.create", mode="subscription", price_id="p"), NO_SUBSCRIPTIONS, [{}]),
 ]
 

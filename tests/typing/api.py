@@ -218,7 +218,7 @@ bot.on_post("order.shipped")(wrong_event)  # type: ignore[arg-type]
 bot.on_broadcast_done(wrong_event)  # type: ignore[arg-type]
 bot.on(ReactionAdded, contains("x"))  # type: ignore[arg-type]
 bot.on(MessageEdited, has_media)  # type: ignore[arg-type]
-bot.on_reaction("lov")  # type: ignore[call-overload]
+bot.on_reaction(5)  # type: ignore[call-overload]
 bot.on_typing("start")  # type: ignore[call-overload]
 bot.on_delivery("sent")(failed)  # type: ignore[arg-type]
 bot.on_delivery("failed", "read")  # type: ignore[call-overload]
@@ -234,9 +234,9 @@ bot.on_opt_out(wrong_event)  # type: ignore[arg-type]
 
 
 async def verbs(message: MessageReceived, ctx: Context) -> None:
-    await ctx.reply("x", effect="confeti")  # type: ignore[arg-type]
+    await ctx.reply("x", effect=5)  # type: ignore[arg-type]
     ctx.reply("x")  # type: ignore[unused-coroutine]
-    await ctx.react("loved")  # type: ignore[arg-type]
+    await ctx.react(5)  # type: ignore[arg-type]
     if (await ctx.send("x")).status == "acepted":  # type: ignore[comparison-overlap]
         return
     message.text = "frozen"  # type: ignore[misc]
@@ -261,7 +261,7 @@ async def misspelt(message: MessageReceived, ctx: Context) -> None:
 async def changes(message: MessageReceived, ctx: Context) -> None:
     await ctx.chat.set_background(None)
     await ctx.chat.set_background(photo="https://example.com/a.jpg")
-    await ctx.chat.set_background("mago")  # type: ignore[call-overload]
+    await ctx.chat.set_background(5)  # type: ignore[call-overload]
     await ctx.chat.set_background("mango", photo="https://example.com/a.jpg")  # type: ignore[call-overload]
     await ctx.chat.renam("Dinner")  # type: ignore[attr-defined]
     await ctx.chat.set_icon(b"png", filename="icon.png")
@@ -350,7 +350,7 @@ async def asks(message: MessageReceived, ctx: Context) -> None:
     if paid:
         assert_type(paid, Paid)
     await ctx.pay("12.50", "2 soups")  # type: ignore[arg-type]
-    await ctx.ask("Sure?", yes="thumb")  # type: ignore[call-overload]
+    await ctx.ask("Sure?", yes=5)  # type: ignore[call-overload]
     await ctx.ask("Name?", timeout="1h")  # type: ignore[call-overload]
     _wrong: str = await ctx.ask("How many?", kind=int)  # type: ignore[assignment]
 

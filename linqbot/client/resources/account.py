@@ -9,8 +9,8 @@ services that it can receive, and if it is blocked. To verify what arrives at th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from linqbot.client.resources.resource import ApiResource, Listing, Page, checked_call, read
 from linqbot.linq.types.line import AvailableNumber as Available
@@ -36,14 +36,16 @@ from linqbot.linq.types.line import WebhookEventList as Catalogue
 class PhoneNumbers(ApiResource):
     """`client.phone_numbers`: the lines of the account, their call forwarding and their reputation audits."""
 
-    def list(self) -> Listing[PhoneNumber]:
+    def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Listing[PhoneNumber]:
         """List the lines of the account with their reputation. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/phone_numbers/methods/list
         """
         return self._list(PhoneNumber, "phone_numbers.list", "phone_numbers", locals())
 
-    async def update(self, phone_number_id: str, *, forwarding_number: str | None) -> Forwarding:
+    async def update(
+        self, phone_number_id: str, *, forwarding_number: str | None, extra_body: Mapping[str, Any] | None = None
+    ) -> Forwarding:
         """Forward a line's calls to another number, or stop forwarding them.
 
         Args:
@@ -55,7 +57,9 @@ class PhoneNumbers(ApiResource):
         forwarding_number = forwarding_number or ""
         return await self._read(Forwarding, "phone_numbers.update", locals())
 
-    async def start_reputation_audit(self, phone_number: str) -> ReputationAuditStarted:
+    async def start_reputation_audit(
+        self, phone_number: str, *, extra_body: Mapping[str, Any] | None = None
+    ) -> ReputationAuditStarted:
         """Start an audit of a line's reputation. While an audit is running, return that audit instead of a new one.
 
         Args:
@@ -69,7 +73,9 @@ class PhoneNumbers(ApiResource):
         """
         return await self._read(ReputationAuditStarted, "phone_numbers.start_reputation_audit", locals())
 
-    async def get_reputation_audit(self, audit_id: str, *, phone_number: str) -> ReputationAudit:
+    async def get_reputation_audit(
+        self, audit_id: str, *, phone_number: str, extra_body: Mapping[str, Any] | None = None
+    ) -> ReputationAudit:
         """Get an audit: `pending` at first, then with its report. Linq keeps an audit for 24 hours.
 
         Args:
@@ -85,7 +91,7 @@ class PhoneNumbers(ApiResource):
 class LegacyLines(ApiResource):
     """`client.phonenumbers`: the older list of lines. Deprecated by Linq: use `client.phone_numbers`."""
 
-    def list(self) -> Listing[LegacyPhoneNumber]:
+    def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Listing[LegacyPhoneNumber]:
         """List the lines in the deprecated format, without their reputation. Use `phone_numbers.list`.
 
         Source: https://docs.linqapp.com/api/resources/phonenumbers/methods/list
@@ -102,7 +108,8 @@ class AvailableNumberResource(ApiResource):
         *,
         exclude_from: Sequence[str] | None = None,
         to: Sequence[str] | None = None,
-        type: Literal["RCS", "iMessage"] | None = None,  # noqa: A002 - Linq's name for it
+        type: Literal["RCS", "iMessage"] | str | None = None,  # noqa: A002 - Linq's name for it
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Available:
         """Get the line that Linq recommends to send from.
 
@@ -128,7 +135,13 @@ class ContactCards(ApiResource):
     """
 
     async def create(
-        self, *, phone_number: str, first_name: str, last_name: str | None = None, image_url: str | None = None
+        self,
+        *,
+        phone_number: str,
+        first_name: str,
+        last_name: str | None = None,
+        image_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> ContactCard:
         """Create the contact card of a line that has none.
 
@@ -143,7 +156,7 @@ class ContactCards(ApiResource):
         """
         return await self._read(ContactCard, "contact_card.create", locals())
 
-    async def retrieve(self, *, phone_number: str | None = None) -> Cards:
+    async def retrieve(self, *, phone_number: str | None = None, extra_body: Mapping[str, Any] | None = None) -> Cards:
         """Get the contact cards of all lines, or of one line.
 
         Args:
@@ -159,6 +172,7 @@ class ContactCards(ApiResource):
         first_name: str | None = None,
         image_url: str | None = None,
         last_name: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> ContactCard:
         """Change a line's contact card. Arguments that are None leave their field unchanged.
 
@@ -172,7 +186,9 @@ class ContactCards(ApiResource):
         Source: https://docs.linqapp.com/api/resources/contact_card/methods/update
         """
         body = {"first_name": first_name, "last_name": last_name, "image_url": image_url}
-        call = checked_call("contact_card.update", query={"phone_number": phone_number}, body=body)
+        call = checked_call(
+            "contact_card.update", query={"phone_number": phone_number}, body=body, extra_body=extra_body
+        )
         return read(ContactCard, await self._run(call), call.name)
 
 
@@ -182,7 +198,9 @@ class Capability(ApiResource):
     Linq limits the number of checks and does not publish the figure. `RateLimited.retry_after_s` says how long to wait.
     """
 
-    async def check_i_message(self, *, address: str, from_: str | None = None) -> HandleCheck:
+    async def check_i_message(
+        self, *, address: str, from_: str | None = None, extra_body: Mapping[str, Any] | None = None
+    ) -> HandleCheck:
         """Check if a handle can receive iMessages.
 
         Args:
@@ -192,7 +210,9 @@ class Capability(ApiResource):
         """
         return await self._read(HandleCheck, "capability.check_i_message", locals())
 
-    async def check_RCS(self, *, address: str, from_: str | None = None) -> HandleCheck:  # noqa: N802 - Linq's name
+    async def check_RCS(  # noqa: N802 - Linq's name
+        self, *, address: str, from_: str | None = None, extra_body: Mapping[str, Any] | None = None
+    ) -> HandleCheck:
         """Check if a phone can receive RCS messages.
 
         Args:
@@ -210,14 +230,16 @@ class Capability(ApiResource):
 class BlockedHandles(ApiResource):
     """`client.blocked_handles`: block handles. You receive nothing from a blocked handle and cannot send to it."""
 
-    def list(self) -> Listing[BlockedHandle]:
+    def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Listing[BlockedHandle]:
         """List the handles that you blocked, newest first. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/blocked_handles/methods/list
         """
         return self._list(BlockedHandle, "blocked_handles.list", "blocked_handles", locals())
 
-    async def block(self, *, handle: str, reason: str | None = None) -> Blocked:
+    async def block(
+        self, *, handle: str, reason: str | None = None, extra_body: Mapping[str, Any] | None = None
+    ) -> Blocked:
         """Block a handle: receive nothing from it and send nothing to it. Blocking it again changes nothing.
 
         Args:
@@ -227,7 +249,7 @@ class BlockedHandles(ApiResource):
         """
         return await self._read(Blocked, "blocked_handles.block", locals())
 
-    async def unblock(self, *, handle: str) -> None:
+    async def unblock(self, *, handle: str, extra_body: Mapping[str, Any] | None = None) -> None:
         """Unblock a handle. The messages that it sent while it was blocked are lost.
 
         Raises:
@@ -248,6 +270,7 @@ class Subscriptions(ApiResource):
         phone_numbers: Sequence[str] | None = None,
         routing_id_header: str | None = None,
         routing_key_header: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> CreatedWebhookSubscription:
         """Subscribe a URL to events.
 
@@ -267,7 +290,9 @@ class Subscriptions(ApiResource):
         """
         return await self._read(CreatedWebhookSubscription, "webhook_subscriptions.create", locals())
 
-    async def retrieve(self, subscription_id: str) -> WebhookSubscription:
+    async def retrieve(
+        self, subscription_id: str, *, extra_body: Mapping[str, Any] | None = None
+    ) -> WebhookSubscription:
         """Get a subscription by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/retrieve
@@ -284,6 +309,7 @@ class Subscriptions(ApiResource):
         routing_key_header: str | None = None,
         subscribed_events: Sequence[str] | None = None,
         target_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> WebhookSubscription:
         """Change a subscription. Arguments that are None leave their field unchanged.
 
@@ -298,14 +324,14 @@ class Subscriptions(ApiResource):
         """
         return await self._read(WebhookSubscription, "webhook_subscriptions.update", locals())
 
-    def list(self) -> Listing[WebhookSubscription]:
+    def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Listing[WebhookSubscription]:
         """List all subscriptions, including paused ones. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/list
         """
         return self._list(WebhookSubscription, "webhook_subscriptions.list", "subscriptions", locals())
 
-    async def delete(self, subscription_id: str) -> None:
+    async def delete(self, subscription_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Delete a subscription. Events that Linq has not delivered to it yet are lost.
 
         Source: https://docs.linqapp.com/api/resources/webhook_subscriptions/methods/delete
@@ -316,7 +342,7 @@ class Subscriptions(ApiResource):
 class WebhookEvents(ApiResource):
     """`client.webhook_events`: list Linq's event types."""
 
-    async def list(self) -> Catalogue:
+    async def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Catalogue:
         """List the event types that Linq knows today. Linq may know more types than this release of linqbot.
 
         Source: https://docs.linqapp.com/api/resources/webhook_events/methods/list
@@ -327,7 +353,14 @@ class WebhookEvents(ApiResource):
 class V2(ApiResource):
     """`client.v2`. Its base URL is that of V3: `…/api/partner/v2`."""
 
-    def list_chats(self, *, phone_number: str, page: int = 1, per_page: int | None = None) -> Listing[LegacyChat]:
+    def list_chats(
+        self,
+        *,
+        phone_number: str,
+        page: int = 1,
+        per_page: int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> Listing[LegacyChat]:
         """List the chats of a line in V2's format.
 
         Args:
@@ -342,8 +375,8 @@ class V2(ApiResource):
         """
 
         async def at(cursor: str | None) -> Page[LegacyChat]:
-            query = {"phone_number": phone_number, "page": cursor, "per_page": per_page}
-            got = await self._read(LegacyChats, "v2.list_chats", query)
+            given = {"phone_number": phone_number, "page": cursor, "per_page": per_page, "extra_body": extra_body}
+            got = await self._read(LegacyChats, "v2.list_chats", given)
             last = not got.data or got.meta.page >= got.meta.total_pages
             return Page(got.data, None if last else str(got.meta.page + 1), got.meta.total_count)
 

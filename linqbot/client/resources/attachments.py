@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeGuard, cast
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, cast
 
 from linqbot.client.resources.resource import ApiResource
 from linqbot.errors import RuleBroken
@@ -38,7 +38,9 @@ class Attachments(ApiResource):
         super().__init__(client)
         self._put = client._put  # noqa: SLF001 - both are of this package
 
-    async def create(self, *, content_type: str, filename: str, size_bytes: int) -> Upload:
+    async def create(
+        self, *, content_type: str, filename: str, size_bytes: int, extra_body: Mapping[str, Any] | None = None
+    ) -> Upload:
         """Announce a file and get the address to upload its bytes to. `upload` does this and uploads the bytes too.
 
         Args:
@@ -61,6 +63,7 @@ class Attachments(ApiResource):
         filename: str | None = None,
         content_type: str | None = None,
         progress: Progress | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Upload:
         """Upload a file in chunks: the whole file is never in memory. Retried after a lost connection.
 
@@ -89,23 +92,23 @@ class Attachments(ApiResource):
         kind = content_type or content_type_of(name)
         if kind is None:
             said = (
-                "Linq takes no file with a name that ends like this one. Correct filename=, or convert the file, such as "
+                "linqbot knows no content type for a name that ends like this one. Correct filename=, or convert the file, such as "
                 "to .mp3, .jpg or .pdf. media(…) and attachments.upload also take content_type=. linqbot explain R92 "
                 "names Linq's page with all types."
             )
             raise RuleBroken(said, rule="R92", status=400, code=1005)
-        upload = await self.create(content_type=kind, filename=name, size_bytes=source.size)
+        upload = await self.create(content_type=kind, filename=name, size_bytes=source.size, extra_body=extra_body)
         await self._put(upload.upload_url, partial(source.chunks, progress), upload.required_headers, source.size)
         return upload
 
-    async def retrieve(self, attachment_id: str) -> Attachment:
+    async def retrieve(self, attachment_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Attachment:
         """Get the metadata of a file by its id, a UUID. The `download_url` is signed and short-lived.
 
         Source: https://docs.linqapp.com/api/resources/attachments/methods/retrieve
         """
         return await self._read(Attachment, "attachments.retrieve", locals())
 
-    async def delete(self, attachment_id: str) -> None:
+    async def delete(self, attachment_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Delete a file permanently. Messages that show the file remain, without it.
 
         Source: https://docs.linqapp.com/api/resources/attachments/methods/delete

@@ -12,7 +12,9 @@ from linqbot.linq.types.chat_features import ChatLocation, LocationAccepted, Off
 class Polls(ApiResource):
     """`client.chats.polls`: create polls."""
 
-    async def create(self, chat_id: str, *, poll: Mapping[str, Any]) -> PollEnvelope:
+    async def create(
+        self, chat_id: str, *, poll: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
+    ) -> PollEnvelope:
         """Create a poll in an existing iMessage chat. Safe to repeat: equal `poll.idempotency_key`s create one poll.
 
         Args:
@@ -31,7 +33,7 @@ class Polls(ApiResource):
 class MessagePoll(ApiResource):
     """`client.messages.poll`: read a poll, add options to it, and vote."""
 
-    async def retrieve(self, message_id: str) -> PollEnvelope:
+    async def retrieve(self, message_id: str, *, extra_body: Mapping[str, Any] | None = None) -> PollEnvelope:
         """Get a poll by the id of its message, a UUID: its options and their voters.
 
         Raises:
@@ -40,7 +42,9 @@ class MessagePoll(ApiResource):
         """
         return await self._read(PollEnvelope, "messages.poll.retrieve", locals())
 
-    async def add_options(self, message_id: str, *, options: Sequence[Mapping[str, Any]]) -> PollEnvelope:
+    async def add_options(
+        self, message_id: str, *, options: Sequence[Mapping[str, Any]], extra_body: Mapping[str, Any] | None = None
+    ) -> PollEnvelope:
         """Add options to a poll. Options cannot be removed. Not retried after a lost response.
 
         Args:
@@ -52,7 +56,14 @@ class MessagePoll(ApiResource):
         """
         return await self._read(PollEnvelope, "messages.poll.add_options", locals())
 
-    async def vote(self, message_id: str, *, operation: Literal["add", "remove"], option_id: str) -> PollEnvelope:
+    async def vote(
+        self,
+        message_id: str,
+        *,
+        operation: Literal["add", "remove"] | str,
+        option_id: str,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> PollEnvelope:
         """Vote for an option, or take the vote back.
 
         Args:
@@ -67,7 +78,7 @@ class MessagePoll(ApiResource):
 class LocationResource(ApiResource):
     """`client.chats.location`: read, request and stop the sharing of locations."""
 
-    async def retrieve(self, chat_id: str) -> ChatLocation:
+    async def retrieve(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> ChatLocation:
         """Get the locations that participants of this chat share. No event reports movements: call again for news.
 
         Returns:
@@ -77,7 +88,7 @@ class LocationResource(ApiResource):
         """
         return await self._read(ChatLocation, "chats.location.retrieve", locals())
 
-    async def request(self, chat_id: str) -> LocationAccepted:
+    async def request(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> LocationAccepted:
         """Ask the person of a direct iMessage chat to share their location. Not retried after a lost response.
 
         If the person agrees, `location.sharing.started` follows.
@@ -90,7 +101,7 @@ class LocationResource(ApiResource):
         """
         return await self._read(LocationAccepted, "chats.location.request", locals())
 
-    async def stop(self, chat_id: str, *, handle: str) -> LocationAccepted:
+    async def stop(self, chat_id: str, *, handle: str, extra_body: Mapping[str, Any] | None = None) -> LocationAccepted:
         """Stop receiving a person's location, in all chats with this line. `location.sharing.stopped` follows.
 
         Args:
@@ -112,11 +123,12 @@ class Background(ApiResource):
         self,
         chat_id: str,
         *,
-        type: Literal["color", "dynamic", "photo"],  # noqa: A002 - Linq's name for it, and the official client's
+        type: Literal["color", "dynamic", "photo"] | str,  # noqa: A002 - Linq's name for it, and the official client's
         image_url: str | None = None,
         shades: Sequence[str] | None = None,
         style: str | None = None,
         variant: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         """Set the background of a chat. `chat.background_updated` or `chat.background_update_failed` follows.
 
@@ -136,7 +148,7 @@ class Background(ApiResource):
         """
         await self._call("chats.background.set", locals())
 
-    async def remove(self, chat_id: str) -> None:
+    async def remove(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Remove the background of a chat. `chat.background_updated` follows.
 
         Source: https://docs.linqapp.com/api/resources/chats/subresources/background/methods/remove
@@ -147,14 +159,14 @@ class Background(ApiResource):
 class Experiences(ApiResource):
     """`client.experiences`: list the experiences that Linq offers, with their actions and fields."""
 
-    def list(self) -> Listing[OfferedExperience]:
+    def list(self, *, extra_body: Mapping[str, Any] | None = None) -> Listing[OfferedExperience]:
         """List all experiences with their actions and fields. The list has a single page.
 
         Source: https://docs.linqapp.com/api/resources/experiences/methods/list
         """
         return self._list(OfferedExperience, "experiences.list", "experiences", locals())
 
-    async def retrieve(self, experience: str) -> OfferedExperience:
+    async def retrieve(self, experience: str, *, extra_body: Mapping[str, Any] | None = None) -> OfferedExperience:
         """Get an experience by its name, such as `link`.
 
         Raises:

@@ -45,6 +45,7 @@ class Chats(ApiResource):
         to: Sequence[str],
         message: MessageContent | Mapping[str, Any],
         override_optout: bool | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> ChatCreatedResponse:
         """Create a chat with its first message, or send into the existing chat with the same line and recipients.
 
@@ -64,7 +65,13 @@ class Chats(ApiResource):
         return await self._read(ChatCreatedResponse, "chats.create", locals())
 
     def list_chats(
-        self, *, cursor: str | None = None, from_: str | None = None, limit: int | None = None, to: str | None = None
+        self,
+        *,
+        cursor: str | None = None,
+        from_: str | None = None,
+        limit: int | None = None,
+        to: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Listing[Chat]:
         """List chats.
 
@@ -79,7 +86,7 @@ class Chats(ApiResource):
         """
         return self._list(Chat, "chats.list_chats", "chats", locals())
 
-    async def retrieve(self, chat_id: str) -> Chat:
+    async def retrieve(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Chat:
         """Get a chat by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/chats/methods/retrieve
@@ -87,7 +94,12 @@ class Chats(ApiResource):
         return await self._read(Chat, "chats.retrieve", locals())
 
     async def update(
-        self, chat_id: str, *, display_name: str | None = None, group_chat_icon: str | None = None
+        self,
+        chat_id: str,
+        *,
+        display_name: str | None = None,
+        group_chat_icon: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> ChatUpdate:
         """Change the name or icon of a group. A `chat.group_*` event reports the outcome.
 
@@ -99,14 +111,14 @@ class Chats(ApiResource):
         """
         return await self._read(ChatUpdate, "chats.update", locals())
 
-    async def mark_as_read(self, chat_id: str) -> None:
+    async def mark_as_read(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Mark every message of a chat as read.
 
         Source: https://docs.linqapp.com/api/resources/chats/methods/mark_as_read
         """
         await self._call("chats.mark_as_read", locals())
 
-    async def leave_chat(self, chat_id: str) -> Accepted:
+    async def leave_chat(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Accepted:
         """Remove your line from an iMessage group of four or more. `participant.removed` follows.
 
         Raises:
@@ -118,7 +130,7 @@ class Chats(ApiResource):
 
     leave = leave_chat
 
-    async def share_contact_card(self, chat_id: str) -> None:
+    async def share_contact_card(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Share your line's contact card: at most once per chat in five minutes. Not retried after a lost response.
 
         Raises:
@@ -133,14 +145,18 @@ class Chats(ApiResource):
         chat_id: str,
         *,
         attachment_id: str | None = None,
+        force_notify: bool | None = None,
         override_optout: bool | None = None,
         voice_memo_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> VoiceMemoSent:
         """Send an audio file as a voice memo. Linq accepts no idempotency key here, so a lost response is not retried.
 
         Args:
             attachment_id, voice_memo_url: Exactly one of the two: an uploaded file, or a public https URL. Audio as
                 mp3, m4a, mp4, aac, caf, wav, aiff or amr.
+            force_notify: True asks iMessage to notify the person. Linq's Node client has it since 0.81.0 (5 November 2026);
+                what it overrides is not published.
             override_optout: True sends the memo to a person who opted out.
         Source: https://docs.linqapp.com/api/resources/chats/methods/send_voicememo
         """
@@ -153,7 +169,7 @@ class Participants(ApiResource):
     Both calls are only *queued* when they return; `participant.added` or `participant.removed` follows.
     """
 
-    async def add(self, chat_id: str, *, handle: str) -> Accepted:
+    async def add(self, chat_id: str, *, handle: str, extra_body: Mapping[str, Any] | None = None) -> Accepted:
         """Add a person to a group of three or more.
 
         Args:
@@ -165,7 +181,7 @@ class Participants(ApiResource):
         """
         return await self._read(Accepted, "chats.participants.add", locals())
 
-    async def remove(self, chat_id: str, *, handle: str) -> Accepted:
+    async def remove(self, chat_id: str, *, handle: str, extra_body: Mapping[str, Any] | None = None) -> Accepted:
         """Remove a person from a group. Three participants must remain.
 
         Args:
@@ -181,7 +197,7 @@ class Participants(ApiResource):
 class Typing(ApiResource):
     """`client.chats.typing`: the typing indicator. Only iMessage shows it; other services ignore the calls."""
 
-    async def start(self, chat_id: str) -> None:
+    async def start(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Show the typing indicator for about 85 s, or until you send a message. To keep it, call again every 60 s.
 
         Raises:
@@ -191,7 +207,7 @@ class Typing(ApiResource):
         """
         await self._call("chats.typing.start", locals())
 
-    async def stop(self, chat_id: str) -> None:
+    async def stop(self, chat_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Hide the typing indicator. Sending a message hides it too.
 
         Source: https://docs.linqapp.com/api/resources/chats/subresources/typing/methods/stop
@@ -206,7 +222,12 @@ class ChatMessages(ApiResource):
     """`client.chats.messages`: send messages into a chat and list them."""
 
     async def send(
-        self, chat_id: str, *, message: MessageContent | Mapping[str, Any], override_optout: bool | None = None
+        self,
+        chat_id: str,
+        *,
+        message: MessageContent | Mapping[str, Any],
+        override_optout: bool | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> MessageSentResponse:
         """Send a message into a chat. Safe to repeat: messages with equal `message.idempotency_key`s are sent once.
 
@@ -225,7 +246,14 @@ class ChatMessages(ApiResource):
         """
         return read_sent(await self._call(_SEND, locals()), chat_id)
 
-    def list(self, chat_id: str, *, cursor: str | None = None, limit: int | None = None) -> Listing[Message]:
+    def list(
+        self,
+        chat_id: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> Listing[Message]:
         """List the messages of a chat. Linq does not promise an order: sort by `created_at`.
 
         Args:

@@ -38,6 +38,7 @@ class Messages(ApiResource):
         exclude_from: Sequence[str] | None = None,
         override_optout: bool | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> MessageCreated:
         """Send a message from a line that Linq chooses: that of your existing chat with these people, else another one.
 
@@ -60,14 +61,16 @@ class Messages(ApiResource):
         """
         return await self._read(MessageCreated, "messages.create", locals())
 
-    async def retrieve(self, message_id: str) -> Message:
+    async def retrieve(self, message_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Message:
         """Get a message by its id, a UUID.
 
         Source: https://docs.linqapp.com/api/resources/messages/methods/retrieve
         """
         return await self._read(Message, "messages.retrieve", locals())
 
-    async def update(self, message_id: str, *, text: str, part_index: int | None = None) -> Message:
+    async def update(
+        self, message_id: str, *, text: str, part_index: int | None = None, extra_body: Mapping[str, Any] | None = None
+    ) -> Message:
         """Edit a text part of a message you sent: up to five times, within 15 minutes of sending.
 
         Args:
@@ -78,7 +81,7 @@ class Messages(ApiResource):
         """
         return await self._read(Message, "messages.update", locals())
 
-    async def delete(self, message_id: str) -> None:
+    async def delete(self, message_id: str, *, extra_body: Mapping[str, Any] | None = None) -> None:
         """Delete a message from Linq's records. This does not unsend the message: the recipient keeps it.
 
         Source: https://docs.linqapp.com/api/resources/messages/methods/delete
@@ -89,14 +92,15 @@ class Messages(ApiResource):
         self,
         message_id: str,
         *,
-        operation: Literal["add", "remove"],
-        type: ReactionType,  # noqa: A002 - Linq's name for it, and the official client's
+        operation: Literal["add", "remove"] | str,
+        type: ReactionType | str,  # noqa: A002 - Linq's name for it, and the official client's
         attachment_id: str | None = None,
         custom_emoji: str | None = None,
         emoji: str | None = None,
         part_index: int | None = None,
         placement: Mapping[str, float] | None = None,
         url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Accepted:
         """Add or remove a tapback, or put a sticker on a message.
 
@@ -113,7 +117,12 @@ class Messages(ApiResource):
         return await self._read(Accepted, "messages.add_reaction", locals())
 
     async def update_sticker_placement(
-        self, reaction_id: str, *, message_id: str, placement: Mapping[str, float]
+        self,
+        reaction_id: str,
+        *,
+        message_id: str,
+        placement: Mapping[str, float],
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Placed:
         """Move a sticker that you put on a message.
 
@@ -133,7 +142,8 @@ class Messages(ApiResource):
         *,
         cursor: str | None = None,
         limit: int | None = None,
-        order: Literal["asc", "desc"] | None = None,
+        order: Literal["asc", "desc"] | str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Listing[Message]:
         """List a thread: its first message and every reply. A message that belongs to no thread is listed alone.
 
@@ -158,6 +168,7 @@ class Messages(ApiResource):
         fallback_text: str | None = None,
         interactive: bool | None = None,
         url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> MessageSentResponse:
         """Update an app card that you sent: a new message replaces it. Not retried after a lost response.
 

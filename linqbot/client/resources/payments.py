@@ -36,6 +36,7 @@ class Payments(ApiResource):
         merchant: Merchant | Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Payment:
         """Charge a connected customer. The status of the payment says if the customer must do something first.
 
@@ -54,21 +55,21 @@ class Payments(ApiResource):
         """
         return await self._read(Payment, "payments.create", locals())
 
-    async def retrieve(self, payment_id: str) -> Payment:
+    async def retrieve(self, payment_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Payment:
         """Get a payment by its id.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/retrieve
         """
         return await self._read(Payment, "payments.retrieve", locals())
 
-    async def cancel(self, payment_id: str) -> Payment:
+    async def cancel(self, payment_id: str, *, extra_body: Mapping[str, Any] | None = None) -> Payment:
         """Cancel a payment. `payment.canceled` follows.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/cancel
         """
         return await self._read(Payment, "payments.cancel", locals())
 
-    async def credentials(self, payment_id: str) -> PaymentCredentials:
+    async def credentials(self, payment_id: str, *, extra_body: Mapping[str, Any] | None = None) -> PaymentCredentials:
         """Get the data needed to fetch a payment's card from its provider. Keep this data out of logs.
 
         Source: https://docs.linqapp.com/api/resources/payments/methods/credentials
@@ -79,14 +80,16 @@ class Payments(ApiResource):
 class PaymentProviders(ApiResource):
     """`client.payment_providers`: your accounts with the providers that process payments."""
 
-    async def retrieve(self, provider: str) -> PaymentProvider:
+    async def retrieve(self, provider: str, *, extra_body: Mapping[str, Any] | None = None) -> PaymentProvider:
         """Get the status of your account with a provider: `onboarding`, `ready` or `disabled`.
 
         Source: https://docs.linqapp.com/api/resources/payment_providers/methods/retrieve
         """
         return await self._read(PaymentProvider, "payment_providers.retrieve", locals())
 
-    async def connect(self, provider: str, *, return_url: str) -> ProviderConnection:
+    async def connect(
+        self, provider: str, *, return_url: str, extra_body: Mapping[str, Any] | None = None
+    ) -> ProviderConnection:
         """Start onboarding with a provider. Not retried after a lost response.
 
         Args:
@@ -101,7 +104,7 @@ class PaymentProviders(ApiResource):
 class PaymentHandles(ApiResource):
     """`client.payment_handles`: the connections of customers, by phone number (E.164) or e-mail address."""
 
-    async def connect(self, handle: str) -> HandleConnection:
+    async def connect(self, handle: str, *, extra_body: Mapping[str, Any] | None = None) -> HandleConnection:
         """Start connecting a customer: Linq sends the customer a code. Not retried after a lost response.
 
         Returns:
@@ -110,21 +113,23 @@ class PaymentHandles(ApiResource):
         """
         return await self._read(HandleConnection, "payment_handles.connect", locals())
 
-    async def connection(self, handle: str) -> HandleConnection:
+    async def connection(self, handle: str, *, extra_body: Mapping[str, Any] | None = None) -> HandleConnection:
         """Get a customer's connection: `not_connected`, `pending`, `connected` or `revoked`.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/connection
         """
         return await self._read(HandleConnection, "payment_handles.connection", locals())
 
-    async def revoke(self, handle: str) -> HandleConnection:
+    async def revoke(self, handle: str, *, extra_body: Mapping[str, Any] | None = None) -> HandleConnection:
         """Revoke a customer's connection, so that you can no longer charge the customer. `connection.revoked` follows.
 
         Source: https://docs.linqapp.com/api/resources/payment_handles/methods/revoke
         """
         return await self._read(HandleConnection, "payment_handles.revoke", locals())
 
-    async def verify(self, handle: str, *, code: str, connect_id: str) -> HandleConnection:
+    async def verify(
+        self, handle: str, *, code: str, connect_id: str, extra_body: Mapping[str, Any] | None = None
+    ) -> HandleConnection:
         """Connect a customer with the code they received. `connection.created` follows.
 
         Not retried after a lost response.
@@ -146,20 +151,21 @@ class PaymentRequests(ApiResource):
         self,
         *,
         amount: int | None = None,
-        currency: Literal["usd"] | None = None,
+        currency: Literal["usd"] | str | None = None,
         customer_id: str | None = None,
         description: str | None = None,
         discount: Discount | Mapping[str, Any] | None = None,
         from_: str | None = None,
         metadata: Mapping[str, str] | None = None,
-        mode: Literal["payment", "subscription"] | None = None,
+        mode: Literal["payment", "subscription"] | str | None = None,
         payer_handle: str | None = None,
         price_id: str | None = None,
         quantity: int | None = None,
-        rail: Literal["stripe", "natural"] | None = None,
+        rail: Literal["stripe", "natural"] | str | None = None,
         trial_end: datetime | str | None = None,
         trial_period_days: int | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> PaymentRequest:
         """Request a payment. Then send its `checkout_url`, or an `agentpay` experience with that URL, to the payer.
 
@@ -188,7 +194,7 @@ class PaymentRequests(ApiResource):
         """
         return await self._read(PaymentRequest, "payment_requests.create", locals())
 
-    async def retrieve(self, payment_request_id: str) -> PaymentRequest:
+    async def retrieve(self, payment_request_id: str, *, extra_body: Mapping[str, Any] | None = None) -> PaymentRequest:
         """Get a payment request by its id, `pr_…`.
 
         Raises:
@@ -202,7 +208,8 @@ class PaymentRequests(ApiResource):
         *,
         limit: int | None = None,
         offset: int | None = None,
-        status: Literal["requested", "authorized", "succeeded", "canceled", "expired", "declined"] | None = None,
+        status: Literal["requested", "authorized", "succeeded", "canceled", "expired", "declined"] | str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> Listing[PaymentRequest]:
         """List payment requests, newest first.
 
@@ -219,15 +226,15 @@ class PaymentRequests(ApiResource):
         """
 
         async def page(at: str | None) -> Page[PaymentRequest]:
-            query = {"limit": limit, "offset": at, "status": status}
-            got = await self._read(PaymentRequestPage, "payment_requests.list", query)
+            given = {"limit": limit, "offset": at, "status": status, "extra_body": extra_body}
+            got = await self._read(PaymentRequestPage, "payment_requests.list", given)
             # An empty page with `has_more` does not advance the offset, so following it would never end.
             more = got.has_more and bool(got.data)
             return Page(got.data, str(int(at or 0) + len(got.data)) if more else None)
 
         return Listing(page, None if offset is None else str(offset))
 
-    async def cancel(self, payment_request_id: str) -> PaymentRequest:
+    async def cancel(self, payment_request_id: str, *, extra_body: Mapping[str, Any] | None = None) -> PaymentRequest:
         """Cancel a payment request. `payment.canceled` follows.
 
         Raises:

@@ -16,7 +16,7 @@ from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules.check import check
-from linqbot.linq.rules.values import NOTHING, filled_text
+from linqbot.linq.rules.values import NOTHING, JsonObject, filled_text
 from linqbot.linq.types.data import Data, unfitting_fields, validated_leniently
 
 T = TypeVar("T")
@@ -33,6 +33,10 @@ class ApiResource:
     may raise `RateLimited`, `LinqUnavailable` and `LinqApiError`: a 404 for an id or a line that Linq does not know, with the
     code 2001 for a chat, 2002 for a message and 2003 for an attachment. The section *Raises* of a method adds what is
     special to it.
+
+    Every method takes `extra_body`: fields that linqbot does not know yet, by their names at Linq, as in the official client.
+    They are added to the JSON body, or to the query of a GET, and replace a field of that name. They are journalled with the
+    call, and sent as they are: only Linq checks them. `RuleBroken` if they cannot be written as JSON.
     """
 
     def __init__(self, holder: Any) -> None:
@@ -43,7 +47,7 @@ class ApiResource:
         """Make the call of an endpoint from the arguments of a method, by their names: its `locals()`.
 
         An argument is in the path if the endpoint's path names it. Others are in the query of a GET, else in the body, in their
-        order: the journal recognizes a call of an earlier run by a digest of its content.
+        order: the journal recognizes a call of an earlier run by a digest of its content. The fields of `extra_body` follow.
         """
         endpoint = ENDPOINTS[name]
         path: dict[str, str] = {}
@@ -51,10 +55,11 @@ class ApiResource:
         for argument, value in given.items():
             if f"{{{argument}}}" in endpoint.path:
                 path[argument] = value
-            elif argument not in ("self", "idempotency_key"):
+            elif argument not in ("self", "idempotency_key", "extra_body"):
                 fields[argument.rstrip("_")] = _as_list(value)
         query, body = (fields, None) if endpoint.method == "GET" else (None, fields or None)
-        return await self._run(checked_call(name, path=path, body=body, query=query, key=given.get("idempotency_key")))
+        key, extra_body = given.get("idempotency_key"), given.get("extra_body")
+        return await self._run(checked_call(name, path=path, body=body, query=query, key=key, extra_body=extra_body))
 
     async def _read(
         self, kind: type[DataT], name: str, given: Mapping[str, Any], *, known: Mapping[str, Any] | None = None
@@ -92,9 +97,14 @@ def checked_call(
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, Any] | None = None,
     key: str | None = None,
+    extra_body: Mapping[str, Any] | None = None,
 ) -> Call:
-    """Return the call of an endpoint, or RuleBroken. Body fields and query values that are None are left out."""
-    wire = None if body is None else _json_object(body)
+    """Return the call of an endpoint, or RuleBroken. Body fields and query values that are None are left out.
+
+    Args:
+        extra_body: Further fields, which are not checked against the rules; see `ApiResource`.
+    """
+    wire = None if body is None else _json_object({name: value for name, value in body.items() if value is not None})
     given = {} if query is None else {name: _query_text(value) for name, value in query.items() if value is not None}
     path = path or {}
     # An empty key would be replaced by a new one for every call, so a repeated payment would be made twice.
@@ -103,6 +113,11 @@ def checked_call(
         broken = check(name, wire, given, path)
     if broken is not None:
         raise RuleBroken(broken.message, rule=broken.rule, status=broken.status, code=broken.code)
+    if extra_body is not None:
+        if ENDPOINTS[name].method == "GET":
+            given |= _in_query(_extra(extra_body, wire))
+        else:
+            wire = {**(wire or {}), **_extra(extra_body, wire)}
     call = prepare(name, path=path, body=wire, query=_pairs(given) if given else ())
     if key is None and len(call.key_in) > 1:
         key = call.key  # a key that the caller put in one place must be in all places that Linq reads
@@ -134,20 +149,51 @@ def _as_list(value: Any) -> Any:
     return list(value) if is_sequence else value
 
 
-def _json_object(body: Mapping[str, Any]) -> dict[str, Any]:
+def _json_object(body: Mapping[str, Any], what: str = "the body") -> dict[str, Any]:
     """Return the JSON object to send: a copy of plain JSON values, equal to what a journal reads back."""
-    present = {name: value for name, value in body.items() if value is not None}
     try:
-        data = to_json(present, by_alias=True, exclude_none=True)
+        data = to_json(body, by_alias=True, exclude_none=True)
         wire: dict[str, Any] = from_json(data, cache_strings="keys", allow_inf_nan=False)
     except ValueError:
         # `from None`: the cause quotes the value that could not be encoded.
         raise RuleBroken(
-            "the body cannot be written as JSON: a value of a foreign type, a number that is not finite, or half an emoji (a "
+            f"{what} cannot be written as JSON: a value of a foreign type, a number that is not finite, or half an emoji (a "
             "lone surrogate). Give strings, finite numbers, lists, mappings and linqbot's own types.",
             rule="R2", status=400, code=1003,
         ) from None  # fmt: skip
     return wire
+
+
+def _extra(extra_body: Mapping[str, Any], body: JsonObject | None) -> dict[str, Any]:
+    """Return the fields of `extra_body` as JSON, or RuleBroken. A field that is None is sent as null."""
+    if not isinstance(extra_body, Mapping) or not all(isinstance(name, str) and name for name in extra_body):
+        said = "extra_body is no JSON object. Give a mapping of names to values, such as {'priority': 'high'}."
+        raise RuleBroken(said, rule="R2", status=400, code=1003)
+    extra = _json_object(extra_body, "extra_body")
+    for name, value in extra.items():
+        # Other code reads these objects and lists: keys are put into them, guards look who is addressed.
+        known = (body or {}).get(name)
+        if isinstance(known, dict | list) and not isinstance(value, type(known)):
+            kind = "a list" if isinstance(known, list) else "an object"
+            said = f"extra_body replaces {name}, which is {kind}, by something else. Give {kind}, or another name."
+            raise RuleBroken(said, rule="R4", status=400, code=1005)
+    return extra
+
+
+def _in_query(extra: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Return fields as they are in a URL: a GET has no body, and its own arguments are there too."""
+    return {name: _query_text(_plain(name, value)) for name, value in extra.items() if value is not None}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return [_plain(name, each) for each in value]
+    if isinstance(value, dict) or value is None:
+        said = f"this call is a GET, so extra_body goes into its URL, where {name} cannot be an object or contain null."
+        raise RuleBroken(said, rule="R2", status=400, code=1003)
+    return value
 
 
 def _query_text(value: Any) -> str | list[str]:

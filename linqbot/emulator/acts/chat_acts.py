@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from linqbot.emulator.acts.conversation import Body, ByPerson, Handle, InChat, NotEmpty, active_member, check_group
+from linqbot.emulator.acts.conversation import (
+    Body,
+    ByPerson,
+    Handle,
+    InChat,
+    NotEmpty,
+    active_member,
+    check_group,
+    known_name,
+)
 from linqbot.emulator.endpoints import contacts, locations, payments, polls
 from linqbot.emulator.engine import chat_state, sending
 from linqbot.emulator.engine.sending import line_of_account
@@ -178,9 +187,13 @@ class ChangeLine(Body):
 
     phone_number: Handle
     assigned: bool | None = Field(None, description="true adds the line to the account; false removes line and chats.")
-    line_type: Literal["iMessage", "RCS"] = Field("iMessage", description="The type of a line that is added.")
-    status: Literal["ACTIVE", "FLAGGED"] | None = Field(None, description="A flagged line cannot send.")
-    reputation: Literal["HEALTHY", "AT_RISK", "CRITICAL"] | None = None
+    line_type: Annotated[str, known_name("line.type", ("iMessage", "RCS"))] = Field(
+        "iMessage", description="The type of a line that is added."
+    )
+    status: Annotated[str, known_name("line.status", ("ACTIVE", "FLAGGED"))] | None = Field(
+        None, description="A flagged line cannot send."
+    )
+    reputation: Annotated[str, known_name("line.reputation", ("HEALTHY", "AT_RISK", "CRITICAL"))] | None = None
     zero_retention: bool | None = Field(None, description="true keeps none of the line's messages from now on.")
     card: Literal["deleted"] | None = Field(None, description="Delete the line's contact card.")
 
@@ -237,7 +250,7 @@ class SetProvider(Body):
     """
 
     provider: str
-    status: Literal["onboarding", "ready", "disabled"]
+    status: Annotated[str, known_name("provider.status", ("onboarding", "ready", "disabled"))]
 
     def perform(self, world: World) -> None:
         if self.provider not in world.state.providers:

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from linqbot.emulator.endpoints import attachments, messages, reactions
 from linqbot.emulator.engine import chat_state, content, sending
@@ -25,14 +35,15 @@ from linqbot.emulator.model.message_content import (
     BackgroundRecord,
     LinkPartRecord,
     MediaPartRecord,
+    OtherPartRecord,
     TextPartRecord,
     mime_type_of,
 )
-from linqbot.emulator.model.records import ChatRecord, Line, Member, normal
+from linqbot.emulator.model.records import ChatRecord, Line, Member, Service, normal
 from linqbot.linq.rules.check import background as broken_background
 from linqbot.linq.rules.values import Broken, is_handle
-from linqbot.linq.types.chat import ServiceType
-from linqbot.linq.types.message import Effect, ReactionType
+from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, Effect, ReactionType
+from linqbot.linq.types.names import misspelt
 
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -60,6 +71,17 @@ Handle: TypeAlias = Annotated[
 Index: TypeAlias = Annotated[int, Field(ge=0)]
 Emoji: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 NotEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
+
+
+def known_name(field: str, known: Collection[str]) -> AfterValidator:
+    """Return a check of a name of Linq's: as in calls of the API, only a misspelt one is refused."""
+
+    def checked(given: str) -> str:
+        if near := misspelt(field, given, known):
+            raise ValueError(f"Did you mean {near}?")
+        return given
+
+    return AfterValidator(checked)
 
 
 class Body(BaseModel):
@@ -168,7 +190,29 @@ class Media(Body):
         return content.of_attachment(world, attachments.add(world, filename, kind, data))
 
 
-Part: TypeAlias = Annotated[Text | Link | Media, Field(discriminator="type")]
+class Other(Body):
+    """A part of a type that Linq has added since: its fields are passed on as they are."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    type: Annotated[str, Field(min_length=1), known_name("part.type", ("text", "link", "media"))]
+
+    def shown(self, world: World) -> OtherPartRecord:
+        return OtherPartRecord(self.type, dict(self.model_extra or {}))
+
+
+def _kind_of_part(part: Any) -> str:
+    kind = part.get("type", "") if isinstance(part, Mapping) else getattr(part, "type", "")
+    return kind if kind in {"text", "link", "media"} else "other"
+
+
+Part: TypeAlias = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[Link, Tag("link")]
+    | Annotated[Media, Tag("media")]
+    | Annotated[Other, Tag("other")],
+    Discriminator(_kind_of_part),
+]
 
 
 def _as_object(key: str) -> Callable[[Any], Any]:
@@ -185,8 +229,10 @@ class Reply(Body):
 class VisualEffect(Body):
     """The visual effect of a message."""
 
-    name: str
-    type: Literal["screen", "bubble"] | None = Field(None, description="Found by the name if left out.")
+    name: Annotated[str, known_name("effect.name", SCREEN_EFFECTS | BUBBLE_EFFECTS)]
+    type: Annotated[str, known_name("effect.type", ("screen", "bubble"))] | None = Field(
+        None, description="Found by the name if left out."
+    )
 
 
 class Write(ByPerson):
@@ -207,7 +253,7 @@ class Write(ByPerson):
     effect: Annotated[VisualEffect, BeforeValidator(_as_object("name"))] | None = Field(
         None, description="A string is short for its `name`."
     )
-    service: ServiceType | None = Field(None, description="The service of the person's phone from now on.")
+    service: Service | None = Field(None, description="The service of the person's phone from now on.")
     sent_at: str | None = Field(None, description="ISO 8601. The time of writing, for a message that Linq found late.")
     reconciled_at: str | None = Field(None, description="ISO 8601. The time at which Linq found the message.")
 
@@ -303,7 +349,7 @@ class React(ByPerson):
     """
 
     message_id: str
-    type: ReactionType
+    type: Annotated[str, Field(min_length=1), known_name("reaction.type", get_args(ReactionType))]
     operation: Literal["add", "remove"] = "add"
     custom_emoji: Emoji | None = Field(None, description="The emoji of a tapback of type `custom`.")
     part_index: Index = 0
@@ -320,7 +366,7 @@ class React(ByPerson):
         if self.type == "custom" and not self.custom_emoji:
             raise invalid("custom needs custom_emoji")
         images = [image for image in (self.emoji, self.url, self.attachment_id, self.data_base64) if image]
-        if (self.type == "sticker") != (len(images) == 1):
+        if self.type in get_args(ReactionType) and (self.type == "sticker") != (len(images) == 1):
             raise invalid("a sticker, and nothing else, needs one of emoji, url, attachment_id and data_base64")
         message = world.state.message(self.message_id)
         chat = world.state.chats[message.chat_id]
@@ -393,7 +439,9 @@ class SetBackground(InChat):
     `color` has a `variant`, or two `shades`. `dynamic` has a `style` and a `variant`. `photo` has an `image`.
     """
 
-    type: Literal["color", "dynamic", "photo"] | None = Field(None, description="null takes the background away.")
+    type: Annotated[str, known_name("background.type", ("color", "dynamic", "photo"))] | None = Field(
+        None, description="null takes the background away."
+    )
     variant: str | None = None
     style: str | None = None
     shades: list[str] | None = Field(None, description="Two colors such as `#1A2B3C`.")

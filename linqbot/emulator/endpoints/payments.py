@@ -136,7 +136,11 @@ def _asked(world: World, body: Mapping[str, Any]) -> JsonObject:
             raise invalid(f"There is no such {name} in your Stripe account")
     asked: JsonObject = {name: body.get(name) for name in ("description", "metadata", "customer_id")}
     if body.get("mode") != "subscription":
-        return asked | {"mode": "payment", "amount": body["amount"], "currency": body["currency"]}
+        return asked | {
+            "mode": body.get("mode") or "payment",
+            "amount": body.get("amount") or 0,
+            "currency": body.get("currency") or "usd",
+        }
     quantity = body.get("quantity") or 1
     return asked | {
         "mode": "subscription",

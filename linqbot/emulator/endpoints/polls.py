@@ -54,7 +54,8 @@ def messages_poll_vote(world: World, request: ApiRequest) -> EndpointResponse:
     body = request.body
     chat, message, _ = world.state.poll(request.path["message_id"])
     sending.check_able(world, chat)
-    toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
+    if body["operation"] in {"add", "remove"}:  # another operation is not known, and changes nothing
+        toggle(world, chat, message, chat.me, body["option_id"], is_on=body["operation"] == "add")
     return EndpointResponse(202, _envelope(message))
 
 

@@ -31,7 +31,10 @@ def messages_add_reaction(world: World, request: ApiRequest) -> EndpointResponse
 
 
 def change(world: World, chat: ChatRecord, message: MessageRecord, by: Member, asked: Mapping[str, Any]) -> None:
-    """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event."""
+    """Add or remove a reaction. Adding an existing one, or removing a missing one, changes nothing and emits no event.
+
+    A type that is not known is a tapback, perhaps with an image. An operation that is not known changes nothing.
+    """
     index = asked.get("part_index") or 0
     if index >= (1 if message.poll else len(message.parts)):
         raise invalid("There is no part at part_index")
@@ -42,6 +45,8 @@ def change(world: World, chat: ChatRecord, message: MessageRecord, by: Member, a
     if asked["operation"] == "remove":
         if tapback and same:
             _remove(world, chat, message, tapback)
+    elif asked["operation"] != "add":
+        return
     elif kind == "sticker":
         reaction = ReactionRecord(new_id(), kind, by, index, world.now(), sticker=_image(world, asked))
         usual = StickerPlacement(scale=0.5 if asked.get("emoji") else 1.0)
@@ -50,7 +55,9 @@ def change(world: World, chat: ChatRecord, message: MessageRecord, by: Member, a
     elif not same:
         if tapback:
             _remove(world, chat, message, tapback)
-        _add(world, chat, message, ReactionRecord(new_id(), kind, by, index, world.now(), custom_emoji=emoji))
+        image = _image(world, asked) if any(asked.get(name) for name in ("emoji", "url", "attachment_id")) else None
+        reaction = ReactionRecord(new_id(), kind, by, index, world.now(), custom_emoji=emoji, sticker=image)
+        _add(world, chat, message, reaction)
 
 
 def _add(world: World, chat: ChatRecord, message: MessageRecord, reaction: ReactionRecord) -> None:

@@ -26,6 +26,7 @@ from linqbot.emulator.model.message_content import (
     PartRecord,
     TextPartRecord,
     mime_type_of,
+    other_part,
 )
 from linqbot.emulator.model.records import AttachmentRecord, ChatRecord
 from linqbot.linq.rules.values import is_https
@@ -67,8 +68,10 @@ def _part(world: World, part: Mapping[str, Any], *, is_group: bool) -> PartRecor
             return LinkPartRecord(part["value"])
         case "imessage_app":
             return documents.read(AppCardPartRecord, part)
-        case _:
+        case "app_clip":
             return AppClipPartRecord(part["value"], title=part.get("caption"))
+        case _:
+            return other_part(part)
 
 
 def experience_card(experience: Mapping[str, Any], *, is_group: bool) -> AppCardPartRecord:

@@ -124,6 +124,11 @@ def _check_rate(world: World, line: Line, people: Collection[str]) -> None:
 _RANK = ("iMessage", "RCS", "SMS")
 
 
+def _rank(service: str) -> int:
+    """Return the place of a service, the best first. One that is not known is last: a chat with such a phone is on it."""
+    return _RANK.index(service) if service in _RANK else len(_RANK)
+
+
 def line_of_account(world: World, phone_number: str) -> Line:
     """Return a line of the account by its number (R12)."""
     line = world.state.lines.get(phone_number)
@@ -134,13 +139,13 @@ def line_of_account(world: World, phone_number: str) -> Line:
 
 def best_service(world: World, line: Line, people: Collection[str]) -> str:
     """Return the best service that the line and all of these people have."""
-    best = max((world.state.service_of(handle) for handle in people), key=_RANK.index, default="iMessage")
+    best = max((world.state.service_of(handle) for handle in people), key=_rank, default="iMessage")
     return "RCS" if line.line_type == "RCS" and best == "iMessage" else best
 
 
 def is_inferior(service: str, than: str) -> bool:
     """Return True if `service` is inferior to `than`: SMS to RCS, RCS to iMessage."""
-    return _RANK.index(service) > _RANK.index(than)
+    return _rank(service) > _rank(than)
 
 
 def repeated(world: World, key: str | None) -> MessageRecord | None:
@@ -200,7 +205,8 @@ def send_content(
         line, people = to
         is_group = len(people) > 1
     best, preferred = best_service(world, line, people), asked.get("preferred_service")
-    service = "SMS" if preferred == "RCS" and best == "SMS" else preferred or best  # R32
+    wanted = preferred if preferred in _RANK else best
+    service = "SMS" if wanted == "RCS" and best == "SMS" else wanted  # R32
     parts = content.parts(world, asked, is_group=is_group, service=service)
     content.reply_to(world, chat, asked.get("reply_to"))
     check_send(world, line, people, override_optout=override_optout)

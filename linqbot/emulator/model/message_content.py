@@ -99,7 +99,17 @@ class AppClipPartRecord:
     image_url: str | None = None
 
 
-PartRecord: TypeAlias = TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord
+@dataclass(frozen=True, slots=True)
+class OtherPartRecord:
+    """A part of a type that Linq has added since. It is passed on as it came."""
+
+    type: str
+    fields: JsonObject
+
+
+PartRecord: TypeAlias = (
+    TextPartRecord | MediaPartRecord | LinkPartRecord | AppCardPartRecord | AppClipPartRecord | OtherPartRecord
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,8 @@ class BackgroundRecord:
 
 def shown_part(one: PartRecord, write: Writer = documents.shown) -> JsonObject:
     """Return a part of a message as the API shows it, without its reactions; `documents.saved` adds what only a phone shows."""
+    if isinstance(one, OtherPartRecord):
+        return {**one.fields, "type": one.type}
     shape = write(one)
     if isinstance(one, TextPartRecord):
         mentions, stickers = shape.pop("mentions"), shape["inline_stickers"]
@@ -143,7 +155,13 @@ def read_part(item: Mapping[str, Any], lines: Container[str]) -> PartRecord:
     kind = item["type"]
     if kind == "text":
         return _read_text(item, lines)
-    return _read_media(item) if kind == "media" else documents.read(_ALIKE[kind], item)
+    if kind == "media":
+        return _read_media(item)
+    return documents.read(_ALIKE[kind], item) if kind in _ALIKE else other_part(item)
+
+
+def other_part(item: Mapping[str, Any]) -> OtherPartRecord:
+    return OtherPartRecord(item["type"], {name: item[name] for name in item if name not in {"type", "reactions"}})
 
 
 _ALIKE: Mapping[str, type[LinkPartRecord | AppCardPartRecord | AppClipPartRecord]] = {

@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Time, Unsaved, iso, new_id
 from linqbot.emulator.model.message_content import BackgroundRecord, PartRecord, StickerPlacement
+from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.message import Effect, ReplyTo, Sticker
+from linqbot.linq.types.names import misspelt
 
 DOCS = "https://docs.linqapp.com"
 
@@ -27,8 +29,11 @@ def _reputation(status: str) -> JsonObject:
 
 
 def checked_service(value: str) -> str:
-    if value not in {"iMessage", "RCS", "SMS"}:
-        raise ValueError("service must be iMessage, RCS or SMS")
+    """Return the name of a service. One that is not known passes: Linq may have added it."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("service must be a name such as iMessage")
+    if near := misspelt("service", value, get_args(ServiceType)):
+        raise ValueError(f"service must be {near}")
     return value
 
 

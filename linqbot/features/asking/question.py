@@ -32,6 +32,7 @@ from linqbot.linq.text.sentences import folded
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
+from linqbot.linq.types.names import misspelt
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import DAY_S, check_number, check_text
 
@@ -225,7 +226,7 @@ class Question:
     content: tuple[Content, ...]
     kind: Any = str
     choices: tuple[str, ...] = ()
-    yes: ReactionType | None = None
+    yes: ReactionType | str | None = None
     who: str = "asker"
     tries: int = 3
     timeout_s: float = DAY_S
@@ -247,8 +248,8 @@ class Question:
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
         if len({folded(choice).strip() for choice in self.choices}) < len(self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
-        if self.yes is not None and self.yes not in get_args(ReactionType):
-            raise BotError(f"ctx.ask(yes={self.yes!r}): there is no such reaction. Give a name such as 'like'.")
+        if self.yes is not None:
+            self._check_tapback(self.yes)
         if self.yes == "dislike":
             raise BotError("ctx.ask(yes='dislike'): this tapback means no. Give another one, such as 'like'.")
         check_number(self.verb, "timeout_s", self.timeout_s)
@@ -260,6 +261,12 @@ class Question:
         self._check_texts()
         self._check_people()
         self._check_kind()
+
+    def _check_tapback(self, yes: str) -> None:
+        if not isinstance(yes, str) or not yes or not yes.isascii():
+            raise BotError(f"ctx.ask(yes={yes!r}): there is no such reaction. Give a name such as 'like'.")
+        if near := misspelt("ask.yes", yes, get_args(ReactionType)):
+            raise BotError(f"ctx.ask(yes={yes!r}): there is no such reaction. Did you mean {near!r}?")
 
     def _check_texts(self) -> None:
         if self.key is not None and not isinstance(self.key, str):

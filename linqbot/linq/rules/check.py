@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
+from linqbot.linq.events import EVENT_CLASSES
 from linqbot.linq.rules.message import app_identity, app_url, experience, layout, message_content
 from linqbot.linq.rules.values import (
     EMAIL,
@@ -32,8 +33,8 @@ from linqbot.linq.rules.values import (
     matches,
     missing,
     must,
+    name_of,
     number,
-    one_of,
     page_limit,
     phone,
     text,
@@ -43,6 +44,7 @@ from linqbot.linq.rules.values import (
 from linqbot.linq.types.chat import BackgroundName
 from linqbot.linq.types.files import CONTENT_TYPES
 from linqbot.linq.types.message import ReactionType, utf16_length
+from linqbot.linq.types.names import LIKE_A_SLIP_IN_LONG
 
 
 def check(
@@ -74,6 +76,11 @@ def takes_body(endpoint: str) -> bool:
 # A short code, or the name of a sender.
 _SENDER = re.compile(r"[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
+_CONTENT_TYPE = re.compile(r"[a-z]++/[\w.+-]++", re.ASCII)
+_REFUSED_TYPE = re.compile(
+    r"[a-z]+/(x-)?(flac|ogg|oga|opus|ms-?dos-program|ms-?download|dosexec|executable|elf|mach-binary|sh|bat|shellscript"
+    r"|vnd\.microsoft\.portable-executable|java-archive|vnd\.android\.package-archive)"
+)
 _HEX_COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
 # A flag, a digit on a key, or symbols that are joined, each with what changes its look.
 _EMOJI = re.compile(
@@ -97,7 +104,12 @@ def joined(rule: Check) -> Check:
     return is_a_list
 
 
-line_kind = must("R17", lambda value: str(value).lower() in {"rcs", "imessage"}, "must be RCS or iMessage.")
+_line_kind = name_of("R17", ("rcs", "imessage"))
+
+
+def line_kind(value: Any, at: str) -> Broken | None:
+    """Check R17: the type of a line, in any case."""
+    return _line_kind(value.lower() if isinstance(value, str) else value, at)
 
 
 def forwarding(body: JsonObject) -> Broken | None:
@@ -145,23 +157,29 @@ def voice_memo(body: JsonObject) -> Broken | None:
     return breaks("R68", "a voice memo needs either voice_memo_url or attachment_id, and not both.")
 
 
-_COLOURS: Final = frozenset(name for name in get_args(BackgroundName) if " " not in name) | {"custom"}
 _SCENES: Final = [name.split() for name in get_args(BackgroundName) if " " in name]
-_MOVING: Final = {scene: [variant for of, variant in _SCENES if of == scene] for scene, _ in _SCENES}
+_KIND_OF_BACKGROUND: Final = name_of("R66", ("color", "dynamic", "photo"))
+_COLOUR: Final = name_of("R66", {name for name in get_args(BackgroundName) if " " not in name} | {"custom"})
+_SCENE: Final = name_of("R66", sorted({scene for scene, _ in _SCENES}))
+_VARIANTS: Final = {scene: name_of("R66", [variant for of, variant in _SCENES if of == scene]) for scene, _ in _SCENES}
+_ANY_VARIANT: Final = name_of("R66", sorted({variant for _, variant in _SCENES}))
 
 
 def background(body: JsonObject) -> Broken | None:
-    """Check R66: the fields of a background."""
+    """Check R66: the fields of a background. What a type needs that linqbot does not know is not known either."""
     kind, variant, style = body["type"], body.get("variant"), body.get("style")
     if kind == "photo":
         return None if is_https(body.get("image_url")) else breaks("R66", "a photo needs an https image_url.")
     if kind == "color":
-        if variant is not None and (broken := one_of("R66", _COLOURS)(variant, "variant")):
+        if variant is not None and (broken := _COLOUR(variant, "variant")):
             return broken
         return _shades(body.get("shades")) if variant in {None, "custom"} else None
-    if broken := one_of("R66", _MOVING)(style, "style"):
-        return broken
-    return one_of("R66", _MOVING[str(style)])(variant, "variant")
+    if kind != "dynamic":
+        return None
+    for name, value in (("style", style), ("variant", variant)):
+        if value is None:
+            return breaks("R66", f"a dynamic background needs a {name}.")
+    return _SCENE(style, "style") or _VARIANTS.get(str(style), _ANY_VARIANT)(variant, "variant")
 
 
 def _shades(shades: Any) -> Broken | None:
@@ -186,6 +204,8 @@ def reaction(body: JsonObject) -> Broken | None:
     if kind == "custom" and not body.get("custom_emoji"):
         return breaks("R80", "a custom reaction needs custom_emoji.")
     images = [name for name in ("emoji", "url", "attachment_id") if body.get(name) is not None]
+    if kind not in _REACTIONS:  # a type that Linq has added may have an image
+        return None
     if kind != "sticker":
         extra = [*images, "placement"] if body.get("placement") is not None else images
         return breaks("R81", f"{extra[0]} is for type sticker only. Leave it out.") if extra else None
@@ -194,6 +214,9 @@ def reaction(body: JsonObject) -> Broken | None:
     if len(images) != 1:
         return breaks("R81", f"a sticker needs one of emoji, url and attachment_id, not {len(images)}.")
     return None
+
+
+_REACTIONS: Final = get_args(ReactionType)
 
 
 def _is_emoji(value: Any) -> bool:
@@ -213,8 +236,13 @@ def update_url_or_experience(body: JsonObject) -> Broken | None:
     return breaks("R85", "an app card is updated with a url or an experience, not both.")
 
 
-# The name is not looked up: Linq adds types before linqbot does.
-event_name = must("R95", matches(_EVENT_NAME), "is not the name of an event, such as message.received.")
+_event_form = must("R95", matches(_EVENT_NAME), "is not the name of an event, such as message.received.")
+_event_known = name_of("R95", EVENT_CLASSES, likeness=LIKE_A_SLIP_IN_LONG)
+
+
+def event_name(value: Any, at: str) -> Broken | None:
+    """Check R95: the name of an event."""
+    return _event_form(value, at) or _event_known(value, at)
 
 
 def phone_only(value: Any, at: str) -> Broken | None:
@@ -229,6 +257,8 @@ _OF_SUBSCRIPTIONS: Final = ("price_id", "quantity", "discount", "trial_end", "tr
 
 def payment_mode(body: JsonObject) -> Broken | None:
     """Check R96: the fields that the mode requires and excludes."""
+    if body.get("mode") not in {None, "payment", "subscription"}:  # what a mode needs that Linq has added is not known
+        return None
     subscription = body.get("mode") == "subscription"
     for name in ("amount", "currency"):
         if subscription and body.get(name) is not None:
@@ -275,14 +305,23 @@ refuses no file that Linq would accept."""
 upload_size = must(
     "R91", lambda value: is_whole(value) and 1 <= value <= MAX_UPLOAD_BYTES, f"must be 1 to {MAX_UPLOAD_BYTES} bytes."
 )
-upload_type = must(
+_upload_form = must(
     "R92",
-    lambda value: isinstance(value, str) and value in CONTENT_TYPES,
+    lambda value: matches(_CONTENT_TYPE)(value) and not _REFUSED_TYPE.fullmatch(value),
     "is not a type that Linq accepts, such as image/jpeg. linqbot explain R92 names Linq's page with all types.",
+)
+# Some types of IANA's are one letter from one of Linq's.
+_upload_known = name_of(
+    "R92", CONTENT_TYPES, likeness=LIKE_A_SLIP_IN_LONG, others=("application/gzip", "video/3gpp2", "text/x-vcard")
 )
 
 
-_OPERATION = one_of("R80", ("add", "remove"))
+def upload_type(value: Any, at: str) -> Broken | None:
+    """Check R92: the content type of a file. Linq says that it takes no FLAC, no OGG and no programs."""
+    return _upload_form(value, at) or _upload_known(value, at)
+
+
+_OPERATION = name_of("R80", ("add", "remove"))
 _CARD: Mapping[str, Check] = {"phone_number": phone, "first_name": filled_text, "last_name": text, "image_url": text}
 
 
@@ -328,7 +367,8 @@ _BODIES: Final[Mapping[str, Schema]] = {
     ),
     "chats.update": Schema(values={"display_name": text, "group_chat_icon": https("R4")}),
     "chats.send_voicememo": Schema(
-        values={"voice_memo_url": https("R68"), "attachment_id": uuid, "override_optout": flag}, across=(voice_memo,)
+        values={"voice_memo_url": https("R68"), "attachment_id": uuid, "force_notify": flag, "override_optout": flag},
+        across=(voice_memo,),
     ),
     "chats.participants.add": _only_handle(),
     "chats.participants.remove": _only_handle(),
@@ -341,13 +381,13 @@ _BODIES: Final[Mapping[str, Schema]] = {
             )
         },
     ),
-    "chats.background.set": Schema(("type",), {"type": one_of("R66", ("color", "dynamic", "photo"))}, (background,)),
+    "chats.background.set": Schema(("type",), {"type": _KIND_OF_BACKGROUND}, (background,)),
     "messages.update": Schema(("text",), {"text": filled_text, "part_index": whole(0)}),
     "messages.add_reaction": Schema(
         ("operation", "type"),
         {
             "operation": _OPERATION,
-            "type": one_of("R80", get_args(ReactionType), 'For any emoji: react("custom", custom_emoji="❤️").'),
+            "type": name_of("R80", _REACTIONS, otherwise='For any emoji: react("custom", custom_emoji="❤️").'),
             "part_index": whole(0),
             "custom_emoji": text,
             "emoji": single_emoji,
@@ -372,7 +412,7 @@ _BODIES: Final[Mapping[str, Schema]] = {
     ),
     "messages.poll.add_options": Schema(("options",), {"options": list_of(_OPTION, least=1, rule="R86")}),
     "messages.poll.vote": Schema(
-        ("operation", "option_id"), {"operation": one_of("R88", ("add", "remove")), "option_id": filled_text}
+        ("operation", "option_id"), {"operation": name_of("R88", ("add", "remove")), "option_id": filled_text}
     ),
     "attachments.create": Schema(
         ("filename", "content_type", "size_bytes"),
@@ -389,10 +429,10 @@ _BODIES: Final[Mapping[str, Schema]] = {
     "webhook_subscriptions.update": Schema(values=_SUBSCRIPTION),
     "payment_requests.create": Schema(
         values={
-            "mode": one_of("R96", ("payment", "subscription")),
+            "mode": name_of("R96", ("payment", "subscription")),
             "amount": whole(50, "R96"),
-            "currency": one_of("R96", ("usd",)),
-            "rail": one_of("R96", ("stripe", "natural")),
+            "currency": name_of("R96", ("usd",)),
+            "rail": name_of("R96", ("stripe", "natural")),
             "quantity": whole(1),
             "metadata": metadata,
             "discount": Schema(values=dict.fromkeys(("coupon", "promotion_code", "label"), text)),
@@ -425,8 +465,8 @@ _BODIES: Final[Mapping[str, Schema]] = {
 _QUERIES: Final[Mapping[str, Schema]] = {
     "chats.list_chats": Schema(values={**_PAGE, "from": phone, "to": handle}),
     "chats.messages.list": Schema(values=_PAGE),
-    "messages.list_messages_thread": Schema(values={**_PAGE, "order": one_of("R79", ("asc", "desc"))}),
-    "payment_requests.list": Schema(values={**_PAGE, "status": one_of("R96", _PAYMENT_STATES)}),
+    "messages.list_messages_thread": Schema(values={**_PAGE, "order": name_of("R79", ("asc", "desc"))}),
+    "payment_requests.list": Schema(values={**_PAGE, "status": name_of("R96", _PAYMENT_STATES)}),
     "available_number.retrieve": Schema(
         values={"type": line_kind, "exclude_from": joined(own_lines), "to": joined(list_of(handle))}
     ),

@@ -26,7 +26,7 @@ from linqbot.linq.rules.values import (
     is_whole,
     missing,
     must,
-    one_of,
+    name_of,
     text,
     uuid,
     whole,
@@ -89,7 +89,7 @@ def _part(part: Any, at: str) -> Broken | None:
     if kind is None:
         return missing(f"{at}.type")
     rule = PARTS.get(kind) if isinstance(kind, str) else None
-    return rule(part, at) if rule else one_of("R4", PARTS)(kind, f"{at}.type")
+    return rule(part, at) if rule else _KIND_OF_PART(kind, f"{at}.type")
 
 
 def _few_media_by_url(message: JsonObject) -> Broken | None:
@@ -134,7 +134,7 @@ def _cards_stand_alone(message: JsonObject) -> Broken | None:
 
 def _only_on_imessage(message: JsonObject) -> Broken | None:
     """Check R40, R41 and R42: content that only iMessage supports."""
-    if message.get("preferred_service") in {None, "iMessage"}:
+    if message.get("preferred_service") not in {"SMS", "RCS"}:
         return None
     kind = "experience" if message.get("experience") is not None else message["parts"][0]["type"]
     rule, code, status = _IMESSAGE_ONLY.get(kind, ("", 0, 0))
@@ -155,15 +155,20 @@ def _effect(effect: Any, at: str) -> Broken | None:
     if not isinstance(effect, Mapping):
         return breaks("R4", f"{at} must be an object.")
     name, kind = effect.get("name"), effect.get("type")
-    if kind is not None and (broken := one_of("R33", ("screen", "bubble"))(kind, f"{at}.type")):
+    if kind is not None and (broken := _KIND_OF_EFFECT(kind, f"{at}.type")):
         return broken
-    allowed = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}.get(kind or "", SCREEN_EFFECTS | BUBBLE_EFFECTS)
-    if name is None or (isinstance(name, str) and name in allowed):
+    if name is None:
         return None
-    if isinstance(name, str) and name in SCREEN_EFFECTS | BUBBLE_EFFECTS:
+    if kind in _EFFECTS and name in _ALL_EFFECTS - _EFFECTS[kind]:
         return breaks("R33", f"{at}.name is not a {kind} effect. Use the other type.")
-    # All names, whatever the type says: an author gives the name alone, and a misspelt one is called a screen effect.
-    return one_of("R33", SCREEN_EFFECTS | BUBBLE_EFFECTS)(name, f"{at}.name")
+    # All names, whatever the type says: an author may give the name alone.
+    return _NAME_OF_EFFECT(name, f"{at}.name")
+
+
+_EFFECTS: Final = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}
+_ALL_EFFECTS: Final = SCREEN_EFFECTS | BUBBLE_EFFECTS
+_KIND_OF_EFFECT: Final = name_of("R33", _EFFECTS)
+_NAME_OF_EFFECT: Final = name_of("R33", _ALL_EFFECTS)
 
 
 def experience(experience: Any, at: str) -> Broken | None:
@@ -186,7 +191,7 @@ _MESSAGE: Final = Schema(
     values={
         "parts": _parts,
         "experience": experience,
-        "preferred_service": one_of("R32", get_args(ServiceType)),
+        "preferred_service": name_of("R32", get_args(ServiceType)),
         "effect": _effect,
         # R34, that the message exists, depends on the messages of the chat.
         "reply_to": Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}),
@@ -271,14 +276,20 @@ def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Bro
         style, animation = each.get("style"), each.get("animation")
         if (style is None) == (animation is None):
             return bad_content("R43", f"{here} needs either a style or an animation, and not both.")
-        name, allowed = ("style", TextStyle) if animation is None else ("animation", TextAnimation)
-        if broken := one_of("R43", get_args(allowed))(each[name], f"{here}.{name}"):
+        name = "style" if animation is None else "animation"
+        if broken := _LOOKS[name](each[name], f"{here}.{name}"):
             return bad_content("R43", broken.message)
     shown = [(*each["range"], each.get("animation") is not None, i) for i, each in enumerate(decorations)]
     if (found := _overlapped(shown)) is None:
         return None
     said = f"{at}.text_decorations[{found[1]}]: an animation overlaps it. Choose ranges that do not overlap."
     return bad_content("R45", said)
+
+
+_LOOKS: Final = {
+    "style": name_of("R43", get_args(TextStyle)),
+    "animation": name_of("R43", get_args(TextAnimation)),
+}
 
 
 def _overlapped(ranges: Iterable[tuple[int, int, bool, int]]) -> tuple[bool, int] | None:
@@ -451,6 +462,7 @@ PARTS: Final[Mapping[str, Check]] = {
     ),
     "app_clip": Schema(("value",), {"value": _clip_url, "caption": text}),
 }
+_KIND_OF_PART: Final = name_of("R4", PARTS)
 
 
 _EXACT: Final = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})

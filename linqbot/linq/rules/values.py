@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from linqbot.nearest import nearest_name
+from linqbot.linq.types.names import LIKE_A_SLIP, misspelt
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 # Possessive quantifiers, and a lookahead for the dot: linear time in any text, also in a long run of dots.
@@ -132,17 +132,38 @@ def https(rule: str) -> Check:
     return must(rule, is_https, "must be a public https address.")
 
 
-def one_of(rule: str, allowed: Collection[str], otherwise: str = "") -> Check:
-    """Return a check that a value is one of the allowed strings; the message suggests the nearest one, or else `otherwise`."""
+def name_of(
+    rule: str,
+    known: Collection[str],
+    *,
+    likeness: float = LIKE_A_SLIP,
+    others: Collection[str] = (),
+    otherwise: str = "",
+) -> Check:
+    """Return a check that a value is a name, and no misspelt one of the known names.
 
-    def is_one_of(value: Any, at: str) -> Broken | None:
-        if isinstance(value, str) and value in allowed:
+    Any other name passes, with a warning: only Linq can judge it.
+
+    Args:
+        likeness: The least likeness of a misspelt name.
+        others: Further names, which look misspelt and are not.
+        otherwise: The end of the message about a value that has not the form of a name.
+    """
+
+    def is_name(value: Any, at: str) -> Broken | None:
+        if isinstance(value, str) and (value in known or value in others):
             return None
-        near = nearest_name(value, allowed) if isinstance(value, str) else None
-        hint = f"Did you mean {near}?" if near else f"Use one of: {', '.join(sorted(allowed))}. {otherwise}".rstrip()
-        return breaks(rule, f"{at} is not a value Linq knows. {hint}")
+        if not isinstance(value, str) or not value or not value.isascii():
+            hint = f"Linq's names are: {', '.join(sorted(known))}. {otherwise}".rstrip()
+            return breaks(rule, f"{at} is not a name in Latin letters. {hint}")
+        if near := misspelt(_INDEX.sub("", at), value, known, likeness=likeness, rule=rule):
+            return breaks(rule, f"{at} is not a value Linq knows. Did you mean {near}?")
+        return None
 
-    return is_one_of
+    return is_name
+
+
+_INDEX = re.compile(r"\[\d+\]")
 
 
 def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str = "R4") -> Check:

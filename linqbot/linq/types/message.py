@@ -25,6 +25,7 @@ TextStyle: TypeAlias = Literal["bold", "italic", "strikethrough", "underline"]
 TextAnimation: TypeAlias = Literal["big", "small", "shake", "nod", "explode", "ripple", "bloom", "jitter"]
 TapbackName: TypeAlias = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
 ReactionType: TypeAlias = Literal[TapbackName, "custom", "sticker"]
+"""The reactions that are known, as the other names above. Where a call takes such names, it takes any other `str` too."""
 
 SCREEN_EFFECTS: frozenset[str] = frozenset(get_args(ScreenEffect))
 BUBBLE_EFFECTS: frozenset[str] = frozenset(get_args(BubbleEffect))
@@ -63,8 +64,8 @@ class Effect(Data):
 
     @classmethod
     def named(cls, name: str) -> "Effect":
-        """Return the effect called `name`, with the type that Linq requires with it."""
-        return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen")
+        """Return the effect called `name`, with its type, if linqbot knows the name."""
+        return cls(name=name, type="bubble" if name in BUBBLE_EFFECTS else "screen" if name in SCREEN_EFFECTS else None)
 
 
 class ReplyTo(Data):

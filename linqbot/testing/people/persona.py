@@ -238,7 +238,7 @@ class Persona:
 
     name: str
     script: Iterable[PersonAct] | Chooser
-    service: Service = "iMessage"
+    service: Service | str = "iMessage"
     in_group: bool = False
 
 

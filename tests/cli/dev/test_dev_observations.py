@@ -74,9 +74,9 @@ def test_a_file_that_does_not_load_is_reported_with_its_line(tmp_path: Path, sub
         ("import nosuchmodule\n", 1, "ModuleNotFoundError: No module named 'nosuchmodule'"),
         ("\n\nprint(1 / 0)\n", 3, "ZeroDivisionError: division by zero"),
         (
-            "from linqbot import Bot\nbot = Bot()\n@bot.on_reaction('heart')\nasync def a(event, ctx): ...\n",
+            "from linqbot import Bot\nbot = Bot()\n@bot.on_reaction('lov')\nasync def a(event, ctx): ...\n",
             3,
-            "BotError: There is no reaction 'heart', so this handler could never run.",
+            "BotError: There is no reaction 'lov', so this handler could never run.",
         ),
     ):
         with subtests.test(message=message):

@@ -478,7 +478,8 @@ async def test_arguments_that_do_not_fit_are_refused(talk: Talk, subtests: pytes
         ({"kind": MediaPart, "choices": ["1"]}, "read from text only"),
         ({"choices": ["a", "A "]}, "two choices are equal"),
         ({"choices": [" "]}, "each choice is a text"),
-        ({"yes": "thumb"}, "no such reaction"),
+        ({"yes": "lkie"}, "no such reaction. Did you mean 'like'?"),
+        ({"yes": "👍"}, "no such reaction"),
         ({"timeout_s": 0}, "more than 0"),
         (
             {"timeout_s": "600"},
