@@ -29,7 +29,7 @@ async def talking(
     bot: Bot,
     *,
     handle: str | None = None,
-    service: Service | None = None,
+    service: Service | str | None = None,
     world: DeclaredWorld | None = None,
     start: datetime | None = None,
     version: str = "2026-02-03",
@@ -83,7 +83,7 @@ async def talking(
         yield first_phone(stage, handle, service)
 
 
-def first_phone(stage: Stage, handle: str | None, service: Service | None) -> Phone:
+def first_phone(stage: Stage, handle: str | None, service: Service | str | None) -> Phone:
     """Return the phone of a test's first person. Raises ValueError if there is no such service."""
     world = stage.emulator.declared
     if handle is None:
@@ -99,7 +99,7 @@ class PhoneFor(Protocol):
         bot: Bot,
         *,
         handle: str | None = None,
-        service: Service | None = None,
+        service: Service | str | None = None,
         world: DeclaredWorld | None = None,
         start: datetime | None = None,
         version: str = "2026-02-03",
@@ -118,7 +118,7 @@ async def killed_between_calls(
     scenario: Scenario,
     *,
     handle: str | None = None,
-    service: Service | None = None,
+    service: Service | str | None = None,
     world: DeclaredWorld | None = None,
     start: datetime | None = None,
     copies: int = 1,

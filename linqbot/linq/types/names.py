@@ -24,9 +24,10 @@ LIKE_A_SLIP_IN_LONG: Final = 0.9
 """The same for long names that are alike, such as `poll.vote.added` and `poll.vote.removed`, or `image/gif` and `image/avif`."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./+-]{0,63}")
-_MOST_WARNINGS: Final = 500
-_warned: set[tuple[str, ...]] = set()
-"""What was warned of in this process, at most `_MOST_WARNINGS`: a stranger who invents names must not fill memory or logs."""
+_MOST_FIELDS: Final = 500
+_MOST_OF_A_FIELD: Final = 50
+_warned: dict[tuple[str, ...], set[str]] = {}
+"""The names that were warned of in this process, by their field. Limited: made-up names must fill neither memory nor logs."""
 
 
 def misspelt(
@@ -58,10 +59,11 @@ def passed(field: str, value: str = "", **facts: str) -> None:
         facts: What tells fields of one name apart.
     """
     shown = value if _NAME.fullmatch(value) else ""
-    what = (field, shown, *facts.values())
-    if what in _warned or len(_warned) >= _MOST_WARNINGS:
+    where = (field, *facts.values())
+    names = _warned.setdefault(where, set()) if len(_warned) < _MOST_FIELDS else _warned.get(where)
+    if names is None or shown in names or len(names) >= _MOST_OF_A_FIELD:
         return
-    _warned.add(what)
+    names.add(shown)
     log.warning(
         "linq.unknown",
         field=field,
