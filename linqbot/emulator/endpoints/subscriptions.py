@@ -83,8 +83,7 @@ _ROUTING = ("routing_key_header", "routing_id_header")
 def _check_events(asked: list[str] | None) -> None:
     if not asked:
         raise invalid("subscribed_events must be a list of event types")
-    if unknown := [one for one in asked if one not in EVENT_TYPES]:
-        raise invalid(f"Unknown event type: {unknown[0][:60]}")
+    # A type that linqbot does not know may be new at Linq. The rules have refused a misspelt one.
     if len(set(asked)) != len(asked):
         raise invalid("subscribed_events names an event type twice")
 
