@@ -166,10 +166,10 @@ ROWS = [
 ]
 
 
-async def made(call: Callable[[], Any]) -> None:
+async def made(call: Callable[[Any, Scene, Any], Any], client: Any, scene: Scene, value: str) -> None:
     """Make a call. That the emulator refuses it for its state is no matter: then it was sent."""
     with contextlib.suppress(LinqApiError):
-        await call()
+        await call(client, scene, value)
 
 
 async def test_a_known_name_passes_a_misspelt_one_is_refused_and_any_other_is_sent_with_one_warning(
@@ -180,13 +180,13 @@ async def test_a_known_name_passes_a_misspelt_one_is_refused_and_any_other_is_se
             there = (await linq.made("chats.retrieve", client))[0].scene
             for value in row.known:
                 with subtests.test(field=row.field, known=value), capture_logs() as logs:
-                    await made(lambda row=row, value=value, there=there: row.call(client, there, value))
+                    await made(row.call, client, there, value)
                     assert logs == []
             with subtests.test(field=row.field, near=row.near), pytest.raises(RuleBroken, match="Did you mean"):
                 await row.call(client, there, row.near)
             with subtests.test(field=row.field, new=row.new), capture_logs() as logs:
                 for _ in range(2):
-                    await made(lambda row=row, there=there: row.call(client, there, row.new))
+                    await made(row.call, client, there, row.new)
                 (warning,) = logs
                 assert (warning["event"], warning["log_level"]) == ("linq.unknown", "warning")
                 assert (warning["field"], warning["value"]) == (row.field, row.new)

@@ -179,7 +179,11 @@ class WebhookSubscriptionRoutingHeadersCleared(WebhookSubscriptionEvent):
 
 
 class TeamMember(Data):
-    """A person with access to the dashboard. Only the event of adding the person contains `role`."""
+    """A person with access to the dashboard.
+
+    Attributes:
+        role: `admin`, `manager` or `member`. Only the event of adding the person contains it.
+    """
 
     id: str | None = None
     name: str | None = None

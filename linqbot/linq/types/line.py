@@ -103,7 +103,12 @@ class ReputationAuditStarted(Data):
 
 
 class ReputationDriver(Data):
-    """A cause of a line's reputation. `key` is for example `volume_spike` or `opt_out_handling`."""
+    """A cause of a line's reputation.
+
+    Attributes:
+        key: For example `volume_spike`, `opt_out_handling`, `low_engagement`, `new_conversation_rate` or
+            `overall_conversation_health`.
+    """
 
     key: str | None = None
     summary: str | None = None

@@ -2,7 +2,7 @@
 
 Linq adds names before linqbot does. None of Linq's documents calls a list complete, so every list of linqbot's is only what it
 knows: a name beyond it passes in both directions, with one warning. Only a misspelt name is refused, where an author has
-written it: it is so like a known one that it is hardly a new one. Whoever means it nevertheless gives it in `extra_body`, which
+written it: it is so like a known one that it is hardly a new one. An author who means it nevertheless gives it in `extra_body`, which
 is not checked.
 """
 
