@@ -8,14 +8,15 @@ It is English unless `Bot(language=…)` says otherwise: `bot/languages.py` sets
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from linqbot.language.reading import plain_words, says, spelled
 from linqbot.language.wording import Sentences, Words
 from linqbot.nearest import suggestion
 
@@ -23,6 +24,18 @@ T = TypeVar("T", str, str | None)
 
 CODES: Final = ("en", "de", "es", "fr", "it", "ja", "nl", "pt")
 """The codes of all languages."""
+_YES: Final = (
+    *("y", "yes", "yea", "yeah", "yep", "yup", "ya", "yess", "sure", "sure thing", "ok", "okay", "k", "kk"),
+    *("of course", "absolutely", "definitely", "certainly", "correct", "right", "true", "please"),
+    *("please do", "yes please", "go ahead", "do it", "sounds good", "why not", "fine", "great", "perfect"),
+    *("confirm", "confirmed", "agreed", "i agree", "i do", "i am", "deal", "yes i do", "yes do it", "👍"),
+    *("✅", "✔", "👌", "🙏", "💯", "ja", "jawohl", "oui", "si", "sí", "sim"),
+)
+_NO: Final = (
+    *("n", "no", "nope", "nah", "no thanks", "no thank you", "not now", "not really", "never", "no way"),
+    *("wrong", "incorrect", "false", "please don't", "don't", "do not", "rather not", "better not"),
+    *("i don't", "i do not", "i'm not", "negative", "👎", "❌", "✖", "🚫", "🙅", "nein", "non", "não"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +46,24 @@ class Language:
         code: Its code, such as `fr`.
         sentences: What linqbot says in it.
         words: The words that it understands; None for English, which the parsers read themselves.
+        yes, no: Whole answers. Those of English count in each language.
         cancel: The words that end a question.
-        back, skip: The words that go back in a form, and that leave out a field. The first is the one that is shown.
+        back: The words that go back in a form.
+        skip, nothing: The words that leave out a field of a form, and those that do so if it is empty then. The first one is
+            shown.
         country: The country, such as `CA`, whose people write days, times and numbers in this way; None if no one was named.
     """
 
     code: str
     sentences: Sentences
     words: Words | None = None
-    cancel: tuple[str, ...] = ("never mind", "forget it")  # None is an opt-out in capitals (R69), as CANCEL is.
+    yes: tuple[str, ...] = _YES
+    no: tuple[str, ...] = _NO
+    # In a direct chat CANCEL and QUIT are opt-outs (R69), which come before questions. In another case they end a question.
+    cancel: tuple[str, ...] = ("never mind", "nevermind", "forget it", "cancel", "quit")
     back: tuple[str, ...] = ("back", "go back", "previous")
-    skip: tuple[str, ...] = ("skip", "pass", "none")
+    skip: tuple[str, ...] = ("skip", "pass")
+    nothing: tuple[str, ...] = ("none", "nothing", "no one", "nobody", "n/a")
     country: str | None = None
 
     @property
@@ -94,13 +114,33 @@ def _language(name: str) -> Language:
 
     data = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text("utf-8"))
     words = Words(**data["words"])
-    cancel, back, skip = map(partial(_said, words), (words.cancel, words.back, words.skip))
-    return Language(name, Sentences(**data["sentences"]), words, cancel, back, skip)
+    yes, no = _spellings(words.yes), _spellings(words.no)
+    return Language(
+        name,
+        Sentences(**data["sentences"]),
+        words,
+        (*yes, *_without(_YES, no)),
+        (*no, *_without(_NO, yes)),
+        *map(_spellings, (words.cancel, words.back, words.skip, words.nothing)),
+    )
 
 
-def _said(words: Words, listed: str) -> tuple[str, ...]:
-    """Return the texts of a list, each with its accents and without."""
-    return tuple(dict.fromkeys(said for each in listed.split(",") for said in (each, words.plain(each))))
+def _spellings(listed: str) -> tuple[str, ...]:
+    return tuple(spelled(listed.split(",")))
+
+
+def _without(words: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """Return English words without those that mean something else in another language."""
+    return tuple(word for word in words if plain_words((word,)).isdisjoint(plain_words(others)))
+
+
+def skips(text: str, default: object) -> bool:
+    """Return True if a text leaves out a field of a form, in the language of the turn.
+
+    `skip` leaves out each field that has a default. `none` does so if the default is nothing: None, or an empty text or list.
+    """
+    is_empty = default is None or (isinstance(default, Sized) and len(default) == 0)
+    return says(text, spoken().skip) or (is_empty and says(text, spoken().nothing))
 
 
 @contextmanager

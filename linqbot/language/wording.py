@@ -8,10 +8,11 @@ language may leave some out, and has no other ones. Next step: `spoken.py` choos
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from linqbot.language.reading import unaccented
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +119,7 @@ The empty one is for words that say nothing, such as `on` before a day. Not ever
 `to`, and `half to` for the next hour: *halb sieben* is 6:30. Words of numbers that are too large to read mean `hundred hundred`,
 which is no number, and no part of one.
 """
-_MARKS: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u2010": "-", "¿": " ", "¡": " "})
-"""An iPhone writes \u2018 in front of `s avonds`."""
+_OPENING_MARKS: Final = str.maketrans("¿¡", "  ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,8 @@ class Words:
     Attributes:
         yes, no: Whole answers.
         cancel: The words that end a question.
-        back, skip: The words that go back in a form, and that leave out a field.
+        back: The words that go back in a form.
+        skip, nothing: The words that leave out a field of a form, and those that do so if it is empty then.
         meanings: The words with each of `MEANINGS`; more meanings, such as `night` and `monday`, are possible.
         numbers: The words of the numbers from 0 to 100, in their order. Of several with `|` between them, the first is written.
         hundreds: The words of 200, 300 and so on to 900.
@@ -150,6 +151,7 @@ class Words:
     cancel: str
     back: str
     skip: str
+    nothing: str
     meanings: Mapping[str, str]
     numbers: str
     hundreds: str
@@ -166,7 +168,4 @@ class Words:
 
     def plain(self, text: str) -> str:
         """Return a text in lower case, with letters without accents and characters of one width."""
-        text = unicodedata.normalize("NFKC", text).casefold().translate(_MARKS)
-        if self.has_spaces:  # in Japanese the marks of letters are no accents
-            text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
-        return text
+        return unaccented(text).translate(_OPENING_MARKS)

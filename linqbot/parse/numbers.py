@@ -69,7 +69,7 @@ def number(text: str, *, language: str | None = None) -> int:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
     with speaking(language):
-        return _number(ungrouped(english(text).casefold()))
+        return _number(ungrouped(english(text)))
 
 
 def _number(text: str) -> int:

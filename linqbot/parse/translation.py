@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from linqbot.language.numbers import SMALL, words_of
+from linqbot.language.reading import folded, spelled, with_single_spaces
 from linqbot.language.spoken import language_of, sentences, spoken
 from linqbot.language.wording import Words
 
@@ -29,7 +30,6 @@ _DATE_BEFORE: Final = re.compile(r"\d{1,2}(?:th|\.)?\s+(?:\w{1,3}\s+)?\Z")
 _LATE_NEXT: Final = re.compile(rf"\b({'|'.join(DAYS)}|week|month|weekend) next\b")
 _DAY_OF_MONTH: Final = re.compile(rf"\b(?:{'|'.join(DAYS)}) (\d{{1,2}}) at\b")
 _FROM_TO: Final = re.compile(rf"\b(?:of )?(?:the )?({'|'.join(DAYS)}) (?:at|the) ({'|'.join(DAYS)})\b")
-_UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 LONGEST_TEXT: Final = 300
@@ -43,10 +43,10 @@ def check_length(text: str) -> None:
 
 
 def english(text: str) -> str:
-    """Return a text in the words that the parsers read; in English it stays as it is. Raises as `check_length` does."""
+    """Return a text in the words that the parsers read, in lower case. Raises as `check_length` does."""
     check_length(text)
     language = spoken()
-    return text if language.words is None else _translator(language.code).english(text)
+    return folded(text) if language.words is None else _translator(language.code).english(text)
 
 
 def load(code: str) -> None:
@@ -67,13 +67,13 @@ class _Translator:
     pattern: re.Pattern[str]
 
     def english(self, text: str) -> str:
-        text = _with_single_spaces(self.words.plain(text))
+        text = with_single_spaces(self.words.plain(text))
         for pattern, replacement in self.words.rewrites:
             text = re.sub(pattern, replacement, text)
-        text = _with_single_spaces(self.pattern.sub(self._meaning, text))
+        text = with_single_spaces(self.pattern.sub(self._meaning, text))
         for pattern, replacement in self.words.finishes:
             text = re.sub(pattern, replacement, text)
-        text = re.sub(r"\bof (\d{4})\b", r"\1", _LATE_NEXT.sub(r"next \1", _with_single_spaces(text)))
+        text = re.sub(r"\bof (\d{4})\b", r"\1", _LATE_NEXT.sub(r"next \1", with_single_spaces(text)))
         text = _FROM_TO.sub(r"\1 to \2", text)
         text = re.sub(r"\b(at|(?:half|quarter) (?:past|to)) a\b", r"\1 1", text)  # une heure, la una, half één
         text = re.sub(r"\bhalf to\b(?! \d)", "half", text)
@@ -110,9 +110,8 @@ def _pattern_of(key: str, words: Words) -> str:
 
 def forms(said: Iterable[str], words: Words) -> Iterable[str]:
     """Yield words as people write them: without accents, and with `ue` for `ü`."""
-    for each in said:
-        for form in (each, each.casefold().translate(_UMLAUTS)):
-            yield words.plain(form.strip().removesuffix(".")).replace("-", " ")
+    for each in spelled(said):
+        yield words.plain(each.removesuffix(".")).replace("-", " ")
 
 
 def _names(code: str, words: Words) -> tuple[dict[str, str], dict[str, str]]:
@@ -143,11 +142,7 @@ def _numbers(words: Words) -> dict[str, str]:
 
 def lowered(text: str) -> str:
     """Return an English text in lower case, with straight apostrophes and single spaces."""
-    return _with_single_spaces(text.casefold().replace("\u2019", "'"))
-
-
-def _with_single_spaces(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    return with_single_spaces(folded(text))
 
 
 def clocks(text: str) -> str:

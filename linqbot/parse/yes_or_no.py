@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Final
 
-from linqbot.language.spoken import language_of, sentences, speaking, spoken
-from linqbot.parse.translation import check_length, forms, lowered
+from linqbot.language.reading import emoji_in, plain_words, readings
+from linqbot.language.spoken import sentences, speaking, spoken
+from linqbot.parse.translation import check_length
 
-_YES: Final = frozenset(
-    (
-        *("y", "yes", "yea", "yeah", "yep", "yup", "ya", "yess", "sure", "sure thing", "ok", "okay", "k", "kk"),
-        *("of course", "absolutely", "definitely", "certainly", "correct", "right", "true", "please"),
-        *("please do", "yes please", "go ahead", "do it", "sounds good", "why not", "fine", "great", "perfect"),
-        *("confirm", "confirmed", "agreed", "i agree", "i do", "i am", "deal", "yes i do", "yes do it", "👍"),
-        *("✅", "✔", "👌", "🙏", "💯", "ja", "jawohl", "oui", "si", "sí", "sim"),
-    )
-)
-_NO: Final = frozenset(
-    (
-        *("n", "no", "nope", "nah", "no thanks", "no thank you", "not now", "not really", "never", "no way"),
-        *("wrong", "incorrect", "false", "please don't", "don't", "do not", "rather not", "better not"),
-        *("i don't", "i do not", "i'm not", "negative", "👎", "❌", "✖", "🚫", "🙅", "nein", "non", "não"),
-    )
-)
-_DECORATION = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\u200d♂♀]")
+_BOTH: Final = frozenset("🙏💯")
+"""Emoji that mean yes alone, and thanks or emphasis behind a word: `no 🙏` means no."""
 
 
 def yes_no(text: str, *, language: str | None = None) -> bool:
     """Return True if a text means yes, False if it means no.
 
-    Only whole answers count: `yes but later` is neither.
+    Only whole answers count: `yes but later` is neither. Thanks and other emoji may stand around one.
 
     Args:
         text: The answer.
@@ -40,37 +24,25 @@ def yes_no(text: str, *, language: str | None = None) -> bool:
         ValueError: the text means neither, or cannot be decided.
 
     Example:
-        `yes_no("Sure!")` is True; `yes_no("no thanks")` is False.
+        `yes_no("Sure!")` is True; `yes_no("no thanks 🎉")` is False.
     """
     with speaking(language):
         check_length(text)
-        words = _words(_DECORATION.sub("", text))
-        yes, no = _YES, _NO
-        if spoken().words is not None:
-            own_yes, own_no = _own(spoken().code)
-            yes, no = own_yes | (yes - own_no), own_no | (no - own_yes)
-        for said in (words, _once(words)):
-            if said in yes:
-                return True
-            if said in no:
-                return False
+        meanings = (_meaning(form) for each in readings(text) for form in (each, _once(each)))
+        said = next((each for each in meanings if each is not None), None)
+        has_words = any(letter.isalnum() for letter in text)
+        # Emoji that say something else than the words next to them leave it open.
+        shown = {_meaning(each) for each in emoji_in(text) if not (has_words and each in _BOTH)}
+        found = {said, *shown} - {None}
+        if len(found) == 1 and (said is not None or not has_words):
+            return True in found
         raise ValueError(sentences().yes_or_no)
 
 
-def _words(text: str) -> str:
-    words = spoken().words
-    text = lowered(text) if words is None else words.plain(text).replace("-", " ")
-    return re.sub(r"[\s.,!?…;:。、]+", " ", text).strip()
-
-
-@lru_cache
-def _own(code: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the words for yes, and those for no, of another language than English."""
-    words = language_of(code).words
-    assert words is not None
-    with speaking(code):
-        yes, no = (frozenset(map(_words, forms(said.split(","), words))) for said in (words.yes, words.no))
-    return yes, no
+def _meaning(said: str) -> bool | None:
+    if said in plain_words(spoken().yes):
+        return True
+    return False if said in plain_words(spoken().no) else None
 
 
 def _once(words: str) -> str:
