@@ -17,7 +17,7 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, TextFilter, takes_muted
+from linqbot.bot.filters import Fit, takes_muted, words_among
 from linqbot.bot.handlers import Route, handler_name
 from linqbot.bot.never_awaited import error_of
 from linqbot.bot.routes import TYPING, Routes
@@ -40,7 +40,6 @@ from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
-from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
 
@@ -151,9 +150,14 @@ class Dispatcher:
     def _allows(self, event: Event) -> bool:
         return self._bot.allow is None or self._bot.allow(event)
 
-    def has_side_handler(self, event: Event) -> bool:
-        """Return True if a `during_ask=True` handler fits the event; its `when` is asked in a turn. Raises ChoiceFailed."""
+    def has_side_handler(self, event: Event, *, for_word: bool = False) -> bool:
+        """Return True if a `during_ask=True` handler fits the event; its `when` is asked in a turn. Raises ChoiceFailed.
+
+        With `for_word` only handlers of whole texts count, such as that of the bot's own word `cancel`.
+        """
         routes = (route for route in self._side_routes if isinstance(event, route.event))
+        if for_word:
+            routes = (route for route in routes if words_among(route.filters) is not None)
         return _chosen(lambda: any(route.fits(event) for route in routes))
 
     def handler_for(self, message: MessageReceived) -> str | None:
@@ -192,7 +196,7 @@ class Dispatcher:
 
     def _route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
-        routes = self.routes.of(MessageReceived)
+        routes = self.routes.tried(message)
         try:
             return _chosen(lambda: next((route for route in routes if route.fits(message)), None))
         except ChoiceFailed:
@@ -287,10 +291,8 @@ class Dispatcher:
         if self._bot.manners is None or keyword_of(event) not in ("start", "help"):
             return False
         assert isinstance(event, MessageReceived)
-        texts = (
-            each for route in self.routes.of(type(event)) for each in route.filters if isinstance(each, TextFilter)
-        )
-        return not any(is_one_of(event.text, [folded(word) for word in each.words]) for each in texts)
+        words = (words_among(route.filters) for route in self.routes.of(type(event)))
+        return not any(each is not None and each.fits_text(event.text) for each in words)
 
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
@@ -388,7 +390,7 @@ class Dispatcher:
         `only_during_ask`: a question is open, and only handlers with `during_ask=True` may take the event.
         """
         ctx.tried = tried = list[Tried]()
-        for place, route in enumerate(self.routes.of(type(event))):
+        for place, route in enumerate(self.routes.tried(event)):
             before = len(tried)
             if is_late and not route.late:
                 tried.append(route.misses(handlers.LATE))

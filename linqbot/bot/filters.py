@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from linqbot.errors import BotError
+from linqbot.language.reading import exactly, plain_words, says, unaccented
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageEvent, MessageReceived
-from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.options import check_handle, check_line
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
@@ -156,28 +156,47 @@ class TextFilter(Filter[Texts]):
         self.words = words
         self.flags = flags
 
+    def is_exact(self, text: str) -> bool:
+        """Return True if a text is one of the words as their author wrote them."""
+        return exactly(text) in map(exactly, self.words)
+
     def fits_as(self, other: Callable[..., Any]) -> bool:
         """Return True if another filter certainly fits the same texts."""
         return isinstance(other, TextFilter) and (self.name, self.flags) == (other.name, other.flags)
 
 
+def words_among(filters: Iterable[Any]) -> TextFilter | None:
+    """Return the first filter of whole texts among those of a handler; None if there is none."""
+    return next((each for each in filters if isinstance(each, TextFilter) and each.words), None)
+
+
+def text_of(event: Texts) -> str:
+    """Return the text that is compared with whole words: without a mention of the bot."""
+    return event.text_to_me if isinstance(event, MessageReceived) else event.text
+
+
 def _texts_that_fit(filters: Iterable[Any]) -> list[str]:
     """Return the texts that fit the words of a handler, in the ways that people write them; empty without words."""
-    words = next((each.words for each in filters if isinstance(each, TextFilter) and each.words), ())
+    found = words_among(filters)
+    words = () if found is None else found.words
     spelled = {way(word.strip()) for word in words for way in (str, str.lower, str.upper, str.capitalize)}
     return [f"{word}{mark}" for word in sorted(spelled) for mark in ("", *".!?…")]
 
 
 def covers(earlier: Iterable[Callable[[Any], Fit]], later: Sequence[Callable[[Any], Fit]]) -> bool:
     """Return True if each event that fits the filters of a later handler certainly fits those of an earlier one."""
-    texts = _texts_that_fit(later)
+    texts, own = _texts_that_fit(later), words_among(later)
 
     def fits_too(one: Any) -> bool:
         if any(one is other for other in later):
             return True
         if not isinstance(one, TextFilter):
             return False
-        return any(map(one.fits_as, later)) or (bool(texts) and all(map(one.fits_text, texts)))
+        if any(map(one.fits_as, later)):
+            return True
+        if one.words:  # a later handler for exactly a text comes before one for nearly this text: see `Routes.tried`
+            return own is not None and all(map(one.is_exact, own.words))
+        return bool(texts) and all(map(one.fits_text, texts))
 
     return all(map(fits_too, earlier))
 
@@ -281,37 +300,36 @@ def _check_texts(filter_name: str, texts: tuple[Any, ...]) -> None:
 def exact(*texts: str) -> Filter[Texts]:
     """Fit if the whole text is one of these texts: `exact("hi", "hello")`.
 
-    Case, curly quotes, surrounding white space and marks at the end of the sentence are ignored: `Hi!` is `hi`. In a
-    group, a mention of the bot is ignored too: `@Bot, hi` is `hi`.
+    Case, accents, the forms of quotes and digits, and what stands around the words is ignored: white space, marks at the end
+    of the sentence, emoji, and politeness. `Hi! 🙂` is `hi`, and so is `hi, please`. In a group, a mention of the bot is
+    ignored too: `@Bot, hi` is `hi`. A handler for exactly what was written comes before one for nearly that.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.
     """
     _check_texts("exact", texts)
-    wanted = frozenset(folded(text).strip() for text in texts)
-    if not texts or "" in wanted:
+    if not texts or "" in plain_words(texts):
         raise BotError("A text filter with no words can never match. Give the words, or leave the filter out.")
 
     def fits(event: Texts) -> bool:
-        text = event.text_to_me if isinstance(event, MessageReceived) else event.text
-        return is_one_of(text, wanted)
+        return says(text_of(event), texts)
 
-    return TextFilter(lambda text: is_one_of(text, wanted), f"exact({_listed(texts)})", fits=fits, words=texts)
+    return TextFilter(lambda text: says(text, texts), f"exact({_listed(texts)})", fits=fits, words=texts)
 
 
 def contains(*texts: str) -> Filter[Texts]:
-    """Fit if the text contains one of these texts, ignoring case.
+    """Fit if the text contains one of these texts. Case, accents, and the forms of quotes and digits are ignored.
 
     Raises:
         BotError: no texts were given, an empty one, or something else.
     """
     _check_texts("contains", texts)
-    wanted = tuple(map(folded, texts))
+    wanted = tuple(map(unaccented, texts))
     if not all(wanted) or not texts:
         raise BotError("contains() needs at least one word, and no empty ones. Give the words to look for.")
 
     def fits(text: str) -> bool:
-        text = folded(text)
+        text = unaccented(text)
         return any(word in text for word in wanted)
 
     return TextFilter(fits, f"contains({_listed(texts)})")

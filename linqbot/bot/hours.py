@@ -30,6 +30,7 @@ from linqbot.bot.hours_text import (
 from linqbot.bot.router import Router
 from linqbot.clock import zone
 from linqbot.errors import BotError
+from linqbot.language.reading import without_emoji
 from linqbot.language.spoken import CODES, language_of, sentences, spoken
 from linqbot.language.wording import Words
 from linqbot.language.writing import short_weekday, written
@@ -319,6 +320,7 @@ def _command(text: str, words: Words | None) -> tuple[str, str, bool] | None:
 
     None if the text neither begins nor ends with one.
     """
+    text = without_emoji(text)
     text = (lowered(text) if words is None else words.plain(text)).strip(_MARKS)
     has_spaces = words is None or words.has_spaces
     for is_first in (True, False):  # "open sunday 9-12, monday closed" is about what is open

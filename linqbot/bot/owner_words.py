@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from linqbot.bot.filters import Filter, exact, from_handle, in_direct, muted
 from linqbot.bot.handlers import shown_as
 from linqbot.errors import BotError
+from linqbot.language.reading import plain
 from linqbot.language.spoken import sentences
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.rules.message import is_opt_out
@@ -42,7 +43,7 @@ def add_words(
             raise BotError(f'Bot({option}=…) takes a word or a few, such as "bot off".')
         if is_opt_out(word) or is_opt_out(word.upper()):
             raise BotError(f"Bot({option}={word!r}) opts out of messages at Linq. Choose another word.")
-    if mute_word.strip().casefold() == unmute_word.strip().casefold():
+    if plain(mute_word) == plain(unmute_word):
         raise BotError("Bot(mute_word=…) and Bot(unmute_word=…) are the same word.")
     by_owner = from_handle(owner) & in_direct & (muted | ~muted)
     router.on_message(exact(mute_word) & by_owner, during_ask=True)(_mute(unmute_word))

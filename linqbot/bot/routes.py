@@ -15,14 +15,15 @@ import anyio
 from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import covers, name_of, takes_muted
+from linqbot.bot.filters import covers, name_of, takes_muted, text_of, words_among
 from linqbot.bot.handlers import ErrorHandler, Route, call_in_thread, check_wrapped, send_returned
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import BotError, LinqbotError
 from linqbot.frames import place_of
+from linqbot.language.reading import exactly, plain, readings
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.plugins.registry import Plugins
 
@@ -61,6 +62,7 @@ class Routes:
             from linqbot.features.schedules import check_names
 
             check_names(self.schedules)
+        self._near_words = _near_words(self.all)
         self._by_event: dict[type[Event], list[Route]] = {}
         self._by_name = {route.name: route for route in reversed(self.all)}
         self.overlaps: bool = any(route.overlap != "queue" for route in self.all)
@@ -79,6 +81,24 @@ class Routes:
             routes = [route for route in self.all if issubclass(kind, route.event) and not route.opt_out]
             self._by_event[kind] = routes
         return routes
+
+    def tried(self, event: Event) -> list[Route]:
+        """Return the routes that may take an event, in the order in which they are tried.
+
+        It is the order in which they were registered; but a handler for exactly the text of a message, such as `sí`, comes
+        before one whose words are nearly this text, such as `si`.
+        """
+        routes = self.of(type(event))
+        if not self._near_words or not isinstance(event, MessageReceived | MessageEdited):
+            return routes
+        if exactly(text := text_of(event)) not in self._near_words:
+            return routes
+        words = [words_among(route.filters) for route in routes]
+        exact = [each is not None and each.is_exact(text) for each in words]
+        near = (n for n, each in enumerate(words) if each is not None and not exact[n] and each.fits_text(text))
+        first = next(near, len(routes))
+        behind = sorted(range(first, len(routes)), key=lambda n: not exact[n])  # else in their order
+        return [*routes[:first], *(routes[n] for n in behind)]
 
     def fits(self, event: Event) -> bool:
         """Return True if the filters of a handler take an event."""
@@ -177,6 +197,16 @@ class Routes:
             (before if is_first else self._routers).append(router)
         self.all[:0] = first
         self._routers[:0] = before
+
+
+def _near_words(routes: Sequence[Route]) -> frozenset[str]:
+    """Return the words of handlers that are nearly words of other handlers: `sí` next to `si`, or `menu please` next to `menu`."""
+    found = (words_among(route.filters) for route in routes)
+    words = {exactly(word) for each in found if each is not None for word in each.words}
+    by_form: dict[str, set[str]] = {}
+    for word in words:
+        by_form.setdefault(plain(word), set()).add(word)
+    return frozenset(word for word in words if any(by_form.get(form, {word}) != {word} for form in readings(word)))
 
 
 def _joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:

@@ -21,9 +21,9 @@ from pydantic_core import PydanticUndefined
 from linqbot.errors import BotError
 from linqbot.features.asking.answers import choice_of, sentence_of, validated
 from linqbot.features.later import zone
-from linqbot.language.spoken import sentences, spoken
+from linqbot.language.reading import says
+from linqbot.language.spoken import sentences, skips, spoken
 from linqbot.language.writing import written
-from linqbot.linq.text.sentences import is_one_of
 from linqbot.options import check_timezone
 from linqbot.parse.dates import date_time, day
 from linqbot.parse.numbers import number
@@ -153,7 +153,7 @@ class FilledForm:
         asks = fault or sentences().is_it_right
 
         def read(text: str) -> FormField | None:
-            if (label := choice_of(text, tuple(labels))) is not None:
+            if (label := choice_of(text, tuple(labels), numbered=False)) is not None:
                 return labels[label]
             try:
                 if not fault and yes_no(text):
@@ -169,9 +169,9 @@ class FilledForm:
         return {**self.options, "key": f"{self.prefix}{name}.{self._times[name]}"}
 
     def _read(self, asked: FormField, text: str) -> Any:
-        if is_one_of(text, spoken().back):
+        if says(text, spoken().back):
             return Move.BACK
-        if asked.is_optional and is_one_of(text, spoken().skip):
+        if asked.is_optional and skips(text, asked.default):
             return Move.SKIP
         if asked.choices:
             raise ValueError(sentences().one_of_these.format(choices=", ".join(asked.choices)))

@@ -34,6 +34,7 @@ from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
+from linqbot.language.reading import says
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -67,8 +68,8 @@ RELAY_STEP: Final = "linqbot relay"
 _HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
 """The reason why no handler takes an event."""
 
-_DONE: Final = "#done"
-_CHECK_MARKS: Final = frozenset({"✔", "✔️", "✅", "☑", "☑️", "✓"})
+_CHECK_MARKS: Final = ("👍", "✔", "✅", "☑", "✓")
+_DONE: Final = ("#done", *_CHECK_MARKS)
 _MESSAGES: Final = 10
 """The number of messages of the chat that the owner gets."""
 _ME: Final = "🤖"
@@ -238,7 +239,7 @@ class Handoffs(TurnPart):
     async def _where_text(self, message: MessageReceived, mine: Sequence[Mute]) -> _Where | None:
         """Return where one message of an owner goes; None if it is for the bot."""
         storage, now = self._turns.storage, self._turns.clock.now()
-        is_done = message.text.strip().casefold() == _DONE
+        is_done = says(message.text, _DONE)
         if message.reply_to is not None and (entry := await storage.entry_of(message.reply_to.message_id)) is not None:
             found = _of_message(entry, mine)
             return None if found is None else _to(found, is_done=is_done)
@@ -287,7 +288,7 @@ def _is_given_back(mute: Mute) -> bool:
 
 
 def _is_check_mark(event: ReactionAdded) -> bool:
-    return event.reaction_type == "like" or event.custom_emoji in _CHECK_MARKS
+    return event.reaction_type == "like" or says(event.custom_emoji or "", _CHECK_MARKS)
 
 
 def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:

@@ -43,6 +43,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, TypeAlias
 
+from linqbot.language.reading import folded, with_single_spaces
+
 CHARS: Final = 4
 """Minimum characters of a quote: "10" does not quote "1"."""
 CUT: Final = "\0"
@@ -71,7 +73,7 @@ def gist_of_message(words: str, bubbles: Iterable[str]) -> str | None:
 
 def normal(text: str) -> str:
     """Return the text normalized: in lower case, with single spaces."""
-    return " ".join(text.casefold().split())
+    return with_single_spaces(folded(text))
 
 
 MESSAGES: Final = 9

@@ -29,9 +29,12 @@ _FRACTIONS: Final = {
 }
 """One character each, which NFKC joins to a number before it: `1½` would be `11/2`."""
 _BEFORE: Final = _QUOTES | _DASHES | _FRACTIONS | {0x1F51F: "10"}  # the keycap ten, which is one character
+_EXACTLY: Final = _QUOTES | {ord("ı"): "i", 0x307: None}  # İ, I and ı are one letter where other languages are written
 _LIGATURES: Final = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
-_ACCENTS: Final = re.compile("(?<!и)[\u0300-\u036f]+")  # й is a letter, and the marks of Japanese letters are none of these
+_ACCENTS: Final = re.compile(
+    "(?<!и)[\u0300-\u036f]+"
+)  # й is a letter, and the marks of Japanese letters are none of these
 _JOINED_SIGN: Final = re.compile("\u200d[♀♂]\ufe0f?")
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u3164\uffa0\u180b\u180c\u180d\u180f")
 
@@ -49,7 +52,7 @@ def _letter(letter: str) -> str | None:
     if category in ("Cf", "Me") or letter in _FILLERS or "\ufe00" <= letter <= "\ufe0f" or "🏻" <= letter <= "🏿":
         return None  # unseen, the frame of a keycap, or how an emoji is drawn
     if "\U000e0100" <= letter <= "\U000e01ef" or letter == "\u0307":
-        return None  # how a letter is drawn; and the dot that `casefold` keeps of İ: İ and I are one letter elsewhere
+        return None  # how a letter is drawn; and the dot that `casefold` keeps of İ
     if category in ("Zs", "Zl", "Zp") or letter == "\u2800":
         return " " if category in ("Zs", "So") else "\n"
     if category == "Cc":
@@ -70,6 +73,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_LETTERS))
 
 
+@lru_cache(maxsize=64)  # several filters ask about one message
 def unaccented(text: str) -> str:
     """Return a text `folded`, and its letters without accents. The marks of Japanese letters are no accents."""
     text = folded(text)
@@ -181,7 +185,7 @@ def says(text: str, words: tuple[str, ...]) -> bool:
 
 
 @lru_cache(maxsize=512)
-def plain_words(words: tuple[str, ...]) -> frozenset[str]:
+def plain_words(words: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
     """Return words in the form in which they are compared."""
     return frozenset(map(plain, words))
 
@@ -191,9 +195,14 @@ def emoji_in(text: str) -> list[str]:
     return _EVERY_EMOJI.findall(folded(text))
 
 
+def without_emoji(text: str) -> str:
+    """Return a text `folded`, with spaces in place of emoji, which mean nothing next to a number, a day or a command."""
+    return _EVERY_EMOJI.sub(" ", folded(text))
+
+
 def exactly(text: str) -> str:
-    """Return a text as it stands, but for case and spaces: two choices that are equal in this form are one."""
-    return with_single_spaces(unicodedata.normalize("NFC", text).casefold().replace("\u0307", ""))
+    """Return a text as it stands, but for case, quotes and spaces. Two choices that are equal in this form are one."""
+    return with_single_spaces(unicodedata.normalize("NFC", text).casefold().translate(_EXACTLY))
 
 
 def chosen(text: str, choices: Iterable[str]) -> str | None:

@@ -29,9 +29,9 @@ from linqbot.bot.filters import TextFilter, in_group
 from linqbot.bot.router import Router
 from linqbot.errors import LinqbotError, NoBot
 from linqbot.frames import authors_place_of_thread
+from linqbot.language.reading import plain, plain_words
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.rules.message import OFFER_OTHERS, OPT_OUT_WORDS
-from linqbot.linq.text.sentences import is_one_of
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -78,7 +78,7 @@ def own_opt_outs(bot: Router) -> list[str]:
         f"The bot uses the word {word!r} (the handler at {at}). In a direct chat, a person who writes {word.upper()} opts out: no "
         "message handler runs, and Linq refuses the bot's messages."
         for word, at in places.items()
-        if is_one_of(word, OPT_OUT_WORDS)
+        if plain(word) in plain_words(OPT_OUT_WORDS)
     ]
 
 

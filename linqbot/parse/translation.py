@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from linqbot.language.numbers import SMALL, words_of
-from linqbot.language.reading import folded, spelled, with_single_spaces
+from linqbot.language.reading import folded, spelled, with_single_spaces, without_emoji
 from linqbot.language.spoken import language_of, sentences, spoken
 from linqbot.language.wording import Words
 
@@ -43,10 +43,10 @@ def check_length(text: str) -> None:
 
 
 def english(text: str) -> str:
-    """Return a text in the words that the parsers read, in lower case. Raises as `check_length` does."""
+    """Return a text in the words that the parsers read, in lower case and without emoji. Raises as `check_length` does."""
     check_length(text)
-    language = spoken()
-    return folded(text) if language.words is None else _translator(language.code).english(text)
+    language, text = spoken(), without_emoji(text)
+    return text if language.words is None else _translator(language.code).english(text)
 
 
 def load(code: str) -> None:

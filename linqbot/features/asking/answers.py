@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import unicodedata
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -18,10 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from linqbot.clock import NoSuchZone
 from linqbot.errors import BotError
 from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
+from linqbot.language.reading import chosen, plain, readings, says
 from linqbot.language.spoken import ENGLISH, sentences, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
-from linqbot.linq.text.sentences import folded, is_one_of
 from linqbot.linq.types.message import MediaPart
 from linqbot.parse.numbers import ungrouped
 from linqbot.parse.yes_or_no import yes_no
@@ -31,6 +30,17 @@ _LOOKS_LIKE: Final = {"👍": "like", "👎": "dislike", "\u2764": "love"}
 """The types of the tapbacks that look like an emoji. The person does not see the difference."""
 _MODIFIERS: Final = "\ufe0f🏻🏼🏽🏾🏿"
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_NUMBER_OF_CHOICE: Final = re.compile(
+    r"(?P<place>(?:number|num|no|nr|n|option|choice|nummer|numero|opcion|opzione|optie|opcao)[.:°]?\s*|(?=#))?"
+    r"[#(\[]?(?P<number>\d{1,6})[)\].:]*(?:番目?)?"
+)
+_BEGINNING: Final = re.compile(r"[^\w-]*(\d{1,6})(?!\d|[.,]\d)")
+"""The number with which a choice begins: that of `4 people` or `19:00`, none of `1.5 kg`."""
+_ORDINALS: Final = (
+    *("first", "second", "third", "fourth", "fifth", "sixth"),
+    *("seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
+)
+_ORDINAL: Final = re.compile(rf"(?:the )?({'|'.join(_ORDINALS)}|\d{{1,6}}(?:st|nd|rd|th))(?: (?:one|option|choice))?")
 _SENTENCE_OF: Final = {
     "int_parsing": "whole_number",
     "int_from_float": "whole_number",
@@ -86,8 +96,8 @@ def judge(question: OpenQuestion, event: Event) -> Verdict | None:
 
 
 def says_cancel_word(question: OpenQuestion, message: MessageReceived) -> bool:
-    """Return True if a message is a word that ends the question, such as `never mind` or `Never mind!`."""
-    return is_one_of(message.text_to_me, question.cancel)
+    """Return True if a message is a word that ends the question, such as `never mind` or `Never mind, thanks!`."""
+    return says(message.text_to_me, question.cancel)
 
 
 def says_yes_or_no(event: Event, language: str | None) -> bool:
@@ -137,7 +147,7 @@ def counted(ballot: Ballot, event: Event) -> Ballot | None:
     person = (event.actor or "").casefold()
     if isinstance(event, MessageReceived):
         # Next to a poll, a text is only a text: people talk about the choices.
-        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices)
+        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices, numbered=True)
         return None if choice is None else _with_vote(ballot, person, choice, instead=True)
     return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
 
@@ -172,22 +182,34 @@ def with_members(ballot: Ballot, event: Event) -> Ballot | None:
     return ballot.model_copy(update={"members": (*others, handle) if isinstance(event, ParticipantAdded) else others})
 
 
-def choice_of(text: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice that a text names, by its words or by its number from 1; None if it names none."""
-    number = unicodedata.normalize("NFKC", text).strip().casefold().rstrip(".)!")
-    # The text of a choice comes first: among the choices "2" and "4", the answers 2 and 2. are the first one.
-    for wanted in (text, number):
-        if (choice := choice_of_words(wanted, choices)) is not None:
-            return choice
-    # Compared as text: Python refuses to convert more than 4,300 digits to a number.
-    numbered = {str(n): choice for n, choice in enumerate(choices, start=1)}
-    return numbered.get(number.lstrip("0"))
+def choice_of(text: str, choices: tuple[str, ...], *, numbered: bool) -> str | None:
+    """Return the choice that a text names; None if it names none, or if it could be two.
+
+    A text names a choice by its words; by the number in front of it, if they were shown `numbered`; or by the number with which
+    it alone begins: `4` is `4 people`. A choice that is a number itself comes before the one that stands at this place.
+    """
+    if (choice := chosen(text, choices)) is not None:
+        return choice
+    number = next((found for said in readings(text) if (found := _NUMBER_OF_CHOICE.fullmatch(said))), None)
+    if number is None:
+        return _by_ordinal(text, choices) if numbered else None
+    value = int(number["number"])
+    if (choice := chosen(str(value), choices)) is not None:
+        return choice
+    if numbered and 1 <= value <= len(choices):
+        return choices[value - 1]
+    beginnings = [(_BEGINNING.match(plain(choice)), choice) for choice in choices]
+    found = [choice for begins, choice in beginnings if begins and int(begins[1]) == value]
+    return found[0] if len(found) == 1 and not number["place"] else None
 
 
-def choice_of_words(words: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice with these words, in any case; None if there is none."""
-    said = folded(words).strip()
-    return next((choice for choice in choices if folded(choice).strip() == said), None)
+def _by_ordinal(text: str, choices: tuple[str, ...]) -> str | None:
+    """Return the choice that an English text such as `the second one` names, unless choices are such numbers themselves."""
+    said = next((found for each in readings(text) if (found := _ORDINAL.fullmatch(each))), None)
+    if said is None or any(said[1] in plain(choice).split() for choice in choices):
+        return None
+    place = _ORDINALS.index(said[1]) if said[1] in _ORDINALS else int(said[1][:-2]) - 1
+    return choices[place] if 0 <= place < len(choices) else None
 
 
 def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = False) -> Ballot:
@@ -238,7 +260,7 @@ def _choice(question: Question, text: str, shown: str | None) -> str | None:
     """Return the choice that an answer means; None if it means none, and `kind` may read it."""
     # A number counts in the list that the person saw. Today's code may give another list.
     choices = question.choices
-    choice = choice_of(text, choices) if shown is None else choice_of_words(shown, choices)
+    choice = choice_of(text, choices, numbered=False) if shown is None else chosen(shown, choices)
     if choice is None and question.kind is str:
         raise ValueError(sentences().one_of_these.format(choices=", ".join(choices)))
     return choice

@@ -180,9 +180,8 @@ class Arriving:
                 continue
             if (verdict := judge(found.question, event)) is not None:
                 answer = self._ended(found, verdict, event)
-                if verdict is Verdict.SIDE_QUESTION or (
-                    verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(event)
-                ):
+                is_cancel = verdict is Verdict.CANCEL_WORD
+                if verdict is Verdict.SIDE_QUESTION or self.dispatcher.has_side_handler(event, for_word=is_cancel):
                     return Arrival(found, answer=answer)
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
@@ -353,7 +352,7 @@ def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
     if not question.choices or outcome["outcome"] != "answered":
         return outcome
     text = outcome.get("text", "")
-    return {**outcome, "choice": choice_of(text, question.choices) or text}
+    return {**outcome, "choice": choice_of(text, question.choices, numbered=question.is_numbered) or text}
 
 
 def _late(late: Asked) -> Arrival:

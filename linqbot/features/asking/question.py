@@ -25,10 +25,10 @@ from pydantic_core import ValidationError, to_json
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
+from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import is_handle
-from linqbot.linq.text.sentences import folded
 from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
@@ -204,12 +204,12 @@ def texts(argument: str, given: Sequence[str], *, of: str = "ctx.ask") -> tuple[
 
 
 def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the texts that end a question, in lower case.
+    """Return the texts that end a question, in the form in which they are compared.
 
     The words of choices that a person may type end nothing: they choose, as a vote does.
     """
-    offered = {folded(choice).strip().rstrip(".!") for choice in choices}
-    return tuple(word for word in (folded(each).strip() for each in words) if word.rstrip(".!") not in offered)
+    offered = {form for choice in choices for form in readings(choice)}
+    return tuple(dict.fromkeys(word for word in map(plain, words) if offered.isdisjoint(readings(word)[:2])))
 
 
 def _types_in(kind: Any) -> Iterator[Any]:
@@ -246,7 +246,7 @@ class Question:
             raise BotError("ctx.ask() takes choices= with a kind= that is read from text only, such as int.")
         if any(not isinstance(choice, str) or not choice.strip() for choice in self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): each choice is a text.")
-        if len({folded(choice).strip() for choice in self.choices}) < len(self.choices):
+        if len({exactly(choice) for choice in self.choices}) < len(self.choices):
             raise BotError(f"{self.verb}(choices={list(self.choices)!r}): two choices are equal.")
         if self.yes is not None:
             self._check_tapback(self.yes)
@@ -383,7 +383,7 @@ class OpenQuestion(Data):
     options: Mapping[str, str] = {}
     reactions: tuple[str, ...] = ()  # the reactions that answer it
     events: tuple[str, ...] = ()  # the types of the events that answer it, besides messages
-    cancel: tuple[str, ...] = ()  # the texts that end it, in lower case
+    cancel: tuple[str, ...] = ()  # the texts that end it
     repeat: bool = True  # True asks again after a side answer
     also: tuple[str, ...] = ()  # handles, in lower case, of further people who may say yes or no
     side_questions: bool = False  # True if only a yes or no answers it, and other messages are handled as usual
@@ -416,6 +416,11 @@ class OpenQuestion(Data):
             return cls.model_validate_json(stored)
         except ValidationError:
             return None
+
+    @property
+    def is_numbered(self) -> bool:
+        """True if the person saw a number in front of each choice; a poll has none, also when it is asked again."""
+        return bool(self.choices) and self.poll is None
 
     @property
     def takes_words(self) -> bool:

@@ -1,4 +1,4 @@
-"""Ends of sentences in a text that may still grow, and words as people write them, with curly quotes and marks at their end.
+"""Ends of sentences in a text that may still grow.
 
 An end is reported only once the next character that is no space is known. The ends of a text are therefore the same in
 whatever pieces it arrives.
@@ -7,8 +7,7 @@ whatever pieces it arrives.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 _END: Final = re.compile(
@@ -16,10 +15,6 @@ _END: Final = re.compile(
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+"
 )
 """The marks at the end of a sentence, with closing brackets, quotation marks, marks of Markdown, and an emoji."""
-_MARKS: Final = ".!?…。！？ \u00a0\u202f"
-"""The marks at the end of a sentence, and the spaces that some languages put before them."""
-_FOLDED: Final = str.maketrans("‘’“”ı", "''\"\"i", "\u0307")
-"""Straight quotes; and without the dot that `casefold` keeps of İ, because İ and I are one letter in other languages."""
 _NO_SPACE: Final = re.compile(r"\S")
 _IS_EMOJI: Final = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]")
 _OPENERS: Final = "\"'“‘«([*_~`"
@@ -65,14 +60,3 @@ def _goes_on(text: str, found: re.Match[str], following: str) -> bool:
     if word.isdigit():
         return len(word) < 4 and line.strip(f"{_OPENERS} ") == word
     return (len(word) == 1 and word.isalpha()) or _ABBREVIATIONS.fullmatch(word) is not None
-
-
-def folded(text: str) -> str:
-    """Return a text for comparisons: in lower case, also of Turkish, and with straight quotes, which an iPhone makes curly."""
-    return unicodedata.normalize("NFC", text).casefold().translate(_FOLDED)
-
-
-def is_one_of(text: str, words: Container[str]) -> bool:
-    """Return True if a text is one of these words, which are `folded`, as it stands or without its marks, such as `¡Hola!`."""
-    said = folded(text).strip()
-    return said in words or said.rstrip(_MARKS).lstrip("¡¿") in words

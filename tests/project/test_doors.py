@@ -1,0 +1,108 @@
+"""One place decides: what is decided at a single door of the house is decided nowhere else in its code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def modules(*left_out: str) -> Iterator[tuple[str, ast.Module]]:
+    """Yield the modules of linqbot and its plugins, without those whose path begins with one of these."""
+    for path in sorted([*ROOT.glob("linqbot/**/*.py"), *ROOT.glob("plugins/*/linqbot_*/**/*.py")]):
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(left_out):
+            yield name, ast.parse(path.read_text("utf-8"))
+
+
+FOLDS = frozenset({"casefold", "lower", "normalize", "isdigit", "isdecimal", "isnumeric"})
+"""What compares texts in another form than the one in which they were written."""
+
+READS_NO_WORDS = (
+    "linqbot/cli/",  # arguments of commands
+    "linqbot/client/",  # headers, addresses
+    "linqbot/emulator/",  # Linq's end of the wire
+    "linqbot/ops/",  # arguments of operators, cookies
+    "linqbot/server/",  # headers
+    "linqbot/storage/",  # handles, names of SQL files, addresses of databases
+)
+"""Rooms in which no text of a person is compared with anything."""
+
+HANDLES = frozenset({"actor", "handle", "line", "of", "people", "person", "shared_by", "to", "who"})
+"""The last name in an expression that is a handle: a phone number or an e-mail address, in any case."""
+
+OF_NO_PERSON = {
+    "linqbot/language/reading.py": None,  # the one place
+    "linqbot/bot/filters.py": ("str",),  # spellings of an author's words, to compare filters when a bot is loaded
+    "linqbot/bot/hours.py": ("str(rule)", "first.removeprefix('of ')[:1]", "last[:1]"),  # a rule, which was read before
+    "linqbot/content/drafts.py": ("self.file",),  # an address or a path
+    "linqbot/content/message_split.py": ("mark[:-1]",),  # the number of an item in the bot's own list
+    "linqbot/features/asking/records.py": ("question", "tries", "rest[:1]"),  # names of journal entries
+    "linqbot/features/later.py": ("clock_text", "length"),  # `before=` of an author
+    "linqbot/features/manners/gate.py": ("each",),  # a handle
+    "linqbot/language/spoken.py": ("code.replace('_', '-').partition('-')[0]",),  # a language
+    "linqbot/linq/rules/check.py": ("str(value)",),  # a field of a request
+    "linqbot/linq/rules/message.py": ("word", "text"),  # Linq's own words (R69); an address in a text
+    "linqbot/linq/rules/values.py": ("digits",),  # a field of a request
+    "linqbot/linq/signatures.py": ("timestamp",),  # a header
+    "linqbot/linq/text/markdown.py": ("state.src[max(0, state.pos - len('https')):state.pos]", "url"),  # addresses
+    "linqbot/linq/text/sentences.py": ("word",),  # the number of an item in the bot's own text
+    "linqbot/linq/types/files.py": ("filename.rpartition('.')[2]",),  # a suffix
+    "linqbot/linq/types/message.py": ("(self.filename or '').rpartition('.')[2]",),  # a suffix
+    "linqbot/settings.py": ("str",),  # names of environment variables
+    "linqbot/speakers.py": ("unicodedata",),  # finds marks of speakers that a text imitates; no words
+    "linqbot/testing/people/checks.py": ("act.contains", "text"),  # answers of the bot
+    "linqbot/testing/people/persona.py": ("text",),  # questions of the bot
+    "linqbot/testing/samples.py": ("name",),  # a place in JSON
+    "plugins/linqbot-agent/linqbot_agent/langgraph.py": (
+        "str(facts.get('finish_reason') or facts.get('stop_reason') or '')",  # of a model
+    ),
+    "plugins/linqbot-agent/linqbot_agent/links.py": ("scheme", "address"),  # addresses that a model writes
+}
+"""What else is folded: by module the expressions, None for all of them, and what they are."""
+
+
+def test_words_of_people_are_compared_in_the_form_of_the_reader_only() -> None:
+    found = []
+    for name, module in modules(*READS_NO_WORDS):
+        for node in ast.walk(module):
+            if not (isinstance(node, ast.Attribute) and node.attr in FOLDS):
+                continue
+            expression = ast.unparse(node.value)
+            names = [each for each in re.findall(r"\w+", expression) if each not in ("or", "str", "strip", "0")]
+            listed = OF_NO_PERSON.get(name, ())
+            if listed is None or expression in listed or (names and names[-1] in HANDLES):
+                continue
+            found.append(f"{name}:{node.lineno}: {expression}.{node.attr}")
+    assert found == [], "Words of people are read by linqbot/language/reading.py; for other texts, add the expression."
+
+
+WORDS_AT = {
+    "linqbot/bot/dispatch.py": {"words_among"},  # START and HELP, unless a handler takes them
+    "linqbot/bot/filters.py": {"says", "unaccented"},  # on_message("word"), exact; contains
+    "linqbot/bot/hours.py": {"without_emoji"},  # the owner's `closed tomorrow`
+    "linqbot/bot/owner_words.py": {"exact"},  # mute_word=, unmute_word=
+    "linqbot/bot/routes.py": {"exactly", "readings"},  # the handler for exactly what was written
+    "linqbot/features/asking/answers.py": {"chosen", "readings", "says", "yes_no"},  # choices, votes, cancel words, approvals
+    "linqbot/features/forms.py": {"says", "skips", "choice_of", "yes_no"},  # back, skip, the review
+    "linqbot/features/handoff.py": {"says"},  # #done
+    "linqbot/features/loops.py": {"folded"},  # messages of two bots
+    "linqbot/parse/translation.py": {"folded", "without_emoji"},  # all parsers
+    "linqbot/parse/yes_or_no.py": {"readings", "emoji_in"},
+}
+"""The doors at which words of people are compared, and what they call for it."""
+
+
+def test_each_door_of_words_calls_the_reader() -> None:
+    missing = []
+    for name, module in modules():
+        called = {
+            each.id if isinstance(each, ast.Name) else each.attr
+            for each in ast.walk(module)
+            if isinstance(each, ast.Name | ast.Attribute)
+        }
+        missing += [f"{name} does not call {each}" for each in sorted(WORDS_AT.get(name, set()) - called)]
+    assert missing == []
