@@ -34,7 +34,7 @@ from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
-from linqbot.language.reading import says
+from linqbot.language.reading import emoji_in, says
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
@@ -68,8 +68,8 @@ RELAY_STEP: Final = "linqbot relay"
 _HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
 """The reason why no handler takes an event."""
 
-_CHECK_MARKS: Final = ("👍", "✔", "✅", "☑", "✓")
-_DONE: Final = ("#done", *_CHECK_MARKS)
+_DONE: Final = ("#done",)
+_CHECK_MARKS: Final = frozenset("👍✔✅☑✓")
 _MESSAGES: Final = 10
 """The number of messages of the chat that the owner gets."""
 _ME: Final = "🤖"
@@ -224,7 +224,7 @@ class Handoffs(TurnPart):
         now = self._turns.clock.now()
         if isinstance(event, ReactionAdded):
             found = _of_message(await self._turns.storage.entry_of(event.message_id or ""), mine)
-            if found is None or not _is_check_mark(event) or not found.is_handed_over(now):
+            if found is None or not _is_approval(event) or not found.is_handed_over(now):
                 return None
             return [_to(found, is_done=True)]
         if not isinstance(event, MessageReceived) or event.is_group:
@@ -239,7 +239,7 @@ class Handoffs(TurnPart):
     async def _where_text(self, message: MessageReceived, mine: Sequence[Mute]) -> _Where | None:
         """Return where one message of an owner goes; None if it is for the bot."""
         storage, now = self._turns.storage, self._turns.clock.now()
-        is_done = says(message.text, _DONE)
+        is_done = says(message.text, _DONE) or _is_check_mark(message.text)
         if message.reply_to is not None and (entry := await storage.entry_of(message.reply_to.message_id)) is not None:
             found = _of_message(entry, mine)
             return None if found is None else _to(found, is_done=is_done)
@@ -287,8 +287,13 @@ def _is_given_back(mute: Mute) -> bool:
     return mute.handoff is not None and mute.handoff.ended == "owner"
 
 
-def _is_check_mark(event: ReactionAdded) -> bool:
-    return event.reaction_type == "like" or says(event.custom_emoji or "", _CHECK_MARKS)
+def _is_approval(event: ReactionAdded) -> bool:
+    return event.reaction_type == "like" or _is_check_mark(event.custom_emoji or "")
+
+
+def _is_check_mark(text: str) -> bool:
+    """Return True if a text is a 👍 or a check mark and nothing else: `thanks 👍` is for the person."""
+    return not any(map(str.isalnum, text)) and _CHECK_MARKS.issuperset(found := emoji_in(text)) and bool(found)
 
 
 def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:

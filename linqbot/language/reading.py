@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 300
 """Characters. A longer text is no word with something around it."""
+_MOST_FORMS: Final = 20
+"""Forms of one text that are compared. Nobody means a word with more politeness around it."""
 
 _QUOTES: Final = dict.fromkeys(map(ord, "‘’‚‛ʼʹ′´`＇"), "'") | dict.fromkeys(map(ord, "“”„‟″«»＂"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
 _FRACTIONS: Final = {
-    code: f" {''.join(unicodedata.normalize('NFKC', chr(code))).replace(chr(0x2044), '/')}"
+    code: " " + unicodedata.normalize("NFKC", chr(code)).replace("\u2044", "/")
     for code in (0xBC, 0xBD, 0xBE, *range(0x2150, 0x215F), 0x2189)
 }
 """One character each, which NFKC joins to a number before it: `1½` would be `11/2`."""
@@ -32,9 +34,8 @@ _BEFORE: Final = _QUOTES | _DASHES | _FRACTIONS | {0x1F51F: "10"}  # the keycap 
 _EXACTLY: Final = _QUOTES | {ord("ı"): "i", 0x307: None}  # İ, I and ı are one letter where other languages are written
 _LIGATURES: Final = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
-_ACCENTS: Final = re.compile(
-    "(?<!и)[\u0300-\u036f]+"
-)  # й is a letter, and the marks of Japanese letters are none of these
+_ACCENTS: Final = re.compile("(?<!и)[\u0300-\u036f]+")
+"""The accents of letters taken apart. й is a letter of its own, and the marks of Japanese letters are no accents."""
 _JOINED_SIGN: Final = re.compile("\u200d[♀♂]\ufe0f?")
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u3164\uffa0\u180b\u180c\u180d\u180f")
 
@@ -56,7 +57,7 @@ def _letter(letter: str) -> str | None:
     if category in ("Zs", "Zl", "Zp") or letter == "\u2800":
         return " " if category in ("Zs", "So") else "\n"
     if category == "Cc":
-        return letter if letter in "\t\n\r" else None
+        return letter if letter in "\t\n\r" else " " if letter.isspace() else None
     if category in ("Nd", "No") and (value := unicodedata.numeric(letter, 0.5)) == int(value):
         return str(int(value))
     return "i" if letter == "ı" else letter
@@ -106,11 +107,10 @@ _END: Final = re.compile(rf"(?<!{_MARKS})(?<!{_EMOJI})(?:{_FACE}|{_MARKS}|{_EMOJ
 _END_MARKS: Final = re.compile(rf"(?<!{_MARKS}){_MARKS}++\Z")
 _BEGINNING: Final = re.compile(rf"\A(?:[\s¿¡\"]|{_EMOJI})+")
 _BEGINNING_MARKS: Final = re.compile(r"\A[\s¿¡\"]+")
-_HASH: Final = re.compile(r"#\s+(?=\w)")
 _BETWEEN: Final = re.compile(r"(?<=[^\W\d_])[-,;、。!?]+\s*(?=[^\W\d_])|(?<=\w)[.:,;!?。]+\s+(?=\w)")
 _APOSTROPHE: Final = re.compile(r"(?<=\w)'(?=\w)")
 
-_POLITE: Final = {
+_POLITENESS: Final = {
     "en": "please,pls,plz,thanks,thank you,thanks a lot,many thanks,thank you very much,thank you so much,thx,ty,cheers",
     "de": "bitte,bitte sehr,danke,danke schön,dankeschön,danke sehr,vielen dank,besten dank,herzlichen dank",
     "es": "por favor,porfavor,porfa,gracias,muchas gracias,mil gracias",
@@ -130,7 +130,10 @@ def plain(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    return with_single_spaces(_BETWEEN.sub(" ", _APOSTROPHE.sub("", _HASH.sub("#", text))))
+    text = with_single_spaces(text)
+    if text.replace(" ", "").isalnum():
+        return text
+    return _BETWEEN.sub(" ", _APOSTROPHE.sub("", text.replace("# ", "#")))
 
 
 def _phrases(said: Iterable[str]) -> tuple[str, ...]:
@@ -139,44 +142,52 @@ def _phrases(said: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(forms, key=len, reverse=True))
 
 
-_POLITE_WORDS: Final = _phrases(each for code, said in _POLITE.items() if code != "ja" for each in said.split(","))
-_POLITE_ENDINGS: Final = _phrases(_POLITE["ja"].split(","))  # there are no spaces between words of Japanese
-
-
-def _less_polite(said: str) -> str:
-    """Return a text without one polite phrase at its end, or else at its beginning; unchanged if it has none, or is one."""
-    for phrase in _POLITE_WORDS:
-        if said.endswith(phrase) and not said[-len(phrase) - 1 : -len(phrase)].isalpha() and said != phrase:
-            return _bare(said.removesuffix(phrase))
-    for phrase in _POLITE_ENDINGS:
-        if said.endswith(phrase) and said != phrase:
-            return _bare(said.removesuffix(phrase))
-    for phrase in _POLITE_WORDS:
-        if said.startswith(phrase) and not said[len(phrase) :][:1].isalpha() and said != phrase:
-            return _bare(said.removeprefix(phrase))
-    return said
+_POLITE_WORDS: Final = _phrases(each for code, said in _POLITENESS.items() if code != "ja" for each in said.split(","))
+_POLITE_ENDINGS: Final = _phrases(_POLITENESS["ja"].split(","))  # there are no spaces between words of Japanese
+_POLITE: Final = _POLITE_WORDS + _POLITE_ENDINGS
 
 
 def _bare(text: str) -> str:
-    """Return a text without the marks and emoji around it. Of a text of emoji, or of marks, the emoji or the marks stay."""
+    """Return a text without the marks and emoji around it. Of a text of emoji the emoji stay, and of one of marks the marks."""
+    if text.replace(" ", "").isalnum():
+        return text.strip()
     without_marks = _BEGINNING_MARKS.sub("", _END_MARKS.sub("", text))
     return _BEGINNING.sub("", _END.sub("", text)) or without_marks or text
 
 
-def _forms(said: str) -> Iterator[str]:
-    """Yield a text as it stands, without what is around it, and then with less and less politeness. Something always stays."""
-    yield said
+def _forms(said: str) -> list[str]:
+    """Return a text as it stands, without what is around it, and with less and less politeness. Something always stays."""
+    found = [said]
     if len(said) > LONGEST:
-        return
-    yield (said := _bare(said))
-    while (shorter := _less_polite(said)) not in ("", said):
-        yield (said := shorter)
+        return found
+    found += (form for form in (_END.sub("", said), _bare(said)) if form and form not in found)
+    for form in found:  # which grows: a word may be polite itself, such as `no thanks`
+        if len(found) < _MOST_FORMS:
+            found += (shorter for shorter in map(_bare, _less_polite(form)) if shorter and shorter not in found)
+    return found
+
+
+def _less_polite(said: str) -> Iterator[str]:
+    """Yield a text without one polite phrase at its end or its beginning, the longest first."""
+    if said.endswith(_POLITE):  # nearly no text does, and this asks for all phrases at once
+        yield from (
+            each for phrase in _POLITE_WORDS if (each := said.removesuffix(phrase)) != said and _is_apart(each[-1:])
+        )
+        yield from (each for phrase in _POLITE_ENDINGS if (each := said.removesuffix(phrase)) != said)
+    if said.startswith(_POLITE_WORDS):
+        yield from (
+            each for phrase in _POLITE_WORDS if (each := said.removeprefix(phrase)) != said and _is_apart(each[:1])
+        )
+
+
+def _is_apart(neighbor: str) -> bool:
+    return not neighbor.isalpha()
 
 
 @lru_cache(maxsize=64)
 def readings(text: str) -> tuple[str, ...]:
     """Return the forms of a text, in which it may be a `plain` word: from what was written to what was meant."""
-    return tuple(dict.fromkeys(_forms(plain(text))))
+    return tuple(_forms(plain(text)))
 
 
 def says(text: str, words: tuple[str, ...]) -> bool:
@@ -211,17 +222,12 @@ def chosen(text: str, choices: Iterable[str]) -> str | None:
     The nearest form decides: `léa` is Léa although there is also a Lea.
     """
     listed = tuple(choices)
-    for text_forms, of_choice in _comparisons(text):
-        for form in text_forms:
-            if found := [choice for choice in listed if of_choice(choice) == form]:
-                return found[0] if len(found) == 1 else None
-    return None
-
-
-def _comparisons(text: str) -> Iterator[tuple[Iterable[str], Callable[[str], str]]]:
-    """Yield the forms of a text with the form of a choice to which they are compared, the nearest first."""
-    yield (exactly(text),), exactly
+    if (same := next((choice for choice in listed if exactly(choice) == exactly(text)), None)) is not None:
+        return same
     for read in (folded, unaccented):
-        forms = tuple(_forms(_spaced(read(text))))
-        yield forms, lambda choice, read=read: _spaced(read(choice))
-        yield forms, lambda choice, read=read: _bare(_spaced(read(choice)))
+        whole = [_spaced(read(choice)) for choice in listed]
+        for of_choices in (whole, [*map(_bare, whole)]):
+            for form in _forms(_spaced(read(text))):
+                if found := [choice for choice, other in zip(listed, of_choices, strict=True) if other == form]:
+                    return found[0] if len(found) == 1 else None
+    return None

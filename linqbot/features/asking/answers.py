@@ -199,8 +199,8 @@ def choice_of(text: str, choices: tuple[str, ...], *, numbered: bool) -> str | N
     if numbered and 1 <= value <= len(choices):
         return choices[value - 1]
     beginnings = [(_BEGINNING.match(plain(choice)), choice) for choice in choices]
-    found = [choice for begins, choice in beginnings if begins and int(begins[1]) == value]
-    return found[0] if len(found) == 1 and not number["place"] else None
+    begun = [choice for begins, choice in beginnings if begins and int(begins[1]) == value]
+    return begun[0] if len(begun) == 1 and number["place"] is None else None
 
 
 def _by_ordinal(text: str, choices: tuple[str, ...]) -> str | None:
