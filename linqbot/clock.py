@@ -12,7 +12,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, tzinfo
 from operator import itemgetter
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Clock(Protocol):
@@ -118,8 +118,18 @@ def clock_time(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-class NoSuchZone(ValueError):
-    """There is no time zone of a name, or this machine has no data about it: a mistake of the author, not of a person."""
+class WrongCall(ValueError):
+    """A mistake of an author, raised by a function whose other ValueErrors are sentences for a person.
+
+    Attributes:
+        sentence: The name of the sentence for a person whose text has caused it; empty if only an author can cause it.
+    """
+
+    sentence: ClassVar[str] = ""
+
+
+class NoSuchZone(WrongCall):
+    """There is no time zone of a name, or this machine has no data about it."""
 
 
 def zone(name: str) -> tzinfo:

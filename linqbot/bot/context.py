@@ -725,21 +725,32 @@ class Context:
         *question: Content,
         kind: type[T] | Callable[[str], T],
         choices: Sequence[str],
+        timezone: str = ...,
         **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, T | str]: ...
 
     @overload
     def ask(
-        self, *question: Content, kind: type[T] | Callable[[str], T], **options: Unpack[AskOptions]
+        self,
+        *question: Content,
+        kind: type[T] | Callable[[str], T],
+        timezone: str = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, T]: ...
 
     @overload  # mypy tries this one where the result has to be of another type: without it, `kind: object` accepts that
     def ask(  # type: ignore[overload-cannot-match, unused-ignore]
-        self, *question: Content, kind: type[object] | Callable[[str], object], **options: Unpack[AskOptions]
+        self,
+        *question: Content,
+        kind: type[object] | Callable[[str], object],
+        timezone: str = ...,
+        **options: Unpack[AskOptions],
     ) -> Coroutine[Any, Any, object]: ...
 
     @overload
-    def ask(self, *question: Content, kind: object, **options: Unpack[AskOptions]) -> Coroutine[Any, Any, Any]: ...
+    def ask(
+        self, *question: Content, kind: object, timezone: str = ..., **options: Unpack[AskOptions]
+    ) -> Coroutine[Any, Any, Any]: ...
 
     def ask(
         self,
@@ -755,6 +766,7 @@ class Context:
         key: str | None = None,
         also: Sequence[str] = (),
         side_questions: bool = False,
+        timezone: str = "UTC",
     ) -> Coroutine[Any, Any, Any]:
         """Ask a question in the event's chat, and return the answer.
 
@@ -764,15 +776,16 @@ class Context:
 
         Args:
             question: The text of the question, or other content, as for `reply`.
-            kind: The type of the answer: a type that pydantic can read from text, or a function that takes the text.
-                The message of a ValueError that it raises is shown to the person, who may then answer again.
+            kind: The type of the answer, or a function that takes the text. Numbers, yes and no, days and times are read as
+                people write them, whatever `Annotated`, `None` and constraints are around their type. The message of a
+                ValueError that a function raises is shown to the person, who may then answer again.
                 `MediaPart` takes a photo or another file, and an event class such as `LocationSharingStarted` takes
                 such an event.
             choices: The possible answers. On iMessage they are shown as a poll, elsewhere as a numbered list. The
                 text, the number or a vote answers. Together with `kind`, such as a function, another text is read as
                 `kind` says, and a choice is returned as its text.
-            yes: The tapback that means yes. The answer is True or False: from this tapback or `dislike`, or from
-                a text such as "yes" or "no".
+            yes: The tapback that means yes. The answer is True or False: from this tapback, `like`, `love` or `dislike`, or
+                from a text such as "yes" or "no". With `kind=bool` the last three answer, too.
             who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the
                 chat, and everything else is a handle.
             tries: The number of answers after which an invalid one ends the question.
@@ -787,6 +800,7 @@ class Context:
                 as usual. If several questions are open to them, such a message must be a reply to one.
             side_questions: With `yes` only: True handles a message that says neither yes nor no as usual, by a handler
                 that itself asks nothing, and the question stays open. False takes it for an invalid answer.
+            timezone: With a `kind` of days or times: the IANA name of the person's time zone.
         Returns:
             The answer: a str, or what `kind`, `choices` or `yes` say.
         Raises:
@@ -804,7 +818,19 @@ class Context:
         words = spoken().cancel if cancel is None else texts("cancel", cancel)
         others = texts("also", also)
         asked = Question(
-            question, kind, options, yes, who, tries, timeout_s, words, repeat, key, others, side_questions
+            question,
+            kind,
+            options,
+            yes,
+            who,
+            tries,
+            timeout_s,
+            words,
+            repeat,
+            key,
+            others,
+            side_questions,
+            timezone=timezone,
         )
         return self._wait_for(asked)
 

@@ -28,7 +28,7 @@ from linqbot.bot.hours_text import (
     with_clock_times,
 )
 from linqbot.bot.router import Router
-from linqbot.clock import zone
+from linqbot.clock import WrongCall, zone
 from linqbot.errors import BotError
 from linqbot.language.reading import without_emoji
 from linqbot.language.spoken import CODES, language_of, sentences, spoken
@@ -246,7 +246,7 @@ class Hours:
 
 def _with_zone(at: datetime) -> datetime:
     if at.tzinfo is None:
-        raise ValueError("This time has no time zone. Give one: ctx.now().")
+        raise WrongCall("This time has no time zone. Give one: ctx.now().")
     return at.astimezone(UTC)
 
 

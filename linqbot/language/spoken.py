@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from linqbot.clock import WrongCall
 from linqbot.language.reading import plain_words, says, spelled
 from linqbot.language.wording import Sentences, Words
 from linqbot.nearest import suggestion
@@ -90,7 +91,7 @@ def sentences() -> Sentences:
 def language_of(code: str) -> Language:
     """Return the language of a code, such as `fr` or `fr-CA`. Raises ValueError if linqbot does not speak it."""
     if not isinstance(code, str):
-        raise ValueError(f"{code!r} is no code of a language, such as 'fr'.")  # noqa: TRY004 - as for a wrong code
+        raise WrongCall(f"{code!r} is no code of a language, such as 'fr'.")
     return _language_of(code)
 
 
@@ -98,7 +99,7 @@ def language_of(code: str) -> Language:
 def _language_of(code: str) -> Language:
     name, *further = code.replace("_", "-").casefold().split("-")
     if name not in CODES:
-        raise ValueError(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
+        raise WrongCall(f"linqbot does not speak {code!r}. {suggestion(name, CODES)}")
     # A script may stand before the country, as in `zh-hant-tw`. A region of several countries is a number: `es-419`.
     country = next((each.upper() for each in further if re.fullmatch(r"[a-z]{2}|[0-9]{3}", each)), None)
     language = _language(name)
@@ -121,7 +122,10 @@ def _language(name: str) -> Language:
         words,
         (*yes, *_without(_YES, no)),
         (*no, *_without(_NO, yes)),
-        *map(_spellings, (words.cancel, words.back, words.skip, words.nothing)),
+        _spellings(words.cancel),
+        _spellings(words.back),
+        _spellings(words.skip),
+        _spellings(words.nothing),
     )
 
 

@@ -27,7 +27,6 @@ class Sentences:
     contact_card: str = "Please answer with your contact card: share it with this number."
     something_else: str = "Please answer with something else."
     one_of_these: str = "Please answer with one of these: {choices}."
-    whole_number: str = "Please answer with a whole number."
     any_number: str = "Please answer with a number."
     more_than: str = "Please answer with more than {gt}."
     at_least: str = "Please answer with {ge} or more."
@@ -36,9 +35,18 @@ class Sentences:
     longer: str = "Please answer with at least {min_length} characters."
     shorter: str = "Please answer with at most {max_length} characters."
     web_address: str = "Please answer with a web address, such as https://example.com."
-    iso_date: str = "Please answer with a date, such as 2026-11-20."
-    iso_date_time: str = "Please answer with a date and a time, such as 2026-11-20 18:30."
-    iso_time: str = "Please answer with a time, such as 18:30."
+    multiple_of: str = "Please answer with a multiple of {multiple_of}."
+    decimal_places: str = "Please answer with at most {decimal_places} decimal places."
+    later_than: str = (
+        "Please give a time after this: {gt}."  # of a day, a time of day, or a day and a time, as the next three
+    )
+    from_then: str = "Please give {ge} or later."
+    earlier_than: str = "Please give a time before this: {lt}."
+    until_then: str = "Please give {le} or earlier."
+    clock_time: str = "Please give a time of day, such as 19:30, 7pm or noon."
+    past_day: str = "Please give a day that has passed, with its year, such as 1 February 1990."
+    past_time: str = "Please give a day and a time that have passed, with the year, such as 1 February 1990 18:00."
+    after_today: str = "That is today. Please give a later day."
 
     # `linqbot.parse`
     too_long: str = "Please write less, so that I understand it."

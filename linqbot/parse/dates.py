@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
-from linqbot.clock import zone
+from linqbot.clock import WrongCall, zone
 from linqbot.language.numbers import SMALL
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.parse.numbers import in_words
@@ -45,6 +45,7 @@ _DOTTED_CLOCK = re.compile(
     r"(?:\bat\s+(?P<hour>\d{1,2})\.(?P<minute>\d{2})|(?<![\d.])(?P<clock>\d{1,2})\.(?P<past>1[3-9]|[2-5]\d))\b(?!\.)"
 )
 _ISO = re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})\b")
+_ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ Tt]\d{2}:\d{2}(?::|Z|z|[+-])")
 _DOTTED = re.compile(r"\b(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})(?:\.\s?(?P<year>\d{4})?|\b)")
 _SLASHED = re.compile(r"\b(?P<one>\d{1,2})/(?P<two>\d{1,2})(?:/(?P<year>\d{4}))?\b")
 _MONTH_NAMES = "|".join(sorted(_MONTH_OF, key=len, reverse=True))
@@ -56,7 +57,7 @@ _WEEKDAY = re.compile(
     rf"\b(?:(?P<next>next)\s+|this\s+|coming\s+)?(?P<name>{'|'.join(sorted(WEEKDAYS, key=len, reverse=True))})\b"
 )
 _RELATIVE = re.compile(
-    r"\b(?P<word>the day after tomorrow|day after tomorrow|tomorrow|today|tonight|this (?:morning|afternoon|evening))\b"
+    r"\b(?P<word>the day after tomorrow|day after tomorrow|tomorrow|today|tonight|yesterday|this (?:morning|afternoon|evening))\b"
 )
 _OF_MONTH = re.compile(r"\b(?:the\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?|(?P<day2>\d{1,2})(?:st|nd|rd|th))\b(?![:./])")
 _LENGTH = re.compile(r"in (?!the\b).+|.+ from (?:now|today)")
@@ -90,8 +91,26 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None, language
         return _date_time(*_read(text, timezone, now))
 
 
-def _date_time(plain: str, now: datetime) -> datetime:
+def any_date_time(text: str, *, timezone: str, now: datetime, is_past: bool = False) -> datetime:
+    """Return the moment that a text names, as `date_time` does, and also one that has passed if the year is said.
+
+    A moment with seconds or an offset, as ISO 8601 writes it, is read too.
+
+    Args:
+        is_past: True for a moment that must have passed, so that its day needs no year.
+    """
+    if _ISO_TIME.match(text.strip()):
+        try:
+            at = datetime.fromisoformat(text.strip())
+            return instant(at, zone(timezone)) if at.tzinfo is None else at.astimezone(zone(timezone))
+        except (ValueError, OverflowError):
+            pass  # the words say what is wrong
+    return _date_time(*_read(text, timezone, now), takes_passed=True, is_past=is_past)
+
+
+def _date_time(plain: str, now: datetime, *, takes_passed: bool = False, is_past: bool = False) -> datetime:
     days: list[date] | None = None
+    is_dated = False
     length, _, at = plain.partition(" at ")
     if _LENGTH.fullmatch(length):
         ahead = _length(length, otherwise=sentences().day_and_time)
@@ -103,16 +122,37 @@ def _date_time(plain: str, now: datetime) -> datetime:
     plain = clocks(plain)
     clock, before, after = time_of_day(plain, part_of_day=plain)
     rest = f"{before} {after}"
-    if days is None:
-        days, rest = _days(rest, now.date())
-    rest = _without_fillers(rest)
-    if clock is None and re.fullmatch(_HOUR, rest):
-        clock, rest, _ = time_of_day(f"at {rest}", part_of_day=plain)
+    if days is None and (named := _days(rest, now.date())) is not None:
+        days, rest, is_dated = named
+    clock, rest = _bare_hour(clock, rest, plain)
     if rest or (clock is None and days is None):
-        raise ValueError(sentences().day_and_time)
+        raise ValueError(sentences().past_time if is_past else sentences().day_and_time)
     if clock is None:
         raise ValueError(sentences().which_time)
+    if takes_passed and days is not None and len(days) == 1 and (is_dated or is_past):
+        return _at(days[0], clock, now)
     return _first_after(days or [now.date(), (now + _A_DAY).date()], clock, now)
+
+
+def _bare_hour(clock: time | None, rest: str, part_of_day: str) -> tuple[time | None, str]:
+    """Return the time of day, which may be a bare hour in the rest of a text, and the words that are left."""
+    rest = _without_fillers(rest)
+    if clock is None and re.fullmatch(_HOUR, rest):
+        clock, rest, _ = time_of_day(f"at {rest}", part_of_day=part_of_day)
+    return clock, rest
+
+
+def clock_time(text: str) -> time:
+    """Return the time of day that a text names, such as `19:30`, `7pm`, `noon` or `half past seven in the evening`.
+
+    Raises ValueError with a sentence for the person, also for what could be in the morning or in the evening, such as 7.
+    """
+    plain = clocks(_plain(text))
+    clock, before, after = time_of_day(plain, part_of_day=plain)
+    clock, rest = _bare_hour(clock, f"{before} {after}", plain)
+    if clock is None or rest:
+        raise ValueError(sentences().clock_time)
+    return clock
 
 
 def day(text: str, *, timezone: str, now: datetime | None = None, language: str | None = None) -> date:
@@ -134,6 +174,21 @@ def day(text: str, *, timezone: str, now: datetime | None = None, language: str 
         return translated_day(*_read(text, timezone, now))
 
 
+def any_day(text: str, *, timezone: str, now: datetime, is_past: bool = False) -> date:
+    """Return the day that a text names, as `day` does, and also one that has passed if the year is said, or `yesterday`.
+
+    Args:
+        is_past: True for a day that must have passed, such as a birthday.
+    """
+    plain, now = _read(text, timezone, now)
+    named = None if _LENGTH.fullmatch(plain) else _days(plain, now.date())
+    if named is not None and named.is_dated and not _without_fillers(named.rest):
+        return named.days[0]
+    if is_past and (named is None or _without_fillers(named.rest)):
+        raise ValueError(sentences().past_day)
+    return translated_day(plain, now)
+
+
 def translated_day(plain: str, now: datetime) -> date:
     """Return the day that a text in lower-case English names, as of `now` in the person's zone. Raises as `day` does."""
     if _LENGTH.fullmatch(plain):
@@ -141,10 +196,10 @@ def translated_day(plain: str, now: datetime) -> date:
         if ahead % _A_DAY or not IN_DAYS.search(plain):
             raise ValueError(sentences().day)
         return (now + ahead).date()
-    days, rest = _days(plain, now.date())
-    if days is None or _without_fillers(rest):
+    named = _days(plain, now.date())
+    if named is None or _without_fillers(named.rest):
         raise ValueError(sentences().day)
-    for each in days:
+    for each in named.days:
         if each >= now.date():
             return each
     raise ValueError(sentences().day_passed)
@@ -155,9 +210,12 @@ def _read(text: str, timezone: str, now: datetime | None) -> tuple[str, datetime
     where = zone(timezone)
     now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
-        raise ValueError("now= has no time zone. Give one: datetime.now(UTC).")
-    plain = lowered(english(text)).strip(" !?,")
-    return re.sub(r"(?<=\d)t(?=\d)", " ", plain), now.astimezone(where)
+        raise WrongCall("now= has no time zone. Give one: datetime.now(UTC).")
+    return _plain(text), now.astimezone(where)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"(?<=\d)t(?=\d)", " ", lowered(english(text)).strip(" !?,"))
 
 
 def _length(text: str, *, otherwise: str) -> timedelta:
@@ -215,8 +273,19 @@ def _clock(match: re.Match[str], part_of_day: str) -> time:
     return time(hour, minute)
 
 
-def _days(text: str, today: date) -> tuple[list[date] | None, str]:
-    """Return the days that a text may mean, the earliest first, and the text without them; None if it names none."""
+class _Named(NamedTuple):
+    """The days that a text may mean, the earliest first, and the text without them.
+
+    `is_dated`: True if it says which day it is for good, by its year or as `yesterday`, so that it may have passed.
+    """
+
+    days: list[date]
+    rest: str
+    is_dated: bool = False
+
+
+def _days(text: str, today: date) -> _Named | None:
+    """Return the days that a text may mean; None if it names none."""
     for pattern in (_RELATIVE, _ISO, _NAMED, _SLASHED, _DOTTED, _WEEKDAY, _OF_MONTH):
         match = pattern.search(text)
         if match is None:
@@ -225,27 +294,31 @@ def _days(text: str, today: date) -> tuple[list[date] | None, str]:
         if pattern is _RELATIVE:
             word = match["word"]
             ahead = 2 if "after" in word and "tomorrow" in word else 1 if word == "tomorrow" else 0
-            return [today + timedelta(days=ahead)], rest
+            if word == "yesterday":
+                return _Named([today - _A_DAY], rest, is_dated=True)
+            return _Named([today + timedelta(days=ahead)], rest)
         if pattern is _WEEKDAY:
             weekday = WEEKDAYS[match["name"]]
             if match["next"]:
-                return [today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)], rest
+                return _Named([today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)], rest)
             first = today + timedelta(days=(weekday - today.weekday()) % 7)
-            return [first, first + timedelta(days=7)], rest
+            return _Named([first, first + timedelta(days=7)], rest)
         # A weekday in front of a date only confirms it: "Friday, 24 Dec".
         rest = _WEEKDAY.sub(" ", rest)
+        has_year = False
         if pattern is _OF_MONTH:
             month, number = None, int(match["day"] or match["day2"])
             months = [divmod(today.month - 1 + n, 12) for n in range(4)]
             found = [_date(today.year + years, index + 1, number) for years, index in months]
         else:
             month, number = _month_and_day(match, pattern)
+            has_year = match["year"] is not None
             years = [int(match["year"])] if match["year"] else range(today.year, today.year + 9)  # with a leap year
             found = [_date(year, month, number) for year in years]
         if existing := [each for each in found if each is not None]:
-            return existing, rest
+            return _Named(existing, rest, has_year)
         raise ValueError(sentences().no_such_date.format(date=_shown(match, number, month)))
-    return None, text
+    return None
 
 
 def _shown(match: re.Match[str], number: int, month: int | None) -> str:
@@ -267,7 +340,8 @@ def _month_and_day(match: re.Match[str], pattern: re.Pattern[str]) -> tuple[int,
     if (words := spoken().words) is not None and one <= 12 and two <= 12:
         return (two, one) if words.is_day_first else (one, two)
     if one <= 12 and two <= 12 and one != two:
-        raise ValueError(sentences().two_dates.format(given=match.group(), day=one, month=_short(two)))
+        year = f" {match['year']}" if match["year"] else ""
+        raise ValueError(sentences().two_dates.format(given=match.group(), day=one, month=f"{_short(two)}{year}"))
     return (one, two) if two > 12 else (two, one)
 
 
@@ -276,15 +350,21 @@ def _short(month: int) -> str:
 
 
 def _first_after(days: list[date], clock: time, now: datetime) -> datetime:
-    where = zone(str(now.tzinfo))
+    for each in days:
+        at = _at(each, clock, now)
+        if at.astimezone(UTC) > now.astimezone(UTC):  # times of one zone are compared by their wall time
+            return at
+    raise ValueError(sentences().time_passed)
+
+
+def _at(day: date, clock: time, now: datetime) -> datetime:
+    """Return the moment of a time of day on a day, in the time zone of the present."""
     try:
-        for each in days:
-            at = instant(datetime.combine(each, clock), where)
-            if at.astimezone(UTC) > now.astimezone(UTC):  # times of one zone are compared by their wall time
-                return at
+        at = instant(datetime.combine(day, clock), zone(str(now.tzinfo)))
+        at.astimezone(UTC)
     except OverflowError:
         raise ValueError(sentences().day_and_time) from None
-    raise ValueError(sentences().time_passed)
+    return at
 
 
 def _date(year: int, month: int, day: int) -> date | None:

@@ -6,6 +6,7 @@ In another language a text is translated first: see `translation.py`.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -39,6 +40,9 @@ _AROUND: Final = frozenset(
 """Words that may stand around a number word. Around digits any word may stand."""
 
 _DIGITS = re.compile(r"(?<![\w.,])[-\u2212]?\d+(?:[,\u00a0\u202f' ]\d{3})*(?![\w]|[.,]\d)")
+_DECIMAL = re.compile(r"(?<![\w.,])[-\u2212]?(?:\d+(?:[,\u00a0\u202f' ]\d{3})*(?:\.\d+)?|\.\d+)(?![\w]|[.,]\d)")
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])(\d+),(\d\d?)(?![\w]|[.,]\d)")
+_MONEY = re.compile(r"[$€£¥] ?")
 _MINUS_DIGITS = re.compile(r"\b(?:minus|negative)\s+(?=\d)")
 _MINUS_WORD = re.compile(r"\b(?:minus|negative)\s+(?=(?P<next>[^\W\d_]+))")
 _POINTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.])")
@@ -70,6 +74,35 @@ def number(text: str, *, language: str | None = None) -> int:
     """
     with speaking(language):
         return _number(ungrouped(english(text)))
+
+
+def decimal(text: str) -> Decimal:
+    """Return the one number in a text, which may have a fraction: `1.5`, or `1,5` with a decimal comma.
+
+    Texts are read as by `number`. A comma that can group no digits is a decimal one in English, too: `12,50`. Raises
+    ValueError with a sentence for the person.
+    """
+    plain = _MONEY.sub("", _DECIMAL_COMMA.sub(r"\1.\2", ungrouped(english(text).casefold())))
+    signed = _MINUS_DIGITS.sub("-", plain)
+    found = _DECIMAL.findall(signed)
+    rest = _DECIMAL.sub(" ", signed)
+    is_one = len(found) == 1 and not (re.search(r"\d", rest) or _has_number_word(rest))
+    if is_one and not (_FRACTION.search(plain) or _AND_ONE.search(plain)):
+        digits = re.sub(r"[^\d.-]", "", found[0].replace("\u2212", "-"))
+        if len(digits) <= MOST_DIGITS:
+            return Decimal(digits)
+    try:
+        return Decimal(_number(plain))
+    except ValueError:
+        raise ValueError(sentences().any_number) from None
+
+
+def is_bare(text: str) -> bool:
+    """Return True if a text has no word besides those of numbers: `12` and `twenty-one`, but not `12 Main Street`."""
+    words = _WORD.findall(lowered(english(text)))
+    return all(word in _VALUES or word in ("and", "minus", "negative") for word in words) and words not in (
+        [[each] for each in ("a", "an", "none")]
+    )
 
 
 def _number(text: str) -> int:

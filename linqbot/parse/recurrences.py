@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
-from linqbot.clock import zone
+from linqbot.clock import WrongCall, zone
 from linqbot.language.spoken import sentences, speaking
 from linqbot.parse.dates import PART_OF_DAY, WEEKDAYS, duration, instant, time_of_day
 from linqbot.parse.translation import clocks, english, lowered
@@ -28,6 +28,12 @@ _DAYS_OF: Final[dict[str, Iterable[int]]] = {
     **dict.fromkeys(("at", "and", "the", "of", "time"), ()),
 }
 _RANGE = re.compile(rf"\b({'|'.join(WEEKDAYS)})\s*(?:-|to|\u2013)\s*({'|'.join(WEEKDAYS)})\b")
+
+
+class NotCron(WrongCall):
+    """A text of five fields is no cron expression, or one without a time. Only authors write them; a person may do so too."""
+
+    sentence: ClassVar = "rhythm"
 
 
 _Rule: TypeAlias = Callable[[datetime], datetime]
@@ -56,7 +62,7 @@ class Recurrence:
             ValueError: `at` has no time zone; or no moment follows, as for a cron expression of 30 February.
         """
         if at.tzinfo is None:
-            raise ValueError("This time has no time zone. Give one: datetime.now(UTC).")
+            raise WrongCall("This time has no time zone. Give one: datetime.now(UTC).")
         return self._rule(at.astimezone(UTC)).astimezone(zone(self.timezone))
 
     def after(self, at: datetime) -> Iterator[datetime]:
@@ -136,12 +142,12 @@ def _cron(spec: str, where: tzinfo) -> _Rule:
             # Times in a gap all become the moment after it; and cronsim forgets which of two equal hours `at` is in.
             if (found := moment.astimezone(UTC)) > at:
                 return found
-        raise ValueError(f"The cron expression {spec!r} has no time in the next 50 years.")
+        raise NotCron(f"The cron expression {spec!r} has no time in the next 50 years.")
 
     try:
         after(datetime(2024, 1, 1, tzinfo=UTC))
     except CronSimError as error:
-        raise ValueError(f"{spec!r} is not a cron expression: {error}.") from error
+        raise NotCron(f"{spec!r} is not a cron expression: {error}.") from error
     return after
 
 

@@ -137,7 +137,7 @@ async def test_full_width_digits_and_decimal_commas_are_numbers(subtests: pytest
 
 async def test_a_decimal_number_is_no_time() -> None:
     async with talking(bot_of(asking("?", kind=datetime), language="fr")) as phone:
-        assert (await answers(phone, "hi", "12,50"))[-1].startswith("Merci de répondre par une date et une heure")
+        assert (await answers(phone, "hi", "12,50"))[-1].startswith("Merci de donner un jour et une heure")
 
 
 async def test_a_choice_may_be_numbered_in_full_width_digits() -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from string import Formatter
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from answers import answers
 from one_handler import bot_of
-from pydantic import Field, HttpUrl
+from pydantic import Field, FutureDate, HttpUrl, PastDate, PastDatetime
 
 from linqbot import AskCancelled, Context, MediaPart, MessageReceived, ReactionAdded, parse, poll
 from linqbot.events import ContactCardReceived, LocationSharingStarted
@@ -141,8 +142,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "contact_card": (ContactCardReceived, "non"),
     "something_else": (ReactionAdded, "non"),
     "one_of_these": (Literal["rouge", "vert"], "bleu"),
-    "whole_number": (int, "deux"),
-    "any_number": (float, "deux"),
+    "any_number": (float, "beaucoup"),
     "more_than": (Annotated[int, Field(gt=2)], "2"),
     "at_least": (Annotated[int, Field(ge=2)], "1"),
     "less_than": (Annotated[int, Field(lt=2)], "2"),
@@ -150,9 +150,16 @@ KINDS: dict[str, tuple[Any, str]] = {
     "longer": (Annotated[str, Field(min_length=5)], "a"),
     "shorter": (Annotated[str, Field(max_length=2)], "abc"),
     "web_address": (HttpUrl, "ici"),
-    "iso_date": (date, "demain"),
-    "iso_date_time": (datetime, "demain"),
-    "iso_time": (time, "demain"),
+    "multiple_of": (Annotated[int, Field(multiple_of=2)], "trois"),
+    "decimal_places": (Annotated[Decimal, Field(decimal_places=1)], "1,25"),
+    "later_than": (Annotated[date, Field(gt=date(2030, 1, 1))], "demain"),
+    "from_then": (Annotated[time, Field(ge=time(9))], "8h30"),
+    "earlier_than": (Annotated[date, Field(lt=date(2020, 1, 1))], "demain"),
+    "until_then": (Annotated[datetime, Field(le=FRIDAY)], "demain à 9h"),
+    "clock_time": (time, "demain"),
+    "past_day": (PastDate, "demain"),
+    "past_time": (PastDatetime, "demain à 9h"),
+    "after_today": (FutureDate, "aujourd'hui"),
     "too_long": (parse.number, "1 " * 200),
     "number": (parse.number, "beaucoup"),
     "yes_or_no": (bool, "peut-être"),

@@ -124,7 +124,7 @@ async def test_a_predicate_that_reads_state_decides_if_a_message_answers_the_ope
         for text, said in [
             ("book", ["Your name?"]),
             ("Ada", ["How many?"]),
-            ("a few", ["Please answer with a whole number."]),
+            ("a few", ["Please give one whole number, such as 2 or twelve."]),
             ("owner", []),
             ("2", ["To the owner: 2"]),
             ("never mind", []),

@@ -5,31 +5,20 @@ A conversion that fails raises ValueError with a sentence that is shown to the p
 
 from __future__ import annotations
 
-import contextlib
-import math
 import re
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
-from linqbot.clock import NoSuchZone
-from linqbot.errors import BotError
-from linqbot.features.asking.question import Ballot, OpenQuestion, Question, adapter_of
+from linqbot.features.asking.question import TAPBACKS, Ballot, OpenQuestion, Question
 from linqbot.language.reading import chosen, plain, readings, says
-from linqbot.language.spoken import ENGLISH, sentences, spoken
+from linqbot.language.spoken import ENGLISH, sentences
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.types.message import MediaPart
-from linqbot.parse.numbers import ungrouped
 from linqbot.parse.yes_or_no import yes_no
 
 _VOTE: Final = "poll.vote.added"
-_LOOKS_LIKE: Final = {"👍": "like", "👎": "dislike", "\u2764": "love"}
-"""The types of the tapbacks that look like an emoji. The person does not see the difference."""
-_MODIFIERS: Final = "\ufe0f🏻🏼🏽🏾🏿"
-_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _NUMBER_OF_CHOICE: Final = re.compile(
     r"(?P<place>(?:number|num|no|nr|n|option|choice|nummer|numero|opcion|opzione|optie|opcao)[.:°]?\s*|(?=#))?"
     r"[#(\[]?(?P<number>\d{1,6})[)\].:]*(?:番目?)?"
@@ -41,28 +30,8 @@ _ORDINALS: Final = (
     *("seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"),
 )
 _ORDINAL: Final = re.compile(rf"(?:the )?({'|'.join(_ORDINALS)}|\d{{1,6}}(?:st|nd|rd|th))(?: (?:one|option|choice))?")
-_SENTENCE_OF: Final = {
-    "int_parsing": "whole_number",
-    "int_from_float": "whole_number",
-    "float_parsing": "any_number",
-    "decimal_parsing": "any_number",
-    "bool_parsing": "yes_or_no",
-    "date_from_datetime_parsing": "iso_date",
-    "date_parsing": "iso_date",
-    "datetime_from_date_parsing": "iso_date_time",
-    "datetime_parsing": "iso_date_time",
-    "time_parsing": "iso_time",
-    "url_parsing": "web_address",
-    "greater_than": "more_than",
-    "greater_than_equal": "at_least",
-    "less_than": "less_than",
-    "less_than_equal": "at_most",
-    "string_too_short": "longer",
-    "string_too_long": "shorter",
-    "literal_error": "one_of_these",
-    "enum": "one_of_these",
-}
-"""The sentence that a person is shown about an invalid answer, by the type of pydantic's error."""
+_HEARTS: Final = ("\u2764", "\u2764\ufe0f")
+"""The emoji that looks like the tapback `love`. The person does not see the difference."""
 _NAMED: Final = {
     "LocationSharingStarted": "location",
     "ContactCardReceived": "contact_card",
@@ -218,20 +187,21 @@ def _with_vote(ballot: Ballot, person: str, choice: str, *, instead: bool = Fals
     return ballot.model_copy(update={"votes": (*others, (person, choice))})
 
 
-def value_of(question: Question, event: Event | None, text: str, shown: str | None) -> Any:
+def value_of(question: Question, event: Event | None, text: str, shown: str | None, now: datetime) -> Any:
     """Convert an answer to the value that `ctx.ask` returns. Raises ValueError with a message for the person.
 
-    Raises BotError if the function of `kind` names a time zone that does not exist.
+    Raises BotError if the function of `kind` has called a parser in a wrong way, such as with an unknown time zone.
 
     Args:
         event: The event that answers; None if the operator answered.
         text: Of a message, without a mention of the bot; of the option that a vote chose; or of the operator.
         shown: The choice that the person meant, of those that were shown; the text, if it is none of them. None if no
             choices were shown.
+        now: The time at which the answer came: that of `tomorrow`.
     """
+    if isinstance(event, ReactionAdded | PollReactionAdded):
+        text = "👎" if _tapback(event) == TAPBACKS[-1] else "👍"  # so a tapback means what a word does
     if question.yes is not None:
-        if isinstance(event, ReactionAdded | PollReactionAdded):
-            return _tapback(event) == question.yes
         return yes_no(text)
     kind = question.kind
     if question.choices and (choice := _choice(question, text, shown)) is not None:
@@ -244,16 +214,30 @@ def value_of(question: Question, event: Event | None, text: str, shown: str | No
         if not isinstance(event, kind):
             raise ValueError(getattr(sentences(), _NAMED.get(kind.__name__, "something_else")))  # noqa: TRY004 - a person reads it
         return event
-    text = text.strip()
+    return _in_words(question, text.strip(), now)
+
+
+def _in_words(question: Question, text: str, now: datetime) -> Any:
+    """Return the value of an answer in words, as `kind` reads it. Raises as `value_of` does."""
     if not text:
         raise ValueError(sentences().text)
-    return text if kind is str else _converted(kind, text)
+    if question.kind is str:
+        return text
+    reader = question.reader
+    return reader.read(chosen(text, tuple(reader.choices)) or text, now)
 
 
 def _tapback(event: ReactionAdded | PollReactionAdded) -> str:
-    """Return the type of a reaction; for an emoji that looks like a tapback, in any skin color, the tapback's type."""
-    emoji = (event.custom_emoji or "").rstrip(_MODIFIERS)
-    return _LOOKS_LIKE.get(emoji, event.reaction_type) if event.reaction_type == "custom" else event.reaction_type
+    """Return the type of a reaction; for an emoji that means yes or no, the tapback that means it."""
+    if event.reaction_type != "custom":
+        return event.reaction_type
+    emoji = event.custom_emoji or ""
+    if emoji in _HEARTS:
+        return "love"
+    try:
+        return "like" if yes_no(emoji, language=ENGLISH.code) else "dislike"
+    except ValueError:
+        return event.reaction_type
 
 
 def _choice(question: Question, text: str, shown: str | None) -> str | None:
@@ -264,50 +248,3 @@ def _choice(question: Question, text: str, shown: str | None) -> str | None:
     if choice is None and question.kind is str:
         raise ValueError(sentences().one_of_these.format(choices=", ".join(choices)))
     return choice
-
-
-def _converted(kind: Any, text: str) -> Any:
-    adapter = adapter_of(kind)
-    if adapter is None:
-        try:
-            return kind(text)
-        except NoSuchZone as error:  # the person would read it as a fault of the answer
-            raise BotError(f"ctx.ask(kind=…): {error}") from error
-    try:
-        value = validated(adapter, text)
-    except ValidationError as error:
-        if kind is bool:
-            return yes_no(text)  # pydantic takes "yes", but not "Yes!" or "nope"
-        raise ValueError(sentence_of(error)) from None
-    if isinstance(value, datetime) and _NUMBER.fullmatch(_in_english_digits(text)):
-        raise ValueError(sentences().iso_date_time)  # pydantic takes 1830 for seconds since 1970
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(sentences().any_number)
-    return value
-
-
-def validated(adapter: TypeAdapter[Any], text: str) -> Any:
-    """Return a text as the type of an adapter: a number with the marks of the language, a text as it stands."""
-    with contextlib.suppress(ValidationError):
-        if isinstance(value := adapter.validate_strings(text), str):
-            return value
-    return adapter.validate_strings(_in_english_digits(text))
-
-
-def _in_english_digits(text: str) -> str:
-    """Return a text that is only a number or a time, such as `1.000,5` or `１８：３０`, with the digits and marks of English."""
-    words = spoken().words
-    digits = text if words is None else words.plain(text)
-    return text if words is None or digits.strip("+-0123456789.,:/ ") else ungrouped(digits)
-
-
-def sentence_of(error: ValidationError) -> str:
-    """Return what is wrong, as a sentence for the person, in the language of the turn."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    context = first.get("ctx", {})
-    if first["type"] == "value_error" and isinstance(context.get("error"), ValueError) and str(context["error"]):
-        return str(context["error"])
-    sentence: str = getattr(sentences(), _SENTENCE_OF.get(first["type"], "other_form"))
-    if "expected" in context:  # such as `'small' or 'large'`
-        context = {"choices": context["expected"].replace(" or ", ", ").replace("'", "")}
-    return sentence.format_map(context)

@@ -16,15 +16,16 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
 
+from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
+from linqbot.features.asking.kinds import Reader, Unreadable, reader_of
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.event import Event
@@ -34,30 +35,10 @@ from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
 from linqbot.linq.types.names import misspelt
 from linqbot.linq.types.proactive import Scheduled
-from linqbot.options import DAY_S, check_number, check_text
+from linqbot.options import DAY_S, check_number, check_text, check_timezone
 
 if TYPE_CHECKING:
     from linqbot.features.asking.waits import Wait
-
-
-def adapter_of(kind: Any) -> TypeAdapter[Any] | None:
-    """Return the validator of a type; None for a function, which converts the text itself. Raises PydanticUserError."""
-    try:
-        return _adapter(kind)
-    except TypeError:  # a kind that cannot be hashed
-        return _adapter.__wrapped__(kind)
-
-
-@lru_cache
-def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    if callable(kind) and not isinstance(kind, type) and not hasattr(kind, "__origin__"):
-        return None
-    try:
-        return TypeAdapter(kind)
-    except PydanticSchemaGenerationError:
-        if callable(kind):
-            return None
-        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +164,8 @@ class Ballot(Data):
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
+TAPBACKS: Final = ("like", "love", "dislike")
+"""The tapbacks that answer a question to which yes and no are answers. The last one means no."""
 _POLL_MOST: Final = 12
 """Maximum number of choices that are shown as a poll. More are shown as a numbered list."""
 
@@ -236,6 +219,7 @@ class Question:
     also: tuple[str, ...] = ()
     side_questions: bool = False
     wait: Wait | None = None
+    timezone: str = "UTC"
 
     def __post_init__(self) -> None:
         if not self.content and self.wait is None:
@@ -291,28 +275,47 @@ class Question:
     def _check_kind(self) -> None:
         if inspect.iscoroutinefunction(self.kind):
             raise BotError("ctx.ask(kind=…) takes a plain function, because it runs again for each later answer.")
-        if self.kind is str or self.events:
+        if not self.reads_words:
             return
-        no_text = BotError(
-            f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, or a "
-            "function."
-        )
-        if (get_origin(self.kind) or self.kind) in (None, dict, frozenset, list, set, tuple):
-            raise no_text
+        check_timezone("ctx.ask", self.timezone)
+        try:
+            zone(self.timezone)
+        except NoSuchZone as error:
+            raise BotError(f"ctx.ask(timezone=…): {error}") from error
         if any(isinstance(each, type) and issubclass(each, MediaPart | Event) for each in _types_in(self.kind)):
             raise BotError(
                 f"ctx.ask(kind={self.kind!r}): no answer could ever be a file or an event here. MediaPart and the events stand "
                 "alone, as in kind=MediaPart. Check what has come after the question."
             )
         try:
-            adapter_of(self.kind)
-        except PydanticUserError as error:
-            raise no_text from error
+            self.reader  # noqa: B018 - it raises
+        except (Unreadable, PydanticUserError) as error:
+            raise BotError(
+                f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, or a "
+                "function."
+            ) from error
 
     @property
     def verb(self) -> str:
         """The method of the context that asks the question, for error messages."""
         return "ctx.ask" if self.wait is None else self.wait.verb
+
+    @property
+    def reader(self) -> Reader:
+        """The reader of an answer in words, by `kind`."""
+        return reader_of(self.kind, self.timezone)
+
+    @property
+    def reads_words(self) -> bool:
+        """True if `kind` says how an answer in words is read."""
+        return self.kind is not str and self.kind is not MediaPart and not self.events
+
+    @property
+    def reactions(self) -> tuple[str, ...]:
+        """The tapbacks that answer the question: those for yes and no, where these words are answers."""
+        if self.yes is not None:
+            return tuple(dict.fromkeys((self.yes, *TAPBACKS)))
+        return TAPBACKS if self.reads_words and self.reader.takes_yes_or_no else ()
 
     @property
     def digest(self) -> str:

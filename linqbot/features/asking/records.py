@@ -371,7 +371,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
         choices=question.choices,
         poll=poll,
         options=options,
-        reactions=() if question.yes is None else (question.yes, "dislike"),
+        reactions=question.reactions,
         events=question.events,
         cancel=cancel_words(question.cancel, question.choices),
         repeat=question.repeat,

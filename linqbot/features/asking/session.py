@@ -8,6 +8,7 @@ the journal, and a call that is not on record is not made. From the newest answe
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -324,7 +325,8 @@ class AskSession:
             self._go_on_with(event, ctx)
         try:
             with speaking(self._dispatcher.language_named(record.language)):
-                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"))
+                at = datetime.fromtimestamp(outcome.get("at", self._lease.delivery.received_at), UTC)
+                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"), at)
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.

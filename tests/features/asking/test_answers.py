@@ -10,7 +10,8 @@ from asking_talk import Talk
 
 from linqbot import AskCancelled, Context, MessageReceived
 
-NO_NUMBER = "Please answer with a whole number."
+WHEN = "Please give a day and a time, such as Friday 19:30, tomorrow at 7pm or 24 Dec 18:00."
+NO_NUMBER = "Please give one whole number, such as 2 or twelve."
 ROWS: list[tuple[dict[str, Any], str, str]] = [
     ({"choices": ["2", "4", "6"]}, "2.", "2"),  # a choice's own text comes before its number
     ({"choices": ["2", "4", "6"]}, "3)", "6"),
@@ -18,7 +19,7 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
     ({"choices": ["Friday", "Sunday"]}, "friday!", "Friday"),
     ({"choices": ["I'm in", "Can't"]}, "Can’t", "Can't"),  # an iPhone writes curly quotes
     ({"cancel": ["Don't ask"]}, "Don’t ask!", "cancelled"),
-    ({"kind": datetime}, "1830", "Please answer with a date and a time, such as 2026-11-20 18:30."),
+    ({"kind": datetime}, "1830", WHEN),
     ({"kind": float}, "nan", "Please answer with a number."),
     ({"kind": bool}, "Yes!", "True"),
     ({"kind": bool}, "off", "False"),

@@ -80,7 +80,13 @@ async def test_after_the_last_try_the_question_is_cancelled(talk: Talk) -> None:
         await ctx.reply("Thanks.")
 
     await talk.to(count, "hi", "many", "very many", "because")
-    assert talk.said == ["How many?", "Please answer with a whole number.", "invalid", "And why?", "Thanks."]
+    assert talk.said == [
+        "How many?",
+        "Please give one whole number, such as 2 or twelve.",
+        "invalid",
+        "And why?",
+        "Thanks.",
+    ]
 
 
 async def test_choices_are_a_poll_on_imessage(talk: Talk) -> None:

@@ -56,7 +56,7 @@ async def test_a_finally_changes_state_once_when_the_handler_ends(talk: Talk) ->
     assert await stored(talk) == Form(is_open=True, words=["begun", "1"])
     await talk.restart()
     await talk.say("2")
-    assert talk.said == ["A?", "B?", "Please answer with a whole number.", "Done: True"]
+    assert talk.said == ["A?", "B?", "Please give one whole number, such as 2 or twelve.", "Done: True"]
     assert await stored(talk) == Form(ends=1, words=["begun", "1", "2", "ended"])
 
 
