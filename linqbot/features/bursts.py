@@ -8,21 +8,18 @@ comes later is a turn of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import takewhile
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.clock import Clock
-from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.errors import LeaseLost, StorageError, StorageUnavailable
+from linqbot.errors import LeaseLost, StorageError
 from linqbot.features.asking.records import is_payment
-from linqbot.linq.events.delivery import Delivery, Joined
+from linqbot.features.edits import edited_message, further_messages, joined, waiting_edits
+from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
 
@@ -80,40 +77,20 @@ class Bursts:
             return lease
 
     async def _gather(self, lease: Lease) -> Lease | None:
-        message = message_of(lease.delivery)
+        lane = lease.delivery.lane
+        waiting = await waiting_edits(lane, self._storage)
+        message, edits = edited_message(lease.delivery, waiting)
         window = 0.0 if message is None else self._dispatcher.gather_s(message)
         if message is None or not window or self._answers(message):
             return lease
-        behind = await self._storage.following(lease.delivery.lane, MAX_MESSAGES)
-        others = further_messages(message, behind, lambda other: self._dispatcher.gather_s(other) > 0)
-        is_closed = len(others) < len(behind) or len(others) + 1 >= MAX_MESSAGES
+        behind = await self._storage.following(lane, MAX_MESSAGES - 1)
+        others = further_messages(message, behind, waiting, lambda other: self._dispatcher.gather_s(other) > 0)
+        others = [*edits, *(each for each in others if each not in edits)]
+        is_closed = len(behind) + 1 >= MAX_MESSAGES or any(each not in others for each in behind)
         if not is_closed and (until := self._waits_until(lease.delivery, others, window)) > self._clock.now():
             await self._storage.hold(lease, until, known=len(behind))
             return None
-        if not others:
-            return lease
-        others = others[: MAX_MESSAGES - 1]
-        joined = lease.delivery.with_joined(Joined(burst=tuple(each.content for each in others)))
-        await self._join(lease, joined, [each.id for each in others])
-        return replace(lease, delivery=joined)
-
-    async def _join(self, lease: Lease, joined: Delivery, ids: Sequence[str]) -> None:
-        """Store the burst, however long the storage is away.
-
-        A storage that raised an error may have stored the burst all the same. If the first message were then handled
-        alone, its ack would drop the others.
-        """
-        is_logged = False
-        while True:
-            try:
-                await self._storage.join(lease, joined, ids)
-            except StorageUnavailable as error:
-                if not is_logged:
-                    log.error("burst.unfinished", delivery=lease.delivery.id, error=str(error))
-                    is_logged = True
-                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
-            else:
-                return
+        return await joined(lease, others, self._storage, self._clock) if others else lease
 
     def _answers(self, message: MessageReceived) -> bool:
         """Return True if the chat has an open question, which the message may answer. An answer does not wait."""
@@ -125,30 +102,3 @@ class Bursts:
         if self._typing.get(chat_of_lane(first.lane) or "", 0.0) > (now := self._clock.now()):
             end = max(end, now + window)
         return min(end, first.received_at + max(MAX_WAIT_S, MAX_WINDOWS * window))
-
-
-def message_of(delivery: Delivery) -> MessageReceived | None:
-    """Return the message that a person has sent with a delivery; None if it is something else."""
-    event = understood(delivery) if delivery.type == "message.received" else None
-    return event if isinstance(event, MessageReceived) else None
-
-
-def further_messages(
-    first: MessageReceived,
-    behind: Sequence[Delivery],
-    fits: Callable[[MessageReceived], bool],
-) -> list[Delivery]:
-    """Return the deliveries that can join a message, up to the first other one: fitting messages of its person, and edits."""
-    ids = {each.id for each in first.burst or (first,)}
-
-    def joins(delivery: Delivery) -> bool:
-        if delivery.type == "message.edited":
-            edit = understood(delivery)
-            return edit is not None and edit.message_id in ids
-        message = message_of(delivery)
-        if message is None or message.actor != first.actor or not fits(message):
-            return False
-        ids.add(message.id)
-        return True
-
-    return list(takewhile(joins, behind))

@@ -53,6 +53,7 @@ async def _ack(*_: object) -> Ack:
 _KINDS: Final = {
     # The doctor's probe, and the end of the wait for an event of a change: no handler takes these.
     "doctor": Kind(open=_ack),
+    "edit": Kind(open=_late("edits:give_up")),
     "own_change": Kind(open=_ack),
     "schedule": Kind(open=schedules.check_known, end=schedules.rearm),
     "send": Kind(run=_late("later:send_due")),
@@ -140,6 +141,8 @@ class Features:
             may_answer = bool(storage.conversations_in(chat_id))
         is_later_run = not lease.is_first_run
         return {
+            # First, because the others look at what was written.
+            "edits:Edits": delivery.lane in storage.edited or delivery.type == "message.edited",
             # Before questions: in a muted chat they wait.
             "mute:Mutes": may_be_muted or is_later_run,
             # In this order: receipts are frequent, and there may be many mutes.

@@ -27,7 +27,7 @@ from linqbot.engine.turn import Turn, TurnPart
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.asking.steps import last_step, step_in
-from linqbot.features.bursts import further_messages, message_of
+from linqbot.features.edits import edit_of, further_messages, message_of, waiting_edits
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
@@ -326,19 +326,24 @@ class TurnOverlap:
         with self._storage.watch(self.lease.delivery.lane) as grew:
             while True:
                 grew.clear()
-                try:
-                    found = await self._waiting()
-                except StorageError as error:
-                    log.warning("overlap.unknown", delivery=self.lease.delivery.id, error=type(error).__name__)
-                    found = []
-                if found:
+                if found := await self._known_waiting():
+                    if self._protected:
+                        await self._unprotected.wait()
+                        found = await self._known_waiting()  # meanwhile, some may have been edited
                     found = self._that_fit_together(found)
-                    await self._unprotected.wait()
                     if found and self._is_restartable:
                         self.joining = found
                         await self._interrupt()
                     return
                 await grew.wait()
+
+    async def _known_waiting(self) -> list[Delivery]:
+        """Return what waits for this handler; nothing if the storage does not answer."""
+        try:
+            return await self._waiting()
+        except StorageError as error:
+            log.warning("overlap.unknown", delivery=self.lease.delivery.id, error=type(error).__name__)
+            return []
 
     def _that_fit_together(self, found: Sequence[Delivery]) -> list[Delivery]:
         """Return the first of these deliveries that, joined to the turn, still reach its handler.
@@ -351,7 +356,7 @@ class TurnOverlap:
             message = message_of(self.lease.delivery.with_joined(replace(self._joined, burst=burst)))
             if message is not None and self._dispatcher.first_fit(message) == self._handler:
                 break
-            fit.pop()
+            _drop_last(fit)
         return fit
 
     @property
@@ -382,7 +387,10 @@ class TurnOverlap:
         began, *calls = (call.values() for call in self._messages())
         # Those with which the handler began come last: they say whose messages fit.
         known = MessageReceived.joined([*chain(*calls), *began])
-        return further_messages(known, behind, lambda other: self._dispatcher.handler_for(other) == self._handler)
+        waiting = await waiting_edits(self.lease.delivery.lane, self._storage)
+        return further_messages(
+            known, behind, waiting, lambda other: self._dispatcher.handler_for(other) == self._handler
+        )
 
 
 class Overlaps(TurnPart):
@@ -408,6 +416,15 @@ class Overlaps(TurnPart):
                     await turn.overlap.put_back_untaken()
             finally:
                 turn.lease = turn.overlap.lease
+
+
+def _drop_last(deliveries: list[Delivery]) -> None:
+    """Remove the last delivery from a list; if it edits a message of the list, from this message on."""
+    edit = edit_of(deliveries.pop())
+    for place, each in enumerate(deliveries):
+        if edit is not None and each.message_key == f"m.{edit.id}":
+            del deliveries[place:]
+            return
 
 
 def _with_body(body: bytes) -> Delivery:

@@ -27,6 +27,7 @@ from linqbot.storage import (
     consents,
     conversations,
     decisions,
+    edits,
     journal,
     mutes,
     operations,
@@ -89,11 +90,14 @@ class Storage(ABC):
             it before the storage is opened.
         mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that
             serves.
+        edited: The lanes in which edits wait, from memory, with some in which none waits any more. It is complete for the
+            lanes that this process leases, and only for the process that serves.
     """
 
     _queue: OpQueue
     _memory: StorageMemory
     mutes: Mapping[str, Mute]
+    edited: Collection[str]
 
     def __init__(self, clock: Clock | None, *, serving: bool) -> None:
         self.settled: Collection[str] = ()
@@ -270,12 +274,24 @@ class Storage(ABC):
 
         Args:
             joined: The leased delivery with another body, which holds the others too.
-            ids: The others, which wait in the lane. They leave the inbox as after an ack.
+            ids: The others, which wait in the lane, or edits that were kept. They leave the inbox as after an ack.
             again: True adds 1 to `replay`, for a turn that begins again with other content and its own keys.
         """
         is_recorded = self._memory.keep_outcomes_s > 0
         work = partial(operations.join, lease=lease, joined=joined, ids=ids, again=again, is_recorded=is_recorded)
         await self._write(work, lane=lease.delivery.lane)
+
+    async def edits(self, lane: str, *, only_early: bool = False) -> list[Delivery]:
+        """Return the edits that wait in a lane, in order, and before them those that were kept until their message comes.
+
+        An edit that was kept has an id of linqbot's own; `join` takes it too. With `only_early`, the others are those that
+        waited when the head of the lane was first leased.
+        """
+        return await self._read(lambda db: edits.in_lane(db, lane, only_early=only_early))
+
+    async def has_begun(self, message_key: str) -> bool:
+        """Return True if the turn of a message has begun or is over; False if it waits for its first run, or is not known."""
+        return await self._read(lambda db: edits.has_begun(db, message_key))
 
     async def note_progress(self, lease: Lease, progress: int) -> int:
         """Note how far the turn of a delivery has come that has crashed, and return its crashes before it came that far.

@@ -34,7 +34,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "meta": "key value",
         "delivery": """id lane type message_key carrier received_at replay put_back delivery_count attempts crashes
             crashed_with_others max_concurrent_suspects progress crashes_before_progress leased waits not_before error
-            body""",
+            early body""",
         "seen": "id delivery_id at",
         "dead": """id lane type message_key carrier received_at error handler replay delivery_count attempts crashes
             dead_lettered_at body""",
@@ -96,7 +96,7 @@ _CONTRADICTIONS: Final = {
     "recipients belong to no broadcast": """SELECT count(*) FROM recipient
         WHERE NOT EXISTS (SELECT 1 FROM broadcast WHERE broadcast.n = recipient.broadcast)""",
 }
-_BOOLEANS: Final = frozenset({"put_back", "off_the_record", "only_proactive", "texts"})
+_BOOLEANS: Final = frozenset({"early", "put_back", "off_the_record", "only_proactive", "texts"})
 
 
 @dataclass(frozen=True, slots=True)

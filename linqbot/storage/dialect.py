@@ -27,6 +27,8 @@ Values: TypeAlias = tuple[Any, ...]
 class Readable(Protocol):
     is_leased: ClassVar[str]
     """The condition for a row of the table `delivery` that is leased."""
+    seen_with_delivery: ClassVar[str]
+    """The rows of `seen` with a key, which is $1, each with its row of `delivery` if it is in the inbox; what follows FROM."""
 
     @property
     def ahead_s(self) -> float:

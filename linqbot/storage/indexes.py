@@ -457,6 +457,10 @@ class Changes:
     # Chats that were muted; None for one that is muted no more.
     mutes: dict[str, Mute | None] = field(default_factory=dict)
     read_mutes: dict[str, Mute | None] = field(default_factory=dict)  # the same, as it was read
+    edited: set[str] = field(
+        default_factory=set
+    )  # lanes into which edits were put, or for whose messages they are kept
+    all_edited: set[str] | None = None  # all lanes with edits, if they were read
     received_at: float | None = None  # when the newest webhook of this transaction was accepted
     noted_at: float | None = None  # the `active_at` that was written to the table `meta`
     purge_at: float | None = None  # time before which no purge needs to run
@@ -483,6 +487,7 @@ class StorageMemory(ABC):
         self.recent = Recent()
         self.conversations = OpenConversations()
         self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
+        self.edited: set[str] = set()  # the lanes in which edits wait, and some in which none waits any more
         self.timers = Earliest()
         self.steps = Earliest()  # of broadcasts
         self.active_at: float | None = None  # when the newest webhook was accepted by this process
@@ -524,6 +529,15 @@ class StorageMemory(ABC):
                 self.mutes.pop(chat, None)
             else:
                 self.mutes[chat] = mute
+
+        if changes.all_edited is not None:
+            self.edited.intersection_update(changes.all_edited)
+        self.edited |= changes.edited
+
+    def replace_edited(self, lanes: Iterable[str]) -> None:
+        """Keep only these lanes with edits. The set stays the same: `Storage.edited` is this one."""
+        self.edited.clear()
+        self.edited.update(lanes)
 
     def replace_mutes(self, found: Iterable[Mute]) -> None:
         """Keep only these mutes. The dict stays the same: `Storage.mutes` is this one."""

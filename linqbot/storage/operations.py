@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, broadcasts, conversations, journal, outcomes, timers, upkeep
+from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, timers, upkeep
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
@@ -350,6 +350,8 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
     if purging and tx.now >= memory.purge_at:
         await upkeep.purge(tx, memory.keep_outcomes_s)
+        if memory.edited:
+            tx.changes.all_edited = await edits.lanes(tx)
 
 
 async def _work(tx: LaneTransaction, ops: Iterable[WorkOp[Any]]) -> None:
@@ -379,6 +381,7 @@ async def join(
     if is_recorded:
         await outcomes.write_joined(tx, joined.lane, ids, joined.id)
     await tx.join(lease, ids, head)
+    await edits.remove_kept(tx, ids)
     await tx.run("UPDATE body SET body = $1 WHERE seq = $2", joined.body, head)
     if again:
         await tx.run("UPDATE delivery SET replay = replay + 1 WHERE seq = $1", head)

@@ -69,7 +69,7 @@ KEPT: Final[Mapping[str, Kept]] = {
         lambda _, keys: (keys["journal"], keys["turn"]),
         "key",
     ),
-    "timer": _searched("a scheduled send, or a timeout", "timer"),
+    "timer": _searched("a scheduled send, a timeout, or an edit that is kept", "timer"),
     "conversation": _searched("a question", "conversation"),
     "mute": _searched("a mute, or who answers by hand", "mute", "lane"),
     "state": Kept("a value of ctx.state", "lower(scope) = ANY($1)", lambda person, _: (person.scopes,)),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # it imports this module
 OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
 
+EDIT: Final = "edit"
+"""The kind of a timer that keeps an edit until its message comes; see `edits.py`. A mute does not make it stay longer."""
+
 RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
 """The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""
 
@@ -86,7 +89,7 @@ class Rearm(NamedTuple):
 
 
 COLUMNS = "id, due, lane, kind, payload"
-_MUTED = f"""(mute.lane = timer.lane
+_MUTED = f"""timer.kind <> '{EDIT}' AND (mute.lane = timer.lane
         OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}'
             AND (substr(timer.lane, 1, 2) = '{lane_of_chat("")}' OR substr(timer.lane, 1, 5) IN {OUTSIDE_CHATS})))
     AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""
@@ -103,6 +106,8 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
         f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=[timer.is_off_the_record]
     )
     tx.changes.timers |= stored > 0
+    if timer.kind == EDIT:
+        tx.changes.edited.add(timer.lane)
     return stored > 0
 
 

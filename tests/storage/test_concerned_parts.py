@@ -24,6 +24,7 @@ ASKS = "asking.arrivals:Asks"
 CRASHES = "optout:OptOutsAfterCrash"
 RECEIPTS = "lookups:Receipts"
 OVERLAPS = "overlap:Overlaps"
+EDITS = "edits:Edits"
 
 
 async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage, clock: MovableClock) -> None:
@@ -78,8 +79,10 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
         await note("one of another chat, perhaps of the owner", await leased(storage, delivery("c:3")), HANDOFFS)
         tapback = replace(delivery("c:3"), type="reaction.added")
         await note("a tapback of another chat", await leased(storage, tapback), HANDOFFS)
-        await note("an edit", await leased(storage, replace(delivery("c:3"), type="message.edited")))
+        edit = await leased(storage, replace(delivery("c:3"), type="message.edited"), delivery("c:3"))
+        await note("an edit", edit, EDITS)
+        await note("a message of its chat", await leased(storage), EDITS, HANDOFFS)
         await leased(storage, replace(delivery("c:4"), type="message.edited"))
     async with closed_storage:
-        await note("one that was leased when the process died", await leased(closed_storage), MUTES, CRASHES)
+        await note("one that was leased when the process died", await leased(closed_storage), EDITS, MUTES, CRASHES)
     assert {what: parts for what, parts in found.items() if parts[0] != parts[1]} == {}

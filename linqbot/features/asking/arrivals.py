@@ -89,6 +89,7 @@ class Arrival:
 
 
 ANSWERS: Final = (
+    "message.edited",
     "reaction.added",
     "poll.reaction.added",
     "poll.vote.added",
@@ -104,7 +105,7 @@ ANSWERS: Final = (
     "payment.expired",
 )
 """The types of events, besides messages, by which `ctx.ask`, `ctx.pay`, `ctx.location` and `ctx.vote` go on. A bot needs
-them although no handler takes them."""
+them although no handler takes them. Edits also change messages that wait."""
 
 _OF_MEMBERS: Final = frozenset({"participant.added", "participant.removed"})
 

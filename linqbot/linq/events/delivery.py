@@ -101,21 +101,26 @@ class Delivery:
 
     @property
     def newest_message_key(self) -> str | None:
-        """Return the `message_key` of the last message of its burst; its own, if no message joined it."""
-        newest = self.message_key
-        for each in () if newest is None else self.joined.burst:
-            if each["event_type"] == "message.received":
-                newest = _message_key(each["data"])
-        return newest
+        """Return the `message_key` of the message of its burst that was written last; its own, if no message joined it."""
+        if self.message_key is None or not (burst := self.joined.burst):
+            return self.message_key
+        joined = [each["data"] for each in burst if each["event_type"] == "message.received"]
+        keys = [self.message_key, *map(_message_key, joined)]
+        times = [at for data in (self.data, *joined) if (at := _seconds(data.get("sent_at"))) is not None]
+        # As `parse` orders them: of equal times, and if one of them is not known, the last one is the newest.
+        is_known = len(times) == len(keys)
+        return max(zip(times, range(len(keys)), keys, strict=True))[2] if is_known else keys[-1]
+
+    @property
+    def edited_key(self) -> str | None:
+        """Return the `message_key` of the message that an edit changes; None if the data names none."""
+        return _message_key(self.data)
 
     @property
     def sent_at(self) -> float:
         """Return the time when the message or event was sent, in Unix seconds; else the time of receipt."""
-        at = self.data.get("sent_at") or as_object(self.content).get("created_at")
-        try:
-            return datetime.fromisoformat(str(at)).timestamp()
-        except (ValueError, OverflowError):
-            return self.received_at
+        at = _seconds(self.data.get("sent_at") or as_object(self.content).get("created_at"))
+        return self.received_at if at is None else at
 
     @property
     def is_off_the_record(self) -> bool:
@@ -204,6 +209,14 @@ def repaired(body: bytes) -> Any:
         text = json.dumps(json.loads(body.decode("utf-8-sig", "replace")), ensure_ascii=False)
         return from_json(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(at: Any) -> float | None:
+    """Return a time in Linq's form in Unix seconds; None if it is none."""
+    try:
+        return datetime.fromisoformat(str(at)).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 

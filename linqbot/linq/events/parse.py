@@ -6,11 +6,12 @@ nobody handles it, but it may be a message. The next step is `bot/dispatch.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -23,6 +24,8 @@ from linqbot.linq.events.lane import as_object
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.proactive import own_event
 from linqbot.linq.types.data import unfitting_fields, validated, validated_leniently
+
+EventT = TypeVar("EventT", bound=Event)
 
 
 class _Classes(Mapping[str, type[Event]]):
@@ -126,15 +129,23 @@ def understood(delivery: Delivery) -> Event | None:
 
 
 def _burst(delivery: Delivery, body: dict[str, Any]) -> Event:
+    """Return the message that stands for all that joined it, in the order in which they were written and edited."""
     first = {key: value for key, value in body.items() if key != JOINED_KEY}
-    messages: list[MessageReceived] = []
-    for each in (first, *delivery.joined.burst):
-        event = parse(replace(delivery, type=str(each.get("event_type")), decoded=each))
-        if isinstance(event, MessageReceived):
-            messages.append(event)
-        elif isinstance(event, MessageEdited):
-            messages = [each.with_edit(event) if each.id == event.id else each for each in messages]
+    joined = (first, *delivery.joined.burst)
+    events = [parse(replace(delivery, type=str(each.get("event_type")), decoded=each)) for each in joined]
+    messages = _in_order([each for each in events if isinstance(each, MessageReceived)], lambda each: each.sent_at)
+    for edit in _in_order([each for each in events if isinstance(each, MessageEdited)], lambda each: each.edited_at):
+        messages = [each.with_edit(edit) if each.id == edit.id else each for each in messages]
     return MessageReceived.joined(messages)
+
+
+def _in_order(events: Sequence[EventT], at_of: Callable[[EventT], datetime | None]) -> list[EventT]:
+    """Return events in the order of their times. If Linq does not say one of these, they keep the order in which they came."""
+    times = [at if at is None or at.tzinfo else at.replace(tzinfo=UTC) for at in map(at_of, events)]
+    known = [at for at in times if at is not None]
+    if len(known) < len(events):
+        return list(events)
+    return [events[place] for place in sorted(range(len(events)), key=known.__getitem__)]
 
 
 def _unknown(delivery: Delivery, body: Any) -> Event:

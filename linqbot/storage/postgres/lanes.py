@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
-from linqbot.storage import conversations, journal, mutes, operations, outcomes, upkeep
+from linqbot.storage import conversations, edits, journal, mutes, operations, outcomes, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -73,6 +73,8 @@ def add_arrivals(
                 op.result = seq > 0
             if op.result:
                 tx.changes.stored.append((seq, op.delivery))
+                if op.delivery.type == edits.TYPE:
+                    tx.changes.edited.add(op.delivery.lane)
         stored = [op.delivery for op in ops if op.result]
         _note_accepted(tx, stored)
         tx.changes.note_received([delivery for delivery in stored if not delivery.is_internal])
@@ -161,7 +163,7 @@ def add_take(statement: Statement, op: TakeOp, *, may_choose: bool) -> None:
 
 
 async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose: bool) -> None:
-    """Set the result of the operation to the leases of these rows. Read the conversations and mutes of their chats."""
+    """Set the result of the operation to the leases of these rows. Read what is known of their chats: see `asks` in the schema."""
     due = rows[0]["due"]
     if may_choose:
         suspects = sorted(row["seq"] for row in rows if row["seq"] is not None and row["token"] is None)
@@ -197,6 +199,7 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose:
     if asking:
         tx.changes.refreshed |= await conversations.in_chats(tx, asking)
         await mutes.read(tx, asking)
+        tx.changes.edited |= await edits.lanes_among(tx, list(map(lane_of_chat, asking)))
     if op.result:
         due = until if due is None else min(due, until)
     is_all = 0 < len(op.result) < op.limit and not tx.changes.has_suspects

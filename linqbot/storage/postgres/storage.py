@@ -79,6 +79,7 @@ class PostgresStorage(Storage):
         limits = InboxLimits(max_backlog, max_lane_backlog)
         self._memory = Memory(self._address, self._clock, limits, serving=serving, keep_s=keep_days * DAY_S)
         self.mutes = self._memory.mutes
+        self.edited = self._memory.edited
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
         self._queue = PostgresWriter(self._link, self._memory)
         self._sweeping: asyncio.Task[None] | None = None

@@ -141,6 +141,7 @@ class PostgresReader:
     """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
 
     is_leased: ClassVar[str] = "token IS NOT NULL"
+    seen_with_delivery: ClassVar[str] = "seen LEFT JOIN delivery ON delivery.id = seen.delivery_id WHERE seen.id = $1"
     connection: Connection
     # Seconds by which the clock of the database is ahead of the storage's clock, which gives the times of operations.
     ahead_s: float

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import journal, operations, upkeep
+from linqbot.storage import edits, journal, operations, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of
 from linqbot.storage.indexes import LaneLease
@@ -129,6 +129,7 @@ class SQLiteLaneTransaction(Transaction):
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
+        self.changes.edited.update(d.lane for _, d in new if d.type == edits.TYPE)
         self.changes.note_received([delivery for _, delivery in new if not delivery.is_internal])
 
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int:
@@ -202,7 +203,14 @@ class SQLiteLaneTransaction(Transaction):
         deliveries = self.index.recent.among(seqs)
         if missing := [seq for seq in seqs if seq not in deliveries]:
             deliveries |= await stored(self, missing)
-        return [Lease(deliveries[lease.seq], lease.token, *counts[lease.seq]) for lease in leases]
+        found = [Lease(deliveries[lease.seq], lease.token, *counts[lease.seq]) for lease in leases]
+        if edited := self.index.edited | self.changes.edited:
+            await self._mark_early([each.delivery.lane for each in found if each.is_first_run], edited)
+        return found
+
+    async def _mark_early(self, lanes: Sequence[str], edited: Collection[str]) -> None:
+        if found := [lane for lane in lanes if lane in edited]:
+            await edits.mark_early(self, found)
 
     async def release(self, ops: Sequence[operations.ReleaseOp]) -> None:
         """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""

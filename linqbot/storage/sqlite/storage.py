@@ -45,6 +45,7 @@ class SQLiteMethods(Storage):
         super().__init__(clock, serving=serving)
         self._memory = Index(limits)
         self.mutes = self._memory.mutes
+        self.edited = self._memory.edited
 
     async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
         now = self._clock.now()

@@ -208,6 +208,7 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
 @dataclass(slots=True, eq=False)
 class SQLiteReader:
     is_leased: ClassVar[str] = "leased"
+    seen_with_delivery: ClassVar[str] = "seen LEFT JOIN delivery USING (seq) WHERE seen.message_key = $1"
     ahead_s: ClassVar[float] = 0.0  # the database has no clock of its own
     db: sqlite3.Connection
 

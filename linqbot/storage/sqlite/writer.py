@@ -28,7 +28,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
-from linqbot.storage import conversations, mutes, upkeep
+from linqbot.storage import conversations, edits, mutes, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
     Op,
@@ -126,6 +126,7 @@ class Writer(OpQueue):
                   FROM delivery ORDER BY seq"""
         found = drive(conversations.summaries(reader))
         self._index.replace_mutes(drive(mutes.stored(reader)))
+        self._index.replace_edited(drive(edits.lanes(reader)))
         # A separate connection may have stored a broadcast off the record.
         self._index.is_off_the_record = file.is_off_the_record(self._db)
         if self._index.is_off_the_record:
