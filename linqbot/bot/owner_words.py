@@ -7,7 +7,10 @@ bot's own, so what they do is journalled as any turn, and they are taken in a mu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from linqbot.bot.filters import Filter, exact, from_handle, in_direct, muted
 from linqbot.bot.handlers import shown_as
@@ -54,6 +57,8 @@ def add_words(
 def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[None]]:
     @shown_as("Bot.mute_word")
     async def mute_all(message: MessageReceived, ctx: Context) -> None:
+        if not await _is_newest(message, ctx):
+            return
         # First the answer: it would not be sent after the mute.
         await ctx.reply(sentences().bot_is_off.format(word=unmute_word))
         await ctx.bot.mute(EVERY_CHAT, reason="the owner's word")
@@ -63,5 +68,22 @@ def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[No
 
 @shown_as("Bot.unmute_word")
 async def end_mute_of_all(message: MessageReceived, ctx: Context) -> None:
-    await ctx.bot.unmute(EVERY_CHAT)
-    await ctx.reply(sentences().bot_is_on)
+    if await _is_newest(message, ctx):
+        await ctx.bot.unmute(EVERY_CHAT)
+        await ctx.reply(sentences().bot_is_on)
+
+
+class _LastWord(BaseModel):
+    """When the owner wrote the word that counts, by Linq's clock."""
+
+    at: datetime | None = None
+
+
+async def _is_newest(message: MessageReceived, ctx: Context) -> bool:
+    """Return False for a word that the owner wrote before the one that counts: its webhook came late."""
+    last = await ctx.state.chat(_LastWord, name="linqbot owner word")
+    if message.sent_at is not None:
+        if last.at is not None and message.sent_at < last.at:
+            return False
+        last.at = message.sent_at
+    return True

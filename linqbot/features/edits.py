@@ -70,12 +70,7 @@ def edited_message(
     """Return the message of a delivery with those of the edits that change it, and these edits; None if it is no message."""
     message = message_of(delivery)
     own = () if message is None else edits_of(message, waiting)
-    return (message_of(_joining(delivery, own)) if own else message), own
-
-
-def _joining(delivery: Delivery, others: Iterable[Delivery]) -> Delivery:
-    before = delivery.joined
-    return delivery.with_joined(replace(before, burst=(*before.burst, *(each.content for each in others))))
+    return (message_of(delivery.with_further(*own)) if own else message), own
 
 
 def further_messages(
@@ -123,7 +118,7 @@ async def joined(lease: Lease, others: Sequence[Delivery], storage: Storage, clo
     A storage that raised an error may have joined them all the same. If the message were then handled alone, its ack would
     drop the others.
     """
-    delivery = _joining(lease.delivery, others)
+    delivery = lease.delivery.with_further(*others)
     is_logged = False
     while True:
         try:

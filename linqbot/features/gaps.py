@@ -317,6 +317,8 @@ class Gaps:
             async for message in newest(self._client, chat.id, since)
             if not message.is_from_me and sent_at(message) >= since
         ]
+        if messages and sent_at(messages[0]) >= sent_at(messages[-1]):
+            messages.reverse()  # Linq lists the newest first. So of equal times, the older message is stored first.
         now = self._clock.now()
         has_left = await self._storage.seen([_key(message) for message in messages])
         handled_at = max((sent_at(message) for message in messages if has_left.get(_key(message))), default=0.0)
@@ -365,6 +367,8 @@ def delivery_of(chat: Chat, message: Message, now: float, *, is_history: bool) -
         "direction": "inbound",
         "sender_handle": _json_object(message.from_handle),
     }
+    # The envelope's time is that of this search.
+    data["sent_at"] = data.get("sent_at") or data.get("created_at")
     if is_history:
         data["reconciled_at"] = at
     body = {

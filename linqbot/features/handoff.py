@@ -164,6 +164,7 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
         terms.owner_name,
         spoken().stored,
         terms.back_after_s,
+        since=None if ctx.event.written_at is None else ctx.event.written_at.timestamp(),
     )
 
     def to(mute: Mute | None) -> Mute:
@@ -244,7 +245,8 @@ class Handoffs(TurnPart):
             found = _of_message(entry, mine)
             return None if found is None else _to(found, is_done=is_done)
         sent_at = now if message.sent_at is None else min(message.sent_at.timestamp(), now)
-        recent = [each for each in mine if _over_at(each) > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
+        begun = [each for each in mine if not _is_older(message, each)]
+        recent = [each for each in begun if _over_at(each) > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
         open_ = [each for each in recent if each.is_handed_over(now)]
         asked = any(each.status == "waiting" for each in storage.conversations_in(message.chat_id))
         if open_ and (len(recent) > 1 or asked):
@@ -275,6 +277,12 @@ def _is_owner(event: Event, mute: Mute) -> bool:
     if handoff is None or event.actor is None or event.actor.casefold() != handoff.owner:
         return False
     return event.line in (None, handoff.line)
+
+
+def _is_older(message: MessageReceived, mute: Mute) -> bool:
+    """Return True if a message was written before a handoff began, both by Linq's clock: its webhook came late."""
+    since = None if mute.handoff is None else mute.handoff.since
+    return since is not None and message.sent_at is not None and message.sent_at.timestamp() < since
 
 
 def _over_at(mute: Mute) -> float:

@@ -386,11 +386,17 @@ class TurnOverlap:
             return []
         began, *calls = (call.values() for call in self._messages())
         # Those with which the handler began come last: they say whose messages fit.
-        known = MessageReceived.joined([*chain(*calls), *began])
+        known = [*chain(*calls), *began]
+        newest = max((each.sent_at for each in known if each.sent_at is not None), default=None)
+
+        def fits(other: MessageReceived) -> bool:
+            # The webhook of a text that was written before came late: it says nothing of what the handler does now. With
+            # `restart`, the handler gets all in the order in which they were written.
+            is_old = newest is not None and other.sent_at is not None and other.sent_at < newest
+            return not (is_old and self._mode == "steer") and self._dispatcher.handler_for(other) == self._handler
+
         waiting = await waiting_edits(self.lease.delivery.lane, self._storage)
-        return further_messages(
-            known, behind, waiting, lambda other: self._dispatcher.handler_for(other) == self._handler
-        )
+        return further_messages(MessageReceived.joined(known), behind, waiting, fits)
 
 
 class Overlaps(TurnPart):

@@ -76,6 +76,15 @@ async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sen
     assert (harness.said(), harness.lists()) == (["first", "a", "b", "c", "d"], 1)
 
 
+async def test_messages_of_the_same_moment_are_answered_in_the_order_in_which_they_were_written(harness: Harness) -> None:
+    await harness.stop()
+    await write(harness, "a")
+    await write(harness, "b", "c", after_s=0.0)
+    await harness.start()
+    await write(harness, "d", after_s=0.1)  # before Linq delivers the others again
+    assert harness.said() == ["first", "a", "b", "c", "d"]
+
+
 async def test_what_was_answered_since_a_backup_is_not_answered_again_after_its_restore(harness: Harness) -> None:
     bot = Bot(read=False, typing=False)
 

@@ -14,7 +14,7 @@ from linqbot.features.asking.question import TAPBACKS, Ballot, OpenQuestion, Que
 from linqbot.language.reading import chosen, plain, readings, says
 from linqbot.language.spoken import ENGLISH, sentences
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.types.message import MediaPart
 from linqbot.parse.yes_or_no import yes_no
 
@@ -114,9 +114,10 @@ def judge_wait(question: OpenQuestion, event: Event) -> Verdict | None:
 def counted(ballot: Ballot, event: Event) -> Ballot | None:
     """Return the ballot with what an event changes; None if the event has nothing to do with the vote."""
     person = (event.actor or "").casefold()
-    if isinstance(event, MessageReceived):
+    if isinstance(event, MessageReceived | MessageEdited):
         # Next to a poll, a text is only a text: people talk about the choices.
-        choice = None if ballot.poll is not None else choice_of(event.text_to_me, ballot.choices, numbered=True)
+        text = event.text_to_me if isinstance(event, MessageReceived) else event.text
+        choice = None if ballot.poll is not None else choice_of(text, ballot.choices, numbered=True)
         return None if choice is None else _with_vote(ballot, person, choice, instead=True)
     return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
 

@@ -4,6 +4,9 @@ Only a delivery of a chat in which a conversation is on record comes here. The s
 conversations it may concern, nearly always one; only these are read. Next step: `session.py` runs the handler of the
 conversation.
 
+What a person wrote before that which led to a question is no answer to it, however late its webhook comes:
+`OpenQuestion.may_answer` compares two times of Linq.
+
 Answers and timeouts are taken in the order of their times. An answer counts if it was sent, or was accepted, before the
 timeout. A timeout becomes a delivery of the chat's lane when it is due, so an answer that was accepted before is in
 front of it, even if a busy or stopped worker handles it later. Two cases are left. Messages that were sent before the
@@ -15,7 +18,7 @@ taken: here the timeout goes first.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -53,7 +56,7 @@ from linqbot.features.asking.records import (
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.linq.events.message import MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
@@ -168,15 +171,18 @@ class Arriving:
             (each for each in self.conversations if person and each.person in (person, ANYONE)),
             key=lambda each: each.person == ANYONE,
         )
+        if isinstance(event, MessageEdited):
+            return await self._of_edit(event, of_person) or await self._of_wait(event)
         late: Arrival | None = None
         for summary in of_person:
             if summary.status == "timed_out":
                 # It is late for this question only if it answers no other one.
                 if late is None and isinstance(event, MessageReceived) and not self.put_back:
                     timed_out = await self._read(summary)
-                    late = None if timed_out is None else _late(timed_out)
+                    is_late = timed_out is not None and timed_out.question.may_answer(event)
+                    late = _late(timed_out) if timed_out is not None and is_late else None
                 continue
-            found = await self._read_open(summary)
+            found = await self._read_open(summary, event)
             if found is None or await _replies_to_another(event, found, self.storage):
                 continue
             if (verdict := judge(found.question, event)) is not None:
@@ -187,6 +193,20 @@ class Arriving:
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
         return late if late is not None and meaning is NOTHING else meaning
+
+    async def _of_edit(self, edit: MessageEdited, of_person: Iterable[ConversationSummary]) -> Arrival | None:
+        """Return the meaning of an edit of an answer that was not valid: the message with its new words is a new answer."""
+        for summary in of_person:
+            found = await self._read_open(summary, edit)
+            answer = None if found is None else found.question.edited_answer(self.delivery)
+            message = None if answer is None else understood(answer)
+            if found is None or answer is None or message is None:
+                continue
+            if (verdict := judge(found.question, message)) is not None:
+                ended = self._ended(found, verdict, message, answer)
+                is_side = verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(edit)
+                return Arrival(found, answer=ended) if is_side else ended
+        return None
 
     async def _of_another(self, event: Event) -> Arrival | None:
         """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
@@ -202,7 +222,7 @@ class Arriving:
         others = [
             each for each in self.conversations if each.person not in (person, ANYONE) and not is_wait(each.person)
         ]
-        read = [await self._read_open(each) for each in others]
+        read = [await self._read_open(each, event) for each in others]
         open_to = [
             each for each in read if each is not None and person in each.question.also and judge(each.question, event)
         ]
@@ -224,7 +244,7 @@ class Arriving:
             recounted = await self._with_members(event, waits)
             return Arrival(recounted=recounted) if recounted else NOTHING
         for summary in reversed(waits):
-            found = await self._read_open(summary)
+            found = await self._read_open(summary, event)
             if found is None:
                 continue
             if (verdict := judge_wait(found.question, event)) is not None:
@@ -242,20 +262,21 @@ class Arriving:
             return Arrival(voted, is_counted=True)
         return Arrival(voted, {**self._answer(voted.question, event), "result": ballot.result()}, event)
 
-    def _ended(self, found: Asked, verdict: Verdict, event: Event) -> Arrival:
-        """Return the arrival of an event that ends a question."""
+    def _ended(self, found: Asked, verdict: Verdict, event: Event, by: Delivery | None = None) -> Arrival:
+        """Return the arrival of an event that ends a question. `by` is the delivery of the event, if it is another one."""
         if verdict is Verdict.CANCEL_WORD:
             return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
-        return Arrival(found, self._answer(found.question, event), event)
+        return Arrival(found, self._answer(found.question, event, by), event)
 
-    def _answer(self, question: OpenQuestion, event: Event) -> QuestionEnd:
+    def _answer(self, question: OpenQuestion, event: Event, by: Delivery | None = None) -> QuestionEnd:
         """Return the end of a question that the event answers."""
+        by = by or self.delivery
         if isinstance(event, MessageReceived):
             text = event.text_to_me
         else:
             text = question.options.get(voted_option(event) or "", "")
         answered = _with_choice({"outcome": "answered", "text": text}, question)
-        return {**answered, "type": self.delivery.type, "body": self.delivery.content}
+        return {**answered, "type": by.type, "body": by.content}
 
     async def _of_ending(self, others_since: float) -> Arrival:
         delivery = self.delivery
@@ -280,8 +301,8 @@ class Arriving:
             return Arrival(found, _with_choice(end.outcome, question), event)
         return VOID
 
-    async def _read_open(self, summary: ConversationSummary) -> Asked | None:
-        """Read a conversation, if the delivery may answer its question; None otherwise.
+    async def _read_open(self, summary: ConversationSummary, event: Event) -> Asked | None:
+        """Read a conversation, if the event of the delivery may answer its question; None otherwise.
 
         With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
         """
@@ -289,7 +310,11 @@ class Arriving:
         if summary.status != ("failed" if self.put_back else "waiting"):
             return None
         found = await self._read(summary)
-        return found if found is None or not self.put_back or found.question.failed_by == self.delivery.id else None
+        if found is None:
+            return None
+        question = found.question
+        fits = question.failed_by == self.delivery.id if self.put_back else question.may_answer(event)
+        return found if fits else None
 
     async def _read(self, summary: ConversationSummary) -> Asked | None:
         """Read a conversation; None if its question cannot be read, or `linqbot person forget` has just erased it."""
@@ -323,7 +348,7 @@ class Arriving:
         person = (event.actor or "").casefold()
         for summary in (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}")):
             found = await self._read(summary) if summary.status == "waiting" else None
-            if found is not None and delivery.type in found.question.events:
+            if found is not None and delivery.type in found.question.events and found.question.may_answer(event):
                 outcome = self._answer(found.question, event)
                 return ending(found, outcome, name=delivery.id, now=delivery.received_at)
         return None
@@ -416,7 +441,7 @@ class Asks(TurnPart):
         """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
         asked, delivery = arrived.asked, turn.lease.delivery
         outcome = arrived.outcome if arrived.answer is None else arrived.answer.outcome
-        if delivery.type == "message.received" or asked is None or outcome is None:
+        if delivery.type in ("message.received", "message.edited") or asked is None or outcome is None:
             return None
         from linqbot.features.mute import waits
 

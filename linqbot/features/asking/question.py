@@ -28,6 +28,7 @@ from linqbot.errors import BotError
 from linqbot.features.asking.kinds import Reader, Unreadable, reader_of
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
+from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import is_handle
 from linqbot.linq.text.styled import StyledText
@@ -373,6 +374,13 @@ class LookedUp(Data):
     answers: Scheduled | None = None
 
 
+_MOST_REFUSED: Final = 5
+"""Most invalid answers that are kept until the question ends."""
+
+_WRITTEN: Final = ("message.received", "contact_card.received")
+"""The types of events that answer a question and do not name what they answer."""
+
+
 class OpenQuestion(Data):
     """A question that waits for its answer, as it is stored."""
 
@@ -392,8 +400,12 @@ class OpenQuestion(Data):
     side_questions: bool = False  # True if only a yes or no answers it, and other messages are handled as usual
     prompt: tuple[dict[str, Any], ...] = ()  # the messages that ask it again, as JSON
     tries: int = 0  # the number of invalid answers so far
+    refused: tuple[Any, ...] = ()  # the bodies of the newest of these: an edit of one is a new answer
     timer: str = ""  # the id of the timer that ends it
     next: int = 1  # the number of the next question of the conversation
+    # When, by Linq's clock, that was written which led to the question, in Unix seconds; None if it is not known. What was written
+    # before is no answer: its webhook came late.
+    since: float | None = None
     # `replies_to_me`, `answers`, `is_group` and `line` are those of the event that began the conversation, which its
     # webhook may not say.
     replies_to_me: bool = False
@@ -420,6 +432,30 @@ class OpenQuestion(Data):
         except ValidationError:
             return None
 
+    def may_answer(self, event: Event) -> bool:
+        """Return False for a message, or a contact card, that was sent before what led to the question.
+
+        Any other event that answers names what it answers, such as a message of the question.
+        """
+        if self.since is None or event.type not in _WRITTEN or event.written_at is None:
+            return True
+        return event.written_at.timestamp() >= self.since
+
+    def with_refused(self, answer: Delivery) -> OpenQuestion:
+        """Return the question with one more answer that was invalid, which replaces what the message said before."""
+        others = [each for each in self.refused if webhook_of(each).message_key != answer.message_key]
+        refused = (*others, answer.content)[-_MOST_REFUSED:] if answer.message_key is not None else self.refused
+        return self.model_copy(update={"tries": self.tries + 1, "refused": refused})
+
+    def edited_answer(self, edit: Delivery) -> Delivery | None:
+        """Return the invalid answer that an edit changes, with its new words; None if it changes none."""
+        for each in self.refused:
+            answer = webhook_of(each)
+            bodies = (each, *answer.joined.burst)
+            if edit.edited_key in (webhook_of(body).message_key for body in bodies):
+                return answer.with_further(edit)
+        return None
+
     @property
     def is_numbered(self) -> bool:
         """True if the person saw a number in front of each choice; a poll has none, also when it is asked again."""
@@ -432,6 +468,11 @@ class OpenQuestion(Data):
 
     def to_json(self) -> bytes:
         return self.model_dump_json().encode()
+
+
+def webhook_of(body: Any) -> Delivery:
+    """Return the delivery of a webhook, given its decoded body."""
+    return Delivery.from_webhook(to_json(body), webhook_id="", received_at=0.0)
 
 
 def text_to_show(messages: Sequence[MessageContent]) -> str:

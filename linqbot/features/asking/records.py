@@ -12,10 +12,10 @@ never overtake an answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -361,16 +361,17 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
 
     Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
-    ids, poll, options = await send_choices(question, n, ctx)
-    messages = question.messages(numbered=bool(question.choices) and poll is None, service=ctx.event.service)
+    shown = await send_choices(question, n, ctx)
+    messages = question.messages(numbered=bool(question.choices) and shown.poll is None, service=ctx.event.service)
     return OpenQuestion(
         n=n,
         key=question.key,
         text=text_to_show(messages),
-        messages=tuple(ids),
+        messages=tuple(shown.ids),
+        since=shown.at,
         choices=question.choices,
-        poll=poll,
-        options=options,
+        poll=shown.poll,
+        options=shown.options,
         reactions=question.reactions,
         events=question.events,
         cancel=cancel_words(question.cancel, question.choices),
@@ -388,22 +389,40 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
     return [each.message.id for each in sent]
 
 
-async def send_choices(question: Question, n: int, ctx: Context) -> tuple[Sequence[str], str | None, dict[str, str]]:
-    """Send a question, the n-th of its conversation, with its choices.
+class Shown(NamedTuple):
+    """What asks a question.
 
-    Returns the ids of what was sent as text; the id of the message with the poll, and its choices by option: without a poll
-    None, and an empty dict. Raises AskCancelled as `send_question` does.
+    Attributes:
+        ids: The ids of what was sent as text.
+        at: When Linq took the first of these, by its clock, in Unix seconds; None if it is not known.
+        poll: The id of the message with the poll; None without one.
+        options: The choices by their options in the poll.
     """
+
+    ids: Sequence[str]
+    at: float | None = None
+    poll: str | None = None
+    options: Mapping[str, str] = {}
+
+
+async def send_choices(question: Question, n: int, ctx: Context) -> Shown:
+    """Send a question, the n-th of its conversation, with its choices. Raises AskCancelled as `send_question` does."""
     label, service = f"{PROMPT}{n}", ctx.event.service
     has_poll = question.fits_poll and service in (None, "iMessage")
     messages = question.messages(numbered=bool(question.choices) and not has_poll, service=service)
-    ids = ids_of(await ctx.reply(*messages, key=label)) if messages else ()
+    shown = Shown(())
+    if messages:
+        sent = await ctx.reply(*messages, key=label)
+        ids = ids_of(sent)
+        times = [each.created_at.timestamp() for each in sent.messages if each.created_at is not None]
+        shown = Shown(ids, min(times, default=None))
     if not has_poll:
-        return ids, None, {}
+        return shown
     if (made := await _poll(question, label, ctx)) is not None:
-        return ids, *made
+        poll, options = made
+        return shown._replace(poll=poll, options=options)
     listed = await ctx.reply(TextPart(value=numbered_list(question.choices)), key=f"{label}l")
-    return (*ids, *ids_of(listed)), None, {}
+    return shown._replace(ids=(*shown.ids, *ids_of(listed)))
 
 
 async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:

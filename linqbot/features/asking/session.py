@@ -17,9 +17,10 @@ from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
+from linqbot.features.asking.admission import FOUND_ID
 from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
-from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest
+from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
 from linqbot.features.asking.records import (
     BY_OPERATOR,
     Asked,
@@ -47,6 +48,7 @@ from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.state import Seen
 from linqbot.language.spoken import speaking, spoken
+from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
@@ -246,6 +248,7 @@ class AskSession:
         asked = self._arrival.asked
         assert asked is not None
         hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}, "after_ask": None}
+        hidden["refused"] = ()
         if asked.conversation.off_the_record:
             hidden["text"] = ""
         return replace(asked.changed(status="timed_out", **hidden).conversation, root=b"")
@@ -382,7 +385,8 @@ class AskSession:
         is_failed = asked.conversation.status == "failed"
         if is_failed:
             await self._to_replace(asked.conversation.person, ctx)
-        tries = asked.question.tries + 1
+        refused = asked.question.with_refused(self._answered_by)
+        tries = refused.tries
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
@@ -397,7 +401,15 @@ class AskSession:
             until = self._clock.now() + question.timeout_s
             asked = replace(asked, conversation=replace(asked.conversation, until=until))
         messages = (*asked.question.messages, *(message.id for message in sent.messages))
-        self._keep_open(record, asked.changed(tries=tries, messages=messages), ctx)
+        self._keep_open(record, asked.changed(tries=tries, refused=refused.refused, messages=messages), ctx)
+
+    @property
+    def _answered_by(self) -> Delivery:
+        """The delivery of the message that has answered, as its edits have changed it; that of the turn, if it was no message."""
+        outcome: QuestionEnd = self._arrival.outcome or {}
+        if outcome.get("type") != "message.received":
+            return self._lease.delivery
+        return webhook_of(outcome["body"])
 
     def _keep_open(self, record: AskRecord, asked: Asked, ctx: TurnContext) -> None:
         """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
@@ -501,7 +513,18 @@ class AskSession:
             opened = await send_question(question, n, ctx)
         else:
             opened = await begin_wait(question.wait, question, n, root, ctx)
-        return opened.model_copy(update=looked_up(root, ctx.after_ask))
+        since = self._written_at(ctx) or opened.since
+        return opened.model_copy(update={**looked_up(root, ctx.after_ask), "since": since})
+
+    def _written_at(self, ctx: Context) -> float | None:
+        """Return when the event was written that led to the next question, by Linq's clock; None if it is not known.
+
+        What was found at Linq may have a time of our clock.
+        """
+        led = ctx.event if self._conversation is None else self._arrival.event
+        if led is None or led.written_at is None or self._lease.delivery.id.startswith(FOUND_ID):
+            return None
+        return led.written_at.timestamp()
 
     def _root(self, ctx: Context) -> Event:
         return ctx.event if self._conversation is None else self.root

@@ -283,17 +283,19 @@ class VoteWait:
         members: tuple[str, ...] = ()
         if self.until == "all":
             members = tuple(each.handle.casefold() for each in await ctx.chat.people())
-        ids, poll, options = await send_choices(question, n, ctx)
+        shown = await send_choices(question, n, ctx)
+        poll = shown.poll
         ballot = Ballot(
             choices=question.choices,
             poll=poll,
-            options=tuple(options.items()),
+            options=tuple(shown.options.items()),
             members=members,
             until=None if self.until == "all" else self.until,
         )
         text = text_to_show(question.messages(numbered=True))
         cancel = cancel_words(question.cancel, question.choices if poll is None else ())
-        return {"waits_for": "votes", "ballot": ballot, "messages": ids, "poll": poll, "text": text, "cancel": cancel}
+        opened = {"waits_for": "votes", "ballot": ballot, "messages": shown.ids, "poll": poll, "since": shown.at}
+        return {**opened, "text": text, "cancel": cancel}
 
     async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd:
         if outcome["outcome"] == "cancelled" or "result" in outcome or question.ballot is None:

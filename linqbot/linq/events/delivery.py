@@ -151,6 +151,11 @@ class Delivery:
         content = {**self.content, JOINED_KEY: asdict(joined)}
         return replace(self, body=to_json(content), decoded=content)
 
+    def with_further(self, *others: Delivery) -> Delivery:
+        """Return this delivery with others that join it, as in a burst: messages, and edits of them."""
+        joined = self.joined
+        return self.with_joined(replace(joined, burst=(*joined.burst, *(each.content for each in others))))
+
     @classmethod
     def from_webhook(cls, body: bytes, *, webhook_id: str, received_at: float, signed_id: bool = True) -> Delivery:
         """Create the delivery of a verified POST. Never raises: an authentic body is kept, whatever it contains.

@@ -90,6 +90,14 @@ class Event(Data):
             raise AttributeError(missing(type(self), (), name, hint), name="")
 
     @property
+    def written_at(self) -> datetime | None:
+        """Return when a person wrote what the event reports, by Linq's clock; None if Linq does not say it.
+
+        If Linq says no more, it is the time when Linq created the event. Linq created none of linqbot's own events.
+        """
+        return None if self.type.startswith("linqbot.") else self.created_at
+
+    @property
     def is_own(self) -> bool:
         """Return True if your own line caused the event."""
         return self.actor is not None and self.actor == self.line

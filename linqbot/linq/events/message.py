@@ -80,6 +80,10 @@ class MessageEvent(Event):
         return self.direction == "outbound" or (self.actor is not None and self.actor == self.line)
 
     @property
+    def written_at(self) -> datetime | None:
+        return self.sent_at or self.created_at
+
+    @property
     def text(self) -> str:
         """Return the text parts and the addresses of links, in their order, each on lines of its own; empty if there are none.
 
@@ -259,6 +263,10 @@ class MessageEdited(Event):
     zero_retention: bool = False
 
     @property
+    def written_at(self) -> datetime | None:
+        return self.edited_at or self.created_at
+
+    @property
     def is_own(self) -> bool:
         return self.direction == "outbound" or super().is_own
 
@@ -343,6 +351,10 @@ class ReactionEvent(Event):
     is_from_me: bool = False
     reacted_at: AwareDatetime | None = None
     answers: Scheduled | None = None
+
+    @property
+    def written_at(self) -> datetime | None:
+        return self.reacted_at or self.created_at
 
     @property
     def is_own(self) -> bool:
