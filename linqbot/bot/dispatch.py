@@ -175,14 +175,15 @@ class Dispatcher:
         route = self._route_of(message)
         return None if route is None else route.name
 
-    def gather_s(self, message: MessageReceived) -> float:
+    def gather_s(self, message: MessageReceived, handler: str | None = None) -> float:
         """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
 
-        The first handler that fits the message alone decides; if none fits, the bot.
+        The `handler` decides whose question the message answers. For any other message, the first handler that fits it alone
+        does; if none fits, the bot.
         """
         if not self._may_join(message):
             return 0.0
-        route = self._route_of(message)
+        route = self._route_of(message) if handler is None else self.routes.named(handler)
         return self._bot.gather_s or 0.0 if route is None else route.gather_s
 
     def _may_join(self, message: MessageReceived) -> bool:

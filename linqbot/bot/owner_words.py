@@ -74,7 +74,7 @@ async def end_mute_of_all(message: MessageReceived, ctx: Context) -> None:
 
 
 class _LastWord(BaseModel):
-    """When the owner wrote the word that counts, by Linq's clock."""
+    """The time at which the owner wrote the word that counts, by Linq's clock."""
 
     at: datetime | None = None
 

@@ -2,25 +2,28 @@
 
 The first message of a burst waits at the head of its lane, without a running turn, until its window is over: `gather_s`
 after the newest message or edit, or longer while the person types. An edit of one of these messages joins them: the
-handler gets the new text only. Only a first run gathers, so that after a crash the burst is the same, and a message that
-comes later is a turn of its own.
+handler gets the new text only. The messages that answer one question are one answer. Only a first run gathers, so that
+after a crash the burst is the same, and a message that comes later is a turn of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.clock import Clock
+from linqbot.engine.failure import ChoiceFailed
 from linqbot.errors import LeaseLost, StorageError
-from linqbot.features.asking.records import is_payment
+from linqbot.features.asking.records import Asked, is_payment
 from linqbot.features.edits import edited_message, further_messages, joined, waiting_edits
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
+from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
@@ -80,11 +83,19 @@ class Bursts:
         lane = lease.delivery.lane
         waiting = await waiting_edits(lane, self._storage)
         message, edits = edited_message(lease.delivery, waiting)
-        window = 0.0 if message is None else self._dispatcher.gather_s(message)
-        if message is None or not window or self._answers(message):
+        if message is None:
             return lease
+        window_of = partial(self._window, questions=self._questions(message), known={})
+        window, answered = await window_of(message, lease.delivery.with_further(*edits))
+        if not window:
+            return lease
+
+        async def fits(other: MessageReceived, delivery: Delivery) -> bool:
+            found = await window_of(other, delivery)
+            return found[0] > 0 and found[1] == answered
+
         behind = await self._storage.following(lane, MAX_MESSAGES - 1)
-        others = further_messages(message, behind, waiting, lambda other: self._dispatcher.gather_s(other) > 0)
+        others = await further_messages(message, behind, waiting, fits)
         others = [*edits, *(each for each in others if each not in edits)]
         is_closed = len(behind) + 1 >= MAX_MESSAGES or any(each not in others for each in behind)
         if not is_closed and (until := self._waits_until(lease.delivery, others, window)) > self._clock.now():
@@ -92,10 +103,42 @@ class Bursts:
             return None
         return await joined(lease, others, self._storage, self._clock) if others else lease
 
-    def _answers(self, message: MessageReceived) -> bool:
-        """Return True if the chat has an open question, which the message may answer. An answer does not wait."""
+    def _questions(self, message: MessageReceived) -> Sequence[ConversationSummary]:
+        """Return the open questions of the chat of a message, which it may answer."""
         found = self._storage.conversations_in(message.chat_id)
-        return any(each.status == "waiting" and not is_payment(each.person) for each in found)
+        return [each for each in found if each.status == "waiting" and not is_payment(each.person)]
+
+    async def _window(
+        self,
+        message: MessageReceived,
+        delivery: Delivery,
+        *,
+        questions: Sequence[ConversationSummary],
+        known: dict[str, Asked | None],
+    ) -> tuple[float, str | None]:
+        """Return how long a message waits for further ones, and the id of the question's conversation that it answers.
+
+        An answer in words waits as the handler says that asked. One that needs no more words does not wait, such as a choice,
+        nor does a message that a handler takes while the question is open. `known` keeps the conversations that were read.
+        """
+        if not questions:
+            return self._dispatcher.gather_s(message), None
+        from linqbot.features.asking.answers import says_yes_or_no  # a question is open: these are imported already
+        from linqbot.features.asking.arrivals import Arriving
+
+        try:
+            found = await Arriving(delivery, questions, self._dispatcher, self._storage, known=known).meaning()
+        except ChoiceFailed:
+            return 0.0, None  # the turn of the message reports it
+        if found.asked is None:
+            return self._dispatcher.gather_s(message), None
+        question, outcome = found.asked.question, found.outcome or {}
+        is_choice = outcome.get("choice") in question.choices
+        is_decision = bool(question.reactions) and says_yes_or_no(message, question.language)
+        if outcome.get("outcome") != "answered" or is_choice or is_decision:
+            return 0.0, None
+        asked = found.asked.conversation
+        return self._dispatcher.gather_s(message, asked.handler), asked.id
 
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
         end = max(each.received_at for each in (first, *others)) + window

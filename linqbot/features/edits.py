@@ -11,7 +11,7 @@ Bursts and turns that take later messages (`bursts.py`, `overlap.py`) find these
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -73,15 +73,16 @@ def edited_message(
     return (message_of(delivery.with_further(*own)) if own else message), own
 
 
-def further_messages(
+async def further_messages(
     first: MessageReceived,
     behind: Sequence[Delivery],
     waiting: Sequence[Delivery],
-    fits: Callable[[MessageReceived], bool],
+    fits: Callable[[MessageReceived, Delivery], Awaitable[bool]],
 ) -> list[Delivery]:
     """Return the deliveries that can join a message, up to the first other one: fitting messages of its person, and edits.
 
-    Behind each message come those of the `waiting` edits that change it, wherever they wait. `fits` sees the message with them.
+    Behind each message come those of the `waiting` edits that change it, wherever they wait. `fits` gets the message with them,
+    and its delivery with them.
     """
     ids = {each.id for each in first.burst or (first,)}
     found = dict[str, Delivery]()
@@ -94,7 +95,7 @@ def further_messages(
             found[delivery.id] = delivery
             continue
         message, own = edited_message(delivery, waiting)
-        if message is None or message.actor != first.actor or not fits(message):
+        if message is None or message.actor != first.actor or not await fits(message, delivery.with_further(*own)):
             break
         ids.add(message.id)
         found |= {each.id: each for each in (delivery, *own)}

@@ -389,14 +389,14 @@ class TurnOverlap:
         known = [*chain(*calls), *began]
         newest = max((each.sent_at for each in known if each.sent_at is not None), default=None)
 
-        def fits(other: MessageReceived) -> bool:
+        async def fits(other: MessageReceived, _: Delivery) -> bool:
             # The webhook of a text that was written before came late: it says nothing of what the handler does now. With
             # `restart`, the handler gets all in the order in which they were written.
             is_old = newest is not None and other.sent_at is not None and other.sent_at < newest
             return not (is_old and self._mode == "steer") and self._dispatcher.handler_for(other) == self._handler
 
         waiting = await waiting_edits(self.lease.delivery.lane, self._storage)
-        return further_messages(MessageReceived.joined(known), behind, waiting, fits)
+        return await further_messages(MessageReceived.joined(known), behind, waiting, fits)
 
 
 class Overlaps(TurnPart):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from fakes import NOW, delivery, settled, text_body
 from one_handler import bot_of, does, notes, says
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Context, MessageEdited, MessageReceived, Router
+from linqbot import AskCancelled, Bot, Context, MessageEdited, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
@@ -125,16 +126,74 @@ async def test_messages_of_different_people_in_a_group_are_not_joined() -> None:
     assert [message.sender.handle for message in seen] == [phone.handle, other.handle]
 
 
-async def test_an_answer_to_a_question_does_not_wait_for_more() -> None:
+async def test_the_messages_of_an_answer_are_joined_and_not_taken_for_the_next_ones() -> None:
     async def form(message: MessageReceived, ctx: Context) -> None:
-        name = await ctx.ask("Your name?")
-        await ctx.reply(f"Hi {name}")
+        name, city = await ctx.ask("Your name?"), await ctx.ask("Your city?")
+        await ctx.reply(f"{name!r} in {city!r}")
 
-    async with talking(bot_of(form, gather_s=30)) as phone:
+    async with talking(bot_of(form, gather_s=2)) as phone:
         assert await answers(phone, "hello") == ["Your name?"]
-        await phone.text("Ada")
-        await phone.advance(2)
-        assert await phone.next_reply() == "Hi Ada"
+        wrote = await phone.text("Ann")
+        await phone.advance(1.5)
+        await phone.text("Smiht")
+        await phone.edit(wrote, "Anne")
+        await phone.advance(1.5)
+        assert [str(each) for each in await phone.replies()] == ["Your city?"]
+        await phone.text("New")
+        assert await answers(phone, "York") == ["'Anne\\nSmiht' in 'New\\nYork'"]
+
+
+async def test_an_answer_that_needs_no_more_words_does_not_wait_and_joins_no_other(subtests: pytest.Subtests) -> None:
+    rows: list[tuple[Callable[[Context], Awaitable[Any]], str, str, str]] = [
+        (lambda ctx: ctx.ask("When?", choices=["Friday", "Sunday"]), "Friday", "got Friday", "got Friday"),
+        (lambda ctx: ctx.ask("Sure?", yes="like"), "yes", "got True", "got True"),
+        (lambda ctx: ctx.ask("What?"), "never mind", "cancelled", "got uh"),
+        (lambda ctx: ctx.vote(["Rome", "Oslo"], "Where?", until=1), "Rome", "got VoteResult", "got VoteResult"),
+    ]
+    for ask, said, answer, after_another in rows:
+        with subtests.test(said=said):
+
+            async def begin(message: MessageReceived, ctx: Context, ask: Any = ask) -> None:
+                try:
+                    await ctx.reply(f"got {await ask(ctx)}")
+                except AskCancelled:
+                    await ctx.reply("cancelled")
+
+            async with talking(bot_of(begin, "ask", gather_s=30), service="SMS") as phone:
+                await answers(phone, "ask")
+                began = phone.now
+                await phone.text(said)
+                assert str(await phone.next_reply()).startswith(answer)
+                await phone.text("ask")
+                await phone.replies()
+                await phone.text("uh")
+                await phone.text(said)
+                assert after_another in str((await phone.replies())[-1])
+                assert phone.now < began + 100
+
+
+async def test_only_answers_to_the_same_question_are_joined() -> None:
+    bot = Bot(gather_s=2, groups="all")
+
+    @bot.on_message("ask", gather=False)
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"answer: {await ctx.ask('What?')!r}")
+
+    @bot.on_message("menu", during_ask=True)
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("the menu")
+
+    bot.on_message(says("text: {}"))
+    async with talking(bot) as phone:
+        other = phone.person("+14155550199")
+        group = phone.group(other)
+        assert await answers(group, "ask") == ["What?"]
+        await group.by(other).text("a")
+        await group.by(other).text("b")
+        assert [str(each) for each in await group.replies()] == ["text: a\nb"]
+        # The handler that asked does not gather, so neither do its answers.
+        assert await answers(group, "menu") == ["the menu", "What?"]
+        assert (await answers(group, "blue"))[0] == "answer: 'blue'"
 
 
 async def test_a_burst_waits_while_the_person_types_and_no_longer_when_they_stop() -> None:

@@ -100,7 +100,7 @@ def fill_every_column(path: Path) -> None:
         db.executescript(
             """
             UPDATE delivery SET replay = 1, put_back = 1, attempts = 2, crashes = 3, crashed_with_others = 4,
-                max_concurrent_suspects = 5, progress = 6, crashes_before_progress = 7 WHERE id = 'w.2';
+                max_concurrent_suspects = 5, progress = 6, crashes_before_progress = 7, early = 1 WHERE id = 'w.2';
             UPDATE dead SET message_key = 'm.4', carrier = '{}', replay = 1, attempts = 2, crashes = 3;
             INSERT INTO dead (id, lane, type, received_at, error, replay, delivery_count, attempts, crashes, dead_lettered_at, body)
                 SELECT 'w.4b', lane, type, 2.5, 'why', 0, 0, 0, 0, 3.5, CAST('{}' AS BLOB) FROM dead;

@@ -122,6 +122,7 @@ class Arriving:
 
     `put_back`: an operator has put it back into the inbox. Then it answers only the question that it had answered when
     it failed. `unreadable`: the conversations that were read and whose question another release has stored.
+    `known`: the conversations that were read, by their ids.
     """
 
     delivery: Delivery
@@ -130,6 +131,7 @@ class Arriving:
     storage: Storage
     put_back: bool = False
     unreadable: list[Conversation] = field(default_factory=list)
+    known: dict[str, Asked | None] = field(default_factory=dict)
 
     async def arrival(self, others_since: float) -> Arrival:
         """Return the meaning of the delivery for the conversations.
@@ -318,13 +320,12 @@ class Arriving:
 
     async def _read(self, summary: ConversationSummary) -> Asked | None:
         """Read a conversation; None if its question cannot be read, or `linqbot person forget` has just erased it."""
-        found = await self.storage.conversation(summary.id)
-        if found is None:
-            return None
-        asked = Asked.read(*found)
-        if asked is None:
-            self.unreadable.append(found[0])
-        return asked
+        if summary.id not in self.known:
+            found = await self.storage.conversation(summary.id)
+            self.known[summary.id] = asked = None if found is None else Asked.read(*found)
+            if found is not None and asked is None:
+                self.unreadable.append(found[0])
+        return self.known[summary.id]
 
     async def _with_members(self, event: Event, waits: Sequence[ConversationSummary]) -> tuple[Asked, ...]:
         changed = []

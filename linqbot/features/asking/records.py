@@ -390,7 +390,7 @@ async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
 
 
 class Shown(NamedTuple):
-    """What asks a question.
+    """The messages that ask a question.
 
     Attributes:
         ids: The ids of what was sent as text.

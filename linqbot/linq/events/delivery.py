@@ -153,6 +153,8 @@ class Delivery:
 
     def with_further(self, *others: Delivery) -> Delivery:
         """Return this delivery with others that join it, as in a burst: messages, and edits of them."""
+        if not others:
+            return self
         joined = self.joined
         return self.with_joined(replace(joined, burst=(*joined.burst, *(each.content for each in others))))
 
