@@ -7,6 +7,7 @@ its subject (`message.py`, `chat.py`, …). `parse.py` selects the class and cre
 # Without `from __future__ import annotations`: pydantic would compile the annotations of all fields again for each class.
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import AwareDatetime, ConfigDict, Field

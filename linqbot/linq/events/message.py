@@ -8,6 +8,7 @@ tapback or a sticker, on a message or on a poll.
 # Without `from __future__ import annotations`: see `event.py`.
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime, Field
