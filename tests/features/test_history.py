@@ -97,13 +97,14 @@ async def test_media_tapbacks_replies_and_edits_are_there() -> None:
         await phone.edit(photo, "look here")
         await phone.reply(reply, "thanks")
         await phone.next_reply()
-        first, answer, menu, _, last = seen.last
+        first, answer, menu, said, card, last = seen.last
         assert (first.text, first.edited, [file.filename for file in first.media]) == ("look here", True, ["cat.jpg"])
         assert (answer.edited, [(tapback.type, tapback.is_me) for tapback in answer.tapbacks]) == (
             False,
             [("love", False)],
         )
         assert (menu.id, menu.text) == (link.id, "https://example.com/menu")
+        assert (said.text, card.text) == ("You said:", "https://example.com/menu")
         assert last.reply_to is not None
         assert last.reply_to.message_id == reply.id
         assert seen.last[:1].as_text() == "them: look here [cat.jpg]"
