@@ -158,7 +158,8 @@ def place_in_chat(fields: dict[str, Any]) -> None:
     chat = fields.get("chat")
     if chat and isinstance(chat, dict):
         owner = handle_of(chat.get("owner_handle"))
-        fields["chat_id"] = chat.get("id") or fields.get("chat_id")
+        if (chat_id := chat.get("id")) and isinstance(chat_id, str):
+            fields["chat_id"] = chat_id
         fields["is_group"] = chat.get("is_group")
         fields["line"] = owner["handle"] if owner else None
 
