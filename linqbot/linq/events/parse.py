@@ -1,7 +1,7 @@
 """Parse a Delivery into an Event: the class of each of Linq's event types, and lenient validation of the data.
 
 An unknown type results in UnknownEvent, not in an error. A body that is no event at all is an error, and so a dead letter:
-nobody handles it, but it may be a message. The next step is `bot/dispatch.py`.
+it may be a message. The next step is `bot/dispatch.py`.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ _MISFIT: Final = "linqbot_misfit"
 
 
 def misfit(read: Callable[[Any], tuple[Data, bool]]) -> PydanticCustomError:
-    """Return the error of a union for a value that fits none of its classes, but of which `read` keeps what it can.
+    """Return the error of a union for a value that fits no class of the union, but of which `read` keeps what it can.
 
     Pydantic tries the next class of a union when one does not fit, and so hides the field that is wrong. The last class of a
     union, which takes all the rest, raises this error instead. Lenient validation then asks `read`.

@@ -1,4 +1,4 @@
-"""What a model reads of a person's message."""
+"""The prompt that a model reads for a person's message."""
 
 from __future__ import annotations
 
