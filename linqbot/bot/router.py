@@ -533,6 +533,6 @@ def _reaction(*names: str) -> Filter[Any]:
     known = get_args(ReactionType)
     for name in names:
         # An emoji has the type `custom`.
-        if not name.isascii() or misspelt("on_reaction", name, known):
+        if not name.isascii() or misspelt("reaction.type", name, known):
             raise BotError(f"There is no reaction {name!r}, so this handler could never run. {suggestion(name, known)}")
     return Filter(lambda event: event.reaction_type in names, f"reaction{tuple(sorted(set(names)))!r}")

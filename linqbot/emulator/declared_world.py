@@ -29,7 +29,7 @@ _STRICT = ConfigDict(extra="forbid")
 
 
 def _refuse_misspelt(what: str, given: str, known: Collection[str]) -> None:
-    if near := misspelt(what, given, known):
+    if near := misspelt(what if what == "service" else f"line.{what}", given, known):
         raise ValueError(f"There is no {what} {given!r}. Did you mean {near!r}?")
 
 

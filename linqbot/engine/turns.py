@@ -67,6 +67,7 @@ from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import TurnReport
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.news import warn_of_news
 from linqbot.linq.events.parse import parse
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
@@ -350,6 +351,7 @@ class Turns:
             turn.event = parse(delivery)
             # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
             delivery.decoded = None
+        warn_of_news(turn.event)
         if not turn.lease.is_first_run:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
         if arrived is not None:

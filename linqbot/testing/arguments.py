@@ -15,7 +15,7 @@ from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import TapbackName
-from linqbot.linq.types.names import LIKE_A_SLIP, LIKE_A_SLIP_IN_LONG, misspelt
+from linqbot.linq.types.names import LIKE_A_SLIP_IN_LONG, misspelt
 from linqbot.nearest import nearest_name, suggestion
 
 _FILES: Final = ("GET /attachments/{}/{}", "PUT /uploads/{}")
@@ -31,9 +31,9 @@ def one_of(name: str, given: object, known: Collection[str]) -> None:
         raise ValueError(f"There is no {name} {given!r}. {suggestion(str(given), known)}")
 
 
-def name(what: str, given: object, known: Collection[str], *, likeness: float = LIKE_A_SLIP) -> None:
+def name(what: str, given: object, known: Collection[str], field: str) -> None:
     """Refuse a misspelt name of Linq's. One that linqbot does not know may be new at Linq."""
-    if not isinstance(given, str) or not given or misspelt(what, given, known, likeness=likeness):
+    if not isinstance(given, str) or not given or misspelt(field, given, known):
         one_of(what, given, known)
 
 
@@ -43,7 +43,7 @@ def tapback(given: str) -> tuple[str, str | None]:
         return "custom", given
     if given in {"custom", "sticker"}:  # the types of an emoji and of an image, which are given otherwise
         one_of("tapback", given, _TAPBACKS)
-    name("tapback", given, _TAPBACKS)
+    name("tapback", given, _TAPBACKS, "reaction.type")
     return given, None
 
 
@@ -68,12 +68,12 @@ def call(given: str) -> None:
 
 def event_type(given: str) -> None:
     if not any(given in known for known in EVENT_TYPES):
-        raise no_event(given)
+        event(given)
 
 
 def event(given: str) -> None:
     """Refuse a misspelt name of an event. One that linqbot does not know may be new at Linq."""
-    if misspelt("event", given, EVENT_TYPES, likeness=LIKE_A_SLIP_IN_LONG):
+    if misspelt("event_type", given, EVENT_TYPES, likeness=LIKE_A_SLIP_IN_LONG):
         raise no_event(given)
 
 

@@ -75,7 +75,7 @@ class Phone:
         declared = self.emulator.declared.person(phone.handle)
         if service is None:
             service = declared.service if declared else "iMessage"
-        arguments.name("service", service, get_args(Service))
+        arguments.name("service", service, get_args(Service), "service")
         self.emulator.state.services[phone.handle] = service
         return phone
 
@@ -122,7 +122,7 @@ class Phone:
             The message. Its `id` is empty when the bot has blocked the person.
         """
         if effect is not None:
-            arguments.name("effect", effect, _EFFECTS)
+            arguments.name("effect", effect, _EFFECTS, "effect.name")
         part: dict[str, Any] = {"type": "text", "value": text}
         if mention:
             text, marked = mentioning(text, mention)

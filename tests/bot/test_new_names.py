@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -125,23 +126,30 @@ async def test_what_is_new_at_linq_reaches_handlers() -> None:
     async def other(event: UnknownEvent, ctx: Context) -> None:
         seen.append((event.type, event.data))
 
-    async with talking(bot, service="pigeon") as phone:
-        bubble = await phone.text("hi", effect="confettissimo9")
-        await phone.react(bubble, "wink")
-        phone.emulator.do(
-            React(from_=phone.handle, message_id=bubble.id, type="picture", url="https://e.example/i.png")
-        )
-        phone.emulator.do(Write(from_=phone.handle, to=phone.line, parts=[HOLOGRAM]))
-        await phone.quiet()
-        await phone.event("message.translated", {"chat": {"id": "c"}})
-        await phone.quiet()
+    with capture_logs() as logs:
+        async with talking(bot, service="pigeon") as phone:
+            for _ in range(2):
+                bubble = await phone.text("hi", effect="confettissimo9")
+            await phone.react(bubble, "wink")
+            hologram = Write(from_=phone.handle, to=phone.line, parts=[HOLOGRAM])
+            image = "https://e.example/i.png"
+            phone.emulator.do(React(from_=phone.handle, message_id=bubble.id, type="picture", url=image))
+            phone.emulator.do(hologram)
+            await phone.quiet()
+            await phone.event("message.translated", {"chat": {"id": "c"}})
+            await phone.event("phone_number.assigned", {"phone_number": phone.line, "mood": "gloomy"})
+            await phone.quiet()
     assert seen == [
+        ("hi", "confettissimo9", "pigeon", "text", {}),
         ("hi", "confettissimo9", "pigeon", "text", {}),
         ("wink", None),
         ("picture", "https://e.example/i.png"),
         ("", None, "pigeon", "hologram", {"value": "x", "depth": 3}),
         ("message.translated", {"chat": {"id": "c"}}),
     ]
+    warned = Counter(str(one.get("value") or one["field"]) for one in logs if one["event"] == "linq.unknown")
+    new = ("pigeon", "confettissimo9", "wink", "picture", "hologram", "message.translated", "PhoneNumberAssigned.mood")
+    assert warned == dict.fromkeys(new, 1)
 
 
 async def test_an_act_of_the_emulator_refuses_a_misspelt_name_only() -> None:

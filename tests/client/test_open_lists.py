@@ -63,7 +63,7 @@ def dressed(**look: Any) -> Callable[[Any, Scene, Any], Any]:
 TAPBACKS = [*get_args(TapbackName), "custom"]
 ROWS = [
     Listed(
-        "type",
+        "reaction.type",
         lambda c, s, v: c.messages.add_reaction(
             s.received, operation="add", type=v, custom_emoji="🎂" if v == "custom" else None
         ),
@@ -72,31 +72,27 @@ ROWS = [
         "image",
     ),
     Listed(
-        "operation",
+        "reaction.operation",
         lambda c, s, v: c.messages.add_reaction(s.received, operation=v, type="love"),
         ["add", "remove"],
         "Add",
         "toggle",
     ),
     Listed(
-        "operation",
+        "vote.operation",
         lambda c, s, v: c.messages.poll.vote(s.poll, operation=v, option_id=s.option),
         ["add", "remove"],
         "remov",
         "toggle",
     ),
+    Listed("effect.name", message(effect={"name": ...}), [*SCREEN_EFFECTS, *BUBBLE_EFFECTS], "celebraton", "vortex"),
+    Listed("effect.type", message(effect={"type": ...}), ["screen", "bubble"], "scren", "haptic"),
+    Listed("service", message(preferred_service=...), get_args(ServiceType), "imessage", "auto"),
+    Listed("text_decoration.style", dressed(style=...), get_args(TextStyle), "blod", "monospace"),
+    Listed("text_decoration.animation", dressed(animation=...), get_args(TextAnimation), "explod", "twirl"),
+    Listed("part.type", message(parts=[{"type": ..., "value": "hi"}]), ["text"], "txet", "hologram"),
     Listed(
-        "message.effect.name", message(effect={"name": ...}), [*SCREEN_EFFECTS, *BUBBLE_EFFECTS], "celebraton", "vortex"
-    ),
-    Listed("message.effect.type", message(effect={"type": ...}), ["screen", "bubble"], "scren", "haptic"),
-    Listed("message.preferred_service", message(preferred_service=...), get_args(ServiceType), "imessage", "auto"),
-    Listed("message.parts.text_decorations.style", dressed(style=...), get_args(TextStyle), "blod", "monospace"),
-    Listed(
-        "message.parts.text_decorations.animation", dressed(animation=...), get_args(TextAnimation), "explod", "twirl"
-    ),
-    Listed("message.parts.type", message(parts=[{"type": ..., "value": "hi"}]), ["text"], "txet", "hologram"),
-    Listed(
-        "type",
+        "background.type",
         lambda c, s, v: c.chats.background.set(
             s.chat,
             type=v,
@@ -109,24 +105,28 @@ ROWS = [
         "gradient",
     ),
     Listed(
-        "variant", lambda c, s, v: c.chats.background.set(s.chat, type="color", variant=v), COLOURS, "mangoo", "teal"
+        "background.variant",
+        lambda c, s, v: c.chats.background.set(s.chat, type="color", variant=v),
+        COLOURS,
+        "mangoo",
+        "teal",
     ),
     Listed(
-        "style",
+        "background.style",
         lambda c, s, v: c.chats.background.set(s.chat, type="dynamic", style=v, variant="dark"),
         ["water"],
         "watre",
         "forest",
     ),
     Listed(
-        "variant",
+        "background.variant",
         lambda c, s, v: c.chats.background.set(s.chat, type="dynamic", style="sky", variant=v),
         ["dusk", "dawn"],
         "sunst",
         "midnight",
     ),
     Listed(
-        "order",
+        "thread.order",
         lambda c, s, v: c.messages.list_messages_thread(s.sent, order=v),
         ["asc", "desc"],
         "DESC",
@@ -139,30 +139,44 @@ ROWS = [
         "image/jpg",
         "image/avif",
     ),
-    Listed("type", lambda c, s, v: c.available_number.retrieve(type=v), ["iMessage", "RCS"], "imesage", "satellite"),
     Listed(
-        "subscribed_events",
+        "line.type", lambda c, s, v: c.available_number.retrieve(type=v), ["iMessage", "RCS"], "imesage", "satellite"
+    ),
+    Listed(
+        "event_type",
         lambda c, s, v: c.webhook_subscriptions.update(s.subscription, subscribed_events=[v]),
         list(EVENT_TYPES),
         "message.recieved",
         "message.translated",
     ),
     Listed(
-        "mode",
+        "payment_request.mode",
         lambda c, s, v: c.payment_requests.create(mode=v, amount=50, currency="usd"),
         ["payment"],
         "paymnt",
         "tip",
     ),
-    Listed("currency", lambda c, s, v: c.payment_requests.create(amount=50, currency=v), ["usd"], "us", "eur"),
     Listed(
-        "rail",
+        "payment_request.currency",
+        lambda c, s, v: c.payment_requests.create(amount=50, currency=v),
+        ["usd"],
+        "us",
+        "eur",
+    ),
+    Listed(
+        "payment_request.rail",
         lambda c, s, v: c.payment_requests.create(amount=50, currency="usd", rail=v, from_=LINE, payer_handle=PERSON),
         ["stripe", "natural"],
         "Stripe",
         "paper",
     ),
-    Listed("status", lambda c, s, v: c.payment_requests.list(status=v), PAYMENT_STATES, "cancelled", "refunded"),
+    Listed(
+        "payment_request.status",
+        lambda c, s, v: c.payment_requests.list(status=v),
+        PAYMENT_STATES,
+        "cancelled",
+        "refunded",
+    ),
 ]
 
 
@@ -185,11 +199,12 @@ async def test_a_known_name_passes_a_misspelt_one_is_refused_and_any_other_is_se
             with subtests.test(field=row.field, near=row.near), pytest.raises(RuleBroken, match="Did you mean"):
                 await row.call(client, there, row.near)
             with subtests.test(field=row.field, new=row.new), capture_logs() as logs:
+                new = f"{row.new}_x"  # as no other test
                 for _ in range(2):
-                    await made(row.call, client, there, row.new)
+                    await made(row.call, client, there, new)
                 (warning,) = logs
                 assert (warning["event"], warning["log_level"]) == ("linq.unknown", "warning")
-                assert (warning["field"], warning["value"]) == (row.field, row.new)
+                assert (warning["field"], warning["value"]) == (row.field, new)
 
 
 def test_a_value_that_is_no_name_of_linqs_is_refused_or_passes_and_is_never_logged(subtests: pytest.Subtests) -> None:

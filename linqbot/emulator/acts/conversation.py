@@ -195,7 +195,9 @@ class Other(Body):
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
-    type: Annotated[str, Field(min_length=1), known_name("part.type", ("text", "link", "media"))]
+    type: Annotated[
+        str, Field(min_length=1), known_name("part.type", ("text", "link", "media", "imessage_app", "app_clip"))
+    ]
 
     def shown(self, world: World) -> OtherPartRecord:
         return OtherPartRecord(self.type, dict(self.model_extra or {}))

@@ -250,7 +250,7 @@ class Question:
     def _check_tapback(self, yes: str) -> None:
         if not isinstance(yes, str) or not yes or not yes.isascii():
             raise BotError(f"ctx.ask(yes={yes!r}): there is no such reaction. Give a name such as 'like'.")
-        if near := misspelt("ask.yes", yes, get_args(ReactionType)):
+        if near := misspelt("reaction.type", yes, get_args(ReactionType)):
             raise BotError(f"ctx.ask(yes={yes!r}): there is no such reaction. Did you mean {near!r}?")
 
     def _check_texts(self) -> None:

@@ -104,7 +104,7 @@ def joined(rule: Check) -> Check:
     return is_a_list
 
 
-_line_kind = name_of("R17", ("rcs", "imessage"))
+_line_kind = name_of("R17", "line.type", ("rcs", "imessage"))
 
 
 def line_kind(value: Any, at: str) -> Broken | None:
@@ -158,11 +158,16 @@ def voice_memo(body: JsonObject) -> Broken | None:
 
 
 _SCENES: Final = [name.split() for name in get_args(BackgroundName) if " " in name]
-_KIND_OF_BACKGROUND: Final = name_of("R66", ("color", "dynamic", "photo"))
-_COLOUR: Final = name_of("R66", {name for name in get_args(BackgroundName) if " " not in name} | {"custom"})
-_SCENE: Final = name_of("R66", sorted({scene for scene, _ in _SCENES}))
-_VARIANTS: Final = {scene: name_of("R66", [variant for of, variant in _SCENES if of == scene]) for scene, _ in _SCENES}
-_ANY_VARIANT: Final = name_of("R66", sorted({variant for _, variant in _SCENES}))
+_KIND_OF_BACKGROUND: Final = name_of("R66", "background.type", ("color", "dynamic", "photo"))
+_COLOUR: Final = name_of(
+    "R66", "background.variant", {name for name in get_args(BackgroundName) if " " not in name} | {"custom"}
+)
+_SCENE: Final = name_of("R66", "background.style", sorted({scene for scene, _ in _SCENES}))
+_VARIANTS: Final = {
+    scene: name_of("R66", "background.variant", [variant for of, variant in _SCENES if of == scene])
+    for scene, _ in _SCENES
+}
+_ANY_VARIANT: Final = name_of("R66", "background.variant", sorted({variant for _, variant in _SCENES}))
 
 
 def background(body: JsonObject) -> Broken | None:
@@ -237,7 +242,7 @@ def update_url_or_experience(body: JsonObject) -> Broken | None:
 
 
 _event_form = must("R95", matches(_EVENT_NAME), "is not the name of an event, such as message.received.")
-_event_known = name_of("R95", EVENT_CLASSES, likeness=LIKE_A_SLIP_IN_LONG)
+_event_known = name_of("R95", "event_type", EVENT_CLASSES, likeness=LIKE_A_SLIP_IN_LONG)
 
 
 def event_name(value: Any, at: str) -> Broken | None:
@@ -312,7 +317,11 @@ _upload_form = must(
 )
 # Some types of IANA's are one letter from one of Linq's.
 _upload_known = name_of(
-    "R92", CONTENT_TYPES, likeness=LIKE_A_SLIP_IN_LONG, others=("application/gzip", "video/3gpp2", "text/x-vcard")
+    "R92",
+    "content_type",
+    CONTENT_TYPES,
+    likeness=LIKE_A_SLIP_IN_LONG,
+    others=("application/gzip", "video/3gpp2", "text/x-vcard"),
 )
 
 
@@ -321,7 +330,7 @@ def upload_type(value: Any, at: str) -> Broken | None:
     return _upload_form(value, at) or _upload_known(value, at)
 
 
-_OPERATION = name_of("R80", ("add", "remove"))
+_OPERATION = name_of("R80", "reaction.operation", ("add", "remove"))
 _CARD: Mapping[str, Check] = {"phone_number": phone, "first_name": filled_text, "last_name": text, "image_url": text}
 
 
@@ -387,7 +396,9 @@ _BODIES: Final[Mapping[str, Schema]] = {
         ("operation", "type"),
         {
             "operation": _OPERATION,
-            "type": name_of("R80", _REACTIONS, otherwise='For any emoji: react("custom", custom_emoji="❤️").'),
+            "type": name_of(
+                "R80", "reaction.type", _REACTIONS, otherwise='For any emoji: react("custom", custom_emoji="❤️").'
+            ),
             "part_index": whole(0),
             "custom_emoji": text,
             "emoji": single_emoji,
@@ -412,7 +423,8 @@ _BODIES: Final[Mapping[str, Schema]] = {
     ),
     "messages.poll.add_options": Schema(("options",), {"options": list_of(_OPTION, least=1, rule="R86")}),
     "messages.poll.vote": Schema(
-        ("operation", "option_id"), {"operation": name_of("R88", ("add", "remove")), "option_id": filled_text}
+        ("operation", "option_id"),
+        {"operation": name_of("R88", "vote.operation", ("add", "remove")), "option_id": filled_text},
     ),
     "attachments.create": Schema(
         ("filename", "content_type", "size_bytes"),
@@ -429,10 +441,10 @@ _BODIES: Final[Mapping[str, Schema]] = {
     "webhook_subscriptions.update": Schema(values=_SUBSCRIPTION),
     "payment_requests.create": Schema(
         values={
-            "mode": name_of("R96", ("payment", "subscription")),
+            "mode": name_of("R96", "payment_request.mode", ("payment", "subscription")),
             "amount": whole(50, "R96"),
-            "currency": name_of("R96", ("usd",)),
-            "rail": name_of("R96", ("stripe", "natural")),
+            "currency": name_of("R96", "payment_request.currency", ("usd",)),
+            "rail": name_of("R96", "payment_request.rail", ("stripe", "natural")),
             "quantity": whole(1),
             "metadata": metadata,
             "discount": Schema(values=dict.fromkeys(("coupon", "promotion_code", "label"), text)),
@@ -465,8 +477,10 @@ _BODIES: Final[Mapping[str, Schema]] = {
 _QUERIES: Final[Mapping[str, Schema]] = {
     "chats.list_chats": Schema(values={**_PAGE, "from": phone, "to": handle}),
     "chats.messages.list": Schema(values=_PAGE),
-    "messages.list_messages_thread": Schema(values={**_PAGE, "order": name_of("R79", ("asc", "desc"))}),
-    "payment_requests.list": Schema(values={**_PAGE, "status": name_of("R96", _PAYMENT_STATES)}),
+    "messages.list_messages_thread": Schema(values={**_PAGE, "order": name_of("R79", "thread.order", ("asc", "desc"))}),
+    "payment_requests.list": Schema(
+        values={**_PAGE, "status": name_of("R96", "payment_request.status", _PAYMENT_STATES)}
+    ),
     "available_number.retrieve": Schema(
         values={"type": line_kind, "exclude_from": joined(own_lines), "to": joined(list_of(handle))}
     ),

@@ -167,8 +167,8 @@ def _effect(effect: Any, at: str) -> Broken | None:
 
 _EFFECTS: Final = {"screen": SCREEN_EFFECTS, "bubble": BUBBLE_EFFECTS}
 _ALL_EFFECTS: Final = SCREEN_EFFECTS | BUBBLE_EFFECTS
-_KIND_OF_EFFECT: Final = name_of("R33", _EFFECTS)
-_NAME_OF_EFFECT: Final = name_of("R33", _ALL_EFFECTS)
+_KIND_OF_EFFECT: Final = name_of("R33", "effect.type", _EFFECTS)
+_NAME_OF_EFFECT: Final = name_of("R33", "effect.name", _ALL_EFFECTS)
 
 
 def experience(experience: Any, at: str) -> Broken | None:
@@ -191,7 +191,7 @@ _MESSAGE: Final = Schema(
     values={
         "parts": _parts,
         "experience": experience,
-        "preferred_service": name_of("R32", get_args(ServiceType)),
+        "preferred_service": name_of("R32", "service", get_args(ServiceType)),
         "effect": _effect,
         # R34, that the message exists, depends on the messages of the chat.
         "reply_to": Schema(("message_id",), {"message_id": uuid, "part_index": whole(0)}),
@@ -287,8 +287,8 @@ def _decorations(decorations: Sequence[JsonObject], length: int, at: str) -> Bro
 
 
 _LOOKS: Final = {
-    "style": name_of("R43", get_args(TextStyle)),
-    "animation": name_of("R43", get_args(TextAnimation)),
+    "style": name_of("R43", "text_decoration.style", get_args(TextStyle)),
+    "animation": name_of("R43", "text_decoration.animation", get_args(TextAnimation)),
 }
 
 
@@ -462,7 +462,7 @@ PARTS: Final[Mapping[str, Check]] = {
     ),
     "app_clip": Schema(("value",), {"value": _clip_url, "caption": text}),
 }
-_KIND_OF_PART: Final = name_of("R4", PARTS)
+_KIND_OF_PART: Final = name_of("R4", "part.type", PARTS)
 
 
 _EXACT: Final = frozenset({"STOP", "UNSUBSCRIBE", "OPTOUT", "CANCEL", "END", "QUIT"})

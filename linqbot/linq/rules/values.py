@@ -134,6 +134,7 @@ def https(rule: str) -> Check:
 
 def name_of(
     rule: str,
+    field: str,
     known: Collection[str],
     *,
     likeness: float = LIKE_A_SLIP,
@@ -145,6 +146,7 @@ def name_of(
     Any other name passes, with a warning: only Linq can judge it.
 
     Args:
+        field: The list, for the warning, such as `reaction.type`.
         likeness: The least likeness of a misspelt name.
         others: Further names, which look misspelt and are not.
         otherwise: The end of the message about a value that has not the form of a name.
@@ -156,14 +158,11 @@ def name_of(
         if not isinstance(value, str) or not value or not value.isascii():
             hint = f"Linq's names are: {', '.join(sorted(known))}. {otherwise}".rstrip()
             return breaks(rule, f"{at} is not a name in Latin letters. {hint}")
-        if near := misspelt(_INDEX.sub("", at), value, known, likeness=likeness, rule=rule):
+        if near := misspelt(field, value, known, likeness=likeness):
             return breaks(rule, f"{at} is not a value Linq knows. Did you mean {near}?")
         return None
 
     return is_name
-
-
-_INDEX = re.compile(r"\[\d+\]")
 
 
 def list_of(item: Check, *, least: int = 0, most: int | None = None, rule: str = "R4") -> Check:

@@ -26,13 +26,11 @@ LIKE_A_SLIP_IN_LONG: Final = 0.9
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./+-]{0,63}")
 _MOST_FIELDS: Final = 500
 _MOST_OF_A_FIELD: Final = 50
-_warned: dict[tuple[str, ...], set[str]] = {}
+_warned: dict[str, set[str]] = {}
 """The names that were warned of in this process, by their field. Limited: made-up names must fill neither memory nor logs."""
 
 
-def misspelt(
-    field: str, given: str, known: Collection[str], *, likeness: float = LIKE_A_SLIP, **facts: str
-) -> str | None:
+def misspelt(field: str, given: str, known: Collection[str], *, likeness: float = LIKE_A_SLIP) -> str | None:
     """Return the known name that an author's `given` is a slip of, in any case, such as `imessage`.
 
     Returns None for a known name, and for one that may be a name of its own: then `passed` warns of it.
@@ -40,7 +38,7 @@ def misspelt(
     if given in known:
         return None
     if (near := _nearest(given, known, likeness)) is None:
-        passed(field, given, **facts)
+        passed(field, given)
     return near
 
 
@@ -50,17 +48,15 @@ def _nearest(given: str, known: Iterable[str], likeness: float) -> str | None:
     return None if near is None else by_folded[near]
 
 
-def passed(field: str, value: str = "", **facts: str) -> None:
+def passed(field: str, value: str = "") -> None:
     """Warn of a name, or of a field or an event type, that linqbot does not know and passes on: once in a process.
 
     Args:
-        field: The list that it is not in, such as `message.effect.name`, or the field itself.
+        field: The list that it is not in, such as `effect.name`, by one name at every door; or the field itself.
         value: The name. It is logged only if it has the form of Linq's names: neither a text of a person nor a handle.
-        facts: What tells fields of one name apart.
     """
     shown = value if _NAME.fullmatch(value) else ""
-    where = (field, *facts.values())
-    names = _warned.setdefault(where, set()) if len(_warned) < _MOST_FIELDS else _warned.get(where)
+    names = _warned.setdefault(field, set()) if len(_warned) < _MOST_FIELDS else _warned.get(field)
     if names is None or shown in names or len(names) >= _MOST_OF_A_FIELD:
         return
     names.add(shown)
@@ -68,6 +64,5 @@ def passed(field: str, value: str = "", **facts: str) -> None:
         "linq.unknown",
         field=field,
         **({"value": shown} if shown else {}),
-        **facts,
         to_do="linqbot passes on what it does not know. If it is new at Linq, an upgrade of linqbot may know it.",
     )
