@@ -45,7 +45,11 @@ NEW: list[tuple[str, Any, dict[str, str]]] = [
         {"event_type": "mood.seven", "event_id": "e", "data": {}},
         {"field": "event_type", "value": "mood.seven"},
     ),
-    ("a text", received(lambda data: data.update(service="Call me, Ann")), {"field": "service"}),
+    (
+        "a text",
+        received(lambda data: data["sender_handle"].update(status="Call me, Ann")),
+        {"field": "handle.status"},
+    ),
 ]
 
 
