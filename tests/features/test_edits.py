@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
 
 import pytest
 from asking_talk import Talk
-from fakes import CHAT, LINE, PERSON, envelope, handle, text_body
+from fakes import LINE, edit_body, handle, text_body
 from one_handler import notes
 from slow_work import Work
 
@@ -65,19 +64,6 @@ async def test_a_message_that_waits_is_handled_with_its_newest_words_and_its_edi
         await phone.edit(third, "bye!")
         await phone.quiet()
     assert heard == ["transfer 10*", "the menu", "bye", "edit: bye!"]
-
-
-def edit_body(text: str, *, of: str, at: str = "2026-11-05T17:33:30.000Z", **changes: Any) -> bytes:
-    """Return the body of a `message.edited` webhook, for the message with the id `of`."""
-    data = {
-        "id": of,
-        "chat": {"id": CHAT, "is_group": False, "owner_handle": handle(LINE, is_me=True)},
-        "direction": "inbound",
-        "sender_handle": handle(PERSON),
-        "edited_at": at,
-        "part": {"index": 0, "text": text},
-    }
-    return envelope("message.edited", data | changes)
 
 
 async def test_an_edit_that_comes_before_its_message_is_kept_for_a_day(talk: Talk, subtests: pytest.Subtests) -> None:

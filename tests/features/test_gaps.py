@@ -76,7 +76,9 @@ async def test_messages_across_a_restart_are_answered_in_the_order_they_were_sen
     assert (harness.said(), harness.lists()) == (["first", "a", "b", "c", "d"], 1)
 
 
-async def test_messages_of_the_same_moment_are_answered_in_the_order_in_which_they_were_written(harness: Harness) -> None:
+async def test_messages_of_the_same_moment_are_answered_in_the_order_in_which_they_were_written(
+    harness: Harness,
+) -> None:
     await harness.stop()
     await write(harness, "a")
     await write(harness, "b", "c", after_s=0.0)

@@ -196,3 +196,30 @@ async def test_what_the_owner_wrote_before_a_handoff_neither_ends_it_nor_reaches
                 assert str((await owner.replies())[-1]) == f"text: {text}"
                 await owner.text("Hello, this is Dana")
                 assert str(await phone.next_reply()) == "Hello, this is Dana"
+
+
+async def test_of_two_votes_of_a_person_the_one_that_was_given_last_counts(subtests: pytest.Subtests) -> None:
+    for service in ("SMS", "iMessage"):
+        with subtests.test(service=service):
+            bot = asks(lambda ctx: ctx.vote(["Rome", "Oslo"], "Where?", until=2))
+            async with talking(bot, service=service) as phone:  # type: ignore[arg-type]
+                other = phone.person("+14155550199", service=service)  # type: ignore[arg-type]
+                group = phone.group(other)
+                await group.text("ask")
+                await group.quiet()
+                if service == "SMS":
+                    await late(group, "Rome")
+                    await group.text("Oslo")
+                else:
+                    poll = group.messages[-1]
+                    phone.fail_next_delivery("poll.vote.added", status=503)
+                    await group.vote(poll, "Rome")
+                    await phone.advance(0.3)
+                    await group.vote(poll, "Rome", remove=True)
+                    await group.vote(poll, "Oslo")
+                await phone.advance(5)
+                if service == "SMS":
+                    await group.by(other).text("Oslo")
+                else:
+                    await group.by(other).vote(poll, "Oslo")
+                assert "{'Rome': 0, 'Oslo': 2}" in str((await group.replies())[-1])

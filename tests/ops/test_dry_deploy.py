@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from dry_deploys import Day, texts, the_group
-from fakes import delivery, text_body
+from fakes import delivery, edit_body, text_body
 from one_handler import does, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
@@ -571,3 +571,16 @@ def test_what_is_installed_below_the_folder_of_a_bot_stays_imported(monkeypatch:
     with loaded(str(home / "bot.py")):
         pass
     assert {"asyncio", "json", "typing"} <= sys.modules.keys()
+
+
+async def test_an_edit_runs_dry_if_a_handler_got_it_and_not_if_it_was_kept_for_its_message(day: Day) -> None:
+    def bot_with(answer: str) -> Bot:
+        bot = day.deploy(says("{}"))
+        bot.on_edit(does(lambda ctx: ctx.reply(answer)))
+        return bot
+
+    bot_with("I see.")
+    await day.receive(edit_body("early", of="m1"), text_body("first", id="m1"), edit_body("later", of="m1"))
+    assert day.said == ["early", "I see."]
+    assert (await day.compared(bot_with("I see."))).counts == {"same": 3}
+    assert (await day.compared(bot_with("Thanks."))).counts == {"same": 2, "different answer": 1}

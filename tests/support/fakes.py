@@ -77,6 +77,19 @@ def text_body(
     return envelope("message.received", data | changes)
 
 
+def edit_body(text: str, *, of: str, at: str = "2026-11-05T17:33:30.000Z", **changes: Any) -> bytes:
+    """Return the body of a `message.edited` webhook, for the message with the id `of`."""
+    data = {
+        "id": of,
+        "chat": {"id": CHAT, "is_group": False, "owner_handle": handle(LINE, is_me=True)},
+        "direction": "inbound",
+        "sender_handle": handle(PERSON),
+        "edited_at": at,
+        "part": {"index": 0, "text": text},
+    }
+    return envelope("message.edited", data | changes)
+
+
 def tapback(name: str, message_id: str, *, sender: str = PERSON, emoji: str | None = None) -> bytes:
     """Return the body of a `reaction.added` webhook. `emoji` is the `custom_emoji` of a reaction `custom`."""
     data = {"message_id": message_id, "reaction_type": name, "chat_id": CHAT, "from_handle": handle(sender)}

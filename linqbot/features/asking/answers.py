@@ -111,18 +111,35 @@ def judge_wait(question: OpenQuestion, event: Event) -> Verdict | None:
     return None
 
 
-def counted(ballot: Ballot, event: Event) -> Ballot | None:
-    """Return the ballot with what an event changes; None if the event has nothing to do with the vote."""
+def counted(ballot: Ballot, event: Event, at: float | None = None) -> Ballot | None:
+    """Return the ballot with what an event changes; None if the event has nothing to do with the vote.
+
+    `at` is the time of the event, by Linq's clock; None if it is not known. A vote that is older than the newest one of its
+    person changes nothing: its webhook came late.
+    """
     person = (event.actor or "").casefold()
     if isinstance(event, MessageReceived | MessageEdited):
         # Next to a poll, a text is only a text: people talk about the choices.
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
         choice = None if ballot.poll is not None else choice_of(text, ballot.choices, numbered=True)
-        return None if choice is None else _with_vote(ballot, person, choice, instead=True)
-    return None if ballot.poll is None or event.message_id != ballot.poll else _of_poll(ballot, event, person)
+        if choice is None or (noted := _noted(ballot, person, at)) is None:
+            return None if choice is None else ballot
+        return _with_vote(noted, person, choice, instead=True)
+    if ballot.poll is None or event.message_id != ballot.poll:
+        return None
+    return _of_poll(ballot, event, person, at)
 
 
-def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
+def _noted(ballot: Ballot, what: str, at: float | None) -> Ballot | None:
+    """Return the ballot with the time of a vote, which is the newest of its kind; None if it is not."""
+    if at is None:
+        return ballot
+    if at < ballot.newest.get(what, 0.0):
+        return None
+    return ballot.model_copy(update={"newest": {**ballot.newest, what: at}})
+
+
+def _of_poll(ballot: Ballot, event: Event, person: str, at: float | None) -> Ballot | None:
     from linqbot.linq.events.poll import PollUpdated, PollVoteAdded, PollVoteRemoved
 
     if isinstance(event, PollUpdated):
@@ -133,6 +150,9 @@ def _of_poll(ballot: Ballot, event: Event, person: str) -> Ballot | None:
         choice = dict(ballot.options).get(event.option_id or "")
         if choice is None or not person:
             return None
+        if (noted := _noted(ballot, f"{person} {event.option_id}", at)) is None:
+            return ballot
+        ballot = noted
         if isinstance(event, PollVoteAdded):
             return _with_vote(ballot, person, choice)
         return ballot.model_copy(update={"votes": tuple(vote for vote in ballot.votes if vote != (person, choice))})

@@ -251,7 +251,11 @@ class Arriving:
                 continue
             if (verdict := judge_wait(found.question, event)) is not None:
                 return self._ended(found, verdict, event)
-            if found.question.ballot is not None and (ballot := counted(found.question.ballot, event)) is not None:
+            at = event.written_at
+            # What was found at Linq may have a time of our clock.
+            seconds = None if at is None or self.delivery.id.startswith(FOUND_ID) else at.timestamp()
+            votes = found.question.ballot
+            if votes is not None and (ballot := counted(votes, event, seconds)) is not None:
                 return self._of_vote(found, ballot, event)
         return NOTHING
 

@@ -149,6 +149,8 @@ class Ballot(Data):
     # The handles that all must vote; empty if a number of people must, or if all have left.
     members: tuple[str, ...] = ()
     until: int | None = None  # the number of people who must vote; None if all members must
+    # When each person wrote their newest vote in words, and when they last changed each option of the poll, by Linq's clock.
+    newest: Mapping[str, float] = {}
 
     @property
     def is_complete(self) -> bool:

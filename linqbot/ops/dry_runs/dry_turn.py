@@ -17,6 +17,7 @@ from linqbot.engine.call_lookup import was_muted
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.turn_record import KEPT
 from linqbot.errors import LeaseLost, Suspended
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of
 from linqbot.features.later import CANCEL, KIND
@@ -234,6 +235,11 @@ class DryTurn(MemoryStorage):
         self.answered_by = str(record.outcome.get("by", ""))
         outcome: Any = {name: value for name, value in record.outcome.items() if name not in ("by", "at")}
         return ending(asked, outcome, name=self.answered_by, now=at)
+
+    async def has_begun(self, message_key: str) -> bool:
+        """Return False for an edit that was kept then until its message came: no handler got it."""
+        outcomes = await self._behind.outcomes_of([self.turn.delivery.id])
+        return all(each.why != KEPT for each in outcomes)
 
     async def __aexit__(self, *exc: object) -> None:
         """Free the database. Other objects of the run refer to each other, and stay until the garbage collector runs."""
