@@ -138,7 +138,8 @@ def test_a_handler_and_a_choice_with_a_word_take_each_way_of_writing_it(subtests
     for code in CODES:
         for listed in LISTS:
             with subtests.test(language=code, words=listed.name):
-                words = [word for word in listed.words(code) if any(map(str.isalnum, word))]  # of emoji all count
+                # Some of them: that all are read is shown above. Among emoji, each emoji counts.
+                words = [word for word in listed.words(code) if any(map(str.isalnum, word))][::4]
                 written = [(word, way) for word in words for way in ways(word, code)]
                 # Without the language of the turn, which filters do not know.
                 assert [way for word, way in written if not exact(word)(message(way))] == []
