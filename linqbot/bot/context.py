@@ -782,16 +782,16 @@ class Context:
                 `MediaPart` takes a photo or another file, and an event class such as `LocationSharingStarted` takes
                 such an event.
             choices: The possible answers. On iMessage they are shown as a poll, elsewhere as a numbered list. The
-                text, the number or a vote answers. Together with `kind`, such as a function, another text is read as
-                `kind` says, and a choice is returned as its text.
+                text, a vote, or the number that was shown answers. Together with `kind`, such as a function, another text is
+                read as `kind` says, and a choice is returned as its text.
             yes: The tapback that means yes. The answer is True or False: from this tapback, `like`, `love` or `dislike`, or
                 from a text such as "yes" or "no". With `kind=bool` the last three answer, too.
             who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the
                 chat, and everything else is a handle.
             tries: The number of answers after which an invalid one ends the question.
             timeout_s: The seconds for which the question waits.
-            cancel: The texts, in any case, by which the person ends the question; None for "never mind" and "forget it", or such
-                words of the bot's language. The text of a choice chooses it instead.
+            cancel: The texts by which the person ends the question; None for "cancel", "never mind", "forget it" and "quit", or
+                such words of the bot's language. The text of a choice chooses it instead.
             repeat: True asks the question again after a handler has answered another message meanwhile.
             key: Identifies the question within its handler. By it, an answer is found after the code has changed.
                 Without it, the words of the question decide.
@@ -951,7 +951,7 @@ class Context:
         """Let the people of the event's chat vote, and return the result.
 
         The handler ends here, and runs again from its start when enough people have voted, or the time is over: see
-        `ask`. On iMessage the choices are a poll, elsewhere a numbered list, and a message that is exactly a choice or
+        `ask`. On iMessage the choices are a poll, elsewhere a numbered list, and a message that is a choice or
         its number is a vote. Meanwhile all other messages are handled as usual, except for the words that end a question.
 
         Args:
@@ -1268,7 +1268,7 @@ class Context:
 
         The owner gets the summary and the last messages, in their direct chat with the bot. From now on the bot is muted here,
         as by `mute`: texts and files of the person go to the owner, and those of the owner to the person. A 👍 or ✔ of the
-        owner on a message, or `#done`, ends it, and so does the time. Both are notified.
+        owner, on a message or alone, or `#done`, ends it, and so does the time. Both are notified.
 
         Args:
             to: The handle of the owner.

@@ -21,7 +21,7 @@ from typing import Final
 LONGEST: Final = 300
 """Characters. A longer text is no word with something around it."""
 _MOST_FORMS: Final = 20
-"""Forms of one text that are compared. Nobody means a word with more politeness around it."""
+"""Forms of one text that are compared: no one means a word with more politeness around it."""
 
 _QUOTES: Final = dict.fromkeys(map(ord, "‘’‚‛ʼʹ′´`＇"), "'") | dict.fromkeys(map(ord, "“”„‟″«»＂"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
@@ -160,11 +160,17 @@ def _forms(said: str) -> list[str]:
     found = [said]
     if len(said) > LONGEST:
         return found
-    found += (form for form in (_END.sub("", said), _bare(said)) if form and form not in found)
+    _add(found, (_END.sub("", said), _bare(said)))
     for form in found:  # which grows: a word may be polite itself, such as `no thanks`
         if len(found) < _MOST_FORMS:
-            found += (shorter for shorter in map(_bare, _less_polite(form)) if shorter and shorter not in found)
+            _add(found, map(_bare, _less_polite(form)))
     return found
+
+
+def _add(found: list[str], forms: Iterable[str]) -> None:
+    for form in forms:
+        if form and form not in found:
+            found.append(form)
 
 
 def _less_polite(said: str) -> Iterator[str]:

@@ -195,7 +195,7 @@ def cancel_words(words: Sequence[str], choices: Sequence[str] = ()) -> tuple[str
     The words of choices that a person may type end nothing: they choose, as a vote does.
     """
     offered = {form for choice in choices for form in readings(choice)}
-    return tuple(dict.fromkeys(word for word in map(plain, words) if offered.isdisjoint(readings(word)[:2])))
+    return tuple(dict.fromkeys(word for word in map(plain, words) if word and offered.isdisjoint(readings(word)[:2])))
 
 
 def _types_in(kind: Any) -> Iterator[Any]:
