@@ -161,6 +161,8 @@ def _forms(said: str) -> list[str]:
     if len(said) > LONGEST:
         return found
     _add(found, (_END.sub("", said), _bare(said)))
+    if len(emoji := set(_EVERY_EMOJI.findall(said))) == 1 and not any(map(str.isalnum, said)):
+        _add(found, emoji)  # 👍👍 is 👍
     for form in found:  # which grows: a word may be polite itself, such as `no thanks`
         if len(found) < _MOST_FORMS:
             _add(found, map(_bare, _less_polite(form)))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
 from answers import answers
 from fakes import message
+from hypothesis import given
+from hypothesis import strategies as st
 from one_handler import bot_of, says
 from pydantic import BaseModel, Field
 
@@ -148,6 +151,25 @@ def test_a_handler_and_a_choice_with_a_word_take_each_way_of_writing_it(subtests
                 ] == []
 
 
+WORDS = [word for code in CODES for each in LISTS for word in each.words(code) if any(map(str.isalnum, word))]
+SEEN = ("🎉", "👍🏽", "👨‍👩‍👧", "🇫🇷", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "❤️")
+PHRASES = tuple(phrase for code, phrases in POLITE.items() if code != "ja" for phrase in phrases)
+UNSEEN = ("", "", "\u200b", "\u200d", "\u2060", "\u00ad", "\ufeff", "\u200e", "\u2068", "\ufe0f")
+
+
+@given(
+    st.sampled_from(WORDS),
+    st.lists(st.sampled_from((*SEEN, *PHRASES, "¡")), max_size=2),
+    st.lists(st.sampled_from((*SEEN, *PHRASES, "!", "…", "。", ".")), max_size=3),
+    st.randoms(use_true_random=False),
+)
+def test_a_word_is_read_whatever_stands_around_it_and_is_not_seen_in_it(
+    word: str, before: list[str], after: list[str], random: Random
+) -> None:
+    letters = "".join(random.choice((each, each.upper(), full_width(each))) + random.choice(UNSEEN) for each in word)
+    assert plain(word) in readings(" ".join([*before, letters, *after]))
+
+
 def test_words_of_different_meaning_are_different_in_the_form_in_which_they_are_compared(
     subtests: pytest.Subtests,
 ) -> None:
@@ -197,7 +219,8 @@ def test_what_people_write_around_a_word_is_read_off_step_by_step() -> None:
         "thanks": ("thanks",),
         "please!": ("please!", "please", "!"),
         "👍 Thanks! 🙂": ("👍 thanks! 🙂", "👍 thanks", "thanks", "👍"),
-        "🍕🍕": ("🍕🍕",),
+        "🍕🍕 !": ("🍕🍕 !", "🍕🍕", "🍕"),
+        "🍕🍔": ("🍕🍔",),
         "👍!": ("👍!", "👍"),
         "?": ("?",),
         "# Done": ("#done",),
