@@ -13,6 +13,7 @@ import math
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from linqbot.characters import has_half
 from linqbot.errors import BotError
 from linqbot.linq.rules.check import blockable
 from linqbot.linq.rules.values import is_handle, is_number, is_phone, is_whole
@@ -81,10 +82,11 @@ def check_handle(handle: Any, option: str) -> str:
 
 
 def check_chat_id(chat_id: Any, call: str) -> None:
-    """Raise BotError if the id of a chat is a person's handle, or no text. The error does not show it."""
+    """Raise BotError if the id of a chat is a person's handle, or no text of whole characters. The error does not show it."""
     if not isinstance(chat_id, str) or is_handle(chat_id):
         given = "the handle of a person" if isinstance(chat_id, str) else f"a value of type {type(chat_id).__name__}"
         raise BotError(f"{call}(…) takes the id of a chat, such as message.chat.id, but got {given}.")
+    check_whole(f"{call}(chat_id)", chat_id)
 
 
 def check_purpose(purpose: Any, call: str) -> None:
@@ -99,24 +101,22 @@ def check_line(line: Any, option: str) -> None:
         raise BotError(f"{option} can never match {line!r}: a line is a phone number in E.164 form. {_E164_IS}")
 
 
-def check_text(place: str, text: object) -> None:
-    """Check that a text can be stored and sent: half of a character, a lone surrogate, is no text in UTF-8.
+def check_whole(place: str, name: object) -> None:
+    """Check that each storage can hold a text that names something, such as a `tag=`.
 
-    The error does not show the text, because it may be a person's.
+    It has no half characters (lone surrogates), and no U+0000, in it. What is said or stored is repaired instead: see
+    `characters.py`. Repaired, two names could become equal. The error does not show the name, because it may be a person's.
 
     Args:
-        text: Any object; other objects than texts are not looked at.
+        name: Any object; other objects than texts are not looked at.
     Raises:
-        BotError: the text has half of a character in it.
+        BotError: the name has one of them in it.
     """
-    if isinstance(text, str) and not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise BotError(
-                f"{place} has half of a character (a lone surrogate) in it, which can be neither stored nor sent. Replace "
-                "it: text.encode(errors='replace').decode()."
-            ) from None
+    if isinstance(name, str) and (has_half(name) or "\0" in name):
+        raise BotError(
+            f"{place} has half of a character (a lone surrogate) or U+0000 in it, which no storage can hold. If it was "
+            "repaired, two names could become equal. Give another one."
+        )
 
 
 def check_number(call: str, argument: str, value: object, wanted: str = "a number of seconds") -> None:

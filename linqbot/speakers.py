@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from linqbot.characters import cut
+
 if TYPE_CHECKING:
     from linqbot.linq.types.message import MediaPart, Reaction
 
@@ -65,7 +67,7 @@ def shown_text(speaker: str, text: str, files: Iterable[MediaPart], *, edited: b
 def shown_tapback(tapback: Reaction, text: str, *, is_group: bool) -> str:
     """Return a tapback on an earlier message, whose text is given, as a model reads it."""
     by = "You" if tapback.is_me else tapback.handle.handle if tapback.handle and is_group else "They"
-    quoted = in_mark(text)[:_QUOTED]
+    quoted = cut(in_mark(text), _QUOTED)
     return f"[{in_mark(by)} reacted with {in_mark(tapback.custom_emoji or tapback.type)} to: {quoted!r}]"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
-from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number, check_text
+from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number
 
 if TYPE_CHECKING:
     from linqbot.bot.filters import Filter
@@ -112,7 +112,6 @@ class Bot(Router):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
         said = {"on_trouble": on_trouble, "on_ask_timeout": on_ask_timeout, "on_ask_cancelled": on_ask_cancelled}
         for option, text in said.items():
-            check_text(f"Bot({option}=…)", text)
             if text is not None and not (isinstance(text, str) and text.strip()):
                 raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {text!r}.')
         self.read = read

@@ -63,7 +63,7 @@ from linqbot.linq.types.message import (
 )
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.nearest import no_attribute
-from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_text
+from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_whole
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -601,7 +601,7 @@ class Context:
             rhythm = rhythm_of(every, timezone)
             due = rhythm.next_after(datetime.fromtimestamp(now, UTC)).timestamp()
         check_grace(grace_s)
-        check_text("ctx.send_later(tag=…)", tag)
+        check_whole("ctx.send_later(tag=…)", tag)
         decoration = _effect(effect)
         if self.event.service is None and depends_on_service(content, decoration):
             await self._learn_service()
@@ -661,6 +661,7 @@ class Context:
 
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
+        check_whole("ctx.reschedule(scheduled)", scheduled_id)
         moved = await self._journal.scheduler.reschedule(scheduled_id, due=due)
         if moved is None:
             raise BotError(
@@ -683,8 +684,8 @@ class Context:
             BotError: not exactly one of both was given; or there is a tag, and the event belongs to no chat.
             StorageUnavailable: the storage cannot be read or written.
         """
-        check_text("ctx.cancel(scheduled)", scheduled)
-        check_text("ctx.cancel(tag=…)", tag)
+        check_whole("ctx.cancel(scheduled)", scheduled)
+        check_whole("ctx.cancel(tag=…)", tag)
         if (scheduled is None) == (tag is None):
             raise BotError("Give ctx.cancel either a scheduled send or tag=.")
         if scheduled is None:
@@ -1075,7 +1076,7 @@ class Context:
                 f"ctx.once({name!r}, …) takes a function of the idempotency key, not {type(call).__name__}. "
                 "Write: lambda key: …"
             )
-        check_text("ctx.once(name)", name)
+        check_whole("ctx.once(name)", name)
         tallies = (tally,) if isinstance(tally, Tally) else tally
         recording = self.turn_state.recording(tallies) if tallies else None
         return await self._asking().once(

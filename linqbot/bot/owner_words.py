@@ -19,7 +19,7 @@ from linqbot.language.reading import plain
 from linqbot.language.spoken import sentences
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.rules.message import is_opt_out
-from linqbot.options import check_handle, check_text
+from linqbot.options import check_handle, check_whole
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -41,7 +41,7 @@ def add_words(
     if owner is None:
         raise BotError('Bot(mute_word=…) needs the handle of the person who may write it: Bot(owner="+1…").')
     for option, word in (("mute_word", mute_word), ("unmute_word", unmute_word)):
-        check_text(f"Bot({option}=…)", word)
+        check_whole(f"Bot({option}=…)", word)
         if not isinstance(word, str) or not word.strip():
             raise BotError(f'Bot({option}=…) takes a word or a few, such as "bot off".')
         if is_opt_out(word) or is_opt_out(word.upper()):

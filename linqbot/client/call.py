@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
+from linqbot.characters import has_half
 from linqbot.errors import RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS, KeyPlace, Safety
 from linqbot.linq.types.proactive import Purpose
@@ -169,7 +170,7 @@ def prepare(
     filled = endpoint.path
     for place, value in path.items():
         # A proxy or server that normalises the URL would resolve `..` to the path of another endpoint.
-        if not isinstance(value, str) or value in {"", ".", ".."}:
+        if not isinstance(value, str) or value in {"", ".", ".."} or has_half(value):
             raise RuleBroken(f"{place} is not an id. Pass an id that Linq returned.", rule="R5", status=400, code=1005)
         escaped = value if _UNRESERVED.fullmatch(value) else quote(value, safe="")
         filled = filled.replace("{" + place + "}", escaped, 1)

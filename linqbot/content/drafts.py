@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel
 
+from linqbot.characters import repaired, whole
 from linqbot.client.resources.attachments import File, is_seekable
 from linqbot.errors import BotError, LinqApiError, RateLimited
 from linqbot.linq.types.message import MediaPart, SentMessage
@@ -49,7 +50,7 @@ class MediaDraft:
     def name(self) -> str:
         """Return the name of the file for a preview, or its address; empty if it has neither."""
         path = self.file if isinstance(self.file, str | os.PathLike) else str(getattr(self.file, "name", ""))
-        return self.filename or self.url or Path(path).name
+        return whole(self.filename or self.url or Path(path).name)
 
 
 ActKind: TypeAlias = Literal["voice_memo", "poll", "contact_card", "location_request"]
@@ -216,7 +217,7 @@ def media(file: File, *, filename: str | None = None, content_type: str | None =
     if isinstance(file, io.TextIOBase):
         raise BotError('media() reads bytes, and this file was opened for reading text. Open it with open(path, "rb").')
     start = file.tell() if is_seekable(file) else 0
-    return MediaDraft(file, filename, content_type, start=start)
+    return MediaDraft(file, repaired(filename), content_type, start=start)
 
 
 def sticker(file: File, *, filename: str | None = None) -> MediaDraft:
@@ -251,7 +252,7 @@ def voice_memo(
     Example:
         `await ctx.reply(voice_memo("hello.m4a", text="Hello!"))`
     """
-    return VoiceMemoDraft(media(file, filename=filename), text, force_notify)
+    return VoiceMemoDraft(media(file, filename=filename), repaired(text), force_notify)
 
 
 def poll(*options: str) -> PollDraft:
@@ -269,7 +270,7 @@ def poll(*options: str) -> PollDraft:
     """
     if len(options) < 2 or not all(isinstance(option, str) and option.strip() for option in options):
         raise BotError('poll() needs two texts or more: poll("Thai", "Pizza").')
-    return PollDraft(options)
+    return PollDraft(repaired(options))
 
 
 def contact_card() -> ContactCardDraft:

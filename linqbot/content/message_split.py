@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
+from linqbot.characters import repaired, whole
 from linqbot.content.cards import card_text
 from linqbot.content.drafts import Act, ActKind, ContactCardDraft, LocationRequestDraft, MediaDraft, is_received
 from linqbot.errors import BotError
@@ -87,7 +88,8 @@ def bubbles(
     match content:
         # Nearly every reply, so message and part are validated together.
         case (text,) if isinstance(text, str) and _is_plain(text):
-            message = {"parts": ({"type": "text", "value": text},), "effect": effect, "reply_to": reply_to}
+            value = text if text.isascii() else whole(text)
+            message = {"parts": ({"type": "text", "value": value},), "effect": effect, "reply_to": reply_to}
             return [validated(MessageContent, message)]
     messages: list[MessageContent] = []
     for step in steps(content, effect=effect, reply_to=reply_to, service=service, cards=cards, opens_chat=opens_chat):
@@ -130,7 +132,7 @@ def _grouped(
     groups: list[list[Part] | MessageContent | Act] = []
     for item in content:
         if isinstance(item, MessageContent | Act):
-            groups.append(item)
+            groups.append(repaired(item))
             continue
         if not isinstance(item, _SENDABLE):
             raise _not_sendable(item)
@@ -149,10 +151,10 @@ def _parts(
     """Return the parts of one item: a text is cut to size, and the cards of its addresses follow it."""
     if isinstance(item, str):
         if _is_plain(item):
-            return (TextPart(value=item),)
+            return (TextPart(value=whole(item)),)
         item = StyledText.plain(item)
     elif not isinstance(item, StyledText):
-        return (_as_sent(item),)
+        return (_as_sent(repaired(item)),)
     return _parts_of_text(item, service, cards, opens_chat)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from linqbot.characters import whole
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import bare_name
 from linqbot.client.resources.attachments import Source, source_of
@@ -153,8 +154,7 @@ class Uploads:
 
 
 async def _digest(source: Source, draft: MediaDraft) -> str:
-    # A name with half an emoji is refused by the call that announces the file (R2), and not here.
-    named = f"{draft.filename or source.name}\n{draft.content_type}\n".encode("utf-8", "surrogatepass")
+    named = whole(f"{draft.filename or source.name}\n{draft.content_type}\n").encode()
     digest = hashlib.sha256(named)
     async with aclosing(source.chunks()) as chunks:
         async for chunk in chunks:

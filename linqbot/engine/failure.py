@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from linqbot.characters import storable
 from linqbot.clock import Clock
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.deadline import DEADLINE_S
@@ -63,7 +64,6 @@ _WRONG_CALL: Final = re.compile(
     r"(?:got an unexpected keyword argument|got multiple values for|missing \d+ required|takes )"
 )
 """Python's message for a call of linqbot whose arguments do not fit."""
-_NO_TEXT: Final = re.compile(r"[\ud800-\udfff\x00]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ def readable(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         half = LONGEST_TEXT // 2
         text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
-    return _NO_TEXT.sub("\ufffd", text)
+    return storable(text)
 
 
 def is_refused(error: LinqApiError) -> bool:

@@ -156,7 +156,7 @@ def labelled(part: str, label: str, n: int) -> str:
 
 
 def _path_in(step: str) -> str:
-    digest = hashlib.blake2b(step.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(step.encode(), digest_size=8).hexdigest()
     return f"{_IN_STEP}{digest}/"
 
 

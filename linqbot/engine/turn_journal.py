@@ -66,14 +66,17 @@ def journal_key(install: str, turn: str, replay: int, slot: str) -> str:
 
     The key includes `install`, the id of the installation, because event ids are the same for all subscriptions and
     Linq's keys are per account. Without it, two bots of one account would use the same keys, and only the first bot's
-    sends would go out. Raises BotError if a `key=` of the author has half of a character (a lone surrogate) in it.
+    sends would go out. Raises BotError if a `key=` of the author has half of a character (a lone surrogate) or U+0000 in it:
+    repaired, two keys could become equal.
     """
     try:
         named = f"{install}|{turn}|{replay}|0|{slot}".encode()
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError:
+        named = b"\0"
+    if b"\0" in named:
         raise BotError(
-            f"key={error.object[error.start :]!r}: half of a character cannot be stored. Give another key."
-        ) from error
+            "A key= has half of a character (a lone surrogate) or U+0000 in it, which no storage can hold. Give another key."
+        )
     return "lb" + hashlib.sha256(named).hexdigest()[:30]
 
 

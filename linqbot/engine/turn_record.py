@@ -10,6 +10,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from linqbot.characters import cut
 from linqbot.engine.failure import TurnFailure, refused_by
 from linqbot.errors import Ambiguous, LinqApiError, NoVerdict, Refused, StorageError, TurnDeferred
 from linqbot.linq.events.lane import is_lane_of_receipts, token
@@ -139,5 +140,5 @@ def step_facts(step: TurnStep) -> dict[str, Any]:
 
 def short(text: str) -> str:
     """Return the first line of a text, of limited length, in a form that every storage can keep."""
-    line = text.partition("\n")[0][:_LONGEST]
+    line = cut(text.partition("\n")[0], _LONGEST)
     return line if line.isprintable() else ascii(line)[1:-1]

@@ -15,6 +15,7 @@ import structlog
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
+from linqbot.characters import cut
 from linqbot.client.client import Client
 from linqbot.client.resources.chats import send_call
 from linqbot.client.resources.resource import checked_call
@@ -37,7 +38,7 @@ from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MessageContent, SentMessage
 from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
-from linqbot.options import check_number, check_text
+from linqbot.options import check_number, check_whole
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import SEND_ID, NewBroadcast, RecipientUpdate
 from linqbot.storage.inbox import Commit, DeadLetter
@@ -88,7 +89,7 @@ async def people_of(audience: Audience) -> list[str]:
         if not isinstance(handle, str) or not handle.strip():
             what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
             raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
-        check_text("The audience of a broadcast", handle)
+        check_whole("The audience of a broadcast", handle)
         people.setdefault(handle.strip().casefold(), handle.strip())
         if len(people) % _AT_A_TIME == 0:
             await asyncio.sleep(0)  # so that a large audience does not hold up other chats
@@ -182,7 +183,7 @@ class BroadcastSend(Data):
         if outcome != "sent":
             log.info(f"broadcast.{outcome}", broadcast=self.broadcast, n=self.n, reason=reason)
         return RecipientUpdate(
-            self.broadcast, self.n, outcome, None if reason is None else readable(reason)[:LONGEST_REASON]
+            self.broadcast, self.n, outcome, None if reason is None else cut(readable(reason), LONGEST_REASON)
         )
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 from pydantic_core import from_json, to_json
 
+from linqbot.characters import repaired
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
@@ -42,7 +43,7 @@ from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
-from linqbot.options import DAY_S, check_number, check_text
+from linqbot.options import DAY_S, check_number
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, ended, mute_of
 from linqbot.storage.timers import Timer
@@ -94,13 +95,14 @@ class Terms:
     owner_name: str | None
 
     def check(self) -> None:
-        """Raise BotError if one of the arguments cannot be."""
+        """Repair the texts, which go to plugins and storages too. Raise BotError if one of the arguments cannot be."""
         if not isinstance(self.to, str) or not is_handle(self.to.strip()):
             raise BotError("ctx.handoff(to=…) takes the handle of one person: '+14155550142', or an e-mail address.")
         for option in ("summary", "name", "owner_name"):
-            check_text(f"ctx.handoff({option}=…)", text := getattr(self, option))
+            text = getattr(self, option)
             if text is not None and not isinstance(text, str):
                 raise BotError(f"ctx.handoff({option}=…) takes a text, not a value of type {type(text).__name__}.")
+            object.__setattr__(self, option, repaired(text))
         for option in ("back_after_s", "taken_within_s"):
             check_number("handoff", option, seconds := getattr(self, option))
             if not 0 < seconds <= 365 * DAY_S:

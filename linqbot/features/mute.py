@@ -32,7 +32,7 @@ from linqbot.engine.turn import Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, as_object, chat_of_lane, lane_of_chat, person_of_lane
-from linqbot.options import check_number, check_text
+from linqbot.options import check_number
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
 from linqbot.storage.timers import Timer
@@ -205,7 +205,8 @@ async def _person_of(mute: Mute, turns: Turns) -> str:
 
 def _check(for_s: float | None, reason: str | None) -> None:
     """Raise BotError if `for_s` is no number of seconds greater than 0, or `reason` is no text."""
-    check_text("mute(reason=…)", reason)
+    if not isinstance(reason, str | None):
+        raise BotError(f"mute(reason=…) takes a text, not a value of type {type(reason).__name__}.")
     if for_s is None:
         return
     check_number("mute", "for_s", for_s)

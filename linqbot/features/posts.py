@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 
+from linqbot.characters import to_json
 from linqbot.clock import Clock
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.errors import BotError

@@ -28,7 +28,7 @@ from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
 from linqbot.nearest import suggestion
-from linqbot.options import check_chat_id, check_handle, check_purpose
+from linqbot.options import check_chat_id, check_handle, check_purpose, check_whole
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent, ConsentKind
 
@@ -294,6 +294,7 @@ class BotContext:
         Raises:
             StorageUnavailable: the storage cannot be read.
         """
+        check_whole("ctx.bot.find_broadcast(name)", name)
         return await self._broadcaster.stored.broadcast(name)
 
     async def recipients(self, name: str, outcome: RecipientOutcome | None = None) -> AsyncIterator[Recipient]:
@@ -307,6 +308,7 @@ class BotContext:
             BotError: there is no such outcome.
             StorageUnavailable: the storage cannot be read.
         """
+        check_whole("ctx.bot.recipients(name)", name)
         if outcome is not None and outcome not in get_args(RecipientOutcome):
             raise BotError(f"There is no outcome {outcome!r}. {suggestion(str(outcome), get_args(RecipientOutcome))}")
         async for recipient in self._broadcaster.stored.every_recipient(name, outcome):

@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 from pydantic_core.core_schema import ErrorType
 
+from linqbot.characters import repaired, to_json
 from linqbot.errors import BotError, StateUnreadable
-from linqbot.options import check_text
+from linqbot.options import check_whole
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +41,7 @@ def checked_name(model: type[BaseModel], name: str | None) -> str:
         return default
     if not isinstance(name, str) or not name.strip():
         raise BotError(f"name={name!r} cannot be the name of a state. Give a text, or leave name= out.")
-    check_text("ctx.state(name=…)", name)
+    check_whole("ctx.state(name=…)", name)
     return name
 
 
@@ -70,7 +71,12 @@ def dump(name: str, value: BaseModel) -> bytes:
     """Return a value as JSON, without computed fields. Raises BotError for an object that has no JSON form."""
     try:
         return value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
-    except (PydanticSerializationError, UnicodeError) as error:
+    except (PydanticSerializationError, UnicodeError):
+        pass  # half of a character, or an object that has no JSON form
+    try:
+        plain = repaired(value).model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+        return to_json(plain)
+    except (PydanticSerializationError, ValueError) as error:
         raise BotError(
             f"The state {name} cannot be stored as JSON: {_unstorable(value)} of {full_name(type(value))} holds an object "
             f"that has no JSON form ({type(error).__name__}). Store texts, numbers, dates, lists, dicts and models."
@@ -82,7 +88,7 @@ def _unstorable(value: BaseModel) -> str:
     for field, held in value:
         try:
             to_json(held)
-        except (PydanticSerializationError, UnicodeError):
+        except PydanticSerializationError:
             return f"the field {field}"
     return "a field"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
+from linqbot.characters import storable
 from linqbot.storage import acts
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.dialect import Readable, Writable, where
@@ -53,7 +54,7 @@ COLUMNS = "key, person, at, what, how"
 
 
 async def note(tx: Writable, consent: Consent) -> bool:
-    row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, consent.how)
+    row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, storable(consent.how))
     return await tx.insert(f"consent ({COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic_core import to_json
 
+from linqbot.characters import storable
 from linqbot.errors import StorageError, StorageMisplaced
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, consents, conversations, decisions, journal, mutes, outcomes, state, timers, upkeep
@@ -323,7 +324,7 @@ def _is_off_the_record(table: str, row: Mapping[str, Any]) -> bool:
 
 def _comparable(value: Value) -> Value:
     """Return a value as PostgreSQL can hold it: without U+0000, which only texts of errors may have."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+    return storable(value) if isinstance(value, str) else value
 
 
 def _encoded(value: Value) -> bytes:
@@ -332,7 +333,7 @@ def _encoded(value: Value) -> bytes:
         case None:
             return b"n"
         case str():
-            text = value.encode("utf-8", "surrogatepass")
+            text = value.encode()
             return b"s%d:%s" % (len(text), text)
         case bytes():
             return b"b%d:%s" % (len(value), value)

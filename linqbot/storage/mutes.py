@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from linqbot.characters import storable, to_json
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S
@@ -79,6 +80,8 @@ COLUMNS: Final = "lane, until, person, reason, handoff, only_proactive, since"
 
 async def write(tx: Writable, mute: Mute) -> None:
     await remove(tx, [mute.chat_id])
+    if mute.reason is not None:
+        mute = replace(mute, reason=storable(mute.reason))
     handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
     until, since, lane = mute.until + tx.ahead_s, mute.since + tx.ahead_s, lane_of_chat(mute.chat_id)
     await tx.insert(f"mute ({COLUMNS})", [(lane, until, mute.person, mute.reason, handoff, mute.only_proactive, since)])

@@ -15,6 +15,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from linqbot.characters import storable
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, timers, upkeep
@@ -504,11 +505,6 @@ async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
               FROM delivery JOIN body USING (seq) WHERE seq = $1"""
     handler = None if outcome.handler is None else storable(outcome.handler)
     await tx.run(sql, seq, storable(outcome.error), handler, int(outcome.failed), tx.now)
-
-
-def storable(text: str) -> str:
-    """Return a message in a form that every backend can hold: without U+0000 and half surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 async def fire(tx: LaneTransaction, now: float, limit: int, *, has_steps: bool) -> int:

@@ -29,6 +29,7 @@ import click
 import httpx
 
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO, untaken
+from linqbot.characters import cut
 from linqbot.cli.dev.processes import no_authorities
 from linqbot.cli.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report, wall_time
 from linqbot.cli.output import printable, printable_lines
@@ -418,7 +419,7 @@ def quoted(text: str) -> str:
 
 def _cut(text: str, longest: int = LONGEST_TEXT) -> str:
     text = text.strip()
-    return printable(text if len(text) <= longest else text[: longest - 1] + "…")
+    return printable(text if len(text) <= longest else cut(text, longest - 1) + "…")
 
 
 def _whole(message: str) -> str:

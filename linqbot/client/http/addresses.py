@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from linqbot.characters import cut
+
 PORTS: Final = {"https": 443, "http": 80}
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -195,4 +197,4 @@ def bare_name(name: str) -> str | None:
         r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", "", name.replace("\\", "/")
     )
     bare = printed.rpartition("/")[2].strip()
-    return bare[:_LONGEST_NAME] if bare.strip(".") else None
+    return cut(bare, _LONGEST_NAME) if bare.strip(".") else None

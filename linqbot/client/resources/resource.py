@@ -10,8 +10,10 @@ from types import GenericAlias
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from linqbot.characters import has_half, whole
+from linqbot.characters import to_json as to_whole_json
 from linqbot.client.call import ApiResponse, Call, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
@@ -109,6 +111,8 @@ def checked_call(
     path = path or {}
     # An empty key would be replaced by a new one for every call, so a repeated payment would be made twice.
     broken = None if key is None else filled_text(key, "idempotency_key")
+    if broken is None and key is not None and has_half(key):
+        raise _broken_key()
     if broken is None:
         broken = check(name, wire, given, path)
     if broken is not None:
@@ -152,16 +156,34 @@ def _as_list(value: Any) -> Any:
 def _json_object(body: Mapping[str, Any], what: str = "the body") -> dict[str, Any]:
     """Return the JSON object to send: a copy of plain JSON values, equal to what a journal reads back."""
     try:
-        data = to_json(body, by_alias=True, exclude_none=True)
+        try:
+            data = to_json(body, by_alias=True, exclude_none=True)
+        except PydanticSerializationError:  # nearly no body has half characters, and each call comes here
+            data = _repaired_json(body)
         wire: dict[str, Any] = from_json(data, cache_strings="keys", allow_inf_nan=False)
     except ValueError:
         # `from None`: the cause quotes the value that could not be encoded.
         raise RuleBroken(
-            f"{what} cannot be written as JSON: a value of a foreign type, a number that is not finite, or half an emoji (a "
-            "lone surrogate). Give strings, finite numbers, lists, mappings and linqbot's own types.",
+            f"{what} cannot be written as JSON: it has a value of a foreign type, or a number that is not finite. Give "
+            "strings, finite numbers, lists, mappings and linqbot's own types.",
             rule="R2", status=400, code=1003,
         ) from None  # fmt: skip
     return wire
+
+
+def _repaired_json(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON with its half characters repaired. Raises ValueError, and RuleBroken for half of one in a key."""
+    for each in body.values():
+        key = each.get("idempotency_key") if isinstance(each, Mapping) else getattr(each, "idempotency_key", None)
+        if isinstance(key, str) and has_half(key):
+            raise _broken_key()
+    return to_whole_json(body, by_alias=True, exclude_none=True)
+
+
+def _broken_key() -> RuleBroken:
+    # Repaired, two keys would be equal, and of two sends only the first would go out.
+    said = "idempotency_key has half of a character (a lone surrogate) in it. Give another key."
+    return RuleBroken(said, rule="R4", status=400, code=1005)
 
 
 def _extra(extra_body: Mapping[str, Any], body: JsonObject | None) -> dict[str, Any]:
@@ -197,7 +219,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _query_text(value: Any) -> str | list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else str(value)
+    return [whole(str(each)) for each in value] if isinstance(value, list) else whole(str(value))
 
 
 def _pairs(query: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:

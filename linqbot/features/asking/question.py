@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
 
+from linqbot.characters import repaired
 from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
@@ -31,12 +32,11 @@ from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.rules.values import is_handle
-from linqbot.linq.text.styled import StyledText
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
 from linqbot.linq.types.names import misspelt
 from linqbot.linq.types.proactive import Scheduled
-from linqbot.options import DAY_S, check_number, check_text, check_timezone
+from linqbot.options import DAY_S, check_number, check_timezone, check_whole
 
 if TYPE_CHECKING:
     from linqbot.features.asking.waits import Wait
@@ -225,6 +225,7 @@ class Question:
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
+        self._repair()
         if not self.content and self.wait is None:
             raise BotError("ctx.ask() was called without a question. Give it the text to send: ctx.ask('Your name?').")
         if self.yes is not None and (self.kind is not str or self.choices):
@@ -245,9 +246,14 @@ class Question:
         check_number(self.verb, "tries", self.tries, "a number of answers")
         if self.tries < 1 or not isinstance(self.tries, int):
             raise BotError(f"ctx.ask(tries={self.tries!r}): give the number of answers to accept before giving up.")
-        self._check_texts()
+        self._check_key()
         self._check_people()
         self._check_kind()
+
+    def _repair(self) -> None:
+        """Repair the texts before they are checked: what is stored must be what the person reads."""
+        for name in ("content", "choices", "cancel"):
+            object.__setattr__(self, name, repaired(getattr(self, name)))
 
     def _check_tapback(self, yes: str) -> None:
         if not isinstance(yes, str) or not yes or not yes.isascii():
@@ -255,11 +261,10 @@ class Question:
         if near := misspelt("reaction.type", yes, get_args(ReactionType)):
             raise BotError(f"ctx.ask(yes={yes!r}): there is no such reaction. Did you mean {near!r}?")
 
-    def _check_texts(self) -> None:
+    def _check_key(self) -> None:
         if self.key is not None and not isinstance(self.key, str):
             raise BotError(f"{self.verb}(key=…) takes a text, not a value of type {type(self.key).__name__}.")
-        for given in (*self.content, *self.choices, *self.cancel, self.key):
-            check_text(self.verb, given.text if isinstance(given, StyledText) else given)
+        check_whole(f"{self.verb}(key=…)", self.key)
 
     def _check_people(self) -> None:
         if self.who not in ("asker", "anyone") and not is_handle(self.who):

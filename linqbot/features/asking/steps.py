@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 
+from linqbot.characters import to_json
 from linqbot.clock import Clock
 from linqbot.engine.slots import OUTSIDE, StepEffects, effects_of_step, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from linqbot.characters import cut, whole
 from linqbot.client.client import Client
 from linqbot.content.drafts import NO_LOCATION
 from linqbot.content.sending import stopped_by
@@ -51,7 +52,6 @@ from linqbot.linq.events.lane import CHAT_OF_PAYMENT
 from linqbot.linq.types.chat_features import LocationFeature
 from linqbot.linq.types.message import Experience, MessageContent
 from linqbot.linq.types.payment import PaymentRequest
-from linqbot.options import check_text
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -81,7 +81,7 @@ class PaymentWait:
             )
         if not isinstance(self.description, str) or not self.description.strip():
             raise BotError("ctx.pay() needs a description for the person: ctx.pay(1250, '2 soups').")
-        check_text(self.verb, self.description)
+        object.__setattr__(self, "description", whole(self.description))
 
     @property
     def words(self) -> Any:
@@ -157,7 +157,7 @@ class PaymentWait:
             return made, await ctx.reply(link, key=label)
         params = {
             "checkout_url": made.checkout_url,
-            "title": self.description[:_LONGEST_TITLE],
+            "title": cut(self.description, _LONGEST_TITLE),
             "note": self._price,
         }
         card = MessageContent(experience=Experience(name="agentpay", action="request_payment", params=params))

@@ -16,6 +16,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from linqbot.characters import whole
 from linqbot.linq.text.styled import Style, StyledText, TextLink, address_at, addresses
 from linqbot.linq.types.message import TextStyle
 
@@ -63,6 +64,7 @@ def markdown(text: str, *, cards: bool = True) -> StyledText:
 
 def read(text: str, *, is_inline: bool = False, cards: bool = True) -> StyledText:
     """Return Markdown as a text with styles. One that `is_inline` is one paragraph, whose lines begin no lists or quotes."""
+    text = whole(text)
     writer = _Writer()
     reader: Any = copy(parser())
     # A list in which each item has styles and a link takes a step for three characters.

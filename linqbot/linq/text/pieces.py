@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from linqbot.characters import whole, whole_so_far
 from linqbot.linq.text.markdown import parser, read
 from linqbot.linq.text.sentences import ends_so_far
 from linqbot.linq.text.styled import StyledText, joined
@@ -111,11 +112,12 @@ class Cutter:
 
         A chunk has at most `SLICE` characters of a long text: each finished piece copies what is behind it.
         """
-        chunk, self._half = _whole(self._half + chunk)
+        chunk, self._half = whole_so_far(self._half + chunk)
         self._raw = (self._raw + chunk).replace("\r\n", "\n")
         return list(self._finished(is_over=False))
 
     def close(self) -> list[Piece]:
+        self._raw += whole(self._half)
         return list(self._finished(is_over=True))
 
     def _finished(self, *, is_over: bool) -> Iterator[Piece]:
@@ -278,19 +280,3 @@ def _has_open_marks(source: str) -> bool:
     for bracket in _BRACKETS.findall(left):
         depth = depth + 1 if bracket == "[" else max(0, depth - 1)
     return depth > 0 or _MARKS.search(left) is not None
-
-
-def _whole(text: str) -> tuple[str, str]:
-    """Return a text with the halves of its emoji joined, and the first half at its end, whose other half may follow.
-
-    A server that counts in UTF-16 may cut an emoji in two chunks. A half that stays alone becomes U+FFFD.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        pass
-    else:
-        return text, ""
-    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-    units = text.removesuffix(half).encode("utf-16-le", "surrogatepass")
-    return units.decode("utf-16-le", "replace"), half

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from linqbot.characters import joins_before
+
 _END: Final = re.compile(
     r"(?<![.!?…])([.!?…]++)[\"'”’»)\]*_~`]*+(?: ?[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]++)?+(?=\s|\Z)"
     r"|(?<![。！？])[。！？]++[\"'”’»)\]*_~`」』）]*+"
@@ -45,6 +47,8 @@ def ends_so_far(text: str, start: int = 0) -> Iterator[tuple[int, int | None]]:
         following = _NO_SPACE.search(text, end)
         if following is None:
             yield found.start(), None
+        elif joins_before(following[0]):
+            continue  # an accent, which stands on the mark or on the space behind it
         elif found[1] is None or (not _IS_EMOJI.match(following[0]) and not _goes_on(text, found, following[0])):
             yield found.start(), end
 

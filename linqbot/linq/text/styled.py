@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from linqbot.characters import Edges, last_edge, whole, whole_indexes
 from linqbot.linq.text.sentences import sentence_ends
 from linqbot.linq.types.message import LinkPart, TextDecoration, TextPart, TextStyle, utf16_length
 
@@ -22,6 +23,7 @@ _WITHOUT_BRACKETS: Final = re.compile(
     r"[^\s<>\"“”«»`|—…\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
     r"\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65()\[\]{}]*+"
 )
+_SPACE: Final = re.compile(r"\s*")
 _AFTER_ADDRESS: Final = ".,;:!?'’*_~–؟،؛।([{\\"
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
@@ -62,9 +64,20 @@ class StyledText:
     links: tuple[TextLink, ...] = field(default=(), repr=False)
     cards: bool = True
 
+    def __post_init__(self) -> None:
+        text = whole(self.text)
+        if text is self.text:
+            return
+        at = whole_indexes(self.text)
+        styles = tuple(each._replace(start=at[each.start], end=at[each.end]) for each in self.styles)
+        links = tuple(each._replace(start=at[each.start], end=at[each.end], url=whole(each.url)) for each in self.links)
+        for name, value in (("text", text), ("styles", styles), ("links", links)):
+            object.__setattr__(self, name, value)
+
     @classmethod
     def plain(cls, text: str, *, cards: bool = True) -> StyledText:
         """Return a text without styles, with the web addresses that are in it."""
+        text = whole(text)
         return cls(text, links=tuple(addresses(text)), cards=cards)
 
     def __getitem__(self, where: slice) -> StyledText:
@@ -177,17 +190,24 @@ def split(text: StyledText, limit: int) -> list[StyledText]:
     """Cut a text into pieces of at most `limit` UTF-16 code units.
 
     A cut is at the end of a paragraph in the second half of a piece, or else at the last end of a sentence, a line or
-    a word. Spaces at a cut are left out, and styles go on behind it.
+    a word, or else between two characters as people see them. Only a single character that is longer than a piece is cut
+    inside. Spaces at a cut are left out, and styles go on behind it.
     """
     rest, bounds, at = text.text.rstrip(), list[tuple[int, int]](), 0
     while at < len(rest):
-        while rest[at].isspace():
-            at += 1
+        at = _after_spaces(rest, at)
         ahead = rest[at : at + limit + 100]
         size = _cut(ahead, limit) if utf16_length(ahead) > limit else len(ahead)
         bounds.append((at, at + len(ahead[:size].rstrip())))
         at += size
     return list(_sliced(text, bounds)) if bounds else [text[:0]]
+
+
+def _after_spaces(text: str, at: int) -> int:
+    """Return the index behind the spaces at an index, but before the last one if an accent stands on it."""
+    found = _SPACE.match(text, at)
+    end = at if found is None else found.end()
+    return end - 1 if end > at and 1 not in Edges(text[end - 1 : end + 1]) else end
 
 
 def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[StyledText]:
@@ -205,10 +225,8 @@ def _sliced(text: StyledText, bounds: Sequence[tuple[int, int]]) -> Iterator[Sty
 
 
 def _cut(text: str, limit: int) -> int:
-    # Lone surrogates count: a text of nothing else must be cut too, so that its error comes and not an endless loop.
-    fits = len(text[:limit].encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "surrogatepass"))
-    if utf16_length(text[:fits]) > limit:
-        fits -= 1
+    """Return the index at which a text is cut that has more than `limit` code units."""
+    fits = len(text[:limit].encode("utf-16-le")[: 2 * limit].decode("utf-16-le", "ignore"))
     paragraph = text.rfind("\n\n", fits // 2, fits)
     if paragraph > 0:
         return paragraph
@@ -225,7 +243,7 @@ def _cut(text: str, limit: int) -> int:
     if text[fits].isspace():
         return fits
     word = fits - len(text[: fits + 1].rsplit(maxsplit=1)[-1])
-    return word if word > 0 else fits
+    return word if word > 0 else last_edge(text, fits)
 
 
 def link(url: str) -> LinkPart:

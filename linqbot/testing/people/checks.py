@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
+from linqbot.characters import cut
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.model.message_content import LinkPartRecord, MediaPartRecord, TextPartRecord
 from linqbot.emulator.model.records import MessageRecord
@@ -162,7 +163,7 @@ def seconds_to_answers(visit: Visit, emulator: Emulator) -> list[float]:
 def shown(text: str) -> str:
     """Return a text for a report: on one line, shortened and in quotes."""
     line = " ".join(text.split())
-    return repr(line if len(line) <= SHOWN else f"{line[:SHOWN]}…")
+    return repr(line if len(line) <= SHOWN else f"{cut(line, SHOWN)}…")
 
 
 def text_of(record: MessageRecord) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from anthropic import AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.lib.tools import BetaAsyncFunctionTool, BetaFunctionTool, ToolError
 from pydantic import ValidationError
-from pydantic_core import to_json
 
 from linqbot import BotError, Context
+from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of
 from linqbot_agent.requests import go_on
 from linqbot_agent.run import ServerTool, agent_run

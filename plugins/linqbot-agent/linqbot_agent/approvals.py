@@ -11,9 +11,8 @@ from collections import Counter, deque
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from pydantic_core import to_json
-
 from linqbot import AskCancelled, BotError, Context, MessageReceived, TextPart
+from linqbot.characters import cut, to_json
 from linqbot.language import sentences
 from linqbot.speakers import in_mark, said_by, visible
 from linqbot_agent.entries import digest_of, is_in_step
@@ -198,4 +197,4 @@ def _words(name: str) -> str:
 def _value(value: object) -> str:
     # With a character that turns the direction of text, the arguments behind it would be read in another order.
     text = " ".join(visible(value if isinstance(value, str) else to_json(value).decode()).split())
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+    return text if len(text) <= _LONGEST_VALUE else f"{cut(text, _LONGEST_VALUE)}…"

@@ -57,9 +57,10 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_ai.usage import RunUsage
-from pydantic_core import SchemaValidator, core_schema, to_json
+from pydantic_core import SchemaValidator, core_schema
 
 from linqbot import BotError, Refused
+from linqbot.characters import to_json
 from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
 from linqbot_agent.capabilities import SaidNothing

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import to_json
-
 from linqbot import BotError, Context, Draft, ModelStep, Tally
+from linqbot.characters import cut, to_json
 from linqbot.errors import TurnDeferred
 from linqbot_agent.links import strings_in
 
@@ -196,5 +195,6 @@ def _with_cut_texts(value: Any, longest: int) -> Any:
     if isinstance(value, list):
         return [_with_cut_texts(each, longest) for each in value]
     if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}\n[Too long, and cut here: {len(value) - longest} more characters were left out.]"
+        kept = cut(value, longest)
+        return f"{kept}\n[Too long, and cut here: {len(value) - len(kept)} more characters were left out.]"
     return value

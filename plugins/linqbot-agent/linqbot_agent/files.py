@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived, Tally
+from linqbot.characters import cut
 from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
 from linqbot_agent.entries import digest_of
@@ -105,7 +106,7 @@ async def heard(settings: Settings) -> dict[str, str]:
             return ""
         try:
             async with asyncio.timeout(settings.timeout_s):
-                return (await transcribe(fetched))[:_MOST_HEARD]
+                return cut(await transcribe(fetched), _MOST_HEARD)
         except Exception as error:  # noqa: BLE001 - the person must be answered all the same
             ctx.log.warning("agent.not_transcribed", error=type(error).__name__, at=place_of(error))
             return ""
@@ -230,9 +231,10 @@ def _decoded(content: bytes) -> str | None:
 
 def _shown(text: str) -> str:
     """Return the text of a document as a model reads it: no line can be taken for that of a speaker, or for a mark."""
-    left_out = len(text) - MOST_CHARACTERS
+    shown = cut(text, MOST_CHARACTERS)
+    left_out = len(text) - len(shown)
     end = f"[The file goes on: {left_out} more characters are not shown.]" if left_out > 0 else "[End of the file.]"
-    return f"{said_by('The file', text[:MOST_CHARACTERS], always=False)}\n{end}"
+    return f"{said_by('The file', shown, always=False)}\n{end}"
 
 
 NOT_SHOWN: Final = "[It cannot be shown.]"

@@ -36,9 +36,10 @@ from pydantic_ai.messages import (
     ToolCallPart,
     UserPromptPart,
 )
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from linqbot import HistoryEntry, MediaPart, MessageEdited, MessageReceived, Tally
+from linqbot.characters import cut, to_json
 from linqbot.frames import place_of
 from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
@@ -236,7 +237,7 @@ async def _summarized(
     def summary_of(response: Any) -> Summary:
         said = "".join(part["content"] for part in response["parts"] if part["part_kind"] == "text")
         # What the summary invents would count as shown, once the messages themselves are left out.
-        return Summary(text=without_invented(said, shown)[:_MOST_CHARACTERS], upto=upto)
+        return Summary(text=cut(without_invented(said, shown), _MOST_CHARACTERS), upto=upto)
 
     def keep(summaries: Summaries, response: Any) -> None:
         summaries.by_chat[summary_key(settings)] = summary_of(response)

@@ -26,9 +26,10 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
+from linqbot.characters import to_json
 from linqbot.speakers import SaidText, in_mark, visible
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.entries import digest_of, is_in_step

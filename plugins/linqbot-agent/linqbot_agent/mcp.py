@@ -24,9 +24,9 @@ import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
-from pydantic_core import to_json
 
 from linqbot import BotError
+from linqbot.characters import to_json
 from linqbot.errors import TurnDeferred
 from linqbot_agent.entries import idempotency_key, with_cut_texts
 from linqbot_agent.run import ServerAway, ServerTool, Settings

@@ -28,9 +28,9 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_core import to_json
 
 from linqbot import Context, MessageEdited, MessageReceived, Tally
+from linqbot.characters import to_json
 from linqbot_agent.entries import step_around, with_cut_texts
 from linqbot_agent.files import keep_unreadable
 from linqbot_agent.messages import prompt_for, prompt_of

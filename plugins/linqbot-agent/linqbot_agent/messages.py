@@ -26,9 +26,10 @@ from pydantic_ai.messages import (
     UserContent,
     UserPromptPart,
 )
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from linqbot import BotError, Context, Event, MessageEdited, MessageReceived
+from linqbot.characters import to_json
 from linqbot.frames import place_of
 from linqbot.speakers import EDITED, in_mark, name_of, said_by
 from linqbot_agent.files import NOT_SHOWN, digest, text_of_file

@@ -24,9 +24,10 @@ from agents import (
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import TypeAdapter
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context
+from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, loop_of
 from linqbot_agent.run import ServerTool, agent_run
 
