@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from linqbot.errors import BotError
 from linqbot.features.asking.answers import choice_of
-from linqbot.features.asking.kinds import Reader, Unreadable, answered, model_maker, reader_of, sentence_of, shown
+from linqbot.features.asking.kinds import AnswerReader, Unreadable, answered, model_maker, reader_of, sentence_of, shown
 from linqbot.features.later import zone
 from linqbot.language.reading import says
 from linqbot.language.spoken import sentences, skips, spoken
@@ -41,6 +41,14 @@ class Move(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """An answer of which the form keeps the text, next to its value: see `AnswerReader.keeps_text`."""
+
+    text: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class FormField:
     """A field of a form.
 
@@ -53,7 +61,7 @@ class FormField:
     name: str
     question: str
     label: str
-    reader: Reader
+    reader: AnswerReader
     default: Any
 
     @property
@@ -74,7 +82,8 @@ def fields_of(model: type[BaseModel], timezone: str) -> list[FormField]:
 
 
 def _field(model: type[BaseModel], name: str, about: FieldInfo, timezone: str) -> FormField:
-    kind: Any = Annotated[about.annotation, *about.metadata] if about.metadata else about.annotation
+    # With its name, because a class alone would be called with the text, as a function is.
+    kind: Any = Annotated[about.annotation, *about.metadata, name]
     try:
         reader = reader_of(kind, timezone)
     except (Unreadable, PydanticUserError) as error:
@@ -92,7 +101,8 @@ def _field(model: type[BaseModel], name: str, about: FieldInfo, timezone: str) -
 class FilledForm:
     """A form that is being filled in.
 
-    `prefix` is the beginning of the keys of its questions, `options` are those of each.
+    `prefix` is the beginning of the keys of its questions, `options` are those of each. `given` is what the model is made
+    of: the values, or the texts of some.
     """
 
     ctx: Context
@@ -100,6 +110,7 @@ class FilledForm:
     prefix: str
     options: AskOptions
     values: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
     _times: Counter[str] = field(default_factory=Counter)
 
     async def fill_in(self) -> None:
@@ -123,8 +134,13 @@ class FilledForm:
         answer: Any = await self.ctx.ask(question, kind=reader, **listed, **self._keyed(asked.name))
         if answer is Move.BACK:
             return False
-        chosen = asked.choices.get(answer, answer) if isinstance(answer, str) else answer
-        self.values[asked.name] = asked.default if answer is Move.SKIP else chosen
+        if answer is Move.SKIP:
+            answer = asked.default
+        elif isinstance(answer, str):
+            answer = asked.choices.get(answer, answer)
+        is_kept = isinstance(answer, Said)
+        self.values[asked.name] = answer.value if is_kept else answer
+        self.given[asked.name] = answer.text if is_kept else answer
         return True
 
     async def review(self, fault: str) -> FormField | None:
@@ -143,7 +159,7 @@ class FilledForm:
                 pass
             raise ValueError(sentences().name_what_to_change.format(choices=", ".join(labels)))
 
-        reader = Reader(read, takes_yes_or_no=not fault)
+        reader = AnswerReader(read, takes_yes_or_no=not fault)
         change: FormField | None = await self.ctx.ask(f"{values}\n\n{asks}", kind=reader, **self._keyed("review"))
         return change
 
@@ -158,7 +174,8 @@ def _read(asked: FormField, text: str, now: datetime) -> Any:
         return Move.BACK
     if asked.is_optional and skips(text, asked.default):
         return Move.SKIP
-    return asked.reader.read(text, now)
+    value = asked.reader.read(text, now)
+    return Said(text, value) if asked.reader.keeps_text else value
 
 
 async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, options: AskOptions) -> M:
@@ -179,7 +196,7 @@ async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, opt
             continue
         with answered(ctx.now(), timezone):
             try:
-                return make(filled.values)
+                return make(filled.given)
             except ValidationError as error:
                 why, (name, *_) = sentence_of(error), (*error.errors(include_input=False)[0]["loc"], "")
         if name in by_name:

@@ -94,7 +94,7 @@ def date_time(text: str, *, timezone: str, now: datetime | None = None, language
 def any_date_time(text: str, *, timezone: str, now: datetime, is_past: bool = False) -> datetime:
     """Return the moment that a text names, as `date_time` does, and also one that has passed if the year is said.
 
-    A moment with seconds or an offset, as ISO 8601 writes it, is read too.
+    A moment with seconds or an offset, as ISO 8601 writes it, is read too. Raises ValueError with a sentence for the person.
 
     Args:
         is_past: True for a moment that must have passed, so that its day needs no year.
@@ -176,6 +176,8 @@ def day(text: str, *, timezone: str, now: datetime | None = None, language: str 
 
 def any_day(text: str, *, timezone: str, now: datetime, is_past: bool = False) -> date:
     """Return the day that a text names, as `day` does, and also one that has passed if the year is said, or `yesterday`.
+
+    Raises ValueError with a sentence for the person, as `day` does.
 
     Args:
         is_past: True for a day that must have passed, such as a birthday.
@@ -276,7 +278,7 @@ def _clock(match: re.Match[str], part_of_day: str) -> time:
 class _Named(NamedTuple):
     """The days that a text may mean, the earliest first, and the text without them.
 
-    `is_dated`: True if it says which day it is for good, by its year or as `yesterday`, so that it may have passed.
+    `is_dated`: True if the text gives the year, or says `yesterday`. Such a day may have passed.
     """
 
     days: list[date]

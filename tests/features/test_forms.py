@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -10,7 +10,20 @@ from typing import Annotated, Any, Literal
 import pytest
 from answers import answers
 from one_handler import bot_of, does
-from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PastDate,
+    PlainValidator,
+    PositiveInt,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from linqbot import AskCancelled, Bot, BotError, Context, MessageReceived
 from linqbot.parse import date_time
@@ -243,3 +256,116 @@ async def test_a_time_zone_that_does_not_exist_is_the_authors_mistake_and_not_th
             assert isinstance(error, BotError)
             assert "There is no time zone 'Europe/Pari'." in str(error)
             assert [reply for reply in await phone.replies() if reply != "When?"] == []
+
+
+def alias_models() -> list[type[BaseModel]]:
+    """Return models whose fields `name` and `age` have other names outside."""
+    age: Any = (int, Field(description="Age?", ge=0))
+    named: list[Any] = [
+        Field(description="Name?", alias="fullName"),
+        Field(description="Name?", validation_alias="full-name"),
+        Field(description="Name?", validation_alias=AliasChoices("fullName", AliasPath("names", 0))),
+        Field(description="Name?", validation_alias=AliasPath("names", 0)),
+        Field(description="Name?", alias="fullName", serialization_alias="n"),
+    ]
+    found = [create_model("Person", name=(str, each), age=age) for each in named]
+    config = ConfigDict(alias_generator=str.upper, extra="forbid", frozen=True)
+    plain: Any = (str, Field(description="Name?"))
+    found.append(create_model("Person", __config__=config, name=plain, age=age))
+    by_name = ConfigDict(populate_by_name=True)
+    found.append(create_model("Person", __config__=by_name, name=(str, named[0]), age=age))
+    return found
+
+
+async def test_a_model_with_aliases_is_filled_in_by_the_names_of_its_fields(subtests: pytest.Subtests) -> None:
+    for model in alias_models():
+        made = list[BaseModel]()
+
+        async def fill(message: MessageReceived, ctx: Context, model: Any = model, made: Any = made) -> None:
+            made.append(await ctx.form(model))
+
+        with subtests.test(model=str(model.model_fields)):
+            async with talking(bot_of(fill, "book")) as phone:
+                said = await filled_in(phone, "An", "five")
+                assert said == ["Name?", "Age?", f"Name: An\nAge: 5\n\n{RIGHT}"]
+                await phone.restart()
+                await phone.text("name")
+                await phone.text("Ann")
+                await phone.text("yes")
+                await phone.quiet()
+            assert [(type(each), each.model_dump()) for each in made] == [(model, {"name": "Ann", "age": 5})]
+
+
+async def test_a_fault_of_a_field_with_an_alias_is_asked_about_at_that_field() -> None:
+    class Person(BaseModel):
+        name: str = Field(description="Name?", alias="fullName")
+        age: int = Field(description="Age?")
+
+        @field_validator("name")
+        @classmethod
+        def is_whole(cls, name: str) -> str:
+            if " " not in name:
+                raise ValueError("With your family name, please.")
+            return name
+
+    async with talking(booking(Person)) as phone:
+        said = await filled_in(phone, "Ann", "five", "yes", "Ann Smith", "yes")
+        assert said[3] == "With your family name, please. Name?"
+        assert said[-1] == '{"name":"Ann Smith","age":5}'
+
+
+@pytest.mark.slow
+async def test_a_form_with_aliases_is_the_same_however_the_process_is_killed() -> None:
+    class Visitor(BaseModel):
+        name: str = Field(description="Name?", alias="fullName")
+        vegan: bool = Field(description="Vegan?", validation_alias=AliasChoices("v", "isVegan"))
+
+    async def scenario(phone: Phone) -> None:
+        for answer in ("book", "Ann"):
+            await phone.text(answer)
+            await phone.quiet()
+        for _ in range(2):
+            await phone.react([each for each in phone.messages if each.from_bot][-1], "like")
+            await phone.quiet()
+
+    async for phone in killed_between_calls(booking(Visitor), scenario):
+        said = [str(each) for each in phone.messages if each.from_bot]
+        review = f"Name: Ann\nVegan: Yes\n\n{RIGHT}"
+        assert said == ["Name?", "Vegan?", review, '{"name":"Ann","vegan":true}'], phone.killed
+
+
+async def test_a_function_that_gets_the_text_gets_it_for_the_model_too() -> None:
+    class Tagged(BaseModel):
+        tags: Annotated[list[str], BeforeValidator(lambda text: text.split(","))]
+        count: Annotated[int, BeforeValidator(lambda text: text.removeprefix("#"))]
+        size: Annotated[str, PlainValidator(lambda text: text[:1].upper())]
+
+    async with talking(booking(Tagged)) as phone:
+        said = await filled_in(phone, "a,b", "#four", "large", "yes")
+        assert said[-1] == '{"tags":["a","b"],"count":4,"size":"L"}'
+
+
+async def test_two_fields_of_one_enum_and_of_constrained_and_optional_types_are_filled_in() -> None:
+    class Trip(BaseModel):
+        first: Size
+        second: Size | None = None
+        nights: PositiveInt | None = None
+        leaves: Annotated[datetime, Field(description="When?")] | None = None
+        wake: time | None = None
+        stay: timedelta | None = None
+        born: PastDate
+
+    async with talking(booking(Trip), start=datetime(2026, 11, 20, 12, tzinfo=UTC)) as phone:
+        given = ("small", "Large", "four", "tomorrow at 10:00", "7am", "90 min", "1 February 1990")
+        *_, review, trip = await filled_in(phone, *given, "yes")
+        assert review.startswith(
+            "First: small\nSecond: large\nNights: 4\nLeaves: Saturday 21 November 2026 10:00\nWake: 07:00\n"
+            "Stay: 1 h 30 min\nBorn: Thursday 1 February 1990\n"
+        )
+        assert Trip.model_validate_json(trip).leaves == datetime(2026, 11, 21, 9, tzinfo=UTC)
+
+
+async def test_a_number_at_the_review_names_no_field() -> None:
+    async with talking(booking()) as phone:
+        *_, said = await filled_in(phone, "Ann", "4", "terrace", "skip", "4")
+        assert said == "Please say yes if it is right, or name what to change: Name, People, Seat, Allergies."

@@ -468,6 +468,7 @@ REFUSED: dict[str, dict[str, Mapping[str, str] | str]] = {
             ),
             "3/4": "3/4 could be two dates. Please write the month as a word, such as 3 Apr.",
             "19 Nov 2026": "That day has passed. Please give a later one.",
+            "yesterday": "That day has passed. Please give a later one.",
             "30.2.": "There is no such date as 30.2. Please check it.",
         }
     },

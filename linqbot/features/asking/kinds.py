@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any, Final, NewType, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
@@ -46,7 +46,7 @@ _SENTENCE_OF: Final = {
     "datetime_parsing": "day_and_time",
     "time_parsing": "clock_time",
     "time_delta_parsing": "duration",
-    "url_parsing": "web_address",
+    **dict.fromkeys(("url_parsing", "url_scheme", "url_syntax_violation", "url_too_long"), "web_address"),
     "greater_than": "more_than",
     "greater_than_equal": "at_least",
     "less_than": "less_than",
@@ -66,15 +66,21 @@ _OF_TIMES: Final = {
     "less_than_equal": "until_then",
 }
 """The same, for the limits of days and times."""
+_LISTS_OF_VALUES: Final = ("list", "tuple", "set", "frozenset", "deque", "generator")
+_DICTS: Final = ("dict", "counter", "ordered-dict", "frozen-dict", "default-dict", "mapping", "typed-dict")
+_MODELS: Final = ("model", "dataclass", "named-tuple", "tagged-union", "call", "arguments")
 _UNREADABLE: Final = {
-    **{name: name for name in ("list", "tuple", "set", "frozenset", "dict", "generator", "dataclass", "callable")},
-    **dict.fromkeys(("model", "typed-dict", "named-tuple", "tagged-union", "call", "arguments"), "model"),
-    **dict.fromkeys(("is-instance", "is-subclass", "none"), "class"),
+    **{name: name for name in _LISTS_OF_VALUES},
+    **dict.fromkeys(_DICTS, "dict"),
+    **dict.fromkeys(_MODELS, "model"),
+    **dict.fromkeys(("is-instance", "is-subclass", "callable", "none"), "class"),
 }
 """What a schema is to its author, by the name of the schemas that no text can be read as."""
 _INNER: Final = ("schema", "lax_schema", "strict_schema", "json_schema", "python_schema")
-_LISTS: Final = ("choices", "steps", "definitions")
-_TAKEN_OUT: Final = frozenset({"validation_alias", "now_op", "now_utc_offset"})
+_SEVERAL: Final = ("choices", "steps", "definitions")
+"""Where a schema has the schemas of what it is made of."""
+_TAKEN_OUT: Final = frozenset({"validation_alias", "now_op", "now_utc_offset", "ref"})
+_TYPING: Final = ("typing", "typing_extensions")
 _ON_OR_OFF: Final = re.compile(r"(on|t|1)|off|f|0", re.IGNORECASE)
 _ISO_LENGTH: Final = re.compile(r"P[\dTDHMSWYP.]+|\d+:\d\d:\d\d", re.IGNORECASE)
 
@@ -84,7 +90,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class AnswerReader:
     """The reader of the answers to a question.
 
     Attributes:
@@ -92,17 +98,19 @@ class Reader:
         takes_yes_or_no: True if yes and no are answers, so that a tapback is one, too.
         choices: The texts that a Literal or an Enum names, with their values.
         is_choice: True if nothing but these texts is an answer.
+        keeps_text: True if a function of the author's gets the text first, so that a model needs the text again.
     """
 
     read: Callable[[str, datetime], Any]
     takes_yes_or_no: bool = False
     choices: Mapping[str, Any] = field(default_factory=dict)
     is_choice: bool = False
+    keeps_text: bool = False
 
 
-def reader_of(kind: Any, timezone: str) -> Reader:
+def reader_of(kind: Any, timezone: str) -> AnswerReader:
     """Return the reader of a type or of a function, for a person in a time zone. Raises Unreadable, PydanticUserError."""
-    if isinstance(kind, Reader):
+    if isinstance(kind, AnswerReader):
         return kind
     try:
         readable = _readable(kind, repr(kind))
@@ -110,7 +118,7 @@ def reader_of(kind: Any, timezone: str) -> Reader:
         readable = _readable.__wrapped__(kind, "")
     if readable is None:
         function = kind.func if isinstance(kind, partial) else kind
-        return Reader(lambda text, now: _called(kind, text), takes_yes_or_no=function is yes_no)
+        return AnswerReader(lambda text, now: _called(kind, text), takes_yes_or_no=function is yes_no)
     return replace(readable.reader, read=lambda text, now: _validated(readable.validator, text, timezone, now))
 
 
@@ -119,7 +127,7 @@ class _Readable:
     """A type that can be read from words: its validator, and what its readers have in common."""
 
     validator: SchemaValidator
-    reader: Reader
+    reader: AnswerReader
 
 
 @lru_cache
@@ -128,12 +136,13 @@ def _readable(kind: Any, _shown: str) -> _Readable | None:
 
     Its text tells two types apart that are equal to Python, such as `int | str` and `str | int`.
     """
-    if callable(kind) and not isinstance(kind, type | NewType) and not hasattr(kind, "__origin__"):
+    is_type = isinstance(kind, type) or hasattr(kind, "__origin__") or type(kind).__module__ in _TYPING
+    if callable(kind) and not is_type:
         return None
     try:
         schema = TypeAdapter(kind).core_schema
     except PydanticSchemaGenerationError:
-        if callable(kind):
+        if isinstance(kind, type):  # a class of the author's, which is called with the text
             return None
         raise
     leaves = list(_leaves(schema))
@@ -142,9 +151,12 @@ def _readable(kind: Any, _shown: str) -> _Readable | None:
     choices: dict[str, Any] = {}
     for each in leaves:
         choices |= _choices(each)
-    has_bool = any(each["type"] == "bool" for each in leaves)
-    is_choice = all(each["type"] in ("literal", "enum") for each in leaves)
-    return _Readable(SchemaValidator(_adapted(schema, reads=True)), Reader(_unread, has_bool, choices, is_choice))
+    found = {each["type"] for each in leaves}
+    is_choice = found <= {"literal", "enum"}
+    # A day is not read twice: `tomorrow` is another one by then.
+    keeps_text = _asks_author(schema) and not found & {"date", "datetime"}
+    reader = AnswerReader(_unread, "bool" in found, choices, is_choice, keeps_text)
+    return _Readable(SchemaValidator(_adapted(schema, is_whole=False)), reader)
 
 
 def _unread(text: str, now: datetime) -> Any:
@@ -162,22 +174,39 @@ def model_maker(model: type[M]) -> Callable[[Mapping[str, Any]], M]:
     """
     if model.__init__ is not BaseModel.__init__:
         return model.model_validate
-    validator = SchemaValidator(_adapted(TypeAdapter(model).core_schema, reads=False))
+    validator = SchemaValidator(_adapted(TypeAdapter(model).core_schema, is_whole=True))
     return lambda values: cast("M", validator.validate_python(values, self_instance=model.__new__(model)))
 
 
 def _leaves(schema: Any) -> Iterator[Any]:
-    """Yield the schemas of the simple types in a schema, without those of its containers' contents."""
-    inner = [schema[key] for key in _INNER if key in schema and schema["type"] not in _UNREADABLE]
-    inner += [each[0] if isinstance(each, tuple) else each for key in _LISTS for each in _listed(schema, key)]
-    if not inner and schema["type"] != "definition-ref":
+    """Yield the schemas of the simple types that a schema is made of, and those of what no text can be read as."""
+    if schema["type"] in _UNREADABLE or schema["type"] == "json":
         yield schema
-    for each in inner:
-        yield from _leaves(each)
+    elif schema["type"] != "definition-ref":
+        inner = list(_inner(schema))
+        leaves = [leaf for each in inner for leaf in _leaves(each)]
+        takes_text = _is_of_author(schema) and all(each["type"] in _UNREADABLE for each in leaves)
+        yield from [schema] if takes_text or not inner else leaves
 
 
-def _listed(schema: Any, key: str) -> list[Any]:
-    return list(schema[key]) if key in schema and schema["type"] not in _UNREADABLE else []
+def _inner(schema: Any) -> Iterator[Any]:
+    yield from (schema[key] for key in _INNER if key in schema)
+    for key in _SEVERAL:
+        yield from (each[0] if isinstance(each, tuple) else each for each in schema.get(key, ()))
+
+
+def _is_of_author(schema: Any) -> bool:
+    """Return True if a function of the author's gets the text first, such as one that splits it into a list."""
+    if schema["type"] not in ("function-before", "function-wrap", "function-plain"):
+        return False
+    function = schema["function"]["function"]
+    function = function.func if isinstance(function, partial) else function
+    return not getattr(function, "__module__", "").startswith("pydantic")
+
+
+def _asks_author(schema: Any) -> bool:
+    is_end = schema["type"] in _UNREADABLE or schema["type"] == "json"
+    return _is_of_author(schema) or (not is_end and any(map(_asks_author, _inner(schema))))
 
 
 def _choices(leaf: Any) -> dict[str, Any]:
@@ -186,32 +215,37 @@ def _choices(leaf: Any) -> dict[str, Any]:
     return {str(each.value): each for each in leaf["members"]} if leaf["type"] == "enum" else {}
 
 
-def _adapted(schema: Any, *, reads: bool, is_beside_text: bool = False) -> Any:
-    """Return a schema of pydantic for a person's answer: without aliases, and judging times by that of the answer.
+def _adapted(schema: Any, *, is_whole: bool, is_beside_text: bool = False) -> Any:
+    """Return a schema of pydantic that reads people's words, has no aliases, and judges times by that of the answer.
 
     Args:
-        reads: True puts a reader of words in front of each simple type.
+        is_whole: True for a model of values that were read before.
         is_beside_text: True in a union in which any text is an answer, too. There a number stands alone: `12 Main Street`
             is a text.
     """
     if isinstance(schema, list | tuple):
-        return type(schema)(_adapted(each, reads=reads, is_beside_text=is_beside_text) for each in schema)
+        return type(schema)(_adapted(each, is_whole=is_whole, is_beside_text=is_beside_text) for each in schema)
     if not isinstance(schema, dict):
         return schema
     if not isinstance(kind := schema.get("type"), str):  # the fields of a model, by name
-        return {name: _adapted(each, reads=reads, is_beside_text=is_beside_text) for name, each in schema.items()}
+        return {name: _adapted(each, is_whole=is_whole) for name, each in schema.items()}
+    if kind == "json":
+        return schema
     changed: Any = {name: each for name, each in schema.items() if name not in _TAKEN_OUT}
     if kind == "model":
         changed["cls"] = _Unbuilt
-    if kind == "union" and reads:
+    if kind == "union":
         is_beside_text = is_beside_text or any(each["type"] in ("str", "any") for each in _leaves(schema))
-        changed["mode"] = "left_to_right"  # the first type of a union that fits the words
-    for key in (*_INNER, *_LISTS, "fields"):
+        changed |= {} if is_whole else {"mode": "left_to_right"}  # the first type that fits the words
+    for key in (*_INNER, *_SEVERAL, "fields"):
         if key in changed:
-            changed[key] = _adapted(changed[key], reads=reads, is_beside_text=is_beside_text)
+            changed[key] = _adapted(changed[key], is_whole=is_whole, is_beside_text=is_beside_text)
     if "now_op" in schema:
         changed = core_schema.no_info_after_validator_function(_TIMELY[schema["now_op"]], changed)
-    return _with_reader(schema, changed, is_beside_text=is_beside_text) if reads else changed
+    changed = _with_reader(schema, changed, is_beside_text=is_beside_text)
+    return (
+        {**changed, "ref": schema["ref"]} if "ref" in schema else changed
+    )  # other schemas name it, with all around it
 
 
 def _with_reader(schema: Any, adapted: Any, *, is_beside_text: bool) -> Any:

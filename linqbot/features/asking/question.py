@@ -26,7 +26,7 @@ from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
-from linqbot.features.asking.kinds import Reader, Unreadable, reader_of
+from linqbot.features.asking.kinds import AnswerReader, Unreadable, reader_of
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
@@ -309,7 +309,7 @@ class Question:
         return "ctx.ask" if self.wait is None else self.wait.verb
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> AnswerReader:
         """The reader of an answer in words, by `kind`."""
         return reader_of(self.kind, self.timezone)
 
