@@ -41,7 +41,7 @@ class Move(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class KeptAnswer:
     """An answer of which the form keeps the text, next to its value: see `AnswerReader.keeps_text`."""
 
     text: str
@@ -138,7 +138,7 @@ class FilledForm:
             answer = asked.default
         elif isinstance(answer, str):
             answer = asked.choices.get(answer, answer)
-        is_kept = isinstance(answer, Said)
+        is_kept = isinstance(answer, KeptAnswer)
         self.values[asked.name] = answer.value if is_kept else answer
         self.given[asked.name] = answer.text if is_kept else answer
         return True
@@ -175,7 +175,7 @@ def _read(asked: FormField, text: str, now: datetime) -> Any:
     if asked.is_optional and skips(text, asked.default):
         return Move.SKIP
     value = asked.reader.read(text, now)
-    return Said(text, value) if asked.reader.keeps_text else value
+    return KeptAnswer(text, value) if asked.reader.keeps_text else value
 
 
 async def form(ctx: Context, model: type[M], *, review: bool, timezone: str, options: AskOptions) -> M:
