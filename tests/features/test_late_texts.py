@@ -202,8 +202,8 @@ async def test_of_two_votes_of_a_person_the_one_that_was_given_last_counts(subte
     for service in ("SMS", "iMessage"):
         with subtests.test(service=service):
             bot = asks(lambda ctx: ctx.vote(["Rome", "Oslo"], "Where?", until=2))
-            async with talking(bot, service=service) as phone:  # type: ignore[arg-type]
-                other = phone.person("+14155550199", service=service)  # type: ignore[arg-type]
+            async with talking(bot, service=service) as phone:
+                other = phone.person("+14155550199", service=service)
                 group = phone.group(other)
                 await group.text("ask")
                 await group.quiet()
