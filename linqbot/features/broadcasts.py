@@ -40,7 +40,7 @@ from linqbot.linq.types.message import MessageContent, SentMessage
 from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
 from linqbot.options import check_number, check_whole
 from linqbot.storage.backend import Storage
-from linqbot.storage.broadcasts import SEND_ID, NewBroadcast, RecipientUpdate
+from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate, place_of_person
 from linqbot.storage.inbox import Commit, DeadLetter
 
 if TYPE_CHECKING:
@@ -220,12 +220,6 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
     turn.journal.purpose = to_person.purpose
     with turn.deadline:
         turn.journal.recipients = (await to_person.send(turn.client),)
-
-
-def place_of_person(delivery_id: str) -> tuple[str, int]:
-    """Return the name of the broadcast of a delivery, and the number of its person."""
-    name, _, n = delivery_id.removeprefix(SEND_ID).partition("~")[0].rpartition(".")
-    return name, int(n)
 
 
 def give_up_person(delivery: Delivery, commit: Commit) -> None:

@@ -40,7 +40,7 @@ from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.decisions import Decision, Standing
+from linqbot.storage.decisions import Asked, Decision, Standing
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import Earliest, StorageMemory
@@ -475,20 +475,29 @@ class Storage(ABC):
         """Return decisions, the newest first."""
         return await self._read(lambda db: decisions.newest(db, limit))
 
-    async def standing(
-        self, key: str, turn: str, person: str, *, since: float, line: str | None = None, line_limit: int | None = None
-    ) -> Standing:
-        """Return what was decided about a call of a turn, and about its person and its line since a time.
+    async def standing(self, asked: Asked) -> Standing:
+        """Return what was decided about a call of a turn, and about its person and its line."""
+        return await self._read(lambda db: decisions.standing(db, asked))
 
-        Args:
-            line_limit: The number of messages since then that fill the limit of the line; None for no limit.
+    async def judge(self, asked: Asked, decide: Callable[[Standing], tuple[Decision, Timer | None]]) -> Decision:
+        """Store what a function makes of the standing of a call, durably: a decision, and the timer of a call that waits.
+
+        Meanwhile no other process decides about the same person or line.
         """
-        ask = partial(decisions.standing, since=since, line=line, line_limit=line_limit)
-        return await self._read(lambda db: ask(db, key, turn, person))
+
+        async def run(tx: Any) -> Decision:
+            await decisions.lock(tx, asked)
+            made, timer = decide(await decisions.standing(tx, asked))
+            if timer is not None:
+                await timers.schedule_now(tx, timer)
+            await decisions.write(tx, made)
+            return made
+
+        return await self._write(run)
 
     async def note_wrote(self, person: str, at: float) -> None:
-        """Note that a person, a handle in lower case, has written."""
-        if await self._read(lambda db: decisions.is_news(db, person)):  # else a write for each message
+        """Note a sign of life of a person, a handle in lower case."""
+        if await self._read(lambda db: decisions.is_news(db, person, at)):  # else a write for each message
             await self._write(lambda tx: decisions.note_wrote(tx, person, at))
 
     # Outcomes

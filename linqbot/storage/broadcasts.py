@@ -27,6 +27,9 @@ from linqbot.storage.dialect import Readable, Writable
 SEND_ID: Final = "i.broadcast."
 """Prefix of the ids of deliveries that send a broadcast to one person."""
 
+_AGAIN: Final = "~"
+"""Stands in the id of a delivery before the time until which its person's row has waited. No name of a broadcast has it."""
+
 _NEVER: Final = 1e12
 """Later than every time at which a step can be due, in Unix seconds."""
 
@@ -77,8 +80,19 @@ class NewBroadcast:
         body["messages"] = from_json(self.content)
         body |= retention_mark(off_the_record=self.off_the_record)
         place = f"{self.name}.{n}"
-        again = "" if waited_until is None else f"~{waited_until:.0f}"
+        again = "" if waited_until is None else f"{_AGAIN}{waited_until:.0f}"
         return Delivery(f"{SEND_ID}{place}{again}", f"b:{place}", "linqbot.broadcast", to_json(body), now)
+
+
+def place_of_person(delivery_id: str) -> tuple[str, int]:
+    """Return the name of the broadcast of a delivery, and the number of its person."""
+    name, _, n = delivery_id.removeprefix(SEND_ID).partition(_AGAIN)[0].rpartition(".")
+    return name, int(n)
+
+
+def turn_of_person(delivery_id: str) -> str:
+    """Return the id of the delivery of a person, without the time until which the person's row has waited."""
+    return delivery_id.partition(_AGAIN)[0]
 
 
 class RecipientUpdate(NamedTuple):
@@ -220,6 +234,13 @@ async def recipients(
         Recipient(n, handle, found, reason, None if at is None else datetime.fromtimestamp(at, UTC))
         for n, handle, found, reason, at in await db.fetch(sql, name, after, outcome, limit)
     ]
+
+
+async def is_to_be_sent(db: Readable, name: str, n: int) -> bool:
+    """Return True if a person of a broadcast waits for it, or is sent to now."""
+    sql = """SELECT 1 FROM recipient WHERE broadcast = (SELECT n FROM broadcast WHERE name = $1) AND n = $2
+                 AND outcome IN ('pending', 'under_way')"""
+    return await db.value(sql, name, n) is not None
 
 
 async def lock(tx: Writable) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from linqbot.characters import storable
 from linqbot.storage import acts
@@ -26,7 +26,8 @@ class Consent:
     Attributes:
         key: Unique. A second row with the same key is not stored.
         person: A handle in lower case.
-        at: Unix seconds.
+        at: Unix seconds: when it was written or said, by the clock of Linq for what a person has written. Two such times are
+            compared, so it is stored as it is, and not moved to the clock of the database.
         what: `given` or `withdrawn`: the consent to promotional messages. `stopped`: the person wrote STOP, and gets
             nothing. `wrote`: the person wrote something else after that, and gets replies again.
         how: The word that the person wrote, or words of the bot's author.
@@ -54,7 +55,7 @@ COLUMNS = "key, person, at, what, how"
 
 
 async def note(tx: Writable, consent: Consent) -> bool:
-    row = (consent.key, consent.person, consent.at + tx.ahead_s, consent.what, storable(consent.how))
+    row = (consent.key, consent.person, consent.at, consent.what, storable(consent.how))
     return await tx.insert(f"consent ({COLUMNS})", [row], "ON CONFLICT (key) DO NOTHING") > 0
 
 
@@ -68,16 +69,15 @@ async def add(tx: Writable, rows: Sequence[Consent], by: By) -> int:
 async def of(db: Readable, person: str) -> ConsentState:
     sql = f"""SELECT {COLUMNS} FROM consent WHERE person = $1 AND (what <> 'wrote' OR $2)
               ORDER BY at DESC, n DESC LIMIT 1"""
-    last, consent = [await db.fetch(sql, person, with_wrote) for with_wrote in (True, False)]
-    return ConsentState(_here(db, last[0]) if last else None, _here(db, consent[0]) if consent else None)
+    found = await db.fetch(sql, person, True)
+    if not found:
+        return ConsentState()
+    last = Consent(*found[0])
+    consent = [found[0]] if last.what != "wrote" else await db.fetch(sql, person, False)
+    return ConsentState(last, Consent(*consent[0]) if consent else None)
 
 
 async def in_order(db: Readable, person: str | None, after: int, limit: int) -> list[tuple[int, Consent]]:
     which, values = where(("n > $", after), ("person = $", person), first=2)
     sql = f"SELECT n, {COLUMNS} FROM consent {which} ORDER BY n LIMIT $1"
-    return [(n, _here(db, row)) for n, *row in await db.fetch(sql, limit, *values)]
-
-
-def _here(db: Readable, row: Any) -> Consent:
-    key, person, at, what, how = row
-    return Consent(key, person, at - db.ahead_s, what, how)
+    return [(n, Consent(*row)) for n, *row in await db.fetch(sql, limit, *values)]

@@ -1,7 +1,10 @@
 """Decisions: a row for each send that the bot's manners have looked at, with its reason; see `features/manners/gate.py`.
 
-Only a bot that asks for manners has rows. They are kept for 30 days. The row that says when a person has written last is kept until
-the person is forgotten.
+Only a bot that asks for manners has rows. They are kept for 30 days. The row of a person's last sign of life is kept until the
+person is forgotten.
+
+A message that waits has room on the day until which it waits. Its row says so, as long as the message is there: as a timer, as the
+delivery that the timer has become, or as a person of a broadcast. So a message that is cancelled gives its room back.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
+from linqbot.storage.broadcasts import SEND_ID, is_to_be_sent, place_of_person
 from linqbot.storage.dialect import Readable, Writable
 
 Verdict: TypeAlias = Literal["sent", "waits", "refused", "wrote"]
-"""`wrote` is no decision: it notes when a person has written."""
+"""`wrote` is no decision: it notes the last sign of life of a person."""
 
 _KEPT_S: Final = 30 * DAY_S
 
@@ -30,6 +34,7 @@ class Decision:
         turn: The id of the turn that makes the call.
         line: Our line, E.164; None if the call does not name it.
         reason: A sentence, without a text or a handle.
+        until: For `waits`, the Unix time at which the call is to be made; otherwise None.
     """
 
     key: str
@@ -40,33 +45,56 @@ class Decision:
     turn: str
     person: str | None = None
     line: str | None = None
+    until: float | None = None
 
 
-COLUMNS = "key, at, verdict, purpose, reason, turn, person, line"
+COLUMNS = "key, at, verdict, purpose, reason, turn, person, line, until"
 
 
 async def write(tx: Writable, made: Decision) -> None:
-    row = (made.key, made.at + tx.ahead_s, made.verdict, made.purpose, made.reason, made.turn, made.person, made.line)
+    at = made.at + tx.ahead_s
+    # `until` is a time of day, often the first moment of one. The difference of two clocks would move it to the day before.
+    row = (made.key, at, made.verdict, made.purpose, made.reason, made.turn, made.person, made.line, made.until)
     await tx.run("DELETE FROM decision WHERE key = $1", made.key)
     await tx.insert(f"decision ({COLUMNS})", [row])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call about which the manners are asked.
+
+    Attributes:
+        key, turn, person, line: As in a `Decision`; `person` is empty for a group.
+        now: Unix seconds.
+        since: The Unix time from which messages to the person are of interest.
+        line_limit: The number of messages within 24 hours that fill the line; None for no limit.
+    """
+
+    key: str
+    turn: str
+    person: str
+    now: float
+    since: float
+    line: str | None = None
+    line_limit: int | None = None
 
 
 class Standing(NamedTuple):
     """The recent decisions about a person and a line. Only promotional messages count.
 
     Attributes:
-        is_call_sent: True if the call that is asked about was let through before.
+        call_sent_at: When the call that is asked about was let through before, in Unix seconds; None if it was not.
         is_turn_sent: True if another call of its turn to the person was.
-        turns: The number of other turns that have sent the person something since a time.
-        unanswered: The number of other turns that have since the person has written last.
-        has_written: True if the person has ever written.
+        reaches_at: For each other turn, when it has sent the person something since a time, or will, in Unix seconds.
+        unanswered: The number of other turns that have sent the person something since the last sign of life.
+        has_written: True if the person has ever given a sign of life.
         first_at: The time of the first one to the person that is on record, in Unix seconds; None if there is none.
         line_since: The time of the oldest message of the line that fills its limit, in Unix seconds; None if it is not full.
     """
 
-    is_call_sent: bool
+    call_sent_at: float | None
     is_turn_sent: bool
-    turns: int
+    reaches_at: tuple[float, ...]
     unanswered: int
     has_written: bool
     first_at: float | None
@@ -75,37 +103,63 @@ class Standing(NamedTuple):
 
 _PROMOTED: Final = "verdict = 'sent' AND purpose = 'promotional'"
 _STANDING: Final = f"""
-    SELECT EXISTS (SELECT 1 FROM decision WHERE key = $1 AND verdict = 'sent'),
-        EXISTS (SELECT 1 FROM decision WHERE person = $2 AND turn = $4 AND {_PROMOTED}),
-        (SELECT count(DISTINCT turn) FROM decision WHERE person = $2 AND at > $3 AND turn <> $4 AND {_PROMOTED}),
-        (SELECT count(DISTINCT turn) FROM decision WHERE person = $2 AND turn <> $4 AND {_PROMOTED}
-             AND at > coalesce((SELECT at FROM decision WHERE key = $5), 0)),
-        EXISTS (SELECT 1 FROM decision WHERE key = $5),
+    SELECT EXISTS (SELECT 1 FROM decision WHERE person = $2 AND turn = $3 AND {_PROMOTED}),
+        (SELECT count(DISTINCT turn) FROM decision WHERE person = $2 AND turn <> $3 AND {_PROMOTED}
+             AND at > coalesce((SELECT at FROM decision WHERE key = $4), 0)),
+        EXISTS (SELECT 1 FROM decision WHERE key = $4),
+        (SELECT at FROM decision WHERE key = $1 AND verdict = 'sent'),
         (SELECT min(at) FROM decision WHERE person = $2 AND {_PROMOTED}),
-        (SELECT at FROM decision WHERE line = $6 AND at > $3 AND {_PROMOTED} ORDER BY at DESC LIMIT 1 OFFSET $7)
+        (SELECT at FROM decision WHERE line = $5 AND at > $6 AND {_PROMOTED} ORDER BY at DESC LIMIT 1 OFFSET $7)
+"""
+_REACHED: Final = f"""
+    SELECT min(at) FROM decision WHERE person = $1 AND at >= $2 AND turn <> $3 AND {_PROMOTED} GROUP BY turn
+"""
+_WAITING: Final = """
+    SELECT key, turn, until FROM decision WHERE person = $1 AND until >= $2 AND turn <> $3 AND verdict = 'waits' ORDER BY until
 """
 
 
-async def standing(
-    db: Readable, key: str, turn: str, person: str, *, since: float, line: str | None, line_limit: int | None
-) -> Standing:
-    if line_limit is None:
-        line, line_limit = None, 1
-    values = (key, person, since + db.ahead_s, turn, _wrote_key(person), line, line_limit - 1)
-    ((is_call_sent, is_turn_sent, turns, unanswered, has_written, *times),) = await db.fetch(_STANDING, *values)
-    first_at, line_since = (None if at is None else at - db.ahead_s for at in times)
-    return Standing(bool(is_call_sent), bool(is_turn_sent), turns, unanswered, bool(has_written), first_at, line_since)
+async def standing(db: Readable, asked: Asked) -> Standing:
+    line, limit = (None, 1) if asked.line_limit is None else (asked.line, asked.line_limit)
+    full_since = asked.now - DAY_S + db.ahead_s
+    values = (asked.key, asked.person, asked.turn, _wrote_key(asked.person), line, full_since, limit - 1)
+    ((is_turn_sent, unanswered, has_written, *times),) = await db.fetch(_STANDING, *values)
+    call_sent_at, first_at, line_since = (None if at is None else at - db.ahead_s for at in times)
+    reaches_at = await _reaches_at(db, asked)
+    return Standing(call_sent_at, bool(is_turn_sent), reaches_at, unanswered, bool(has_written), first_at, line_since)
 
 
-async def is_news(db: Readable, person: str) -> bool:
-    """Return True if it changes something that a person writes now: the first time, and after a promotional message."""
+async def _reaches_at(db: Readable, asked: Asked) -> tuple[float, ...]:
+    reached = await db.fetch(_REACHED, asked.person, asked.since + db.ahead_s, asked.turn)
+    waits: dict[str, float] = {}
+    for key, turn, until in await db.fetch(_WAITING, asked.person, asked.since, asked.turn):
+        if turn not in waits and await _is_there(db, key, turn):
+            waits[turn] = until
+    return (*(at - db.ahead_s for (at,) in reached), *waits.values())
+
+
+async def _is_there(db: Readable, key: str, turn: str) -> bool:
+    """Return True if a message that waits is still to be sent, and was not cancelled."""
+    if turn.startswith(SEND_ID):
+        return await is_to_be_sent(db, *place_of_person(turn))
+    timer = "SELECT 1 FROM timer WHERE id = $1 UNION ALL SELECT 1 FROM delivery WHERE id = $2 LIMIT 1"
+    return await db.value(timer, key, f"i.send.{key}") is not None
+
+
+async def lock(tx: Writable, asked: Asked) -> None:
+    """Let no other process decide about the person and the line of a call before the end of this transaction."""
+    await tx.lock([f"decisions of {name}" for name in (asked.person, asked.line) if name])
+
+
+async def is_news(db: Readable, person: str, at: float) -> bool:
+    """Return True if a sign of life at a time changes something: the first one, and one after a promotional message."""
     last = await db.value("SELECT at FROM decision WHERE key = $1", _wrote_key(person))
-    since = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND {_PROMOTED} LIMIT 1"
-    return last is None or await db.value(since, person, last) is not None
+    between = f"SELECT 1 FROM decision WHERE person = $1 AND at > $2 AND at <= $3 AND {_PROMOTED} LIMIT 1"
+    return last is None or await db.value(between, person, last, at + db.ahead_s) is not None
 
 
 async def note_wrote(tx: Writable, person: str, at: float) -> None:
-    """Note that a person has written, in a row that replaces the last one."""
+    """Note a sign of life of a person, in a row that replaces the last one."""
     await write(tx, Decision(_wrote_key(person), at, "wrote", "reply", "The person wrote.", "", person))
 
 

@@ -154,9 +154,9 @@ async def test_a_person_gets_one_promotional_message_a_day() -> None:
         await phone.text("july")
         await phone.advance(600)
         assert await phone.replies() == [JULY]
-        await advance_to(phone, at(9, 26) + timedelta(minutes=1))
+        await advance_to(phone, at(22, 26))  # the one of 18:00 waits
         assert await phone.replies() == []
-        await advance_to(phone, at(9, 27) + timedelta(minutes=1))
+        await advance_to(phone, at(23, 26) + timedelta(minutes=1))  # 8:00 there
         assert await phone.replies() == ["Good morning!", URL]
 
 
@@ -229,10 +229,10 @@ def campaign(**options: Any) -> Bot:
     return bot
 
 
-async def test_one_promotional_message_is_not_called_messages() -> None:
+async def test_a_third_message_of_a_day_is_refused_with_its_reason() -> None:
     bot, reasons = Bot(manners=Manners()), list[str | None]()
 
-    @bot.on_message("july", "august")
+    @bot.on_message
     async def news(message: MessageReceived, ctx: Context) -> None:
         await ctx.bot.broadcast([BOB], "The menu is out.", name=message.text)
 
@@ -241,11 +241,12 @@ async def test_one_promotional_message_is_not_called_messages() -> None:
         reasons.extend([person.reason async for person in ctx.bot.recipients(broadcast.name, "refused")])
 
     async with talking(bot, handle=ANN) as phone:
-        await phone.text("july")
-        await phone.advance(60)
-        await phone.text("august")
-        await phone.advance(60)
-    assert reasons == ["The person had 1 promotional message within 24 hours."]
+        for name in ("july", "august", "september"):
+            await phone.text(name)
+            await phone.advance(60)
+        await phone.advance(86_400)
+        assert phone.person(BOB).messages == ["The menu is out."] * 2
+    assert reasons == ["The limit of 1 promotional message a day leaves no room today or tomorrow."]
 
 
 async def test_a_person_who_does_not_answer_gets_two_promotional_messages() -> None:

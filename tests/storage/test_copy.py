@@ -85,7 +85,7 @@ async def fill(storage: Storage) -> None:
     await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers", only_proactive=True, since=now))
     await storage.import_consents([Consent("k", "+14155550142", now, "given", "a form")], by=By("dana", "ticket 12"))
     await storage.write_state([StateWrite("chat:7", "a", b"1")], by=By("dana"))
-    await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1"))
+    await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1", now))
     handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)
     await storage.mute(Mute("8", now + 60, "+1", handoff=handoff))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])

@@ -7,10 +7,10 @@ attempt. A promotional call that may be made later becomes a timer, or a row of 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -23,8 +23,8 @@ from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.rate_limit import CallNotMade
 from linqbot.engine.turn import Turn, is_opt_out_message
 from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
-from linqbot.features.broadcasts import place_of_person
 from linqbot.features.later import StoredSend, zone
+from linqbot.features.manners.days import Day, first_with_room
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.event import Event
@@ -35,8 +35,9 @@ from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.rules.message import Keyword, has_address
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
+from linqbot.storage.broadcasts import place_of_person, turn_of_person
 from linqbot.storage.consents import Consent, ConsentKind
-from linqbot.storage.decisions import Decision, Standing, Verdict
+from linqbot.storage.decisions import Asked, Decision, Standing, Verdict
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _Asked:
 
     @property
     def turn(self) -> str:
-        return self.journal.sends_for or self.journal.turn
+        return turn_of_person(self.journal.sends_for or self.journal.turn)
 
 
 class Gate:
@@ -102,8 +103,6 @@ class Gate:
         self._manners = manners
         quiet = manners.quiet_hours if manners is not None else None
         self._quiet = None if quiet is None else QuietHours.read(quiet)
-        # Held while what was sent is counted and noted: two turns may write to a person at once.
-        self._counting = asyncio.Lock()
         # The people of direct chats, by chat: they never change.
         self._direct: dict[str, str] = {}
         # The reputations of the lines, by number, and when Linq was asked for them.
@@ -135,8 +134,7 @@ class Gate:
         if asked.person is not None:
             await self._check_consent(asked, asked.person, self._manners)
         if key and purpose == "promotional":
-            async with self._counting:
-                await self._check_promotional(asked, self._manners, run)
+            await self._check_promotional(asked, self._manners, run)
 
     async def _check_consent(self, asked: _Asked, person: str, manners: Manners) -> None:
         """Check that a person has not opted out (LinqApiError), and agrees to a promotional message (Withheld)."""
@@ -188,39 +186,59 @@ class Gate:
 
     async def _check_promotional(self, asked: _Asked, manners: Manners, run: Run) -> None:
         """Check that a promotional call may be made now, and note that it is made. Raises Withheld, also if it is unknown."""
-        now = self._turns.clock.now()
-        known = await self._turns.storage.standing(
-            asked.key,
-            asked.turn,
-            asked.person or "",
-            since=now - DAY_S,
-            line=asked.line,
-            line_limit=manners.per_line,
-        )
-        if known.is_call_sent:
-            return  # an attempt before may have reached Linq
+        now, storage = self._turns.clock.now(), self._turns.storage
+        zones = await self._zones(asked.people, manners)
+        since = min(Day.around(now, zone).begin for zone in zones)
+        question = Asked(asked.key, asked.turn, asked.person or "", now, since, asked.line, manners.per_line)
+        known = await storage.standing(question)
+        if known.call_sent_at is not None:  # an attempt before may have reached Linq
+            if known.call_sent_at < since:  # Linq was away: the message counts on the day on which the person gets it
+                await self._note(asked, "sent", "Allowed.")
+            return
         if asked.person is not None and not known.has_written and _has_more_than_text(asked.call):
             await self._check_acquainted(asked, asked.person, known, run)
-        if not known.is_turn_sent:  # else the person has the beginning of the message
-            await self._check_limits(asked, manners, known, now)
+        if not known.is_turn_sent:
             await self._check_line(asked, run, now)
-            at = now if self._quiet is None else await self._allowed_at(now, asked.people, manners, self._quiet)
-            if at > now:
-                raise await self._withhold(asked, f"Quiet hours of the person, until {_shown(at)}.", until=at)
-        await self._note(asked, "sent", "Allowed.")
 
-    async def _check_limits(self, asked: _Asked, manners: Manners, known: Standing, now: float) -> None:
-        """Check the numbers of messages to the person and from the line."""
-        if manners.per_day is not None and known.turns >= manners.per_day:
-            raise await self._withhold(asked, f"The person had {_promotional(known.turns)} within 24 hours.")
+        def decide(known: Standing) -> tuple[Decision, Timer | None]:
+            made = self._decided(asked, manners, known, zones, now)
+            if made.until is None or asked.journal.delivery.type == _BROADCAST:
+                return made, None
+            return made, self._timer(asked, made.until)
+
+        made = await storage.judge(question, decide)
+        if made.verdict != "sent":
+            raise Withheld(made.reason, until=made.until)
+
+    def _decided(
+        self, asked: _Asked, manners: Manners, known: Standing, zones: Sequence[tzinfo], now: float
+    ) -> Decision:
+        """Return if a promotional call may be made now, must wait, or must not be made, by the numbers of messages and the hours."""
+        if known.is_turn_sent:  # the person has the beginning of the message
+            return self._decision(asked, "sent", "Allowed.", now)
         if manners.unanswered is not None and known.unanswered >= manners.unanswered:
-            raise await self._withhold(asked, f"The person has not answered {_promotional(known.unanswered)}.")
-        if known.line_since is not None:
-            free_at = max(known.line_since + DAY_S, now + 1)
-            reason = (
-                f"The line has sent {manners.per_line} promotional messages within 24 hours, until {_shown(free_at)}."
+            return self._decision(
+                asked, "refused", f"The person has not answered {_promotional(known.unanswered)}.", now
             )
-            raise await self._withhold(asked, reason, until=free_at)
+        begin = now if known.line_since is None else max(known.line_since + DAY_S, now + 1)
+        allowed = partial(self._allowed_at, zones=zones, own=zone(manners.timezone))
+        first = allowed(begin)
+        at: float | None = first
+        if manners.per_day is not None:
+            taken, per_day = known.reaches_at, manners.per_day
+            at = first_with_room(now, begin, zones, taken=taken, per_day=per_day, allowed=allowed)
+        if at == now:
+            return self._decision(asked, "sent", "Allowed.", now)
+        limit = f"The limit of {_promotional(manners.per_day or 0)} a day leaves no room"
+        if at is None:
+            return self._decision(asked, "refused", f"{limit} today or tomorrow.", now)
+        if at > first:
+            reason = limit
+        elif at > begin:
+            reason = "Quiet hours of the person,"
+        else:
+            reason = f"The line has sent {manners.per_line} promotional messages within 24 hours,"
+        return self._decision(asked, "waits", f"{reason} until {_shown(at)}.", now, until=at)
 
     async def _check_acquainted(self, asked: _Asked, person: str, known: Standing, run: Run) -> None:
         """Check that the first message that a person gets is a text without a link, unless the person has ever written."""
@@ -249,38 +267,43 @@ class Gate:
             log.warning(
                 "broadcast.paused", broadcast=name, reason=reason, to_do=f"linqbot waiting broadcast {name} --resume"
             )
-        raise await self._withhold(asked, reason, until=now)
+        await self._note(asked, "waits", reason, until=now)
+        raise Withheld(reason, until=now)
 
-    async def _allowed_at(self, now: float, people: Sequence[str], manners: Manners, quiet: QuietHours) -> float:
-        """Return when a message to people is allowed in all their zones; in the bot's zone alone if there is no such time."""
-        zones = [each for person in people for each in await self._zones(person)]
-        own = zone(manners.timezone)
-        at = quiet.allowed_at(now, zones or [own])
+    def _allowed_at(self, now: float, *, zones: Sequence[tzinfo], own: tzinfo) -> float:
+        """Return when a message is allowed in all zones; in the bot's own zone alone if there is no such time."""
+        if self._quiet is None:
+            return now
+        at = self._quiet.allowed_at(now, zones)
         if at is None:
-            at = quiet.allowed_at(now, [own])
+            at = self._quiet.allowed_at(now, [own])
         assert at is not None, "the quiet hours are no whole day"
         return at
 
-    async def _zones(self, person: str) -> Sequence[tzinfo]:
+    async def _zones(self, people: Sequence[str], manners: Manners) -> Sequence[tzinfo]:
+        """Return the time zones in which people may be; the bot's own if none is known."""
+        found = {each: None for person in people for each in await self._zones_of(person)}
+        return tuple(found) or (zone(manners.timezone),)
+
+    async def _zones_of(self, person: str) -> Sequence[tzinfo]:
         """Return the time zones of a person: the one in the bot's state of the person, or else those of the number."""
         for value in (await self._turns.storage.load(f"person:{person}")).values():
             if (stated := zone_named(as_object(from_json(value)).get("timezone"))) is not None:
                 return (stated,)
         return zones_of_number(person)
 
-    async def _withhold(self, asked: _Asked, reason: str, *, until: float | None = None) -> Withheld:
-        """Store that a call is not made, or not now, and return the error. A hint leaves no row."""
-        if not asked.key:
-            return Withheld(reason)
-        if until is not None and asked.journal.delivery.type != _BROADCAST:
-            await self._turns.storage.schedule(self._timer(asked, until))
-        await self._note(asked, "refused" if until is None else "waits", reason)
-        return Withheld(reason, until=until)
+    async def _withhold(self, asked: _Asked, reason: str) -> Withheld:
+        """Store that a call is not made, and return the error. A hint leaves no row."""
+        if asked.key:
+            await self._note(asked, "refused", reason)
+        return Withheld(reason)
 
-    async def _note(self, asked: _Asked, verdict: Verdict, reason: str) -> None:
-        now = self._turns.clock.now()
-        made = Decision(asked.key, now, verdict, asked.purpose, reason, asked.turn, asked.person, asked.line)
-        await self._turns.storage.decide(made)
+    async def _note(self, asked: _Asked, verdict: Verdict, reason: str, *, until: float | None = None) -> None:
+        await self._turns.storage.decide(self._decision(asked, verdict, reason, self._turns.clock.now(), until=until))
+
+    @staticmethod
+    def _decision(asked: _Asked, verdict: Verdict, reason: str, now: float, *, until: float | None = None) -> Decision:
+        return Decision(asked.key, now, verdict, asked.purpose, reason, asked.turn, asked.person, asked.line, until)
 
     def _timer(self, asked: _Asked, due: float) -> Timer:
         """Return a scheduled send of one call. The call keeps its idempotency key, which also names the timer."""

@@ -32,13 +32,14 @@ class Manners:
             is any hour. Needs the extra `manners`.
         timezone: The IANA name of the bot's time zone, for people whose zone is not known, such as those with an e-mail
             address.
-        per_day: The largest number of promotional messages to a person within 24 hours. Further ones are refused. None is any
-            number.
+        per_day: The largest number of promotional messages to a person on a day, which is a day of the calendar where the
+            person is. A further one waits until the next day begins, if that still has room for it, and is refused otherwise.
+            None is any number.
         needs_consent: True sends promotional messages only to people whose consent is on record: who wrote START, whose consent
             was noted with `ctx.bot.record_consent`, or imported with `linqbot person consent`. False sends them to all who have
             not withdrawn it.
-        unanswered: The largest number of promotional messages within 30 days to a person who has not written since.
-            Further ones are refused. None is any number.
+        unanswered: The largest number of promotional messages within 30 days to a person who has given no sign of life since:
+            a message, a tapback, a vote and the like. Further ones are refused. None is any number.
         per_line: The largest number of promotional messages from a line within 24 hours. Further ones wait. None is any
             number; Linq recommends to send and receive at most 7,000 a day.
     Raises:
@@ -130,11 +131,14 @@ def _load() -> None:
 
 @lru_cache(1024)
 def zones_of_number(handle: str) -> tuple[tzinfo, ...]:
-    """Return the time zones in which a phone number may be; none for an e-mail address, and for an unknown number."""
-    import phonenumbers
-    from phonenumbers.timezone import time_zones_for_number
-
+    """Return the time zones in which a phone number may be; none for an e-mail address, for an unknown number, and without
+    phonenumbers."""
     if not handle.startswith("+"):
+        return ()
+    try:
+        import phonenumbers
+        from phonenumbers.timezone import time_zones_for_number
+    except ImportError:
         return ()
     try:
         names = time_zones_for_number(phonenumbers.parse(handle))

@@ -549,7 +549,8 @@ CREATE TABLE decision (
     reason  text NOT NULL,
     turn    text NOT NULL,
     person  text,
-    line    text
+    line    text,
+    until   double precision
 );
 CREATE INDEX decision_by_person ON decision (person, at);
 CREATE INDEX decision_by_line ON decision (line, at);

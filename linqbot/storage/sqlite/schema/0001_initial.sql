@@ -272,7 +272,7 @@ CREATE TABLE mute (
 ) WITHOUT ROWID;
 
 -- decision: what the bot's manners have decided about sends; see storage/decisions.py. n keeps the order. key is that of the call.
--- person is a handle in lower case; NULL for a group.
+-- person is a handle in lower case; NULL for a group. until is the time until which the call waits; NULL if it does not.
 CREATE TABLE decision (
     n       INTEGER PRIMARY KEY,
     key     TEXT NOT NULL UNIQUE,
@@ -282,7 +282,8 @@ CREATE TABLE decision (
     reason  TEXT NOT NULL,
     turn    TEXT NOT NULL,
     person  TEXT,
-    line    TEXT
+    line    TEXT,
+    until   REAL
 );
 
 -- decision_by_person, decision_by_line: what was sent to a person, and from a line, of late.
