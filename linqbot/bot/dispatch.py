@@ -118,6 +118,7 @@ class Dispatcher:
             state_store=state_store,
         )
         ctx.is_opt_out = turn.journal.opted_out_chat is not None
+        ctx.is_overtaken = turn.is_overtaken
         return ctx
 
     async def aclose(self) -> None:
@@ -330,7 +331,8 @@ class Dispatcher:
             await self._resume(event, ctx, ctx.resumption)
             return
         only_during_ask = ctx.side is not None and not ctx.side.takes_any_handler
-        if (reason := self._reason_to_ignore(event, is_side=only_during_ask)) is not None:
+        reason = handlers.OVERTAKEN if ctx.is_overtaken else self._reason_to_ignore(event, is_side=only_during_ask)
+        if reason is not None:
             self._ignore(event, ctx, reason)
             return
         if ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event)):

@@ -357,6 +357,7 @@ NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
 KEYWORD: Final = "linqbot answers this word"
 LOOP: Final = "two bots answer each other"
 OPTED_OUT: Final = turn_record.OPTED_OUT
+OVERTAKEN: Final = "it was written before a STOP or START that came first"
 MUTED: Final = turn_record.MUTED
 LATE: Final = "takes late messages"
 """The name of the condition that a late message meets in no other handler than those with `late`."""

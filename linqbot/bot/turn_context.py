@@ -22,6 +22,7 @@ class TurnContext(Context):
             were new, so its first run is one.
         chosen: The handler with `during_ask=True` that takes the event: its route, and the fit of its filters.
         is_opt_out: True if the person of the chat opts out by the event.
+        is_overtaken: As in `Turn`.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
         passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
@@ -33,6 +34,7 @@ class TurnContext(Context):
     rerun: Lease | None = None
     chosen: tuple[Route, Fit] | None = None
     is_opt_out = False
+    is_overtaken = False
     is_answer = False
     is_outdated = False
     passed_over: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic_core import to_json
@@ -99,6 +99,7 @@ class Turn:
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
+        is_overtaken: True if the message was written before a STOP or START that came first, which counts: no handler takes it.
         report: The report for plugins; None if no plugin observes turns.
         why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
     """
@@ -124,6 +125,7 @@ class Turn:
     ctx: TurnContext | None = None
     given_up: bool = False
     overlap: TurnOverlap | None = None
+    is_overtaken: bool = False
     report: TurnReport | None = None
     why: str | None = None
 
@@ -233,6 +235,15 @@ def keyword_of(event: Event) -> Keyword | None:
 def proactive_kind(delivery: Delivery) -> bool:
     """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
     return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
+
+
+def written_at(delivery: Delivery) -> float:
+    """Return when a message was written, in Unix seconds; of a burst, the last one. It is Linq's time, unless Linq names none.
+
+    A webhook that Linq delivers again comes late. So what people mean goes by this time, and not by the time of its arrival.
+    """
+    burst = (replace(delivery, decoded=each) for each in delivery.joined.burst)
+    return max(each.sent_at for each in (delivery, *burst))
 
 
 def opts_out(event: Event) -> bool:

@@ -151,6 +151,7 @@ class Features:
             and any(mute.handoff for mute in mutes.values()),
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
+            "manners.life:SignsOfLife": self._turns.gate is not None and self._turns.gate.wants_sign_of_life(delivery),
             "optout:OptOutsAfterCrash": lease.crashes > 0,
             "lookups:Receipts": delivery.type in RECEIPTS,
             # Before those that look at the event, because it completes the event. The others may be in any order.

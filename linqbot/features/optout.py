@@ -1,4 +1,7 @@
-"""The end of a turn in which the person of a direct chat opts out: the bot says no more of what it still wanted to say.
+"""The turn in which the person of a direct chat opts out: the bot says no more of what it still wanted to say.
+
+STOP and START count in the order in which they were written, which the ledger of consents knows: Linq delivers a webhook again if
+it got no answer, so a message may come after one that was written later.
 
 The commit cancels the scheduled sends of the chat, whatever the outcome, and each open question ends by a delivery of
 its own, so that its handler runs as after a timeout. Recurring sends stop: they are stored as timers that never fire, until the
@@ -8,17 +11,23 @@ person writes START.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.client.call import Call
 from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.turn import Turn, TurnPart, is_opt_out_message, keyword_of
+from linqbot.engine.turn import Turn, TurnPart, is_opt_out_message, keyword_of, written_at
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.errors import LinqApiError
 from linqbot.features.asking.admission import waiting_in
+from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.rules.message import Keyword
+from linqbot.storage.backend import Storage
+from linqbot.storage.consents import Consent, ConsentKind
 from linqbot.storage.inbox import Commit
 
 if TYPE_CHECKING:
@@ -28,25 +37,69 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 
+_BEHIND: Final = 100
+"""Number of deliveries behind a message that are looked at for STOP."""
+
+
 class OptOuts(TurnPart):
-    """Looks at every message: the bot says no more to a person who opts out."""
+    """Looks at every message: the bot says no more to a person who opts out, and what comes too late changes nothing."""
 
     async def begin(self, turn: Turn) -> None:
         # The type of the delivery, because the notice of a dead letter stands for a message too.
         if turn.lease.delivery.type != "message.received":
             return
-        word = keyword_of(turn.event)
-        if self._turns.gate is not None:
-            await self._turns.gate.note_message(turn, word)
-        if word is None:
+        turns, event = self._turns, turn.event
+        word, has_manners = keyword_of(event), turns.gate is not None and turns.gate.has_manners
+        is_by_person = isinstance(event, MessageReceived) and not event.is_own and event.actor is not None
+        if is_by_person and (has_manners or word in ("stop", "start")):
+            turn.is_overtaken = await _note(event, turn.lease.delivery, word, turns.storage, has_manners=has_manners)
+        chat_id = event.chat_id
+        if chat_id is None or turn.is_overtaken:
             return
-        chat_id = turn.event.chat_id
-        if word == "stop" and chat_id is not None:
+        if word == "stop":
             turn.journal.opted_out_chat = chat_id
             if not turn.lease.crashes:
-                turn.ends.append(await _opt_out(chat_id, self._turns))
-        elif word == "start" and chat_id is not None:
-            turn.ends.append(await _start_again(chat_id, self._turns))
+                turn.ends.append(await _opt_out(chat_id, turns))
+        elif word == "start":
+            turn.ends.append(await _start_again(chat_id, turns))
+
+
+async def note_stop(event: Event, delivery: Delivery, stored: Storage, *, has_manners: bool) -> None:
+    """Note in the ledger that a person opts out."""
+    # Without manners nothing notes what a person writes afterwards, which Linq takes as the end of the opt-out. So the row says no
+    # more than that promotional messages are not wanted, in case the bot gets manners.
+    await _note_word(event, "stopped" if has_manners else "withdrawn", written_at(delivery), stored)
+
+
+async def _note(event: Event, delivery: Delivery, word: Keyword | None, stored: Storage, *, has_manners: bool) -> bool:
+    """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before.
+
+    Return True if it came too late: it is STOP, and the person has opted in since it was written; or anything else, and the person
+    has opted out since, by a message that was accepted before.
+    """
+    person, at = (event.actor or "").casefold(), written_at(delivery)
+    if word == "stop":  # a message that was fetched after a downtime has not been noted when it arrived
+        await note_stop(event, delivery, stored, has_manners=has_manners)
+        return (await stored.consent_of(person)).goes_on_after(at)
+    known = await stored.consent_of(person)
+    if known.last is not None and known.last.at > at:
+        is_ended = known.ends_after(at) if word == "start" else known.is_stopped
+        # A STOP behind this message has not been handled: the message itself came in time. In a group no one opts out.
+        return is_ended and not event.is_group and not await _is_stop_behind(delivery, stored)
+    if (word == "start" or known.is_stopped) and not await _is_stop_behind(delivery, stored):
+        await _note_word(event, "given" if word == "start" else "wrote", at, stored)
+    return False
+
+
+async def _is_stop_behind(delivery: Delivery, stored: Storage) -> bool:
+    return any(map(is_opt_out_message, await stored.following(delivery.lane, _BEHIND)))
+
+
+async def _note_word(event: Event, what: ConsentKind, at: float, stored: Storage) -> None:
+    assert isinstance(event, MessageReceived)
+    how = what if what == "wrote" else event.text.strip()
+    person = (event.actor or "").casefold()
+    await stored.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
 
 class OptOutsAfterCrash(TurnPart):

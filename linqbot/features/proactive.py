@@ -7,12 +7,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
+from pydantic_core import from_json
+
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.message_split import Content, bubbles, check_content, files_of
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import AcceptedMessage, Sent, SentStatus
 from linqbot.content.uploads import Uploads
+from linqbot.engine.turn import written_at
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
     PER_MINUTE,
@@ -244,8 +247,20 @@ class BotContext:
         journal, self._consents = self._broadcaster.journal, self._consents + 1
         key = f"{journal.turn}.{journal.replay}.{self._consents}"
         what: ConsentKind = "given" if given else "withdrawn"
-        made = Consent(key, person.casefold(), self._clock.now(), what, how)
+        made = Consent(key, person.casefold(), self._said_at(person), what, how)
         await self._broadcaster.stored.note_consent(made)
+
+    def _said_at(self, person: str) -> float:
+        """Return when a person has said what is recorded: when they wrote the message of this turn, if it is theirs; else now.
+
+        So a consent does not undo a STOP that was written after it.
+        """
+        journal = self._broadcaster.journal
+        origin = {} if journal.origin is None else from_json(journal.origin)
+        is_theirs = not journal.delivery.is_internal and person.casefold() in map(
+            str.casefold, origin.get("handles", ())
+        )
+        return written_at(journal.delivery) if is_theirs else self._clock.now()
 
     async def mute(self, chat_id: str, *, for_s: float | None = None, reason: str | None = None) -> None:
         """Mute the bot in any chat: see `Context.mute`.

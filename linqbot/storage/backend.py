@@ -40,7 +40,7 @@ from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
-from linqbot.storage.decisions import Asked, Decision, Standing
+from linqbot.storage.decisions import AskedCall, Decision, Standing
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import Earliest, StorageMemory
@@ -475,11 +475,11 @@ class Storage(ABC):
         """Return decisions, the newest first."""
         return await self._read(lambda db: decisions.newest(db, limit))
 
-    async def standing(self, asked: Asked) -> Standing:
+    async def standing(self, asked: AskedCall) -> Standing:
         """Return what was decided about a call of a turn, and about its person and its line."""
         return await self._read(lambda db: decisions.standing(db, asked))
 
-    async def judge(self, asked: Asked, decide: Callable[[Standing], tuple[Decision, Timer | None]]) -> Decision:
+    async def judge(self, asked: AskedCall, decide: Callable[[Standing], tuple[Decision, Timer | None]]) -> Decision:
         """Store what a function makes of the standing of a call, durably: a decision, and the timer of a call that waits.
 
         Meanwhile no other process decides about the same person or line.

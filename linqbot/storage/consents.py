@@ -50,6 +50,14 @@ class ConsentState(NamedTuple):
     def is_stopped(self) -> bool:
         return self.last is not None and self.last.what == "stopped"
 
+    def ends_after(self, at: float) -> bool:
+        """Return True if the person has written STOP, or withdrawn the consent, after a time."""
+        return self.last is not None and self.last.at > at and self.last.what in ("stopped", "withdrawn")
+
+    def goes_on_after(self, at: float) -> bool:
+        """Return True if the person has written START or anything else, or given a consent, after a time."""
+        return self.last is not None and self.last.at > at and self.last.what in ("given", "wrote")
+
 
 COLUMNS = "key, person, at, what, how"
 

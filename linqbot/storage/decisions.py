@@ -60,7 +60,7 @@ async def write(tx: Writable, made: Decision) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedCall:
     """A call about which the manners are asked.
 
     Attributes:
@@ -119,7 +119,7 @@ _WAITING: Final = """
 """
 
 
-async def standing(db: Readable, asked: Asked) -> Standing:
+async def standing(db: Readable, asked: AskedCall) -> Standing:
     line, limit = (None, 1) if asked.line_limit is None else (asked.line, asked.line_limit)
     full_since = asked.now - DAY_S + db.ahead_s
     values = (asked.key, asked.person, asked.turn, _wrote_key(asked.person), line, full_since, limit - 1)
@@ -129,7 +129,7 @@ async def standing(db: Readable, asked: Asked) -> Standing:
     return Standing(call_sent_at, bool(is_turn_sent), reaches_at, unanswered, bool(has_written), first_at, line_since)
 
 
-async def _reaches_at(db: Readable, asked: Asked) -> tuple[float, ...]:
+async def _reaches_at(db: Readable, asked: AskedCall) -> tuple[float, ...]:
     reached = await db.fetch(_REACHED, asked.person, asked.since + db.ahead_s, asked.turn)
     waits: dict[str, float] = {}
     for key, turn, until in await db.fetch(_WAITING, asked.person, asked.since, asked.turn):
@@ -146,7 +146,7 @@ async def _is_there(db: Readable, key: str, turn: str) -> bool:
     return await db.value(timer, key, f"i.send.{key}") is not None
 
 
-async def lock(tx: Writable, asked: Asked) -> None:
+async def lock(tx: Writable, asked: AskedCall) -> None:
     """Let no other process decide about the person and the line of a call before the end of this transaction."""
     await tx.lock([f"decisions of {name}" for name in (asked.person, asked.line) if name])
 

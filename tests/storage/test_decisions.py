@@ -11,7 +11,7 @@ from storage.conftest import NOON, delivery, handle
 from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.decisions import Asked, Decision, Standing, Verdict
+from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.timers import Timer
 
@@ -44,15 +44,15 @@ def asked(
     since: float = NOON,
     line: str | None = None,
     line_limit: int | None = None,
-) -> Asked:
-    return Asked(key, turn, person, now, since, line, line_limit)
+) -> AskedCall:
+    return AskedCall(key, turn, person, now, since, line, line_limit)
 
 
 async def test_what_was_sent_to_a_person_is_counted_by_turn(storage: Storage) -> None:
     await promote(storage, ("k-1", "sent", "w.1"), ("k-2", "sent", "w.1"), ("k-3", "refused", "w.2"))
     await storage.decide(replace(ANN, key="k-4", verdict="sent", turn="w.4"))  # a reply
 
-    async def standing(which: Asked) -> tuple[bool, bool, list[float], int]:
+    async def standing(which: AskedCall) -> tuple[bool, bool, list[float], int]:
         known = await storage.standing(which)
         return known.call_sent_at is not None, known.is_turn_sent, list(known.reaches_at), known.unanswered
 

@@ -21,23 +21,22 @@ from linqbot.client.call import Call, Run, prepare
 from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.rate_limit import CallNotMade
-from linqbot.engine.turn import Turn, is_opt_out_message
+from linqbot.engine.turn import is_opt_out_message
 from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
 from linqbot.features.later import StoredSend, zone
 from linqbot.features.manners.days import Day, first_with_room
+from linqbot.features.manners.life import SIGNS_OF_LIFE
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
+from linqbot.features.optout import note_stop
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
-from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
-from linqbot.linq.rules.message import Keyword, has_address
+from linqbot.linq.rules.message import has_address
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
 from linqbot.storage.broadcasts import place_of_person, turn_of_person
-from linqbot.storage.consents import Consent, ConsentKind
-from linqbot.storage.decisions import Asked, Decision, Standing, Verdict
+from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -51,8 +50,6 @@ _NAMED: Final = ("handle", "payer_handle")
 """The fields of a body that name a person whom a call reaches."""
 
 _BROADCAST: Final = "linqbot.broadcast"
-_BEHIND: Final = 100
-"""Number of deliveries behind a message that are looked at for STOP."""
 _LOOK_EVERY_S: Final = 300.0
 """Seconds for which the reputations of lines are remembered."""
 _CLOCKS_S: Final = 5.0
@@ -97,6 +94,10 @@ class Gate:
     for promotional messages.
     """
 
+    @property
+    def has_manners(self) -> bool:
+        return self._manners is not None
+
     def __init__(self, turns: Turns, allow_to: frozenset[str] | None, manners: Manners | None) -> None:
         self._turns = turns
         self._allow_to = allow_to
@@ -108,6 +109,9 @@ class Gate:
         # The reputations of the lines, by number, and when Linq was asked for them.
         self._standings: dict[str, str | None] = {}
         self._looked_at = -_LOOK_EVERY_S
+
+    def wants_sign_of_life(self, delivery: Delivery) -> bool:
+        return self._manners is not None and delivery.type in SIGNS_OF_LIFE
 
     async def check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
         """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would.
@@ -157,39 +161,14 @@ class Gate:
         If that fails, the delivery must not be stored either.
         """
         if self._manners is not None and is_opt_out_message(delivery):
-            await self._note_word(parse(delivery), "stopped", self._turns.clock.now())
-
-    async def note_message(self, turn: Turn, word: Keyword | None) -> None:
-        """Note in the ledger what a message says: STOP, START, or anything else of a person who has opted out before."""
-        event, storage = turn.event, self._turns.storage
-        if self._manners is None or not isinstance(event, MessageReceived) or event.is_own or not event.actor:
-            return
-        # The time of its arrival: a STOP that waits behind it is later, and is in the ledger already.
-        person, delivery, at = event.actor.casefold(), turn.lease.delivery, turn.lease.delivery.received_at
-        await storage.note_wrote(person, at)
-        if word == "stop":  # a message that was fetched after a downtime has not come by `on_arrival`
-            await self._note_word(event, "stopped", at)
-            return
-        last = (await storage.consent_of(person)).last
-        if last is not None and last.at > at:
-            return
-        if word != "start" and (last is None or last.what != "stopped"):
-            return
-        if not any(map(is_opt_out_message, await storage.following(delivery.lane, _BEHIND))):
-            await self._note_word(event, "given" if word == "start" else "wrote", at)
-
-    async def _note_word(self, event: Event, what: ConsentKind, at: float) -> None:
-        assert isinstance(event, MessageReceived)
-        how = what if what == "wrote" else event.text.strip()
-        person = (event.actor or "").casefold()
-        await self._turns.storage.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
+            await note_stop(parse(delivery), delivery, self._turns.storage, has_manners=True)
 
     async def _check_promotional(self, asked: _Asked, manners: Manners, run: Run) -> None:
         """Check that a promotional call may be made now, and note that it is made. Raises Withheld, also if it is unknown."""
         now, storage = self._turns.clock.now(), self._turns.storage
         zones = await self._zones(asked.people, manners)
         since = min(Day.around(now, zone).begin for zone in zones)
-        question = Asked(asked.key, asked.turn, asked.person or "", now, since, asked.line, manners.per_line)
+        question = AskedCall(asked.key, asked.turn, asked.person or "", now, since, asked.line, manners.per_line)
         known = await storage.standing(question)
         if known.call_sent_at is not None:  # an attempt before may have reached Linq
             if known.call_sent_at < since:  # Linq was away: the message counts on the day on which the person gets it

@@ -23,7 +23,7 @@ from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
-from linqbot.storage.decisions import Asked, Decision, Standing, Verdict
+from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
 from linqbot.storage.inbox import Ack, Commit, Defer, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
@@ -596,7 +596,7 @@ async def test_only_one_of_two_processes_uses_the_room_of_a_day(one: Storage, tw
         return Decision(key, NOON, verdict, "promotional", "", key, "+1", "+2"), None
 
     async def judge(storage: Storage, key: str) -> Verdict:
-        asked = Asked(key, key, "+1", NOON, NOON - 1, "+2", 7000)
+        asked = AskedCall(key, key, "+1", NOON, NOON - 1, "+2", 7000)
         return (await storage.judge(asked, lambda known: decide(known, key))).verdict
 
     verdicts = await asyncio.gather(*(judge(storage, f"k-{n}") for n, storage in enumerate([one, two] * 10)))
