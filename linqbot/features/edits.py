@@ -140,6 +140,8 @@ class Edits(TurnPart):
         if turn.lease.delivery.type == edits.TYPE:
             return await self._keep(turn)
         turn.lease = await with_edits(turn.lease, self._turns.storage, self._turns.clock)
+        if turn.report is not None:
+            turn.report.delivery = turn.lease.delivery
         return None
 
     async def _keep(self, turn: Turn) -> Ack | None:
@@ -158,6 +160,7 @@ class Edits(TurnPart):
 
         turn.ends.append(end)
         turn.why = turn_record.KEPT
+        log.info("edit.kept", delivery=delivery.id, message_id=edit.id, why="Its message has not come yet.")
         return Ack()
 
 

@@ -87,6 +87,8 @@ async def commits_of_a_day() -> list[list[Any]]:
             for text in ("hello", "bring"):
                 await group.text(text)
                 await group.advance(1)
+            of_person = {"sender_handle": {"handle": phone.handle}, "chat": {"id": phone.chat_id}}
+            await phone.event("message.edited", {"id": "not-here-yet", "part": {"text": "hello"}, **of_person})
             for text in ("person", "hello"):
                 await phone.text(text)
             await phone.person(OWNER).text("#done")
@@ -102,7 +104,7 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 ) -> None:
     made = await commits_of_a_day()
     assert {"Ack", "Retry", "DeadLetter"} <= {each[0] for each in made}
-    assert {kind for each in made for kind in each[2]} >= {"ask", "send", "own_change", "dead_letter"}
+    assert {kind for each in made for kind in each[2]} >= {"ask", "send", "own_change", "dead_letter", "edit"}
     monkeypatch.setattr(Features, "concerned", every_part)
     assert await commits_of_a_day() == made
 

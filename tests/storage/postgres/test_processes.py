@@ -17,6 +17,7 @@ from forked_code import forked
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, take, taken
+from storage.test_edits import edit
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
@@ -24,6 +25,7 @@ from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
+from linqbot.storage.edits import kept
 from linqbot.storage.inbox import Ack, Commit, Defer, Retry
 from linqbot.storage.postgres import processes
 from linqbot.storage.postgres.address import Address
@@ -169,6 +171,18 @@ async def test_what_another_process_joined_stays_joined_where_it_was_accepted(on
     await two.finish(replace(lease, delivery=joined), Commit(Retry(NOON, "failed")))
     (again,) = await take(one)
     assert (again.delivery.id, again.delivery.body) == (first.id, joined.body)
+
+
+async def test_a_process_knows_of_the_edits_that_another_one_accepted_or_keeps_when_it_leases_their_lane(
+    one: Storage, two: Storage, clock: MovableClock
+) -> None:
+    early = await leased(one, edit("c:2"))
+    await one.finish(early, Commit(Ack(), timers=[kept(early.delivery, clock.now())]))
+    for each in (delivery(), edit(), delivery("c:2"), delivery("c:3")):
+        await one.put(each)
+    assert len(await take(two)) == 3
+    assert set(two.edited) == {"c:1", "c:2"}
+    assert [len(await two.edits(lane, only_early=True)) for lane in ("c:1", "c:2")] == [1, 1]
 
 
 async def test_a_copy_that_another_process_accepted_is_a_duplicate(one: Storage, two: Storage) -> None:
