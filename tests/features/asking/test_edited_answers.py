@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import pytest
 from answers import answers
+from asking_talk import Talk
+from fakes import edit_body, text_body
 from one_handler import notes
 from pydantic import BaseModel, Field
 
@@ -120,6 +122,24 @@ async def test_an_edit_that_is_wrong_again_counts_as_one_more_answer_and_may_be_
         await phone.edit(said, "w")
         assert [str(each) for each in await phone.replies()] == ["cancelled: invalid"]
     assert edits == []
+
+
+async def test_an_answer_that_waits_is_judged_by_its_newest_words(talk: Talk) -> None:
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(f"got {await ctx.ask('How many?', kind=int)}")
+
+    async def menu(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("the menu")
+
+    bot = talk.deploy()
+    bot.on_message("menu", during_ask=True)(menu)
+    bot.on_message(form)
+    await talk.say("hello")
+    for name, (wrong, right) in {"m1": ("mneu", "menu"), "m2": ("fuor", "4")}.items():
+        for body in (text_body(wrong, id=name), edit_body(right, of=name)):
+            await talk.put(body)
+        await talk.run()
+    assert talk.said == ["How many?", "the menu", "How many?", "got 4"]
 
 
 async def test_another_person_cannot_answer_by_an_edit() -> None:
