@@ -21,7 +21,7 @@ from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import BotError, LinqbotError
 from linqbot.frames import place_of
-from linqbot.language.reading import exactly, plain, readings
+from linqbot.language.reading import chosen, exactly, plain, readings
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -91,10 +91,10 @@ class Routes:
         routes = self.of(type(event))
         if not self._near_words or not isinstance(event, MessageReceived | MessageEdited):
             return routes
-        if exactly(text := text_of(event)) not in self._near_words:
+        if (said := chosen(text := text_of(event), self._near_words)) is None:
             return routes
         words = [words_among(route.filters) for route in routes]
-        exact = [each is not None and each.is_exact(text) for each in words]
+        exact = [each is not None and each.is_exact(said) for each in words]
         near = (n for n, each in enumerate(words) if each is not None and not exact[n] and each.fits_text(text))
         first = next(near, len(routes))
         behind = sorted(range(first, len(routes)), key=lambda n: not exact[n])  # else in their order

@@ -85,7 +85,7 @@ WORDS_AT = {
     "linqbot/bot/filters.py": {"says", "unaccented"},  # on_message("word"), exact; contains
     "linqbot/bot/hours.py": {"without_emoji"},  # the owner's `closed tomorrow`
     "linqbot/bot/owner_words.py": {"exact"},  # mute_word=, unmute_word=
-    "linqbot/bot/routes.py": {"exactly", "readings"},  # the handler for exactly what was written
+    "linqbot/bot/routes.py": {"chosen", "readings"},  # the handler for exactly what was written
     "linqbot/features/asking/answers.py": {
         "chosen",
         "readings",
