@@ -8,6 +8,7 @@ broken keys would become equal.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from itertools import accumulate, pairwise
@@ -24,6 +25,10 @@ REPLACEMENT: Final = "\ufffd"
 """What stands for a character that is lost."""
 _BEGINS: Final = frozenset({"Lu", "Ll", "Lt", "Lo", "Nd", "Po", "Ps", "Pi", "Pd", "Sc"})
 """Categories of characters that begin a character that people see, so that `regex` need not be imported to know it."""
+_SURE_EDGE: Final = re.compile(r"[\n -~](?=[ -~])")
+"""Between two printable characters of ASCII is an edge, whatever is around them, and behind a line break."""
+_NEAR: Final = 100
+"""The characters before a cut that are looked through for a sure edge."""
 _JOINED_LETTERS: Final = "\u0e33\u0eb3"
 """The letters, of Thai and Lao, that people see as a part of the letter before. All else that is so has other categories."""
 
@@ -153,9 +158,10 @@ def last_edge(text: str, most: int) -> int:
     around = text[most - 1 : most + 1]
     if around.isascii() and around != "\r\n":
         return most
-    # A line break is never a part of what follows, so the lines before need not be read.
-    last = line = text.rfind("\n", 0, most) + 1
-    for found in _characters().finditer(text, line, most + 1):
+    # What is before an edge that is sure need not be read.
+    near = max((each.end() for each in _SURE_EDGE.finditer(text, max(0, most - _NEAR), most)), default=0)
+    last = sure = near or text.rfind("\n", 0, most) + 1
+    for found in _characters().finditer(text, sure, most + 1):
         last = found.start()
     return last or most
 
