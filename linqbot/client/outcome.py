@@ -1,4 +1,4 @@
-"""The outcome of one attempt, and the retry policy: a response, an error, or a failure that may be retried.
+"""The outcome of one attempt, and the retry policy: a response, an error, or a failure that may be retried; and what a refusal means.
 
 Linq's API has one error body for V3 and another one for V2. Linq's messages may quote the request, so handles,
 addresses and texts are redacted before a message becomes part of an error, which ends up in logs. A response that is
@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
@@ -23,7 +24,7 @@ from pydantic_core import from_json
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.http11 import Response
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited
+from linqbot.errors import AmbiguousCall, CallSkipped, LinqApiError, LinqUnavailable, MessageGone, RateLimited
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.delivery import decode, repaired
 from linqbot.linq.events.lane import as_object
@@ -278,3 +279,76 @@ def _may_repeat(call: Call, failure: AttemptFailure) -> bool:
     if call.safety == "once" or (call.safety == "keyed" and call.key is None):
         return False  # the call may have been executed, and a retry would execute it twice
     return isinstance(failure.error, LinqUnavailable)
+
+
+class Refusal(Enum):
+    """The meaning of an answer of Linq that is an error. Code that makes calls decides by it, and by no status or code.
+
+    Attributes:
+        WAIT: Nothing is wrong with the call: Linq is away, the pace is too high, or the API key or the line cannot be used now.
+            The call is made again later.
+        OPTED_OUT: The person has opted out of messages.
+        LEFT: Our line is not in the chat any more.
+        GONE: The chat, the message or the file is not there, or not there any more.
+        DENIED: The account may not do this, such as to use the line of another account. No other person would be reached either.
+        FINAL: Linq refuses this call, for its content, for the person or in this kind of chat.
+    """
+
+    WAIT = "wait"
+    OPTED_OUT = "opted_out"
+    LEFT = "left"
+    GONE = "gone"
+    DENIED = "denied"
+    FINAL = "final"
+
+
+_OPTED_OUT: Final = 2024
+_DENIED: Final = 2005
+_LINE_CANNOT_SEND: Final = frozenset({2015, 2027})
+_KNOWN_CONFLICTS: Final = frozenset({2014, 2016, 2017, 2018, 2023})
+"""The codes of conflicts (409) that leave us in the chat, such as an app card without iMessage, or a mention in a direct chat."""
+NO_LOCATION: Final = frozenset({2016, 2017})
+"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
+
+
+def meaning_of(error: LinqApiError) -> Refusal | None:
+    """Return what an answer of Linq means; None for an error that is no refusal: the call was made, may have been, or never was."""
+    status = error.status
+    if isinstance(error, AmbiguousCall | CallSkipped | MessageGone):
+        return None
+    if isinstance(error, LinqUnavailable | RateLimited) or status == 401:
+        # A wrong API key is corrected by the operator. Until then no person's message may be lost.
+        return Refusal.WAIT
+    if status is None or not 400 <= status < 500:
+        return None
+    by_code = {_OPTED_OUT: Refusal.OPTED_OUT, _DENIED: Refusal.DENIED}
+    by_code |= dict.fromkeys(_LINE_CANNOT_SEND, Refusal.FINAL if _reads(error.call) else Refusal.WAIT)
+    by_code |= dict.fromkeys(_KNOWN_CONFLICTS, Refusal.FINAL)
+    # R61: Linq documents the status for a chat that was left, and no code.
+    by_status = {404: Refusal.GONE, 409: Refusal.LEFT}
+    return by_code.get(error.code or 0) or by_status.get(status, Refusal.FINAL)
+
+
+def _reads(call: str) -> bool:
+    endpoint = ENDPOINTS.get(call)
+    return endpoint is not None and endpoint.method == "GET"
+
+
+def is_refused(error: LinqApiError) -> bool:
+    """Return True if Linq has refused a call, so that the same call is useless now; False if a later one may be made."""
+    return meaning_of(error) not in (None, Refusal.WAIT)
+
+
+def refuses_content(error: LinqApiError) -> bool:
+    """Return True if Linq refused the content of a call, in distinction from the person, the account, the line or the pace."""
+    return meaning_of(error) in (Refusal.FINAL, Refusal.GONE, Refusal.LEFT) and error.status != 403
+
+
+def shares_location(error: LinqApiError) -> bool:
+    """Return True if a request for a location was refused because the person shares it already."""
+    return error.status == 409 and error.code not in NO_LOCATION
+
+
+def opted_out(call: Call) -> LinqApiError:
+    """Return the error of Linq for a call to a person who has opted out, which is not made."""
+    return LinqApiError("The person has opted out of messages.", status=403, code=_OPTED_OUT, call=call.name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias, TypeGuard
 from pydantic import BaseModel
 
 from linqbot.characters import repaired, whole
+from linqbot.client.outcome import shares_location
 from linqbot.client.resources.attachments import File, is_seekable
 from linqbot.errors import BotError, LinqApiError, RateLimited
 from linqbot.linq.types.message import MediaPart, SentMessage
@@ -170,10 +171,6 @@ class ContactCardDraft(Act):
         state.at = sender.clock.now()
 
 
-NO_LOCATION: Final = frozenset({2016, 2017})
-"""Linq's error codes for a chat that cannot share a location: a group, or not on iMessage."""
-
-
 @dataclass(frozen=True, slots=True)
 class LocationRequestDraft(Act):
     """A request to share a location; see `location_request`."""
@@ -185,9 +182,8 @@ class LocationRequestDraft(Act):
         try:
             await client.chats.location.request(sender.chat.chat_id)
         except LinqApiError as error:
-            if error.status != 409 or error.code in NO_LOCATION:
+            if not shares_location(error):
                 raise
-            # The person shares the location already.
 
 
 def media(file: File, *, filename: str | None = None, content_type: str | None = None) -> MediaDraft:

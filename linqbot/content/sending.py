@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from linqbot.client.client import Client
+from linqbot.client.outcome import Refusal, meaning_of, refuses_content
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.cards import Card
@@ -29,7 +30,7 @@ from linqbot.content.message_split import (
     steps,
     without_effect,
 )
-from linqbot.content.sent import OPTED_OUT, AcceptedMessage, Sent, SentStatus, UnreadMessage
+from linqbot.content.sent import AcceptedMessage, Sent, SentStatus, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, Refused, Withheld
@@ -44,12 +45,6 @@ watcher: ContextVar[Callable[[Said], None] | None] = ContextVar("linqbot_content
 
 NOT_FETCHED: Final = 5007
 """Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""
-_REFUSED: Final = frozenset({400, 404, 409})
-
-
-def refuses_content(error: LinqApiError) -> bool:
-    """Return True if Linq refused the content of a call, in distinction from the person, the line or the pace."""
-    return error.status in _REFUSED and not isinstance(error, MessageGone)
 
 
 def with_standing_refusal(client: Client) -> Client:
@@ -73,7 +68,7 @@ def stopped_by(error: Refused | LinqApiError, log: Any) -> SentStatus | None:
         return "refused"
     if isinstance(error, CallSkipped):
         return "skipped"
-    if error.code == OPTED_OUT:
+    if meaning_of(error) is Refusal.OPTED_OUT:
         log.info("send.opted_out")
         return "opted_out"
     return None

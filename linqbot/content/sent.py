@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from linqbot.client.call import ApiResponse
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.client.resources.chats import read_sent
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.types.message import MessageContent, SentMessage, TextPart
@@ -14,8 +15,7 @@ from linqbot.linq.types.message import MessageContent, SentMessage, TextPart
 if TYPE_CHECKING:
     from linqbot.client.client import Client
 
-OPTED_OUT: Final = 2024
-"""Linq's error code for a send to a person who opted out by writing STOP."""
+_NOT_THERE: Final = (Refusal.GONE, Refusal.OPTED_OUT)
 
 
 @dataclass(slots=True, eq=False)  # not frozen: see `JournalEntry`
@@ -103,7 +103,7 @@ class Sent:
         try:
             await self._client_for(f"edit {message_id}").messages.update(message_id, text=text, part_index=index)
         except LinqApiError as error:
-            if error.status != 404 and error.code != OPTED_OUT:
+            if meaning_of(error) not in _NOT_THERE:
                 raise
             return False
         return True
@@ -121,7 +121,7 @@ class Sent:
             try:
                 await self._client_for(f"delete {sent.id}").messages.delete(sent.id)
             except LinqApiError as error:
-                if error.status != 404 and error.code != OPTED_OUT:
+                if meaning_of(error) not in _NOT_THERE:
                     raise
 
     def _client_for(self, name: str) -> Client:

@@ -15,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 from linqbot.characters import whole
 from linqbot.client.client import Client
 from linqbot.client.http.addresses import bare_name
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.client.resources.attachments import Source, source_of
 from linqbot.content.drafts import MediaDraft, is_received
-from linqbot.errors import LinqUnavailable, RateLimited, TurnDeferred
+from linqbot.errors import LinqApiError, TurnDeferred
 from linqbot.linq.rules.check import MAX_UPLOAD_BYTES
 from linqbot.linq.types.files import CONTENT_TYPES, Upload
 from linqbot.linq.types.message import MediaPart, MessageContent
@@ -147,7 +148,9 @@ class Uploads:
         async def upload_or_defer() -> str:
             try:
                 return await upload()
-            except (LinqUnavailable, RateLimited) as error:
+            except LinqApiError as error:
+                if meaning_of(error) is not Refusal.WAIT:
+                    raise
                 raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
 
         return await self.recorded(name, upload_or_defer)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.content.sending import refuses_content
+from linqbot.client.outcome import refuses_content
 from linqbot.engine.call_lookup import HasSent, ambiguous_answer, answer_of, error_of, find, outcome_of
 from linqbot.engine.slots import digest, step_around
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused

@@ -19,19 +19,17 @@ from weakref import WeakValueDictionary
 import structlog
 
 from linqbot.characters import storable
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.clock import Clock
-from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.errors import (
     Ambiguous,
     AmbiguousCall,
     LinqApiError,
     LinqbotError,
-    LinqUnavailable,
     Muted,
     NeverAwaited,
     NoVerdict,
-    RateLimited,
     Refused,
     RuleBroken,
     StateConflict,
@@ -251,11 +249,6 @@ def outdated(lease: Lease) -> DeadLetter:
     )
 
 
-_OTHER_CONFLICTS: Final = (2015, 2018, 2023)
-"""The codes of the conflicts (409) of a send that leave the chat as it is: no line that can send, an app card without
-iMessage, and a mention in a direct chat."""
-
-
 def refused_by(error: Refused) -> str:
     # Neither is a plugin, although the errors pass through the plugins' middleware.
     if isinstance(error, Muted):
@@ -269,12 +262,10 @@ def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "mu
         return "muted"
     if isinstance(error, Withheld):
         return "withheld"
-    if not isinstance(error, LinqApiError):
-        return None
-    if error.code == OPTED_OUT:
+    refusal = meaning_of(error) if isinstance(error, LinqApiError) else None
+    if refusal is Refusal.OPTED_OUT:
         return "opted_out"
-    # R61: Linq documents the status for a chat that was left, and no code.
-    return "left" if error.status == 409 and error.code not in _OTHER_CONFLICTS else None
+    return "left" if refusal is Refusal.LEFT else None
 
 
 def is_final(error: BaseException) -> bool:
@@ -313,21 +304,15 @@ def readable(text: str) -> str:
     return storable(text)
 
 
-def is_refused(error: LinqApiError) -> bool:
-    """Return True if Linq has refused a call; False if a deferred turn may make it, as after an outage or with another API key."""
-    return 400 <= (error.status or 0) < 500 and _wait_for(error) is None
-
-
 def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
     """Return the reason and the seconds (None if unknown) for which to defer a turn; None if its own code failed."""
     match cause:
         case TurnDeferred():
             return str(cause), cause.after_s
-        case LinqUnavailable() | RateLimited():
-            return str(cause), cause.retry_after_s
         case LinqApiError(status=401):
-            # A wrong API key is corrected by the operator. Until then no person's message may be lost.
             return f"{str(cause).removesuffix('.')}. Check LINQ_API_V3_API_KEY.", None
+        case LinqApiError() if meaning_of(cause) is Refusal.WAIT:
+            return str(cause), cause.retry_after_s
         case StorageUnavailable():
             return str(cause), STORAGE_PAUSE_S
         case NoVerdict():

@@ -17,10 +17,10 @@ from pydantic_core import to_json
 
 from linqbot.characters import cut
 from linqbot.client.client import Client
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.client.resources.chats import send_call
 from linqbot.client.resources.resource import checked_call
-from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.failure import is_refused, readable, refused_by
+from linqbot.engine.failure import readable, refused_by
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.turn import Turn
 from linqbot.errors import (
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 
 
 log = structlog.get_logger("linqbot.worker")
-
-LINE_CODES: Final = frozenset({2005, 2015, 2027})
-"""Linq's error codes for a line that cannot send, now or at all. No other person would get the message either."""
 
 LONGEST_REASON: Final = 300
 """Largest number of characters of a reason. The whole error of a person who failed is in the dead letter."""
@@ -172,11 +169,12 @@ class BroadcastSend(Data):
         except RuleBroken as error:
             return self._ended("refused", str(error))
         except LinqApiError as error:
-            if not is_refused(error):
+            refusal = meaning_of(error)
+            if refusal is None or refusal is Refusal.WAIT:
                 raise
-            if error.code in LINE_CODES:
+            if refusal is Refusal.DENIED:  # no other person would get the message either
                 raise TurnDeferred(f"{error} The broadcast {self.broadcast} waits until then.") from error
-            return self._ended("opted_out") if error.code == OPTED_OUT else self._ended("refused", str(error))
+            return self._ended("opted_out") if refusal is Refusal.OPTED_OUT else self._ended("refused", str(error))
         return self._ended("sent")
 
     def _ended(self, outcome: RecipientOutcome, reason: str | None = None) -> RecipientUpdate:

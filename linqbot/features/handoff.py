@@ -24,11 +24,11 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.characters import repaired
+from linqbot.client.outcome import is_refused
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
-from linqbot.engine.failure import is_refused
 from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
 from linqbot.features.broadcasts import send_to

@@ -20,8 +20,8 @@ from pydantic_core import from_json, to_json
 
 from linqbot import clock
 from linqbot.client.call import Call
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.engine.earlier_runs import JournalMatcher
-from linqbot.engine.failure import unreachable
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
@@ -262,7 +262,7 @@ async def send_due(turns: Turns, turn: Turn) -> None:
                     await turn.client.run(call)
                 except LinqApiError as error:
                     # The person opted out, or the chat is gone, or was left: a recurring send must not be made again.
-                    if recurs and (unreachable(error) is not None or error.status == 404):
+                    if recurs and meaning_of(error) in (Refusal.OPTED_OUT, Refusal.LEFT, Refusal.GONE):
                         journal.cancelled.append(send_id)
                     raise
 

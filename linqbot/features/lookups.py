@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from linqbot.client.client import Client
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.engine.turn import Turn, TurnPart
-from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, RuleBroken
+from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.linq.types.chat import Chat
@@ -93,10 +94,12 @@ async def given(answer: Awaitable[T]) -> T | None:
     """Return what Linq answers to a read; None if Linq refuses it. Raises if Linq is away."""
     try:
         return await answer
-    except (LinqUnavailable, RateLimited):
-        raise
-    except (LinqApiError, RuleBroken):  # the id may be none of Linq's
-        return None
+    except LinqApiError as error:
+        if meaning_of(error) is Refusal.WAIT:
+            raise
+    except RuleBroken:
+        pass
+    return None  # the id may be none of Linq's
 
 
 class Lookups(TurnPart):

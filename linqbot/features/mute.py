@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from linqbot.client.call import Call
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import muted, person_of
@@ -196,7 +197,7 @@ async def _person_of(mute: Mute, turns: Turns) -> str:
     try:
         person = person_of(await turns.client.chats.retrieve(mute.chat_id)) or ""
     except LinqApiError as error:
-        if error.status != 404:
+        if meaning_of(error) is not Refusal.GONE:
             raise
         person = ""
     await turns.storage.change_mute(mute.chat_id, lambda old: old and replace(old, person=person))

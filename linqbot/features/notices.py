@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic_core import from_json, to_json
 
+from linqbot.client.outcome import is_refused
 from linqbot.content.message_split import bubbles
-from linqbot.engine.failure import Failure, is_refused
+from linqbot.engine.failure import Failure
 from linqbot.engine.turn import Turn, TurnPart, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Refused
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from linqbot.client.call import Call
-from linqbot.content.sent import OPTED_OUT
+from linqbot.client.outcome import opted_out
 from linqbot.engine.turn import Turn, TurnPart, is_opt_out_message, keyword_of, written_at
 from linqbot.engine.turn_journal import MESSAGES
-from linqbot.errors import LinqApiError
 from linqbot.features.asking.admission import waiting_in
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -118,7 +117,7 @@ async def refuse_after_opt_out(call: Call, journal: TurnJournal) -> None:
     chat_id = await journal.chat_of(call)
     # A message whose chat is not on record may be one in this chat.
     if chat_id == journal.opted_out_chat or (chat_id is None and call.path.startswith(MESSAGES)):
-        raise LinqApiError("The person has opted out of messages.", status=403, code=OPTED_OUT, call=call.name)
+        raise opted_out(call)
 
 
 async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:

@@ -112,10 +112,10 @@ _STANDING: Final = f"""
         (SELECT at FROM decision WHERE line = $5 AND at > $6 AND {_PROMOTED} ORDER BY at DESC LIMIT 1 OFFSET $7)
 """
 _REACHED: Final = f"""
-    SELECT min(at) FROM decision WHERE person = $1 AND at >= $2 AND turn <> $3 AND {_PROMOTED} GROUP BY turn
+    SELECT turn, min(at) FROM decision WHERE person = $1 AND at >= $2 AND turn <> $3 AND {_PROMOTED} GROUP BY turn
 """
 _WAITING: Final = """
-    SELECT key, turn, until FROM decision WHERE person = $1 AND until >= $2 AND turn <> $3 AND verdict = 'waits' ORDER BY until
+    SELECT key, turn, until FROM decision WHERE person = $1 AND until >= $2 AND turn <> $3 AND verdict = 'waits' ORDER BY n DESC
 """
 
 
@@ -131,11 +131,12 @@ async def standing(db: Readable, asked: AskedCall) -> Standing:
 
 async def _reaches_at(db: Readable, asked: AskedCall) -> tuple[float, ...]:
     reached = await db.fetch(_REACHED, asked.person, asked.since + db.ahead_s, asked.turn)
-    waits: dict[str, float] = {}
+    times = {turn: at - db.ahead_s for turn, at in reached}
     for key, turn, until in await db.fetch(_WAITING, asked.person, asked.since, asked.turn):
-        if turn not in waits and await _is_there(db, key, turn):
-            waits[turn] = until
-    return (*(at - db.ahead_s for (at,) in reached), *waits.values())
+        # The newest decision of a turn counts, which may have waited several times.
+        if turn not in times and await _is_there(db, key, turn):
+            times[turn] = until
+    return tuple(times.values())
 
 
 async def _is_there(db: Readable, key: str, turn: str) -> bool:

@@ -9,7 +9,6 @@ import pytest
 import structlog
 from fakes import NOW, delivery, text_body
 
-from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.failure import (
     MAX_CONFLICTS,
     STORAGE_PAUSE_S,
@@ -129,7 +128,7 @@ def test_a_reason_that_no_storage_keeps_is_shortened_and_its_half_characters_are
 
 def test_a_person_is_out_of_reach_after_an_opt_out_and_where_the_bot_left_or_may_not_speak() -> None:
     rows: list[tuple[BaseException | None, str | None]] = [
-        (LinqApiError("opted out", status=403, code=OPTED_OUT), "opted_out"),
+        (LinqApiError("opted out", status=403, code=2024), "opted_out"),
         (LinqApiError("left", status=409), "left"),
         (LinqApiError("no line can send", status=409, code=2015), None),
         (LinqApiError("bad request", status=400), None),

@@ -136,11 +136,12 @@ async def test_a_person_of_a_broadcast_who_waits_has_room_until_the_broadcast_is
 ) -> None:
     day = NOON + 3600
     await storage.start_broadcast(NewBroadcast("july", LINE, 20, b"[]", NOON), [PERSON])
-    await storage.decide(waits("k-1", "i.broadcast.july.1", day))
+    for n, until in enumerate((NOON + 60, day)):  # it has waited twice
+        await storage.decide(waits(f"k-{n}", "i.broadcast.july.1", until))
     for then in (None, "cancel"):
         if then is not None:
             await storage.order_broadcast("july", "cancel")
-        found = (await storage.standing(asked(since=day))).reaches_at
+        found = (await storage.standing(asked(since=NOON))).reaches_at
         assert found == ((day,) if then is None else ())
 
 

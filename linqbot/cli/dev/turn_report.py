@@ -19,10 +19,10 @@ from pydantic_core import to_jsonable_python
 from linqbot.bot.handlers import IN_GROUP, LOOP, NO_HANDLER, NOT_ADDRESSED, NOT_ALLOWED
 from linqbot.bot.handlers import OPTED_OUT as STOPPED
 from linqbot.client.call import ApiResponse, Call
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Preview, Said, preview
-from linqbot.content.sent import OPTED_OUT
 from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.failure import readable
 from linqbot.engine.rate_limit import SENDS
@@ -173,7 +173,7 @@ class ObservedTurn:
     @property
     def has_opted_out(self) -> bool:
         errors = (one.error for one in self.report.calls)
-        return any(isinstance(error, LinqApiError) and error.code == OPTED_OUT for error in errors)
+        return any(isinstance(error, LinqApiError) and meaning_of(error) is Refusal.OPTED_OUT for error in errors)
 
     def note_content(self, said: Said) -> None:
         if said.sent.messages:

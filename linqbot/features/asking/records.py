@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 import structlog
 from pydantic_core import from_json, to_json
 
+from linqbot.client.outcome import is_refused
 from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
-from linqbot.engine.failure import is_refused
 from linqbot.engine.slots import OUTSIDE
 from linqbot.engine.turn import Opening
 from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused

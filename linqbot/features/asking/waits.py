@@ -17,10 +17,9 @@ from pydantic_core import to_jsonable_python
 
 from linqbot.characters import cut, whole
 from linqbot.client.client import Client
-from linqbot.content.drafts import NO_LOCATION
+from linqbot.client.outcome import NO_LOCATION, Refusal, is_refused, meaning_of, shares_location
 from linqbot.content.sending import stopped_by
-from linqbot.content.sent import OPTED_OUT, Sent
-from linqbot.engine.failure import is_refused
+from linqbot.content.sent import Sent
 from linqbot.errors import AskTimeout, BotError, LinqApiError, Refused
 from linqbot.features.asking.question import (
     Ballot,
@@ -177,7 +176,7 @@ async def _close_request(payment: str, label: str, client: Client) -> PaymentReq
     except LinqApiError as error:
         if not is_refused(error):
             raise
-        if error.status == 404:
+        if meaning_of(error) is Refusal.GONE:
             return None
         found = await client.payment_requests.retrieve(payment)
         return found if found.status == "succeeded" else None
@@ -237,12 +236,12 @@ async def _request_location(root: Event, label: str, ctx: Context) -> bool:
     try:
         await ctx.client.named(label).chats.location.request(ctx.chat_id)
     except LinqApiError as error:
-        if error.code == OPTED_OUT:
+        if meaning_of(error) is Refusal.OPTED_OUT:
             raise cancelled_for("opted_out") from None
-        if error.status != 409:
-            raise
         if error.code in NO_LOCATION:
             raise cancelled_for("unsupported") from None
+        if not shares_location(error):
+            raise
         return True
     return False
 

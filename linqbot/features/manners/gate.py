@@ -18,11 +18,11 @@ import structlog
 from pydantic_core import from_json
 
 from linqbot.client.call import Call, Run, prepare
-from linqbot.content.sent import OPTED_OUT
+from linqbot.client.outcome import opted_out
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.rate_limit import CallNotMade
 from linqbot.engine.turn import is_opt_out_message
-from linqbot.errors import LinqApiError, StorageUnavailable, Withheld
+from linqbot.errors import StorageUnavailable, Withheld
 from linqbot.features.later import StoredSend, zone
 from linqbot.features.manners.days import Day, first_with_room
 from linqbot.features.manners.life import SIGNS_OF_LIFE
@@ -146,8 +146,7 @@ class Gate:
         if state.is_stopped and not (asked.call.body or {}).get("override_optout"):
             if asked.key:
                 await self._note(asked, "refused", "The person has opted out.")
-            said = "The person has opted out of messages."
-            raise LinqApiError(said, status=403, code=OPTED_OUT, call=asked.call.name)
+            raise opted_out(asked.call)
         if asked.purpose != "promotional":
             return
         if state.consent is not None and state.consent.what != "given":

@@ -15,7 +15,8 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
-from linqbot import BotError, Context, Event, LinqApiError, LinqUnavailable, RateLimited, markdown, media, poll
+from linqbot import BotError, Context, Event, LinqApiError, markdown, media, poll
+from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.errors import FetchFailed, FetchRefused
 from linqbot.linq.types.message import EffectName, TapbackName
 from linqbot.linq.types.message import text_of as text_of_parts
@@ -186,9 +187,9 @@ def _leaving_out(what: str, ctx: Context) -> Iterator[None]:
     """Leave out what Linq refuses, so that the rest of the answer is said."""
     try:
         yield
-    except (LinqUnavailable, RateLimited):
-        raise
     except (LinqApiError, FetchRefused, FetchFailed) as error:
+        if isinstance(error, LinqApiError) and meaning_of(error) is Refusal.WAIT:
+            raise
         ctx.log.warning("agent.left_out", what=what, why=type(error).__name__)
 
 

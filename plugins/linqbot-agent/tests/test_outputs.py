@@ -180,6 +180,21 @@ async def test_what_cannot_be_sent_is_left_out_and_the_rest_is_said() -> None:
         assert await phone.errors() == []
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, 2004), (403, 2027), (503, 3006)])
+async def test_what_linq_cannot_take_now_is_said_later_and_not_left_out(status: int, code: int) -> None:
+    script = Script(calls(tool("final_result", "c1", response=[{"name": "like"}, {"url": PHOTO}])))
+    agent: Agent[None, Any] = Agent(script.model, output_type=list[Tapback | Media], instructions=f"Our room: {PHOTO}")
+    async with talking(bot_with(agent)) as phone:
+        phone.fail_next("messages.add_reaction", status=status, code=code)
+        phone.fail_next("chats.messages.send", status=status, code=code)
+        hello = await phone.text("Hi")
+        await phone.advance(600)
+        (photo,) = await phone.replies()
+        assert [part.url for part in photo.media] == [PHOTO]
+        assert [str(each) for each in hello.tapbacks] == ["like"]
+    assert len(script.requests) == 1
+
+
 async def test_a_tapback_after_an_approval_is_for_the_message_that_asked() -> None:
     script = Script(calls(tool("book", "c1")), calls(TAP_LOVE))
     book = fixed("book", "booked", requires_approval=True)
