@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 
-from linqbot.engine.failure import is_refused
+from linqbot.client.outcome import is_refused
 from linqbot.errors import BotError, LinqApiError, NoVerdict, StorageError
 from linqbot.frames import place_of
 from linqbot.language.spoken import CODES, ENGLISH, Language, language_of, speaking
