@@ -82,7 +82,7 @@ def decimal(text: str) -> Decimal:
     Texts are read as by `number`. A comma that can group no digits is a decimal one in English, too: `12,50`. Raises
     ValueError with a sentence for the person.
     """
-    plain = _MONEY.sub("", _DECIMAL_COMMA.sub(r"\1.\2", ungrouped(english(text).casefold())))
+    plain = _MONEY.sub("", _DECIMAL_COMMA.sub(r"\1.\2", ungrouped(english(text))))
     signed = _MINUS_DIGITS.sub("-", plain)
     found = _DECIMAL.findall(signed)
     rest = _DECIMAL.sub(" ", signed)

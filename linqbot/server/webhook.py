@@ -29,9 +29,12 @@ from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBu
 from linqbot.features.gaps import Outages
 from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import as_object, chat_of_receipts
+from linqbot.linq.events.lane import chat_of_receipts
+from linqbot.linq.events.message import MessageEvent
+from linqbot.linq.events.parse import understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
+from linqbot.linq.types.message import WORDS
 from linqbot.plugins.registry import Plugins
 from linqbot.server.refusals import BoundedLog, RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
@@ -315,16 +318,16 @@ class WebhookEndpoint:
 
 
 def is_by_hand(delivery: Delivery) -> bool:
-    """Return True if a delivery of type `message.sent` is a text of ours without a key: a person wrote it, as on Linq's dashboard.
+    """Return True if a delivery of type `message.sent` is a text or an address of ours without a key: a person wrote it, as on Linq's
+    dashboard.
 
     Every text that a program sends with linqbot has a key. What has no text may have none: a voice memo, a shared card, and all on
     a line with zero retention.
     """
-    data = delivery.data
-    if data.get("idempotency_key"):
+    if delivery.data.get("idempotency_key"):
         return False
-    parts = (as_object(data.get("message")) or data).get("parts")
-    return isinstance(parts, list) and any(as_object(part).get("type") == "text" for part in parts)
+    event = understood(delivery)
+    return isinstance(event, MessageEvent) and any(isinstance(part, WORDS) for part in event.parts)
 
 
 def _all_headers(scope: Scope) -> dict[str, str]:

@@ -37,19 +37,21 @@ HANDLES = frozenset({"actor", "handle", "line", "of", "people", "person", "share
 OF_NO_PERSON = {
     "linqbot/language/reading.py": None,  # the one place
     "linqbot/bot/filters.py": ("str",),  # spellings of an author's words, to compare filters when a bot is loaded
-    "linqbot/bot/hours.py": ("str(rule)", "first.removeprefix('of ')[:1]", "last[:1]"),  # a rule, which was read before
+    "linqbot/bot/hours.py": ("text[-1]",),  # a time of day that was written here
     "linqbot/content/drafts.py": ("self.file",),  # an address or a path
     "linqbot/content/message_split.py": ("mark[:-1]",),  # the number of an item in the bot's own list
     "linqbot/features/asking/records.py": ("question", "tries", "rest[:1]"),  # names of journal entries
     "linqbot/features/later.py": ("clock_text", "length"),  # `before=` of an author
     "linqbot/features/manners/gate.py": ("each",),  # a handle
-    "linqbot/language/spoken.py": ("code.replace('_', '-').partition('-')[0]",),  # a language
-    "linqbot/linq/rules/check.py": ("str(value)",),  # a field of a request
+    "linqbot/features/proactive.py": ("str",),  # handles
+    "linqbot/language/spoken.py": ("code.replace('_', '-')",),  # a language
+    "linqbot/linq/rules/check.py": ("value",),  # a field of a request
     "linqbot/linq/rules/message.py": ("word", "text"),  # Linq's own words (R69); an address in a text
     "linqbot/linq/rules/values.py": ("digits",),  # a field of a request
     "linqbot/linq/signatures.py": ("timestamp",),  # a header
     "linqbot/linq/text/markdown.py": ("state.src[max(0, state.pos - len('https')):state.pos]", "url"),  # addresses
     "linqbot/linq/text/sentences.py": ("word",),  # the number of an item in the bot's own text
+    "linqbot/linq/types/names.py": ("name", "given"),  # names of Linq's, as authors write them
     "linqbot/linq/types/files.py": ("filename.rpartition('.')[2]",),  # a suffix
     "linqbot/linq/types/message.py": ("(self.filename or '').rpartition('.')[2]",),  # a suffix
     "linqbot/settings.py": ("str",),  # names of environment variables
@@ -105,3 +107,29 @@ def test_each_door_of_words_calls_the_reader() -> None:
     known = dict(modules())
     called = {name: {each.id for each in ast.walk(known[name]) if isinstance(each, ast.Name)} for name in WORDS_AT}
     assert {name: missing for name, words in WORDS_AT.items() if (missing := words - called[name])} == {}
+
+
+RAW_PARTS = {
+    "linqbot/engine/call_lookup.py": "calls of our own, and answers in which such a call is looked for",
+    "linqbot/features/manners/gate.py": "a call of our own",
+    "linqbot/cli/dev/reporting.py": "a call of our own",
+    "linqbot/cli/dev/runner.py": "a send of our own that waits",
+    "linqbot/cli/dev/terminal.py": "what the emulator shows",
+    "linqbot/testing/samples.py": "the samples of events",
+}
+"""The modules that look into the parts of a message as JSON, and what they look into. None reads a message of a person."""
+
+
+def test_the_parts_of_a_message_of_linqs_are_read_by_the_reader_of_events_only() -> None:
+    left_out = ("linqbot/linq/", "linqbot/emulator/", "plugins/")  # the reader; Linq's end; messages of models
+    found = set()
+    for name, module in modules(*left_out):
+        for node in ast.walk(module):
+            match node:
+                case ast.Subscript(slice=ast.Constant(value="parts"), ctx=ast.Load()):
+                    found.add(name)
+                case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value="parts"), *_]):
+                    found.add(name)
+                case _:
+                    pass
+    assert found == RAW_PARTS.keys()

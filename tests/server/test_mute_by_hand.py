@@ -23,10 +23,12 @@ def delivery(name: str, **changes: Any) -> Delivery:
 
 def test_only_a_text_without_a_key_is_by_hand(subtests: pytest.Subtests) -> None:
     photo = {"parts": [{"type": "media", "id": "1", "url": "https://example.com/a.jpg"}]}
+    link = {"parts": [{"type": "link", "value": "https://example.com"}]}
     rows = {
         **{f"{name} with a key": (delivery(name), False) for name in VERSIONS},
         **{f"{name} without": (delivery(name, idempotency_key=None), True) for name in VERSIONS},
         "a photo": (delivery(VERSIONS[0], idempotency_key=None, **photo), False),
+        "a link": (delivery(VERSIONS[0], idempotency_key=None, **link), True),
         "no parts": (delivery(VERSIONS[0], idempotency_key=None, parts=None), False),
         "zero retention": (delivery("message.sent.zero_retention"), False),
         "no JSON": (Delivery.from_webhook(b"?", webhook_id="1", received_at=0.0), False),
