@@ -56,10 +56,14 @@ _A_DAY: Final = timedelta(days=1)
 
 
 class ChangedHours(BaseModel):
-    """The changes of the owner, as stored: spans such as `9:00-12:00 14:00-18:00`, or `closed`, or `sold out` for a day."""
+    """The changes of the owner, as stored: spans such as `9:00-12:00 14:00-18:00`, or `closed`, or `sold out` for a day.
+
+    `written` has the time at which each weekday and each day was last changed, in Unix seconds: Linq delivers some texts late.
+    """
 
     week: dict[str, str] = {}
     days: dict[date, str] = {}
+    written: dict[str, float] = {}
 
 
 class Hours:
@@ -108,9 +112,8 @@ class Hours:
         """Return these hours with what the owner has changed, from yesterday on."""
         yesterday = ctx.now(self._zone).date() - _A_DAY
         changed = await ctx.state.bot(ChangedHours, name=_NAME)
-        changed = ChangedHours(
-            week=changed.week, days={day: text for day, text in changed.days.items() if day >= yesterday}
-        )
+        days = {day: text for day, text in changed.days.items() if day >= yesterday}
+        changed = changed.model_copy(update={"days": days})
         closed = [day for day in self._closed if day >= yesterday]
         return Hours(*self._rules, timezone=self._timezone, closed=closed, changed=changed)
 
@@ -176,7 +179,7 @@ class Hours:
         async def change_hours(message: MessageReceived, ctx: Context) -> str:
             hours, changed = await self.current(ctx), await ctx.state.bot(ChangedHours, name=_NAME)
             try:
-                hours.change(changed, message.text, ctx.now())
+                hours.change(changed, message.text, ctx.now(), written_at=message.written_at)
             except BotError:
                 return sentences().hours_example
             except ValueError as error:
@@ -192,8 +195,10 @@ class Hours:
         lines += [f"{first}{last}: {says}" for first, last, says in _runs(days, " – ", _date_in_words)]
         return "\n".join(lines)
 
-    def change(self, changed: ChangedHours, text: str, now: datetime) -> None:
+    def change(self, changed: ChangedHours, text: str, now: datetime, *, written_at: datetime | None = None) -> None:
         """Change what is stored about these hours as the owner's text says.
+
+        A day about which a text that was written later has said something stays as it is. None for `written_at` is now.
 
         Raises:
             BotError: the text is none of the commands, or says something that is not understood. Nothing is changed.
@@ -212,8 +217,14 @@ class Hours:
                 raise BotError("The text says two things about one day.")
             days |= said
         # Nothing is changed before the whole text is understood. Days long past are forgotten.
-        changed.week |= week
-        changed.days = {day: hours for day, hours in changed.days.items() if day in self._days} | days
+        at = (written_at or now).timestamp()
+        newest = {name: at for each in (*week, *days) if at >= changed.written.get(name := str(each), 0.0)}
+        changed.week |= {name: hours for name, hours in week.items() if name in newest}
+        changed.days = {day: hours for day, hours in changed.days.items() if day in self._days} | {
+            day: hours for day, hours in days.items() if str(day) in newest
+        }
+        known = {*changed.week, *map(str, changed.days)}
+        changed.written = {name: said for name, said in changed.written.items() if name in known} | newest
 
     def _hours_said(self, command: str, day: date, hours: str | None) -> str:
         """Return the hours of a day, as stored, that a command with these hours gives it. Raises BotError if there are none."""

@@ -184,7 +184,9 @@ async def reply_to(phone: Phone, text: str) -> str:
 async def stored(phone: Phone) -> ChangedHours:
     await phone.replies()
     await phone.text("stored")
-    return ChangedHours.model_validate_json(str(await phone.next_reply()))
+    found = ChangedHours.model_validate_json(str(await phone.next_reply()))
+    assert found.written.keys() == {*found.week, *map(str, found.days)}
+    return found.model_copy(update={"written": {}})
 
 
 async def test_outside_of_the_hours_the_authors_reply_is_sent() -> None:
@@ -514,3 +516,17 @@ async def test_a_change_of_the_owner_joins_no_burst() -> None:
         first, changed, last = await owner.replies()
         assert (first, last) == ("hello", "hello")
         assert "Wednesday 25 November 2026: sold out" in changed
+
+
+async def test_of_two_texts_about_a_day_the_one_that_was_written_last_counts() -> None:
+    bot = Bot()
+    bot.include(SALON.changed_by(OWNER))
+    async with talking(bot, start=WEDNESDAY) as guest:
+        owner = guest.person(OWNER)
+        owner.fail_next_delivery("message.received", status=503)
+        await owner.text("open friday 10-12, closed saturday")
+        await owner.advance(0.5)  # Linq's first attempt has failed, and the next one comes after the other text
+        await owner.text("closed friday")
+        assert "Friday 27 November 2026: closed" in str(await owner.next_reply())
+        await owner.advance(10)
+        assert "Friday 27 November 2026 – Saturday 28 November 2026: closed" in str(await owner.next_reply())

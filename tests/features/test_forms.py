@@ -359,7 +359,7 @@ async def test_two_fields_of_one_enum_and_of_constrained_and_optional_types_are_
         given = ("small", "Large", "four", "tomorrow at 10:00", "7am", "90 min", "1 February 1990")
         *_, review, trip = await filled_in(phone, *given, "yes")
         assert review.startswith(
-            "First: small\nSecond: large\nNights: 4\nLeaves: Saturday 21 November 2026 10:00\nWake: 07:00\n"
+            "First: small\nSecond: large\nNights: 4\nLeaves: Saturday 21 November 2026 at 10:00\nWake: 07:00\n"
             "Stay: 1 h 30 min\nBorn: Thursday 1 February 1990\n"
         )
         assert Trip.model_validate_json(trip).leaves == datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -235,17 +235,9 @@ def value_of(question: Question, event: Event | None, text: str, shown: str | No
         if not isinstance(event, kind):
             raise ValueError(getattr(sentences(), _NAMED.get(kind.__name__, "something_else")))  # noqa: TRY004 - a person reads it
         return event
-    return _in_words(question, text.strip(), now)
-
-
-def _in_words(question: Question, text: str, now: datetime) -> Any:
-    """Return the value of an answer in words, as `kind` reads it. Raises as `value_of` does."""
-    if not text:
+    if not (text := text.strip()):
         raise ValueError(sentences().text)
-    if question.kind is str:
-        return text
-    reader = question.reader
-    return reader.read(chosen(text, tuple(reader.choices)) or text, now)
+    return text if kind is str else question.reader.read(text, now)
 
 
 def _tapback(event: ReactionAdded | PollReactionAdded) -> str:

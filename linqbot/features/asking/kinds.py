@@ -28,6 +28,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from linqbot.clock import WrongCall, zone
 from linqbot.errors import BotError
+from linqbot.language.reading import chosen
 from linqbot.language.spoken import sentences, spoken
 from linqbot.language.writing import written
 from linqbot.parse.numbers import decimal, is_bare, number
@@ -420,8 +421,8 @@ def _time(text: str) -> time:
 
 def _chosen(choices: Mapping[str, Any], text: str) -> Any:
     """Return the value of a choice by its text; a number also as people write it, such as `two`."""
-    if text in choices:
-        return choices[text]
+    if (name := chosen(text, tuple(choices))) is not None:
+        return choices[name]
     with contextlib.suppress(ValueError, KeyError):
         return choices[str(number(text))]
     raise ValueError(sentences().one_of_these.format(choices=", ".join(choices)))

@@ -238,7 +238,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     (
         Annotated[datetime, Field(lt=datetime(2026, 11, 20, 18, tzinfo=UTC))],
         "tomorrow at 9:00",
-        "Please give a time before this: Friday 20 November 2026 19:00.",
+        "Please give a time before this: Friday 20 November 2026 at 19:00.",
     ),
     (Annotated[time, Field(gt=time(9))], "8:30", "Please give a time after this: 09:00."),
     (Annotated[timedelta, Field(le=timedelta(hours=2))], "3 hours", "Please answer with 2 h or less."),
