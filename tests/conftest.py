@@ -22,6 +22,15 @@ from every_test import (  # noqa: F401 - pytest finds them here
     subtests,
 )
 
+from linqbot.linq.types import names
+
+
+@pytest.fixture
+def no_name_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a process that has met no name of Linq's that linqbot does not know: it warns of each one once."""
+    monkeypatch.setattr(names, "warned", {})
+
+
 # A slow machine is no failure: a limit per example would measure the machine and its other work.
 hypothesis.settings.register_profile("linqbot", deadline=None)
 hypothesis.settings.load_profile("linqbot")

@@ -16,6 +16,8 @@ from linqbot.errors import BotError, RuleBroken
 from linqbot.linq.types.message import Effect, MessageContent, UnknownPart
 from linqbot.testing import talking
 
+pytestmark = pytest.mark.usefixtures("no_name_met")
+
 HOLOGRAM = {"type": "hologram", "value": "x", "depth": 3}
 
 VERBS: list[tuple[str, Callable[[Context, str], Any], str, str, str]] = [

@@ -168,7 +168,7 @@ DO_NOT_START = {
     "from linqbot import MessageRead": "Write: from linqbot.events import MessageRead",
     f"@bot.on_mesage\n{PLAIN}": "Bot has no attribute on_mesage. Did you mean on_message?",
     f"@bot.on('message.recieved')\n{PLAIN}": "The nearest type is 'message.received'",
-    f"@bot.on_reaction('heart')\n{PLAIN}": "There is no reaction 'heart'",
+    f"@bot.on_reaction('lvoe')\n{PLAIN}": "There is no reaction 'lvoe'",
     "@bot.on_message\nasync def f(message): ...": "bot:f takes 1 argument; it is called with two",
     f"@bot.on_edit\n{PLAIN}": "bot:f is written for MessageReceived but registered for MessageEdited.",
     f"@bot.on_message\n{PLAIN}\n@bot.on_message('hi')\nasync def g(message: MessageReceived, ctx: Context): ...": (

@@ -26,6 +26,8 @@ from linqbot.linq.types.message import (
 )
 from linqbot.linq.types.names import passed
 
+pytestmark = pytest.mark.usefixtures("no_name_met")
+
 COLOURS = [name for name in get_args(BackgroundName) if " " not in name]
 PAYMENT_STATES = ["requested", "authorized", "succeeded", "canceled", "expired", "declined"]
 

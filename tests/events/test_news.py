@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 
 from linqbot.linq.events.news import warn_of_news
 
+pytestmark = pytest.mark.usefixtures("no_name_met")
+
 
 def test_no_documented_payload_has_anything_new(subtests: pytest.Subtests) -> None:
     for name in EXAMPLES:

@@ -157,11 +157,12 @@ def place_in_chat(fields: dict[str, Any]) -> None:
     """Fill in the chat, from Linq's `chat` object if there is one, else from `chat_id`."""
     chat = fields.get("chat")
     if chat and isinstance(chat, dict):
-        owner = handle_of(chat.get("owner_handle"))
+        owner = chat.get("owner_handle")
         if (chat_id := chat.get("id")) and isinstance(chat_id, str):
             fields["chat_id"] = chat_id
         fields["is_group"] = chat.get("is_group")
-        fields["line"] = owner["handle"] if owner else None
+        line = owner.get("handle") if isinstance(owner, dict) else None
+        fields["line"] = line if isinstance(line, str) else None
 
 
 def handle_of(value: Any) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ LIKE_A_SLIP_IN_LONG: Final = 0.9
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./+-]{0,63}")
 _MOST_FIELDS: Final = 500
 _MOST_OF_A_FIELD: Final = 50
-_warned: dict[str, set[str]] = {}
+warned: dict[str, set[str]] = {}
 """The names that were warned of in this process, by their field. Limited: made-up names must fill neither memory nor logs."""
 
 
@@ -56,7 +56,7 @@ def passed(field: str, value: str = "") -> None:
         value: The name. It is logged only if it has the form of Linq's names: neither a text of a person nor a handle.
     """
     shown = value if _NAME.fullmatch(value) else ""
-    names = _warned.setdefault(field, set()) if len(_warned) < _MOST_FIELDS else _warned.get(field)
+    names = warned.setdefault(field, set()) if len(warned) < _MOST_FIELDS else warned.get(field)
     if names is None or shown in names or len(names) >= _MOST_OF_A_FIELD:
         return
     names.add(shown)

@@ -83,7 +83,7 @@ WRONG = {
     "cases: [{name: a, says: [{sy: hi}]}]": "or one of say, correct, tap",
     "cases: [{name: a, says: [{say: hi, contain: x}]}]": "say has no contain. Did you mean 'contains'?",
     "cases: [{name: a, says: [{inject: fire}]}]": "Input should be 'kill'",
-    "cases: [{name: a, says: [{tap: heart}]}]": "There is no tapback 'heart'. There are: love, like",
+    "cases: [{name: a, says: [{tap: lvoe}]}]": "There is no tapback 'lvoe'. Did you mean 'love'?",
     "cases: [{name: a, says: [hi], criteria: [polite]}]": "there is no judge",
     "cases: [{name: a}]": "needs one of says and persona",
     "cases: [{name: a, persona: Bob}]": "no persona 'Bob'. There are: Ann.",

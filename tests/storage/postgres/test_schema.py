@@ -167,7 +167,7 @@ async def test_a_reason_is_stored_without_what_postgresql_cannot_hold(url: str, 
         await handle(storage, delivery(), commit=Commit(Retry(clock.now(), "a\0b")))
         await storage.finish(await leased(storage), Commit(DeadLetter("a\0\ud800b", "bot:\0")))
         (letter,) = await storage.dead_letters()
-        assert (letter.error, letter.handler) == ("a\ufffd?b", "bot:\ufffd")
+        assert (letter.error, letter.handler) == ("a\ufffd\ufffdb", "bot:\ufffd")
 
 
 async def test_a_value_that_postgresql_cannot_hold_is_refused_alone(url: str, clock: MovableClock) -> None:
