@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from linqbot.characters import has_half
 from linqbot.errors import BotError
-from linqbot.linq.rules.check import blockable
-from linqbot.linq.rules.values import is_handle, is_number, is_phone, is_whole
+from linqbot.linq.handles import is_handle, is_phone, is_sender, person_key, plain_handle
+from linqbot.linq.rules.values import is_number, is_whole
 from linqbot.linq.types.proactive import Purpose
 from linqbot.nearest import suggestion
 
@@ -65,7 +65,7 @@ def check_gather_s(gather_s: Any) -> None:
 
 
 def check_handle(handle: Any, option: str) -> str:
-    """Check the handle of a person, and return it in lower case. Another text would never be equal to that of an event.
+    """Check the handle of a person, and return it as `person_key` has it. Another text would never be equal to that of an event.
 
     Args:
         option: The place of the handle in the author's code, such as `Bot(allow=…)`.
@@ -73,12 +73,13 @@ def check_handle(handle: Any, option: str) -> str:
         BotError: it is neither a phone number in E.164 form, nor an e-mail address, nor the short code or the name of a
             sender.
     """
-    if blockable(handle, option) is not None:
+    plain = plain_handle(handle) if isinstance(handle, str) else handle
+    if not (is_handle(plain) or is_sender(plain)):
         raise BotError(
             f"{option} can never match {handle!r}: a handle is a phone number in E.164 form, an e-mail address, or the short "
             f"code or the name of a sender. {_E164_IS}"
         )
-    return str(handle).casefold()
+    return person_key(plain)
 
 
 def check_chat_id(chat_id: Any, call: str) -> None:

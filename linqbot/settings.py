@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, KeyMissing, SettingWrong
-from linqbot.linq.rules.values import is_phone
+from linqbot.linq.handles import is_phone
 from linqbot.linq.signatures import MIN_KEY_BYTES, is_secret
 from linqbot.nearest import nearest_name
 from linqbot.options import Role

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from linqbot.bot.router import Router
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
+from linqbot.linq.handles import person_key
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callab
         allowed = _handles(allow, "allow")
         # Events without an actor, such as the status of a line, come from Linq itself and are allowed. Those of the bot's own
         # line say that its messages were sent, delivered and read.
-        return lambda event: event.actor is None or event.is_own or event.actor.casefold() in allowed
+        return lambda event: event.actor is None or event.is_own or person_key(event.actor) in allowed
     if allow is None or (callable(allow) and not inspect.iscoroutinefunction(allow)):
         return allow
     # An `async def` would admit all people: its coroutine counts as True.
@@ -157,7 +158,7 @@ def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callab
 
 
 def _handles(given: Any, option: str) -> frozenset[str]:
-    """Return the handles of an option, in lower case.
+    """Return the handles of an option, as `person_key` has them.
 
     Raises:
         BotError: it is no list of handles.

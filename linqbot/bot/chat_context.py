@@ -15,6 +15,7 @@ from linqbot.content.drafts import media
 from linqbot.content.sending import stopped_by
 from linqbot.content.uploads import Uploads
 from linqbot.errors import BotError, LinqApiError, Refused
+from linqbot.linq.handles import person_key, read_handle
 from linqbot.linq.types.chat import BackgroundName, Handle
 from linqbot.nearest import no_attribute
 
@@ -107,7 +108,7 @@ class ChatContext:
         """
         self._check_group("add")
         try:
-            await self._make(self._client.chats.participants.add(self.id, handle=handle))
+            await self._make(self._client.chats.participants.add(self.id, handle=read_handle(handle) or handle))
         except LinqApiError as error:
             if error.status not in _NOT_SO or not await self._has(handle):
                 raise
@@ -122,7 +123,7 @@ class ChatContext:
         """
         self._check_group("remove")
         try:
-            await self._make(self._client.chats.participants.remove(self.id, handle=handle))
+            await self._make(self._client.chats.participants.remove(self.id, handle=read_handle(handle) or handle))
         except LinqApiError as error:
             if error.status not in _NOT_SO or await self._has(handle):
                 raise
@@ -189,7 +190,7 @@ class ChatContext:
                 raise
 
     async def _has(self, handle: str) -> bool:
-        return any(each.handle.casefold() == handle.casefold() for each in await self.people())
+        return any(person_key(each.handle) == person_key(handle) for each in await self.people())
 
     def _check_group(self, verb: str) -> None:
         if self._is_group is False:

@@ -17,6 +17,7 @@ from linqbot.errors import BotError
 from linqbot.language.reading import exactly, plain_words, says, unaccented
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageEvent, MessageReceived
+from linqbot.linq.handles import person_key
 from linqbot.options import check_handle, check_line
 
 Fit: TypeAlias = "bool | re.Match[str] | None"
@@ -365,7 +366,7 @@ def from_handle(*handles: str) -> Filter[Event]:
         raise BotError("from_handle() needs at least one phone number or e-mail address, such as '+14155550142'.")
     wanted = frozenset(check_handle(handle, "from_handle(…)") for handle in handles)
     return Filter(
-        lambda event: (event.actor or "").casefold() in wanted, f"from_handle({len(handles)} handles)", events=_ANY
+        lambda event: person_key(event.actor or "") in wanted, f"from_handle({len(handles)} handles)", events=_ANY
     )
 
 

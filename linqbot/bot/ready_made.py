@@ -13,6 +13,7 @@ from linqbot.bot.context import Context
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.handles import person_key
 from linqbot.options import check_handle, check_number
 from linqbot.text_files import written_text
 
@@ -104,7 +105,7 @@ class AllowFile:
             self._refresh()
         except BotError as error:
             log.error("allow_file.unreadable", why=str(error))
-        return event.actor is None or event.is_own or event.actor.casefold() in self._handles
+        return event.actor is None or event.is_own or person_key(event.actor) in self._handles
 
     def _refresh(self) -> None:
         try:
@@ -117,16 +118,17 @@ class AllowFile:
             raise BotError(f"The allow-list {self._path} cannot be read: {type(error).__name__}.") from error
         self._stamp = stamp  # also of a file with a fault, which is reported once
         handles = [handle for line in lines if (handle := line.partition("#")[0].strip())]
+        allowed = set[str]()
         for number, handle in enumerate(handles, start=1):
             # Without the text of the line: the log may not have it.
             try:
-                check_handle(handle, "")
+                allowed.add(check_handle(handle, ""))
             except BotError:
                 raise BotError(
                     f"Entry {number} of the allow-list {self._path} is no handle: a phone number in E.164 form, such as "
                     "+14155550142, or an e-mail address."
                 ) from None
-        self._handles = frozenset(handle.casefold() for handle in handles)
+        self._handles = frozenset(allowed)
 
 
 def texts_in_log(next_: Next) -> Next:

@@ -13,7 +13,8 @@ from linqbot.cli.output import progress_bar, warn
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.linq.rules.values import is_handle, uuid
+from linqbot.linq.handles import is_handle, plain_handle
+from linqbot.linq.rules.values import uuid
 from linqbot.nearest import nearest_name
 
 
@@ -32,13 +33,13 @@ def _doubted(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 
 def who_of(value: str) -> str:
     """Return WHO, a handle or an id; of the lane of a chat, the id. A phone number must be written as Linq writes it."""
-    number = value.strip()
+    number = plain_handle(value)
     # A longer one is an id: a UUID may have digits only.
     if re.fullmatch(r"\+?[\d\s().-]{1,25}", number) and not re.fullmatch(r"\+\d+", number):
         raise click.BadParameter(
             f"{value} is not a handle. Write a phone number with its country code, and nothing else between the digits: +1…."
         )
-    return chat_of(value)
+    return chat_of(number)
 
 
 def person_or_chat(value: str) -> str:

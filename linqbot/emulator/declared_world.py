@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from linqbot.emulator.model.records import normal
+from linqbot.emulator.model.records import can_text, normal
 from linqbot.errors import ConfigError
-from linqbot.linq.rules.values import is_handle, is_phone
+from linqbot.linq.handles import is_handle, is_phone
 from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.names import misspelt
 from linqbot.nearest import suggestion
@@ -38,12 +38,12 @@ class Contact:
     """A person who can text the bot.
 
     Attributes:
-        handle: E.164, or an e-mail address.
+        handle: E.164, an e-mail address, a short code such as `68849`, or the name of a sender in capitals.
         name: The name on the phone page, and in the test: `phone.person("Ann")`. Linq does not give it to a bot.
         service: The service of the person's phone.
         opted_out: The person has written STOP.
     Raises:
-        ValueError: the handle is neither a phone number in E.164 form nor an e-mail address, or the service is misspelt.
+        ValueError: the handle is none of them, or the service is misspelt.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -54,10 +54,13 @@ class Contact:
     opted_out: bool = False
 
     def __post_init__(self) -> None:
-        if not is_handle(self.handle):
-            raise ValueError(f"{self.handle!r} is neither a phone number such as +14155550142 nor an e-mail address.")
+        if not can_text(handle := normal(self.handle)):
+            raise ValueError(
+                f"{self.handle!r} is neither a phone number such as +14155550142 nor an e-mail address. The name of a sender is "
+                "written in capitals here."
+            )
         _refuse_misspelt("service", self.service, get_args(ServiceType))
-        object.__setattr__(self, "handle", normal(self.handle))
+        object.__setattr__(self, "handle", handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
 from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited, Withheld
 from linqbot.linq.events.lane import as_object
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.data import validated_leniently
 from linqbot.linq.types.message import MessageContent, Part
@@ -103,10 +104,10 @@ async def change_made(call: Call, entry: JournalEntry, error: LinqApiError, run:
     if call.name not in _CHANGES or error.status not in (404, 409):
         return None
     chat = (await run(prepare("chats.retrieve", path={"chat_id": id_in_path(call)}))).data
-    wanted = str((call.body or {}).get("handle", "")).casefold()
+    wanted = person_key(str((call.body or {}).get("handle", "")))
     since = datetime.fromtimestamp(entry.first_at, UTC) - LOOK_BACK
     for member in _objects(chat.get("handles")):
-        if member.get("is_me") if call.name == "chats.leave_chat" else str(member.get("handle")).casefold() == wanted:
+        if member.get("is_me") if call.name == "chats.leave_chat" else person_key(str(member.get("handle"))) == wanted:
             is_in = member.get("status") in (None, "active")
             changed_at = member.get("joined_at" if is_in else "left_at")
             is_as_wanted = is_in == (call.name == "chats.participants.add")
@@ -236,7 +237,7 @@ def was_muted(entry: JournalEntry) -> bool:
 def person_of(chat: Chat) -> str | None:
     """Return the handle of the person in a direct chat, in lower case; None for a group."""
     people = [each.handle for each in chat.handles if not each.is_me]
-    return people[0].casefold() if len(people) == 1 and not chat.is_group else None
+    return person_key(people[0]) if len(people) == 1 and not chat.is_group else None
 
 
 def muted(call: Call) -> Muted:

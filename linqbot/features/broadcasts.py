@@ -35,6 +35,7 @@ from linqbot.errors import (
 )
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
+from linqbot.linq.handles import person_key, plain_handle
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MessageContent, SentMessage
 from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
@@ -87,7 +88,7 @@ async def people_of(audience: Audience) -> list[str]:
             what = "an empty text" if isinstance(handle, str) else f"an object of type {type(handle).__name__}"
             raise BotError(f"The audience of a broadcast has {what} in it. Give handles, such as '+14155550142'.")
         check_whole("The audience of a broadcast", handle)
-        people.setdefault(handle.strip().casefold(), handle.strip())
+        people.setdefault(person_key(handle), plain_handle(handle))
         if len(people) % _AT_A_TIME == 0:
             await asyncio.sleep(0)  # so that a large audience does not hold up other chats
     return list(people.values())

@@ -36,6 +36,7 @@ from linqbot.features.asking.admission import ENDING_TYPE, FOUND_ID, waiting_in
 from linqbot.features.lookups import given, line_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.message import Message, UnknownPart
 from linqbot.storage.backend import Storage
@@ -438,7 +439,7 @@ def _of_members(question: OpenQuestion, chat: Chat, earliest: datetime) -> Itera
     ballot = question.ballot if question.ballot is not None and question.ballot.until is None else None
     for handle in chat.handles if chat.is_group else ():
         has_left = handle.status in ("left", "removed")
-        is_awaited = ballot is not None and handle.handle.casefold() in ballot.members
+        is_awaited = ballot is not None and person_key(handle.handle) in ballot.members
         if has_left if handle.is_me else (ballot is not None and has_left == is_awaited):
             at = handle.left_at if has_left else handle.joined_at
             kind = "participant.removed" if has_left else "participant.added"
@@ -453,7 +454,7 @@ def _of_poll(question: OpenQuestion, made: PollEnvelope, line: str | None, earli
     ballot = question.ballot or Ballot(choices=question.choices, options=tuple(question.options.items()))
     known = dict(ballot.options)
     votes = {
-        (voter.handle.casefold(), option.option_id): voter.voted_at or earliest
+        (person_key(voter.handle), option.option_id): voter.voted_at or earliest
         for option in made.poll.options
         for voter in option.voters
         if voter.handle != line

@@ -41,7 +41,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.handles import person_key, read_handle
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
 from linqbot.storage.journal import JournalEntry
@@ -96,7 +96,7 @@ class Terms:
 
     def check(self) -> None:
         """Repair the texts, which go to plugins and storages too. Raise BotError if one of the arguments cannot be."""
-        if not isinstance(self.to, str) or not is_handle(self.to.strip()):
+        if read_handle(self.to) is None:
             raise BotError("ctx.handoff(to=…) takes the handle of one person: '+14155550142', or an e-mail address.")
         for option in ("summary", "name", "owner_name"):
             text = getattr(self, option)
@@ -147,7 +147,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
 
 async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) -> dict[str, Any]:
     """Store a handoff with its mute, and the timer that says when it is over. Return its fields."""
-    chat_id, now, owner = ctx.chat_id, mutes.clock.now(), terms.to.strip().casefold()
+    chat_id, now, owner = ctx.chat_id, mutes.clock.now(), person_key(terms.to)
     chat = await mutes.client.chats.retrieve(chat_id)
     line = line_of(chat) or ctx.event.line
     if (person := person_of(chat)) is None or line is None:
@@ -216,7 +216,7 @@ class Handoffs(TurnPart):
         mute = turns.storage.mutes.get(event.chat_id or "")
         if mute is not None and mute.is_handed_over(now):
             assert mute.handoff is not None
-            if event.actor.casefold() == mute.handoff.person and isinstance(event, MessageReceived):
+            if person_key(event.actor) == mute.handoff.person and isinstance(event, MessageReceived):
                 return [{"owner": _fields(mute.handoff)}]
             return None
         mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
@@ -276,7 +276,7 @@ def _over(handoff: ChatHandoff) -> _Where:
 
 def _is_owner(event: Event, mute: Mute) -> bool:
     handoff = mute.handoff
-    if handoff is None or event.actor is None or event.actor.casefold() != handoff.owner:
+    if handoff is None or event.actor is None or person_key(event.actor) != handoff.owner:
         return False
     return event.line in (None, handoff.line)
 

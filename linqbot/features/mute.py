@@ -33,6 +33,7 @@ from linqbot.engine.turn import Turn, TurnPart, proactive_kind
 from linqbot.errors import BotError, LinqApiError
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, as_object, chat_of_lane, lane_of_chat, person_of_lane
+from linqbot.linq.handles import person_key
 from linqbot.options import check_number
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
@@ -171,7 +172,7 @@ async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> Non
     if isinstance(people, list) and len(people) == 1:
         # It opens a chat or finds it, so the bot speaks first.
         mute = mute_of(mutes, None, now, is_proactive=True)
-        is_muted = (mute or await _mute_of_person(mutes.values(), str(people[0]).casefold(), turns)) is not None
+        is_muted = (mute or await _mute_of_person(mutes.values(), person_key(str(people[0])), turns)) is not None
     else:
         chat = await journal.chat_of(call)
         is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)

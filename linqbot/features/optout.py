@@ -24,6 +24,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.handles import person_key
 from linqbot.linq.rules.message import Keyword
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import Consent, ConsentKind
@@ -76,7 +77,7 @@ async def _note(event: Event, delivery: Delivery, word: Keyword | None, stored: 
     Return True if it came too late: it is STOP, and the person has opted in since it was written; or anything else, and the person
     has opted out since, by a message that was accepted before.
     """
-    person, at = (event.actor or "").casefold(), written_at(delivery)
+    person, at = person_key(event.actor or ""), written_at(delivery)
     if word == "stop":  # a message that was fetched after a downtime has not been noted when it arrived
         await note_stop(event, delivery, stored, has_manners=has_manners)
         return (await stored.consent_of(person)).goes_on_after(at)
@@ -97,7 +98,7 @@ async def _is_stop_behind(delivery: Delivery, stored: Storage) -> bool:
 async def _note_word(event: Event, what: ConsentKind, at: float, stored: Storage) -> None:
     assert isinstance(event, MessageReceived)
     how = what if what == "wrote" else event.text.strip()
-    person = (event.actor or "").casefold()
+    person = person_key(event.actor or "")
     await stored.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
 

@@ -18,6 +18,7 @@ from linqbot.clock import Clock
 from linqbot.engine.turn import Turn, TurnPart
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
+from linqbot.linq.handles import person_key
 from linqbot.storage.inbox import Commit
 from linqbot.storage.timers import Timer
 
@@ -57,7 +58,7 @@ def are_awaited(handled: Collection[type[Event]]) -> bool:
 
 def _id(event_type: str, chat_id: str, handle: str) -> str:
     # A digest, because ids of timers are logged.
-    return hashlib.sha256(f"{event_type}|{chat_id}|{handle.casefold()}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{event_type}|{chat_id}|{person_key(handle)}".encode()).hexdigest()[:32]
 
 
 class OwnChanges(TurnPart):

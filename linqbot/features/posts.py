@@ -25,7 +25,7 @@ from linqbot.features.schedules import check_name
 from linqbot.linq.events.delivery import POST_ID, POST_TYPE, Delivery
 from linqbot.linq.events.lane import lane_of_chat, lane_of_post, token
 from linqbot.linq.events.parse import parse
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.handles import is_handle, read_handle
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import DeadLetter
 
@@ -96,7 +96,8 @@ def post_delivery(
         raise BotError("post() takes chat= or person=, not both. A chat says already who gets it.")
     if chat is not None and (not token(chat) or is_handle(chat)):
         raise BotError("post(chat=…) takes the id of a chat. For a person, give the handle to person=.")
-    if person is not None and not is_handle(person):
+    given, person = person, read_handle(person)
+    if given is not None and person is None:
         # Linq lists no chat of another handle, such as a short code, so the post would be given up.
         raise BotError(
             "post(person=…) takes a phone number in E.164 form, such as '+14155550142', or an e-mail address."

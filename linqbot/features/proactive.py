@@ -27,6 +27,7 @@ from linqbot.features.broadcasts import (
     send_to,
 )
 from linqbot.features.schedules import check_name
+from linqbot.linq.handles import person_key, plain_handle
 from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.message import MessageContent, text_of
 from linqbot.linq.types.proactive import Broadcast, Purpose, Recipient, RecipientOutcome
@@ -129,7 +130,7 @@ class BotContext:
             return Sent((), "refused")
         sender = await self._own_line() if line is None else line
         client = self._sending(key, purpose)
-        return await self._send(messages, client, "", sender, to.strip())
+        return await self._send(messages, client, "", sender, plain_handle(to))
 
     async def send_in(self, chat_id: str, *content: Content) -> Sent:
         """Send into a chat that is known to be there, as `send` does. Called by linqbot itself."""
@@ -237,7 +238,7 @@ class BotContext:
 
         Example: `await ctx.bot.record_consent(message.sender.handle, given=True, how="said yes in the chat")`
         """
-        check_handle(person, "record_consent(…)")
+        person = check_handle(person, "record_consent(…)")
         if not isinstance(given, bool):
             raise BotError(
                 "record_consent(given=…) takes True if the person agrees, and False if they do not any more."
@@ -247,7 +248,7 @@ class BotContext:
         journal, self._consents = self._broadcaster.journal, self._consents + 1
         key = f"{journal.turn}.{journal.replay}.{self._consents}"
         what: ConsentKind = "given" if given else "withdrawn"
-        made = Consent(key, person.casefold(), self._said_at(person), what, how)
+        made = Consent(key, person, self._said_at(person), what, how)
         await self._broadcaster.stored.note_consent(made)
 
     def _said_at(self, person: str) -> float:
@@ -257,9 +258,7 @@ class BotContext:
         """
         journal = self._broadcaster.journal
         origin = {} if journal.origin is None else from_json(journal.origin)
-        is_theirs = not journal.delivery.is_internal and person.casefold() in map(
-            str.casefold, origin.get("handles", ())
-        )
+        is_theirs = not journal.delivery.is_internal and person in map(person_key, origin.get("handles", ()))
         return written_at(journal.delivery) if is_theirs else self._clock.now()
 
     async def mute(self, chat_id: str, *, for_s: float | None = None, reason: str | None = None) -> None:

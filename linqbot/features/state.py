@@ -33,6 +33,7 @@ from linqbot.features.state_values import (
     read,
 )
 from linqbot.linq.events.event import Event
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.nearest import no_attribute
 from linqbot.storage.state import BOT, ChangedValue, StateWrite, StoredChange
@@ -158,7 +159,7 @@ def person_scope(event: Event) -> str:
             f"{event.type} names no person, so it has no state of a person. Use ctx.state.chat or ctx.state.bot."
         )
     # Addresses of one person may be written in several cases.
-    return PERSON + handle.casefold()
+    return PERSON + person_key(handle)
 
 
 @dataclass(frozen=True, slots=True)

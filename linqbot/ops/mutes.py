@@ -14,8 +14,9 @@ from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import delivery_of, sent_at
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
+from linqbot.linq.handles import is_handle, person_key, plain_handle
 from linqbot.linq.types.chat import Chat
-from linqbot.ops.why import chats_with, is_handle
+from linqbot.ops.why import chats_with
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
@@ -83,7 +84,7 @@ async def unmute(
         StorageError: nothing is muted; or nothing is on record to catch up with, and the mute stays.
     """
     stored = await storage.stored_mutes()
-    wanted = None if who is None else set(await _chats(client, who)) if is_handle(who) else {who}
+    wanted = None if who is None else set(await _chats(client, who)) if is_handle(plain_handle(who)) else {who}
     ending = [each for each in stored if (wanted is None or each.chat_id in wanted) and each.until > now]
     if not ending:
         everywhere = any(each.chat_id == EVERY_CHAT and each.until > now for each in stored)
@@ -145,10 +146,10 @@ async def _delivery(client: Client, row: OutcomeRow, known: dict[str, Chat], now
 
 async def _chats(client: Client | None, who: str) -> dict[str, str | None]:
     """Return the direct chats of a handle, or the chat with this id, each with its person."""
-    if not is_handle(who):
+    if not is_handle(who := plain_handle(who)):
         return {who: None if client is None else person_of(await client.chats.retrieve(who)) or ""}
     chats: dict[str, str | None] = {
-        chat.id: who.casefold() for chat in await chats_with(client, who) if not chat.is_group
+        chat.id: person_key(who) for chat in await chats_with(client, who) if not chat.is_group
     }
     if not chats:
         raise StorageError(f"Linq lists no direct chat with {who}. Check the handle, or name a chat.")

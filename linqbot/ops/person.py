@@ -24,6 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from linqbot.errors import BotError, LinqApiError
 from linqbot.hookspecs import PersonalData
+from linqbot.linq.handles import person_key
 from linqbot.ops.stored_contents import decoded
 from linqbot.ops.why import chats_with
 from linqbot.options import check_handle
@@ -160,7 +161,7 @@ async def exported_consents(storage: Storage, person: str | None) -> AsyncIterat
         person: Only those of this handle.
     """
     after = 0
-    while page := await storage.consents(person=person and person.casefold(), after=after, limit=_PAGE):
+    while page := await storage.consents(person=person and person_key(person), after=after, limit=_PAGE):
         after = page[-1][0]
         for _, row in page:
             # Rounded before the seconds are cut off: with a clock of its own, a database returns 10:00:00 as 9:59:59.9999.
@@ -184,7 +185,7 @@ def read_consents(content: str, now: float) -> list[Consent]:
 def _consent(n: int, row: Any, now: float) -> Consent:
     try:
         person, what, at, how = (str(row[name]).strip() for name in FIELDS)
-        check_handle(person, "It")
+        person = check_handle(person, "It")
         when = datetime.fromisoformat(at)
     except (KeyError, TypeError, ValueError, BotError) as error:
         raise ValueError(
@@ -194,5 +195,5 @@ def _consent(n: int, row: Any, now: float) -> Consent:
         raise ValueError(f"Row {n}: what is one of {', '.join(KINDS)}, not {what!r}.")
     if when.tzinfo is None or when.timestamp() > now:
         raise ValueError(f"Row {n}: at must have a time zone and be past, such as 2026-11-20T18:30:00+00:00.")
-    key = hashlib.sha256(f"{person.casefold()}|{what}|{when.timestamp():.0f}".encode()).hexdigest()
-    return Consent(f"import:{key[:32]}", person.casefold(), when.timestamp(), cast("ConsentKind", what), how)
+    key = hashlib.sha256(f"{person}|{what}|{when.timestamp():.0f}".encode()).hexdigest()
+    return Consent(f"import:{key[:32]}", person, when.timestamp(), cast("ConsentKind", what), how)

@@ -19,6 +19,7 @@ from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of, chat_of_lane, lane_of_chat
+from linqbot.linq.handles import is_handle, plain_handle
 from linqbot.linq.rules.values import uuid
 from linqbot.linq.types.chat import Chat
 from linqbot.ops.explanations import of_linq
@@ -155,7 +156,7 @@ async def look(
         StorageError: it is not known who that is.
         KeyMissing: it is a handle, and Linq cannot be asked.
     """
-    found = Findings()
+    found, who = Findings(), plain_handle(who)
     only = await _choose(storage, client, who, found)
     since, until = (now - LOOK_BACK_S, now + DAY_S) if at is None else (at - AROUND_S, at + AROUND_S)
     if only is not None:
@@ -183,11 +184,6 @@ async def look(
     for chat_id in found.chats:
         found.questions += [each for each in await storage.conversations(chat_id=chat_id) if each.status == "waiting"]
     return found
-
-
-def is_handle(who: str) -> bool:
-    """Return True for a handle, and False for the id of a chat, a message or a delivery."""
-    return "@" in who or who.startswith("+")
 
 
 async def chats_with(client: Client | None, handle: str) -> list[Chat]:

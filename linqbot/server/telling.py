@@ -29,7 +29,7 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError, StorageError
 from linqbot.features.gaps import Gaps
 from linqbot.interrupts import RunningTask
-from linqbot.linq.rules.values import E164
+from linqbot.linq.handles import E164
 from linqbot.linq.types.line import PhoneNumber
 from linqbot.options import DAY_S
 from linqbot.server.refusals import RefusalRecord

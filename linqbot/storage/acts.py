@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.lane import chat_of
+from linqbot.linq.handles import person_key
 from linqbot.storage.dialect import Readable, Writable, where
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ COLUMNS: Final = "at, who, what, target, about, reason, counts"
 
 def digest_of(install: str, handle: str) -> str:
     """Return the digest of a handle, another one in each storage."""
-    return f"person:{hashlib.sha256(f'{install}|{handle.casefold()}'.encode()).hexdigest()[:32]}"
+    return f"person:{hashlib.sha256(f'{install}|{person_key(handle)}'.encode()).hexdigest()[:32]}"
 
 
 def of_lane(target: str, lane: str) -> ActedOn:

@@ -25,6 +25,7 @@ from linqbot.linq.events.lane import (
     lane_of_chat,
     lane_of_receipts,
 )
+from linqbot.linq.handles import person_key
 from linqbot.storage import acts, broadcasts, mutes, outcomes, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
@@ -156,7 +157,7 @@ class Person:
     def __init__(self, handle: str, chats: Collection[str], digest: str = "") -> None:
         self.chats: set[str] = set(chats)
         self.digest: str = digest
-        self.handle: str = handle.casefold()
+        self.handle: str = person_key(handle)
         self.named_lanes: set[str] = set()  # lanes that hold the handle
         self._turns: set[str] = set()
         self._messages: set[str] = set()
@@ -208,7 +209,7 @@ class Person:
         return found
 
     def _is_value_in(self, data: Any) -> bool:
-        return any(value.casefold() == self.handle for value in _strings(data, without=_WRITTEN))
+        return any(person_key(value) == self.handle for value in _strings(data, without=_WRITTEN))
 
     def _direct_chats(self, data: Any) -> Iterator[str]:
         """Yield the ids of chats that are no groups, at any depth of data; in a list, only of items that name the person."""

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from linqbot.errors import StateConflict
+from linqbot.linq.handles import person_key
 from linqbot.storage import acts
 from linqbot.storage.dialect import Readable, Writable
 
@@ -146,4 +147,4 @@ async def rows(db: Readable, *, prefix: str, name: str | None, after: tuple[str,
 async def chats_with(db: Readable, handle: str) -> set[str]:
     """Return the ids of the direct chats with a person, given with `casefold` applied, whose state is stored."""
     found = await db.fetch("SELECT DISTINCT scope, person FROM state WHERE person IS NOT NULL AND scope LIKE 'chat:%'")
-    return {scope.removeprefix("chat:") for scope, person in found if person.casefold() == handle}
+    return {scope.removeprefix("chat:") for scope, person in found if person_key(person) == handle}

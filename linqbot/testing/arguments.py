@@ -11,9 +11,9 @@ from collections.abc import Collection
 from typing import Final, get_args
 
 from linqbot.emulator.declared_world import DeclaredWorld
+from linqbot.emulator.model.records import can_text
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.linq.rules.values import is_handle
 from linqbot.linq.types.message import TapbackName
 from linqbot.linq.types.names import LIKE_A_SLIP_IN_LONG, misspelt
 from linqbot.nearest import nearest_name, suggestion
@@ -49,10 +49,10 @@ def tapback(given: str) -> tuple[str, str | None]:
 
 def handle(given: str, world: DeclaredWorld) -> None:
     """Refuse what is neither a handle nor the name of a person, before an act of the person is refused by the emulator."""
-    if not is_handle(given):
+    if not can_text(given):
         raise ValueError(
-            f"{given!r} is neither a phone number such as +14155550143, nor an e-mail address, nor the name of a person of "
-            f"the test's DeclaredWorld. {world.nearest(given)}"
+            f"{given!r} is neither a phone number such as +14155550143, nor an e-mail address, nor a short code, nor the name of "
+            f"a person of the test's DeclaredWorld. {world.nearest(given)}"
         )
 
 

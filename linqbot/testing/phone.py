@@ -25,6 +25,7 @@ from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, 
 from linqbot.errors import ConfigError
 from linqbot.features.state import PERSON
 from linqbot.features.state_values import checked_name, read
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 from linqbot.storage.inbox import DeadDelivery
@@ -66,7 +67,8 @@ class Phone:
         """Return the phone of another person, in their direct chat with the bot.
 
         Args:
-            handle: E.164, an e-mail address, or the name of a person of the test's `DeclaredWorld`.
+            handle: E.164, an e-mail address, the name of a person of the test's `DeclaredWorld`, a short code such as `68849`,
+                or the name of a sender in capitals, such as `SUPPORT`.
             service: The service of that phone; None is what the test's `DeclaredWorld` says, or iMessage.
         Raises:
             ValueError: the service is misspelt, or there is no person of this name.
@@ -545,7 +547,7 @@ class Phone:
         __tracebackhide__ = True
         await self.quiet()
         name = checked_name(model, name)
-        stored = (await self._stage.storage.load(PERSON + self.handle.casefold())).get(name)
+        stored = (await self._stage.storage.load(PERSON + person_key(self.handle))).get(name)
         return model() if stored is None else read(model, name, stored)
 
     @property

@@ -31,9 +31,6 @@ READS_NO_WORDS = (
 )
 """Rooms in which no text of a person is compared with anything."""
 
-HANDLES = frozenset({"actor", "handle", "line", "of", "people", "person", "shared_by", "to", "who"})
-"""The last name in an expression that is a handle: a phone number or an e-mail address, in any case."""
-
 OF_NO_PERSON = {
     "linqbot/language/reading.py": None,  # the one place
     "linqbot/bot/filters.py": ("str",),  # spellings of an author's words, to compare filters when a bot is loaded
@@ -42,9 +39,9 @@ OF_NO_PERSON = {
     "linqbot/content/message_split.py": ("mark[:-1]",),  # the number of an item in the bot's own list
     "linqbot/features/asking/records.py": ("question", "tries", "rest[:1]"),  # names of journal entries
     "linqbot/features/later.py": ("clock_text", "length"),  # `before=` of an author
-    "linqbot/features/manners/gate.py": ("each",),  # a handle
-    "linqbot/features/proactive.py": ("str",),  # handles
     "linqbot/language/spoken.py": ("code.replace('_', '-')",),  # a language
+    "linqbot/linq/events/lane.py": ("line",),  # a line of ours
+    "linqbot/linq/handles.py": None,  # handles
     "linqbot/linq/rules/check.py": ("value",),  # a field of a request
     "linqbot/linq/rules/message.py": ("word", "text"),  # Linq's own words (R69); an address in a text
     "linqbot/linq/rules/values.py": ("digits",),  # a field of a request
@@ -74,12 +71,29 @@ def test_words_of_people_are_compared_in_the_form_of_the_reader_only() -> None:
             if not (isinstance(node, ast.Attribute) and node.attr in FOLDS):
                 continue
             expression = ast.unparse(node.value)
-            names = [each for each in re.findall(r"\w+", expression) if each not in ("or", "str", "strip", "0")]
             listed = OF_NO_PERSON.get(name, ())
-            if listed is None or expression in listed or (names and names[-1] in HANDLES):
+            if listed is None or expression in listed:
                 continue
             found.append(f"{name}:{node.lineno}: {expression}.{node.attr}")
     assert found == [], "Words of people are read by linqbot/language/reading.py; for other texts, add the expression."
+
+
+HANDLES = frozenset({"actor", "handle", "handles", "of", "owner", "people", "person", "shared_by", "to", "who", "whom"})
+"""The last name in an expression that is a handle: a phone number or an e-mail address, in any case."""
+
+
+def test_people_are_compared_under_their_key_only() -> None:
+    found = []
+    for name, module in modules("linqbot/linq/handles.py", "linqbot/cli/rehearsal/"):  # names of people in tests
+        for node in ast.walk(module):
+            if not (isinstance(node, ast.Attribute) and node.attr in FOLDS):
+                continue
+            expression = ast.unparse(node.value)
+            names = [each for each in re.findall(r"[A-Za-z_]+", expression) if each not in ("or", "str", "strip")]
+            # The emulator, which stands for Linq, keeps the case of a sender's name.
+            if names and names[-1] in HANDLES and expression != "plain_handle(handle)":
+                found.append(f"{name}:{node.lineno}: {expression}.{node.attr}")
+    assert found == [], "Call linqbot.linq.handles.person_key."
 
 
 WORDS_AT = {

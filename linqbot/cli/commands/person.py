@@ -22,8 +22,7 @@ from linqbot.cli.output import Number, print_facts, print_table, printable, prin
 from linqbot.cli.stored_rows import act_for_people, act_row
 from linqbot.errors import StorageError
 from linqbot.features.state import CHAT, PERSON
-from linqbot.linq.rules.check import blockable
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.handles import is_handle, is_sender, person_key
 from linqbot.ops import person, stored_contents
 from linqbot.ops.person import exported_consents, read_consents
 from linqbot.settings import Settings
@@ -41,9 +40,10 @@ def scope_of(value: str) -> str:
     """Return the scope of a handle, of the id of a chat, or of `bot`. A scope is returned as it is."""
     who = value.strip()
     if who == BOT or who.startswith((PERSON, CHAT)):
-        return who.casefold() if who.startswith(PERSON) else who
-    who = person_or_chat(who)
-    return PERSON + who.casefold() if is_handle(who) else CHAT + who
+        return PERSON + person_key(who.removeprefix(PERSON)) if who.startswith(PERSON) else who
+    if is_handle(handle := who_of(who)) or is_sender(handle):
+        return PERSON + person_key(handle)
+    return CHAT + person_or_chat(who)
 
 
 def _name(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -53,8 +53,8 @@ def _name(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 def _handle(_: click.Context, __: click.Parameter, value: str) -> str:
-    handle = who_of(value.strip())
-    if not handle or blockable(handle, "HANDLE") is not None:  # also the name of a sender
+    handle = who_of(value)
+    if not handle or not (is_handle(handle) or is_sender(handle)):  # also the name of a sender
         what = f"{handle} is not a handle" if handle else "HANDLE is empty"
         raise click.UsageError(f"{what}. Write a phone number with its country code, or an e-mail address.")
     return handle

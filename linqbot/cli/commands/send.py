@@ -9,15 +9,15 @@ import click
 
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.client.client import Client
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.handles import read_handle
 from linqbot.linq.types.message import Effect, MessageContent, TextPart
 from linqbot.settings import from_env
 
 
 def _handle(value: str) -> str:
-    if not is_handle(value):
+    if (handle := read_handle(value)) is None:
         raise click.BadParameter(f"{value} is not a handle. Write a phone number in E.164, or an e-mail address.")
-    return value
+    return handle
 
 
 async def send(

@@ -35,6 +35,7 @@ from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.events.delivery import LINQ_DELIVERY, decode
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
+from linqbot.linq.handles import person_key
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot.storage.sqlite import upkeep
@@ -321,7 +322,7 @@ async def everything(storage: Storage, chat_id: str | None, people: Sequence[str
         "dead": [dead_row(each, each.error) for each in dead],
         "state": await _state(storage, CHAT + chat_id),
         "people": [
-            {"handle": handle, "state": await _state(storage, PERSON + handle.casefold())} for handle in people[:MOST]
+            {"handle": handle, "state": await _state(storage, PERSON + person_key(handle))} for handle in people[:MOST]
         ],
     }
 

@@ -39,9 +39,9 @@ from linqbot.emulator.model.message_content import (
     TextPartRecord,
     mime_type_of,
 )
-from linqbot.emulator.model.records import ChatRecord, Line, Member, Service, normal
+from linqbot.emulator.model.records import ChatRecord, Line, Member, Service, can_text, normal
 from linqbot.linq.rules.check import background as broken_background
-from linqbot.linq.rules.values import Broken, is_handle
+from linqbot.linq.rules.values import Broken
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, Effect, ReactionType
 from linqbot.linq.types.names import misspelt
 
@@ -60,9 +60,11 @@ class Act(Protocol[Result_co]):
 
 
 def _checked_handle(text: str) -> str:
-    if not is_handle(text):
-        raise ValueError("must be an E.164 number or an e-mail address")
-    return normal(text)
+    if not can_text(plain := normal(text)):
+        raise ValueError(
+            "must be an E.164 number, an e-mail address, or a short code, or the name of a sender in capitals"
+        )
+    return plain
 
 
 Handle: TypeAlias = Annotated[

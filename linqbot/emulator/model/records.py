@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from linqbot.emulator.model.answers import JsonObject
 from linqbot.emulator.model.documents import Private, Sparse, Time, Unsaved, iso, new_id
 from linqbot.emulator.model.message_content import BackgroundRecord, PartRecord, StickerPlacement
+from linqbot.linq.handles import is_handle, is_sender, plain_handle
 from linqbot.linq.types.chat import ServiceType
 from linqbot.linq.types.message import Effect, ReplyTo, Sticker
 from linqbot.linq.types.names import misspelt
@@ -417,4 +418,9 @@ class Audit:
 
 def normal(handle: str) -> str:
     """Return the normal form of a handle: an e-mail address in lower case, because its case has no meaning."""
-    return handle.lower() if "@" in handle else handle
+    return plain_handle(handle).lower() if "@" in handle else plain_handle(handle)
+
+
+def can_text(handle: str) -> bool:
+    """Return True for a handle, a short code, or the name of a sender in capitals: another name may be a person's, misspelt."""
+    return is_handle(handle) or (is_sender(handle) and handle == handle.upper())

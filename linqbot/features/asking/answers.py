@@ -15,6 +15,7 @@ from linqbot.language.reading import chosen, plain, readings, says
 from linqbot.language.spoken import ENGLISH, sentences
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import MediaPart
 from linqbot.parse.yes_or_no import yes_no
 
@@ -95,7 +96,7 @@ def judge_wait(question: OpenQuestion, event: Event) -> Verdict | None:
     A message ends a wait only if it is a word such as `never mind`: the ballot counts the votes.
     """
     if isinstance(event, MessageReceived):
-        is_asked = (event.actor or "").casefold() == question.asked
+        is_asked = person_key(event.actor or "") == question.asked
         return Verdict.CANCEL_WORD if is_asked and says_cancel_word(question, event) else None
     # Imported here, because most bots start without the events of payments and locations.
     from linqbot.linq.events.chat import LocationSharingStarted
@@ -117,7 +118,7 @@ def counted(ballot: Ballot, event: Event, at: float | None = None) -> Ballot | N
     `at` is the time of the event, by Linq's clock; None if it is not known. A vote that is older than the newest one of its
     person changes nothing: its webhook came late.
     """
-    person = (event.actor or "").casefold()
+    person = person_key(event.actor or "")
     if isinstance(event, MessageReceived | MessageEdited):
         # Next to a poll, a text is only a text: people talk about the choices.
         text = event.text_to_me if isinstance(event, MessageReceived) else event.text
@@ -165,8 +166,8 @@ def with_members(ballot: Ballot, event: Event) -> Ballot | None:
 
     if not isinstance(event, ParticipantAdded | ParticipantRemoved):
         return None
-    handle = event.participant.handle.casefold()
-    if ballot.until is not None or not handle or event.participant.is_me or handle == (event.line or "").casefold():
+    handle = person_key(event.participant.handle)
+    if ballot.until is not None or not handle or event.participant.is_me or handle == person_key(event.line or ""):
         return None
     others = tuple(member for member in ballot.members if member != handle)
     return ballot.model_copy(update={"members": (*others, handle) if isinstance(event, ParticipantAdded) else others})

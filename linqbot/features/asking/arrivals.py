@@ -58,6 +58,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.events.parse import understood
+from linqbot.linq.handles import person_key
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -167,7 +168,7 @@ class Arriving:
             or self.dispatcher.takes_keyword(event)
         ):
             return NOTHING
-        person = (event.actor or "").casefold()
+        person = person_key(event.actor or "")
         # A question to this person comes before a question to anyone.
         of_person = sorted(
             (each for each in self.conversations if person and each.person in (person, ANYONE)),
@@ -215,7 +216,7 @@ class Arriving:
 
         None if it answers none of them, or if it is not clear which one.
         """
-        person = (event.actor or "").casefold()
+        person = person_key(event.actor or "")
         is_message = isinstance(event, MessageReceived)
         if not (is_message or isinstance(event, ReactionAdded | PollReactionAdded)):
             return None
@@ -350,7 +351,7 @@ class Arriving:
         event = understood(delivery) if delivery.type in ANSWERS_WITHOUT_CHAT else None
         if event is None:
             return None
-        person = (event.actor or "").casefold()
+        person = person_key(event.actor or "")
         for summary in (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}")):
             found = await self._read(summary) if summary.status == "waiting" else None
             if found is not None and delivery.type in found.question.events and found.question.may_answer(event):
@@ -375,7 +376,7 @@ def _removes_us(event: Event) -> bool:
 
     if not isinstance(event, ParticipantRemoved):
         return False
-    return event.participant.is_me or event.participant.handle.casefold() == (event.line or "").casefold() != ""
+    return event.participant.is_me or person_key(event.participant.handle) == person_key(event.line or "") != ""
 
 
 def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:

@@ -31,7 +31,7 @@ from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
-from linqbot.linq.rules.values import is_handle
+from linqbot.linq.handles import read_handle
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.message import MediaPart, MessageContent, ReactionType, texts_of
 from linqbot.linq.types.names import misspelt
@@ -267,7 +267,7 @@ class Question:
         check_whole(f"{self.verb}(key=…)", self.key)
 
     def _check_people(self) -> None:
-        if self.who not in ("asker", "anyone") and not is_handle(self.who):
+        if self.who not in ("asker", "anyone") and read_handle(self.who) is None:
             raise BotError(
                 f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', or a handle, such as '+14155550142'. Otherwise no "
                 "answer could ever come."
@@ -277,7 +277,7 @@ class Question:
                 "ctx.ask() takes also= and side_questions= with yes= only: other messages may be any answer."
             )
         for handle in self.also:
-            if not is_handle(handle):
+            if read_handle(handle) is None:
                 raise BotError(f"ctx.ask(also={list(self.also)!r}): {handle!r} is no handle, such as '+14155550142'.")
 
     def _check_kind(self) -> None:

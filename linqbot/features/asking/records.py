@@ -45,6 +45,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import as_object, lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionEvent
 from linqbot.linq.events.parse import parse
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationStatus
@@ -376,7 +377,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
         events=question.events,
         cancel=cancel_words(question.cancel, question.choices),
         repeat=question.repeat,
-        also=tuple(handle.casefold() for handle in question.also),
+        also=tuple(map(person_key, question.also)),
         side_questions=question.side_questions,
         prompt=as_prompt(messages),
         next=n + 1,

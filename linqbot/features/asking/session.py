@@ -52,6 +52,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.handles import person_key
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.timers import Timer
@@ -548,7 +549,7 @@ class AskSession:
         old = Asked.read(*found)
         # With a message, the person began something else.
         root = self._root(ctx)
-        began_something_else = isinstance(root, MessageReceived) and (root.actor or "").casefold() == person
+        began_something_else = isinstance(root, MessageReceived) and person_key(root.actor or "") == person
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
         if old is None or is_old or not began_something_else:
             raise BotError(
@@ -585,7 +586,7 @@ def _person_to_ask(question: Question, root: Event) -> str:
     if question.who == "anyone":
         return ANYONE
     if question.who != "asker":
-        return question.who.casefold()
+        return person_key(question.who)
     if not root.actor:
         raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
-    return root.actor.casefold()
+    return person_key(root.actor)

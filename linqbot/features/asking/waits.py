@@ -48,6 +48,7 @@ from linqbot.features.asking.records import (
 from linqbot.language.writing import amount
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat_features import LocationFeature
 from linqbot.linq.types.message import Experience, MessageContent
 from linqbot.linq.types.payment import PaymentRequest
@@ -213,10 +214,10 @@ class LocationWait:
             return outcome
         body: Any = outcome.get("body")
         data = body["data"] if body else {}
-        handles = {str(data.get("shared_by") or "").casefold(), question.asked}
+        handles = {person_key(str(data.get("shared_by") or "")), question.asked}
         features = (await ctx.client.chats.location.retrieve(ctx.chat_id)).data.features
         # An Apple ID may share under its e-mail address, and a direct chat has no other person.
-        fitting = [each for each in features if each.properties.handle.casefold() in handles] or features
+        fitting = [each for each in features if person_key(each.properties.handle) in handles] or features
         return {**outcome, "result": to_jsonable_python(_location_in(fitting[0]))} if fitting else None
 
     def result(self, outcome: QuestionEnd) -> Location:
@@ -281,7 +282,7 @@ class VoteWait:
     async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
         members: tuple[str, ...] = ()
         if self.until == "all":
-            members = tuple(each.handle.casefold() for each in await ctx.chat.people())
+            members = tuple(person_key(each.handle) for each in await ctx.chat.people())
         shown = await send_choices(question, n, ctx)
         poll = shown.poll
         ballot = Ballot(
@@ -316,7 +317,7 @@ Wait: TypeAlias = PaymentWait | LocationWait | VoteWait
 
 
 def _asked(root: Event) -> str:
-    return (root.actor or "").casefold()
+    return person_key(root.actor or "")
 
 
 async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: TurnContext) -> OpenQuestion:

@@ -32,6 +32,7 @@ from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Deliver
 from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
 from linqbot.linq.events.parse import parse
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.handles import person_key
 from linqbot.linq.rules.message import has_address
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S
@@ -128,7 +129,7 @@ class Gate:
         purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery.type, "reply")
         needs_all = self._allow_to is not None or purpose == "promotional"
         chat_id = await journal.chat_of(call)
-        people = [each.casefold() for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
+        people = [person_key(each) for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
         asked = _Asked(call, journal, key, people, chat_id, purpose)
         journal.from_line = asked.line
         if self._allow_to is not None and not self._allow_to.issuperset(people):

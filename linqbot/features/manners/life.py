@@ -10,6 +10,7 @@ from typing import Final
 
 from linqbot.engine.turn import Turn, TurnPart, written_at
 from linqbot.linq.events.parse import understood
+from linqbot.linq.handles import person_key
 
 SIGNS_OF_LIFE: Final = frozenset(
     {
@@ -40,4 +41,4 @@ class SignsOfLife(TurnPart):
         event = understood(delivery)
         if event is not None and event.actor is not None and not event.is_own:
             at = min(delivery.received_at, written_at(delivery) + _CLOCKS_S)
-            await self._turns.storage.note_wrote(event.actor.casefold(), at)
+            await self._turns.storage.note_wrote(person_key(event.actor), at)

@@ -14,6 +14,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from linqbot.linq.handles import person_key
+
 LONGEST_TOKEN = 128
 """Longer ids are replaced by their digest, so that every database can index a lane as a key."""
 
@@ -52,7 +54,7 @@ def lane_of_person(handle: str) -> str:
 
 def lane_of_post(of: str) -> str:
     """Return the lane of a post without a chat, by its person or else its name."""
-    return _POST + of.casefold()
+    return _POST + person_key(of)
 
 
 def person_of_lane(lane: str) -> str | None:
@@ -135,7 +137,7 @@ def _pair(owner: str, person: str) -> _Rule:
     def rule(data: dict[str, Any]) -> str | None:
         line, handle = _at(data, owner), _at(data, person)
         # Linq sends e-mail addresses in upper and lower case.
-        return f"p:{line.lower()}:{handle.lower()}" if line and handle else None
+        return f"p:{line.lower()}:{person_key(handle)}" if line and handle else None
 
     return rule
 

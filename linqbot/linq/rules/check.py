@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from linqbot.linq.events import EVENT_CLASSES
+from linqbot.linq.handles import EMAIL, is_handle, is_phone, is_sender
 from linqbot.linq.rules.message import app_identity, app_url, experience, layout, message_content
 from linqbot.linq.rules.values import (
-    EMAIL,
     NOTHING,
     Broken,
     Check,
@@ -24,10 +24,8 @@ from linqbot.linq.rules.values import (
     flag,
     handle,
     https,
-    is_handle,
     is_https,
     is_number,
-    is_phone,
     is_whole,
     list_of,
     matches,
@@ -74,7 +72,6 @@ def takes_body(endpoint: str) -> bool:
 
 
 # A short code, or the name of a sender.
-_SENDER = re.compile(r"[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _EVENT_NAME = re.compile(r"[a-z_]++(?:\.[a-z_]++)++")
 _CONTENT_TYPE = re.compile(r"[a-z]++/[\w.+-]++", re.ASCII)
 _REFUSED_TYPE = re.compile(
@@ -195,10 +192,9 @@ def _shades(shades: Any) -> Broken | None:
     return breaks("R66", "shades must be two colors such as #1A2B3C. Or use a variant.")
 
 
-_is_sender = matches(_SENDER)
 blockable = must(
     "R76",
-    lambda value: is_handle(value) or _is_sender(value),
+    lambda value: is_handle(value) or is_sender(value),
     "is not an E.164 number, e-mail address, short code of 3 to 8 digits, or sender id.",
 )
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from linqbot.linq.handles import is_handle
 from linqbot.linq.rules.values import (
     Broken,
     Check,
@@ -20,7 +21,6 @@ from linqbot.linq.rules.values import (
     breaks,
     filled_text,
     flag,
-    is_handle,
     is_https,
     is_web,
     is_whole,

@@ -13,11 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from linqbot.linq.handles import is_handle, is_phone
 from linqbot.linq.types.names import LIKE_A_SLIP, misspelt
 
-E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-# Possessive quantifiers, and a lookahead for the dot: linear time in any text, also in a long run of dots.
-EMAIL = re.compile(r"[^@\s]++@(?=[^@\s]+\.[^@\s])[^@\s]++")
 # Written out: with a repeated group and with IGNORECASE it takes more than twice as long, and every call has an id.
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 _HTTPS = re.compile(r"https://[^\s/?#]++\S*+", re.IGNORECASE)
@@ -89,12 +87,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-is_phone = matches(E164)
 is_web = matches(WEB)
-
-
-def is_handle(value: Any) -> bool:
-    return isinstance(value, str) and (E164.fullmatch(value) or EMAIL.fullmatch(value)) is not None
 
 
 def is_https(value: Any) -> bool:

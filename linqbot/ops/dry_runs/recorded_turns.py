@@ -45,6 +45,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse, understood
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import Part, TextPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
@@ -321,7 +322,7 @@ async def open_then(
 
 def _person_of(delivery: Delivery) -> str:
     event = understood(delivery)
-    return "" if event is None else (event.actor or "").casefold()
+    return "" if event is None else person_key(event.actor or "")
 
 
 LOOK_BACK_S: Final = 7 * 86_400.0

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from linqbot import BotError, Context, Tally
 from linqbot.errors import StateConflict
 from linqbot.language import ENGLISH, sentences
+from linqbot.linq.handles import person_key
 from linqbot.parse import recurrence
 from linqbot.storage.backend import Storage
 from linqbot.storage.state import StateWrite
@@ -157,7 +158,7 @@ class Account:
 
     async def _change(self, store: Storage, budget: Budget, change: Callable[[Used], object]) -> None:
         """Change the stored use now, whatever becomes of the turn."""
-        scope = f"person:{(self._ctx.event.actor or '').casefold()}"
+        scope = f"person:{person_key(self._ctx.event.actor or '')}"
         while True:
             stored = (await store.load(scope)).get(USED)
             used = Used() if stored is None else Used.model_validate_json(stored)
