@@ -17,10 +17,8 @@ from linqbot.linq.handles import person_key
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number
 
 if TYPE_CHECKING:
-    from linqbot.bot.filters import Filter
     from linqbot.bot.languages import LanguageChoice, Languages
     from linqbot.features.manners.options import Manners
-    from linqbot.linq.events.message import MessageReceived
 
 Groups: TypeAlias = Literal["addressed", "all", "never"]
 
@@ -133,11 +131,10 @@ class Bot(Router):
                 raise BotError('Bot(manners=…) takes Manners: manners=Manners(quiet_hours="21-8").')
         self.manners = manners
         self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
-        self.owner_words: Filter[MessageReceived] | None = None
         if owner is not None or mute_word is not None:
             from linqbot.bot.owner_words import add_words
 
-            self.owner_words = add_words(self, owner, mute_word, unmute_word)
+            add_words(self, owner, mute_word, unmute_word)
         self.languages: Languages | None = None
         if language is not None or sentences is not None:
             from linqbot.bot.languages import Languages

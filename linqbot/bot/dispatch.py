@@ -17,7 +17,7 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, takes_muted, words_among
+from linqbot.bot.filters import Fit, are_of_commands, takes_muted, words_among
 from linqbot.bot.handlers import Route, handler_name
 from linqbot.bot.never_awaited import error_of
 from linqbot.bot.routes import TYPING, Routes
@@ -94,6 +94,7 @@ class Dispatcher:
         self.has_languages = bot.languages is not None
         self.has_notices: bool = self.on_trouble is not None or self.routes.has_dead_letter_handlers
         self._side_routes = [route for route in self.routes.all if route.during_ask]
+        self._commands = [route for route in self.routes.all if are_of_commands(route.filters) and route.when is None]
         self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
         self._entry = self.routes.wrapped(self._route, self._middleware)
         self._values = from_plugins.values(plugins)
@@ -190,9 +191,9 @@ class Dispatcher:
     def _may_join(self, message: MessageReceived) -> bool:
         """Return True if a message can become a part of another message's turn.
 
-        Not a late one, nor one that is a command by itself: STOP, START, HELP, or a word of the owner.
+        Not a late one, nor one that is a command by itself: STOP, START, HELP, or a command of the owner.
         """
-        if message.is_own or message.reconciled_at is not None or self.is_owner_word(message):
+        if message.is_own or message.reconciled_at is not None or self.is_command(message, during_ask=True):
             return False
         return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
 
@@ -283,10 +284,20 @@ class Dispatcher:
             with ctx.deadline:
                 await ctx.send(text, key="end without an answer")
 
-    def is_owner_word(self, event: Event) -> bool:
-        """Return True for a text by which the owner of the bot mutes it everywhere, or ends that."""
-        words = self._bot.owner_words
-        return words is not None and isinstance(event, MessageReceived) and bool(words(event))
+    def is_command(self, event: Event, *, during_ask: bool = False) -> bool:
+        """Return True for a command of an owner: a handler for whole texts of named people takes it, such as `Hours.changed_by`.
+
+        With `during_ask` only handlers that take events also while a question is open count.
+        """
+        if not self._commands or not isinstance(event, MessageReceived):
+            return False
+        routes = (
+            each for each in self._commands if isinstance(event, each.event) and (each.during_ask or not during_ask)
+        )
+        try:
+            return _chosen(lambda: any(route.fits(event) for route in routes))
+        except ChoiceFailed:
+            return False
 
     def takes_keyword(self, event: Event) -> bool:
         """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text."""

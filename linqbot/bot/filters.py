@@ -60,6 +60,8 @@ class Filter(Generic[E_contra]):
         self.name = name_of(fits) if name is None else name
         self.events = events
         self.takes_muted = False  # True if a handler with this filter takes events of muted chats
+        self.names_people = False  # True if it fits events of people only whom the author names
+        self.is_whole_text = False  # True if it fits whole texts only
         if inspect.isfunction(fits) and fits.__doc__:  # that of another callable is its class's
             self.__doc__ = fits.__doc__  # for `help()` and the pages of the docs
 
@@ -121,6 +123,9 @@ class Filter(Generic[E_contra]):
     def _combined(self, other: Any, sign: str, fits: Callable[[Any], Fit]) -> Filter[Any]:
         made: Filter[Any] = Filter(fits, f"({self.name} {sign} {name_of(other)})", events=_events_of_both(self, other))
         made.takes_muted = takes_muted((self, other))
+        of_both = any if sign == "&" else all
+        made.names_people = of_both(getattr(each, "names_people", False) for each in (self, other))
+        made.is_whole_text = of_both(getattr(each, "is_whole_text", False) for each in (self, other))
         return made
 
     def __invert__(self) -> Filter[E_contra]:
@@ -155,6 +160,7 @@ class TextFilter(Filter[Texts]):
         super().__init__(fits or (lambda event: fits_text(event.text)), name, events=_TEXTS)
         self.fits_text = fits_text
         self.words = words
+        self.is_whole_text = bool(words)
         self.flags = flags
 
     def is_exact(self, text: str) -> bool:
@@ -169,6 +175,14 @@ class TextFilter(Filter[Texts]):
 def words_among(filters: Iterable[Any]) -> TextFilter | None:
     """Return the first filter of whole texts among those of a handler; None if there is none."""
     return next((each for each in filters if isinstance(each, TextFilter) and each.words), None)
+
+
+def are_of_commands(filters: Iterable[Any]) -> bool:
+    """Return True if a handler with these filters takes whole texts only, and of named people only, such as the owner's."""
+    each = tuple(filters)
+    return any(getattr(one, "names_people", False) for one in each) and any(
+        getattr(one, "is_whole_text", False) for one in each
+    )
 
 
 def text_of(event: Texts) -> str:
@@ -365,9 +379,11 @@ def from_handle(*handles: str) -> Filter[Event]:
     if not handles:
         raise BotError("from_handle() needs at least one phone number or e-mail address, such as '+14155550142'.")
     wanted = frozenset(check_handle(handle, "from_handle(…)") for handle in handles)
-    return Filter(
+    by_them: Filter[Event] = Filter(
         lambda event: person_key(event.actor or "") in wanted, f"from_handle({len(handles)} handles)", events=_ANY
     )
+    by_them.names_people = True
+    return by_them
 
 
 def to_line(*lines: str) -> Filter[Event]:

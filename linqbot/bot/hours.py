@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.bot.filters import from_handle
+from linqbot.bot.filters import Filter, from_handle
 from linqbot.bot.handlers import shown_as
 from linqbot.bot.hours_text import (
     CLOSED,
@@ -31,7 +31,7 @@ from linqbot.bot.router import Router
 from linqbot.clock import WrongCall, zone
 from linqbot.errors import BotError
 from linqbot.language.reading import without_emoji
-from linqbot.language.spoken import CODES, language_of, sentences, spoken
+from linqbot.language.spoken import CODES, Language, language_of, sentences, speaking, spoken
 from linqbot.language.wording import Words
 from linqbot.language.writing import short_weekday, written
 from linqbot.linq.events.event import Event
@@ -172,9 +172,12 @@ class Hours:
         Raises:
             BotError: no handles were given, or one that no person can have.
         """
-        router = Router()
+        router, by_owner = Router(), from_handle(*handles)
 
-        @router.on_message(from_handle(*handles), _is_command, gather=False)
+        # What is a change as a whole is one also while a question is open to the owner, or in a handoff. Anything else that
+        # begins or ends with a command may be for someone else there; elsewhere it is a change with a mistake.
+        @router.on_message(by_owner, _whole_command(), during_ask=True, gather=False)
+        @router.on_message(by_owner, _is_command, gather=False)
         @shown_as("Hours.changed_by")
         async def change_hours(message: MessageReceived, ctx: Context) -> str:
             hours, changed = await self.current(ctx), await ctx.state.bot(ChangedHours, name=_NAME)
@@ -206,13 +209,11 @@ class Hours:
         """
         week, days = dict[str, str](), dict[date, str]()
         today = self._day_of(now) or now.astimezone(self._zone).date()  # in the night, the day on which it began
-        for command, about in _commands(text):
+        for command, new_week, new_days in _read(text, today):
             if command == _OPENING_HOURS:
-                week = {
-                    DAYS[number][:3]: hours for number, hours in (rules(about, guesses=True) if about else {}).items()
-                }
+                week = {DAYS[number][:3]: hours for number, hours in new_week.items()}
                 continue
-            said = {day: self._hours_said(command, day, hours) for day, hours in days_with_hours(about, today).items()}
+            said = {day: self._hours_said(command, day, hours) for day, hours in new_days.items()}
             if days.keys() & said.keys():
                 raise BotError("The text says two things about one day.")
             days |= said
@@ -302,6 +303,43 @@ def _date(given: date | str) -> date:
 def _is_command(message: MessageReceived) -> bool:
     """Return True if a text begins or ends with a command in any language: filters do not know that of the turn."""
     return any(_command(message.text, language_of(code).words) is not None for code in CODES)
+
+
+def _whole_command() -> Filter[MessageReceived]:
+    """Return the filter of texts that are nothing but a command, in any language."""
+
+    def is_whole(message: MessageReceived) -> bool:
+        languages = [found for code in CODES if _command(message.text, (found := language_of(code)).words) is not None]
+        today = (message.sent_at or datetime.now(UTC)).date()
+        return any(_is_read(message.text, language, today) for language in languages)
+
+    whole: Filter[MessageReceived] = Filter(is_whole)
+    whole.is_whole_text = True
+    return whole
+
+
+def _is_read(text: str, language: Language, today: date) -> bool:
+    with speaking(language):
+        try:
+            _read(text, today)
+        except (BotError, ValueError):
+            return False
+    return True
+
+
+_Said: TypeAlias = tuple[str, Mapping[int, str], Mapping[date, str | None]]
+"""A command with what it says of days of the week, and of dates."""
+
+
+def _read(text: str, today: date) -> list[_Said]:
+    """Return the commands of a text in the turn's language. Raises as `Hours.change`."""
+    found = list[_Said]()
+    for command, about in _commands(text):
+        if command == _OPENING_HOURS:
+            found.append((command, rules(about, guesses=True) if about else {}, {}))
+        else:
+            found.append((command, {}, days_with_hours(about, today)))
+    return found
 
 
 def _commands(text: str) -> list[tuple[str, str]]:

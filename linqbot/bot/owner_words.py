@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from linqbot.bot.filters import Filter, exact, from_handle, in_direct, muted
+from linqbot.bot.filters import exact, from_handle, in_direct, muted
 from linqbot.bot.handlers import shown_as
 from linqbot.errors import BotError
 from linqbot.language.reading import plain
@@ -27,17 +27,15 @@ if TYPE_CHECKING:
     from linqbot.linq.events.message import MessageReceived
 
 
-def add_words(
-    router: Router, owner: str | None, mute_word: str | None, unmute_word: str
-) -> Filter[MessageReceived] | None:
-    """Add the handlers of the owner's words to a bot, and return the filter for them: they reach the bot also in a handoff.
+def add_words(router: Router, owner: str | None, mute_word: str | None, unmute_word: str) -> None:
+    """Add the handlers of the owner's words to a bot.
 
     Raises BotError if the owner is no handle, or a word is empty, the same as the other one, or opts out at Linq.
     """
     if owner is not None:
         check_handle(owner, "Bot(owner=…)")
     if mute_word is None:
-        return None
+        return
     if owner is None:
         raise BotError('Bot(mute_word=…) needs the handle of the person who may write it: Bot(owner="+1…").')
     for option, word in (("mute_word", mute_word), ("unmute_word", unmute_word)):
@@ -51,7 +49,6 @@ def add_words(
     by_owner = from_handle(owner) & in_direct & (muted | ~muted)
     router.on_message(exact(mute_word) & by_owner, during_ask=True)(_mute(unmute_word))
     router.on_message(exact(unmute_word) & by_owner, during_ask=True)(end_mute_of_all)
-    return exact(mute_word, unmute_word) & by_owner
 
 
 def _mute(unmute_word: str) -> Callable[[MessageReceived, Context], Awaitable[None]]:

@@ -211,7 +211,7 @@ class Handoffs(TurnPart):
         if event.is_own or event.actor is None or opts_out(event):
             return None
         turns, now = self._turns, self._turns.clock.now()
-        if mute_of(turns.storage.mutes, None, now) is not None or turns.dispatcher.is_owner_word(event):
+        if mute_of(turns.storage.mutes, None, now) is not None or self._is_command(event):
             return None
         mute = turns.storage.mutes.get(event.chat_id or "")
         if mute is not None and mute.is_handed_over(now):
@@ -221,6 +221,11 @@ class Handoffs(TurnPart):
             return None
         mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
         return await self._where_of_owner(event, mine) if mine else None
+
+    def _is_command(self, event: Event) -> bool:
+        """Return True for a command of an owner, which is for the bot."""
+        waiting = (each.status == "waiting" for each in self._turns.storage.conversations_in(event.chat_id or ""))
+        return self._turns.dispatcher.is_command(event, during_ask=any(waiting))
 
     async def _where_of_owner(self, event: Event, mine: Sequence[Mute]) -> list[_Where] | None:
         """Return where the messages of an owner go, who has the handoffs `mine`, over or not; None if they are for the bot."""

@@ -53,6 +53,7 @@ from linqbot.features.asking.records import (
     is_wait,
     look,
 )
+from linqbot.language.reading import says
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
@@ -191,11 +192,20 @@ class Arriving:
             if (verdict := judge(found.question, event)) is not None:
                 answer = self._ended(found, verdict, event)
                 is_cancel = verdict is Verdict.CANCEL_WORD
+                if self._is_exact_answer(found.question, event):
+                    return answer
                 if verdict is Verdict.SIDE_QUESTION or self.dispatcher.has_side_handler(event, for_word=is_cancel):
                     return Arrival(found, answer=answer)
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
         return late if late is not None and meaning is NOTHING else meaning
+
+    def _is_exact_answer(self, question: OpenQuestion, event: Event) -> bool:
+        """Return True for a command of an owner that is, word for word, a choice of the question, or its yes or no."""
+        if not isinstance(event, MessageReceived) or not self.dispatcher.is_command(event, during_ask=True):
+            return False
+        is_choice = bool(question.choices) and says(event.text_to_me, question.choices)
+        return is_choice or (bool(question.reactions) and says_yes_or_no(event, question.language))
 
     async def _of_edit(self, edit: MessageEdited, of_person: Iterable[ConversationSummary]) -> Arrival | None:
         """Return the meaning of an edit of an answer that was not valid: the message with its new words is a new answer."""
