@@ -57,9 +57,10 @@ class Bot(Router):
             succeeds in this chat again, also after a restart. Not for a dead letter that an `on_dead_letter`
             handler takes. None says nothing. No person ever sees the text of an error.
         on_ask_timeout: A text such as "That took too long.", said once when a question of `ask`, or what `location` waits
-            for, times out and the handler does not catch AskTimeout. None says nothing.
+            for, times out and the handler does not catch AskTimeout. True says a sentence of linqbot's own, and only to a
+            person who has written an answer since the handler began. None says nothing.
         on_ask_cancelled: The same for AskCancelled, if the person ended the question by a word or gave no valid answer, or the
-            operator ended it. A person who opts out is not answered.
+            operator ended it, of which linqbot's own sentences do not speak. A person who opts out is not answered.
         language: The language that linqbot speaks and understands in questions and in `linqbot.parse`: the code `en`, `fr`,
             `de`, `es`, `pt`, `it`, `nl` or `ja`; or a function of the event and its context, plain or `async`, that returns the
             code for each event. None is English. Other languages need the extra `languages`.
@@ -94,8 +95,8 @@ class Bot(Router):
         mute_word: str | None = None,
         unmute_word: str = "bot on",
         on_trouble: str | None = None,
-        on_ask_timeout: str | None = None,
-        on_ask_cancelled: str | None = None,
+        on_ask_timeout: str | Literal[True] | None = True,
+        on_ask_cancelled: str | Literal[True] | None = True,
         language: str | LanguageChoice | None = None,
         sentences: Mapping[str, Any] | None = None,
         plugins: Iterable[object] = (),
@@ -111,7 +112,11 @@ class Bot(Router):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
         said = {"on_trouble": on_trouble, "on_ask_timeout": on_ask_timeout, "on_ask_cancelled": on_ask_cancelled}
         for option, text in said.items():
-            if text is not None and not (isinstance(text, str) and text.strip()):
+            if (
+                text is not None
+                and not (text is True and option != "on_trouble")
+                and not (isinstance(text, str) and text.strip())
+            ):
                 raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {text!r}.')
         self.read = read
         self.typing = typing

@@ -275,10 +275,12 @@ class Dispatcher:
             ctx.stop_typing()
 
     async def _say_end(self, ended: AskEnded, ctx: TurnContext) -> None:
-        """Say the bot's text about a question that ended without an answer, if it has one and the person may expect it."""
+        """Say the bot's text about a question that ended without an answer, or linqbot's own, if the person may expect it."""
         text = self._bot.on_ask_timeout
         if isinstance(ended, AskCancelled):
             text = self._bot.on_ask_cancelled if ended.reason in ("word", "invalid", "operator") else None
+        if text is True:
+            text = None if ctx.resumption is None else ctx.resumption.sentence_about(ended)
         if text is not None:
             ctx.deadline.give_extra_time()
             with ctx.deadline:

@@ -127,7 +127,7 @@ async def test_a_predicate_that_reads_state_decides_if_a_message_answers_the_ope
             ("a few", ["Please give one whole number, such as 2 or twelve."]),
             ("owner", []),
             ("2", ["To the owner: 2"]),
-            ("never mind", []),
+            ("never mind", ["OK, I have stopped here."]),
             ("2", ["To the owner: 2"]),
         ]:
             assert (text, await answers(phone, text)) == (text, said)

@@ -16,7 +16,7 @@ import structlog
 from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
-from linqbot.errors import BotError, ConversationTooLong, Muted, Suspended
+from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.admission import FOUND_ID
 from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
@@ -147,6 +147,20 @@ class AskSession:
     def was_asked_by_other_code(self) -> bool:
         """True if the question that the event of this turn answers was asked by other code of the handler."""
         return self._past.live is not None and self._past.live.code != self._code_of(self.handler)
+
+    def sentence_about(self, ended: AskEnded) -> str | None:
+        """Return linqbot's own sentence about the end of the open question, in its language; None if it says nothing.
+
+        A person who has answered nothing at all, such as a reminder of the bot's, does not wait for anything.
+        """
+        question = self._arrival.question
+        if question is None:
+            return None
+        said = self._dispatcher.language_named(question.language).sentences
+        if isinstance(ended, AskCancelled):
+            return {"word": said.ask_cancelled, "invalid": said.ask_given_up}.get(ended.reason)
+        has_begun = question.tries > 0 or any("body" in (each.outcome or {}) for each in self._past.records)
+        return said.ask_timed_out if has_begun else None
 
     @property
     def is_restartable(self) -> bool:

@@ -45,6 +45,7 @@ from linqbot.features.asking.records import (
     refusal_of,
     send_choices,
 )
+from linqbot.language.spoken import spoken
 from linqbot.language.writing import amount
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import CHAT_OF_PAYMENT
@@ -326,7 +327,13 @@ async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: T
     Raises AskCancelled if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
     """
     opened = OpenQuestion(
-        n=n, key=question.key, cancel=cancel_words(question.cancel), repeat=False, next=n + 1, asked=_asked(root)
+        n=n,
+        key=question.key,
+        cancel=cancel_words(question.cancel),
+        repeat=False,
+        next=n + 1,
+        asked=_asked(root),
+        language=spoken().stored,
     )
     try:
         found = await wait.begin(question, n, root, ctx)
