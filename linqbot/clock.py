@@ -141,7 +141,9 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        from linqbot.installing import install_command
+
         raise NoSuchZone(
             f"There is no time zone {name!r}. Give an IANA name such as Europe/Paris. If this is one, install the "
-            "machine's time zones (Debian: apt-get install tzdata) or: pip install tzdata."
+            f"machine's time zones (Debian: apt-get install tzdata) or: {install_command('tzdata')}"
         ) from error

@@ -140,9 +140,11 @@ def _load(language: Language) -> None:
 
         load(language.code)
     except ImportError as error:
+        from linqbot.installing import extra_command
+
         raise BotError(
             f"Bot(language=…): {error.name} is missing, which knows the days and months of other languages and countries. Install "
-            "it: pip install 'linqbot[languages]'"
+            f"it: {extra_command('languages')}"
         ) from error
 
 

@@ -245,7 +245,10 @@ def _of_pydantic_ai(said: Iterable[dict[str, str]]) -> list[Any]:
     try:
         messages: Any = import_module("pydantic_ai.messages")
     except ImportError as error:
-        raise BotError("as_messages('pydantic-ai') needs pydantic-ai: pip install pydantic-ai-slim") from error
+        from linqbot.installing import install_command
+
+        to_do = install_command("pydantic-ai-slim")
+        raise BotError(f"as_messages('pydantic-ai') needs pydantic-ai. Install it: {to_do}") from error
     return [
         messages.ModelRequest(parts=[messages.UserPromptPart(each["content"])])
         if each["role"] == "user"

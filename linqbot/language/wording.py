@@ -51,7 +51,9 @@ class Sentences:
     # A question that ended without an answer: by a word of the person, after `tries` invalid answers, or by time
     ask_cancelled: str = "OK, I have stopped here."
     ask_given_up: str = "Sorry, I do not understand, so I have stopped here. You can begin again at any time."
-    ask_timed_out: str = "I have not heard from you for a while, so I have stopped here. You can begin again at any time."
+    ask_timed_out: str = (
+        "I have not heard from you for a while, so I have stopped here. You can begin again at any time."
+    )
 
     # `linqbot.parse`
     too_long: str = "Please write less, so that I understand it."

@@ -18,7 +18,7 @@ def written(value: date | time | int, *, language: str | None = None) -> str:
     """Return a number, a day, a time, or a day with its time as people of a language and country write it.
 
     `en` and `en-GB` write `Friday 20 November 2026 at 19:30`. All others need the extra `languages` for days and times, also
-    English of another country, such as `en-US`: pip install 'linqbot[languages]'.
+    English of another country, such as `en-US`.
 
     Args:
         value: A whole number, of which those from 0 to 100 are words; a date, a time or a datetime, which are written to the

@@ -151,12 +151,23 @@ def _hint(file: str, error: Exception | SystemExit) -> str:
             f"linqbot serve, from the folder {path.parents[1]}: {path.parent.name}.{path.stem}"
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
-        module = error.name.partition(".")[0]
         return (
-            f"\nNo package of {sys.prefix} has a module {module}. If it is not a file of yours, install its package, which "
-            f"may have another name: {sys.executable} -m pip install {module.replace('_', '-')}"
+            f"\nNo package of {sys.prefix} has a module {(module := error.name.partition('.')[0])}. {_way_to(module)}"
         )
     return ""
+
+
+def _way_to(module: str) -> str:
+    """Return what to do about a module that no installed package has."""
+    from linqbot.installing import install_command, plugin_command
+
+    name = module.replace("_", "-")
+    if not name.startswith("linqbot-"):
+        to_do = install_command(name)
+        return f"If it is not a file of yours, install its package, which may have another name: {to_do}"
+    # The name may be anybody's on an index.
+    command = plugin_command(name)
+    return f"Install it: {command}" if command else f"If it is a plugin, install it from its own folder, {name}."
 
 
 def no_file(path: Path) -> NoBot:

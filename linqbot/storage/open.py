@@ -82,9 +82,10 @@ def _postgres(url: str, /, *, clock: Clock | None, serving: bool, keep_days: flo
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
+        from linqbot.installing import extra_command
+
         raise ConfigError(
-            "A storage in PostgreSQL needs asyncpg, which is not installed. Install linqbot with its extra postgres, "
-            "or: pip install asyncpg"
+            f"A storage in PostgreSQL needs asyncpg, which is not installed. Install it: {extra_command('postgres')}"
         ) from error
     return PostgresStorage(url, clock=clock, serving=serving, keep_days=keep_days)
 

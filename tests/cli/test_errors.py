@@ -15,6 +15,8 @@ import pytest
 from signed import SECRET
 from typed_command import run, shown
 
+from linqbot.installing import extra_command
+
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
 ECHO = "from linqbot import Bot\nbot = Bot()\n"
 
@@ -175,7 +177,8 @@ DO_NOT_START = {
         "bot:g can never run"
     ),
     f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "got an unexpected keyword argument 'repeat'",
-    "import pydantic_ai_of_a_test": "-m pip install pydantic-ai-of-a-test",
+    "import pydantic_ai_of_a_test": " pydantic-ai-of-a-test",
+    "import linqbot_agnet": "If it is a plugin, install it from its own folder, linqbot-agnet.",
 }
 """By a file's mistake, the words that lead to its correction."""
 
@@ -240,7 +243,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(monkeypat
     monkeypatch.setitem(sys.modules, "linqbot.ops.page.app", None)
     for name, arguments in {"mcp": ["mcp"], "page": ["serve", "bot.py", "--page"]}.items():
         said = shown(*arguments, code=2, **GOOD | {"LINQBOT_STORAGE": "memory://"})
-        assert f"needs a further package. Install it: pip install 'linqbot[{name}]'" in said
+        assert f"needs a further package. Install it: {extra_command(name)}" in said
         assert "setting" not in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from linqbot import Bot, BotError, Manners
 from linqbot.features.manners.options import QuietHours, zones_of_number
+from linqbot.installing import extra_command
 
 NAMES = """UTC Europe/London Europe/Paris Europe/Moscow America/New_York America/Los_Angeles America/St_Johns Asia/Kolkata
 Asia/Tokyo Australia/Sydney Australia/Lord_Howe Pacific/Auckland"""
@@ -81,5 +83,5 @@ def test_other_values_that_cannot_be_are_refused() -> None:
 def test_a_missing_library_is_named_and_is_needed_for_quiet_hours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "phonenumbers.timezone", None)
     Manners()
-    with pytest.raises(BotError, match=r"pip install 'linqbot\[manners\]'"):
+    with pytest.raises(BotError, match=re.escape(extra_command("manners"))):
         Manners(quiet_hours="21-8")

@@ -25,6 +25,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.installing import extra_command
 from linqbot.ops.page.access import COOKIE, Access, Role, hashed
 from linqbot.ops.page.app import create_page, page_server
 from linqbot.ops.page.views import Names
@@ -372,7 +373,7 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
     assert "choose another LINQBOT_PAGE_PORT" in in_use
     monkeypatch.delitem(sys.modules, "linqbot.ops.page.app")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    assert "pip install 'linqbot[page]'" in shown("serve", str(tmp_path / "bot.py"), "--page", code=2, **ALONE)
+    assert extra_command("page") in shown("serve", str(tmp_path / "bot.py"), "--page", code=2, **ALONE)
 
 
 @pytest.mark.slow

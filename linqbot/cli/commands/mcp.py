@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from linqbot.cli.commands.waiting import Kind
 from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.errors import ConfigError
+from linqbot.installing import extra_command
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -46,7 +47,8 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
     try:
         from mcp.server.mcpserver import MCPServer
     except ImportError as error:
-        raise ConfigError("linqbot mcp needs a further package. Install it: pip install 'linqbot[mcp]'") from error
+        needs = "linqbot mcp needs a further package. Install it"
+        raise ConfigError(f"{needs}: {extra_command('mcp')}") from error
     server = MCPServer(
         "linqbot", instructions="Tools to find out what a chatbot did and why, by Linq's ids and handles."
     )

@@ -17,13 +17,12 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import click
 
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import ConfigError
+from linqbot.installing import environment_command, is_activated, origin
 from linqbot.settings import Settings, variable
 
 PLACES: Final = {
@@ -135,11 +134,9 @@ def _requirement(folder: Path) -> dict[str, str]:
     A folder is named by the way to it from the project, which is right on each machine with the two next to each other.
     `clone` is the folder with linqbot's Dockerfile: an example if linqbot was not installed from a folder.
     """
-    ours = importlib.metadata.distribution("linqbot")
-    origin = json.loads(ours.read_text("direct_url.json") or "{}")
-    url = origin.get("url", "")
-    if "dir_info" in origin:
-        clone = url2pathname(urlsplit(url).path)
+    ours = origin()
+    if ours.folder is not None:
+        clone = str(ours.folder)
         with suppress(ValueError):  # on Windows, from one drive to another
             clone = os.path.relpath(clone, folder.resolve())
         where = (
@@ -147,9 +144,8 @@ def _requirement(folder: Path) -> dict[str, str]:
             f"[tool.uv.sources]\nlinqbot = {{ path = {json.dumps(clone)}, editable = true }}\n"
         )
         return {"requirement": json.dumps("linqbot"), "sources": where, "clone": shlex.quote(clone)}
-    if vcs := origin.get("vcs_info"):
-        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    requirement = json.dumps(f"linqbot @ {url}" if url else f"linqbot>={ours.version}")
+    version = importlib.metadata.distribution("linqbot").version
+    requirement = json.dumps(f"linqbot @ {ours.url}" if ours.url else f"linqbot>={version}")
     return {"requirement": requirement, "sources": "", "clone": "../linqbot"}
 
 
@@ -159,10 +155,10 @@ def _next_steps(folder: Path, *, plugin: bool) -> list[str]:
     if plugin:
         return [
             *steps,
-            f"{run}pytest" if run else "pip install -e . pytest && pytest",
+            f"{run}pytest" if run else f"{environment_command('-e', '.', 'pytest')} && pytest",
             f"{run}linqbot check --only plugins",
         ]
-    return [*steps, f"{run}linqbot dev bot.py", f"{run}pytest" if run else "pip install pytest && pytest"]
+    return [*steps, f"{run}linqbot dev bot.py", f"{run}pytest" if run else f"{environment_command('pytest')} && pytest"]
 
 
 def _is_uv_in_use() -> bool:
@@ -170,6 +166,4 @@ def _is_uv_in_use() -> bool:
 
     In an activated virtual environment they work as they are, and `uv run` would make a second environment.
     """
-    active = os.environ.get("VIRTUAL_ENV")
-    is_activated_by_hand = bool(active) and Path(str(active)) == Path(sys.prefix) and "UV" not in os.environ
-    return shutil.which("uv") is not None and not is_activated_by_hand
+    return shutil.which("uv") is not None and not is_activated()

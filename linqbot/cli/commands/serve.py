@@ -78,7 +78,9 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
         try:
             from linqbot.ops.page.app import page_server  # few bots have it, and it needs jinja2
         except ImportError as error:
-            raise ConfigError("The page needs a further package. Install it: pip install 'linqbot[page]'") from error
+            from linqbot.installing import extra_command
+
+            raise ConfigError(f"The page needs a further package. Install it: {extra_command('page')}") from error
         serve_page = page_server(settings)
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with (

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from linqbot.cli.rehearsal.report import PersonResult, Report
 from linqbot.errors import ConfigError
+from linqbot.installing import extra_command
 from linqbot.nearest import suggestion
 from linqbot.testing.people.checks import Judgement, Violation, shown
 from linqbot.testing.people.persona import Persona, PersonAct
@@ -232,7 +233,7 @@ def load(file: Path) -> Suite:
         import yaml
     except ImportError as error:
         raise ConfigError(
-            "linqbot rehearse --evals needs a further package. Install it: pip install 'linqbot[evals]'"
+            f"linqbot rehearse --evals needs a further package. Install it: {extra_command('evals')}"
         ) from error
     try:
         evals = Evals.model_validate(yaml.safe_load(written_text(file)) or {})

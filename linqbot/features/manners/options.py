@@ -123,9 +123,11 @@ def _load() -> None:
     try:
         import phonenumbers.timezone  # noqa: F401
     except ImportError as error:
+        from linqbot.installing import extra_command
+
         raise BotError(
-            "Manners(quiet_hours=…): phonenumbers is missing, which knows the time zones of phone numbers. Install it: pip "
-            "install 'linqbot[manners]'"
+            "Manners(quiet_hours=…): phonenumbers is missing, which knows the time zones of phone numbers. Install it: "
+            f"{extra_command('manners')}"
         ) from error
 
 

@@ -261,5 +261,6 @@ def _exporter(name: str) -> Any:
 def _advice(what: str) -> str:
     return (
         f"The OTEL_* variables ask for traces, but {what} is not installed. "
-        "Install linqbot-opentelemetry[otlp], or the exporter's own package; OTEL_TRACES_EXPORTER=none turns this off."
+        "Install opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http, or the exporter's own package; "
+        "OTEL_TRACES_EXPORTER=none turns this off."
     )

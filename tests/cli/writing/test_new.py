@@ -128,18 +128,24 @@ def test_the_readme_names_existing_commands_and_files_and_says_how_secrets_are_r
 def test_it_prints_the_next_commands_which_need_uv_only_where_no_environment_is_activated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def next_commands(name: str, *, uv: str | None, **environ: Any) -> list[str]:
+    def next_commands(name: str, *, uv: str | None, pip: bool = True, **environ: Any) -> list[str]:
         monkeypatch.setattr("shutil.which", lambda _: uv)
+        monkeypatch.setattr("linqbot.installing.find_spec", lambda name: object() if pip else None)
         return [line.strip() for line in shown("new", name, **environ).splitlines()[-3:]]
 
     with_uv, without = (
         ["uv run linqbot dev bot.py", "uv run pytest"],
         ["linqbot dev bot.py", "pip install pytest && pytest"],
     )
-    plain, activated = {"VIRTUAL_ENV": None, "UV": None}, {"VIRTUAL_ENV": sys.prefix, "UV": None}
+    by_path = ["linqbot dev bot.py", f"{sys.executable} -m pip install pytest && pytest"]
+    plain: dict[str, Any] = {"VIRTUAL_ENV": None, "UV": None}
+    activated: dict[str, Any] = {"VIRTUAL_ENV": sys.prefix, "UV": None}
     assert next_commands("bots/mybot", uv="/bin/uv", **plain) == ["cd bots/mybot", *with_uv]
-    assert next_commands("other", uv=None, **plain) == ["cd other", *without]
+    assert next_commands("other", uv=None, **plain) == ["cd other", *by_path]
     assert next_commands("third", uv="/bin/uv", **activated) == ["cd third", *without]
+    # An environment that uv has made has no pip.
+    in_fifth = ["cd fifth", "linqbot dev bot.py", "uv pip install pytest && pytest"]
+    assert next_commands("fifth", uv="/bin/uv", pip=False, **activated) == in_fifth
     # `uv run` activates the environment for one command only.
     assert next_commands("fourth", uv="/bin/uv", **activated | {"UV": "/bin/uv"}) == ["cd fourth", *with_uv]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from patience import PATIENCE_S
 from linqbot.cli.rehearsal.evals import Suite, load
 from linqbot.cli.rehearsal.report import PersonResult, Report, print_summary
 from linqbot.errors import ConfigError
+from linqbot.installing import extra_command
 from linqbot.testing.people import Decide, Inject, Judgement, Locate, Pause, PayRequest, Persona, Say, Tap, VoteFor
 
 JUDGE = """
@@ -101,7 +103,7 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, subtests: pytest.Subte
 
 def test_without_pyyaml_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(ConfigError, match=r"pip install 'linqbot\[evals\]'"):
+    with pytest.raises(ConfigError, match=re.escape(extra_command("evals"))):
         suite(tmp_path, TWO)
 
 
