@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.errors import LinqbotError as LinqbotError
     from linqbot.errors import LinqUnavailable as LinqUnavailable
     from linqbot.errors import MessageGone as MessageGone
+    from linqbot.errors import PersonUnreachable as PersonUnreachable
     from linqbot.errors import RateLimited as RateLimited
     from linqbot.errors import Refused as Refused
     from linqbot.errors import RuleBroken as RuleBroken
@@ -132,7 +133,7 @@ _NAMES = {
     "linqbot.engine.failure": "Failure",
     "linqbot.errors": (
         "Ambiguous AmbiguousCall AskCancelled AskTimeout BotError LinqApiError LinqUnavailable LinqbotError "
-        "MessageGone RateLimited Refused RuleBroken StateUnreadable StreamStalled"
+        "MessageGone PersonUnreachable RateLimited Refused RuleBroken StateUnreadable StreamStalled"
     ),
     "linqbot.features.asking.question": "AskedBefore Declined Expired Location Paid VoteResult",
     "linqbot.features.history": "History HistoryEntry",

@@ -18,6 +18,7 @@
       AskEnded              a question of ctx.ask ended without an answer; a handler may end with it
         AskTimeout            no answer came in time
         AskCancelled          the person or the operator ended it: `reason`
+      PersonUnreachable     a person who is named in who= or also= cannot be asked; the question is over
       StreamStalled         the source of ctx.stream was silent for too long; what was said stays
       Ambiguous             a step of ctx.once was cut off; it is unknown if it was done
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
@@ -427,6 +428,21 @@ class AskCancelled(AskEnded):
     def __init__(self, message: str, *, reason: AskCancellation | AskRefusal) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PersonUnreachable(LinqbotError):
+    """A person who is named in `who=` or `also=` of `ctx.ask` cannot be asked, so no answer could come. The question is over.
+
+    Why: The person is not in the chat of the handler, so they are asked in their own direct chat with the bot. They have opted
+        out there, or `Bot(allow=…)` or `Bot(allow_to=…)` does not name them, or a plugin or Linq refused the message.
+    To do: Read the reason in the message. Catch the error to say something, or to ask another person.
+    """
+
+    lqb = "LQB5012"
+    is_final = True
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"A person who is named in who= or also= of ctx.ask cannot be asked. {why}".strip())
 
 
 class StreamStalled(LinqbotError):

@@ -95,6 +95,7 @@ class AskOptions(TypedDict, total=False):
     cancel: Sequence[str] | None
     repeat: bool
     key: str | None
+    meanwhile: str | None
 
 
 _HINTS: Final = dict.fromkeys(("answer", "respond", "say", "send_message"), "Reply with: await ctx.reply(…)")
@@ -768,6 +769,7 @@ class Context:
         also: Sequence[str] = (),
         side_questions: bool = False,
         timezone: str = "UTC",
+        meanwhile: str | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """Ask a question in the event's chat, and return the answer.
 
@@ -787,8 +789,10 @@ class Context:
                 read as `kind` says, and a choice is returned as its text.
             yes: The tapback that means yes. The answer is True or False: from this tapback, `like`, `love` or `dislike`, or
                 from a text such as "yes" or "no". With `kind=bool` the last three answer, too.
-            who: The person who must answer: `asker` is the one who caused the event, `anyone` is any person of the
-                chat, and everything else is a handle.
+            who: The person who must answer, and no other one may: `asker` is the one who caused the event, `anyone` is any
+                person of the chat, and everything else is a handle. A person who is not in the chat is asked in their own
+                direct chat with the bot, on the same line, while the handler waits in its chat. There the question names the
+                person whom it is for, and only one such question is open at a time.
             tries: The number of answers after which an invalid one ends the question.
             timeout_s: The seconds for which the question waits.
             cancel: The texts by which the person ends the question; None for "cancel", "never mind", "forget it" and "quit", or
@@ -796,17 +800,20 @@ class Context:
             repeat: True asks the question again after a handler has answered another message meanwhile.
             key: Identifies the question within its handler. By it, an answer is found after the code has changed.
                 Without it, the words of the question decide.
-            also: With `yes` only: the handles of further people of the chat who may decide, such as owners. Their
-                tapback counts, or a message that says yes or no and nothing else. Other messages of theirs are handled
-                as usual. If several questions are open to them, such a message must be a reply to one.
+            also: With `yes` only: the handles of further people who may decide, such as owners. Each is asked where they
+                are, as with `who`. Their tapback counts, or a message that says yes or no and nothing else. Other messages
+                of theirs are handled as usual. If several questions of a chat are open to them, such a message must be a
+                reply to one. The first answer counts, and the others who were asked read who has decided.
             side_questions: With `yes` only: True handles a message that says neither yes nor no as usual, by a handler
                 that itself asks nothing, and the question stays open. False takes it for an invalid answer.
             timezone: With a `kind` of days or times: the IANA name of the person's time zone.
+            meanwhile: What the chat reads once a person is asked elsewhere, such as "I have asked Dana."; None says nothing.
         Returns:
             The answer: a str, or what `kind`, `choices` or `yes` say.
         Raises:
             AskTimeout: no answer came in time.
             AskCancelled: the question has ended without an answer; `reason` says why.
+            PersonUnreachable: a person who is named in `who` or `also` cannot be asked.
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """
@@ -832,6 +839,7 @@ class Context:
             others,
             side_questions,
             timezone=timezone,
+            meanwhile=meanwhile,
         )
         return self._wait_for(asked)
 

@@ -109,9 +109,12 @@ class Dispatcher:
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         event, background = turn.event, self._background
         shown = self._bot.typing and event.service in (None, "iMessage")
+        # The answer to a question may come from another chat.
+        waiting = turn.opening.conversation
+        chat_id = event.chat_id if waiting is None else waiting.chat_id
         ctx = TurnContext(
             turn,
-            typing=TypingIndicator(turn.client, event.chat_id, shown=True, background=background) if shown else None,
+            typing=TypingIndicator(turn.client, chat_id, shown=True, background=background) if shown else None,
             background=background,
             on_sent=self._note_sent,
             clock=self._clock,

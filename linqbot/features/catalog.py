@@ -61,6 +61,8 @@ _KINDS: Final = {
     "broadcast": Kind(run=_late("broadcasts:send_to_person"), end=_late("broadcasts:give_up_person")),
     "post": Kind(open=_late("posts:check_handled")),
     "post_to": Kind(run=_late("posts:forward")),
+    "ask_to": Kind(run=_late("asking.elsewhere:bring")),
+    "ask_in": Kind(run=_late("asking.elsewhere:show")),
     "handoff": Kind(run=_late("handoff:hand_back")),
     "outage": Kind(run=_late("notices:say_outage")),
     "dead_letter": Kind(run=_late("notices:notify_dead_letter")),

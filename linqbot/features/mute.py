@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 
-_WAITING_KINDS: Final = frozenset({"ask", "dead_letter", "handoff", "post", "post_to", "send"})
+_WAITING_KINDS: Final = frozenset({"ask", "ask_in", "ask_to", "dead_letter", "handoff", "post", "post_to", "send"})
 """The kinds of deliveries that wait until a mute is over. A recurring send goes on with its next due time."""
 
 MUTED_STEP: Final = "linqbot muted"

@@ -162,12 +162,13 @@ async def forward(turns: Turns, turn: Turn) -> None:
     delivery = turn.lease.delivery
     stored = delivery.content["data"]
     with turn.deadline:
-        chat_id = await _direct_chat(turns.client, stored["person"])
+        chat_id = await direct_chat(turns.client, stored["person"])
         await turns.storage.put(_delivery(POST_ID, {**stored, "chat_id": chat_id}, delivery.received_at))
 
 
-async def _direct_chat(client: Client, person: str) -> str | None:
-    """Return the direct chat with a person in which something happened last; None if there is none."""
-    chats = [chat async for chat in client.chats.list_chats(to=person, limit=100) if not chat.is_group]
+async def direct_chat(client: Client, person: str, *, line: str | None = None) -> str | None:
+    """Return the direct chat with a person, on one line or on any, in which something happened last; None if there is none."""
+    listed = client.chats.list_chats(to=person, from_=line, limit=100)
+    chats = [chat async for chat in listed if not chat.is_group]
     latest = max(chats, key=lambda chat: chat.updated_at or _FIRST, default=None)
     return None if latest is None else latest.id

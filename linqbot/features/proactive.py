@@ -128,7 +128,7 @@ class BotContext:
         except Refused as error:
             stopped_by(error, self._log)
             return Sent((), "refused")
-        sender = await self._own_line() if line is None else line
+        sender = await self.own_line() if line is None else line
         client = self._sending(key, purpose)
         return await self._send(messages, client, "", sender, plain_handle(to))
 
@@ -216,7 +216,7 @@ class BotContext:
         if (known := await self._broadcaster.stored.broadcast(name)) is not None:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
-        sender = await self._own_line() if line is None else line
+        sender = await self.own_line() if line is None else line
         stored = checked_messages(messages, sender)
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
@@ -328,8 +328,11 @@ class BotContext:
         async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
             yield recipient
 
-    async def _own_line(self) -> str:
-        """Return the line of the event's chat, or else the account's only line. Raises BotError if neither is there."""
+    async def own_line(self) -> str:
+        """Return the line of the event's chat, or else the account's only line. Raises BotError if neither is there.
+
+        Used by linqbot itself.
+        """
         if self._line:
             return self._line
         lines = await self._client.phone_numbers.list()

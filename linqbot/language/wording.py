@@ -80,6 +80,11 @@ class Sentences:
     # Forms: `ctx.form`
     yes: str = "Yes"
     no: str = "No"
+    # Questions to a person of another chat: `ctx.ask(…, who=…)`
+    asked_for: str = "For {name}: {question}"
+    has_decided: str = "{name} has decided: {answer}."
+    too_late: str = "That question is over, so your answer came too late."
+
     may_skip: str = "You can also say: {skip}."
     is_it_right: str = "Is this right? Say yes, or name what to change."
     name_what_to_change: str = "Please say yes if it is right, or name what to change: {choices}."

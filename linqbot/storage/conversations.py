@@ -30,7 +30,7 @@ ENDED_KEPT_S: Final = DAY_S
 FAILED_KEPT_S: Final = 30 * DAY_S
 """Seconds for which a failed conversation stays on record, so that a retry of its dead letter continues it."""
 
-ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out"]
+ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out", "queued"]
 
 
 class ConversationSummary(NamedTuple):
@@ -53,7 +53,7 @@ class Conversation:
         chat_id: The chat of the question.
         person: The handle, in lower case, that must answer; ANYONE for any person of the chat.
         handler: The name of the handler.
-        status: `waiting` for the answer; `failed` if the handler failed too often after an answer, so that the answer
+        status: `waiting` for the answer; `queued` if its question will be shown once the person's other one is over; `failed` if the handler failed too often after an answer, so that the answer
             is a dead letter; `timed_out` if no answer came in time and the handler has ended.
         asked_at: Unix seconds at which the question was asked.
         until: Unix seconds at which the question times out.

@@ -27,7 +27,7 @@ EDIT: Final = "edit"
 RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
 """The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""
 
-PROACTIVE: Final = frozenset({"send", "repeat", "post", "post_to"})
+PROACTIVE: Final = frozenset({"send", "repeat", "post", "post_to", "ask_to", "ask_in"})
 """The kinds of timers by which the bot speaks first."""
 
 PARKED_S: Final = 1e12

@@ -185,6 +185,7 @@ ELSEWHERE = {
     "day_at_time",  # of `written`
     *("hours_example", "closed_then"),  # of `Hours`
     *("started", "help"),  # see `tests/features/test_consent.py`
+    *("asked_for", "has_decided", "too_late"),  # see tests/features/asking/test_elsewhere.py
     *("yes", "no", "may_skip", "is_it_right", "name_what_to_change"),  # of forms
     # Of handoffs: see tests/features/test_handoff.py
     *("handoff", "which_person", "not_delivered", "handoff_over", "handed_back", "bot_is_back", "no_one_answers"),

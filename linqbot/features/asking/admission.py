@@ -26,6 +26,8 @@ log = structlog.get_logger("linqbot.worker")
 KIND: Final = "ask"
 ENDING_ID: Final = f"i.{KIND}."
 """The beginning of the ids of deliveries that end a question. A webhook can have no such id."""
+SHOWN_ID: Final = "i.ask_in."
+"""The beginning of the ids of conversations that show the question of another chat's handler: see `elsewhere.py`."""
 ENDING_TYPE: Final = f"linqbot.{KIND}"
 """The type of these deliveries."""
 FOUND_ID: Final = "i.found."

@@ -29,7 +29,7 @@ from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, TurnPart, opts_out
 from linqbot.engine.watcher import turn_watcher
-from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
+from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
     Verdict,
     choice_of,
@@ -49,6 +49,7 @@ from linqbot.features.asking.records import (
     ending_of,
     event_of,
     failed,
+    is_of_words,
     is_payment,
     is_wait,
     look,
@@ -86,11 +87,20 @@ class Arrival:
     is_counted: bool = False  # True if the event has changed the ballot of `asked`, whose question stays open
     # Conversations whose vote waits for other people, because a person came or left. The event is handled as usual.
     recounted: tuple[Asked, ...] = ()
+    is_late: bool = (
+        False  # True if the event answers a question that was shown for another chat's handler, and that is over
+    )
     is_void: bool = False  # True if the delivery means nothing, such as the timeout of a question that was answered
 
     @property
     def question(self) -> OpenQuestion | None:
         return None if self.asked is None else self.asked.question
+
+    @property
+    def is_of_another_chat(self) -> bool:
+        """True if the delivery ends or answers a question of a handler that waits in another chat."""
+        is_shown = self.asked is not None and self.asked.question.shown_for is not None
+        return is_shown and (self.is_late or self.outcome is not None)
 
 
 ANSWERS: Final = (
@@ -146,8 +156,10 @@ class Arriving:
             found = await self._of_ending(others_since)
         else:
             found = await self.meaning()
-            if found.asked is not None and self.dispatcher.routes.named(found.asked.conversation.handler) is None:
-                found = _abandoned(found.asked.conversation, others_since)
+            asked = found.asked
+            has_handler = asked is None or self.dispatcher.routes.named(asked.conversation.handler) is not None
+            if asked is not None and not has_handler and asked.question.shown_for is None:
+                found = _abandoned(asked.conversation, others_since)
         for each in self.unreadable:
             # Else each message of the chat would become a dead letter, and so would the timeout of the question.
             _log_abandoned(each, "Its record cannot be read: another release of linqbot may have stored it.")
@@ -181,7 +193,9 @@ class Arriving:
         for summary in of_person:
             if summary.status == "timed_out":
                 # It is late for this question only if it answers no other one.
-                if late is None and isinstance(event, MessageReceived) and not self.put_back:
+                if late is None and not self.put_back and summary.id.startswith(SHOWN_ID):
+                    late = await self._late_elsewhere(summary, event)
+                elif late is None and isinstance(event, MessageReceived) and not self.put_back:
                     timed_out = await self._read(summary)
                     is_late = timed_out is not None and timed_out.question.may_answer(event)
                     late = _late(timed_out) if timed_out is not None and is_late else None
@@ -206,6 +220,15 @@ class Arriving:
             return False
         is_choice = bool(question.choices) and says(event.text_to_me, question.choices)
         return is_choice or (bool(question.reactions) and says_yes_or_no(event, question.language))
+
+    async def _late_elsewhere(self, summary: ConversationSummary, event: Event) -> Arrival | None:
+        """Return the meaning of an event for a question of another chat's handler that is over; None if it does not answer it."""
+        from linqbot.features.asking.elsewhere import answers_late
+
+        found = await self._read(summary)
+        if found is None or not found.question.may_answer(event) or not answers_late(found, event):
+            return None
+        return Arrival(found, event=event, is_late=True)
 
     async def _of_edit(self, edit: MessageEdited, of_person: Iterable[ConversationSummary]) -> Arrival | None:
         """Return the meaning of an edit of an answer that was not valid: the message with its new words is a new answer."""
@@ -233,7 +256,7 @@ class Arriving:
         if is_message and not self.dispatcher.has_languages and not says_yes_or_no(event, None):
             return None  # without reading the questions
         others = [
-            each for each in self.conversations if each.person not in (person, ANYONE) and not is_wait(each.person)
+            each for each in self.conversations if each.person not in (person, ANYONE) and is_of_words(each.person)
         ]
         read = [await self._read_open(each, event) for each in others]
         open_to = [
@@ -308,7 +331,7 @@ class Arriving:
             is_open = conversation.status == "waiting" or question.failed_by == delivery.id
             if not is_open and end.outcome.get("reason") != "operator":
                 continue
-            if self.dispatcher.routes.named(conversation.handler) is None:
+            if self.dispatcher.routes.named(conversation.handler) is None and question.shown_for is None:
                 return replace(_abandoned(conversation, others_since), is_void=True)
             if "body" in end.outcome:
                 event = event_of(end.outcome, conversation.chat_id)
@@ -448,10 +471,24 @@ class Asks(TurnPart):
         if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = opening_of(turn, arrived)
+        if arrived.is_of_another_chat or (arrived.is_void and delivery.id.startswith(ENDING_ID)):
+            self._of_elsewhere(turn, arrived)
         if arrived.is_counted and (voted := arrived.asked) is not None:
             turn_watcher.get().met_question(voted.question.text, voted.conversation.handler, "counted")
         is_done = arrived.is_void or arrived.is_counted or (is_found and arrived.outcome is None)
         return Ack() if is_done else None
+
+    def _of_elsewhere(self, turn: Turn, arrived: Arrival) -> None:
+        """Let a turn pass on an answer to another chat's handler, or let the person read that it came too late."""
+        end = ending_of(turn.lease.delivery) if arrived.is_void else None
+        if end is not None and "person" not in end.outcome:
+            return
+        from linqbot.features.asking import elsewhere
+
+        if end is None:
+            elsewhere.take(turn, arrived)
+        else:
+            elsewhere.answer_late(turn, end.outcome, self._turns)
 
     def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:
         """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
@@ -476,6 +513,11 @@ class Asks(TurnPart):
     def end(self, turn: Turn, commit: Commit) -> None:
         if not turn.is_running:
             end_of_arrival(turn, commit)
+        chat_id, storage = chat_of_lane(turn.lease.delivery.lane), self._turns.storage
+        if chat_id is not None and any(each.status == "queued" for each in storage.conversations_in(chat_id)):
+            from linqbot.features.asking.elsewhere import show_later
+
+            show_later(turn, commit, storage, self._turns.clock.now())
 
     async def _live(self, turn: Turn, live_from: int) -> Turn:
         """Return the turn in which a handler runs again that has ended without coming to the open question.
@@ -507,7 +549,10 @@ class Asks(TurnPart):
         assert arrived is not None
         assert arrived.answer is not None
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        return self._turns.next_run(turn, opening=opening_of(turn, arrived.answer))
+        found = self._turns.next_run(turn, opening=opening_of(turn, arrived.answer))
+        if arrived.answer.is_of_another_chat:
+            self._of_elsewhere(found, arrived.answer)
+        return found
 
 
 def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
@@ -520,7 +565,7 @@ def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
 def opening_of(turn: Turn, arrival: Arrival) -> Opening:
     """Return what a turn begins with whose delivery concerns open questions."""
     delivery = turn.lease.delivery
-    if arrival.outcome is not None and (asked := arrival.asked) is not None:
+    if arrival.outcome is not None and (asked := arrival.asked) is not None and not arrival.is_of_another_chat:
         found = asked.conversation
         # What began the question may have no mark of its line, such as a tapback or a post.
         is_private = found.off_the_record or delivery.is_off_the_record

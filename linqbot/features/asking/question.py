@@ -223,6 +223,7 @@ class Question:
     side_questions: bool = False
     wait: Wait | None = None
     timezone: str = "UTC"
+    meanwhile: Content | None = None
 
     def __post_init__(self) -> None:
         self._repair()
@@ -421,6 +422,9 @@ class OpenQuestion(Data):
     after_ask: AskedBefore | None = None  # the `ctx.after_ask` with which the conversation began
     is_group: bool | None = None
     line: str | None = None
+    # What brought it to the people who are asked in their own chats, and what it shows there for another chat: see `elsewhere.py`.
+    elsewhere: tuple[dict[str, Any], ...] = ()
+    shown_for: dict[str, Any] | None = None
     failed_by: str | None = None  # the id of the delivery that became a dead letter, if the conversation has failed
     # What ends it: an answer in words, or something else.
     waits_for: Literal["answer", "payment", "location", "votes"] = "answer"

@@ -26,7 +26,15 @@ from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
 from linqbot.engine.slots import OUTSIDE
 from linqbot.engine.turn import Opening
-from linqbot.errors import AskCancellation, AskCancelled, AskRefusal, AskTimeout, LinqApiError, Refused
+from linqbot.errors import (
+    AskCancellation,
+    AskCancelled,
+    AskRefusal,
+    AskTimeout,
+    LinqApiError,
+    PersonUnreachable,
+    Refused,
+)
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
 from linqbot.features.asking.question import (
     AskedBefore,
@@ -67,6 +75,8 @@ VOTE: Final = "vote:"
 """For a vote, with the id of the conversation as for a payment."""
 LOCATION: Final = "location"
 """For a location. A person has one such conversation in a chat."""
+ELSEWHERE: Final = "elsewhere:"
+"""For an answer of a person who is asked in another chat, with the id of the conversation: see `elsewhere.py`."""
 
 
 def is_wait(person: str) -> bool:
@@ -77,6 +87,11 @@ def is_wait(person: str) -> bool:
 def is_payment(person: str) -> bool:
     """Return True if the `person` of a conversation says that it waits for a payment: no message answers that."""
     return person.partition(" ")[2].startswith(PAYMENT)
+
+
+def is_of_words(person: str) -> bool:
+    """Return True if the `person` of a conversation says that it waits for an answer of `ask`, here or elsewhere."""
+    return not is_wait(person) or person.partition(" ")[2].startswith(ELSEWHERE)
 
 
 _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
@@ -100,15 +115,22 @@ class QuestionEnd(TypedDict, total=False):
     text: str  # the text of the answer: of a message, of the chosen option, or of the operator
     # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
     choice: str
-    reason: AskCancellation  # the reason of `cancelled`; see `AskCancelled`
+    # The reason of `cancelled`: see `AskCancelled`. With `unreachable`, the text says why the person could not be asked.
+    reason: AskCancellation | Literal["unreachable"]
+    # Of an answer that came in another chat: the person in lower case, the chat, and the language of the question there.
+    person: str
+    chat: str
+    language: str | None
     type: str  # of the event that answered, as is its body; both are missing if the operator answered
     body: Any
     result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
 
 
-def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled:
+def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled | PersonUnreachable:
     if outcome["outcome"] == "timed_out":
         return AskTimeout("No answer came in time.")
+    if outcome["reason"] == "unreachable":
+        return PersonUnreachable(outcome.get("text", ""))
     return cancelled_for(outcome["reason"])
 
 
@@ -336,6 +358,24 @@ def cancelled(asked: Asked, reason: AskCancellation, now: float) -> tuple[Conver
     return failed(asked, by=timer.fired(now).id), timer
 
 
+def timed_out(asked: Asked, **kept: Any) -> Conversation:
+    """Return a conversation whose question is over, which stays on record so that a late answer is recognised.
+
+    `kept` are the fields of the question that are kept for this, besides its text.
+    """
+    hidden: dict[str, Any] = {
+        "prompt": (),
+        "messages": (),
+        "choices": (),
+        "options": {},
+        "after_ask": None,
+        "refused": (),
+    }
+    if asked.conversation.off_the_record:
+        hidden["text"] = ""
+    return replace(asked.changed(status="timed_out", **{**hidden, **kept}).conversation, root=b"")
+
+
 def ending(asked: Asked, outcome: QuestionEnd, *, name: str, now: float) -> Delivery:
     """Return the delivery that ends a question in the lane of its chat. Equal endings have equal names."""
     conversation = asked.conversation
@@ -357,12 +397,14 @@ def _body(asked: Asked, outcome: QuestionEnd, at: float) -> bytes:
 log = structlog.get_logger("linqbot.worker")
 
 
-async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestion:
+async def send_question(question: Question, n: int, ctx: Context, *, is_shown: bool = True) -> OpenQuestion:
     """Send the messages of a question, the n-th of its conversation, and its poll. Return its stored form.
+
+    Unless `is_shown`, people are asked in their own chats only, and nothing is sent here.
 
     Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
-    shown = await send_choices(question, n, ctx)
+    shown = await send_choices(question, n, ctx) if is_shown else Shown(())
     messages = question.messages(numbered=bool(question.choices) and shown.poll is None, service=ctx.event.service)
     return OpenQuestion(
         n=n,
@@ -379,7 +421,7 @@ async def send_question(question: Question, n: int, ctx: Context) -> OpenQuestio
         repeat=question.repeat,
         also=tuple(map(person_key, question.also)),
         side_questions=question.side_questions,
-        prompt=as_prompt(messages),
+        prompt=as_prompt(messages) if is_shown else (),
         next=n + 1,
         language=spoken().stored,
     )

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
-from linqbot.features.asking.admission import FOUND_ID
+from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
 from linqbot.features.asking.records import (
     BY_OPERATOR,
+    PROMPT,
     Asked,
     AskRecord,
     Past,
@@ -32,6 +34,7 @@ from linqbot.features.asking.records import (
     cancelled_for,
     end_without_answer,
     ending,
+    is_of_words,
     is_wait,
     look,
     looked_up,
@@ -41,6 +44,7 @@ from linqbot.features.asking.records import (
     root_of,
     send_again,
     send_question,
+    timed_out,
     timeout,
 )
 from linqbot.features.asking.steps import Steps, check_length
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.turns import Turns
+    from linqbot.features.asking.elsewhere import Places
     from linqbot.features.asking.waits import Wait
 
 
@@ -106,6 +111,8 @@ class AskSession:
         self._is_asked_again = False
         # The question at which the handler was suspended in this run.
         self._asked: AskRecord | None = None
+        # What the others read who were asked the question that is answered: who has decided, and how.
+        self._decided: str | None = None
         # What this run adds to the commit that ends its turn: conversations and timers to store, ids of timers to delete, and
         # of conversations that end.
         self._conversations: list[Conversation] = []
@@ -186,7 +193,9 @@ class AskSession:
             return
         own = None if self._conversation is None else self._conversation.id
         others = (each for each in self._storage.conversations_in(chat_id) if each.id != own)
-        self._ended = [each.id for each in others if each.status == "waiting" and not is_wait(each.person)]
+        waiting = (each for each in others if each.status == "waiting" and is_of_words(each.person))
+        # What shows the question of another chat's handler ends with that question.
+        self._ended = [each.id for each in waiting if not each.id.startswith(SHOWN_ID)]
 
     async def cancel_questions(self, chat_id: str) -> None:
         """Cancel the open questions of any chat, as an operator does: their handlers run."""
@@ -241,6 +250,8 @@ class AskSession:
                 commit.entries.append(record.written_to(entry, by))
         commit.ended += self._ended
         write_arrival(self._arrival, by.received_at, commit)
+        if question is not None and question.elsewhere and self._has_begun:
+            commit.timers += self._over_elsewhere(question)
         commit.conversations += self._conversations
         commit.timers += self._timers
         commit.cancelled += self._cancelled
@@ -248,7 +259,9 @@ class AskSession:
             commit.cancelled.append(question.timer)
         if self._conversation is not None and self._asked is None:
             if self._keeps_timeout(question):
-                commit.conversations.append(self._timed_out())
+                asked = self._arrival.asked
+                assert asked is not None
+                commit.conversations.append(timed_out(asked))
             else:
                 commit.ended.append(self._conversation.id)
 
@@ -256,17 +269,24 @@ class AskSession:
         """Return True if the question has timed out, so that a late message can be recognized; see `Context.after_ask`."""
         if question is None or self._conversation is None or not question.takes_words:
             return False
+        if is_wait(self._conversation.person):
+            return False
         is_timed_out = self._past.live is not None and self._past.live.outcome == {"outcome": "timed_out"}
         return is_timed_out and self._newer(self._conversation.person, self._conversation.chat_id) is None
 
-    def _timed_out(self) -> Conversation:
-        asked = self._arrival.asked
-        assert asked is not None
-        hidden: dict[str, Any] = {"prompt": (), "messages": (), "choices": (), "options": {}, "after_ask": None}
-        hidden["refused"] = ()
-        if asked.conversation.off_the_record:
-            hidden["text"] = ""
-        return replace(asked.changed(status="timed_out", **hidden).conversation, root=b"")
+    def _over_elsewhere(self, question: OpenQuestion) -> list[Timer]:
+        """Return the timers by which the people who were asked in their own chats learn that the question is over."""
+        live = self._past.live
+        if live is None or live.outcome is None:
+            return []  # it stays open
+        from linqbot.features.asking.elsewhere import over
+
+        return over(question, self._decided_by(live.outcome), self._decided, self._clock.now())
+
+    def _decided_by(self, outcome: QuestionEnd) -> str | None:
+        """Return the person who has ended the open question, in lower case; None if no person has."""
+        by = outcome.get("person") or (self._arrival.event.actor if self._arrival.event is not None else None)
+        return None if by is None else by.casefold()
 
     def _check(self, verb: str, ctx: Context) -> None:
         """Raise BotError where no handler can wait for an answer, and ConversationTooLong after too many questions."""
@@ -339,7 +359,8 @@ class AskSession:
             self._note(outcome["outcome"], when=is_live)
             raise end_without_answer(outcome)
         event = self._arrival.event if is_live and "body" in outcome else record.event(ctx.chat_id)
-        if event is not None:
+        # An answer of another chat is read, and the handler goes on in its own.
+        if event is not None and "person" not in outcome:
             self._go_on_with(event, ctx)
         try:
             with speaking(self._dispatcher.language_named(record.language)):
@@ -355,9 +376,23 @@ class AskSession:
                 why = str(error) or self._dispatcher.language_named(record.language).sentences.other_form
                 await self._refuse(record, question, why, ctx)
         else:
+            if is_live:
+                await self._say_who_decided(record, value, ctx)
             self._note("answered", when=is_live)
             return value
         raise Suspended("The handler waits for an answer.")
+
+    async def _say_who_decided(self, record: AskRecord, value: Any, ctx: TurnContext) -> None:
+        """Let the others who may decide read who has, and how: in this chat now, and elsewhere once the turn has ended."""
+        asked, outcome = self._arrival.asked, record.outcome
+        if asked is None or outcome is None or not asked.question.elsewhere:
+            return
+        with speaking(self._dispatcher.language_named(record.language)):
+            from linqbot.features.asking.elsewhere import decision
+
+            self._decided = decision(self._decided_by(outcome), value)
+        if self._decided is not None and asked.question.messages and "person" in outcome:
+            await ctx.send(self._decided, key=f"{PROMPT}{record.n}d")
 
     async def _result(self, record: AskRecord, wait: Wait, ctx: TurnContext) -> Any:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
@@ -372,7 +407,7 @@ class AskSession:
             record.outcome = end
             self._note("cancelled" if end["outcome"] == "cancelled" else "answered")
         if record.outcome["outcome"] == "cancelled":
-            raise cancelled_for(record.outcome["reason"])
+            raise end_without_answer(record.outcome)
         if (event := record.event(ctx.chat_id)) is not None:
             self._go_on_with(event, ctx)
         return wait.result(record.outcome)
@@ -406,6 +441,9 @@ class AskSession:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
             raise cancelled_for("invalid")
+        if (person := (self._arrival.outcome or {}).get("person")) is not None:
+            self._refuse_elsewhere(record, asked.changed(tries=tries, refused=refused.refused), person, why, ctx)
+            return
         sent = await ctx.reply(why, key=refusal_label(record.n, tries))
         if sent.status == "opted_out":
             record.outcome = {"outcome": "cancelled", "reason": "opted_out"}
@@ -417,6 +455,14 @@ class AskSession:
             asked = replace(asked, conversation=replace(asked.conversation, until=until))
         messages = (*asked.question.messages, *(message.id for message in sent.messages))
         self._keep_open(record, asked.changed(tries=tries, refused=refused.refused, messages=messages), ctx)
+
+    def _refuse_elsewhere(self, record: AskRecord, asked: Asked, person: str, why: str, ctx: TurnContext) -> None:
+        """Let a person read in their own chat why the answer is invalid, with the question again."""
+        from linqbot.features.asking.elsewhere import asked_again
+
+        self._note("invalid")
+        self._timers += asked_again(asked, person, why, self._clock.now())
+        self._keep_open(record, asked, ctx)
 
     @property
     def _answered_by(self) -> Delivery:
@@ -445,9 +491,12 @@ class AskSession:
 
     async def _ask(self, question: Question, ctx: TurnContext) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
-        replaced = None
+        replaced, places = None, None
         if question.wait is None:
             person = _person_to_ask(question, self._root(ctx))
+            if question.also or question.who not in ("asker", "anyone"):
+                places = await self._places_of(question, person, ctx)
+                person = places.person(person, self._journal.turn)
             replaced = await self._to_replace(person, ctx)
         else:
             person = question.wait.person(self._root(ctx), self._journal.turn)
@@ -472,15 +521,47 @@ class AskSession:
         # The question has effects, even in the middle of a part that is over. Its calls are named.
         self._journal.is_past = False
         self._is_live = True
-        opened = await self._open(question, record.n, ctx)
+        opened = await self._open(question, record.n, ctx, is_shown=places is None or bool(places.here))
         turn_watcher.get().asked(opened.text)
         self._next = record.n + 1
         ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
             self._replace(replaced)
-        self._wait_for_answer(record, Asked(self._new_conversation(question, opened, person, ctx), opened))
+        asked = Asked(self._new_conversation(question, opened, person, ctx), opened)
+        if places is not None and places.elsewhere:
+            asked = self._bring_elsewhere(question, asked, places, ctx)
+        self._wait_for_answer(record, asked)
         if not is_past:
             record.seen = replace(record.seen, left=ctx.turn_state.left())
+
+    async def _places_of(self, question: Question, person: str, ctx: TurnContext) -> Places:
+        from linqbot.features.asking.elsewhere import places_of
+
+        # A lookup is recorded also in a part that is over, in which new code has put the question.
+        self._journal.is_past = False
+        return await places_of(question, person, self._root(ctx), ctx, self)
+
+    def admits(self, person: str) -> bool:
+        """Return True if the bot's `allow` admits what a person writes; also if that is not known."""
+        fields = {"event_id": self._journal.turn, "event_type": MessageReceived.types[0], "actor": person}
+        try:
+            return self._dispatcher.allows(Event.model_validate(fields))
+        except ChoiceFailed:
+            return True
+
+    @property
+    def next_question(self) -> int:
+        """The number of the conversation's next new question."""
+        return self._next
+
+    def _bring_elsewhere(self, question: Question, asked: Asked, places: Places, ctx: TurnContext) -> Asked:
+        """Add the timers that bring a question to the people who are not in the chat, and note them in the question."""
+        from linqbot.features.asking.elsewhere import errands
+
+        found = errands(question, asked, places, self._root(ctx))
+        now = self._clock.now()
+        self._timers += [each.timer("0", now) for each in found]
+        return asked.changed(elsewhere=tuple(each.kept() for each in found), also=places.here)
 
     def _new_conversation(
         self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext
@@ -521,11 +602,11 @@ class AskSession:
         self._past.records.append(record)
         self._suspend(record, asked, timer)
 
-    async def _open(self, question: Question, n: int, ctx: TurnContext) -> OpenQuestion:
+    async def _open(self, question: Question, n: int, ctx: TurnContext, *, is_shown: bool) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
         root = self._root(ctx)
         if question.wait is None:
-            opened = await send_question(question, n, ctx)
+            opened = await send_question(question, n, ctx, is_shown=is_shown)
         else:
             opened = await begin_wait(question.wait, question, n, root, ctx)
         since = self._written_at(ctx) or opened.since
