@@ -421,13 +421,15 @@ class AskCancelled(AskEnded):
 
     Attributes:
         reason: `word`, `opted_out`, `invalid`, `operator`, `replaced`, `refused` or `unsupported`.
+        said: With `invalid`, the text of the last answer, in the run of the handler that it begins; later runs do not have it.
     """
 
     lqb = "LQB5007"
 
-    def __init__(self, message: str, *, reason: AskCancellation | AskRefusal) -> None:
+    def __init__(self, message: str, *, reason: AskCancellation | AskRefusal, said: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.said = said
 
 
 class PersonUnreachable(LinqbotError):

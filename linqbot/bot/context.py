@@ -790,7 +790,7 @@ class Context:
             yes: The tapback that means yes. The answer is True or False: from this tapback, `like`, `love` or `dislike`, or
                 from a text such as "yes" or "no". With `kind=bool` the last three answer, too.
             who: The person who must answer, and no other one may: `asker` is the one who caused the event, `anyone` is any
-                person of the chat, and everything else is a handle. A person who is not in the chat is asked in their own
+                person of the chat, `others` are those in `also` alone, and everything else is a handle. A person who is not in the chat is asked in their own
                 direct chat with the bot, on the same line, while the handler waits in its chat. There the question names the
                 person whom it is for, and only one such question is open at a time.
             tries: The number of answers after which an invalid one ends the question.

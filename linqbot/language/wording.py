@@ -121,6 +121,7 @@ class Sentences:
     used_up_day: str = "That is all I can do for you today. Please write again tomorrow."
     used_up_week: str = "That is all I can do for you this week. Please write again next week."
     used_up_month: str = "That is all I can do for you this month. Please write again next month."
+    asked_elsewhere: str = "I have asked for approval, and I will write again when there is an answer."
     may_i: str = "May I {call}? 👍 or yes, 👎 or no"
 
 

@@ -152,9 +152,13 @@ class Places:
     elsewhere: tuple[str, ...] = ()
     line: str = ""
 
-    def person(self, asked: str, turn_id: str) -> str:
-        """Return the `person` of the conversation, of whom each message is an answer; `asked` is the one who must answer."""
-        return asked if asked in self.here or asked == ANYONE else f"{asked} {ELSEWHERE}{turn_id}"
+    def person(self, question: Question, asked: str, turn_id: str) -> str:
+        """Return the `person` of the conversation, of whom each message is an answer; `asked` is the one who must answer.
+
+        No message of the people in `also` is an answer, unless it says yes or no.
+        """
+        is_here = question.who != "others" and asked in (*self.here, ANYONE)
+        return asked if is_here else f"{asked} {ELSEWHERE}{turn_id}"
 
 
 async def places_of(question: Question, person: str, root: Event, ctx: Context, session: AskSession) -> Places:
@@ -164,7 +168,7 @@ async def places_of(question: Question, person: str, root: Event, ctx: Context, 
         PersonUnreachable: the bot's `allow` does not admit the answer of a person.
         BotError: it is not known which line writes to a person.
     """
-    named = {each.casefold(): each for each in (*((question.who,) if is_handle_of(question) else ()), *question.also)}
+    named = {each.casefold(): each for each in question.named}
     members = await _members(named, root, ctx, session)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
@@ -173,11 +177,6 @@ async def places_of(question: Question, person: str, root: Event, ctx: Context, 
     if any(not session.admits(each) for each in elsewhere):
         raise PersonUnreachable("Bot(allow=…) does not admit what this person writes, so no answer could ever come.")
     return Places(here, tuple(elsewhere.values()), root.line or await ctx.bot.own_line())
-
-
-def is_handle_of(question: Question) -> bool:
-    """Return True if a question names the person who must answer by a handle."""
-    return question.who not in ("asker", "anyone")
 
 
 async def _members(named: Iterable[str], root: Event, ctx: Context, session: AskSession) -> frozenset[str]:
@@ -203,7 +202,7 @@ def errands(question: Question, asked: Asked, places: Places, root: Event) -> li
     """Return what brings a question to the people who are asked elsewhere."""
     found, meanwhile = [], as_prompt(bubbles(() if question.meanwhile is None else (question.meanwhile,)))
     for number, handle in enumerate(places.elsewhere):
-        is_main = is_handle_of(question) and handle == question.who
+        is_main = handle == question.who
         messages = as_prompt(question.messages(numbered=bool(question.choices)))
         asker = root.actor if root.actor and not root.is_own and root.actor.casefold() != handle.casefold() else None
         shown = OpenQuestion(

@@ -164,6 +164,8 @@ class Ballot(Data):
         return {"choices": self.choices, "votes": self.votes, "is_complete": self.is_complete}
 
 
+ROLES: Final = ("asker", "anyone", "others")
+"""The values of `who` that are no handle."""
 LONGEST_TIMEOUT_S: Final = 366 * DAY_S
 MOST_ASKS: Final = 1000
 """Maximum number of questions in one conversation."""
@@ -268,11 +270,13 @@ class Question:
         check_whole(f"{self.verb}(key=…)", self.key)
 
     def _check_people(self) -> None:
-        if self.who not in ("asker", "anyone") and read_handle(self.who) is None:
+        if self.who not in ROLES and read_handle(self.who) is None:
             raise BotError(
-                f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', or a handle, such as '+14155550142'. Otherwise no "
-                "answer could ever come."
+                f"ctx.ask(who={self.who!r}): give 'asker', 'anyone', 'others', or a handle, such as '+14155550142'. Otherwise "
+                "no answer could ever come."
             )
+        if self.who == "others" and not self.also:
+            raise BotError("ctx.ask(who='others') asks the people in also=, and there are none: also=['+14155550142'].")
         if (self.also or self.side_questions) and self.yes is None:
             raise BotError(
                 "ctx.ask() takes also= and side_questions= with yes= only: other messages may be any answer."
@@ -303,6 +307,11 @@ class Question:
                 f"ctx.ask(kind={self.kind!r}): no text can be read as this. Give a type that pydantic knows, such as int, or a "
                 "function."
             ) from error
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The handles of the people who are named: in `who` and in `also`."""
+        return self.also if self.who in ROLES else (self.who, *self.also)
 
     @property
     def verb(self) -> str:

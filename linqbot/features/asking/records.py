@@ -134,8 +134,8 @@ def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled | Pers
     return cancelled_for(outcome["reason"])
 
 
-def cancelled_for(reason: AskCancellation | AskRefusal) -> AskCancelled:
-    return AskCancelled(_WHY_CANCELLED[reason], reason=reason)
+def cancelled_for(reason: AskCancellation | AskRefusal, said: str = "") -> AskCancelled:
+    return AskCancelled(_WHY_CANCELLED[reason], reason=reason, said=said)
 
 
 class QuestionThen(TypedDict):

@@ -440,7 +440,7 @@ class AskSession:
         if tries >= question.tries:
             record.outcome = {"outcome": "cancelled", "reason": "invalid"}
             self._note("given_up")
-            raise cancelled_for("invalid")
+            raise cancelled_for("invalid", (self._arrival.outcome or {}).get("text", ""))
         if (person := (self._arrival.outcome or {}).get("person")) is not None:
             self._refuse_elsewhere(record, asked.changed(tries=tries, refused=refused.refused), person, why, ctx)
             return
@@ -494,9 +494,9 @@ class AskSession:
         replaced, places = None, None
         if question.wait is None:
             person = _person_to_ask(question, self._root(ctx))
-            if question.also or question.who not in ("asker", "anyone"):
+            if question.named:
                 places = await self._places_of(question, person, ctx)
-                person = places.person(person, self._journal.turn)
+                person = places.person(question, person, self._journal.turn)
             replaced = await self._to_replace(person, ctx)
         else:
             person = question.wait.person(self._root(ctx), self._journal.turn)
@@ -681,7 +681,7 @@ def _person_to_ask(question: Question, root: Event) -> str:
     if question.who == "anyone":
         return ANYONE
     if question.who != "asker":
-        return person_key(question.who)
+        return person_key(question.named[0])
     if not root.actor:
         raise BotError(f"{root.type} names no person who could be asked. Say who must answer: ctx.ask(…, who=…).")
     return person_key(root.actor)

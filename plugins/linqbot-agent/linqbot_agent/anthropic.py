@@ -57,8 +57,8 @@ async def run(
         max_requests: The most requests to the model. After that the person hears `sorry`.
         timeout_s: The longest time of one request, in seconds.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
-        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
-            chat.
+        approver: Who approves calls of tools that need approval: `asker` is the person who caused the event, unless
+            `LinqAgent` names `approvers`; else the handle of a person, who is asked where they are, next to those.
         servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
         options: Further arguments of `client.messages.create`, such as `system`.
     Returns:

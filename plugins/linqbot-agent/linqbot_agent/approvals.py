@@ -11,9 +11,9 @@ from collections import Counter, deque
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from linqbot import AskCancelled, BotError, Context, MessageReceived, TextPart
+from linqbot import AskCancelled, BotError, TextPart
 from linqbot.characters import cut, to_json
-from linqbot.language import sentences
+from linqbot.language import in_language, sentences
 from linqbot.speakers import in_mark, said_by, visible
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.run import Settings
@@ -115,12 +115,15 @@ class Questions:
         if ctx.side is not None:
             return "Not now: the person has not answered another question yet. Nothing was done."
         postpones = options.other_topic == "postpone"
+        # Those who are named decide, and the person who wrote only if named too.
+        who = "others" if options.approvers and self._settings.approver == "asker" else self._settings.approver
         try:
             is_approved = await ctx.ask(
                 TextPart(value=text),  # a text that gets no preview card: see `saying.py`
                 yes="like",
-                who=self._settings.approver,
+                who=who,
                 also=options.approvers,
+                meanwhile=None if options.meanwhile is None else in_language(options.meanwhile, "asked_elsewhere"),
                 tries=1,
                 repeat=postpones,
                 side_questions=postpones,
@@ -132,7 +135,8 @@ class Questions:
             if error.reason != "invalid":
                 raise
             # Recorded, because later runs of the handler no longer know the message.
-            said = await ctx.once(f"{key}/instead", lambda _: _text(ctx), kind=str, retry=True)
+            wrote = in_mark(error.said)
+            said = await ctx.once(f"{key}/instead", lambda _: wrote, kind=str, retry=True)
             return f"The person has not approved this, and wrote instead: {said}"
         return None if is_approved else "The person said no."
 
@@ -184,10 +188,6 @@ def question(tool: str, arguments: Mapping[str, Any]) -> str:
     """Return the question for approval of a call: the tool and its arguments in words."""
     said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in arguments.items())
     return sentences().may_i.format(call=f"{_words(tool)}{f' ({said})' if said else ''}")
-
-
-def _text(ctx: Context) -> str:
-    return in_mark(ctx.event.text_to_me) if isinstance(ctx.event, MessageReceived) else ""
 
 
 def _words(name: str) -> str:

@@ -18,6 +18,7 @@ from linqbot_agent.run import NAME, AgentTurn, Counts, Shared, apologise, run
 
 SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
+MEANWHILE: Final = ENGLISH.sentences.asked_elsewhere
 
 Memory: TypeAlias = Literal["chat", "person"]
 NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
@@ -57,8 +58,10 @@ class LinqAgent:
             server marks them with `destructiveHint`.
         known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
             shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at once.
-        approvers: Handles of people, such as owners, who may approve calls of tools for everyone in a group. The person
-            for whom the agent runs may always approve.
+        approvers: Handles of people, such as owners. They approve calls of tools, and no one else does: the person for
+            whom the agent runs only if named. One who is not in the chat is asked in their own chat with the bot, which says
+            for whom. Without any, the person for whom the agent runs approves.
+        meanwhile: The text for the chat once a person is asked elsewhere; None says nothing.
         other_topic: What becomes of a question for approval when the person writes neither yes nor no. `dismiss` drops
             the call, and the model answers what the person wrote. `postpone` handles the message as usual, and
             then sends the question again.
@@ -101,6 +104,7 @@ class LinqAgent:
     outage: Outage = "apologise"
     max_messages: int = 10
     more: str = MORE
+    meanwhile: str | None = MEANWHILE
     trace_content: bool = False
     counts: Counts = field(init=False)
     _shared: Shared = field(default_factory=Shared, init=False)

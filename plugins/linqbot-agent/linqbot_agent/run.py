@@ -197,8 +197,8 @@ async def run(
         progress: The text to say, once, if nothing was said for a while; None says nothing.
         progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
-        approver: Who must approve calls of tools that need approval: the person who caused the event, or a handle in the
-            chat.
+        approver: Who approves calls of tools that need approval: `asker` is the person who caused the event, unless
+            `LinqAgent` names `approvers`; else the handle of a person, who is asked where they are, next to those.
         servers: MCP servers whose tools the agent gets; see `linqbot_agent.mcp`.
     Returns:
         The text that was said, a paragraph for each `Say`; empty if there was none. None if the model failed, or the

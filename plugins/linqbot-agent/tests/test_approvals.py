@@ -34,8 +34,8 @@ class Bookings:
             return "booked"
 
 
-@pytest.mark.parametrize(("answer", "owners"), [("Yes", []), ("like", ["+14155550143"])])
-async def test_a_call_that_the_person_approves_is_made_although_there_may_be_owners(
+@pytest.mark.parametrize(("answer", "owners"), [("Yes", []), ("like", ["+14155550142"])])
+async def test_a_call_that_the_person_approves_is_made_if_no_others_or_they_are_named(
     answer: str, owners: list[str]
 ) -> None:
     bookings = Bookings(calls(CALL), says("Done."))
@@ -253,3 +253,60 @@ async def test_a_person_with_an_open_question_is_asked_no_other_one() -> None:
         assert await answers(phone, "yes") == ["Which name?"]
         await phone.text("Ann")
         assert (await phone.next_reply()).endswith("tool-return: Ann tool-return: booked")
+
+
+OWNER = "+14155550143"
+MEANWHILE = "I have asked for approval, and I will write again when there is an answer."
+
+
+@pytest.mark.parametrize("how", ["approver", "approvers"])
+async def test_an_owner_approves_in_their_own_chat_and_the_guest_never_does(how: str) -> None:
+    bookings = Bookings(calls(CALL), says("What?"), says("Done."))
+    plugin = LinqAgent(approvers=[OWNER]) if how == "approvers" else LinqAgent()
+    options = {"approver": OWNER} if how == "approver" else {}
+    async with talking(bot_with(bookings.agent, plugin, **options)) as ann:
+        owner = ann.person(OWNER)
+        assert await answers(ann, "A table at 8") == [MEANWHILE]
+        (asked,) = await owner.replies()
+        assert asked == f"For +14155550142: {ASKED}"
+        assert await answers(ann, "yes") == ["What?"]
+        assert bookings.booked == []
+        await owner.text("yes")
+        assert await ann.replies() == ["Done."]
+    assert bookings.booked == ["Ann at 8"]
+
+
+async def test_what_an_owner_writes_instead_of_an_approval_reaches_the_model() -> None:
+    bookings = Bookings(calls(CALL), says("Not today."))
+    async with talking(bot_with(bookings.agent, approver=OWNER)) as ann:
+        await answers(ann, "A table at 8")
+        await ann.person(OWNER).text("we are closed")
+        assert await ann.replies() == ["Not today."]
+    assert bookings.booked == []
+    assert "wrote instead: we are closed" in kinds(bookings.script.requests[-1])[-1]
+
+
+@pytest.mark.slow
+async def test_killed_anywhere_the_owner_approves_and_the_guest_who_writes_at_the_same_time_does_not() -> None:
+    bookings = Bookings()
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        last = kinds(messages)[-1]
+        if last == "user-prompt: yes":
+            return says("What?")
+        return says("Done.") if last.startswith("tool-return") else calls(CALL)
+
+    async def scenario(ann: Phone) -> None:
+        bookings.booked.clear()
+        await ann.text("A table at 8")
+        await ann.quiet()
+        assert bookings.booked == []
+        await ann.text("yes")
+        await ann.person(OWNER).text("yes")
+
+    bookings.agent.model = FunctionModel(respond)
+    async for ann in killed_between_calls(bot_with(bookings.agent, LinqAgent(approvers=[OWNER])), scenario):
+        said = [str(each) for each in await ann.replies()]
+        assert sorted(said) == sorted([MEANWHILE, "What?", "Done."]), (ann.killed, said)
+        assert await ann.person(OWNER).replies() == [f"For +14155550142: {ASKED}"], ann.killed
+        assert set(bookings.booked) == {"Ann at 8"}, ann.killed
