@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import structlog
 
@@ -242,7 +242,10 @@ class Context:
 
     @cached_property
     def bot(self) -> BotContext:
-        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many."""
+        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many.
+
+        `ctx.bot.post` lets a handler of another chat go on.
+        """
         from linqbot.features.proactive import BotContext
 
         return BotContext(
@@ -1355,6 +1358,13 @@ class Context:
             has_replacement: True if the caller sends something else when Linq refuses the content.
         """
         check_content(content)
+        if self.event.chat_id is None and self.person_without_chat is not None:
+            sent = await self._open_chat(content, cards, key)
+            if (watch := watcher.get()) is not None:
+                from linqbot.content.preview import Said
+
+                watch(Said(content, _effect(effect), cards, False, sent))
+            return sent
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
         if has_replacement:
             client = with_standing_refusal(client)
@@ -1372,6 +1382,21 @@ class Context:
             from linqbot.content.preview import Said
 
             watch(Said(content, shown, cards, self.event.is_group, sent))
+        return sent
+
+    @property
+    def person_without_chat(self) -> str | None:
+        """The person to whom a post is addressed who has no chat with the bot yet: the first message opens it."""
+        return self.event.actor if self.event.type == POST_TYPE and self.event.chat_id is None else None
+
+    async def _open_chat(self, content: tuple[Sendable, ...], cards: bool, key: str | None) -> Sent:
+        """Send to the person of a post, and go on in the chat which that opens."""
+        person = self.person_without_chat
+        assert person is not None
+        given, line = cast("tuple[Content, ...]", content), await self.bot.own_line(or_first=True)
+        chat_id, sent = await self.bot.opening(given, person, line=line, cards=cards, key=key)
+        if chat_id:
+            self.event = self.event.model_copy(update={"chat_id": chat_id, "is_group": False})
         return sent
 
     async def _learn_service(self) -> None:

@@ -84,9 +84,19 @@ class Poster:
 
 
 def post_delivery(
-    name: str, data: Any, now: float, *, post_id: str, chat: str | None = None, person: str | None = None
+    name: str,
+    data: Any,
+    now: float,
+    *,
+    post_id: str,
+    chat: str | None = None,
+    person: str | None = None,
+    line: str | None = None,
 ) -> Delivery:
-    """Return the delivery of a post; see `Poster`. Raises BotError if a value cannot be used."""
+    """Return the delivery of a post; see `Poster`. Raises BotError if a value cannot be used.
+
+    `line` is the line that writes to the person if there is no chat yet; None if it is not known.
+    """
     check_name(name, "post")
     if not isinstance(post_id, str) or not post_id:
         raise BotError(
@@ -103,6 +113,8 @@ def post_delivery(
             "post(person=…) takes a phone number in E.164 form, such as '+14155550142', or an e-mail address."
         )
     stored = {"name": name, "id": post_id, "data": _checked(data), "chat_id": chat, "person": person}
+    if person is not None and line is not None:
+        stored["line"] = line
     return _delivery(POST_ID if person is None else PERSON_POST_ID, stored, now)
 
 

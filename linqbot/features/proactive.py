@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic_core import from_json
@@ -37,6 +37,8 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent, ConsentKind
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from linqbot.features.asking.session import AskSession
     from linqbot.features.mute import TurnMutes
 
@@ -74,6 +76,7 @@ class BotContext:
         self._note_sent = note_sent
         self._log = log
         self._uploads = uploads
+        self._posts = 0  # the number of posts of this run
         self._consents = 0  # the number of those that this run has recorded
 
     async def send(
@@ -114,6 +117,19 @@ class BotContext:
         Example:
             `await ctx.bot.send("Good morning!", to="+14155550142")`
         """
+        return (await self.opening(content, to, line=line, cards=cards, key=key, purpose=purpose))[1]
+
+    async def opening(
+        self,
+        content: tuple[Content, ...],
+        to: str,
+        *,
+        line: str | None = None,
+        cards: bool = True,
+        key: str | None = None,
+        purpose: Purpose | None = None,
+    ) -> tuple[str, Sent]:
+        """Send to a person, as `send` does. Return the id of the chat too, which is empty if nothing was sent."""
         if not isinstance(to, str) or not to.strip():
             given = "an empty text" if isinstance(to, str) else type(to).__name__
             raise BotError(
@@ -127,7 +143,7 @@ class BotContext:
             messages = bubbles(await self._uploads.resolved(content), cards=cards, opens_chat=True)
         except Refused as error:
             stopped_by(error, self._log)
-            return Sent((), "refused")
+            return "", Sent((), "refused")
         sender = await self.own_line() if line is None else line
         client = self._sending(key, purpose)
         return await self._send(messages, client, "", sender, plain_handle(to))
@@ -135,12 +151,12 @@ class BotContext:
     async def send_in(self, chat_id: str, *content: Content) -> Sent:
         """Send into a chat that is known to be there, as `send` does. Called by linqbot itself."""
         messages = bubbles(await self._uploads.resolved(content))
-        return await self._send(messages, self._client, chat_id, "", "")
+        return (await self._send(messages, self._client, chat_id, "", ""))[1]
 
     async def _send(
         self, messages: Iterable[MessageContent], client: Client, chat_id: str, sender: str, to: str
-    ) -> Sent:
-        """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused."""
+    ) -> tuple[str, Sent]:
+        """Send messages into a chat, or to a person if `chat_id` is empty, until one is refused. Return the chat too."""
         status: SentStatus = "accepted"
         sent = list[AcceptedMessage]()
         for message in messages:
@@ -153,7 +169,7 @@ class BotContext:
                     status = stopped
                     continue  # each message waits by itself
                 if stopped is not None:
-                    return Sent(tuple(sent), stopped, _client=client)
+                    return chat_id, Sent(tuple(sent), stopped, _client=client)
                 # Only Linq knows if the chat is new, so R52 is not checked before. Its answer does not name the rule.
                 may_be_first = not chat_id and not isinstance(error, Refused) and error.status == 400
                 broken = first_message(message.to_json_object()) if may_be_first else None
@@ -164,7 +180,7 @@ class BotContext:
                 parts = message.parts or ()
                 self._note_sent(chat_id, text_of(parts), files_of(parts))
             sent.append((accepted, message))
-        return Sent(tuple(sent), status, _client=client)
+        return chat_id, Sent(tuple(sent), status, _client=client)
 
     def _sending(self, key: str | None, purpose: Purpose | None) -> Client:
         client = self._client if key is None else self._client.named(key)
@@ -222,6 +238,43 @@ class BotContext:
         people = await people_of(audience)
         is_known = line is None or line == self._line
         return await self._broadcaster.start_broadcast(new, people, ask_linq=None if is_known else self._client)
+
+    async def post(
+        self,
+        name: str,
+        data: Mapping[str, Any] | BaseModel,
+        *,
+        id: str,  # noqa: A002 - the word of the field
+        chat: str | None = None,
+        person: str | None = None,
+    ) -> bool:
+        """Post an event of your own, as `running.post` does: the bot's `on_post` handler for its name runs once, in its chat.
+
+        So a handler lets something go on in another chat. The post is stored at once, whatever becomes of the handler, and
+        a handler that runs again stores it once.
+
+        Args:
+            name: The name of what happened, such as `quote.made`: 1 to 64 letters of ASCII, digits, `_`, `.` and `-`.
+            data: A JSON object, or a pydantic model: at most 256 KiB of JSON.
+            id: The same for every repetition of this post, such as the id of the message that leads to it. A post whose name
+                and id were stored in the last 24 hours is not stored again.
+            chat: The id of the chat that it concerns.
+            person: The handle of the person that it concerns, instead of a chat.
+        Returns:
+            True once it is on disk; False if it was stored before.
+        Raises:
+            BotError: the name, the id, the data or the handle cannot be used, or both a chat and a person are given.
+            StorageUnavailable, StorageBusy: nothing was stored; the turn runs again.
+
+        Example: `await ctx.bot.post("quote.made", {"cents": 12000}, id=message.id, person="+14155550142")`
+        """
+        from linqbot.features.posts import post_delivery
+
+        now = self._clock.now()
+        made = post_delivery(name, data, now, post_id=id, chat=chat, person=person, line=self._line)
+        self._posts += 1
+        put = partial(self._broadcaster.stored.put, made)
+        return await self._asking().recorded(f"linqbot post {self._posts}", put, kind=bool)
 
     async def record_consent(self, person: str, *, given: bool, how: str) -> None:
         """Add a row to the ledger of consents: a person agrees to promotional messages, or does not want them any more.
@@ -328,15 +381,15 @@ class BotContext:
         async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
             yield recipient
 
-    async def own_line(self) -> str:
+    async def own_line(self, *, or_first: bool = False) -> str:
         """Return the line of the event's chat, or else the account's only line. Raises BotError if neither is there.
 
-        Used by linqbot itself.
+        Of several lines it is the first one with `or_first`. Used by linqbot itself.
         """
         if self._line:
             return self._line
         lines = await self._client.phone_numbers.list()
-        if len(lines) == 1:
+        if len(lines) == 1 or (lines and or_first):
             self._line = lines[0].phone_number
             return self._line
         if not lines:

@@ -187,3 +187,86 @@ async def test_what_cannot_be_posted_is_refused_with_the_reason() -> None:
                 await call()
     with pytest.raises(BotError, match="needs the names of the posts"):
         Bot().on_post()
+
+
+DANA = "+14155550199"
+
+
+def plumber() -> Bot:
+    """Return a bot whose owner quotes: what goes on in the guest's chat is begun in the owner's."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_message("quote")
+    async def quote(message: MessageReceived, ctx: Context) -> str:
+        made = [await ctx.bot.post("quoted", {"dollars": 120}, id="job 1", person=DANA) for _ in range(2)]
+        return f"Quoted: {made}"
+
+    @bot.on_post("quoted")
+    async def quoted(post: Posted, ctx: Context) -> str:
+        if post.data.get("greets"):
+            await ctx.send("Good morning.")
+        agreed = await ctx.ask(f"Our quote is ${post.data['dollars']}. Shall we come?", yes="like", timeout_s=60)
+        await ctx.send("One moment.")
+        return f"Agreed: {agreed}"
+
+    @bot.on_message
+    async def other(message: MessageReceived, ctx: Context) -> str:
+        return f"heard {message.text}"
+
+    return bot
+
+
+async def test_a_handler_posts_and_what_it_posts_asks_a_person_who_has_no_chat_yet() -> None:
+    async with talking(plumber(), handle=ANN) as ann:
+        dana = ann.person(DANA)
+        await ann.text("quote")
+        assert await ann.replies() == ["Quoted: [True, False]"]
+        assert await dana.replies() == ["Our quote is $120. Shall we come?"]
+        await dana.text("yes")
+        await dana.text("thanks")
+        assert await dana.replies() == ["One moment.", "Agreed: True", "heard thanks"]
+
+
+async def test_the_first_message_of_a_post_opens_the_chat_in_which_it_goes_on() -> None:
+    async with talking(plumber(), handle=DANA) as dana:
+        await dana.post("quoted", {"dollars": 5, "greets": True}, post_id="7")
+        assert await dana.replies() == ["Good morning.", "Our quote is $5. Shall we come?"]
+        await dana.text("no")
+        assert await dana.replies() == ["One moment.", "Agreed: False"]
+
+
+async def test_a_post_that_a_handler_makes_is_checked_like_any_other() -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def post(message: MessageReceived, ctx: Context) -> None:
+        await ctx.bot.post("quoted", {}, id="1", chat="c", person=DANA)
+
+    async with talking(bot, handle=ANN) as ann:
+        await ann.text("hi")
+        (error,) = await ann.errors()
+        assert "not both" in str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("greets", [False, True])
+async def test_killed_anywhere_a_post_opens_one_chat_and_asks_once(greets: bool) -> None:
+    async def scenario(dana: Phone) -> None:
+        await dana.post("quoted", {"dollars": 5, "greets": greets}, post_id="7")
+        await dana.quiet()
+        await dana.text("yes")
+
+    async for dana in killed_between_calls(plumber(), scenario, handle=DANA):
+        said = ["Our quote is $5. Shall we come?", "One moment.", "Agreed: True"]
+        assert await dana.replies() == (["Good morning.", *said] if greets else said), dana.killed
+
+
+@pytest.mark.slow
+async def test_killed_anywhere_a_handler_posts_once() -> None:
+    async def scenario(ann: Phone) -> None:
+        await ann.text("quote")
+
+    async for ann in killed_between_calls(plumber(), scenario, handle=ANN):
+        (said,) = await ann.replies()
+        assert said in ("Quoted: [True, False]", "Quoted: [False, False]"), ann.killed
+        assert await ann.person(DANA).replies() == ["Our quote is $120. Shall we come?"], ann.killed

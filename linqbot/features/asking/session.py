@@ -52,9 +52,9 @@ from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.state import Seen
 from linqbot.language.spoken import speaking, spoken
-from linqbot.linq.events.delivery import Delivery
+from linqbot.linq.events.delivery import POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.lane import lane_of_chat, lane_of_post
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.handles import person_key
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
@@ -306,9 +306,9 @@ class AskSession:
                 f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
                 "it cannot ask: one question is open for a person at a time."
             )
-        if ctx.event.chat_id is None:
+        if ctx.event.chat_id is None and ctx.person_without_chat is None:
             raise BotError(f"{ctx.event.type} belongs to no chat, so there is no person to ask.")
-        if self._conversation is None and self._lease.delivery.lane != lane_of_chat(ctx.event.chat_id):
+        if self._conversation is None and not self._is_in_lane_of(ctx.event):
             raise BotError(
                 f"A handler of {ctx.event.type} runs next to the chat's other handlers, so it cannot ask. Ask in a handler of "
                 "messages or reactions."
@@ -330,6 +330,13 @@ class AskSession:
                 "it has learned in ctx.state, and go on with the person's next message."
             )
 
+    def _is_in_lane_of(self, event: Event) -> bool:
+        """Return True if the turn has the lane of the event's chat, or of a post to a person whose chat it opens."""
+        lane = self._lease.delivery.lane
+        if event.type == POST_TYPE and event.actor is not None and lane == lane_of_post(event.actor):
+            return True
+        return event.chat_id is not None and lane == lane_of_chat(event.chat_id)
+
     # A question that was asked before
 
     async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
@@ -337,6 +344,9 @@ class AskSession:
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
             known += self._journal.unmatched()
+        if ctx.event.chat_id is None and self._conversation is not None:
+            # The question has opened the chat of a post's person, or an earlier message has.
+            ctx.event = ctx.event.model_copy(update={"chat_id": self._conversation.chat_id, "is_group": False})
         earlier = self._past.calls_since(self._part, record)
         self._is_live = self._is_live or record is self._past.live
         self._part = record.n
@@ -491,13 +501,14 @@ class AskSession:
 
     async def _ask(self, question: Question, ctx: TurnContext) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
-        replaced, places = None, None
+        replaced, places, is_opening = None, None, False
         if question.wait is None:
             person = _person_to_ask(question, self._root(ctx))
             if question.named:
                 places = await self._places_of(question, person, ctx)
                 person = places.person(question, person, self._journal.turn)
-            replaced = await self._to_replace(person, ctx)
+            is_opening = ctx.event.chat_id is None
+            replaced = None if is_opening else await self._to_replace(person, ctx)
         else:
             person = question.wait.person(self._root(ctx), self._journal.turn)
         record = AskRecord(
@@ -522,6 +533,8 @@ class AskSession:
         self._journal.is_past = False
         self._is_live = True
         opened = await self._open(question, record.n, ctx, is_shown=places is None or bool(places.here))
+        if is_opening:
+            replaced = await self._to_replace(person, ctx)  # the chat may have come into being meanwhile
         turn_watcher.get().asked(opened.text)
         self._next = record.n + 1
         ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.

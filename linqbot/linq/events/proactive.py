@@ -88,8 +88,8 @@ class Posted(Event):
         post_id: The id that the program gave to the post.
         data: The data of the post, a JSON object. `read` gives it a type.
         actor: The person that the post was addressed to; None if it was addressed to a chat, or to nothing.
-        chat_id: The chat that it was addressed to, or the direct chat with the person. None if there is none: write with
-            `ctx.bot.send(…, to=…)`.
+        chat_id: The chat that it was addressed to, or the direct chat with the person. None if there is none. If a person is
+            named, the first message or question of the handler opens it.
     """
 
     types = (POST_TYPE,)
@@ -140,6 +140,8 @@ def own_event(delivery: Delivery, body: Any) -> Event | None:
         return BroadcastDone.model_validate({**data, **own})
     if delivery.type == POST_TYPE and delivery.id.startswith(POST_ID):
         given = {name: data.get(name) for name in ("name", "data", "chat_id")}
+        if given["chat_id"] is None:
+            given["line"] = data.get("line")  # it writes the first message to the person
         return Posted.model_validate({**own, **given, "post_id": data.get("id"), "actor": data.get("person")})
     return None
 
