@@ -129,7 +129,7 @@ class BotContext:
         key: str | None = None,
         purpose: Purpose | None = None,
     ) -> tuple[str, Sent]:
-        """Send to a person, as `send` does. Return the id of the chat too, which is empty if nothing was sent."""
+        """Send to a person, and return the id of the chat too, which is empty if nothing was sent. Raises as `send` does."""
         if not isinstance(to, str) or not to.strip():
             given = "an empty text" if isinstance(to, str) else type(to).__name__
             raise BotError(

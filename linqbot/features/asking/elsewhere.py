@@ -168,7 +168,7 @@ async def places_of(question: Question, person: str, root: Event, ctx: Context, 
         PersonUnreachable: the bot's `allow` does not admit the answer of a person.
         BotError: it is not known which line writes to a person.
     """
-    named = {each.casefold(): each for each in question.named}
+    named = {handle.casefold(): handle for handle in question.named}
     members = await _members(named, root, ctx, session)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
@@ -219,7 +219,7 @@ def errands(question: Question, asked: Asked, places: Places, root: Event) -> li
             language=spoken().stored,
         )
         said = meanwhile if number == 0 else ()
-        people = tuple(dict.fromkeys(filter(None, (handle.casefold(), (asker or "").casefold()))))
+        people = tuple(dict.fromkeys(person.casefold() for person in (handle, asker) if person))
         errand = _errand(asked, handle, places.line).model_copy(
             update={
                 "question": shown.model_dump(mode="json", exclude_defaults=True),
@@ -283,8 +283,8 @@ def decision(person: str | None, value: Any) -> str | None:
     """Return who has decided, and how, as the others read it; None if no person has, or if it was no yes or no."""
     if person is None or not isinstance(value, bool):
         return None
-    said = sentences()
-    return said.has_decided.format(name=person, answer=(said.yes if value else said.no).lower())
+    answer = sentences().yes if value else sentences().no
+    return sentences().has_decided.format(name=person, answer=answer.lower())
 
 
 def over(question: OpenQuestion, decided_by: str | None, text: str | None, now: float) -> list[Timer]:
