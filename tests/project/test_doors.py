@@ -126,6 +126,7 @@ def test_each_door_of_words_calls_the_reader() -> None:
 
 RAW_PARTS = {
     "linqbot/engine/call_lookup.py": "calls of our own, and answers in which such a call is looked for",
+    "linqbot/features/asking/elsewhere.py": "a question of our own",
     "linqbot/features/manners/gate.py": "a call of our own",
     "linqbot/cli/dev/reporting.py": "a call of our own",
     "linqbot/cli/dev/runner.py": "a send of our own that waits",

@@ -193,12 +193,7 @@ class Arriving:
         for summary in of_person:
             if summary.status == "timed_out":
                 # It is late for this question only if it answers no other one.
-                if late is None and not self.put_back and summary.id.startswith(SHOWN_ID):
-                    late = await self._late_elsewhere(summary, event)
-                elif late is None and isinstance(event, MessageReceived) and not self.put_back:
-                    timed_out = await self._read(summary)
-                    is_late = timed_out is not None and timed_out.question.may_answer(event)
-                    late = _late(timed_out) if timed_out is not None and is_late else None
+                late = late or await self._too_late(summary, event)
                 continue
             found = await self._read_open(summary, event)
             if found is None or await _replies_to_another(event, found, self.storage):
@@ -213,6 +208,15 @@ class Arriving:
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
         return late if late is not None and meaning is NOTHING else meaning
+
+    async def _too_late(self, summary: ConversationSummary, event: Event) -> Arrival | None:
+        """Return the meaning of an event for a question that is over; None if it is no late answer."""
+        if self.put_back:
+            return None
+        if summary.id.startswith(SHOWN_ID):
+            return await self._late_elsewhere(summary, event)
+        timed_out = await self._read(summary) if isinstance(event, MessageReceived) else None
+        return _late(timed_out) if timed_out is not None and timed_out.question.may_answer(event) else None
 
     def _is_exact_answer(self, question: OpenQuestion, event: Event) -> bool:
         """Return True for a command of an owner that is, word for word, a choice of the question, or its yes or no."""

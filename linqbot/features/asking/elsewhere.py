@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic_core import to_json
 
+from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.content.message_split import bubbles
-from linqbot.content.sent import OPTED_OUT
-from linqbot.engine.failure import is_refused, refused_by
+from linqbot.engine.failure import refused_by
 from linqbot.engine.turn import Kind, Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Muted, PersonUnreachable, Refused, TurnDeferred
 from linqbot.features.asking.admission import KIND
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt
 from linqbot.features.asking.records import ELSEWHERE, Asked, QuestionEnd, timed_out, timeout
-from linqbot.features.broadcasts import LINE_CODES, send_to
+from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import given
 from linqbot.features.notices import say
 from linqbot.features.posts import direct_chat
@@ -40,6 +40,7 @@ from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_post
 from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.handles import person_key
 from linqbot.linq.types.data import Data
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
@@ -93,7 +94,7 @@ class Errand(Data):
 
     @property
     def person(self) -> str:
-        return self.to.casefold()
+        return person_key(self.to)
 
     @property
     def is_off_the_record(self) -> bool:
@@ -168,7 +169,7 @@ async def places_of(question: Question, person: str, root: Event, ctx: Context, 
         PersonUnreachable: the bot's `allow` does not admit the answer of a person.
         BotError: it is not known which line writes to a person.
     """
-    named = {handle.casefold(): handle for handle in question.named}
+    named = {person_key(handle): handle for handle in question.named}
     members = await _members(named, root, ctx, session)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
@@ -181,7 +182,7 @@ async def places_of(question: Question, person: str, root: Event, ctx: Context, 
 
 async def _members(named: Iterable[str], root: Event, ctx: Context, session: AskSession) -> frozenset[str]:
     """Return those people among the named ones, in lower case, who are in the chat of the handler."""
-    writer = "" if root.is_own else (root.actor or "").casefold()
+    writer = "" if root.is_own else person_key(root.actor or "")
     others = set(named) - {writer}
     if not others or (root.is_group is False and writer):
         return frozenset({writer})
@@ -191,7 +192,7 @@ async def _members(named: Iterable[str], root: Event, ctx: Context, session: Ask
         if chat is None:
             return sorted(others)  # nothing is known of it, so all are asked there
         active = (each for each in chat.handles if each.status in (None, "active") and not each.is_me)
-        return [each.handle.casefold() for each in active]
+        return [person_key(each.handle) for each in active]
 
     # Recorded, so that a further run asks the same people at the same places.
     found: list[str] = await session.recorded(f"linqbot members {session.next_question}", ask, kind=list[str])
@@ -204,7 +205,7 @@ def errands(question: Question, asked: Asked, places: Places, root: Event) -> li
     for number, handle in enumerate(places.elsewhere):
         is_main = handle == question.who
         messages = as_prompt(question.messages(numbered=bool(question.choices)))
-        asker = root.actor if root.actor and not root.is_own and root.actor.casefold() != handle.casefold() else None
+        asker = root.actor if root.actor and not root.is_own and person_key(root.actor) != person_key(handle) else None
         shown = OpenQuestion(
             n=asked.question.n,
             key=question.key,
@@ -219,7 +220,7 @@ def errands(question: Question, asked: Asked, places: Places, root: Event) -> li
             language=spoken().stored,
         )
         said = meanwhile if number == 0 else ()
-        people = tuple(dict.fromkeys(person.casefold() for person in (handle, asker) if person))
+        people = tuple(dict.fromkeys(person_key(person) for person in (handle, asker) if person))
         errand = _errand(asked, handle, places.line).model_copy(
             update={
                 "question": shown.model_dump(mode="json", exclude_defaults=True),
@@ -246,7 +247,7 @@ def _named(messages: Sequence[dict[str, Any]], asker: str) -> tuple[dict[str, An
 
 def _errand(asked: Asked, handle: str, line: str | None) -> Errand:
     conversation, question = asked.conversation, asked.question
-    made_of = f"{conversation.id}|{conversation.replay}|{question.n}|{handle.casefold()}"
+    made_of = f"{conversation.id}|{conversation.replay}|{question.n}|{person_key(handle)}"
     return Errand(
         shown_as=f"i.{IN_CHAT}.{hashlib.sha256(made_of.encode()).hexdigest()[:32]}",
         to=handle,
@@ -258,7 +259,7 @@ def _errand(asked: Asked, handle: str, line: str | None) -> Errand:
         tries=question.tries,
         handler=conversation.handler,
         until=conversation.until,
-        handles=(handle.casefold(),),
+        handles=(person_key(handle),),
         **retention_mark(off_the_record=conversation.off_the_record),
     )
 
@@ -362,9 +363,7 @@ def _unreachable(errand: Errand, error: Refused | LinqApiError, turns: Turns) ->
         why = f"{refused_by(error)}: {error}"
     elif not is_refused(error):
         raise error
-    elif error.code in LINE_CODES:
-        raise TurnDeferred(f"{error} The question waits until then.") from error
-    elif error.code == OPTED_OUT:
+    elif meaning_of(error) is Refusal.OPTED_OUT:
         why = "The person has opted out of messages."
     else:
         why = f"Linq refused the message with the status {error.status} and the code {error.code}."

@@ -286,7 +286,7 @@ class AskSession:
     def _decided_by(self, outcome: QuestionEnd) -> str | None:
         """Return the person who has ended the open question, in lower case; None if no person has."""
         person = outcome.get("person") or (self._arrival.event.actor if self._arrival.event is not None else None)
-        return None if person is None else person.casefold()
+        return None if person is None else person_key(person)
 
     def _check(self, verb: str, ctx: Context) -> None:
         """Raise BotError where no handler can wait for an answer, and ConversationTooLong after too many questions."""
