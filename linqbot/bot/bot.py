@@ -47,7 +47,7 @@ class Bot(Router):
             counts as such a loop if its messages repeat or quote the bot, and either the bot's replies repeat too or
             the messages arrive faster than a person can write.
         mute_s: Seconds for which the bot is muted in a chat after a text of yours that it did not send, such as from Linq's
-            dashboard: see `Context.mute`. 0 never mutes it by itself.
+            dashboard or the operator's page: see `Context.mute`. 0 never mutes it by itself.
         owner: The handle of the person who may mute the bot from their phone.
         mute_word: A text with which the owner mutes the bot in all chats, such as "bot off"; None is none. It is no word that
             opts out at Linq, such as STOP. `linqbot mute --all` does the same.

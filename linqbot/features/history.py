@@ -175,12 +175,12 @@ class HistoryReader:
         async for page in self._client.chats.messages.list(self._chat_id, limit=size).pages():
             messages += page.items
             # Linq does not document the order: reading stops early only if the list goes from new to old.
-            if _is_newest_first(messages) and len(_up_to(event, messages)) >= limit:
+            if is_newest_first(messages) and len(_up_to(event, messages)) >= limit:
                 break
             if len(messages) >= MAX_MESSAGES:
                 break
         # Messages of the same time stay in the order of the list.
-        return sorted(messages if _is_newest_first(messages) else reversed(messages), key=_time, reverse=True)
+        return sorted(messages if is_newest_first(messages) else reversed(messages), key=written_at, reverse=True)
 
     def _up_to_current(self, event: Event, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
         """Return the messages up to the current one, which is the last of its burst, if it has one.
@@ -266,14 +266,14 @@ def _up_to(event: Event, newest_first: Sequence[Message]) -> list[Message]:
         end = event.sent_at or event.created_at
     else:
         end = event.created_at
-    return [message for message in newest_first if end is None or _time(message) <= end]
+    return [message for message in newest_first if end is None or written_at(message) <= end]
 
 
-def _is_newest_first(messages: Sequence[Message]) -> bool:
-    return not messages or _time(messages[0]) >= _time(messages[-1])
+def is_newest_first(messages: Sequence[Message]) -> bool:
+    return not messages or written_at(messages[0]) >= written_at(messages[-1])
 
 
-def _time(message: Message) -> datetime:
+def written_at(message: Message) -> datetime:
     """Return the time at which the author wrote a message: Linq's `sent_at` of the bot's own is when Linq passed it on."""
     if message.is_from_me:
         return message.created_at or message.sent_at or _LONG_AGO

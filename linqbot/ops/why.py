@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -286,11 +286,12 @@ class _Cases:
             case.ids.append(row.delivery)
 
 
-def cases_of(rows: Iterable[OutcomeRow]) -> list[Case]:
-    """Return the cases that outcomes belong to."""
+async def cases_in(storage: Storage, chat_id: str, *, limit: int) -> list[Case]:
+    """Return the cases of a chat as the storage knows them: its latest outcomes, what waits there, and what was given up."""
     cases = _Cases(0.0, math.inf, bodies=False)
-    for row in rows:
+    for row in await storage.outcomes([chat_id], limit=limit):
         cases.add_row(row)
+    await _add_stored(storage, cases, lane_of_chat(chat_id))
     return list(cases.by_key.values())
 
 

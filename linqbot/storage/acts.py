@@ -100,6 +100,12 @@ async def noting(tx: Writable, act: Awaitable[T], by: By | None, what: What, *ta
     return done
 
 
+async def name_send(tx: Writable, key: str, chat_id: str, message_id: str) -> None:
+    """Store the message that an operator has sent to a chat in place of its key."""
+    sql = "UPDATE act SET target = $3 WHERE about = $1 AND target = $2 AND what = 'send'"
+    await tx.run(sql, chat_id, key, message_id)
+
+
 async def newest(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[OperatorAct]:
     which, values = where(*conditions, first=2)
     sql = f"SELECT {COLUMNS} FROM act {which} ORDER BY n DESC LIMIT $1"

@@ -401,6 +401,10 @@ class Storage(ABC):
         """Return the journal entry that made this message; None if none on record did."""
         return await self._read(lambda db: journal.of_message(db, message_id))
 
+    async def entries_of(self, turns: Collection[str], messages: Collection[str]) -> list[JournalEntry]:
+        """Return the journal entries of turns with all their replays, and those of messages, in the order of their calls."""
+        return await self._read(lambda db: journal.of_turns(db, turns, messages))
+
     async def has_sent(self, message_id: str) -> bool:
         """Return True if a journal entry on record made this message, so that the bot is its sender."""
         return await self._read(lambda db: journal.has_sent(db, message_id))
@@ -457,9 +461,15 @@ class Storage(ABC):
         """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one."""
         return await self._write(lambda tx: mutes.change(tx, chat_id, to))
 
-    async def mute_by_hand(self, mute: Mute, message_id: str) -> bool:
-        """Mute a chat because of a message of ours, unless a turn has sent it. Return True if this mute is stored."""
-        return await self._write(lambda tx: mutes.by_hand(tx, mute, message_id))
+    async def mute_by_hand(self, mute: Mute, message_id: str | None, *, by: By | None = None) -> bool:
+        """Mute a chat because a person of yours writes there. Return True if this mute is stored.
+
+        Args:
+            message_id: What was written, which mutes nothing if a turn has sent it; None before an operator sends it.
+            by: The operator, for the log; None for a text that came from elsewhere.
+        """
+        of = ActedOn(mute.chat_id, mute.chat_id)
+        return await self._write(lambda tx: acts.noting(tx, mutes.by_hand(tx, mute, message_id), by, "mute", of))
 
     async def stored_mutes(self) -> list[Mute]:
         """Return the mutes as they are stored, with those that have ended a short time ago."""
@@ -809,6 +819,10 @@ class Storage(ABC):
     async def note_act(self, what: acts.What, of: ActedOn, *, by: By) -> None:
         """Store an act of an operator that changes nothing else in the storage."""
         await self._write(lambda tx: acts.note(tx, by, what, [of]))
+
+    async def name_send(self, key: str, chat_id: str, message_id: str) -> None:
+        """Store the message of a send to a chat that was noted with its idempotency key: the chat view says who sent it."""
+        await self._write(lambda tx: acts.name_send(tx, key, chat_id, message_id))
 
     async def acts(
         self,

@@ -9,7 +9,7 @@ so nothing of it is kept. PostgreSQL begins entries in a statement of its own, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -251,6 +251,11 @@ async def of_turn(db: Readable, turn: str, replay: int) -> list[JournalEntry]:
 async def of_message(db: Readable, message_id: str) -> JournalEntry | None:
     found = await _entries(db, "WHERE message_id = $1 ORDER BY n LIMIT 1", message_id)
     return found[0] if found else None
+
+
+async def of_turns(db: Readable, turns: Collection[str], messages: Collection[str]) -> list[JournalEntry]:
+    which = "WHERE turn = ANY($1) OR message_id = ANY($2) ORDER BY n"
+    return await _entries(db, which, list(turns), list(messages)) if turns or messages else []
 
 
 async def has_sent(db: Readable, message_id: str) -> bool:

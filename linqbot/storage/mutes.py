@@ -130,9 +130,9 @@ async def end(tx: Writable, chats: Collection[str]) -> int:
     return len(found)
 
 
-async def by_hand(tx: Writable, mute: Mute, message_id: str) -> bool:
-    """Mute a chat because of a message of ours, unless a turn has sent it. A mute that lasts longer stays."""
-    if await journal.has_sent(tx, message_id):
+async def by_hand(tx: Writable, mute: Mute, message_id: str | None) -> bool:
+    """Mute a chat because a person of yours writes there, unless a turn has sent the message. A mute that lasts longer stays."""
+    if message_id is not None and await journal.has_sent(tx, message_id):
         return False
     after = await change(tx, mute.chat_id, lambda old: mute if old is None else longer(old, mute))
     return after is mute

@@ -14,7 +14,7 @@ from storage.conftest import NOON, delivery, handle
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageUnavailable
 from linqbot.events import Delivery
-from linqbot.storage.acts import By, OperatorAct, digest_of
+from linqbot.storage.acts import ActedOn, By, OperatorAct, digest_of
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent
@@ -89,6 +89,15 @@ async def test_equal_orders_of_two_operators_are_one_delivery_and_two_acts(stora
         await storage.put_order(order, "answer", "w.asked", by=By(who))
     assert await storage.depth() == 1
     assert {each.who for each in await storage.acts()} == {"dana", "eve"}
+
+
+async def test_a_send_is_noted_before_it_is_made_and_named_by_its_message_then(storage: Storage) -> None:
+    for chat in ("1", "2"):
+        await storage.note_act("send", ActedOn("key", chat), by=DANA)
+    await storage.note_act("mute", ActedOn("key", "1"), by=DANA)
+    await storage.name_send("key", "1", "m-1")
+    named = {(each.what, each.target, each.about) for each in await storage.acts()}
+    assert named == {("send", "m-1", "1"), ("send", "key", "2"), ("mute", "key", "1")}
 
 
 async def test_an_act_that_cannot_be_logged_is_not_done(tmp_path: Path) -> None:

@@ -207,6 +207,23 @@ async def test_a_message_that_the_bot_sent_is_recognised(storage: Storage) -> No
     assert await storage.entry_of("another") is None
 
 
+async def test_the_entries_of_turns_and_of_messages_are_found_at_once(storage: Storage) -> None:
+    for each in (
+        entry("w.1"),
+        entry("w.1", "1", replay=1),
+        entry("w.2", message_id="m-2"),
+        entry("w.3", message_id="m-3"),
+    ):
+        await storage.settle(each)
+    found = await storage.entries_of(["w.1", "none"], ["m-3", "none"])
+    assert [(each.turn, each.slot, each.replay) for each in found] == [
+        ("w.1", "0", 0),
+        ("w.1", "1", 1),
+        ("w.3", "0", 0),
+    ]
+    assert await storage.entries_of([], []) == []
+
+
 # Receipts
 
 

@@ -11,6 +11,7 @@ from storage.conftest import NOON, delivery, entry, handle
 from linqbot.clock import MovableClock
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -63,6 +64,14 @@ async def test_a_message_by_hand_mutes_for_its_time_unless_a_turn_has_sent_it(st
     await storage.mute(handed)
     await storage.mute_by_hand(longer, "by hand")
     assert dict(storage.mutes) == {"1": replace(handed, until=longer.until)}
+
+
+async def test_an_operator_who_writes_mutes_before_the_text_is_sent_and_is_in_the_log(storage: Storage) -> None:
+    dana = By("dana")
+    assert await storage.mute_by_hand(MUTE, None, by=dana)
+    assert not await storage.mute_by_hand(replace(MUTE, until=MUTE.until - 60), None, by=dana)
+    assert dict(storage.mutes) == {"1": MUTE}
+    assert [(each.who, each.what, each.target) for each in await storage.acts()] == [("dana", "mute", "1")]
 
 
 async def test_a_handoff_ends_with_its_mute_and_by_a_later_one_and_stays_on_record(storage: Storage) -> None:

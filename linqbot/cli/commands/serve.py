@@ -81,7 +81,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             from linqbot.installing import extra_command
 
             raise ConfigError(f"The page needs a further package. Install it: {extra_command('page')}") from error
-        serve_page = page_server(settings)
+        serve_page = page_server(settings, mute_s=bot.mute_s)
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
     with (
         systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound,

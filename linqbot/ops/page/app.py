@@ -1,6 +1,7 @@
 """The operator's page: what a bot does, what went wrong, and what an operator does about it. Each view is one HTML page.
 
-It has no scripts. Forms are sent to this origin only, with a token of their session, and lead back to the page they are on.
+One script, of the view of a chat, keeps the conversation as it is now; without scripts an operator loads the view again. Forms are
+sent to this origin only, with a token of their session, and lead back to the page they are on.
 `linqbot serve --page` serves it on a port of its own, in a task of the bot's event loop.
 """
 
@@ -10,6 +11,8 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
@@ -29,26 +32,34 @@ from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
+from linqbot.ops.page.bubbles import time_by
+from linqbot.ops.page.conversation import STEPS, Lists, conversation
 from linqbot.server.refusals import BoundedLog
 from linqbot.server.uvicorn_server import Server
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
+from linqbot.storage.mutes import Mute
 
 log = structlog.get_logger("linqbot.page")
 
 HERE: Final = Path(__file__).parent
 MAX_FORM_BYTES: Final = 64 * 1024
+_FILES: Final = {"style.css": "text/css", "chat.js": "text/javascript"}
+_MOST_SENDERS: Final = 1000
 MUTES: Final = {"3600": "1 hour", "86400": "1 day", "": "until unmuted"}
 """For how long the page mutes, in seconds."""
 
+_POLICY: Final = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 _HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
+    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
+}
+
+_HEADERS_OF_A_CHAT: Final = _HEADERS | {
+    "content-security-policy": f"{_POLICY}; script-src 'self'; connect-src 'self'",
 }
 
 Form: TypeAlias = Mapping[str, str]
@@ -56,9 +67,11 @@ View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]
 Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
 
 
-def page_server(settings: Settings) -> Callable[[socket.socket], Coroutine[Any, Any, None]]:
+def page_server(settings: Settings, *, mute_s: float) -> Callable[[socket.socket], Coroutine[Any, Any, None]]:
     """Return the function that serves the page on a bound socket, until its task is cancelled.
 
+    Args:
+        mute_s: See `create_page`.
     Raises:
         ConfigError: no one could use the page, a setting is wrong, or the storage is in memory.
     """
@@ -75,7 +88,7 @@ def page_server(settings: Settings) -> Callable[[socket.socket], Coroutine[Any, 
 
     async def serve(bound: socket.socket) -> None:
         async with settings.open_storage(serving=False) as storage, settings.linq() as client:
-            await Server(create_page(storage, client, access, SystemClock()), is_main=False).serve(bound)
+            await Server(create_page(storage, client, access, SystemClock(), mute_s=mute_s), is_main=False).serve(bound)
 
     return serve
 
@@ -99,17 +112,19 @@ def _access(settings: Settings) -> Access:
     return Access(SystemClock(), passwords, user_header=header, proxies=proxies, operators=operators)
 
 
-def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock) -> Starlette:
+def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock, *, mute_s: float) -> Starlette:
     """Return the app of the page.
 
     Args:
         storage: The storage of the bot; open, and served by this process or another one.
-        client: Asks Linq for names and lines, and sends what an operator writes; open. None does neither.
+        client: Asks Linq for names, lines and messages, and sends what an operator writes; open. None does neither.
+        mute_s: Seconds for which the bot is muted in a chat in which an operator writes: `Bot(mute_s=…)`.
     """
-    page = OperatorsPage(storage, client, access, clock, views.Names(client))
+    page = OperatorsPage(storage, client, access, clock, views.Names(client), Lists(client), mute_s)
     return Starlette(
         routes=[
-            Route("/style.css", _style),
+            *(Route(f"/{name}", _file(name, kind)) for name, kind in _FILES.items()),
+            Route("/chats/{id}/live", page.live),
             Route("/login", page.log_in_page),
             Route("/login", page.log_in, methods=["POST"]),
             Route("/logout", page.log_out, methods=["POST"]),
@@ -126,13 +141,31 @@ class OperatorsPage:
     access: Access
     clock: Clock
     names: views.Names
+    lists: Lists
+    mute_s: float
+    senders: dict[str, str] = field(default_factory=dict)  # the session of each message that this process has sent
+    unsent: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # the chat and the text that a session could not send
     said: dict[str, str] = field(default_factory=dict)  # what became of the last form of a session, until it is shown
     bounded_log: BoundedLog = field(default_factory=lambda: BoundedLog(log))  # for what any client can cause
 
     def shown(self, template: str, session: Session | None, *, status: int = 200, **facts: Any) -> Response:
         said = "" if session is None else self.said.pop(session.form_token, "")
-        facts |= {"session": session, "now": self.clock.now(), "said": said, "mutes": MUTES}
-        return HTMLResponse(_TEMPLATES.get_template(template).render(facts), status, _HEADERS)
+        headers = _HEADERS_OF_A_CHAT if template == "chat.html" else _HEADERS
+        return HTMLResponse(self.rendered(template, session, facts | {"said": said}), status, headers)
+
+    def rendered(self, template: str, session: Session | None, facts: Mapping[str, Any]) -> str:
+        given = {"session": session, "now": self.clock.now(), "mutes": MUTES, **facts}
+        return _TEMPLATES.get_template(template).render(given)
+
+    def unsent_in(self, chat_id: str, session: Session | None) -> str:
+        """Return, once, the text that a session could not send in a chat."""
+        in_chat, text = self.unsent.get(token := session.form_token if session else "", ("", ""))
+        if in_chat != chat_id:
+            return ""
+        del self.unsent[token]
+        return text
 
     def seen(self, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint that shows a view to those who may see it."""
@@ -150,6 +183,20 @@ class OperatorsPage:
             return self.shown(template, session, **facts)
 
         return endpoint
+
+    async def live(self, request: Request) -> Response:
+        """Answer with the conversation of a chat as it is now, for the script of its view; 304 if that has it."""
+        session = self.access.session(request)
+        if session is None:
+            return PlainTextResponse("Log in again.", 401, _HEADERS)
+        try:
+            html = self.rendered("conversation.html", session, await _conversation(self, request))
+        except LinqbotError as error:
+            return PlainTextResponse(str(error), 503, _HEADERS)
+        version = f'"{sha256(html.encode()).hexdigest()[:32]}"'
+        if request.headers.get("if-none-match") == version:
+            return Response(status_code=304, headers=_HEADERS | {"etag": version})
+        return HTMLResponse(html, headers=_HEADERS | {"etag": version})
 
     def done(self, act: Act) -> Callable[[Request], Awaitable[Response]]:
         """Return an endpoint that does something for an operator, and leads back with a sentence."""
@@ -207,8 +254,15 @@ class OperatorsPage:
         return answer
 
 
-async def _style(_: Request) -> Response:
-    return Response(_STYLE, media_type="text/css", headers={"cache-control": "no-cache"})
+def _file(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (HERE / "templates" / name).read_bytes()
+
+    async def endpoint(_: Request) -> Response:
+        return Response(
+            content, media_type=kind, headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+        )
+
+    return endpoint
 
 
 async def _form(request: Request) -> Form | None:
@@ -265,8 +319,29 @@ async def _chats(page: OperatorsPage, request: Request) -> dict[str, Any]:
 
 
 async def _chat(page: OperatorsPage, request: Request) -> dict[str, Any]:
-    found = await views.chat(page.storage, page.names, request.path_params["id"], now=page.clock.now())
-    return {"chat": found, "once": secrets.token_hex(16)}  # a form that is sent twice sends one message
+    chat_id = request.path_params["id"]
+    facts = await _conversation(page, request)
+    return facts | {
+        "name": (await page.names.of([chat_id], page.clock.now()))[chat_id],
+        "once": secrets.token_hex(16),  # a form that is sent twice sends one message
+        "mute_s": page.mute_s,
+        "unsent": page.unsent_in(chat_id, page.access.session(request)),
+    }
+
+
+async def _conversation(page: OperatorsPage, request: Request) -> dict[str, Any]:
+    chat_id, session, now = request.path_params["id"], page.access.session(request), page.clock.now()
+    asked = request.query_params.get("show", "")
+    most = next((step for step in STEPS if str(step) == asked), STEPS[0])
+
+    def is_you(message_id: str, who: str) -> bool:
+        # Several people may share a password, and so a name.
+        is_named = session is not None and who == session.name != session.role
+        return is_named or (session is not None and page.senders.get(message_id) == session.form_token)
+
+    is_group = await page.names.is_group(chat_id, now)
+    chat = await conversation(page.storage, page.lists, chat_id, is_group=is_group, is_you=is_you, most=most, now=now)
+    return {"chat": chat, "most": most}
 
 
 async def _why(page: OperatorsPage, request: Request) -> dict[str, Any]:
@@ -327,10 +402,26 @@ async def _send(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
     text = form.get("text", "").strip()
     if page.client is None or not text:
         raise LinqbotError("Write a text." if page.client else "LINQ_API_V3_API_KEY is not set.")
-    await page.storage.note_act("send", ActedOn(chat_id, chat_id), by=by)
-    message = MessageContent(parts=(TextPart(value=text),), idempotency_key=form.get("once"))
-    await page.client.chats.messages.send(chat_id, message=message)
-    return "Sent."
+    key, is_muted = form.get("once") or secrets.token_hex(16), False
+    await page.storage.note_act("send", ActedOn(key, chat_id), by=by)
+    if page.mute_s and "goes_on" not in form:
+        # As a text from Linq's dashboard does, but before it is sent, so that the bot says nothing in between.
+        now, who = page.clock.now(), "An operator" if by.who == "operator" else by.who
+        mute = Mute(chat_id, now + page.mute_s, reason=f"{who} writes here", since=now)
+        is_muted = await page.storage.mute_by_hand(mute, None, by=by)
+    message = MessageContent(parts=(TextPart(value=text),), idempotency_key=key)
+    try:
+        sent = (await page.client.chats.messages.send(chat_id, message=message)).message
+    except LinqApiError as error:
+        page.unsent[form["token"]] = chat_id, text
+        still = " The bot is muted here all the same." if is_muted else ""
+        what = "Linq did not answer, so look if it arrives" if error.status is None else "Linq refused it"
+        raise LinqbotError(f"{what}: {why.answer_code(error)}.{still}") from error
+    await page.storage.name_send(key, chat_id, sent.id)
+    page.senders[sent.id] = form["token"]
+    if len(page.senders) > _MOST_SENDERS:
+        del page.senders[next(iter(page.senders))]
+    return "Sent. The bot is muted here." if is_muted else "Sent."
 
 
 async def _answer(page: OperatorsPage, question_id: str, form: Form, by: By) -> str:
@@ -376,6 +467,15 @@ def _ago(at: float | None, now: float) -> str:
     return "just now"
 
 
+def _long(seconds: float) -> str:
+    """Return a length of time in words."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = f"{seconds / size:.3g}"
+            return f"{count} {unit}{'' if count == '1' else 's'}"
+    return f"{seconds:.3g} seconds"
+
+
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -383,5 +483,12 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"clock": clock_time, "ago": _ago, "path": lambda text: quote(text, safe="")}
-_STYLE: Final = (HERE / "templates" / "style.css").read_text("utf-8")
+_TEMPLATES.filters |= {
+    "by": time_by,
+    "clock": clock_time,
+    "ago": _ago,
+    "hour": lambda at: f"{datetime.fromtimestamp(at, UTC):%H:%M}",
+    "iso": lambda at: datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"),
+    "long": _long,
+    "path": lambda text: quote(text, safe=""),
+}

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
-from linqbot.features.asking.records import open_questions
-from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
-from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EventNotUnderstood, parse
+from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.ops import why
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
@@ -29,7 +25,7 @@ RECENT: Final = 2_000
 
 MOST: Final = 500
 SHOWN: Final = 200
-"""Outcomes of one chat."""
+"""Acts of operators in their log."""
 
 BARS: Final = 96
 """Bars of the graphs of a day, of 15 minutes each."""
@@ -44,7 +40,7 @@ class Names:
 
     def __init__(self, client: Client | None) -> None:
         self._client = client
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, bool]] = {}  # the name of a chat, and True for a group
         self._asked_at = -_NAMES_S
         self.trouble: str | None = None if client is not None else "LINQ_API_V3_API_KEY is not set."
 
@@ -54,7 +50,7 @@ class Names:
             self._asked_at, left = now, _MOST_NAMES
             try:
                 async for chat in self._client.chats.list_chats(limit=100):
-                    self._known[chat.id] = chat.display_name or chat.id
+                    self._known[chat.id] = chat.display_name or chat.id, chat.is_group
                     unknown.discard(chat.id)
                     left -= 1
                     if not (unknown and left):
@@ -63,7 +59,12 @@ class Names:
                 self.trouble = f"Linq does not list chats: {why.answer_code(error)}."
             else:
                 self.trouble = None
-        return {one: self._known.get(one, one) for one in chats}
+        return {one: self._known.get(one, (one,))[0] for one in chats}
+
+    async def is_group(self, chat_id: str, now: float) -> bool | None:
+        """Return True for a group; None if it is not known."""
+        await self.of([chat_id], now)
+        return self._known[chat_id][1] if chat_id in self._known else None
 
 
 @dataclass(slots=True)
@@ -125,44 +126,6 @@ def _note(row: ChatRow, outcome: OutcomeRow) -> None:
         row.silent_since = None
     elif outcome.type == "message.received" and outcome.outcome in ("ignored", "muted", "dead_letter"):
         row.silent_since = row.silent_since or outcome.received_at
-
-
-async def chat(storage: Storage, names: Names, chat_id: str, *, now: float) -> dict[str, Any]:
-    """Return what waits and what failed in a chat, and what became of its latest events, the newest first."""
-    lane = lane_of_chat(chat_id)
-    mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
-    cases = why.cases_of(await storage.outcomes([chat_id], limit=SHOWN))
-    texts = await _texts(storage, [case.ids[-1] for case in cases])
-    ended = [
-        {
-            "row": case.last or case.rows[-1],
-            "answer": why.answer_of(case, keep_days=storage.keep_outcomes_days, now=now, first_at=None),
-            "text": texts.get(case.ids[-1]),
-        }
-        for case in cases
-    ]
-    return {
-        "id": chat_id,
-        "name": (await names.of([chat_id], now))[chat_id],
-        "mute": mutes.get(chat_id),
-        "muted_everywhere": mutes.get(EVERY_CHAT),
-        "questions": await open_questions(chat_id, storage),
-        "waiting": await storage.waiting(lane=lane),
-        "dead": await storage.dead_letters(lane=lane),
-        "ended": sorted(ended, key=lambda each: -each["row"].ended_at),
-    }
-
-
-async def _texts(storage: Storage, ids: Sequence[str]) -> dict[str, str]:
-    """Return the texts of the messages among deliveries whose contents are kept."""
-    found = {}
-    async for page in storage.pages(ids):
-        for delivery in page:
-            with suppress(EventNotUnderstood):
-                event = parse(delivery)
-                if isinstance(event, MessageReceived):
-                    found[delivery.id] = event.text
-    return found
 
 
 @dataclass(slots=True)

@@ -67,19 +67,21 @@ def test_an_operator_works_with_the_page(practice: Practice, command: Callable[.
             shown.get_by_role("link", name=re.compile("^chat ")).click()
             examine(shown)
         act(shown := browser.new_page(), page)
+        with browser.new_context(java_script_enabled=False, viewport=MOBILE) as context:
+            write_without_scripts(context.new_page(), page)
+        with browser.new_context(bypass_csp=True) as context:
+            follow(context.new_page(), page, practice)
         browser.close()
-    server.until(lambda: practice.replies()[1:] == ["Dana here.", "A table for 4."])
+    server.until(lambda: practice.replies()[1:] == ["Dana here.", "A table for 4.", "Without scripts.", "By Enter."])
     assert server.stop() == 0
     assert "Traceback" not in server.said()
 
 
 def act(shown: Page, page: str) -> None:
-    """Do what an operator does, with the page's own policy, which allows no scripts."""
-    shown.goto(page)
-    shown.get_by_label("Password").fill("let me act")
-    shown.keyboard.press("Enter")
-    shown.get_by_role("link", name="+14155550142").click()
+    """Do what an operator does, with the page's own policy."""
+    open_chat(shown, page)
     said = shown.get_by_role("status")
+    shown.get_by_text("Mute the bot here").click()
     shown.get_by_role("button", name="Mute").click()
     expect(said).to_have_text("The bot is muted, for 1 hour.")
     shown.get_by_label("Write as the line").fill("Dana here.")
@@ -87,6 +89,7 @@ def act(shown: Page, page: str) -> None:
     expect(said).to_have_text("Sent.")
     shown.get_by_role("button", name="Unmute").click()
     expect(said).to_have_text("The bot answers again.")
+    shown.get_by_text("Waits for an answer:").click()
     shown.get_by_label("Answer for the person").fill("4")
     shown.get_by_role("button", name="Answer").click()
     expect(said).to_have_text("The bot takes the text as the answer of the person.")
@@ -95,6 +98,49 @@ def act(shown: Page, page: str) -> None:
     expect(said).to_have_text("1 delivery is handled again.")
     shown.get_by_role("button", name="operator: log out").click()
     expect(shown.get_by_label("Password")).to_be_visible()
+
+
+def open_chat(shown: Page, page: str) -> None:
+    shown.goto(page)
+    shown.get_by_label("Password").fill("let me act")
+    shown.keyboard.press("Enter")
+    shown.get_by_role("link", name="+14155550142").click()
+
+
+def write_without_scripts(shown: Page, page: str) -> None:
+    open_chat(shown, page)
+    shown.get_by_label("The bot goes on answering").check()
+    shown.get_by_label("Write as the line").fill("Without scripts.")
+    shown.get_by_role("button", name="Send").click()
+    expect(shown.get_by_role("status")).to_have_text("Sent.")
+    expect(shown.locator(".you .bubble")).to_have_text("Without scripts.")
+    expect(shown.get_by_text("Load the page again to see what is new")).to_be_visible()
+    expect(shown.get_by_role("button", name="Unmute")).to_have_count(0)
+
+
+def follow(shown: Page, page: str, practice: Practice) -> None:
+    """Follow a conversation, and take part in it by keyboard."""
+    errors: list[str] = []
+    shown.on("pageerror", lambda error: errors.append(str(error)))
+    open_chat(shown, page)
+    said = shown.get_by_role("log", name="Conversation")
+    box = shown.get_by_label("Write as the line")
+    box.fill("Half a")
+    practice.text("are you there?\nשלום")
+    practice.text("line\n" * 40)
+    expect(said.locator(".person .bubble").last).to_contain_text("line")  # without loading the page again
+    expect(said.locator(".person .bubble").last).to_be_in_viewport()
+    expect(box).to_have_value("Half a")
+    expect(box).to_be_focused()
+    expect(shown.get_by_text("No handler took it: no filter fits.").first).to_be_visible()
+    box.fill("By Enter.")
+    box.press("Enter")
+    expect(said.locator(".you .bubble").last).to_have_text("By Enter.")
+    expect(shown.get_by_text("The bot is muted here until")).to_be_visible()
+    examine(shown)
+    said.locator(".person a", has_text="Why").last.click()
+    expect(shown.get_by_text("No handler took it: no filter fits.")).to_be_visible()
+    assert errors == []
 
 
 def examine(shown: Page) -> None:
