@@ -33,7 +33,7 @@ from linqbot.ops import mutes, questions, runs, why
 from linqbot.ops.page import views
 from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
 from linqbot.ops.page.bubbles import time_by
-from linqbot.ops.page.conversation import STEPS, Lists, conversation
+from linqbot.ops.page.chat_view import STEPS, Lists, conversation
 from linqbot.server.refusals import BoundedLog
 from linqbot.server.uvicorn_server import Server
 from linqbot.settings import Settings, variable

@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -276,10 +277,10 @@ class Teller:
 
     def _waiting(self, timer: Timer) -> ChatItem:
         said = ChatItem(f"t.{timer.id}", max(timer.tick, self.now), "bot", _NAMES["bot"])
-        send = StoredSend.read(timer.payload)
-        contents = [content_shown(content_of(call) or ()) for call in send.as_calls()]
-        said.text = "\n".join(text for text, _ in contents if text)
-        said.files = [name for _, files in contents for name in files]
+        with suppress(ValueError):  # another release may have stored it
+            contents = [content_shown(content_of(call) or ()) for call in StoredSend.read(timer.payload).as_calls()]
+            said.text = "\n".join(text for text, _ in contents if text)
+            said.files = [name for _, files in contents for name in files]
         again = ", and again later" if timer.is_recurring else ""
         is_late = timer.tick < self.now
         said.mark = "Waits until it may be sent." if is_late else f"Waits until {time_by(timer.tick, self.now)}{again}."
