@@ -326,7 +326,8 @@ class Context:
     def now(self, tz: str | tzinfo = "UTC") -> datetime:
         """Return the present time, in a time zone. In tests the clock stands still, and `phone.advance` moves it.
 
-        When a handler runs again after an answer to `ask`, it reads the times again that it had read before the question.
+        When a handler runs again after an answer to `ask`, it reads the times again that it had read before the question. In
+        a function of `kind=` it is the time at which the answer came.
 
         Args:
             tz: The IANA name of the time zone, such as `Europe/Paris`, or a `tzinfo`.

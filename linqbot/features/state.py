@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
@@ -204,6 +205,19 @@ def joined(parts: Sequence[Seen]) -> Seen:
     return Seen(state, (), left)
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times that the handler reads in a part of a conversation, in Unix seconds.
+
+    Attributes:
+        read: The times that an earlier run has read there, in order.
+        then: The time of each further reading; None for the present.
+    """
+
+    read: Sequence[float] = ()
+    then: float | None = None
+
+
 @dataclass(slots=True)
 class _Held:
     """A value that this turn has read.
@@ -239,8 +253,8 @@ Recording: TypeAlias = Callable[[Any, Commit], Awaitable[None]]
 class TurnState(State):
     """The state of a turn: what `State` promises to authors, and what dispatch, journal and questions say of the run.
 
-    It also has the times that the handler reads with `ctx.now()`, because a part of a conversation that is over reads
-    both as its first run has read them.
+    It also has the times that the handler reads with `ctx.now()`: a part of a conversation that is over reads both as its
+    first run has read them.
 
     The methods stand in the order in which they are called:
 
@@ -259,7 +273,8 @@ class TurnState(State):
     # The part of a conversation that the handler runs through: see `enter`.
     _seen: Seen | None = None
     _in_place_of: Seen | None = None
-    _past_times: Sequence[float] = ()
+    _times = Times()
+    _answered_at: float | None = None  # while an answer is read: when it came
     # The values at the question that ends the handler; None without one.
     _at_question: dict[tuple[str, str], bytes] | None = None
     _is_closed = False
@@ -291,7 +306,7 @@ class TurnState(State):
                 held.seen = now
                 self._changed_before[place] = replace(held)
 
-    async def enter(self, seen: Seen | None, *, in_place_of: Seen | None = None) -> None:
+    async def enter(self, seen: Seen | None, *, in_place_of: Seen | None = None, times: Times = Times()) -> None:
         """Go on with the next part of a conversation. The values that were read before show what this part sees.
 
         Args:
@@ -299,13 +314,14 @@ class TurnState(State):
                 is written. None for the part that runs now: it sees what is stored now, and what middleware has changed.
             in_place_of: For a part that runs now although it had ended: what its earlier run has seen and left. A value
                 that is still as that run has left it is shown as it was before, so that a change counts once.
+            times: The times that the handler reads in this part.
         """
-        self._past_times, self._read_times = () if seen is None else seen.times, []
+        self._times, self._read_times = times, []
         await self._enter(seen, in_place_of)
 
     async def go_live(self) -> None:
         """Show the present in the middle of a part that is over, because new code asks another question there."""
-        self._past_times = ()
+        self._times = Times()
         await self._enter(None, None)
 
     async def _enter(self, seen: Seen | None, in_place_of: Seen | None) -> None:
@@ -371,12 +387,37 @@ class TurnState(State):
         return held.value
 
     def now(self) -> float:
-        """Return the time for the handler, in Unix seconds: the present, or in a part that is over, what was read here then."""
-        past, count = self._past_times, len(self._read_times)
-        at = past[min(count, len(past) - 1)] if past else self._clock.now()
+        """Return the time for the handler, in Unix seconds: the present, or in a part that is over, a time of this part."""
+        if self._answered_at is not None:
+            return self._answered_at
+        then, count = self._times, len(self._read_times)
+        at = then.then if count >= len(then.read) else then.read[count]
+        at = self._clock.now() if at is None else at
         if count < MOST_TIMES:
             self._read_times.append(at)
         return at
+
+    @contextmanager
+    def reading_answer(self, at: float) -> Iterator[None]:
+        """Let `ctx.now()` be the time at which an answer came, in the block that reads the answer.
+
+        A run of later code may read it in another part of the conversation, or days later.
+        """
+        self._answered_at = at
+        try:
+            yield
+        finally:
+            self._answered_at = None
+
+    @property
+    def times(self) -> Sequence[float]:
+        """The times that were read in this part so far, and the present."""
+        return (*self._read_times, self._clock.now())
+
+    @property
+    def unread_times(self) -> Sequence[float]:
+        """The times of this part that an earlier run has read, and this run has not come to."""
+        return self._times.read[len(self._read_times) :]
 
     def changes(self) -> list[ChangedValue]:
         """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
@@ -505,7 +546,7 @@ class TurnState(State):
         state: dict[str, dict[str, str | None]] = {}
         for (scope, name), held in self._held.items():
             state.setdefault(scope, {})[name] = None if held.seen is None else held.seen.decode()
-        return Seen(state, (*self._read_times, self._clock.now()))
+        return Seen(state, self.times)
 
     def suspend(self) -> None:
         """Note the values, because a question ends the handler now. What the handler changes from now on does not count."""

@@ -147,6 +147,11 @@ def skips(text: str, default: object) -> bool:
     return says(text, spoken().skip) or (is_empty and says(text, spoken().nothing))
 
 
+def speak(language: Language) -> None:
+    """Speak a language from now on, until the block of `speaking` around the caller ends."""
+    _spoken.set(language)
+
+
 @contextmanager
 def speaking(language: Language | str | None) -> Iterator[None]:
     """Speak a language in the block; None for that of the turn.

@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
@@ -207,6 +207,43 @@ def _types_in(kind: Any) -> Iterator[Any]:
         yield from _types_in(each)
 
 
+class Identity(NamedTuple):
+    """The identity of a question: a later run finds its answer by this, and never by its place among others.
+
+    Attributes:
+        verb: The method that asks, such as `ctx.vote`; None if it was stored by a release that did not store it.
+        key: The `key=` of the question.
+        words: A digest of its words, without its choices: these may be read from data that changes, such as free tables. None
+            if it was stored by a release that did not store it.
+        shown: A digest of its words and its choices.
+    """
+
+    verb: str | None
+    key: str | None
+    words: str | None
+    shown: str
+
+    def is_like(self, other: Identity) -> bool:
+        """Return True for the same question: the key is the same, or there is none and the words are the same.
+
+        An answer in words is no vote, no payment and no location, although new code has kept the `key=`.
+        """
+        if self.key is not None or other.key is not None:
+            return self.key == other.key and self._has_method_of(other)
+        return self.has_words_of(other)
+
+    def has_words_of(self, other: Identity) -> bool:
+        is_same = self.shown == other.shown if None in (self.words, other.words) else self.words == other.words
+        return is_same and self._has_method_of(other)
+
+    def _has_method_of(self, other: Identity) -> bool:
+        return None in (self.verb, other.verb) or self.verb == other.verb
+
+
+def _digest(words: object) -> str:
+    return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The arguments of one `ctx.ask`, or with `wait` of `ctx.pay` and the like. Raises BotError if they do not fit."""
@@ -336,11 +373,13 @@ class Question:
         return TAPBACKS if self.reads_words and self.reader.takes_yes_or_no else ()
 
     @property
-    def digest(self) -> str:
-        """A digest of the words of the question, by which today's code finds its answer."""
+    def identity(self) -> Identity:
+        """The identity of the question, the same in later runs."""
         parts = [each.model_dump(mode="json") for each in bubbles(self.content)]
-        words = [parts, self.choices] if self.wait is None else [parts, self.choices, self.wait.words]
-        return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
+        wait = [] if self.wait is None else [self.wait.words]
+        return Identity(
+            self.verb, self.key, _digest([parts or self.choices, *wait]), _digest([parts, self.choices, *wait])
+        )
 
     @property
     def fits_poll(self) -> bool:

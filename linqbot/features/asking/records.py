@@ -12,7 +12,8 @@ never overtake an answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
@@ -38,6 +39,7 @@ from linqbot.errors import (
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
 from linqbot.features.asking.question import (
     AskedBefore,
+    Identity,
     LookedUp,
     OpenQuestion,
     Question,
@@ -47,7 +49,7 @@ from linqbot.features.asking.question import (
 )
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.state import Seen, joined
-from linqbot.language.spoken import spoken
+from linqbot.language.spoken import Language, spoken
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import as_object, lane_of_chat
@@ -155,17 +157,18 @@ class AskRecord:
     """A question of a conversation, and how it ended."""
 
     n: int  # the number of the record in the conversation
-    number: int  # the number of the question within the run that asked it
-    key: str | None  # the `key=` of the question
-    digest: str  # a digest of its words
+    identity: Identity  # what the question is
+    # Its count among the questions that are like it, in the run that asked it: 1 for the first. None if it was recorded by
+    # a release that did not store it, until `records_of` counts.
+    nth: int | None
     code: str  # a digest of the code that asked it
     part: int = 0  # the number of the part that the question ended
     seen: Seen = field(default_factory=Seen)  # what this part has seen
     # The number of the part into which new code has put the question; None if it ended a part.
     splits: int | None = None
     opened: QuestionThen | None = None  # the conversation as it was then; None until the question is sent
-    # The method that asked, such as `ctx.vote`; None if it was recorded by a release that did not store it.
-    verb: str | None = None
+    # The times that the run which asked it has read in earlier parts that no question ended, by their number.
+    passed: Mapping[int, Sequence[float]] = field(default_factory=dict)
     language: str | None = None  # the code of the language in which it was asked; None for English
     outcome: QuestionEnd | None = None  # how it ended; None while it waits
     entry: JournalEntry | None = None  # its journal entry; None if this run has asked the question
@@ -178,19 +181,22 @@ class AskRecord:
 
     @property
     def call(self) -> bytes:
-        said = {"n": self.n, "number": self.number, "key": self.key, "digest": self.digest, "code": self.code}
+        verb, key, words, shown = self.identity
+        said = {"n": self.n, "key": key, "words": words, "digest": shown, "nth": self.nth, "code": self.code}
+        # Earlier releases need a number of the question in its run, and would give it the answer of the same number: none is 0.
+        said["number"] = 0
         parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
-        asked = {"splits": self.splits, "opened": self.opened, "asked_with": self.verb}
+        asked: dict[str, Any] = {"splits": self.splits, "opened": self.opened, "asked_with": verb}
         if self.language is not None:
             asked["language"] = self.language
+        if self.passed:
+            asked["passed"] = self.passed
         return to_json({"noun": "ctx", "verb": "ask", **said, **parts, **asked})
 
-    def may_answer(self, question: Question) -> bool:
-        """Return True if the record may be that of a question, whose key or words then decide.
-
-        An answer in words is no vote, no payment and no location, although the new code has kept the `key=`.
-        """
-        return not self.is_used and self.verb in (None, question.verb)
+    @property
+    def has_answer_left(self) -> bool:
+        """True if the question has ended, and no question of this run has met the record yet."""
+        return self.outcome is not None and not self.is_used and not self.is_void
 
     def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
         """Return the journal entry with the end of the question; the turn of `ended_by` stores it."""
@@ -218,20 +224,45 @@ def record_of(entry: JournalEntry) -> AskRecord:
     said = from_json(entry.call)
     return AskRecord(
         said["n"],
-        said["number"],
-        said["key"],
-        said["digest"],
+        Identity(said.get("asked_with"), said["key"], said.get("words"), said["digest"]),
+        said.get("nth"),
         said["code"],
         said["part"],
         Seen(said["seen"], said.get("times", ()), said.get("left", {})),
         said["splits"],
         said.get("opened"),
-        said.get("asked_with"),
+        {int(part): times for part, times in said.get("passed", {}).items()},
         said.get("language"),
         from_json(entry.answer) if entry.answer else None,
         entry,
         is_void=entry.status == "refused",
     )
+
+
+def records_of(entries: Iterable[JournalEntry]) -> list[AskRecord]:
+    """Return the questions among the journal entries of a conversation, in order."""
+    records = [record_of(entry) for entry in entries if entry.safety == "ask"]
+    for place, record in enumerate(records):
+        if record.nth is None:
+            before = (each for each in records[:place] if each.identity.is_like(record.identity))
+            record.nth = 1 + sum(not each.is_void for each in before)
+    return records
+
+
+def record_with_answer(records: Sequence[AskRecord], identity: Identity, nth: int) -> AskRecord | None:
+    """Return the record that answers a question, the n-th that is like it in this run; None if there is none.
+
+    That is the record of the same key, or without a key of the same words: the first time of its words belongs to the first
+    time. A question that has got a key since then keeps the answer to its words, if these were asked once.
+    """
+    left = [each for each in records if each.has_answer_left]
+    like = (each for each in left if each.nth == nth and each.identity.is_like(identity))
+    if (found := next(like, None)) is not None or identity.key is None:
+        return found
+    if any(each.identity.is_like(identity) for each in records):
+        return None
+    same = [each for each in left if each.identity.key is None and each.identity.has_words_of(identity)]
+    return same[0] if len(same) == 1 else None
 
 
 def part_name(n: int) -> str:
@@ -510,40 +541,49 @@ class Past:
         self.records: list[AskRecord] = []
         self.live: AskRecord | None = None
         self._known = opening.known
-        # The entries of calls, by the name of their part; and what the parts have seen, by their number.
+        # The entries of calls, by the name of their part; and by its number what a part has seen, the times that it has
+        # read, and the language in which it was said.
         self._parts: dict[str, list[JournalEntry]] = {}
         self._seen: dict[int, Seen] = {}
+        self._times: dict[int, Sequence[float]] = {}
+        self._languages: dict[int, str | None] = {}
+        self._met: Counter[tuple[str | None, ...]] = Counter()  # the questions that this run has come to
         if opening.conversation is None:
             return
         assert opening.arrival is not None
         question = opening.arrival.question
         assert question is not None
-        for entry in opening.known:
-            if entry.safety == "ask":
-                record = record_of(entry)
-                self.records.append(record)
-                if record.n == question.n:
-                    self.live = record
-                    record.outcome = opening.arrival.outcome
+        self.records = records_of(opening.known)
+        for record in self.records:
+            if record.n == question.n:
+                self.live = record
+                record.outcome = opening.arrival.outcome
         self._parts = by_part(opening.known)
         self._seen = {record.part: record.seen for record in self.records}
+        # The first run of a part counts: a question that new code has put into it cuts the times off.
+        for record in self.records:
+            self._languages.setdefault(record.part, record.language)
+            for part, times in (*record.passed.items(), (record.part, record.seen.times)):
+                self._times.setdefault(part, times)
 
     @property
     def has_unused_answer(self) -> bool:
         """True if there is an answer that the handler has not come to in this run."""
-        return any(each.outcome and not (each.is_used or each.is_void) for each in self.records)
+        return any(each.has_answer_left for each in self.records)
 
-    def match(self, question: Question, number: int, code: str) -> AskRecord | None:
-        """Return the record of a question that an earlier run asked, by its number in this run; None if no run did."""
-        left = [record for record in self.records if record.may_answer(question) and not record.is_void]
-        if question.key is not None:
-            return next((record for record in left if record.key == question.key), None)
-        digest = question.digest
-        left = [record for record in left if record.key is None]
-        if same := next((record for record in left if record.digest == digest), None):
-            return same
-        # The words may differ from run to run. As long as the code is the same, the number decides.
-        return next((record for record in left if record.number == number and record.code == code), None)
+    def count(self, identity: Identity) -> int:
+        """Note that this run has come to a question. Return its count among those of the run that are like it."""
+        name = (identity.verb, identity.key, identity.words if identity.key is None else None)
+        self._met[name] += 1
+        return self._met[name]
+
+    def times_of(self, part: int) -> Sequence[float]:
+        """Return the times that the first run of a part has read, and then when it ended; empty if no run has ended it."""
+        return self._times.get(part, ())
+
+    def language_of(self, part: int, present: Language, named: Callable[[str | None], Language]) -> Language:
+        """Return the language in which a part was said that a question has ended, else the present one."""
+        return named(self._languages[part]) if part in self._languages else present
 
     def calls_of(self, part: int) -> Sequence[JournalEntry]:
         """Return the journal entries of the calls of a part, without those that ask questions."""

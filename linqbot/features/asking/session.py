@@ -7,6 +7,7 @@ the journal, and a call that is not on record is not made. From the newest answe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -40,6 +41,7 @@ from linqbot.features.asking.records import (
     looked_up,
     open_questions,
     part_name,
+    record_with_answer,
     refusal_label,
     root_of,
     send_again,
@@ -50,8 +52,8 @@ from linqbot.features.asking.records import (
 from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.features.state import Seen
-from linqbot.language.spoken import speaking, spoken
+from linqbot.features.state import Seen, Times
+from linqbot.language.spoken import speak, speaking, spoken
 from linqbot.linq.events.delivery import POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat, lane_of_post
@@ -99,8 +101,11 @@ class AskSession:
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
         self._past = Past(opening)
-        # The number of the part that the handler runs through.
+        # The number of the part that the handler runs through, and the language of the turn, which a part that is over may not have.
         self._part = 0
+        self._language = spoken()
+        # The times that this run has read in parts that it has passed, and that no question had ended before: by their number.
+        self._passed: dict[int, Sequence[float]] = {}
         # The number of questions that this run has come to, and the number of the conversation's next new question.
         self._number = 0
         self._next = 1
@@ -140,8 +145,11 @@ class AskSession:
         ctx.event = self.root
         ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
         is_past = self._opening.live_from != 0
-        await ctx.turn_state.enter(self._past.seen_in(0) if is_past else None, in_place_of=self._replaced(0))
+        self._language = spoken()
+        seen, times = self._past.seen_in(0) if is_past else None, self._times_in(0, None)
+        await ctx.turn_state.enter(seen, in_place_of=self._replaced(0), times=times)
         self._journal.enter("", self._past.calls_of(0), is_past=is_past)
+        self._speak_as_in(0)
 
     @property
     def missed_in(self) -> int | None:
@@ -179,12 +187,15 @@ class AskSession:
         turn_ctx = cast("TurnContext", ctx)  # dispatch makes the contexts of all handlers
         self._check(question.verb, turn_ctx)
         self._number += 1
-        record = self._past.match(question, self._number, self._code(turn_ctx))
-        if record is not None and record.outcome is not None:
+        identity = question.identity
+        nth = self._past.count(identity)
+        record = record_with_answer(self._past.records, identity, nth)
+        if record is not None:
             record.is_used = True
             await self._enter(record, turn_ctx)
-            return await self._answer(record, question, turn_ctx)
-        await self._ask(question, turn_ctx)
+            return await self._answer(record, question, nth, turn_ctx)
+        self._log_kept_answer(turn_ctx)
+        await self._ask(question, nth, turn_ctx)
         raise Suspended("The handler waits for an answer.")
 
     def end_questions(self, chat_id: str) -> None:
@@ -349,17 +360,45 @@ class AskSession:
             ctx.event = ctx.event.model_copy(update={"chat_id": self._conversation.chat_id, "is_group": False})
         earlier = self._past.calls_since(self._part, record)
         self._is_live = self._is_live or record is self._past.live
-        self._part = record.n
         is_past = not self._is_live and record.n != self._opening.live_from
+        if not self._past.times_of(self._part):
+            self._passed[self._part] = ctx.turn_state.times
+        unread = ctx.turn_state.unread_times if record.splits == self._part else ()
+        self._part = record.n
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
         seen = self._past.seen_in(record.n) if is_past else None
-        await ctx.turn_state.enter(seen, in_place_of=self._replaced(record.n))
+        times = self._times_in(record.n, self._received_at(record) if is_past else None, unread)
+        await ctx.turn_state.enter(seen, in_place_of=self._replaced(record.n), times=times)
+        self._speak_as_in(record.n)
+
+    def _times_in(self, part: int, at: float | None, unread: Sequence[float] = ()) -> Times:
+        """Return the times of a part. Those of a part that is over are its own, in whatever run the handler comes to it.
+
+        Args:
+            at: When the part began, if it is over; None if it runs now.
+            unread: The times of the part that new code has split, from the split on.
+        """
+        times = self._past.times_of(part)
+        if not times:
+            return Times(unread, at)
+        return Times(times[:-1], None if part == self._opening.live_from else times[-1])
+
+    def _received_at(self, record: AskRecord) -> float:
+        """Return when the delivery was received that has ended a question."""
+        return (record.outcome or {}).get("at", self._lease.delivery.received_at)
+
+    def _speak_as_in(self, part: int) -> None:
+        """Speak in a part that is over as then, so that its questions have the words of then."""
+        named = self._dispatcher.language_named
+        speak(
+            self._past.language_of(part, self._language, named) if part != self._opening.live_from else self._language
+        )
 
     def _replaced(self, part: int) -> Seen | None:
         """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""
         return self._past.replaced_from(part) if part == self._opening.live_from else None
 
-    async def _answer(self, record: AskRecord, question: Question, ctx: TurnContext) -> Any:
+    async def _answer(self, record: AskRecord, question: Question, nth: int, ctx: TurnContext) -> Any:
         outcome = record.outcome
         assert outcome is not None
         if question.wait is not None:
@@ -373,15 +412,17 @@ class AskSession:
         if event is not None and "person" not in outcome:
             self._go_on_with(event, ctx)
         try:
-            with speaking(self._dispatcher.language_named(record.language)):
-                at = datetime.fromtimestamp(outcome.get("at", self._lease.delivery.received_at), UTC)
-                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"), at)
+            at = self._received_at(record)
+            language = self._dispatcher.language_named(record.language)
+            with speaking(language), ctx.turn_state.reading_answer(at):
+                now = datetime.fromtimestamp(at, UTC)
+                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"), now)
         except ValueError as error:
             if not is_live:
                 # Today's code refuses an answer that was valid when it was given.
                 log.warning("ask.again", conversation=self._journal.turn, handler=ctx.handler, key=question.key)
                 record.is_void = True
-                await self._ask(question, ctx)
+                await self._ask(question, nth, ctx)
             else:
                 why = str(error) or self._dispatcher.language_named(record.language).sentences.other_form
                 await self._refuse(record, question, why, ctx)
@@ -499,7 +540,20 @@ class AskSession:
 
     # A new question
 
-    async def _ask(self, question: Question, ctx: TurnContext) -> None:
+    def _log_kept_answer(self, ctx: Context) -> None:
+        """Log that the answer of this turn is not that to the question that is asked now. It is kept for its own question."""
+        live = self._past.live
+        if live is not None and live.has_answer_left:
+            log.warning(
+                "ask.answer_kept",
+                conversation=self._journal.turn,
+                handler=ctx.handler,
+                question=live.n,
+                key=live.identity.key,
+                why="The code asks another question first, or has this one no more with the same key= or the same words.",
+            )
+
+    async def _ask(self, question: Question, nth: int, ctx: TurnContext) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         replaced, places, is_opening = None, None, False
         if question.wait is None:
@@ -513,12 +567,11 @@ class AskSession:
             person = question.wait.person(self._root(ctx), self._journal.turn)
         record = AskRecord(
             self._next,
-            self._number,
-            question.key,
-            question.digest,
+            question.identity,
+            nth,
             self._code(ctx),
             self._part,
-            verb=question.verb,
+            passed=self._passed,
             language=spoken().stored,
         )
         record.seen = ctx.turn_state.seen()

@@ -19,7 +19,7 @@ from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turn_record import KEPT
 from linqbot.errors import LeaseLost, Suspended
-from linqbot.features.asking.records import Asked, AskRecord, ending, record_of
+from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
@@ -161,13 +161,8 @@ class DryTurn(MemoryStorage):
         return from_json(entry.answer or b"null")
 
     def answered(self, asked: AskRecord) -> AskRecord | None:
-        """Return the question on record that stands for one of this run: by its key, by its words, or by its number."""
-        left = [each for each in self._questions if not each.is_used and each.verb in (None, asked.verb)]
-        left = [each for each in left if each.key == asked.key]
-        same = next((each for each in left if each.digest == asked.digest), None)
-        if asked.key is not None:
-            same = next(iter(left), None)
-        return same or next((each for each in left if each.number == asked.number), None)
+        """Return the question on record that a question of this run is, as the engine finds it; None if it is a new one."""
+        return record_with_answer(self._questions, asked.identity, asked.nth or 1)
 
     async def result(self) -> RunResult:
         timers = await super().scheduled(limit=ALL)

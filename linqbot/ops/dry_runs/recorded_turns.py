@@ -36,6 +36,7 @@ from linqbot.features.asking.records import (
     part_name,
     prompts_of,
     record_of,
+    records_of,
 )
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
@@ -161,7 +162,7 @@ class RecordedTurn:
 
     @property
     def questions(self) -> list[AskRecord]:
-        records = [record_of(entry) for entry in self.entries if entry.safety == "ask"]
+        records = records_of(self.entries)
         for record in records:
             if self.dead_answer is not None and record.n == self.dead_answer[0]:
                 record.outcome = self.dead_answer[1]

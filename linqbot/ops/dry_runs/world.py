@@ -6,9 +6,9 @@ other turns comes from the real storage, which is only read. Steps of `ctx.once`
 made: their results come from the record. State is what is stored now, because the storage keeps no older values, except in
 the parts of a conversation, whose record has what they read.
 
-A question gets the answer on record even if new code words it differently, as in a deploy while the question is open. The
-run ends at a read whose answer is not kept, because the code must not go on with something made up, and at a step that is
-not on record.
+A question gets the answer on record that it would get after a deploy: that of the same key, or of the same words. The run
+ends at a question without one, at a read whose answer is not kept, because the code must not go on with something made up,
+and at a step that is not on record.
 """
 
 from __future__ import annotations

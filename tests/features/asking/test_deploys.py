@@ -56,6 +56,70 @@ async def test_an_answer_is_found_by_its_key_whatever_the_words_and_the_place(ta
     assert talk.said == ["Name?", "Town?", "AdaParis"]
 
 
+DISHES = """
+dishes = []
+for course in {courses}:
+    dishes.append(await ctx.ask("Dish?"{kind}))
+await ctx.reply(" ".join(map(str, dishes)) + " for " + await ctx.ask("Name?"))
+"""
+
+
+async def test_questions_of_the_same_words_are_told_apart_by_their_order_also_after_one_was_asked_again(
+    talk: Talk,
+) -> None:
+    await talk.to(form(DISHES.format(courses=(1, 2, 3), kind="")), "hi", "soup", "22", "33")
+    await talk.to(form(DISHES.format(courses=(1, 2, 3), kind=", kind=int")), "Ada", "11")
+    assert talk.said == ["Dish?", "Dish?", "Dish?", "Name?", "Dish?", "11 22 33 for Ada"]
+
+
+async def test_a_question_that_gets_a_key_keeps_the_answer_to_its_words(talk: Talk) -> None:
+    await talk.to(form("a = await ctx.ask('Name?')\nb = await ctx.ask('Town?')\nawait ctx.reply(a + b)"), "hi", "Ada")
+    await talk.to(
+        form("a = await ctx.ask('Name?', key='name')\nb = await ctx.ask('Town?', key='town')\nawait ctx.reply(a + b)"),
+        "Paris",
+    )
+    assert talk.said == ["Name?", "Town?", "AdaParis"]
+
+
+async def test_an_answer_that_fits_no_question_is_kept_and_logged_once_without_its_words(talk: Talk) -> None:
+    await talk.to(form("a = await ctx.ask('Nmae?')\nb = await ctx.ask('Town?')\nawait ctx.reply(a + b)"), "hi")
+    with capture_logs() as logs:
+        await talk.to(
+            form("a = await ctx.ask('Name?')\nb = await ctx.ask('Town?')\nawait ctx.reply(a + b)"), "Ada Lovelace"
+        )
+        await talk.say("Ada", "Paris")
+    assert talk.said == ["Nmae?", "Name?", "Town?", "AdaParis"]
+    assert [each["log_level"] for each in logs if each["event"] == "ask.answer_kept"] == ["warning"]
+    assert "Lovelace" not in str(logs)
+    await talk.to(form("a = await ctx.ask('Nmae?')\nb = await ctx.ask('Town?')\nawait ctx.reply(a + b)"), "hi")
+    assert talk.said[-1] == "Nmae?"
+
+
+async def test_a_question_keeps_its_answer_when_the_language_of_the_person_changes(talk: Talk) -> None:
+    language = "fr"
+
+    async def ask(message: MessageReceived, ctx: Context) -> None:
+        name = await ctx.ask("Quel nom?" if ctx.language == "fr" else "Which name?")
+        town = await ctx.ask("Quelle ville?" if ctx.language == "fr" else "Which town?")
+        await ctx.reply(f"{name} {town} {ctx.language}")
+
+    await talk.to(ask, "hi", "Ada", language=lambda event, ctx: language)
+    language = "en"
+    await talk.say("Paris")
+    assert talk.said == ["Quel nom?", "Quelle ville?", "Ada Paris en"]
+
+
+async def test_answers_that_an_earlier_release_has_recorded_are_found_by_their_words(talk: Talk) -> None:
+    await talk.to(form(DISHES.format(courses=(1, 2), kind="")), "hi", "soup", "fish")
+    with contextlib.closing(sqlite3.connect(talk.path)) as database, database:
+        for key, call in database.execute("SELECT key, call FROM journal WHERE safety = 'ask'").fetchall():
+            old = {name: each for name, each in json.loads(call).items() if name not in ("words", "nth")}
+            database.execute("UPDATE journal SET call = ? WHERE key = ?", (json.dumps(old).encode(), key))
+    await talk.restart()
+    await talk.say("Ada")
+    assert talk.said[-1] == "soup fish for Ada"
+
+
 FOOD = ["Thai", "Pizza", *(f"Soup {n}" for n in range(12))]
 """More choices than a poll can have, so they are a numbered list."""
 
@@ -73,16 +137,20 @@ async def test_a_vote_is_no_answer_in_words_under_the_same_key(talk: Talk, *, is
     assert talk.open_questions() == []
 
 
-async def test_words_that_change_from_run_to_run_are_the_same_question_in_unchanged_code(talk: Talk) -> None:
-    runs = itertools.count()
+async def test_words_that_each_run_makes_anew_need_a_key_and_without_one_the_question_is_asked_again(
+    talk: Talk,
+) -> None:
+    """The price may have risen between two runs: a yes to the first one is no yes to the other."""
+    runs = itertools.count(1)
 
     async def ask(message: MessageReceived, ctx: Context) -> None:
-        first = await ctx.ask(f"Run {next(runs)}: name?")
-        second = await ctx.ask(f"Run {next(runs)}: town?")
-        await ctx.reply(f"{first} {second}")
+        name = await ctx.ask(f"Run {next(runs)}: name?", key="name")
+        price = next(runs)
+        answer = await ctx.ask(f"Pay {price} dollars, {name}?")
+        await ctx.reply(f"{answer} to {price}")
 
-    await talk.to(ask, "hi", "Ada", "Paris")
-    assert talk.said == ["Run 0: name?", "Run 2: town?", "Ada Paris"]
+    await talk.to(ask, "hi", "Ada", "yes")
+    assert talk.said == ["Run 1: name?", "Pay 3 dollars, Ada?", "Pay 5 dollars, Ada?"]
 
 
 async def test_an_answer_that_todays_code_refuses_is_asked_again(talk: Talk) -> None:

@@ -31,6 +31,24 @@ async def test_before_an_answered_question_it_is_the_time_of_then(talk: Talk) ->
     assert talk.said[-1] == f"Yes: {then}, asked {a_day_later}, answered {at_last}"
 
 
+async def test_a_function_that_reads_an_answer_reads_the_time_at_which_it_came(talk: Talk) -> None:
+    read: list[datetime] = []
+
+    async def book(message: MessageReceived, ctx: Context) -> None:
+        def day(text: str) -> datetime:
+            read.append(ctx.now())
+            return ctx.now()
+
+        await ctx.ask("Which day?", kind=day)
+        await ctx.ask("Who comes?")
+        await ctx.ask("Sure?")
+
+    await talk.to(book, "table", "tomorrow")
+    await talk.pass_time(86_400)
+    await talk.say("Ada")
+    assert read == [datetime.fromtimestamp(NOW, UTC)] * 2
+
+
 async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None:
     read: list[list[datetime]] = []
 
