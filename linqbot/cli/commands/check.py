@@ -19,18 +19,20 @@ import click
 from linqbot.bot.bot import Bot
 from linqbot.cli import logs
 from linqbot.cli.kit import Opt, OptionalBotFile, Result
-from linqbot.cli.output import columns, printable, progress_bar
+from linqbot.cli.output import columns, iso_time, printable, progress_bar
+from linqbot.cli.storage_option import open_configured_storage
 from linqbot.client.client import Client
 from linqbot.errors import LinqbotError
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
-from linqbot.ops import stored_contents
+from linqbot.ops import open_questions, stored_contents
 from linqbot.ops.bot_file import load_quietly
 from linqbot.ops.doctor import account, machine, public
 from linqbot.ops.doctor.context import Check, DoctorContext, Finding, Status, examine, failure, finding_of, ok
 from linqbot.ops.subscriptions import handled_when_served, target
 from linqbot.server.app import create_app
 from linqbot.settings import Settings, from_env
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 WITHIN_S: Final = 45.0
@@ -49,6 +51,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "words": machine.words,
     "tell": machine.tell,
 }
+_MOST_QUESTIONS: Final = 1_000_000
 _MARKS: Final[dict[Status, tuple[str, str | None]]] = {
     "ok": ("ok", "green"),
     "warning": ("warn", "yellow"),
@@ -77,12 +80,24 @@ def check(
             type=click.Choice([*_CHECKS, "rows", "plugins"]),
         ),
     ] = (),
+    is_open: Annotated[
+        bool,
+        Opt(
+            "Only list the open questions that the code of FILE would ask again or abandon, without running a handler. The exit code "
+            "is 1 if there is one.",
+            name="--open",
+        ),
+    ] = False,
 ) -> Result:
     """Check everything that a bot needs to go live: token, lines, subscriptions, secret, clock, address, storage.
 
     With the bot's FILE, also check that it is subscribed to the events it handles. Nothing is changed. The exit code is
     1 if a problem would keep the bot from working.
     """
+    if is_open:
+        if file is None or url or only:
+            raise click.UsageError("--open compares a bot's FILE with the storage: linqbot check bot.py --open")
+        return _open_questions(file, storage)
     # The temporary server of the checks logs refused events. The findings say the same, with what to do.
     logs.configure("critical", "auto")
     asked = target(url) if url else None
@@ -102,6 +117,31 @@ def check(
     fails = any(finding.status == "failure" for finding in found)
     rows = [columns(finding, "check", "status", "what", "code", "fix") for finding in found]
     return Result(rows, partial(_print_summary, found), exit_code=int(fails))
+
+
+def _open_questions(file: str, storage: str | None) -> Result:
+    """List the open questions that the code of a bot would not go on with."""
+    logs.configure("error", "auto")
+    handlers = handled_when_served(load_quietly(file), from_env(storage=storage)).handlers
+
+    async def stored() -> list[Conversation]:
+        async with open_configured_storage(storage) as opened:
+            return await opened.conversations(limit=_MOST_QUESTIONS)
+
+    lost = open_questions.lost(asyncio.run(stored()), handlers, open_questions.source_of(file))
+    rows = [
+        {
+            **columns(each.conversation, "id", "handler"),
+            "chat": each.conversation.chat_id,
+            "key": each.question.key if each.question else None,
+            "question": each.question.text if each.question else None,
+            "asked_at": iso_time(each.conversation.asked_at),
+            **columns(each, "effect", "why"),
+        }
+        for each in lost
+    ]
+    shown = [{name: row[name] for name in ("id", "handler", "question", "effect", "why")} for row in rows]
+    return Result(rows, shown, "The code goes on with every open question.", exit_code=int(bool(rows)))
 
 
 def _check(
