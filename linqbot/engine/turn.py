@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,6 +52,8 @@ class Opening:
         live_from: Set for the second run of a handler that has ended without coming to its open question, because its code or
             what it looks at has changed: the number of the part in which it has ended. In the first run, the calls of that
             part were not made, as in every part that is over. In the second they are made. None for all other runs.
+        led_to: Set for a run that begins again because new code came from a part to another question than before, which an
+            earlier run had asked with the times of another part: the number of the question, by the number of the part.
     """
 
     turn_id: str
@@ -61,6 +63,7 @@ class Opening:
     arrival: Arrival | None = None
     conversation: Conversation | None = None
     live_from: int | None = None
+    led_to: Mapping[int, int] = field(default_factory=dict)
 
     def keyed_by(self, delivery: Delivery) -> str:
         """Return the name from which the idempotency keys of the turn are made, given its delivery.

@@ -414,11 +414,6 @@ class TurnState(State):
         """The times that were read in this part so far, and the present."""
         return (*self._read_times, self._clock.now())
 
-    @property
-    def unread_times(self) -> Sequence[float]:
-        """The times of this part that an earlier run has read, and this run has not come to."""
-        return self._times.read[len(self._read_times) :]
-
     def changes(self) -> list[ChangedValue]:
         """Return the values that were changed and are not stored yet; nothing in a part of a conversation that is over.
 

@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -510,6 +510,8 @@ class Asks(TurnPart):
         if error is not None:
             return None
         session = turn.asking.session
+        if session is not None and session.led_to is not None:
+            return await self._again_with(turn, led_to=session.led_to)
         if session is not None and session.missed_in is not None:
             return await self._live(turn, session.missed_in)
         return await self._answering(turn) if turn.ctx is not None and turn.ctx.is_answer else None
@@ -534,9 +536,14 @@ class Asks(TurnPart):
         opening = turn.opening
         self._leave_to_other_release(turn)
         log.warning("ask.not_reached", conversation=opening.turn_id, handler=turn.handler)
+        return await self._again_with(turn, live_from=live_from)
+
+    async def _again_with(self, turn: Turn, **changes: Any) -> Turn:
+        """Return the turn in which the handler runs again, with changes of its opening."""
+        opening = turn.opening
         await self._turns.store_run(turn.journal.outcomes(with_digests=True))
         known = await self._turns.storage.entries(opening.turn_id, opening.replay)
-        return self._turns.next_run(turn, opening=replace(opening, known=known, live_from=live_from))
+        return self._turns.next_run(turn, opening=replace(opening, known=known, **changes))
 
     def _leave_to_other_release(self, turn: Turn) -> None:
         """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""

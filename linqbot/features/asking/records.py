@@ -546,6 +546,9 @@ class Past:
         self._parts: dict[str, list[JournalEntry]] = {}
         self._seen: dict[int, Seen] = {}
         self._times: dict[int, Sequence[float]] = {}
+        # The times that were read before each question, by the number of the question, and the first question behind each part.
+        self._read_before: dict[int, Sequence[float]] = {}
+        self._first_after: dict[int, int] = {}
         self._languages: dict[int, str | None] = {}
         self._met: Counter[tuple[str | None, ...]] = Counter()  # the questions that this run has come to
         if opening.conversation is None:
@@ -563,6 +566,9 @@ class Past:
         # The first run of a part counts: a question that new code has put into it cuts the times off.
         for record in self.records:
             self._languages.setdefault(record.part, record.language)
+            if record.seen.times:
+                self._first_after.setdefault(record.part, record.n)
+            self._read_before[record.n] = record.seen.times
             for part, times in (*record.passed.items(), (record.part, record.seen.times)):
                 self._times.setdefault(part, times)
 
@@ -580,6 +586,14 @@ class Past:
     def times_of(self, part: int) -> Sequence[float]:
         """Return the times that the first run of a part has read, and then when it ended; empty if no run has ended it."""
         return self._times.get(part, ())
+
+    def first_after(self, part: int) -> int | None:
+        """Return the number of the question to which a part has led first; None if it has led to none."""
+        return self._first_after.get(part)
+
+    def times_before(self, n: int) -> Sequence[float]:
+        """Return the times that were read in the part that led to the question `n`, and then when it was asked."""
+        return self._read_before.get(n, ())
 
     def language_of(self, part: int, present: Language, named: Callable[[str | None], Language]) -> Language:
         """Return the language in which a part was said that a question has ended, else the present one."""

@@ -7,7 +7,8 @@ the journal, and a call that is not on record is not made. From the newest answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -106,6 +107,11 @@ class AskSession:
         self._language = spoken()
         # The times that this run has read in parts that it has passed, and that no question had ended before: by their number.
         self._passed: dict[int, Sequence[float]] = {}
+        # The question with whose times the part began, and the number of its times that were read in earlier parts of this run.
+        self._leads_to: int | None = None
+        self._read: Counter[int] = Counter()
+        # Set if the run must begin again: see `Opening.led_to`.
+        self.led_to: Mapping[int, int] | None = None
         # The number of questions that this run has come to, and the number of the conversation's next new question.
         self._number = 0
         self._next = 1
@@ -192,6 +198,7 @@ class AskSession:
         record = record_with_answer(self._past.records, identity, nth)
         if record is not None:
             record.is_used = True
+            self._check_times(record, turn_ctx)
             await self._enter(record, turn_ctx)
             return await self._answer(record, question, nth, turn_ctx)
         self._log_kept_answer(turn_ctx)
@@ -363,25 +370,49 @@ class AskSession:
         is_past = not self._is_live and record.n != self._opening.live_from
         if not self._past.times_of(self._part):
             self._passed[self._part] = ctx.turn_state.times
-        unread = ctx.turn_state.unread_times if record.splits == self._part else ()
+        if self._leads_to is not None:
+            self._read[self._leads_to] += len(ctx.turn_state.times) - 1
+        split = self._leads_to if record.splits == self._part else None
         self._part = record.n
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
         seen = self._past.seen_in(record.n) if is_past else None
-        times = self._times_in(record.n, self._received_at(record) if is_past else None, unread)
+        times = self._times_in(record.n, self._received_at(record) if is_past else None, split)
         await ctx.turn_state.enter(seen, in_place_of=self._replaced(record.n), times=times)
         self._speak_as_in(record.n)
 
-    def _times_in(self, part: int, at: float | None, unread: Sequence[float] = ()) -> Times:
+    def _times_in(self, part: int, at: float | None, split: int | None = None) -> Times:
         """Return the times of a part. Those of a part that is over are its own, in whatever run the handler comes to it.
 
         Args:
             at: When the part began, if it is over; None if it runs now.
-            unread: The times of the part that new code has split, from the split on.
+            split: The question to which the part led that new code has split, if this is the rest of it.
         """
-        times = self._past.times_of(part)
-        if not times:
-            return Times(unread, at)
-        return Times(times[:-1], None if part == self._opening.live_from else times[-1])
+        led_to = self._opening.led_to.get(part)
+        self._leads_to = n = self._past.first_after(part) if led_to is None else led_to
+        if n is None and (passed := self._past.times_of(part)):
+            return Times(passed[:-1], passed[-1])
+        if n is None:
+            self._leads_to = split
+            return Times(() if split is None else self._unread(split), at)
+        return Times(self._unread(n), None if part == self._opening.live_from else self._past.times_before(n)[-1])
+
+    def _unread(self, n: int) -> Sequence[float]:
+        """Return the times before the question `n` that no part of this run has read."""
+        return self._past.times_before(n)[self._read[n] : -1]
+
+    def _check_times(self, record: AskRecord, ctx: TurnContext) -> None:
+        """Begin the run again if this part has read other times than those with which the question at its end was asked.
+
+        New code has removed, renamed or moved a question before it. Raises Suspended.
+        """
+        *read, _ = ctx.turn_state.times
+        then = self._unread(record.n)
+        if record.n == self._leads_to or self._part in self._opening.led_to or not then or not read:
+            return
+        if read != list(then[: len(read)]):
+            self.led_to = {**self._opening.led_to, self._part: record.n}
+            self._journal.is_suspended = True
+            raise Suspended("The run begins again with the times of its question.")
 
     def _received_at(self, record: AskRecord) -> float:
         """Return when the delivery was received that has ended a question."""

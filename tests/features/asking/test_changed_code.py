@@ -53,9 +53,10 @@ class Code:
     renamed: tuple[str, ...] = ()
 
     @property
-    def before_now(self) -> list[str]:
-        """The old questions before the time is read."""
-        return [name for name in self.steps[: self.steps.index("now")] if name != "mail"] if "now" in self.steps else []
+    def after_now(self) -> str | None:
+        """The old question that follows the reading of the time."""
+        behind = self.steps[self.steps.index("now") + 1 :] if "now" in self.steps else ()
+        return next((name for name in behind if name != "mail"), None)
 
     def words(self, name: str) -> str:
         return WORDS[name].replace("?", ", please?") if name in self.renamed else WORDS[name]
@@ -212,9 +213,9 @@ async def booked(talk: Talk, folder: Path, place: str, old: Code, new: Code, *, 
         day = (person.wrote["when"] + timedelta(days=1)).date()
         if datetime.fromisoformat(result["when"]).date() != day:
             wrong.append(f"when is {result['when']}, not on {day}")
-    # Without a question before it, or with a new one there, the time is that of another part.
-    is_of_same_part = old.before_now == new.before_now and old.renamed == new.renamed
-    if "now" in result and is_of_same_part and reads[0] != result["now"]:
+    # A time that is read at another place of the code may be another one.
+    is_moved = {old.after_now, new.after_now} != {old.after_now}
+    if "now" in result and not is_moved and reads[0] != result["now"]:
         wrong.append(f"now is {result['now']}, was {reads[0]}")
     quoted = [line for line in logs for answer in ANSWERS.values() if answer in map(str, line.values())]
     return [*wrong, *(f"logs {line}" for line in quoted)]

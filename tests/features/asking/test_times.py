@@ -65,3 +65,34 @@ async def test_each_reading_of_the_time_is_repeated_in_order(talk: Talk) -> None
     first, again = read
     assert first == again
     assert first[1] - first[0] == timedelta(seconds=5)
+
+
+async def test_a_run_that_begins_again_with_the_times_of_then_sends_nothing_twice(talk: Talk) -> None:
+    """A question before the reading of the time was renamed, and new code sends something between the two."""
+
+    async def old(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Table?")
+        day = ctx.now() + timedelta(days=1)
+        sure = await ctx.ask("Tomorrow, then?")
+        await ctx.reply(f"{sure}: {day:%d.%m.}")
+
+    async def new(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("A table?")
+        await ctx.reply("Thanks.")
+        made = await ctx.once("made", lambda key: talk.clock.now())
+        day = ctx.now() + timedelta(days=1)
+        sure = await ctx.ask("Tomorrow, then?")
+        await ctx.reply(f"{sure}: {day:%d.%m.}, {made == talk.clock.now()}")
+
+    new.__qualname__ = old.__qualname__
+    day = datetime.fromtimestamp(NOW, UTC) + timedelta(days=1)
+    await talk.to(old, "hi", "for four")
+    await talk.pass_time(0.5 * 86_400)
+    talk.deploy(new)
+    await talk.say("yes")
+    assert talk.said[2:] == ["A table?"]
+    await talk.restart()
+    await talk.pass_time(0.9 * 86_400)
+    await talk.say("for five")
+    assert talk.said[3:] == ["Thanks.", f"yes: {day:%d.%m.}, True"]
+    assert await talk.storage.dead_letters() == []
