@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -24,6 +24,7 @@ from linqbot.errors import StorageError
 from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.handles import is_handle, is_sender, person_key
 from linqbot.ops import person, stored_contents
+from linqbot.ops.kept import summary
 from linqbot.ops.person import exported_consents, read_consents
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
@@ -70,12 +71,14 @@ async def show(
     by: By,
     *,
     chats: Chats,
+    every: Annotated[bool, Opt("Print every row that is kept.", "--all")] = False,
 ) -> Result:
-    """Show all that is kept of the person WHO, a handle; with --json, export it.
+    """Show what is kept of the person WHO, a handle; with --json, export all of it.
 
-    That is what linqbot person forget erases, with people's own words. Of the id of a chat, or of bot, it shows the values of
-    ctx.state. Without WHO, it lists the names and sizes of all values. With LINQ_API_V3_API_KEY, Linq is asked for the
-    person's direct chats.
+    Shown are their chats, consent, mutes, open questions, what is still to be sent, state, the last texts that are kept, and
+    the number of rows in each table. --all and --json have every row: that is what linqbot person forget erases, with people's own
+    words. Of the id of a chat, or of bot, it shows the values of ctx.state. Without WHO, it lists the names and sizes of all
+    values. With LINQ_API_V3_API_KEY, Linq is asked for the person's direct chats.
     """
     if who is None or not who.startswith(PERSON):
         return await _show_state(storage, who)
@@ -84,7 +87,10 @@ async def show(
     found = await person.export(storage, keepers, handle, known, by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
     failure = _failure(keepers, f"More may be kept of {handle}")
-    return Result(found | {"receipts": receipts}, partial(_show_all, found["tables"], receipts), failure=failure)
+    show_rows = partial(_show_every_row, found["tables"]) if every else partial(_show_person, found)
+    return Result(
+        found | {"receipts": receipts}, partial(_show_all, show_rows, found["tables"], receipts), failure=failure
+    )
 
 
 async def _known(settings: Settings, handle: str, given: Collection[str]) -> tuple[person.Keepers, set[str]]:
@@ -99,12 +105,36 @@ def _failure(keepers: person.Keepers, what: str) -> StorageError | None:
     return StorageError(f"{what}: the plugin {'; the plugin '.join(keepers.problems)}. Correct it, and run this again.")
 
 
-def _show_all(tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
+def _show_every_row(tables: dict[str, list[_Row]]) -> None:
     for table, rows in tables.items():
         for row in rows:
-            click.secho(f"{table}  {KEPT[table].about if table in KEPT else 'of a plugin'}", bold=True)
-            print_facts({key: _words(value) for key, value in row.items()})
-            click.echo()
+            _show_row(table, row)
+
+
+def _show_row(table: str, row: _Row) -> None:
+    click.secho(f"{table}  {KEPT[table].about if table in KEPT else 'of a plugin'}", bold=True)
+    print_facts({key: _words(value) for key, value in row.items()})
+    click.echo()
+
+
+def _show_person(found: _Row) -> None:
+    """Print what an operator wants to know of a person, and the rows that only their own names explain."""
+    tables = found["tables"]
+    if not any(tables.values()):
+        return
+    print_facts({"person": found["person"], "chats": ", ".join(found["chats"])})
+    click.echo()
+    for title, rows in summary(found).items():
+        click.secho(title, bold=True)
+        print_table(rows, empty="None.")
+        click.echo()
+    for table, rows in tables.items():
+        for row in rows if table == "state" or table not in KEPT else ():
+            _show_row(table, row)
+
+
+def _show_all(show_rows: Callable[[], None], tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
+    show_rows()
     click.echo(", ".join(f"{len(rows)} in {table}" for table, rows in tables.items() if rows) or _NOTHING)
     if receipts:
         click.echo("\nExports and erasures of this person:")

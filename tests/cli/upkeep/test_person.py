@@ -19,9 +19,12 @@ from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
 from plugin_packages import install_plugin
+from pydantic import BaseModel
 from sqlite_connections import bytes_of, in_storage
 from typed_command import data, run, shown
 
+from linqbot import Bot, Context, MessageReceived
+from linqbot.client.call import Call
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -29,6 +32,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
+from linqbot.testing import talking
 
 ANN = "+14155550142"
 WORDS = "meet me at nine"
@@ -250,6 +254,59 @@ def test_all_that_is_kept_of_a_person_is_shown_and_erased_after_confirmation(fol
     assert re.search(r"^dead +1$", done, re.MULTILINE)
     assert WORDS not in done
     assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
+
+
+class Guest(BaseModel):
+    name: str = ""
+
+
+async def test_show_says_in_a_few_lines_what_an_operator_wants_to_know_of_a_person(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = Bot()
+
+    @bot.on_message
+    async def greet(message: MessageReceived, ctx: Context) -> None:
+        (await ctx.state.person(Guest)).name = message.text
+        if message.text == "ask":
+            await ctx.ask("Your size?")
+        await ctx.reply(f"Hello, {message.text}")
+
+    async with talking(bot, storage=f"sqlite:///{path}") as phone:
+        for text in ("one", "two", "three", "four", "ask"):
+            await phone.text(text)
+        chat = (await phone.replies())[0].message.chat_id
+    monkeypatch.setenv("LINQ_API_V3_API_KEY", "")
+    said, every, exported = await asyncio.to_thread(
+        lambda: (shown("person", "show", ANN), shown("person", "show", ANN, "--all"), data("person", "show", ANN))
+    )
+    for line in (
+        rf"^chats +{chat}$",
+        r"^Open questions$",
+        rf"test_person:.*greet  {chat}  Your size\?",
+        r"^Last texts, as far as they are kept.*\nNone\.",
+        r'^value +\{"name": "ask"\}$',
+        r"^\d+ in journal, 1 in timer, 1 in conversation, 1 in state, \d+ in outcome$",
+    ):
+        assert re.search(line, said, re.MULTILINE), (line, said)
+    assert "digest" not in said
+    rows = sum(len(each) for each in exported["tables"].values())
+    assert len(said.splitlines()) < 35 < 10 * rows < len(every.splitlines())
+
+
+def test_show_has_the_last_texts_that_are_kept(folder: Path) -> None:
+    keep()
+
+    async def said(storage: SQLiteStorage) -> None:
+        message = {"parts": [{"type": "text", "value": "See you at nine"}]}
+        call = Call("chats.messages.send", "POST", f"/v3/chats/{CHAT}/messages", "keyed", {"message": message})
+        entry = JournalEntry("turn", 0, "0", "key", "keyed", call.to_json(), "accepted", NOW + 9, chat_id=CHAT)
+        await storage.begin(entry)
+
+    in_storage("linqbot.db", said)
+    shows = shown("person", "show", PERSON)
+    texts = shows.partition("Last texts")[2].splitlines()[2:4]
+    assert [re.split(" {2,}", line.strip())[1:] for line in texts] == [[PERSON, WORDS], ["the bot", "See you at nine"]], shows
 
 
 def test_a_reminder_whose_turn_waits_is_shown_with_the_time_at_which_it_was_due() -> None:
