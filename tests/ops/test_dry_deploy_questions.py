@@ -335,3 +335,20 @@ async def test_a_message_that_new_code_would_take_as_an_answer_cannot_be_compare
     group = the_group(await day.compared(bot("Fish.")))
     assert (group.kind, group.count) == ("could not be compared", 1)
     assert group.cause.startswith("it would answer a question now")
+
+
+async def test_an_answer_whose_question_is_not_kept_any_more_is_not_said_to_differ(day: Day) -> None:
+    async def slow(message: MessageReceived, ctx: Context) -> None:
+        size = await ctx.ask("Which size?", timeout_s=30 * 86_400)
+        await ctx.ask("Which colour?", kind=int, timeout_s=30 * 86_400)
+        await ctx.reply(f"Thanks for {size}.")
+
+    day.bot = day.deploy(slow)
+    await day.say("book")
+    day.clock.advance(8 * 86_400)
+    since = day.clock.now() + 1
+    await day.say("small", "blue", "2")
+    assert day.said[-1] == "Thanks for small."
+    report = await day.compared(day.bot, selection=Selection(since=since))
+    assert report.counts == {"could not be compared": 3}
+    assert the_group(report).cause.endswith("its question is not kept any more")

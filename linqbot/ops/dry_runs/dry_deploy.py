@@ -76,7 +76,7 @@ MOST_EXAMPLES: Final = 3
 _NUMBERS: Final = re.compile(r"[@#][\w.-]*")
 """The digests and numbers in the name of a step, which differ from turn to turn."""
 
-_LOST: Final = "it answered a question of ctx.ask, and the delivery with which the conversation began is not kept"
+_LOST: Final = "it answered a question of ctx.ask, and its question is not kept any more"
 
 Loaded: TypeAlias = Callable[[], AbstractContextManager[Bot]]
 """Loads a bot for as long as it is used."""
@@ -222,7 +222,7 @@ async def dry_deploy(
         report.has_start_handlers = world.has_start_handlers
         async for turn in chosen.turns(chosen.ids):
             progress(done := done + 1, len(chosen.ids))
-            if turn.delivery.id in chosen.dead_answers:
+            if turn.delivery.id in chosen.lost_answers:
                 add(Compared(turn.delivery.id, "could not be compared", _LOST, on_record(turn), RunResult()))
                 continue
             after = await world.run(turn)

@@ -336,7 +336,9 @@ _MOST_CONVERSATIONS: Final = 10_000
 class ChosenTurns:
     ids: Sequence[str]  # the ids of their deliveries, in the order in which these were accepted
     answers: int  # the number of chosen deliveries that are part of the turn of an earlier one
-    dead_answers: frozenset[str]  # the ids of the dead letters after which a conversation failed
+    # The ids of deliveries that answered a question whose turn is not among those that were looked at: it is not kept any more, or
+    # began long before. So are those of dead letters after which a conversation failed, if that is not kept.
+    lost_answers: frozenset[str]
     storage: Storage
     _open: dict[str, list[OpenThen]]
     _failed: Mapping[str, Failed]
@@ -401,7 +403,10 @@ async def chosen_turns(
     parts = endings | {each for each in meant if each in answered}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
     kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
-    return ChosenTurns(kept, len(parts), dead_answers, storage, lanes, failed)
+    went_on = await storage.outcomes_of([each for each in meant if each not in parts])
+    looked_at = set(everything)
+    lost = {row.delivery for row in went_on if row.turn is not None and row.turn not in looked_at}
+    return ChosenTurns(kept, len(parts), dead_answers | lost, storage, lanes, failed)
 
 
 async def _failed(storage: Storage) -> dict[str, Failed]:
