@@ -12,6 +12,7 @@
         StorageMisplaced      the storage cannot be where LINQBOT_STORAGE says
         SettingWrong          a setting does not exist, or its value does not fit
       BotError              a bot was written in a way that cannot work; raised at start-up where possible
+        StartFailed           a function of @bot.on_start, or a resource, failed; the bot does not start
         NeverAwaited          a handler called ctx.reply() or another call without await; nothing was sent
         ConversationTooLong   a handler asks more questions, or keeps more, than a conversation may hold
       StateUnreadable       stored state does not fit the model that a handler asked for; it is kept
@@ -188,6 +189,16 @@ class BotError(LinqbotError):
 
     lqb = "LQB5001"
     is_final = True
+
+
+class StartFailed(BotError):
+    """A function of `@bot.on_start`, or a resource, raised an error or took too long, so the bot does not start.
+
+    Why: It runs before the first event, and what it prepares would be missing in handlers.
+    To do: Correct the line that the message names, or what it needs, such as a database that cannot be reached.
+    """
+
+    lqb = "LQB5013"
 
 
 class NeverAwaited(BotError):

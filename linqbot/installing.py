@@ -1,4 +1,4 @@
-"""How a package is installed where this process runs, as a command that a person can paste.
+"""The command that installs a package where this process runs, for a person to paste.
 
 Errors that miss a package and `linqbot new` take the command from here, because only the environment knows it: one made by
 uv has no pip, and that of pipx is changed by pipx. A package of linqbot's own is named by the place that linqbot was
@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class InstalledFrom:
     """The place that linqbot was installed from.
 
     Attributes:
@@ -37,14 +37,14 @@ class Origin:
     url: str = ""
 
 
-def origin() -> Origin:
+def installed_from() -> InstalledFrom:
     found = json.loads(importlib.metadata.distribution("linqbot").read_text("direct_url.json") or "{}")
     url = found.get("url", "")
     if "dir_info" in found:
-        return Origin(Path(url2pathname(urlsplit(url).path)), found["dir_info"].get("editable", False))
+        return InstalledFrom(Path(url2pathname(urlsplit(url).path)), found["dir_info"].get("editable", False))
     if vcs := found.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    return Origin(url=url)
+    return InstalledFrom(url=url)
 
 
 def install_command(*packages: str) -> str:
@@ -54,7 +54,7 @@ def install_command(*packages: str) -> str:
 
 def extra_command(extra: str) -> str:
     """Return the command that installs what an extra of linqbot needs, such as `uv add --editable '/src/linqbot[page]'`."""
-    ours = origin()
+    ours = installed_from()
     if _is_of_pipx():
         return _command(_libraries(extra))  # pipx injects what is not there yet, and linqbot is
     if ours.folder is not None:
@@ -68,7 +68,7 @@ def extra_command(extra: str) -> str:
 
 def plugin_command(name: str) -> str | None:
     """Return the command that installs a plugin of linqbot's repository, such as `linqbot-agent`; None if it is not there."""
-    ours = origin()
+    ours = installed_from()
     if ours.folder is not None:
         folder = ours.folder / "plugins" / name
         return _command((str(folder),), is_editable=ours.is_editable) if (folder / "pyproject.toml").is_file() else None

@@ -261,10 +261,13 @@ class Dispatcher:
             raise
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
-        except Exception as error:
+        except Exception as raised:
+            error = _with_cause(raised)
             handler = self.routes.error_handler(error)
-            if handler is None:
+            if handler is None and error is raised:
                 raise
+            if handler is None:
+                raise error from raised
             ctx.discard_writes()
             ctx.deadline.give_extra_time()
             with ctx.deadline:
@@ -567,6 +570,15 @@ async def _answer_keyword(event: Event, ctx: Context) -> None:
 
     said = sentences()
     await ctx.send(said.started if keyword_of(event) == "start" else said.help, key="keyword")
+
+
+def _with_cause(error: Exception) -> Exception:
+    """Return an error of a handler with what its author meant, where Python's own message does not say it."""
+    if not isinstance(error, AttributeError | TypeError):
+        return error
+    from linqbot.bot.wrong_calls import with_cause  # few turns end so
+
+    return with_cause(error)
 
 
 def _chosen(choose: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ import structlog
 
 from linqbot.bot.filters import takes
 from linqbot.bot.handlers import handler_name
-from linqbot.errors import BotError
+from linqbot.errors import BotError, StartFailed
 from linqbot.frames import place_of
 from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
@@ -132,7 +132,7 @@ async def _in_time(opening: Awaitable[T], name: str) -> T:
         if task.is_ended_by(error):
             raise
         why = f"{type(error).__name__} at {place_of(error)}"
-        raise BotError(f"The bot does not start, because {name} failed: {why}.") from error
+        raise StartFailed(f"The bot does not start, because {name} failed: {why}.") from error
 
 
 async def _logged(closing: Awaitable[Any], event: str, **facts: str) -> None:

@@ -116,12 +116,17 @@ def _coroutine(name: str, filename: str, lineno: int) -> UnawaitedCoroutine:
     # The coroutine is deleted in the statement that made it. If it had a name, it is deleted later, on another line.
     written = _call_in(linecache.getline(filename, lineno), name.rpartition(".")[2])
     place = f"{file_name(filename)}:{lineno}" if is_authors(filename) else None
-    owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
-    call = written or f"{_WRITTEN.get(owner, owner)}.{method}".lstrip(".")
+    call = written or written_call(name)
     at = place if written else None
     return UnawaitedCoroutine(
         call, at, in_thread=_is_in_thread(), is_call=_is_linqbots(name), function=name, place=place
     )
+
+
+def written_call(name: str) -> str:
+    """Return the call of a function as authors write it, such as `ctx.state.person`, given the function's `__qualname__`."""
+    owner, _, method = name.rpartition("<locals>.")[2].rpartition(".")
+    return f"{_WRITTEN.get(owner, owner)}.{method}".lstrip(".")
 
 
 def _call_in(line: str, function: str) -> str | None:

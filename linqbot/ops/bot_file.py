@@ -27,11 +27,13 @@ from linqbot import tracebacks
 from linqbot.bot.bot import Bot
 from linqbot.bot.filters import TextFilter, in_group
 from linqbot.bot.router import Router
+from linqbot.bot.wrong_calls import with_cause
 from linqbot.errors import LinqbotError, NoBot
-from linqbot.frames import authors_place_of_thread
+from linqbot.frames import authors_frame, authors_place_of_thread, file_name
 from linqbot.language.reading import plain, plain_words
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.rules.message import OFFER_OTHERS, OPT_OUT_WORDS
+from linqbot.ops.explanations import with_full_stop
 
 log = structlog.get_logger("linqbot.ops")
 
@@ -52,8 +54,12 @@ class BotFileError(LinqbotError):
     """
 
     lqb = "LQB5002"
+    brief: str
+    """The same in a few words, without the traceback: the error, the line at which it was raised, and what helps."""
 
     def __init__(self, file: str, error: Exception | SystemExit) -> None:
+        if isinstance(error, TypeError):
+            error = with_cause(error)
         # The traceback ends at a line of the author, also if linqbot raised the error.
         tracebacks.trim(error)
         shown = traceback.TracebackException.from_exception(error)
@@ -61,7 +67,10 @@ class BotFileError(LinqbotError):
         own = next((n for n, frame in enumerate(shown.stack) if not _imports(frame.filename)), len(shown.stack))
         shown.stack = traceback.StackSummary.from_list(shown.stack[own:])
         text = "".join(shown.format(chain=False)).rstrip()
-        super().__init__(f"{file} cannot be imported.\n{text}{_hint(file, error)}")
+        hint = _hint(file, error)
+        super().__init__(f"{file} cannot be imported.\n{text}{hint}")
+        said = with_full_stop(text.splitlines()[-1])
+        self.brief = " ".join(f"{file} cannot be imported. {said}{hint} {_line_of(error)}".split())
 
 
 def own_opt_outs(bot: Router) -> list[str]:
@@ -141,6 +150,16 @@ def _imports(filename: str) -> bool:
     return filename.startswith(("<frozen ", importlib.__file__, str(Path(tracebacks.__file__).parent) + os.sep))
 
 
+def _line_of(error: BaseException) -> str:
+    """Return the place of an error in the author's code, with the line as it is written; empty if there is none."""
+    if isinstance(error, SyntaxError) and error.filename and error.text:
+        return f"In {file_name(error.filename)}:{error.lineno}: {error.text.strip()}"
+    frame = authors_frame(error)
+    if frame is None:
+        return ""
+    return f"In {file_name(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
+
+
 def _hint(file: str, error: Exception | SystemExit) -> str:
     if isinstance(error, SystemExit):
         return '\nThe file ends the process. What only a program does belongs below: if __name__ == "__main__":'
@@ -150,11 +169,24 @@ def _hint(file: str, error: Exception | SystemExit) -> str:
             f"\nA file is imported without its package. Write the import without the dot, or give the module to "
             f"linqbot serve, from the folder {path.parents[1]}: {path.parent.name}.{path.stem}"
         )
+    if _is_circular(Path(file).stem, error):
+        return (
+            f"\nThis is most likely due to a circular import: {Path(file).stem} is imported while it is still being loaded. Put "
+            "what both files need into a third one, which imports neither."
+        )
     if isinstance(error, ModuleNotFoundError) and error.name:
         return (
             f"\nNo package of {sys.prefix} has a module {(module := error.name.partition('.')[0])}. {_way_to(module)}"
         )
     return ""
+
+
+def _is_circular(module: str, error: Exception | SystemExit) -> bool:
+    """Return True if a name was missing in the module that is being loaded: Python says so of modules that it loads itself."""
+    if isinstance(error, ImportError):
+        return not isinstance(error, ModuleNotFoundError) and error.name == module
+    missing_in = error.obj if isinstance(error, AttributeError) else None
+    return isinstance(missing_in, ModuleType) and missing_in.__name__ == module
 
 
 def _way_to(module: str) -> str:

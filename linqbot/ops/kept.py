@@ -1,4 +1,4 @@
-"""What is kept of a person, in the words of an operator: a few tables in place of the rows of the storage.
+"""A person in the words of an operator: a few tables in place of the rows of the storage.
 
 The rows are those of `person.export`. Texts are shown as far as they are kept: those of a delivery until it is handled, or
 while history is on, and those of the bot in the same way.

@@ -28,14 +28,17 @@ Found = Callable[[str, str], None]
 
 
 @contextmanager
-def watching(blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: None) -> Iterator[None]:
+def watching(
+    blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: None, *, handlers_only: bool = False
+) -> Iterator[None]:
     """Log `loop.blocked` whenever a function of the author or of a plugin blocks the running loop for `blocked_s` seconds.
 
     Args:
         found: Called from another thread with the names of the function and of the place that block the loop.
+        handlers_only: True logs handlers only: in a test, the code of the test runs in the same loop.
     """
     done = threading.Event()
-    about = asyncio.get_running_loop(), threading.get_ident(), blocked_s, found, done
+    about = asyncio.get_running_loop(), threading.get_ident(), blocked_s, found, done, handlers_only
     threading.Thread(target=_watch, args=about, name="loop-watch", daemon=True).start()
     try:
         yield
@@ -43,7 +46,14 @@ def watching(blocked_s: float = BLOCKED_S, found: Found = lambda _handler, _at: 
         done.set()
 
 
-def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found: Found, done: threading.Event) -> None:
+def _watch(  # noqa: PLR0917 - the arguments of a thread
+    loop: asyncio.AbstractEventLoop,
+    thread: int,
+    blocked_s: float,
+    found: Found,
+    done: threading.Event,
+    handlers_only: bool,
+) -> None:
     known: set[Culprit] = set()
     while not done.wait(blocked_s / 2):
         answered = threading.Event()
@@ -55,7 +65,8 @@ def _watch(loop: asyncio.AbstractEventLoop, thread: int, blocked_s: float, found
             continue
         # Read at once, because the stack shows now what blocks the loop. Later it would show other code.
         frame = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread's stack
-        if frame is not None and (blocking := culprit(stack_of(frame))) is not None:
+        blocking = None if frame is None else culprit(stack_of(frame))
+        if blocking is not None and (blocking.is_handler or not handlers_only):
             _log(blocking, blocked_s, known)
             found(blocking.function, blocking.at)
         while not answered.wait(1.0) and not done.is_set():

@@ -9,6 +9,7 @@ import pytest
 from answers import answers
 
 from linqbot import Bot, BotError, Context, MessageReceived, Resource, Router, Running
+from linqbot.ops.explanations import of_raised
 from linqbot.testing import talking
 
 
@@ -76,6 +77,23 @@ async def test_a_stop_that_exits_or_cancels_itself_keeps_no_other_function_from_
     async with talking(bot):
         pass
     assert closed == ["pool"]
+
+
+async def test_a_start_that_fails_is_not_said_to_be_the_fault_of_a_handler() -> None:
+    bot = Bot()
+
+    @bot.on_start
+    async def open_pool(running: Running) -> None:
+        raise OSError
+
+    with pytest.raises(BotError) as failed:
+        async with talking(bot):
+            pass
+    what, to_do, code = of_raised(failed.value)
+    assert "open_pool failed: OSError at test_lifecycle.py" in what
+    assert to_do.startswith("Correct the line that the message names")
+    assert "handler" not in to_do
+    assert code != BotError.lqb
 
 
 async def test_a_start_that_is_cancelled_from_outside_ends_its_task() -> None:

@@ -190,6 +190,30 @@ def test_each_mistake_in_a_file_is_named_with_the_way_to_correct_it(folder: Path
             assert says in " ".join(shown("serve", "bot.py", code=1, **GOOD).split())
 
 
+CANNOT_BE_IMPORTED = {
+    "x = 1 +": "SyntaxError: invalid syntax. In bot.py:1: x = 1 +",
+    "def f():\n    return 1 / 0\nf()": "ZeroDivisionError: division by zero. In bot.py:2: return 1 / 0",
+    "import missing_of_a_test": "In bot.py:1: import missing_of_a_test",
+    "from linqbot import Bot\nbot = Bot(group='all')": "'group'. Did you mean 'groups'? In bot.py:2: bot = Bot(group='all')",
+    "import other": "is most likely due to a circular import: bot is imported while it is still being loaded",
+    "import another": "is most likely due to a circular import: bot is imported while it is still being loaded",
+}
+"""By a file's code, the words of `linqbot check`, which shows no traceback."""
+
+
+def test_a_check_shows_the_line_at_which_a_file_cannot_be_imported(folder: Path, subtests: pytest.Subtests) -> None:
+    (folder / "other.py").write_text("from bot import bot\n")
+    (folder / "another.py").write_text("import bot\nx = bot.bot\n")
+    for code, says in CANNOT_BE_IMPORTED.items():
+        (folder / "bot.py").write_text(f"{code}\n")
+        with subtests.test(code=code):
+            said = " ".join(shown("check", "bot.py", "--only", "words", code=1, **GOOD).split())
+            assert "bot.py cannot be imported" in said
+            assert says in said
+        for name in ("bot", "other", "another"):
+            sys.modules.pop(name, None)
+
+
 @pytest.mark.parametrize("spec", ["bot.py", "bot_that_ends"])
 @pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", 'sys.exit("Set the shop.")'])
 def test_a_file_that_ends_the_process_is_an_error_and_no_success(folder: Path, spec: str, ends: str) -> None:

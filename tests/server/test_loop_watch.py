@@ -103,3 +103,23 @@ async def test_blocking_code_is_logged_with_its_line_and_once_with_advice(monkey
     of_block = [entry for entry in lines if entry["at"] == place]  # A busy machine may stop the test at other lines.
     assert ["what_to_do" in entry for entry in of_block] == [True, False]
     assert [(entry["function"], entry["at"]) for entry in of_block] == told
+
+
+async def test_a_test_logs_a_handler_that_blocks_as_a_served_bot_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[dict[str, object]] = []
+    noticed = threading.Event()
+
+    def warn(_event: str, **facts: object) -> None:
+        lines.append(facts)
+        noticed.set()
+
+    async def block(message: MessageReceived, ctx: Context) -> None:
+        noticed.wait(timeout=PATIENCE_S)
+        await ctx.reply("Done.")
+
+    monkeypatch.setattr(loop_watch.log, "warning", warn)
+    monkeypatch.setattr(loop_watch, "BLOCKED_S", 0.05)
+    async with talking(bot_of(block)) as phone:
+        await phone.text("hi")
+        assert await phone.replies() == ["Done."]
+    assert str(lines[0]["handler"]).endswith(":block")

@@ -22,7 +22,7 @@ import click
 
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import ConfigError
-from linqbot.installing import environment_command, is_activated, origin
+from linqbot.installing import environment_command, installed_from, is_activated
 from linqbot.settings import Settings, variable
 
 PLACES: Final = {
@@ -134,7 +134,7 @@ def _requirement(folder: Path) -> dict[str, str]:
     A folder is named by the way to it from the project, which is right on each machine with the two next to each other.
     `clone` is the folder with linqbot's Dockerfile: an example if linqbot was not installed from a folder.
     """
-    ours = origin()
+    ours = installed_from()
     if ours.folder is not None:
         clone = str(ours.folder)
         with suppress(ValueError):  # on Windows, from one drive to another

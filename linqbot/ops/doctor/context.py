@@ -20,6 +20,7 @@ from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError
 from linqbot.linq.signatures import is_secret
 from linqbot.linq.types.line import PhoneNumber, WebhookSubscription
+from linqbot.ops.bot_file import BotFileError
 from linqbot.ops.check_codes import CODES
 from linqbot.ops.explanations import of_raised
 from linqbot.ops.subscriptions import Handled, address, is_pending, pinned
@@ -173,6 +174,8 @@ def finding_of(check: str, error: LinqbotError) -> Finding:
     first, *more = what.splitlines()
     # The last line of a traceback says more; that of code to paste says nothing.
     shown = f"{first} {more[-1]}" if more and not first.endswith(" Write:") else first.removesuffix(" Write:")
+    if isinstance(error, BotFileError):
+        shown = error.brief
     return Finding(check, "failure", shown, error.lqb, fix)
 
 

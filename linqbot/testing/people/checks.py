@@ -226,7 +226,7 @@ def _doubled(heard: Heard) -> Iterator[Violation]:
     """Find messages that the bot said more often than the person gave a cause for.
 
     One act may cause one message of the same content. If the message quotes one message of the person, only that one
-    may have caused it.
+    may have caused it, or a text that no other message can have answered: a help text may hold words that the person wrote.
     """
     stretch, causes = heard.stretch, len(heard.stretch.causes)
     if not causes:
@@ -234,7 +234,9 @@ def _doubled(heard: Heard) -> Iterator[Violation]:
     texts = Counter(one.act.text for one in stretch.causes if isinstance(one.act, Say | Correct) and one.act.text)
     for text, times in Counter(map(text_of, heard.bubbles)).items():
         quoted = [own for own in texts if _quotes(text, own)]
-        allowed = texts[quoted[0]] if len(quoted) == 1 else causes
+        others = len(heard.bubbles) - times
+        open_causes = sum(isinstance(one.act, Say) and one.expects != "silence" for one in stretch.causes) - others
+        allowed = max(texts[quoted[0]], open_causes) if len(quoted) == 1 else causes
         if times > allowed:
             about = quoted[0] if len(quoted) == 1 else _last_text(stretch)
             expected = f"{shown(text)} at most {_times(allowed)}"

@@ -26,6 +26,7 @@ from starlette.applications import Starlette
 
 from linqbot.branch import has_inside
 from linqbot.clock import MovableClock
+from linqbot.server import loop_watch
 from linqbot.server.app import running
 
 T = TypeVar("T")
@@ -140,9 +141,10 @@ class BotRun:
                 task.exception()
 
     async def _live(self, app: Starlette, started: asyncio.Future[None]) -> None:
-        async with running(app):
-            started.set_result(None)
-            await self._stopping.wait()
+        with loop_watch.watching(loop_watch.BLOCKED_S, handlers_only=True):
+            async with running(app):
+                started.set_result(None)
+                await self._stopping.wait()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         before = _run.set(self)

@@ -23,6 +23,8 @@ _LEAST_CHARACTERS: Final = 1000
 
 _step: ContextVar[tuple[str, str]] = ContextVar("linqbot_agent_step")
 """The name and the idempotency key of the step that is being made."""
+_is_unrecorded: ContextVar[bool] = ContextVar("linqbot_agent_unrecorded", default=False)
+"""True in a tool with `recorded=False`, which is no step."""
 
 
 def digest_of(data: bytes) -> str:
@@ -43,10 +45,14 @@ def idempotency_key() -> str:
     Raises:
         BotError: no tool of a run of `run` is running.
     """
-    try:
-        return _step.get()[1]
-    except LookupError:
-        raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).") from None
+    if (step := _step.get(None)) is not None:
+        return step[1]
+    if _is_unrecorded.get():
+        raise BotError(
+            "idempotency_key() was called in a tool with metadata={'recorded': False}. Such a call is made again in each run of "
+            "the turn, and may change ctx.state only. Leave this metadata out for a tool that writes to another system."
+        )
+    raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).")
 
 
 def step_around() -> str | None:
@@ -160,7 +166,11 @@ class Entries:
                 self.steps[-1].append(step)
             else:
                 self.runs_again = True
-                result = await make()
+                token = _is_unrecorded.set(True)
+                try:
+                    result = await make()
+                finally:
+                    _is_unrecorded.reset(token)
         return Step(result, is_made=is_made)
 
     @contextmanager

@@ -14,7 +14,7 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from scripted_agents import BotClock, Script, bot_with, calls, says, streamed, tool
 from structlog.testing import capture_logs
 
-from linqbot import Context, Failure, LinqApiError, MessageReceived
+from linqbot import BotError, Context, Failure, LinqApiError, MessageReceived
 from linqbot.testing import talking
 
 SORRY = "Sorry, I cannot answer right now. Please try again in a few minutes."
@@ -89,6 +89,25 @@ async def test_what_another_model_has_answered_is_not_asked_again_when_the_first
         assert await phone.replies() == ["Booked."]
     assert (len(keys), len(set(keys))) == (2, 1)
     assert [len(each.requests) for each in (first, second)] == [2, 1]
+
+
+async def test_a_tool_that_is_not_recorded_is_told_why_it_has_no_key() -> None:
+    agent: Agent[None, str] = Agent(Script(calls(tool("visit", "c1")), says("Hello.")).model)
+    errors: list[str] = []
+
+    @agent.tool_plain(metadata={"recorded": False})
+    def visit() -> None:
+        try:
+            idempotency_key()
+        except BotError as error:
+            errors.append(str(error))
+
+    async with talking(bot_with(agent)) as phone:
+        await phone.text("Hi")
+        assert await phone.replies() == ["Hello."]
+    assert "metadata={'recorded': False}" in errors[0]
+    with pytest.raises(BotError, match="inside a tool of an agent"):
+        idempotency_key()
 
 
 async def test_what_the_provider_refuses_is_not_deferred() -> None:

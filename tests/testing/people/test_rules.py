@@ -149,6 +149,19 @@ async def test_one_answer_twice_is_found_among_the_answers_to_a_burst() -> None:
     assert (one.rule, one.message) == ("doubled", "'the second one'")
 
 
+async def test_a_help_text_that_holds_a_persons_words_is_not_their_answer_and_may_come_again() -> None:
+    bot = Bot()
+    bot.on_message("refund 20")(says("Done, refunded."))
+    bot.on_message(says("I can give refunds. Write: refund 20"))
+    asks = [Say("come on", waits=False), Say("please?", waits=False), Say("Deutsch?")]
+    assert await found(bot, ann(Say("refund 20", waits=False), *asks)) == []
+    twice = Bot()
+    twice.on_message("refund 20")(says("Done: refund 20", "Done: refund 20"))
+    twice.on_message(says("What?"))
+    (one,) = await found(twice, ann(Say("refund 20", waits=False), *asks))
+    assert (one.rule, one.message, one.happened) == ("doubled", "'refund 20'", "twice")
+
+
 async def test_answers_in_another_order_than_the_messages_are_found() -> None:
     held = list[str]()
 
