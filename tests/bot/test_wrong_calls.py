@@ -1,4 +1,4 @@
-"""What Python says about a wrong call is completed with what the author meant."""
+"""Errors of Python about a wrong call are completed with what the author meant."""
 
 from __future__ import annotations
 
