@@ -248,7 +248,8 @@ async def test_an_answer_is_shown_with_its_question_and_with_what_became_of_it()
         "Your name?", None, "How many?", None, None, "Your name?", None, "Your name?", None,
     ]  # fmt: skip
     assert {one["question"]["handler"].rpartition(".")[2] for one in found if one["question"]} == {"book"}
-    assert dev.lines[4].endswith('"very many" → book N ms → no valid answer, which ends the question "How many?"')
+    assert '"very many" → book N ms → "Sorry, I do not understand' in dev.lines[4]
+    assert dev.lines[4].endswith(' → no valid answer, which ends the question "How many?"')
     assert '"never mind" → book' in dev.lines[6], "a message that ends a question is shown, not the one that began it"
     assert "How many?" not in json.dumps([turn.to_json() for turn in dev.turns])
     # A handler that goes on after its question was not chosen by filters.
