@@ -306,7 +306,10 @@ def test_show_has_the_last_texts_that_are_kept(folder: Path) -> None:
     in_storage("linqbot.db", said)
     shows = shown("person", "show", PERSON)
     texts = shows.partition("Last texts")[2].splitlines()[2:4]
-    assert [re.split(" {2,}", line.strip())[1:] for line in texts] == [[PERSON, WORDS], ["the bot", "See you at nine"]], shows
+    assert [re.split(" {2,}", line.strip())[1:] for line in texts] == [
+        [PERSON, WORDS],
+        ["the bot", "See you at nine"],
+    ], shows
 
 
 def test_a_reminder_whose_turn_waits_is_shown_with_the_time_at_which_it_was_due() -> None:
