@@ -7,7 +7,8 @@ A text of the owner is sent only if it is certain for whom it is. A reply to a m
 a reply there must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question
 open to the owner. Otherwise the owner is asked to reply to a message.
 
-However the mute ends, the timer of the handoff fires then, and says so to both: a timer of a muted chat waits. The row is stored
+However the mute ends, the timer of the handoff fires then, and says so to both: a timer of a muted chat waits. The person is also
+asked again what the bot had asked. The row is stored
 before the owner is written to, because the answer may come at once. Its time is short until the owner has written, so a handoff
 that nothing comes of ends, also if the bot crashes while it begins it.
 """
@@ -30,7 +31,7 @@ from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
-from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, RuleBroken
+from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
@@ -44,6 +45,8 @@ from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key, read_handle
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
+from linqbot.storage.conversations import Conversation
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, ended, mute_of
 from linqbot.storage.timers import Timer
@@ -142,6 +145,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
             handed_over(handoff, "\n\n".join(content))
         return True
 
+    mutes.asking.is_handed_over = True
     return await mutes.asking.recorded(mutes.name("handed over"), note, kind=bool)
 
 
@@ -475,12 +479,44 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
         said = sentences()
         text = said.no_one_answers if handoff.ended in ("not_taken", "unreachable") else said.bot_is_back
         await say(text, partial(send_to, client, handoff.chat_id, "", ""), "handoff.not_said")
+        await _ask_again(turns, turn, handoff.chat_id)
         if handoff.ended != "unreachable":
             owner = client.named(f"{_LABEL}{handoff.chat_id}")
             text = said.handed_back.format(name=handoff.name)
             await say(text, partial(send_to, owner, "", handoff.line, handoff.owner), "handoff.not_said")
     if (handed_back := turns.outbound.plugins.handed_back) is not None:
         handed_back(handoff)
+
+
+async def _ask_again(turns: Turns, turn: Turn, chat_id: str) -> None:
+    """Send the open question of a person again, which they may have forgotten meanwhile, unless its time is over."""
+    waiting = [each for each in turns.storage.conversations_in(chat_id) if each.status == "waiting"]
+    if not waiting:
+        return
+    from linqbot.features.asking.records import Asked, send_again
+
+    repeated = list[Conversation]()
+    for summary in waiting:
+        found = await turns.storage.conversation(summary.id)
+        asked = None if found is None else Asked.read(*found)
+        if asked is None or asked.conversation.status != "waiting" or summary.until <= turns.clock.now():
+            continue
+        if not asked.question.repeat:
+            continue
+        try:
+            repeated.append((await send_again(asked, turn.client)).conversation)
+        except Refused as error:
+            log.info("handoff.not_said", plugin=error.plugin, reason=str(error))
+        except LinqApiError as error:
+            if not is_refused(error):
+                raise
+            log.warning("handoff.not_said", status=error.status, code=error.code)
+
+    def end(_: Turn, commit: Commit) -> None:
+        if isinstance(commit.outcome, Ack):
+            commit.conversations += repeated
+
+    turn.ends.append(end)
 
 
 def _fields(handoff: ChatHandoff) -> dict[str, Any]:

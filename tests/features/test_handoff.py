@@ -22,7 +22,7 @@ NO_ONE = "Sorry, no one can answer you right now. You are talking to the bot aga
 WAITS = "This was not sent. Please reply to a message of the person it is for: "
 
 
-def desk(manners: Manners | None = None) -> Bot:
+def desk(manners: Manners | None = None, **how: Any) -> Bot:
     bot = Bot(read=False, typing=False, manners=manners)
 
     @bot.on_message("human", during_ask=True)
@@ -40,6 +40,11 @@ def desk(manners: Manners | None = None) -> Bot:
         except AskTimeout:
             day = "no day"
         await ctx.reply(f"Booked: {day}.")
+
+    @bot.on_message("order")
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        size = await ctx.ask("Which size?", **how)
+        await ctx.reply(f"Ordered: {size}.")
 
     bot.on_message(says("You said: {}"))
     return bot
@@ -149,6 +154,70 @@ async def test_a_question_waits_for_the_end_and_takes_no_text_of_the_handoff() -
         assert await phone.next_reply() == "Dana: Yes."
         await owner.text("#done")
         assert {*map(str, await phone.replies())} == {BACK, "Booked: no day."}
+
+
+async def test_the_open_question_is_asked_again_when_the_bot_answers_again() -> None:
+    async def over(end: str) -> list[str]:
+        async with talking(desk(kind=bool) if end == "a tapback" else desk(), handle=ANN) as phone:
+            owner = phone.person(OWNER)
+            await answers(phone, "order")
+            if end == "unreachable":
+                await owner.text("hi")
+                await owner.opt_out()
+            before = len(phone.messages)
+            await phone.text("human")
+            await phone.quiet()
+            if end == "time":
+                await phone.advance(601)
+            elif end != "unreachable":
+                await owner.text("#done")
+            await phone.replies()
+            if end == "a tapback":
+                await phone.react(phone.messages[-1], "like")
+            else:
+                await phone.text("M")
+            await phone.quiet()
+            return [str(each) for each in phone.messages[before + 1 :]]
+
+    assert {end: await over(end) for end in ("done", "time", "unreachable", "a tapback")} == {
+        "done": [SAID, BACK, "Which size?", "M", "Ordered: M."],
+        "time": [SAID, NO_ONE, "Which size?", "M", "Ordered: M."],
+        "unreachable": ["Not now.", NO_ONE, "Which size?", "M", "Ordered: M."],
+        "a tapback": [SAID, BACK, "Which size?", "Ordered: True."],
+    }
+
+
+async def test_a_question_that_is_not_to_be_repeated_is_not_asked_again() -> None:
+    async with talking(desk(repeat=False), handle=ANN) as phone:
+        await answers(phone, "order", "human")
+        await phone.person(OWNER).text("#done")
+        assert await answers(phone, "M") == [BACK, "Ordered: M."]
+
+
+async def test_choices_are_shown_again_and_a_number_or_a_vote_answers() -> None:
+    for service in ("iMessage", "SMS"):
+        async with talking(desk(choices=["S", "M"]), handle=ANN, service=service) as phone:
+            await answers(phone, "order", "human")
+            await phone.person(OWNER).text("#done")
+            _, again = await phone.replies()
+            assert "Which size?" in again
+            assert await answers(phone, "M") == ["Ordered: M."]
+
+
+async def test_the_question_is_asked_again_once_wherever_the_bot_is_killed() -> None:
+    async def scenario(phone: Phone) -> None:
+        await phone.text("order")
+        await phone.next_reply()
+        await phone.text("human")
+        await phone.next_reply()
+        await phone.person(OWNER).text("#done")
+        await phone.replies()
+        await phone.text("M")
+        await phone.replies()
+
+    async for phone in killed_between_calls(desk(), scenario, handle=ANN):
+        said = ["order", "Which size?", "human", SAID, BACK, "Which size?", "M", "Ordered: M."]
+        assert phone.messages == said, phone.killed
 
 
 async def test_both_are_spoken_to_in_the_language_of_the_person_and_in_the_words_of_the_author() -> None:

@@ -64,6 +64,7 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
+    from linqbot.client.client import Client
 
 
 PROMPT: Final = "?"
@@ -458,9 +459,11 @@ async def send_question(question: Question, n: int, ctx: Context, *, is_shown: b
     )
 
 
-async def send_again(question: OpenQuestion, ctx: Context) -> list[str]:
-    sent = [await ctx.client.chats.messages.send(ctx.chat_id, message=message) for message in question.prompt]
-    return [each.message.id for each in sent]
+async def send_again(asked: Asked, client: Client) -> Asked:
+    """Ask a question again, and return its conversation, in which a tapback on the repeated question is an answer as well."""
+    chat_id, question = asked.conversation.chat_id, asked.question
+    sent = [await client.chats.messages.send(chat_id, message=message) for message in question.prompt]
+    return asked.changed(messages=(*question.messages, *(each.message.id for each in sent)))
 
 
 class Shown(NamedTuple):

@@ -120,6 +120,7 @@ class AskSession:
         # True once the handler of the conversation runs. Middleware may keep the event from it.
         self._has_begun = False
         self._is_asked_again = False
+        self.is_handed_over = False  # True if the handler has begun a handoff
         # The question at which the handler was suspended in this run.
         self._asked: AskRecord | None = None
         # What the others read who were asked the question that is answered: who has decided, and how.
@@ -234,21 +235,20 @@ class AskSession:
     async def ask_again(self, ctx: Context) -> None:
         """Send the open question again if it has `repeat=True`, after another handler has answered and has not ended it.
 
-        Once in a run: middleware may fail behind the handler, and an error handler then takes the error.
+        Once in a run: middleware may fail behind the handler, and an error handler then takes the error. After a handoff
+        that has failed, the end of the handoff asks again.
         """
         if self._ended or self._is_asked_again:
             return
         self._is_asked_again = True
         asked = self._arrival.asked
         self._note("kept_open")
-        if asked is None or not asked.question.repeat:
+        if asked is None or not asked.question.repeat or self.is_handed_over:
             return
         try:
-            sent = await send_again(asked.question, ctx)
+            repeated = await send_again(asked, ctx.client)
         except Muted:
             return
-        # A tapback on the repeated question is an answer as well.
-        repeated = asked.changed(messages=(*asked.question.messages, *sent))
         self._conversations.append(repeated.conversation)
 
     def end(self, turn: Turn, commit: Commit) -> None:
