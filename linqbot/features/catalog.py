@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from linqbot.engine.turns import Turns
 
 
-_RELAYED: Final = ("message.received", "reaction.added")
+RELAYED: Final = (
+    "message.received",
+    "reaction.added",
+    "poll.received",
+    "location.sharing.started",
+    "contact_card.received",
+)
+"""The types of the events that a handoff passes on or names to the owner."""
 
 
 def _named(place: str) -> Any:
@@ -149,7 +156,7 @@ class Features:
             "mute:Mutes": may_be_muted or is_later_run,
             # In this order: receipts are frequent, and there may be many mutes.
             "handoff:Handoffs": bool(mutes)
-            and delivery.type in _RELAYED
+            and delivery.type in RELAYED
             and any(mute.handoff for mute in mutes.values()),
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),

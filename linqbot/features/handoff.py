@@ -42,7 +42,9 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
+from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.handles import person_key, read_handle
+from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
 from linqbot.storage.conversations import Conversation
@@ -217,14 +219,25 @@ class Handoffs(TurnPart):
         turns, now = self._turns, self._turns.clock.now()
         if mute_of(turns.storage.mutes, None, now) is not None or self._is_command(event):
             return None
-        mute = turns.storage.mutes.get(event.chat_id or "")
-        if mute is not None and mute.is_handed_over(now):
-            assert mute.handoff is not None
-            if person_key(event.actor) == mute.handoff.person and isinstance(event, MessageReceived):
-                return [{"owner": _fields(mute.handoff)}]
+        if (mute := self._handed_over(event, now)) is not None:
+            handoff = mute.handoff
+            assert handoff is not None
+            # An Apple ID may share its location under its e-mail address, and a direct chat has no other person.
+            is_theirs = person_key(event.actor) == handoff.person or event.type == "location.sharing.started"
+            if is_theirs and (isinstance(event, MessageReceived) or _named(event, handoff.name)):
+                return [{"owner": _fields(handoff)}]
             return None
         mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
         return await self._where_of_owner(event, mine) if mine else None
+
+    def _handed_over(self, event: Event, now: float) -> Mute | None:
+        """Return the mute of the chat of an event that is handed over; None if it is not. Linq names no chat of a contact card."""
+        mutes = self._turns.storage.mutes
+        if event.chat_id is not None:
+            found = [each for each in (mutes.get(event.chat_id),) if each is not None]
+        else:
+            found = [each for each in mutes.values() if _is_person(event, each)]
+        return next((each for each in found if each.is_handed_over(now)), None)
 
     def _is_command(self, event: Event) -> bool:
         """Return True for a command of an owner, which is for the bot."""
@@ -286,6 +299,13 @@ def _over(handoff: ChatHandoff) -> _Where:
 def _is_owner(event: Event, mute: Mute) -> bool:
     handoff = mute.handoff
     if handoff is None or event.actor is None or person_key(event.actor) != handoff.owner:
+        return False
+    return event.line in (None, handoff.line)
+
+
+def _is_person(event: Event, mute: Mute) -> bool:
+    handoff = mute.handoff
+    if handoff is None or event.actor is None or person_key(event.actor) != handoff.person:
         return False
     return event.line in (None, handoff.line)
 
@@ -361,13 +381,35 @@ async def _prolonged(where: _Where, turns: Turns) -> _Where:
     return where if is_open else _over(handoff)
 
 
+def _named(event: Event, name: str) -> str | None:
+    """Return the sentence that says what a person has sent and the relay cannot show; None if it can, or if it is no such event."""
+    said, options = sentences(), ""
+    sentence: str | None
+    if isinstance(event, MessageReceived):
+        is_of_app = any(isinstance(each, AppPart) for each in event.parts)
+        is_shown = event.text or event.media
+        sentence = None if is_shown else said.sent_app_card if is_of_app else said.sent_unknown
+    elif isinstance(event, ReactionAdded):
+        sentence = said.put_sticker if event.reaction_type == "sticker" else None
+    elif isinstance(event, PollReceived):
+        options = ", ".join(each.text for each in event.poll.options if each.text)
+        sentence = said.sent_poll if options else said.sent_unknown
+    else:
+        sentence = {"location.sharing.started": said.shared_location, "contact_card.received": said.shared_card}.get(
+            event.type
+        )
+    return None if sentence is None else sentence.format(name=name, options=options)
+
+
 async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
     """Send a message of the person to the owner. If the owner cannot be written to, the handoff ends."""
-    is_reached = await _forwarded(
-        event,
-        handoff.name,
-        lambda content: ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{_LABEL}{handoff.chat_id}"),
-    )
+
+    def send(content: Sequence[Content]) -> Awaitable[Sent]:
+        return ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{_LABEL}{handoff.chat_id}")
+
+    with speaking(turns.dispatcher.language_named(handoff.language)):
+        named = _named(event, handoff.name)
+    is_reached = await (_forwarded(event, handoff.name, send) if named is None else _relayed(send([named])))
     if not is_reached:
         await _end(turns.storage, handoff, "unreachable", turns.clock)
 
@@ -378,8 +420,10 @@ async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) ->
     if handoff is not None and where["done"]:
         await _end(turns.storage, handoff, "owner", turns.clock)
         return
-    if handoff is not None and await _forwarded(
-        event, handoff.owner_name, lambda content: ctx.bot.send_in(handoff.chat_id, *content)
+    if (
+        handoff is not None
+        and _named(event, handoff.name) is None
+        and await _forwarded(event, handoff.owner_name, lambda content: ctx.bot.send_in(handoff.chat_id, *content))
     ):
         return
     language = where["language"] if handoff is None else handoff.language

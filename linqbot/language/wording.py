@@ -99,13 +99,19 @@ class Sentences:
 
     day_at_time: str = "{day} at {time}"  # of `written`
 
-    # A person answers: `ctx.handoff`. The first seven are for the owner.
+    # A person answers: `ctx.handoff`. All but the last two are for the owner.
     handoff: str = (
         "{name} would like to talk to a person. What you write here goes to {name}. A 👍 on one of these messages, or "
         "#done, gives the chat back to the bot."
     )
     which_person: str = "This was not sent. Please reply to a message of the person it is for: {names}."
     not_delivered: str = "This could not be delivered to {name}."
+    shared_location: str = "{name} shared a location."
+    shared_card: str = "{name} shared a contact card."
+    sent_poll: str = "{name} sent a poll: {options}."
+    sent_app_card: str = "{name} sent a card of an app."
+    put_sticker: str = "{name} put a sticker on a message."
+    sent_unknown: str = "{name} sent something that cannot be shown here."
     handoff_over: str = "This was not sent, because the bot answers {name} again."
     handed_back: str = "The bot answers {name} again."
     bot_is_off: str = "The bot is silent in all chats. To end that, write: {word}"  # to `mute_word=` of a Bot

@@ -22,6 +22,7 @@ from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.features.asking.arrivals import ANSWERS
+from linqbot.features.catalog import RELAYED
 from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.types.line import WebhookSubscription
@@ -54,7 +55,7 @@ class Handled:
     @property
     def needed(self) -> tuple[str, ...]:
         """These types, and those that linqbot needs: answers and messages such as STOP, if there are handlers, and receipts."""
-        of_people = ("message.received", *ANSWERS) if self.has_handlers else ()
+        of_people = (*RELAYED, *ANSWERS) if self.has_handlers else ()
         return tuple(dict.fromkeys((*self.types, *of_people, *RECEIPTS)))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from answers import answers
@@ -20,6 +22,18 @@ SAID = "Dana answers you here."
 BACK = "You are talking to the bot again."
 NO_ONE = "Sorry, no one can answer you right now. You are talking to the bot again."
 WAITS = "This was not sent. Please reply to a message of the person it is for: "
+
+
+def app_card(phone: Phone) -> dict[str, Any]:
+    app = {"team_id": "ABCDE12345", "bundle_id": "com.example.chess", "name": "Chess"}
+    return {
+        "id": str(uuid4()),
+        "chat": {"id": phone.chat.id, "is_group": False, "owner_handle": {"handle": phone.line, "is_me": True}},
+        "direction": "inbound",
+        "sender_handle": {"handle": phone.handle, "is_me": False},
+        "parts": [{"type": "imessage_app", "app": app, "layout": {"caption": "Your move"}}],
+        "service": "iMessage",
+    }
 
 
 def desk(manners: Manners | None = None, **how: Any) -> Bot:
@@ -40,6 +54,11 @@ def desk(manners: Manners | None = None, **how: Any) -> Bot:
         except AskTimeout:
             day = "no day"
         await ctx.reply(f"Booked: {day}.")
+
+    @bot.on_message("where")
+    async def where(message: MessageReceived, ctx: Context) -> None:
+        place = await ctx.location("Where are you?")
+        await ctx.reply(f"At {place.latitude:g}.")
 
     @bot.on_message("order")
     async def order(message: MessageReceived, ctx: Context) -> None:
@@ -154,6 +173,43 @@ async def test_a_question_waits_for_the_end_and_takes_no_text_of_the_handoff() -
         assert await phone.next_reply() == "Dana: Yes."
         await owner.text("#done")
         assert {*map(str, await phone.replies())} == {BACK, "Booked: no day."}
+
+
+async def test_what_a_person_sends_and_a_text_cannot_show_is_named_to_the_owner() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await answers(phone, "hello", "human")
+        hello = phone.messages[0]
+        heard = {}
+        acts: dict[str, Callable[[], Awaitable[object]]] = {
+            "location": lambda: phone.share_location(48.1, 11.5),
+            "card": lambda: phone.share_card("Ann", "Lee"),
+            "poll": lambda: phone.poll("Trout", "Salmon"),
+            "sticker": lambda: phone.sticker(hello, b"\x89PNG", "fish.png"),
+            "app": lambda: phone.event("message.received", app_card(phone)),
+        }
+        for what, sending in acts.items():
+            await owner.replies()
+            await sending()
+            heard[what] = [str(each) for each in await owner.replies()]
+        assert heard == {
+            "location": ["Ann shared a location."],
+            "card": ["Ann shared a contact card."],
+            "poll": ["Ann sent a poll: Trout, Salmon."],
+            "sticker": ["Ann put a sticker on a message."],
+            "app": ["Ann sent a card of an app."],
+        }
+
+
+async def test_a_location_that_the_bot_has_asked_for_is_named_and_answers_after_the_handoff() -> None:
+    async with talking(desk(), handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await answers(phone, "where", "human")
+        await owner.replies()
+        await phone.share_location(48, 11)
+        assert await owner.replies() == ["Ann shared a location."]
+        await owner.text("#done")
+        assert "At 48." in await phone.replies()
 
 
 async def test_the_open_question_is_asked_again_when_the_bot_answers_again() -> None:

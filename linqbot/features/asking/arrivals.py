@@ -463,7 +463,7 @@ class Asks(TurnPart):
             arrived = await arriving.arrival(others_since)
         elif chat_id is None and (answer := await arriving.in_chat()) is not None:
             await turns.storage.put(answer)
-            return Ack()
+            return Ack() if turn.kind.run is None else None  # a handoff names it to the owner
         is_found = delivery.id.startswith(FOUND_ID)
         # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
         arrived = (arrived.answer or arrived) if is_found else arrived
@@ -504,7 +504,7 @@ class Asks(TurnPart):
 
         clock, turn.why = self._turns.clock, turn_record.MUTED
         waits(turn, ending(asked, outcome, name=delivery.id, now=clock.now()), clock)
-        return Ack()
+        return Ack() if turn.kind.run is None else None
 
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         if error is not None:
