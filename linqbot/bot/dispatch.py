@@ -307,13 +307,28 @@ class Dispatcher:
         except ChoiceFailed:
             return False
 
-    def takes_keyword(self, event: Event) -> bool:
-        """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text."""
+    def takes_keyword(self, event: Event, *, during_ask: bool = False, in_handoff: bool = False) -> bool:
+        """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text and gets it.
+
+        In a muted chat only handlers with the filter `muted` get it, with `during_ask` those with `during_ask=True`, and in a
+        handoff none.
+        """
         if self._bot.manners is None or keyword_of(event) not in ("start", "help"):
             return False
         assert isinstance(event, MessageReceived)
-        words = (words_among(route.filters) for route in self.routes.of(type(event)))
+        routes = [] if in_handoff else self.routes.of(type(event))
+        if event.muted:
+            routes = [route for route in routes if takes_muted(route.filters)]
+        words = (words_among(route.filters) for route in routes if route.during_ask or not during_ask)
         return not any(each is not None and each.fits_text(event.text) for each in words)
+
+    def is_keyword(self, event: Event) -> bool:
+        """Return True for START or HELP, which linqbot or a handler answers."""
+        return self._bot.manners is not None and keyword_of(event) in ("start", "help")
+
+    async def answer_keyword(self, event: Event, ctx: TurnContext) -> None:
+        """Answer START or HELP, whoever has muted the bot."""
+        await self.routes.speaking(_answer_keyword)(event, ctx)
 
     def may_reach_handler(self, event: Event) -> bool:
         """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
@@ -466,7 +481,7 @@ class Dispatcher:
         """Handle STOP with the bot's `on_opt_out` handler, and answer START and HELP."""
         if not ctx.is_opt_out:
             self._pass_over(event, ctx, handlers.KEYWORD)
-            await self.routes.speaking(_answer_keyword)(event, ctx)
+            await self.answer_keyword(event, ctx)
         elif (route := next((each for each in self.routes.all if each.opt_out), None)) is not None:
             await self._handle(event, ctx, route, fit=True)
         else:
@@ -566,10 +581,11 @@ class Dispatcher:
 
 
 async def _answer_keyword(event: Event, ctx: Context) -> None:
+    assert isinstance(ctx, TurnContext)
     from linqbot.language.spoken import sentences
 
     said = sentences()
-    await ctx.send(said.started if keyword_of(event) == "start" else said.help, key="keyword")
+    await ctx.answer_keyword(said.started if keyword_of(event) == "start" else said.help)
 
 
 def _with_cause(error: Exception) -> Exception:

@@ -70,9 +70,13 @@ class Routes:
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `_joining`."""
+        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `_joining`.
+
+        A bot with manners answers START and HELP.
+        """
         taken = (route.event for route in self.all)
-        return frozenset([*taken, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
+        answered = [MessageReceived] if self._bot.manners is not None else []
+        return frozenset([*taken, *answered, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
 
     def of(self, kind: type[Event]) -> list[Route]:
         """Return the routes that may take events of a class. Those for people who opt out are not among them."""

@@ -63,6 +63,14 @@ class TurnContext(Context):
         """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both."""
         return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
+    async def answer_keyword(self, text: str) -> None:
+        """Send the answer to START or HELP, whoever has muted the bot."""
+        self._journal.answers_keyword = True
+        try:
+            await self.send(text, key="keyword")
+        finally:
+            self._journal.answers_keyword = False
+
     def stop_typing(self) -> None:
         if self._typing is not None:
             self._typing.end()

@@ -136,6 +136,7 @@ class TurnJournal:
         opted_out_chat: The id of the chat if its person has opted out: see `features/optout.py`.
         passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
             there.
+        answers_keyword: True makes calls whoever has muted the bot: they answer HELP or START.
     """
 
     deferred: TurnDeferred | None = None
@@ -151,6 +152,7 @@ class TurnJournal:
     incoming_calls: IncomingCalls | None = None
     opted_out_chat: str | None = None
     passes_mutes = False
+    answers_keyword = False
     failed_calls: Sequence[dict[str, Any]] = ()
     ended_steps: Sequence[dict[str, Any]] = ()
     earlier: EarlierRuns | None = None

@@ -227,6 +227,8 @@ class Handoffs(TurnPart):
             if is_theirs and (isinstance(event, MessageReceived) or _named(event, handoff.name)):
                 return [{"owner": _fields(handoff)}]
             return None
+        if turns.dispatcher.is_keyword(event):
+            return None
         mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
         return await self._where_of_owner(event, mine) if mine else None
 
@@ -354,6 +356,8 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
 
     with turn.deadline:
         relayed = await ctx.recorded(RELAY_STEP, find, kind=list)
+        if turns.dispatcher.takes_keyword(turn.event, in_handoff=True):
+            await turns.dispatcher.answer_keyword(turn.event, ctx)
         try:
             for each, event in zip(relayed, messages or (turn.event,), strict=False):
                 if "owner" in each:

@@ -6,7 +6,7 @@ what it still sends there is not sent.
 
 While a chat is muted:
 
-- A message reaches only handlers with the filter `muted`. It answers no question.
+- A message reaches only handlers with the filter `muted`. It answers no question. HELP and START are answered all the same.
 - Anything else that ends an open question, such as a vote or a payment, ends it when the mute is over.
 - Timers of the chat do not fire (`storage/timers.py`). So questions do not time out, and scheduled sends and posts wait. What fired
   just before the mute, or was put into the lane, waits as a timer again. A scheduled send that waited for longer than its
@@ -165,6 +165,8 @@ def replaced(old: Mute, new: Mute) -> Mute:
 
 async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> None:
     """Raise Muted for a call into a chat in which the bot is muted."""
+    if journal.answers_keyword:
+        return
     now, body, mutes = turns.clock.now(), call.body or {}, turns.storage.mutes
     if journal.passes_mutes:
         mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}

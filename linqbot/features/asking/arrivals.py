@@ -178,7 +178,7 @@ class Arriving:
             event is None
             or (event.is_own and event.echoes and not _removes_us(event))
             or opts_out(event)
-            or self.dispatcher.takes_keyword(event)
+            or self.dispatcher.takes_keyword(event, during_ask=True)
         ):
             return NOTHING
         person = person_key(event.actor or "")

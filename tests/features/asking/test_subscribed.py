@@ -112,3 +112,8 @@ def test_a_bot_without_handlers_is_subscribed_to_receipts_only() -> None:
         "message.read",
         "message.failed",
     }
+
+
+def test_a_bot_with_manners_and_without_handlers_is_subscribed_to_messages() -> None:
+    needed = handled_when_served(Bot(manners=Manners()), from_env({"LINQBOT_PLUGINS": ""})).needed
+    assert "message.received" in needed
