@@ -327,7 +327,7 @@ class Dispatcher:
         return self._bot.manners is not None and keyword_of(event) in ("start", "help")
 
     async def answer_keyword(self, event: Event, ctx: TurnContext) -> None:
-        """Answer START or HELP, whoever has muted the bot."""
+        """Answer START or HELP, also where the bot is muted."""
         await self.routes.speaking(_answer_keyword)(event, ctx)
 
     def may_reach_handler(self, event: Event) -> bool:

@@ -64,7 +64,7 @@ class TurnContext(Context):
         return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
     async def answer_keyword(self, text: str) -> None:
-        """Send the answer to START or HELP, whoever has muted the bot."""
+        """Send the answer to START or HELP, also where the bot is muted."""
         self._journal.answers_keyword = True
         try:
             await self.send(text, key="keyword")

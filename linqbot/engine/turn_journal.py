@@ -136,7 +136,7 @@ class TurnJournal:
         opted_out_chat: The id of the chat if its person has opted out: see `features/optout.py`.
         passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
             there.
-        answers_keyword: True makes calls whoever has muted the bot: they answer HELP or START.
+        answers_keyword: True makes calls also where the bot is muted, by an operator too: they answer HELP or START.
     """
 
     deferred: TurnDeferred | None = None
