@@ -55,7 +55,7 @@ class Handled:
     @property
     def needed(self) -> tuple[str, ...]:
         """These types, and those that linqbot needs: answers and messages such as STOP, if there are handlers, and receipts."""
-        of_people = (*RELAYED, *ANSWERS) if self.has_handlers else ()
+        of_people = ("message.received", *ANSWERS, *RELAYED) if self.has_handlers else ()
         return tuple(dict.fromkeys((*self.types, *of_people, *RECEIPTS)))
 
 

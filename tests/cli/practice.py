@@ -21,8 +21,8 @@ from linqbot.ops.doctor.context import Finding
 KEY = f"token-{secrets.token_hex(8)}"
 LINES = ("+12025550100", "+12025550101")
 LINE = LINES[0]
-ALWAYS = {"message.sent", "message.delivered", "message.read", "message.failed", *ANSWERS}
-"""The types of events that every bot subscribes to: receipts of its messages, and answers to its questions."""
+ALWAYS = {"message.sent", "message.delivered", "message.read", "message.failed", "poll.received", *ANSWERS}
+"""The types of events that every bot subscribes to: receipts of its messages, answers to its questions, and what a handoff shows."""
 ALONE = {"LINQ_API_V3_API_KEY": "key", "LINQ_WEBHOOK_SECRET": SECRET, "LINQ_API_V3_BASE_URL": "http://127.0.0.1:9"}
 """The settings of a bot that reaches no Linq."""
 BOT = """
