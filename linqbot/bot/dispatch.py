@@ -261,24 +261,28 @@ class Dispatcher:
             raise
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
-        except Exception as raised:
-            error = _with_cause(raised)
-            handler = self.routes.error_handler(error)
-            if handler is None and error is raised:
-                raise
-            if handler is None:
-                raise error from raised
-            ctx.discard_writes()
-            ctx.deadline.give_extra_time()
-            with ctx.deadline:
-                await self.routes.speaking(partial(handler, error))(event, ctx)
-                if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
-                    await ctx.side.ask_again(ctx)
-            ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
-            turn_watcher.get().handled_error(error, handler_name(handler))
+        except Exception as error:  # noqa: BLE001 - raised again, unless a handler of the bot takes it
+            await self._handle_error(error, event, ctx)
         finally:
             running_turn.set(None)  # else the task and its context would keep each other alive
             ctx.stop_typing()
+
+    async def _handle_error(self, error: Exception, event: Event, ctx: TurnContext) -> None:
+        """Run the bot's handler of an error. Without one, raise the error, or what its author meant."""
+        error = _with_cause(error)
+        if (handler := self.routes.error_handler(error)) is None:
+            try:
+                raise error
+            finally:
+                del error  # else its traceback and this frame would keep each other alive
+        ctx.discard_writes()
+        ctx.deadline.give_extra_time()
+        with ctx.deadline:
+            await self.routes.speaking(partial(handler, error))(event, ctx)
+            if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
+                await ctx.side.ask_again(ctx)
+        ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
+        turn_watcher.get().handled_error(error, handler_name(handler))
 
     async def _say_end(self, ended: AskEnded, ctx: TurnContext) -> None:
         """Say the bot's text about a question that ended without an answer, or linqbot's own, if the person may expect it."""

@@ -102,8 +102,9 @@ _EMOJI: Final = (
 _EVERY_EMOJI: Final = re.compile(_EMOJI)
 _FACE: Final = r"(?:[:;=]['-]?[)(]+|(?<=\s)[:;=]['-]?[dp*3]+|<3+|\^\^)"
 _MARKS: Final = r"[\s.!?。,;:、~\"]"
-# Each search begins where a run of marks begins, and gives nothing back, so that a text of marks takes no longer than another.
-_END: Final = re.compile(rf"(?<!{_MARKS})(?<!{_EMOJI})(?:{_FACE}|{_MARKS}|{_EMOJI})++\Z")
+# Each search begins where a run of marks begins, so that a text of marks takes no longer than another. No group is possessive:
+# early releases of Python 3.11 read that wrongly.
+_END: Final = re.compile(rf"(?<!{_MARKS})(?<!{_EMOJI})(?:{_FACE}|{_MARKS}|{_EMOJI})+\Z")
 _END_MARKS: Final = re.compile(rf"(?<!{_MARKS}){_MARKS}++\Z")
 _BEGINNING: Final = re.compile(rf"\A(?:[\s¿¡\"]|{_EMOJI})+")
 _BEGINNING_MARKS: Final = re.compile(r"\A[\s¿¡\"]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -129,7 +128,9 @@ def look_up(asked: str) -> list[Explanation]:
     by_name = {each.name.upper(): each for each in known.values() if each.name} | known
     if found := by_name.get(key) or by_name.get(key.rpartition("/")[2]):
         return [found]
-    near = difflib.get_close_matches(key, by_name, n=6)
+    from difflib import get_close_matches  # `linqbot serve` imports this module too, and needs it never
+
+    near = get_close_matches(key, by_name, n=6)
     # Two swapped digits are the most likely mistake, but difflib does not rank them first.
     near.sort(key=lambda each: sorted(each) != sorted(key))
     names = [each if each in known else by_name[each].name for each in near[:3]]

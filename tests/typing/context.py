@@ -178,6 +178,7 @@ async def changes(message: MessageReceived, ctx: Context) -> None:
 @bot.on_message
 async def writes_first(message: MessageReceived, ctx: Context) -> None:
     assert_type(await ctx.bot.send("Hi", to="+14155550142"), Sent)
+    assert_type(await ctx.bot.post("paid", {"order": 7}, id="7", person="+14155550142"), bool)
     assert_type(await ctx.bot.broadcast(["+14155550142"], "Hi", name="july", per_minute=20), Broadcast)
     assert_type(await ctx.bot.broadcast(["+14155550142"], "Hi", name="june", purpose="requested"), Broadcast)
     assert_type(await ctx.bot.send("Hi", to="+14155550142", purpose="promotional"), Sent)

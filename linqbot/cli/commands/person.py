@@ -42,7 +42,8 @@ def scope_of(value: str) -> str:
     who = value.strip()
     if who == BOT or who.startswith((PERSON, CHAT)):
         return PERSON + person_key(who.removeprefix(PERSON)) if who.startswith(PERSON) else who
-    if is_handle(handle := who_of(who)) or is_sender(handle):
+    # In lower case, the name of a sender may be anything that was mistyped.
+    if is_handle(handle := who_of(who)) or (is_sender(handle) and handle == handle.upper()):
         return PERSON + person_key(handle)
     return CHAT + person_or_chat(who)
 
