@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Final
 
 from linqbot.language.numbers import SMALL, TENS
-from linqbot.language.reading import says
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.parse.translation import english, lowered
 
@@ -74,10 +73,6 @@ def number(text: str, *, language: str | None = None) -> int:
         `number("a dozen")` is 12; `number("1,000")` is 1000; `number("2 or 3")` raises.
     """
     with speaking(language):
-        if spoken().words is not None and says(
-            text, spoken().nothing
-        ):  # such as `keine`; English has `none` among its numbers
-            return 0
         return _number(ungrouped(english(text)))
 
 
