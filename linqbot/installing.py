@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -134,5 +133,5 @@ def _is_uv_project(folder: Path) -> bool:
 def _libraries(extra: str) -> tuple[str, ...]:
     """Return what an extra of linqbot requires, such as `babel>=2.16`."""
     required = importlib.metadata.requires("linqbot") or ()
-    of_extra = re.compile(rf"""extra == ['"]{re.escape(extra)}['"]""")
-    return tuple(each.partition(";")[0].strip() for each in required if of_extra.search(each))
+    marker = f"extra == '{extra}'"
+    return tuple(each.partition(";")[0].strip() for each in required if marker in each.replace('"', "'"))

@@ -266,7 +266,7 @@ def test_a_message_needs_only_its_ids(gone: str | None) -> None:
     assert (event.parts, event.text) == ((), "")
 
 
-NEEDED = {("data",), ("data", "id"), ("data", "chat"), ("data", "chat", "id")}
+NEEDED = {("event_type",), ("data",), ("data", "id"), ("data", "chat"), ("data", "chat", "id")}
 NEEDED |= {("data", "message"), ("data", "message", "id"), ("data", "chat_id")}  # 2025-01-01
 
 
