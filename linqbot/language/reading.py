@@ -150,7 +150,7 @@ _POLITE: Final = _POLITE_WORDS + _POLITE_ENDINGS
 
 def _bare(text: str) -> str:
     """Return a text without the marks and emoji around it. Of a text of emoji the emoji stay, and of one of marks the marks."""
-    if text.replace(" ", "").isalnum():
+    if len(text) > LONGEST or text.replace(" ", "").isalnum():
         return text.strip()
     without_marks = _BEGINNING_MARKS.sub("", _END_MARKS.sub("", text))
     return _BEGINNING.sub("", _END.sub("", text)) or without_marks or text
