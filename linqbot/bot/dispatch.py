@@ -141,9 +141,8 @@ class Dispatcher:
 
             if code is None:
                 return ENGLISH
-            from linqbot.bot.languages import (
-                Languages,
-            )  # for what was asked before the bot was deployed without languages
+            # For what was asked before the bot was deployed without languages.
+            from linqbot.bot.languages import Languages
 
             self._languages = Languages(None, {})
         return self._languages.named(code)

@@ -126,9 +126,8 @@ class Errand(Data):
     def ended(self, outcome: QuestionEnd, name: str, now: float) -> Timer:
         """Return the timer that ends the question, in the lane of its handler."""
         body: dict[str, Any] = {"conversation": self.conversation, "n": self.n, "outcome": outcome}
-        body["created_at"] = datetime.fromtimestamp(
-            now, UTC
-        ).isoformat()  # as in every ending: the lane is sorted by it
+        # As in every ending: the lane is sorted by it.
+        body["created_at"] = datetime.fromtimestamp(now, UTC).isoformat()
         body |= {"chat_id": self.chat_id, "handles": [self.person]} | retention_mark(
             off_the_record=self.is_off_the_record
         )
