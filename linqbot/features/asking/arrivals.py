@@ -227,7 +227,7 @@ class Arriving:
 
     async def _late_elsewhere(self, summary: ConversationSummary, event: Event) -> Arrival | None:
         """Return the meaning of an event for a question of another chat's handler that is over; None if it does not answer it."""
-        from linqbot.features.asking.elsewhere import answers_late
+        from linqbot.features.asking.shown import answers_late
 
         found = await self._read(summary)
         if found is None or not found.question.may_answer(event) or not answers_late(found, event):
@@ -487,12 +487,12 @@ class Asks(TurnPart):
         end = ending_of(turn.lease.delivery) if arrived.is_void else None
         if end is not None and "person" not in end.outcome:
             return
-        from linqbot.features.asking import elsewhere
+        from linqbot.features.asking import shown
 
         if end is None:
-            elsewhere.take(turn, arrived)
+            shown.take(turn, arrived)
         else:
-            elsewhere.answer_late(turn, end.outcome, self._turns)
+            shown.answer_late(turn, end.outcome, self._turns)
 
     def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:
         """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
@@ -521,7 +521,7 @@ class Asks(TurnPart):
             end_of_arrival(turn, commit)
         chat_id, storage = chat_of_lane(turn.lease.delivery.lane), self._turns.storage
         if chat_id is not None and any(each.status == "queued" for each in storage.conversations_in(chat_id)):
-            from linqbot.features.asking.elsewhere import show_later
+            from linqbot.features.asking.shown import show_later
 
             show_later(turn, commit, storage, self._turns.clock.now())
 

@@ -7,65 +7,44 @@ no turn changes what belongs to another lane, and the question is shown between 
 What shows the question there is a conversation too, without a handler of its own. The questions of a person are shown one at a
 time: a further one is stored as `queued`, and is shown when no other one is open. An answer ends what shows the question, and
 becomes an ending in the lane of the handler. If the question is over by then, the person reads that the answer came too late.
-When a question is over, an errand brings that to the others, so that they read who has decided.
+When a question is over, an errand brings that to the others, so that they read who has decided. Next step: `shown.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
 from pydantic_core import to_json
 
-from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.content.message_split import bubbles
-from linqbot.engine.failure import refused_by
-from linqbot.engine.turn import Kind, Turn, origin_of
-from linqbot.errors import LinqApiError, MessageGone, Muted, PersonUnreachable, Refused, TurnDeferred
+from linqbot.errors import PersonUnreachable
 from linqbot.features.asking.admission import KIND
-from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt
-from linqbot.features.asking.records import ELSEWHERE, Asked, QuestionEnd, timed_out, timeout
-from linqbot.features.broadcasts import send_to
+from linqbot.features.asking.records import ELSEWHERE, Asked, QuestionEnd
 from linqbot.features.lookups import given
-from linqbot.features.notices import say
-from linqbot.features.posts import direct_chat
 from linqbot.language.spoken import sentences, spoken
-from linqbot.linq.events.delivery import Delivery, decode, retention_mark
+from linqbot.linq.events.delivery import retention_mark
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_post
-from linqbot.linq.events.message import MessageReceived
+from linqbot.linq.events.lane import lane_of_chat, lane_of_post
 from linqbot.linq.handles import person_key
+from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.data import Data
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation
-from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.storage.conversations import ANYONE
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
-    from linqbot.engine.turns import Turns
-    from linqbot.features.asking.arrivals import Arrival
     from linqbot.features.asking.session import AskSession
 
-log = structlog.get_logger("linqbot.worker")
 
 TO_PERSON: Final = "ask_to"
 """The kind of the delivery that finds the direct chat of a person, or opens it."""
 IN_CHAT: Final = "ask_in"
 """The kind of the delivery that shows a question in that chat, or says that it is over."""
-
-_PASSED_ON: Final = "it answers a question of another chat"
-_LATE: Final = "it answers a question that is over"
-"""The reasons why no handler takes an event."""
-
-_QUEUED: Final = "queued:"
-"""Follows the handle in the `person` of a question that is not shown yet. The id of its conversation is behind it."""
 
 
 class Errand(Data):
@@ -135,9 +114,6 @@ class Errand(Data):
         return Timer(timer_id, now, lane_of_chat(self.chat_id), KIND, to_json(body))
 
 
-# In the turn of the handler
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """The people who decide about a question, by where they are asked.
@@ -161,25 +137,39 @@ class Places:
         return asked if is_here else f"{asked} {ELSEWHERE}{turn_id}"
 
 
-async def places_of(question: Question, person: str, root: Event, ctx: Context, session: AskSession) -> Places:
-    """Return where the people who are named in a question are asked. `person` is the one who must answer, in lower case.
+async def places_of(
+    question: Question,
+    person: str,
+    root: Event,
+    session: AskSession,
+    *,
+    find_chat: Callable[[], Awaitable[Chat]],
+    find_line: Callable[[], Awaitable[str]],
+) -> Places:
+    """Return where the people who are named in a question are asked.
 
+    Args:
+        person: The one who must answer, in lower case.
+        find_chat: Asks Linq for the chat of the handler. It is called if an event does not say who is in the chat.
+        find_line: Returns the line that writes to people if the event names none.
     Raises:
         PersonUnreachable: the bot's `allow` does not admit the answer of a person.
         BotError: it is not known which line writes to a person.
     """
     named = {person_key(handle): handle for handle in question.named}
-    members = await _members(named, root, ctx, session)
+    members = await _members(named, root, session, find_chat)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
     if not elsewhere:
         return Places(here)
     if any(not session.admits(each) for each in elsewhere):
         raise PersonUnreachable("Bot(allow=…) does not admit what this person writes, so no answer could ever come.")
-    return Places(here, tuple(elsewhere.values()), root.line or await ctx.bot.own_line())
+    return Places(here, tuple(elsewhere.values()), root.line or await find_line())
 
 
-async def _members(named: Iterable[str], root: Event, ctx: Context, session: AskSession) -> frozenset[str]:
+async def _members(
+    named: Iterable[str], root: Event, session: AskSession, find_chat: Callable[[], Awaitable[Chat]]
+) -> frozenset[str]:
     """Return those people among the named ones, in lower case, who are in the chat of the handler."""
     writer = "" if root.is_own else person_key(root.actor or "")
     others = set(named) - {writer}
@@ -187,7 +177,7 @@ async def _members(named: Iterable[str], root: Event, ctx: Context, session: Ask
         return frozenset({writer})
 
     async def ask() -> list[str]:
-        chat = await given(ctx.client.chats.retrieve(ctx.chat_id))
+        chat = await given(find_chat())
         if chat is None:
             return sorted(others)  # nothing is known of it, so all are asked there
         active = (each for each in chat.handles if each.status in (None, "active") and not each.is_me)
@@ -297,330 +287,3 @@ def over(question: OpenQuestion, decided_by: str | None, text: str | None, now: 
     others = (each for each in brought(question) if each.person != decided_by)
     changed = {"question": None, "meanwhile": (), "say": text}
     return [each.model_copy(update=changed).timer("over", now) for each in others]
-
-
-# In the lane of the person, whose chat is not known
-
-
-def _read(delivery: Delivery) -> Errand:
-    return Errand.model_validate(decode(delivery.body))
-
-
-async def bring(turns: Turns, turn: Turn) -> None:
-    """Find the direct chat of a person for an errand, or open it with the question, and put the errand into its lane.
-
-    Raises TurnDeferred while the bot is muted everywhere.
-    """
-    delivery = turn.lease.delivery
-    errand, storage = _read(delivery), turns.storage
-    turn.journal.origin = _origin(errand)
-
-    async def find() -> str:
-        return await direct_chat(turns.client, errand.to, line=errand.line) or ""
-
-    with turn.deadline:
-        # On record: once the question has opened the chat, a further run would find it there.
-        chat_id = await turn.asking().recorded("linqbot direct chat", find, kind=str)
-        if not chat_id:
-            if errand.question is None or not await errand.is_open(storage):
-                return
-            try:
-                chat_id, sent, since = await _send(errand, turn, "")
-            except Muted:
-                raise TurnDeferred("The bot is muted everywhere.") from None
-            except (Refused, LinqApiError) as error:
-                await storage.schedule(_unreachable(errand, error, turns))
-                return
-            errand = errand.model_copy(update={"sent": sent, "since": since})
-        name = delivery.id.removeprefix(f"i.{TO_PERSON}.")
-        made = Delivery(
-            f"i.{IN_CHAT}.{name}", lane_of_chat(chat_id), f"linqbot.{IN_CHAT}", errand.body(), turns.clock.now()
-        )
-        await storage.put(made)
-
-
-def _origin(errand: Errand) -> bytes:
-    return to_json({"handles": [errand.person], "chat_id": None, "is_group": False})
-
-
-async def _send(errand: Errand, turn: Turn, chat_id: str) -> tuple[str, tuple[str, ...], float | None]:
-    """Send a question to a person. Return the chat, the ids of the messages, and when Linq took the first one."""
-    ids, times = [], []
-    for message in errand.prompt:
-        try:
-            chat_id, sent = await send_to(turn.client, chat_id, errand.line or "", errand.to, message)
-        except MessageGone:
-            continue
-        ids.append(sent.id)
-        times += [] if sent.created_at is None else [sent.created_at.timestamp()]
-    return chat_id, tuple(ids), min(times, default=None)
-
-
-def _unreachable(errand: Errand, error: Refused | LinqApiError, turns: Turns) -> Timer:
-    """Return the timer that ends the question of a person who cannot be asked. Raises what is not about the person."""
-    if isinstance(error, Refused):
-        why = f"{refused_by(error)}: {error}"
-    elif not is_refused(error):
-        raise error
-    elif meaning_of(error) is Refusal.OPTED_OUT:
-        why = "The person has opted out of messages."
-    else:
-        why = f"Linq refused the message with the status {error.status} and the code {error.code}."
-    log.warning("ask.unreachable", conversation=errand.conversation, handler=errand.handler, reason=why)
-    return errand.ended(
-        {"outcome": "cancelled", "reason": "unreachable", "text": why}, errand.shown_as, turns.clock.now()
-    )
-
-
-# In the lane of the person's chat
-
-
-async def show(turns: Turns, turn: Turn) -> None:
-    """Show a question in the chat of a person, or say there that it is over. Then show the next one, if none is open."""
-    errand = _read(turn.lease.delivery)
-    turn.journal.origin = _origin(errand)
-    shown = _Showing(turns, turn, chat_of_lane(turn.lease.delivery.lane) or "")
-    with turn.deadline:
-        if errand.question is not None:
-            await shown.take(errand)
-        elif errand.to:
-            await shown.end(errand)
-        await shown.show_next()
-    turn.ends.append(shown.write)
-
-
-def show_later(turn: Turn, commit: Commit, storage: Storage, now: float) -> None:
-    """Let the question that waits in a chat be shown, if no other one is open, once a turn of the chat has ended."""
-    delivery = turn.lease.delivery
-    chat_id = chat_of_lane(delivery.lane)
-    if chat_id is None or delivery.id.startswith(f"i.{IN_CHAT}.") or not isinstance(commit.outcome, Ack | DeadLetter):
-        return
-    queued = next((each for each in storage.conversations_in(chat_id) if each.status == "queued"), None)
-    if queued is not None:
-        commit.timers.append(Timer(f"next.{delivery.id}", now, delivery.lane, IN_CHAT, Errand().body()))
-
-
-@dataclass(slots=True)
-class _Showing:
-    """The questions that one turn shows in the chat of a person, and ends there."""
-
-    turns: Turns
-    turn: Turn
-    chat_id: str
-    conversations: list[Conversation] = field(default_factory=list)
-    timers: list[Timer] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-
-    def write(self, _: Turn, commit: Commit) -> None:
-        if isinstance(commit.outcome, Ack):
-            commit.ended += self.ended
-            commit.conversations += self.conversations
-            commit.timers += self.timers
-            commit.cancelled += self.cancelled
-
-    def _is_busy(self, errand: Errand) -> bool:
-        """Return True if another question is open to the person in the chat."""
-        left_out = {errand.shown_as, *self.ended, *(each.id for each in self.conversations)}
-        stored = self.turns.storage.conversations_in(self.chat_id)
-        open_ = [each for each in stored if each.id not in left_out]
-        open_ += [each.summary for each in self.conversations if each.id != errand.shown_as]
-        return any(each.status == "waiting" and each.person == errand.person for each in open_)
-
-    async def take(self, errand: Errand) -> None:
-        if not await errand.is_open(self.turns.storage):
-            if errand.sent:  # it is over since it has opened the chat
-                self.conversations.append(late(self._asked(errand, errand.sent, errand.since)))
-            return
-        if self._is_busy(errand):
-            self.conversations.append(self._queued(errand))
-        elif not await self._show(errand):
-            return
-        for number, message in enumerate(errand.meanwhile):
-            await self._say(message, errand.chat_id, f"meanwhile {number}")
-
-    async def _show(self, errand: Errand) -> bool:
-        """Show a question. Return False if the person cannot be asked."""
-        ids, since = errand.sent, errand.since
-        if not ids:
-            try:
-                _, ids, since = await _send(errand, self.turn, self.chat_id)
-            except Muted:  # since this turn began
-                self.conversations.append(self._queued(errand))
-                return True
-            except (Refused, LinqApiError) as error:
-                self.timers.append(_unreachable(errand, error, self.turns))
-                return False
-        asked = self._asked(errand, ids, since)
-        timer = timeout(asked, again=errand.tries > 0)
-        self.conversations.append(asked.changed(timer=timer.id).conversation)
-        self.timers.append(timer)
-        return True
-
-    def _asked(self, errand: Errand, ids: Sequence[str], since: float | None) -> Asked:
-        question = OpenQuestion.model_validate(errand.question)
-        shown_for = errand.model_copy(update={"question": None, "meanwhile": (), "sent": ()})
-        question = question.model_copy(update={"messages": tuple(ids), "since": since, "shown_for": shown_for.kept()})
-        return Asked(self._conversation(errand, question), question)
-
-    def _conversation(self, errand: Errand, question: OpenQuestion) -> Conversation:
-        return Conversation(
-            id=errand.shown_as,
-            replay=errand.replay,
-            chat_id=self.chat_id,
-            person=errand.person,
-            handler=errand.handler,
-            status="waiting",
-            asked_at=self.turns.clock.now(),
-            until=errand.until,
-            question=question.to_json(),
-            off_the_record=errand.is_off_the_record,
-            root=errand.body(),
-        )
-
-    def _queued(self, errand: Errand) -> Conversation:
-        errand = errand.model_copy(update={"sent": (), "since": None, "meanwhile": ()})
-        waiting = self._conversation(errand, OpenQuestion.model_validate(errand.question))
-        return replace(waiting, status="queued", person=f"{errand.person} {_QUEUED}{errand.shown_as}")
-
-    async def show_next(self) -> None:
-        """Show the question that has waited longest, if no other one is open."""
-        left_out = {*self.ended, *(each.id for each in self.conversations)}
-        for each in self.turns.storage.conversations_in(self.chat_id):
-            found = (
-                None
-                if each.status != "queued" or each.id in left_out
-                else await self.turns.storage.conversation(each.id)
-            )
-            if found is None:
-                continue
-            errand = Errand.model_validate(decode(found[0].root))
-            if self._is_busy(errand):
-                return
-            if not await errand.is_open(self.turns.storage) or not await self._show(errand):
-                self.ended.append(each.id)
-
-    async def end(self, errand: Errand) -> None:
-        """End what shows a question that is over, and say so, if it was shown."""
-        found = await self.turns.storage.conversation(errand.shown_as) if errand.shown_as else None
-        asked = None if found is None else Asked.read(*found)
-        if errand.shown_as and (asked is None or asked.conversation.status != "waiting"):
-            self.ended += [] if found is None or found[0].status != "queued" else [errand.shown_as]
-            return
-        if errand.say is not None:
-            await self._say({"parts": [{"type": "text", "value": errand.say}]}, self.chat_id, "over")
-        if asked is not None:
-            self.conversations.append(late(asked))
-            self.cancelled.append(asked.question.timer)
-
-    async def _say(self, message: dict[str, Any], chat_id: str, label: str) -> None:
-        send = self.turn.client.named(label).chats.messages.send
-        try:
-            await send(chat_id, message=message)
-        except MessageGone:
-            pass
-        except Refused as error:
-            log.info("ask.not_said", chat_id=chat_id, plugin=error.plugin, reason=str(error))
-        except LinqApiError as error:
-            if not is_refused(error):
-                raise
-            log.info("ask.not_said", chat_id=chat_id, status=error.status, code=error.code)
-
-
-def late(asked: Asked) -> Conversation:
-    """Return what shows a question that is over: it stays on record, so that a late answer is recognised."""
-    question = asked.question
-    kept: dict[str, Any] = {name: getattr(question, name) for name in ("messages", "choices", "reactions", "events")}
-    return timed_out(asked, **kept)
-
-
-# What a person answers there
-
-
-def answers_late(asked: Asked, event: Event) -> bool:
-    """Return True if an event clearly answers a question that was shown, and that is over."""
-    question = asked.question
-    if not isinstance(event, MessageReceived):
-        return judge(question, event) is not None
-    if event.reply_to is not None and event.reply_to.message_id in question.messages:
-        return True
-    if question.choices:
-        return choice_of(event.text_to_me, question.choices, numbered=True) is not None
-    return bool(question.reactions) and says_yes_or_no(event, question.language)
-
-
-def take(turn: Turn, arrived: Arrival) -> None:
-    """Let a turn pass on what a person has answered, or say that it came too late, in place of a handler."""
-    turn.opening = replace(turn.opening, arrival=arrived)
-    turn.kind = Kind(run=_say_late if arrived.is_late else _pass_on)
-    turn.why = _LATE if arrived.is_late else _PASSED_ON
-
-
-async def _pass_on(turns: Turns, turn: Turn) -> None:
-    """End what shows a question, and end the question with it, in the lane of its handler."""
-    arrived, delivery, now = turn.opening.arrival, turn.lease.delivery, turns.clock.now()
-    assert arrived is not None
-    assert arrived.asked is not None
-    assert arrived.outcome is not None
-    asked, outcome = arrived.asked, arrived.outcome
-    turn.journal.origin = None if arrived.event is None else origin_of(arrived.event)
-    passed_on = _passed_on(asked, outcome)
-    errand = Errand.model_validate(asked.question.shown_for)
-    end = None if passed_on is None else errand.ended(passed_on, delivery.id, now)
-    turn.ends.append(partial(_end_shown, asked, end))
-
-
-def _passed_on(asked: Asked, outcome: QuestionEnd) -> QuestionEnd | None:
-    """Return the end of a question, given that of what shows it; None if the question goes on, or ends by itself."""
-    reason = outcome.get("reason")
-    if outcome["outcome"] == "timed_out" or reason == "replaced":
-        return None
-    if reason == "opted_out":
-        return {"outcome": "cancelled", "reason": "unreachable", "text": "The person has opted out of messages."}
-    person, chat = asked.conversation.person, asked.conversation.chat_id
-    found: QuestionEnd = {**outcome, "person": person, "chat": chat}
-    return found if asked.question.language is None else {**found, "language": asked.question.language}
-
-
-def _end_shown(asked: Asked, end: Timer | None, turn: Turn, commit: Commit) -> None:
-    """Add the end of what shows a question, and that of the question itself; None if it goes on, or ends by itself."""
-    if not isinstance(commit.outcome, Ack):
-        return
-    assert turn.opening.arrival is not None
-    conversation = asked.conversation
-    commit.cancelled.append(asked.question.timer)
-    if end is not None:
-        commit.ended.append(conversation.id)
-        commit.timers.append(end)
-    elif (turn.opening.arrival.outcome or {}).get("reason") == "replaced":
-        person = f"{conversation.person} {_QUEUED}{conversation.id}"
-        commit.conversations.append(replace(conversation, status="queued", person=person))
-    else:
-        commit.conversations.append(late(asked))
-
-
-async def _say_late(turns: Turns, turn: Turn) -> None:
-    arrived, chat_id = turn.opening.arrival, chat_of_lane(turn.lease.delivery.lane)
-    assert arrived is not None
-    assert arrived.asked is not None
-    turn.journal.origin = None if arrived.event is None else origin_of(arrived.event)
-    text = turns.dispatcher.language_named(arrived.asked.question.language).sentences.too_late
-    send = turn.client.chats.messages.send
-    with turn.deadline:
-        await say(text, lambda message: send(chat_id or "", message=message), "ask.not_said")
-
-
-def answer_late(turn: Turn, outcome: QuestionEnd, turns: Turns) -> None:
-    """Let a person read that the answer came too late, which was passed on to a question that is over by now."""
-    if outcome["outcome"] != "answered" or "person" not in outcome or "chat" not in outcome:
-        return
-    text = turns.dispatcher.language_named(outcome.get("language")).sentences.too_late
-    body = Errand(to=outcome["person"], say=text, handles=(outcome["person"],)).body()
-    lane = lane_of_chat(outcome["chat"])
-    timer = Timer(f"late.{turn.lease.delivery.id}", turns.clock.now(), lane, IN_CHAT, body)
-
-    def end(_: Turn, commit: Commit) -> None:
-        if isinstance(commit.outcome, Ack):
-            commit.timers.append(timer)
-
-    turn.ends.append(end)

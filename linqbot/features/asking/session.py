@@ -636,7 +636,14 @@ class AskSession:
 
         # A lookup is recorded also in a part that is over, in which new code has put the question.
         self._journal.is_past = False
-        return await places_of(question, person, self._root(ctx), ctx, self)
+        return await places_of(
+            question,
+            person,
+            self._root(ctx),
+            self,
+            find_chat=lambda: ctx.client.chats.retrieve(ctx.chat_id),
+            find_line=ctx.bot.own_line,
+        )
 
     def admits(self, person: str) -> bool:
         """Return True if the bot's `allow` admits what a person writes; also if that is not known."""
