@@ -12,7 +12,7 @@ from linqbot import Bot
 from linqbot.testing import Phone, killed_between_calls, talking
 
 WEDNESDAY = datetime(2026, 11, 25, 9, tzinfo=UTC)
-OWNER, DAY = "+14155550199", 86_400
+DANA, DAY = "+14155550199", 86_400
 
 
 async def talk(phone: Phone, *lines: str) -> None:
@@ -78,7 +78,7 @@ async def test_of_guests_who_want_the_same_stylist_at_the_same_time_one_gets_it(
 
 async def test_the_owner_closes_a_day_and_guests_read_it_in_their_language(bot: Bot) -> None:
     async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
-        french, owner = phone.person("+33612345678", service="SMS"), phone.person(OWNER, service="SMS")
+        french, owner = phone.person("+33612345678", service="SMS"), phone.person(DANA, service="SMS")
         await talk(owner, "closed friday|Mon closed\nTue–Fri 9:00–18:00")
         await talk(phone, "book|With", "Mia|On", "friday|Nothing is free on that day.")
         await talk(owner, "sold out|Mon closed")
@@ -90,8 +90,8 @@ async def test_the_owner_closes_a_day_and_guests_read_it_in_their_language(bot: 
 async def test_a_person_answers_also_in_the_middle_of_a_question(bot: Bot) -> None:
     async with talking(bot, start=WEDNESDAY) as phone:
         *_, wait = await answers(phone, "book", "I want to talk to a person")
-        assert wait == "One moment, Dana answers you here."
-        owner = phone.person(OWNER)
+        assert wait == "Dana answers you here."
+        owner = phone.person(DANA)
         assert "I want to talk to a person" in str((await owner.replies())[-1])
         await phone.text("Is Mia in today?")
         assert str(await owner.next_reply()).endswith("Is Mia in today?")
@@ -104,6 +104,36 @@ async def test_a_person_answers_also_in_the_middle_of_a_question(bot: Bot) -> No
         await talk(phone, "mia|On which day?")
 
 
+async def test_dana_decides_in_her_own_chat_about_an_appointment_on_the_same_day(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, handle="+33612345678", service="SMS") as phone:
+        dana = phone.person(DANA)
+        asked = "Pour +33612345678 : Mia, mercredi 25 novembre 2026 à 16:00?"
+        await talk(
+            phone, "réserver|Avec", "mia|Quel", "aujourd’hui|À quelle", "16:00|C’est bientôt. J’ai demandé à Dana."
+        )
+        assert await dana.replies() == [asked]
+        await talk(phone, "oui|Bienvenue !")  # the guest cannot answer for her
+        await phone.restart()
+        await talk(dana, "closed friday|Pour +33612345678")  # after the new hours, the question again
+        await dana.text("Yes!")
+        assert await phone.replies() == ["Réservé avec Mia : mercredi 25 novembre 2026 à 16:00."]
+        assert await dana.replies() == []
+
+
+async def test_a_guest_whom_dana_refuses_or_does_not_answer_reads_it_and_the_time_stays_free(bot: Bot) -> None:
+    async with talking(bot, start=WEDNESDAY, service="SMS") as phone:
+        dana = phone.person(DANA)
+        for answer in ("no", None):
+            await talk(phone, "book|With", "mia|On", "today|At", "16:00|That is soon. I have asked Dana.")
+            await (phone.advance(3601) if answer is None else dana.text(answer))
+            (said,) = await phone.replies()
+            assert (said == "Dana is sorry, that is too soon. Write: book") == (answer == "no")
+        assert (await dana.replies())[-1] == f"For {phone.handle}: Mia, Wednesday 25 November 2026 at 16:00?"
+        assert await answers(dana, "yes") == ["That question is over, so your answer came too late."]
+        *_, times = await answers(phone, "book", "mia", "today")
+        assert " 16:00" in times
+
+
 async def appointment(phone: Phone) -> None:
     await talk(phone, "book|With", "mia|On", "friday|At", "10:00|Booked")
     await phone.advance(2 * DAY)
@@ -114,3 +144,21 @@ async def test_an_appointment_is_made_once_wherever_the_bot_is_killed(bot: Bot) 
     async for phone in killed_between_calls(bot, appointment, start=WEDNESDAY, service="SMS"):
         texts = [str(each) for each in phone.messages if each.from_bot]
         assert [each[:8] for each in texts] == ["With who", "On which", "At which", "Booked w", "Tomorrow"]
+
+
+async def same_day(phone: Phone) -> None:
+    dana = phone.person(DANA)
+    await talk(phone, "book|With", "mia|On", "today|At", "16:00|That")
+    await phone.text("yes")
+    await dana.text("yes")
+    await phone.quiet()
+
+
+@pytest.mark.slow
+async def test_dana_is_asked_once_and_heard_once_wherever_the_bot_is_killed(bot: Bot) -> None:
+    async for phone in killed_between_calls(bot, same_day, start=WEDNESDAY, service="SMS"):
+        texts = sorted(str(each)[:8] for each in phone.messages if each.from_bot)
+        assert texts == ["At which", "Booked w", "On which", "That is ", "Welcome!", "With who"], phone.killed
+        assert [each for each in phone.person(DANA).messages if each.from_bot] == [
+            f"For {phone.handle}: Mia, Wednesday 25 November 2026 at 16:00?"
+        ]
