@@ -50,6 +50,7 @@ from linqbot.features.asking.records import (
     event_of,
     failed,
     is_of_words,
+    is_over_for,
     is_payment,
     is_wait,
     look,
@@ -184,7 +185,11 @@ class Arriving:
         person = person_key(event.actor or "")
         # A question to this person comes before a question to anyone.
         of_person = sorted(
-            (each for each in self.conversations if person and each.person in (person, ANYONE)),
+            (
+                each
+                for each in self.conversations
+                if person and (each.person in (person, ANYONE) or is_over_for(each, person))
+            ),
             key=lambda each: each.person == ANYONE,
         )
         if isinstance(event, MessageEdited):

@@ -31,6 +31,7 @@ from linqbot.linq.events.delivery import retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat, lane_of_post
 from linqbot.linq.handles import person_key
+from linqbot.linq.rules.message import first_message
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.data import Data
 from linqbot.storage.backend import Storage
@@ -95,12 +96,14 @@ class Errand(Data):
         return Timer(f"{self.shown_as}.{name}", now, lane_of_post(self.person), TO_PERSON, self.body())
 
     async def is_open(self, storage: Storage) -> bool:
-        """Return True if the question still waits for an answer, and for this try."""
+        """Return True if the question still waits for an answer, and for this try of the person."""
         found = await storage.conversation(self.conversation)
         if found is None or found[0].status != "waiting":
             return False
         question = OpenQuestion.read(found[0].question)
-        return question is not None and (question.n, question.tries) == (self.n, self.tries)
+        if question is None or question.n != self.n:
+            return False
+        return any((each.shown_as, each.tries) == (self.shown_as, self.tries) for each in brought(question))
 
     def ended(self, outcome: QuestionEnd, name: str, now: float) -> Timer:
         """Return the timer that ends the question, in the lane of its handler."""
@@ -225,7 +228,8 @@ def _named(messages: Sequence[dict[str, Any]], asker: str) -> tuple[dict[str, An
     """Return the messages of a question that name the person whom it is for."""
     first, *others = messages
     parts = list(first.get("parts") or ())
-    if parts and parts[0].get("type") == "text":
+    # The first message of a chat must have no address, and this may be one.
+    if parts and parts[0].get("type") == "text" and first_message(first) is None:
         text = sentences().asked_for.format(name=asker, question=parts[0]["value"])
         # Places in the text, such as those of a style, no longer fit.
         parts[0] = {"type": "text", "value": text}
@@ -253,15 +257,21 @@ def _errand(asked: Asked, handle: str, line: str | None) -> Errand:
     )
 
 
-def asked_again(asked: Asked, person: str, why: str, now: float) -> list[Timer]:
-    """Return the timers that ask a person again whose answer was not valid, with the reason in front of the question."""
-    tries, again = asked.question.tries, []
-    for errand in brought(asked.question):
-        if errand.person == person and errand.question is not None:
+def asked_again(asked: Asked, person: str, why: str, now: float) -> tuple[Asked, list[Timer]]:
+    """Return the timers that ask a person again whose answer was not valid, with the reason in front of the question.
+
+    The question notes for which try of the person it is open now.
+    """
+    tries, again, noted = asked.question.tries, [], []
+    for each in brought(asked.question):
+        errand = each.model_copy(update={"tries": tries}) if each.person == person else each
+        noted.append(errand.kept())
+        if each.person == person and errand.question is not None:
             prompt = ({"parts": [{"type": "text", "value": why}]}, *errand.question["prompt"])
-            changed = {"question": {**errand.question, "prompt": prompt}, "tries": tries, "meanwhile": ()}
-            again.append(errand.model_copy(update=changed).timer(str(tries), now))
-    return again
+            # With the answers that were not valid, because an edit of one is a new answer.
+            shown = {**errand.question, "prompt": prompt, "refused": asked.question.refused}
+            again.append(errand.model_copy(update={"question": shown, "meanwhile": ()}).timer(str(tries), now))
+    return asked.changed(elsewhere=tuple(noted)), again
 
 
 def brought(question: OpenQuestion) -> list[Errand]:

@@ -58,7 +58,7 @@ from linqbot.linq.events.parse import parse
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation, ConversationStatus
+from linqbot.storage.conversations import Conversation, ConversationStatus, ConversationSummary
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
 
@@ -80,6 +80,9 @@ LOCATION: Final = "location"
 """For a location. A person has one such conversation in a chat."""
 ELSEWHERE: Final = "elsewhere:"
 """For an answer of a person who is asked in another chat, with the id of the conversation: see `elsewhere.py`."""
+OVER: Final = "over:"
+"""For nothing any more, with the id of the conversation: it has shown a question of another chat's handler, and a late answer to it
+is recognised. A person may have several such conversations, and further questions."""
 
 
 def is_wait(person: str) -> bool:
@@ -90,6 +93,11 @@ def is_wait(person: str) -> bool:
 def is_payment(person: str) -> bool:
     """Return True if the `person` of a conversation says that it waits for a payment: no message answers that."""
     return person.partition(" ")[2].startswith(PAYMENT)
+
+
+def is_over_for(summary: ConversationSummary, person: str) -> bool:
+    """Return True if a conversation has shown a question to a person, for another chat's handler, that is over."""
+    return summary.person.startswith(f"{person} {OVER}")
 
 
 def is_of_words(person: str) -> bool:
@@ -381,12 +389,15 @@ def failed(asked: Asked, *, by: str) -> Conversation:
     return asked.changed(status="failed", failed_by=by).conversation
 
 
-def cancelled(asked: Asked, reason: AskCancellation, now: float) -> tuple[Conversation, Timer]:
+def cancelled(asked: Asked, reason: AskCancellation, now: float, *, by: str = "") -> tuple[Conversation, Timer]:
     """End the question of a conversation by a delivery of its own, so that its handler runs. Return both.
 
     Until then the conversation counts as failed by that delivery, so that no message in between is an answer.
+
+    Args:
+        by: What ends it, if it may end more than once for this reason: a question of another chat's handler is shown again.
     """
-    timer = _timer(asked, f".{reason}", {"outcome": "cancelled", "reason": reason}, now)
+    timer = _timer(asked, f".{reason}{by}", {"outcome": "cancelled", "reason": reason}, now)
     return failed(asked, by=timer.fired(now).id), timer
 
 

@@ -515,8 +515,8 @@ class AskSession:
         asked = self._arrival.asked
         assert asked is not None
         is_failed = asked.conversation.status == "failed"
-        if is_failed:
-            await self._to_replace(asked.conversation.person, ctx)
+        if is_failed and (replaced := await self._to_replace(asked.conversation.person, ctx)) is not None:
+            self._replace(replaced)
         refused = asked.question.with_refused(self._answered_by)
         tries = refused.tries
         if tries >= question.tries:
@@ -543,7 +543,8 @@ class AskSession:
         from linqbot.features.asking.elsewhere import asked_again
 
         self._note("invalid")
-        self._timers += asked_again(asked, person, why, self._clock.now())
+        asked, again = asked_again(asked, person, why, self._clock.now())
+        self._timers += again
         self._keep_open(record, asked, ctx)
 
     @property
@@ -739,7 +740,7 @@ class AskSession:
         """Return the question that is open for this person, which the new one replaces, or refuse the new one.
 
         An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended
-        so.
+        so. The question of another chat's handler is always replaced: it is shown again afterwards.
         """
         other = self._newer(person, ctx.chat_id)
         found = None if other is None else await self._storage.conversation(other.id)
@@ -750,7 +751,8 @@ class AskSession:
         root = self._root(ctx)
         began_something_else = isinstance(root, MessageReceived) and person_key(root.actor or "") == person
         is_old = self._lease.put_back or (self._conversation is not None and self._conversation.status == "failed")
-        if old is None or is_old or not began_something_else:
+        is_shown_again = old is not None and old.question.shown_for is not None
+        if old is None or not (is_shown_again or (began_something_else and not is_old)):
             raise BotError(
                 f"Handler {ctx.handler} asks a person whom {found[0].handler} has already asked in this chat. One question is open "
                 "for a person at a time. To end the other one first: ctx.end_questions() in the handler, or linqbot "
@@ -760,7 +762,7 @@ class AskSession:
 
     def _replace(self, old: Asked) -> None:
         """End an open question. Before the new one is stored: its conversation then stays, until its own delivery ends it."""
-        ended, timer = cancelled(old, "replaced", self._clock.now())
+        ended, timer = cancelled(old, "replaced", self._clock.now(), by=f".{self._journal.turn}.{self._next}")
         self._conversations.append(ended)
         self._timers.append(timer)
         self._cancelled.append(old.question.timer)

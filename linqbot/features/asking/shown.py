@@ -17,12 +17,13 @@ from pydantic_core import to_json
 from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
 from linqbot.engine.turn import Kind, Turn, origin_of
-from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, TurnDeferred
+from linqbot.errors import LinqApiError, MessageGone, Muted, Refused
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
 from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import Asked, QuestionEnd, timed_out, timeout
+from linqbot.features.asking.records import OVER, Asked, QuestionEnd, timed_out, timeout
 from linqbot.features.broadcasts import send_to
+from linqbot.features.mute import waits
 from linqbot.features.notices import say
 from linqbot.features.posts import direct_chat
 from linqbot.linq.events.delivery import Delivery, decode
@@ -30,7 +31,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Timer
 
@@ -56,10 +57,7 @@ def _read(delivery: Delivery) -> Errand:
 
 
 async def bring(turns: Turns, turn: Turn) -> None:
-    """Find the direct chat of a person for an errand, or open it with the question, and put the errand into its lane.
-
-    Raises TurnDeferred while the bot is muted everywhere.
-    """
+    """Find the direct chat of a person for an errand, or open it with the question, and put the errand into its lane."""
     delivery = turn.lease.delivery
     errand, storage = _read(delivery), turns.storage
     turn.journal.origin = _origin(errand)
@@ -71,12 +69,13 @@ async def bring(turns: Turns, turn: Turn) -> None:
         # On record: once the question has opened the chat, a further run would find it there.
         chat_id = await turn.asking().recorded("linqbot direct chat", find, kind=str)
         if not chat_id:
-            if errand.question is None or not await errand.is_open(storage):
+            if errand.question is None or not (_has_begun(turn, errand) or await errand.is_open(storage)):
                 return
             try:
                 chat_id, sent, since = await _send(errand, turn, "")
-            except Muted:
-                raise TurnDeferred("The bot is muted everywhere.") from None
+            except Muted:  # since this turn began
+                waits(turn, delivery, turns.clock)
+                return
             except (Refused, LinqApiError) as error:
                 await storage.schedule(_unreachable(errand, error, turns))
                 return
@@ -92,12 +91,27 @@ def _origin(errand: Errand) -> bytes:
     return to_json({"handles": [errand.person], "chat_id": None, "is_group": False})
 
 
+def _label(errand: Errand) -> str:
+    """Return the label of the calls that show a question to a person, the same in every run of their turn."""
+    return f"{errand.shown_as} {errand.tries}"
+
+
+def _has_begun(turn: Turn, errand: Errand) -> bool:
+    """Return True if an earlier run of the turn may have sent the question. Then this run goes on, though it may be over by now.
+
+    The person would answer what is not on record. What says that it is over comes later in the lane.
+    """
+    label = _label(errand)
+    return any(each.status != "refused" and each.slot.partition(":")[2] == label for each in turn.opening.known)
+
+
 async def _send(errand: Errand, turn: Turn, chat_id: str) -> tuple[str, tuple[str, ...], float | None]:
     """Send a question to a person. Return the chat, the ids of the messages, and when Linq took the first one."""
     ids, times = [], []
+    client = turn.client.named(_label(errand))
     for message in errand.prompt:
         try:
-            chat_id, sent = await send_to(turn.client, chat_id, errand.line or "", errand.to, message)
+            chat_id, sent = await send_to(client, chat_id, errand.line or "", errand.to, message)
         except MessageGone:
             continue
         ids.append(sent.id)
@@ -130,11 +144,14 @@ async def show(turns: Turns, turn: Turn) -> None:
     turn.journal.origin = _origin(errand)
     shown = _Showing(turns, turn, chat_of_lane(turn.lease.delivery.lane) or "")
     with turn.deadline:
-        if errand.question is not None:
-            await shown.take(errand)
-        elif errand.to:
-            await shown.end(errand)
-        await shown.show_next()
+        try:
+            if errand.question is not None:
+                await shown.take(errand)
+            elif errand.to:
+                await shown.end(errand)
+            await shown.show_next()
+        except Muted:  # since this turn began
+            waits(turn, turn.lease.delivery, turns.clock)
     turn.ends.append(shown.write)
 
 
@@ -174,29 +191,27 @@ class _Showing:
         stored = self.turns.storage.conversations_in(self.chat_id)
         open_ = [each for each in stored if each.id not in left_out]
         open_ += [each.summary for each in self.conversations if each.id != errand.shown_as]
-        return any(each.status == "waiting" and each.person == errand.person for each in open_)
+        return any(each.status == "waiting" and each.person in (errand.person, ANYONE) for each in open_)
 
     async def take(self, errand: Errand) -> None:
-        if not await errand.is_open(self.turns.storage):
-            if errand.sent:  # it is over since it has opened the chat
-                self.conversations.append(late(self._asked(errand, errand.sent, errand.since)))
+        is_open = await errand.is_open(self.turns.storage)
+        if not (is_open or errand.sent or _has_begun(self.turn, errand)):
             return
         if self._is_busy(errand):
             self.conversations.append(self._queued(errand))
         elif not await self._show(errand):
             return
-        for number, message in enumerate(errand.meanwhile):
+        for number, message in enumerate(errand.meanwhile if is_open else ()):
             await self._say(message, errand.chat_id, f"meanwhile {number}")
 
     async def _show(self, errand: Errand) -> bool:
-        """Show a question. Return False if the person cannot be asked."""
+        """Show a question. Return False if the person cannot be asked. Raises Muted."""
         ids, since = errand.sent, errand.since
         if not ids:
             try:
                 _, ids, since = await _send(errand, self.turn, self.chat_id)
-            except Muted:  # since this turn began
-                self.conversations.append(self._queued(errand))
-                return True
+            except Muted:
+                raise
             except (Refused, LinqApiError) as error:
                 self.timers.append(_unreachable(errand, error, self.turns))
                 return False
@@ -246,7 +261,8 @@ class _Showing:
             errand = Errand.model_validate(decode(found[0].root))
             if self._is_busy(errand):
                 return
-            if not await errand.is_open(self.turns.storage) or not await self._show(errand):
+            is_wanted = _has_begun(self.turn, errand) or await errand.is_open(self.turns.storage)
+            if not is_wanted or not await self._show(errand):
                 self.ended.append(each.id)
 
     async def end(self, errand: Errand) -> None:
@@ -280,7 +296,8 @@ def late(asked: Asked) -> Conversation:
     """Return what shows a question that is over: it stays on record, so that a late answer is recognised."""
     question = asked.question
     kept: dict[str, Any] = {name: getattr(question, name) for name in ("messages", "choices", "reactions", "events")}
-    return timed_out(asked, **kept)
+    found = timed_out(asked, **kept)
+    return replace(found, person=f"{found.person} {OVER}{found.id}")
 
 
 # What a person answers there

@@ -5,46 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from refunds import ANN, BOB, DANA, EVE, LATE, UNREACHABLE, asked_for, refunds
 
-from linqbot import AskCancelled, AskTimeout, Bot, Context, MediaPart, MessageReceived, PersonUnreachable
+from linqbot import Bot, Context, MediaPart, MessageReceived
 from linqbot.testing import Phone, killed_between_calls, talking
-
-ANN, BOB, DANA, EVE = "+14155550142", "+14155550143", "+14155550199", "+14155550198"
-LATE = "That question is over, so your answer came too late."
-
-
-def refunds(*, who: str = DANA, **options: Any) -> Bot:
-    """Return a bot that asks the owner before a refund, and answers all other messages."""
-    bot = Bot(read=False, typing=False, groups="all")
-
-    @bot.on_message("quiet")
-    async def mute(message: MessageReceived, ctx: Context) -> None:
-        await ctx.mute(for_s=600)
-
-    @bot.on_message("refund")
-    async def refund(message: MessageReceived, ctx: Context) -> None:
-        try:
-            agreed = await ctx.ask(
-                "May I refund?", **{"yes": "like", **options}, who=who, meanwhile="I have asked Dana."
-            )
-        except AskTimeout:
-            await ctx.reply("no answer")
-        except AskCancelled as error:
-            await ctx.reply(f"cancelled: {error.reason}")
-        except PersonUnreachable as error:
-            await ctx.reply(str(error))
-        else:
-            await ctx.reply(f"decided: {agreed}")
-
-    @bot.on_message
-    async def other(message: MessageReceived, ctx: Context) -> None:
-        await ctx.reply(f"heard {message.text}")
-
-    return bot
-
-
-def asked_for(handle: str, text: str = "May I refund?") -> str:
-    return f"For {handle}: {text}"
 
 
 @pytest.mark.parametrize("has_chat", [True, False], ids=["known", "new"])
@@ -167,7 +131,7 @@ async def test_a_person_who_cannot_be_asked_is_an_error_in_the_handler_at_once(h
             ann.fail_next("chats.create", status=400)
         await ann.text("refund")
         (said,) = await ann.replies()
-        assert said.startswith("A person who is named in who= or also= of ctx.ask cannot be asked."), said
+        assert said.startswith(UNREACHABLE), said
         assert await dana.replies() == []
 
 
