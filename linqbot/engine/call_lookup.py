@@ -213,6 +213,23 @@ def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
     return ApiResponse(202, from_json(entry.answer) if entry.answer else None)
 
 
+def lacks_chat(entry: JournalEntry, call: Call) -> bool:
+    """Return True if a call has opened a chat of which nothing is known: Linq's answer was lost, and a receipt came."""
+    is_from_receipt = entry.answer is None and entry.message_id is not None
+    return is_from_receipt and call.name == "chats.create" and entry.chat_id is None
+
+
+async def opened_chat(entry: JournalEntry, run: Run) -> ApiResponse:
+    """Return the answer of a call that `lacks_chat`, by looking for its message at Linq. Raises MessageGone if it was deleted."""
+    try:
+        found = await run(prepare("messages.retrieve", path={"message_id": entry.message_id or ""}))
+    except LinqApiError as error:
+        if error.status != 404:
+            raise
+        raise MessageGone("chats.create") from error
+    return ApiResponse(202, {"chat": {"id": found.data["chat_id"], "message": found.data}})
+
+
 def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     """Build the answer of a send whose answer was lost, from the message id that its receipt gave."""
     message = {"id": entry.message_id, "delivery_status": entry.delivery}

@@ -20,7 +20,16 @@ import structlog
 
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.client.outcome import refuses_content
-from linqbot.engine.call_lookup import HasSent, ambiguous_answer, answer_of, error_of, find, outcome_of
+from linqbot.engine.call_lookup import (
+    HasSent,
+    ambiguous_answer,
+    answer_of,
+    error_of,
+    find,
+    lacks_chat,
+    opened_chat,
+    outcome_of,
+)
 from linqbot.engine.slots import digest, step_around
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused
 from linqbot.storage.journal import JournalEntry
@@ -107,7 +116,11 @@ class EarlierRuns:
         if match.diverged:
             log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
         if known.status == "accepted":
-            answer = answer_of(known, call)
+            if lacks_chat(known, stored):
+                answer = await opened_chat(known, run)
+                await journal.note_outcome(known, "accepted", answer.to_json(), answer)
+            else:
+                answer = answer_of(known, call)
             journal.note_answered(call, answer)
             return answer
         if stored.safety == "once":

@@ -37,6 +37,7 @@ from linqbot.errors import (
     TurnDeferred,
     Withheld,
 )
+from linqbot.linq.events.lane import is_lane_of_post
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -220,7 +221,12 @@ class Outbox:
         cannot be made now, and Muted or Withheld if it must not be.
         """
         journal, guarded = self.journal, run
-        if self._storage.mutes or self._turns.gate is not None or journal.opted_out_chat is not None:
+        if (
+            self._storage.mutes
+            or self._turns.gate is not None
+            or journal.opted_out_chat is not None
+            or is_lane_of_post(journal.delivery.lane)  # it may open a chat
+        ):
             guarded = self._turns.features.guarded(journal, run, entry.key)
         try:
             answer = await call_with_retries(

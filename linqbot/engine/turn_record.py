@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from linqbot.engine.turn import Turn
     from linqbot.hookspecs import TurnStep
 
-_UNSEEN: Final = ("i.doctor.", "i.own_change.")
+_UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
 
 NO_HANDLER: Final = "the bot has no handler for this event type"

@@ -19,7 +19,7 @@ from linqbot.features.optout import refuse_after_opt_out
 from linqbot.features.own_changes import are_awaited
 from linqbot.features.state_journal import StateJournal
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, chat_of_lane
+from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, chat_of_lane, is_lane_of_post
 from linqbot.storage.inbox import Ack, Lease
 from linqbot.storage.journal import RECEIPTS
 
@@ -70,6 +70,8 @@ _KINDS: Final = {
     "post_to": Kind(run=_late("posts:forward")),
     "ask_to": Kind(run=_late("asking.shown:bring")),
     "ask_in": Kind(run=_late("asking.shown:show")),
+    # It ends the wait of a chat: `new_chats.py`.
+    "new_chat": Kind(open=_ack),
     "handoff": Kind(run=_late("handoff:hand_back")),
     "outage": Kind(run=_late("notices:say_outage")),
     "dead_letter": Kind(run=_late("notices:notify_dead_letter")),
@@ -115,6 +117,8 @@ class Features:
     def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
         """Return `run`, before which an opt-out, a mute and the bot's manners may stop a call, each by raising its error.
 
+        A call that is made and that opens a chat is noted before.
+
         Without the idempotency `key` of a call, which is a hint then, it is left out without a word.
         """
         turns = self._turns
@@ -127,6 +131,8 @@ class Features:
                     await _named("mute:refuse_if_muted")(call, journal, turns)
                 if turns.gate is not None:
                     await turns.gate.check(call, journal, run, key)
+                if is_lane_of_post(journal.delivery.lane):
+                    await _named("new_chats:note_opening")(call, journal, turns)
             except (LinqApiError, Refused, TurnDeferred):
                 if key:
                     raise
@@ -159,6 +165,7 @@ class Features:
             and delivery.type in RELAYED
             and any(mute.handoff for mute in mutes.values()),
             # Its meaning for a question decides if a handler runs at all.
+            "new_chats:NewChats": is_lane_of_post(delivery.lane),
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
             "manners.life:SignsOfLife": self._turns.gate is not None and self._turns.gate.wants_sign_of_life(delivery),
             "optout:OptOutsAfterCrash": lease.crashes > 0,

@@ -32,7 +32,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
-from linqbot.features.asking.admission import after_timeouts, log_unresumable
+from linqbot.features.asking.admission import after_openings, after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, end_downtime
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
@@ -273,8 +273,12 @@ def _post_routes(environment: Running, secrets: Sequence[str], webhook: WebhookE
 def _admission(
     gaps: Gaps, dispatcher: Dispatcher, storage: Storage, clock: Clock
 ) -> list[Callable[[Lease], Awaitable[Lease | None]]]:
-    """Return what looks at each lease before its turn, in order: missed messages, timeouts that come first, bursts."""
+    """Return what looks at each lease before its turn, in order.
+
+    Missed messages, turns that open the chat, timeouts that come first, bursts.
+    """
     admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [gaps.admit]
+    admit.append(partial(after_openings, storage=storage, clock=clock))
     admit.append(partial(after_timeouts, storage=storage, clock=clock))
     if dispatcher.routes.gathers:
         from linqbot.features.bursts import Bursts  # few bots gather

@@ -423,12 +423,19 @@ class Storage(ABC):
         """Return a conversation and all its journal entries, in one read; None if it is not on record."""
         return await self._read(lambda db: conversations.with_entries(db, conversation_id))
 
+    async def note_opening(self, row: Conversation) -> None:
+        """Store that a turn opens the direct chat with a person. The commit that ends the turn deletes the row."""
+        await self._write(lambda tx: conversations.note_opening(tx, row))
+
     async def waiting_by_handler(self) -> dict[str, int]:
         """Return the number of questions that wait for an answer, by the name of the handler that asked."""
         return await self._read(conversations.waiting_by_handler)
 
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
-        """Return the conversations on record, of one chat or of all, without `root`, the oldest question first."""
+        """Return the conversations on record, of one chat or of all, without `root`, the oldest question first.
+
+        Rows of turns that open a chat are left out.
+        """
         return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
 
     # Mutes

@@ -30,7 +30,10 @@ ENDED_KEPT_S: Final = DAY_S
 FAILED_KEPT_S: Final = 30 * DAY_S
 """Seconds for which a failed conversation stays on record, so that a retry of its dead letter continues it."""
 
-ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out", "queued"]
+NEW_CHAT: Final = "i.new_chat"
+"""The `chat_id` of a row that says that a turn opens the direct chat with a person, which has no id yet: `features/new_chats.py`."""
+
+ConversationStatus: TypeAlias = Literal["waiting", "failed", "timed_out", "queued", "opening"]
 
 
 class ConversationSummary(NamedTuple):
@@ -54,7 +57,8 @@ class Conversation:
         person: The handle, in lower case, that must answer; ANYONE for any person of the chat.
         handler: The name of the handler.
         status: `waiting` for the answer; `queued` if its question will be shown once the person's other one is over; `failed` if the handler failed too often after an answer, so that the answer
-            is a dead letter; `timed_out` if no answer came in time and the handler has ended.
+            is a dead letter; `timed_out` if no answer came in time and the handler has ended; `opening` for the row of a turn
+            that opens a chat, in which no question is open yet.
         asked_at: Unix seconds at which the question was asked.
         until: Unix seconds at which the question times out.
         question: The question as JSON; see `features/asking/question.py`.
@@ -104,8 +108,18 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
             tx.changes.conversations.append(new.summary)
 
 
+async def note_opening(tx: Writable, row: Conversation) -> None:
+    """Store the row of a turn that opens a chat, in place of an older one for its person."""
+    old = await tx.fetch(
+        "SELECT id FROM conversation WHERE chat_id = $1 AND (person = $2 OR id = $3)", row.chat_id, row.person, row.id
+    )
+    await _delete(tx, {each for (each,) in old})
+    await tx.insert(f"conversation ({COLUMNS})", [_row(row)], off_the_record=[row.off_the_record])
+    tx.changes.conversations.append(row.summary)
+
+
 async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Conversation]:
-    which, values = where(("chat_id = $", chat_id), first=2)
+    which, values = where(("status <> $", "opening"), ("chat_id = $", chat_id), first=2)
     sql = f"SELECT {_FACTS} FROM conversation {which} ORDER BY asked_at, n LIMIT $1"
     return [Conversation(*row) for row in await db.fetch(sql, limit, *values)]
 

@@ -22,7 +22,7 @@ from linqbot.clock import MovableClock
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.contents import TABLES, Row
-from linqbot.storage.conversations import Conversation
+from linqbot.storage.conversations import NEW_CHAT, Conversation
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
 from linqbot.storage.postgres.contents import PostgresContents
@@ -71,6 +71,11 @@ def asked(name: str = "w.root", *, chat: str = "1", person: str = "+1", root: by
     """`asked("w.1")` returns the conversation of a question that waits, which this delivery began."""
     question = b'{"text":"Your name?"}'
     return Conversation(name, 0, chat, person, "bot:form", "waiting", NOON, NOON + 60, question, root=root)
+
+
+def opening(turn: str, *, person: str = "+1 +9") -> Conversation:
+    """`opening("w.1")` returns the row of a turn that opens the direct chat with a person, with the line that it uses."""
+    return replace(asked(f"{NEW_CHAT}.{turn}", chat=NEW_CHAT, person=person), status="opening", handler="")
 
 
 async def open_and_close(storage: Storage) -> None:

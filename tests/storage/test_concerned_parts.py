@@ -25,6 +25,7 @@ CRASHES = "optout:OptOutsAfterCrash"
 RECEIPTS = "lookups:Receipts"
 OVERLAPS = "overlap:Overlaps"
 EDITS = "edits:Edits"
+NEW_CHATS = "new_chats:NewChats"
 
 
 async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage, clock: MovableClock) -> None:
@@ -68,8 +69,8 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
         await storage.mute(replace(MUTE, chat_id="5"))
         await note("a message of a muted chat", await leased(storage, delivery("c:5")), MUTES)
         await note("one of another chat", await leased(storage, delivery("c:3")))
-        for lane in ("send:+1", "post:shop"):
-            await note(f"one in the lane {lane}", await leased(storage, delivery(lane)), MUTES)
+        await note("a send without a chat", await leased(storage, delivery("send:+1")), MUTES)
+        await note("a post without a chat", await leased(storage, delivery("post:shop")), MUTES, NEW_CHATS)
         await storage.mute(replace(MUTE, chat_id=EVERY_CHAT))
         await note("a message while all chats are muted", await leased(storage, delivery("c:3")), MUTES)
         await note("an event of no chat", await leased(storage, delivery("e:1")))

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from storage.conftest import asked, delivery, entry, handle, leased, passes
+from storage.conftest import asked, delivery, entry, handle, leased, opening, passes
 
 from linqbot.clock import MovableClock
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ENDED_KEPT_S, Conversation
+from linqbot.storage.conversations import ENDED_KEPT_S, NEW_CHAT, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import ENTRIES_KEPT_S, JournalEntry
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -48,6 +48,21 @@ async def test_a_conversation_that_ends_in_the_commit_that_stores_it_is_forgotte
         storage.finish(ends, Commit(Ack(), ended=["w.1"])),
     )
     assert (await storage.conversations(), storage.conversations_in("1")) == ([], ())
+
+
+async def test_a_turn_that_opens_a_chat_is_noted_until_its_commit_and_is_no_question(closed_storage: Storage) -> None:
+    first, second = opening("w.1"), opening("w.2")
+    async with closed_storage as storage:
+        for row in (first, opening("w.3", person="+2 +9"), second, second):
+            await storage.note_opening(row)
+        assert {each.id for each in storage.conversations_in(NEW_CHAT)} == {"i.new_chat.w.2", "i.new_chat.w.3"}
+        assert (await storage.conversations(), await storage.waiting_by_handler()) == ([], {})
+        assert await storage.conversations(chat_id=NEW_CHAT) == []
+    async with closed_storage as storage:
+        assert second.summary in storage.conversations_in(NEW_CHAT)
+        await handle(storage, delivery(name="w.2"), commit=Commit(Ack(), ended=[second.id], conversations=[asked()]))
+        assert [each.id for each in storage.conversations_in(NEW_CHAT)] == ["i.new_chat.w.3"]
+        assert [each.id for each in storage.conversations_in("1")] == ["w.root"]
 
 
 async def test_conversations_survive_a_restart(closed_storage: Storage) -> None:

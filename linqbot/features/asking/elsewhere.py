@@ -1,8 +1,9 @@
 """Questions to people who are not in the chat of the handler: each is asked in their own direct chat with the bot.
 
 The handler waits in its chat, whose lane has its conversation. For each person, an errand brings the question to their chat: the
-first delivery finds it, or opens it with the question, and the second one shows the question there, in the lane of that chat. So
-no turn changes what belongs to another lane, and the question is shown between two turns of the person's chat.
+first delivery finds it, and the second one shows the question there, in the lane of that chat. So no turn changes what belongs to
+another lane, and the question is shown between two turns of the person's chat. If there is no chat, the first delivery opens it
+with the question, and the new chat waits for the end of its turn: see `new_chats.py`.
 
 What shows the question there is a conversation too, without a handler of its own. The questions of a person are shown one at a
 time: a further one is stored as `queued`, and is shown when no other one is open. An answer ends what shows the question, and

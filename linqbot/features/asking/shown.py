@@ -57,9 +57,9 @@ def _read(delivery: Delivery) -> Errand:
 
 
 async def bring(turns: Turns, turn: Turn) -> None:
-    """Find the direct chat of a person for an errand, or open it with the question, and put the errand into its lane."""
+    """Find the direct chat of a person for an errand, and put the errand into its lane; or open the chat with the question."""
     delivery = turn.lease.delivery
-    errand, storage = _read(delivery), turns.storage
+    errand = _read(delivery)
     turn.journal.origin = _origin(errand)
 
     async def find() -> str:
@@ -69,7 +69,7 @@ async def bring(turns: Turns, turn: Turn) -> None:
         # On record: once the question has opened the chat, a further run would find it there.
         chat_id = await turn.asking().recorded("linqbot direct chat", find, kind=str)
         if not chat_id:
-            if errand.question is None or not (_has_begun(turn, errand) or await errand.is_open(storage)):
+            if errand.question is None or not (_has_begun(turn, errand) or await errand.is_open(turns.storage)):
                 return
             try:
                 chat_id, sent, since = await _send(errand, turn, "")
@@ -77,14 +77,31 @@ async def bring(turns: Turns, turn: Turn) -> None:
                 waits(turn, delivery, turns.clock)
                 return
             except (Refused, LinqApiError) as error:
-                await storage.schedule(_unreachable(errand, error, turns))
+                await turns.storage.schedule(_unreachable(errand, error, turns))
                 return
+            if not chat_id:
+                return  # the message was deleted
             errand = errand.model_copy(update={"sent": sent, "since": since})
+            if await _is_shown(errand, turns, turn, chat_id):
+                return
         name = delivery.id.removeprefix(f"i.{TO_PERSON}.")
         made = Delivery(
             f"i.{IN_CHAT}.{name}", lane_of_chat(chat_id), f"linqbot.{IN_CHAT}", errand.body(), turns.clock.now()
         )
-        await storage.put(made)
+        await turns.storage.put(made)
+
+
+async def _is_shown(errand: Errand, turns: Turns, turn: Turn, chat_id: str) -> bool:
+    """Let the commit of a turn store the question with which it has opened a chat: the chat waits for it, see `new_chats.py`.
+
+    Return False if the chat is not new after all, and another question is open there.
+    """
+    shown = _Showing(turns, turn, chat_id)
+    if shown.is_busy(errand):
+        return False
+    await shown.take(errand)
+    turn.ends.append(shown.write)
+    return True
 
 
 def _origin(errand: Errand) -> bytes:
@@ -185,7 +202,7 @@ class _Showing:
             commit.timers += self.timers
             commit.cancelled += self.cancelled
 
-    def _is_busy(self, errand: Errand) -> bool:
+    def is_busy(self, errand: Errand) -> bool:
         """Return True if another question is open to the person in the chat."""
         left_out = {errand.shown_as, *self.ended, *(each.id for each in self.conversations)}
         stored = self.turns.storage.conversations_in(self.chat_id)
@@ -197,7 +214,7 @@ class _Showing:
         is_open = await errand.is_open(self.turns.storage)
         if not (is_open or errand.sent or _has_begun(self.turn, errand)):
             return
-        if self._is_busy(errand):
+        if self.is_busy(errand):
             self.conversations.append(self._queued(errand))
         elif not await self._show(errand):
             return
@@ -259,7 +276,7 @@ class _Showing:
             if found is None:
                 continue
             errand = Errand.model_validate(decode(found[0].root))
-            if self._is_busy(errand):
+            if self.is_busy(errand):
                 return
             is_wanted = _has_begun(self.turn, errand) or await errand.is_open(self.turns.storage)
             if not is_wanted or not await self._show(errand):

@@ -57,6 +57,11 @@ def lane_of_post(of: str) -> str:
     return _POST + person_key(of)
 
 
+def is_lane_of_post(lane: str) -> bool:
+    """Return True for the lane of posts without a chat, and of questions that are brought to a person."""
+    return lane.startswith(_POST)
+
+
 def person_of_lane(lane: str) -> str | None:
     """Return the person for whom a send waits in a lane; None for every other lane."""
     return lane[len(_PERSON) :] if lane.startswith(_PERSON) else None

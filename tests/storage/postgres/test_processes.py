@@ -13,17 +13,20 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from fakes import LINE, text_body
 from forked_code import forked
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
-from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, take, taken
+from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, opening, take, taken
 from storage.test_edits import edit
 
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
+from linqbot.features.asking.admission import after_openings
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.conversations import NEW_CHAT
 from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
 from linqbot.storage.edits import kept
 from linqbot.storage.inbox import Ack, Commit, Defer, Retry
@@ -66,6 +69,37 @@ async def test_a_delivery_wakes_the_other_process(one: Storage, two: Storage) ->
     assert await take(one) == []
     await two.finish(lease, ACK)
     assert await one.depth() == 0
+
+
+async def test_a_message_waits_for_a_turn_of_another_process_that_opens_its_chat(
+    one: Storage, two: Storage, clock: MovableClock
+) -> None:
+    opens = await leased(one, delivery("post:+1", name="i.ask_to.1"))
+    await one.note_opening(opening("i.ask_to.1", person=f"+1 {LINE}"))
+    await until(lambda: bool(two.conversations_in(NEW_CHAT)))
+    body = text_body("yes", sender="+1", chat="7")
+    message = await leased(two, Delivery("w.1", "c:7", "message.received", body, NOON))
+    assert await after_openings(message, two, clock) is None
+    assert await take(two) == []
+    wakes = [Timer("i.ask_to.1", clock.now(), "c:7", "new_chat", b"{}")]
+    end = Commit(Ack(), ended=["i.new_chat.i.ask_to.1"], conversations=[asked("w.q", chat="7")], timers=wakes)
+    await one.finish(opens, end)
+    await one.fire(clock.now())
+    await until(lambda: not two.conversations_in(NEW_CHAT))
+    (again,) = await take(two)
+    assert await after_openings(again, two, clock) is again
+    assert (again.delivery.id, again.is_first_run) == ("w.1", True)
+    assert [each.id for each in two.conversations_in("7")] == ["w.q"]
+
+
+async def test_a_message_does_not_wait_for_a_turn_that_is_gone_without_its_commit(
+    one: Storage, two: Storage, clock: MovableClock
+) -> None:
+    await one.note_opening(opening("i.ask_to.1", person=f"+1 {LINE}"))
+    await until(lambda: bool(two.conversations_in(NEW_CHAT)))
+    body = text_body("yes", sender="+1", chat="7")
+    message = await leased(two, Delivery("w.1", "c:7", "message.received", body, NOON))
+    assert await after_openings(message, two, clock) is message
 
 
 async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clock: MovableClock) -> None:
