@@ -24,13 +24,15 @@ passed = Counter()
 
 
 def reached(point: str) -> None:
-    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives.\"\"\"
-    if not POINT.exists():
+    \"\"\"Die here, if this is the point; once: the next process finds no mark and lives, and so does one that runs next to it.\"\"\"
+    try:
+        wanted = POINT.read_text()
+        passed.update([(wanted, point), (wanted, "any")])
+        if wanted in (f"{point} {passed[wanted, point]}", f"any {passed[wanted, 'any']}"):
+            POINT.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileNotFoundError:
         return
-    passed.update([point, "any"])
-    if POINT.read_text() in (f"{point} {passed[point]}", f"any {passed['any']}"):
-        POINT.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def dying(kind: type, *names: str) -> None:

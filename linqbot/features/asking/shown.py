@@ -211,14 +211,15 @@ class _Showing:
         return any(each.status == "waiting" and each.person in (errand.person, ANYONE) for each in open_)
 
     async def take(self, errand: Errand) -> None:
-        is_open = await errand.is_open(self.turns.storage)
-        if not (is_open or errand.sent or _has_begun(self.turn, errand)):
+        if not (errand.sent or _has_begun(self.turn, errand) or await errand.is_open(self.turns.storage)):
             return
         if self.is_busy(errand):
             self.conversations.append(self._queued(errand))
         elif not await self._show(errand):
             return
-        for number, message in enumerate(errand.meanwhile if is_open else ()):
+        # The first send may have taken long.
+        is_waiting = bool(errand.meanwhile) and await errand.is_open(self.turns.storage)
+        for number, message in enumerate(errand.meanwhile if is_waiting else ()):
             await self._say(message, errand.chat_id, f"meanwhile {number}")
 
     async def _show(self, errand: Errand) -> bool:

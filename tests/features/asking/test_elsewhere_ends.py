@@ -31,6 +31,20 @@ async def test_an_owner_who_opts_out_ends_all_that_they_are_asked() -> None:
         assert await dana.replies() == []
 
 
+async def test_an_answer_to_a_question_that_was_over_before_linqs_answer_came_is_late() -> None:
+    async with talking(refunds(timeout_s=2), handle=ANN) as ann:
+        dana = ann.person(DANA)
+        await dana.text("hello")
+        assert await dana.replies() == ["heard hello"]
+        ann.drop_next(f"chats/{dana.chat_id}/messages", times=30)
+        await ann.text("refund")
+        assert await dana.replies() == [asked_for(ANN)]
+        await dana.text("yes")
+        await ann.advance(3600)
+        assert await ann.replies() == ["no answer"]
+        assert await dana.replies() == [LATE]
+
+
 async def test_a_guest_who_opts_out_ends_the_question_and_reads_nothing_more() -> None:
     async with talking(refunds(), handle=ANN) as ann:
         dana = ann.person(DANA)
