@@ -227,6 +227,8 @@ def _lost(conversation: Conversation, handlers: Collection[str], source: BotSour
     question = OpenQuestion.read(conversation.question)
     if question is None:
         return Lost(conversation, None, "abandoned", "It cannot be read: another release of linqbot has stored it.")
+    if question.shown_for is not None:
+        return None  # it ends with the question of another chat for which it is shown
     if conversation.handler not in handlers:
         return Lost(conversation, question, "abandoned", f"The bot has no handler {conversation.handler}.")
     missing = _missing(question, source)

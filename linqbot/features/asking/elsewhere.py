@@ -67,7 +67,7 @@ class Errand(Data):
     until: float = 0.0
     question: dict[str, Any] | None = None  # the `OpenQuestion` to show; None for what is over
     meanwhile: tuple[dict[str, Any], ...] = ()  # what the handler's chat reads once the person is asked
-    say: str | None = None  # what the person reads
+    say: str | None = None  # what the person reads: why the last answer was not valid, or that the question is over
     sent: tuple[str, ...] = ()  # the ids of the messages that have opened the chat with the question
     since: float | None = None  # when Linq took the first of these
     handles: tuple[str, ...] = ()
@@ -83,7 +83,11 @@ class Errand(Data):
 
     @property
     def prompt(self) -> Sequence[dict[str, Any]]:
-        return () if self.question is None else OpenQuestion.model_validate(self.question).prompt
+        """The messages that ask the question, behind the reason why the last answer was not valid."""
+        if self.question is None:
+            return ()
+        why = () if self.say is None else ({"parts": [{"type": "text", "value": self.say}]},)
+        return (*why, *OpenQuestion.model_validate(self.question).prompt)
 
     def kept(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -268,10 +272,9 @@ def asked_again(asked: Asked, person: str, why: str, now: float) -> tuple[Asked,
         errand = each.model_copy(update={"tries": tries}) if each.person == person else each
         noted.append(errand.kept())
         if each.person == person and errand.question is not None:
-            prompt = ({"parts": [{"type": "text", "value": why}]}, *errand.question["prompt"])
             # With the answers that were not valid, because an edit of one is a new answer.
-            shown = {**errand.question, "prompt": prompt, "refused": asked.question.refused}
-            again.append(errand.model_copy(update={"question": shown, "meanwhile": ()}).timer(str(tries), now))
+            changed = {"question": {**errand.question, "refused": asked.question.refused}, "meanwhile": (), "say": why}
+            again.append(errand.model_copy(update=changed).timer(str(tries), now))
     return asked.changed(elsewhere=tuple(noted)), again
 
 

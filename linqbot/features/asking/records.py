@@ -284,6 +284,15 @@ def refusal_label(n: int, tries: int) -> str:
     return f"{PROMPT}{n}.{tries}"
 
 
+AGAIN: Final = f"{PROMPT}again"
+"""The label of a call that asks the question of another chat's handler again, after a handler of this chat has answered."""
+
+
+def asks_again(entry: JournalEntry) -> bool:
+    """Return True if a call asks the question of another chat's handler again. It belongs to no turn of this chat."""
+    return entry.slot.endswith(f":{AGAIN}")
+
+
 def explains_refusal(entry: JournalEntry) -> bool:
     """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
 

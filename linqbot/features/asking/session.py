@@ -25,6 +25,7 @@ from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
 from linqbot.features.asking.records import (
+    AGAIN,
     BY_OPERATOR,
     PROMPT,
     Asked,
@@ -246,7 +247,8 @@ class AskSession:
         if asked is None or not asked.question.repeat or self.is_handed_over:
             return
         try:
-            repeated = await send_again(asked, ctx.client)
+            is_of_another_chat = asked.question.shown_for is not None
+            repeated = await send_again(asked, ctx.client.named(AGAIN) if is_of_another_chat else ctx.client)
         except Muted:
             return
         self._conversations.append(repeated.conversation)

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
 from linqbot.engine.turn import Kind, Turn, origin_of
-from linqbot.errors import LinqApiError, MessageGone, Muted, Refused
+from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
 from linqbot.features.asking.question import OpenQuestion
@@ -43,6 +43,7 @@ log = structlog.get_logger("linqbot.worker")
 
 _PASSED_ON: Final = "it answers a question of another chat"
 _LATE: Final = "it answers a question that is over"
+WHYS: Final = (_PASSED_ON, _LATE)
 """The reasons why no handler takes an event."""
 
 _QUEUED: Final = "queued:"
@@ -76,7 +77,7 @@ async def bring(turns: Turns, turn: Turn) -> None:
             except Muted:  # since this turn began
                 waits(turn, delivery, turns.clock)
                 return
-            except (Refused, LinqApiError) as error:
+            except (Refused, LinqApiError, RuleBroken) as error:
                 await turns.storage.schedule(_unreachable(errand, error, turns))
                 return
             if not chat_id:
@@ -136,10 +137,12 @@ async def _send(errand: Errand, turn: Turn, chat_id: str) -> tuple[str, tuple[st
     return chat_id, tuple(ids), min(times, default=None)
 
 
-def _unreachable(errand: Errand, error: Refused | LinqApiError, turns: Turns) -> Timer:
+def _unreachable(errand: Errand, error: Refused | LinqApiError | RuleBroken, turns: Turns) -> Timer:
     """Return the timer that ends the question of a person who cannot be asked. Raises what is not about the person."""
     if isinstance(error, Refused):
         why = f"{refused_by(error)}: {error}"
+    elif isinstance(error, RuleBroken):
+        why = str(error)
     elif not is_refused(error):
         raise error
     elif meaning_of(error) is Refusal.OPTED_OUT:
@@ -230,7 +233,7 @@ class _Showing:
                 _, ids, since = await _send(errand, self.turn, self.chat_id)
             except Muted:
                 raise
-            except (Refused, LinqApiError) as error:
+            except (Refused, LinqApiError, RuleBroken) as error:
                 self.timers.append(_unreachable(errand, error, self.turns))
                 return False
         asked = self._asked(errand, ids, since)

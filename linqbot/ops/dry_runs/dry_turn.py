@@ -25,7 +25,7 @@ from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.ops.dry_runs.recorded_turns import ComparedCall, RecordedTurn, calls_of, joined_streams, of_entry
+from linqbot.ops.dry_runs.recorded_turns import ComparedCall, RecordedTurn, calls_of, compared, joined_streams
 from linqbot.storage import conversations
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -96,7 +96,7 @@ class DryTurn(MemoryStorage):
         self._behind = behind
         self.turn = turn  # the turn on record
         self.without_past = without_past  # True runs as if no state were stored, and nothing were said before
-        # The entries of the calls that it makes, and the broadcasts that it begins, in order.
+        # The entries of the calls that it makes and of its questions, and the broadcasts that it begins, in order.
         self.made: list[JournalEntry | NewBroadcast] = []
         self.sent: set[str] = set()  # the ids of the messages on record that it has sent again
         self.missing: str | None = None  # what is not on record, so that it has ended; None if nothing was missing
@@ -167,7 +167,11 @@ class DryTurn(MemoryStorage):
     async def result(self) -> RunResult:
         timers = await super().scheduled(limit=ALL)
         unused = [name for name in self._steps if name not in self._used and not name.startswith("when:")]
-        made = (_of_broadcast(each) if isinstance(each, NewBroadcast) else of_entry(each) for each in self.made)
+        made = (
+            call
+            for each in self.made
+            for call in ([_of_broadcast(each)] if isinstance(each, NewBroadcast) else compared([each]))
+        )
         return RunResult(
             joined_streams(made),
             {timer.id: calls_of(timer.payload) for timer in timers if timer.kind in (KIND, REPEAT)},
@@ -246,6 +250,8 @@ class DryTurn(MemoryStorage):
             raise LeaseLost("The run has ended.")  # any other error would be retried for ever
         await super().finish(lease, commit)
         self.outcome = commit.outcome
+        known = {each.slot for each in self.made if isinstance(each, JournalEntry)}
+        self.made += [each for each in commit.entries if each.safety == "ask" and each.slot not in known]
 
     # Journal
 

@@ -26,10 +26,12 @@ from linqbot.engine.call_lookup import content_of, was_muted
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
 from linqbot.features.asking.admission import ENDING_ID
+from linqbot.features.asking.elsewhere import brought
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import (
     AskRecord,
     QuestionEnd,
+    asks_again,
     ending_of,
     explains_refusal,
     is_wait,
@@ -38,6 +40,7 @@ from linqbot.features.asking.records import (
     record_of,
     records_of,
 )
+from linqbot.features.asking.shown import WHYS
 from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
 from linqbot.features.later import StoredSend
@@ -47,7 +50,7 @@ from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.handles import person_key
-from linqbot.linq.types.message import Part, TextPart
+from linqbot.linq.types.message import MessageContent, Part, TextPart
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, ENDED_KEPT_S, Conversation
 from linqbot.storage.inbox import DeadDelivery
@@ -83,6 +86,35 @@ def of_entry(entry: JournalEntry) -> ComparedCall:
     if not has_content:
         return ComparedCall(call.name, entry.digest, None, stream_of(entry.slot))
     return ComparedCall(call.name, entry.digest or digest(call), _shown(call), stream_of(entry.slot))
+
+
+def _is_call(entry: JournalEntry) -> bool:
+    return entry.safety not in RECORDED and not was_muted(entry) and not is_outside_of_answer(entry.slot)
+
+
+def compared(entries: Iterable[JournalEntry]) -> Iterator[ComparedCall]:
+    """Yield what the entries of a turn have said: its calls, and the questions that others brought to people in their own chats."""
+    for entry in entries:
+        if entry.safety == "ask":
+            yield from _brought(record_of(entry))
+        elif _is_call(entry):
+            yield of_entry(entry)
+
+
+def _brought(record: AskRecord) -> Iterator[ComparedCall]:
+    """Yield what a question shows to people in their own chats, and what the chat of its handler reads meanwhile."""
+    if record.opened is None:
+        return
+    for errand in brought(OpenQuestion.model_validate(record.opened["question"])):
+        yield _of_errand([errand.to, errand.prompt], errand.prompt, f"[to {errand.to}]")
+        if errand.meanwhile:
+            yield _of_errand(errand.meanwhile, errand.meanwhile, "[meanwhile]")
+
+
+def _of_errand(content: object, messages: Sequence[dict[str, Any]], place: str) -> ComparedCall:
+    parts = [part for message in messages for part in MessageContent.model_validate(message).parts or ()]
+    same = hashlib.blake2b(to_json(content), digest_size=8).hexdigest()
+    return ComparedCall("ctx.ask", same, "\n".join([*map(_part, parts), place]))
 
 
 def joined_streams(calls: Iterable[ComparedCall]) -> tuple[ComparedCall, ...]:
@@ -151,14 +183,13 @@ class RecordedTurn:
 
     @property
     def calls(self) -> tuple[ComparedCall, ...]:
-        return joined_streams(of_entry(entry) for entry in self.call_entries if not explains_refusal(entry))
+        return joined_streams(compared(e for e in self.entries if not (explains_refusal(e) or asks_again(e))))
 
     @property
     def call_entries(self) -> list[JournalEntry]:
         """The entries of API calls. What middleware did for the answers is not among them: a dry run has no answers. Neither is
         what was not made because the bot was muted."""
-        calls = [entry for entry in self.entries if entry.safety not in RECORDED and not was_muted(entry)]
-        return [entry for entry in calls if not is_outside_of_answer(entry.slot)]
+        return [entry for entry in self.entries if _is_call(entry)]
 
     @property
     def questions(self) -> list[AskRecord]:
@@ -331,6 +362,10 @@ LOOK_BACK_S: Final = 7 * 86_400.0
 
 _MOST_CONVERSATIONS: Final = 10_000
 
+_WITHOUT_HANDLERS: Final = ("i.ask_to.", "i.ask_in.", "i.new_chat.")
+"""The beginnings of the ids of deliveries by which linqbot brings a question to a person. What they show is compared with the turn
+that has asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenTurns:
@@ -379,7 +414,7 @@ async def chosen_turns(
         limit: Only the newest deliveries, at most this many; None takes all.
         looked: Called with the number of deliveries that were looked at, and of all.
     """
-    ids = await storage.replayable(selection)
+    ids = [each for each in await storage.replayable(selection) if not each.startswith(_WITHOUT_HANDLERS)]
     meant = ids[-limit:] if limit else ids
     earlier = await _earlier(storage, selection, meant)
     wanted = dict.fromkeys(meant)
@@ -402,8 +437,10 @@ async def chosen_turns(
     endings = {each for each in meant if each.startswith(ENDING_ID)} - dead_answers
     parts = endings | {each for each in meant if each in answered}
     roots = {answered[each] for each in parts if each in answered and answered[each] not in wanted}
-    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
     went_on = await storage.outcomes_of([each for each in meant if each not in parts])
+    # Answers to questions of other chats that were not valid, or that came too late.
+    parts |= {row.delivery for row in went_on if row.why in WHYS}
+    kept = [each for each in earlier if each in roots] + [each for each in meant if each not in parts]
     looked_at = set(everything)
     lost = {row.delivery for row in went_on if row.turn is not None and row.turn not in looked_at}
     return ChosenTurns(kept, len(parts), dead_answers | lost, storage, lanes, failed)

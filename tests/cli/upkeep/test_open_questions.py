@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from asking_talk import Talk
 from click.testing import CliRunner
+from fakes import CHAT, handle
 from simulated_crash import begun
 
 from linqbot.cli.main import main
+from linqbot.client.call import ApiResponse
 from linqbot.ops.bot_file import load_bot
 
 BOT = """
@@ -130,3 +132,33 @@ async def test_it_needs_the_file_of_a_bot_and_no_other_check(tmp_path: Path, mon
     for arguments in (["--open"], ["bot.py", "--open", "--only", "storage"]):
         result = await asyncio.to_thread(CliRunner().invoke, main, ["check", *arguments])
         assert result.exit_code == 2
+
+
+OWNERS_CHAT = "9c99d589-8d03-4753-96bd-addff71de8c2"
+REFUNDS = """
+from linqbot import Bot, Context, MessageReceived
+
+bot = Bot(read=False, typing=False)
+
+
+@bot.on_message
+async def refund(message: MessageReceived, ctx: Context) -> None:
+    await ctx.ask("May I refund?", yes="like", who="+14155550199")
+"""
+
+
+@pytest.mark.usefixtures("loads")
+async def test_a_question_that_an_owner_is_asked_elsewhere_is_listed_once_in_the_chat_of_its_handler(
+    talk: Talk, tmp_path: Path
+) -> None:
+    listed = {"id": OWNERS_CHAT, "is_group": False, "handles": [handle("+14155550199")]}
+    talk.linq.will_answer("chats.list_chats", ApiResponse(200, {"chats": [listed], "next_cursor": None}))
+    talk.bot = load_bot(str(written(tmp_path / "old", REFUNDS)))
+    await talk.say("refund")
+    for _ in range(4):
+        await talk.run()
+    assert talk.said == ["For +14155550142: May I refund?"]
+    assert {each.chat_id for each in await talk.storage.conversations()} == {CHAT, OWNERS_CHAT}
+    assert await checked(talk, written(tmp_path / "same", REFUNDS)) == (0, [])
+    code, (row,) = await checked(talk, written(tmp_path / "new", REFUNDS.replace("refund?", "pay it back?")))
+    assert (code, row["chat"], row["effect"]) == (1, CHAT, "asked again")

@@ -8,7 +8,17 @@ import pytest
 from refunds import ANN, BOB, DANA, EVE, LATE, UNREACHABLE, asked_for, refunds
 from refusing import Refusing
 
-from linqbot import Bot, Context, MessageReceived, Running, hookimpl
+from linqbot import (
+    Bot,
+    Context,
+    LinkPart,
+    MessageContent,
+    MessageReceived,
+    PersonUnreachable,
+    Running,
+    TextPart,
+    hookimpl,
+)
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.storage.mutes import Mute
@@ -100,6 +110,26 @@ async def test_a_plugin_that_refuses_the_question_is_an_error_in_the_handler_at_
             await ann.person(DANA).text("hello")
         await ann.text("refund")
         assert await ann.replies() == [f"{UNREACHABLE} policy: not to owners"]
+
+
+@pytest.mark.parametrize("has_chat", [True, False], ids=["known", "new"])
+async def test_a_question_that_breaks_a_rule_of_linq_is_an_error_in_the_handler_at_once(has_chat: bool) -> None:
+    broken = MessageContent(parts=(TextPart(value="See"), LinkPart(value="https://example.com")))
+
+    def register(bot: Bot) -> None:
+        @bot.on_message("order")
+        async def order(message: MessageReceived, ctx: Context) -> str:
+            try:
+                return f"sent: {await ctx.ask(broken, yes='like', who=DANA)}"
+            except PersonUnreachable as error:
+                return str(error)
+
+    async with talking(refunds(first=register), handle=ANN) as ann:
+        if has_chat:
+            await ann.person(DANA).text("hello")
+        await ann.text("order")
+        (said,) = await ann.replies()
+        assert said.startswith(f"{UNREACHABLE} R"), said
 
 
 class MutedMeanwhile:

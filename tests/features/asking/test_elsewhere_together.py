@@ -114,6 +114,21 @@ async def test_a_person_who_waits_for_the_question_is_asked_although_another_one
         assert await dana.replies() == [f"{EVE} has decided: yes."]
 
 
+async def test_a_question_that_is_shown_again_after_a_command_does_not_repeat_why_an_answer_was_refused() -> None:
+    def register(bot: Bot) -> None:
+        @bot.on_message("status", during_ask=True)
+        async def status(message: MessageReceived, ctx: Context) -> str:
+            return "All is well."
+
+    async with talking(refunds(first=register), handle=ANN) as ann:
+        dana = ann.person(DANA)
+        await ann.text("refund")
+        await dana.text("how much?")
+        assert (await dana.replies())[1:] == ["Please answer yes or no.", asked_for(ANN)]
+        await dana.text("status")
+        assert await dana.replies() == ["All is well.", asked_for(ANN)]
+
+
 async def test_the_next_question_is_shown_when_the_first_one_ends_in_any_way() -> None:
     async with talking(refunds(also=[EVE]), handle=ANN) as ann:
         bob, dana, eve = ann.person(BOB), ann.person(DANA), ann.person(EVE)
