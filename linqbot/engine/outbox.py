@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from linqbot.branch import running_root
 from linqbot.client.call import ApiResponse, Call, Run
@@ -37,11 +37,14 @@ from linqbot.errors import (
     TurnDeferred,
     Withheld,
 )
-from linqbot.linq.events.lane import is_lane_of_post
 from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
     from linqbot.engine.turns import Turns
+
+
+OPENS_CHAT: Final = "chats.create"
+"""The call that opens a chat with people."""
 
 
 @dataclass(slots=True)
@@ -225,7 +228,7 @@ class Outbox:
             self._storage.mutes
             or self._turns.gate is not None
             or journal.opted_out_chat is not None
-            or is_lane_of_post(journal.delivery.lane)  # it may open a chat
+            or call.name == OPENS_CHAT
         ):
             guarded = self._turns.features.guarded(journal, run, entry.key)
         try:

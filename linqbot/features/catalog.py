@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.engine.outbox import OPENS_CHAT
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Kind, Points
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.features import schedules
@@ -117,9 +118,8 @@ class Features:
     def guarded(self, journal: TurnJournal, run: Run, key: str = "") -> Run:
         """Return `run`, before which an opt-out, a mute and the bot's manners may stop a call, each by raising its error.
 
-        A call that is made and that opens a chat is noted before.
-
-        Without the idempotency `key` of a call, which is a hint then, it is left out without a word.
+        Without the idempotency `key` of a call, which is a hint then, it is left out without a word. A call that is made and
+        that opens a chat is noted before.
         """
         turns = self._turns
 
@@ -131,7 +131,7 @@ class Features:
                     await _named("mute:refuse_if_muted")(call, journal, turns)
                 if turns.gate is not None:
                     await turns.gate.check(call, journal, run, key)
-                if is_lane_of_post(journal.delivery.lane):
+                if call.name == OPENS_CHAT and key:
                     await _named("new_chats:note_opening")(call, journal, turns)
             except (LinqApiError, Refused, TurnDeferred):
                 if key:
@@ -164,8 +164,8 @@ class Features:
             "handoff:Handoffs": bool(mutes)
             and delivery.type in RELAYED
             and any(mute.handoff for mute in mutes.values()),
+            "new_chats:NewChats": chat_id is None and is_lane_of_post(delivery.lane),
             # Its meaning for a question decides if a handler runs at all.
-            "new_chats:NewChats": is_lane_of_post(delivery.lane),
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),
             "manners.life:SignsOfLife": self._turns.gate is not None and self._turns.gate.wants_sign_of_life(delivery),
             "optout:OptOutsAfterCrash": lease.crashes > 0,

@@ -9,7 +9,7 @@ turn had its lane.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic_core import to_json
@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from linqbot.client.call import Call
 from linqbot.clock import Clock
 from linqbot.engine.call_lookup import ids_in
+from linqbot.engine.outbox import OPENS_CHAT
 from linqbot.engine.turn import Turn, TurnPart
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_post
@@ -39,7 +40,6 @@ KIND: Final = "new_chat"
 
 _ID: Final = f"{NEW_CHAT}."
 """The beginning of the ids of the rows. The id of the turn's delivery follows."""
-_CREATE: Final = "chats.create"
 _MOST_BEHIND: Final = 10_000
 """Deliveries behind the head of a lane that are counted: more than a lane may have."""
 _AGAIN_S, _LONGEST_S = 1.0, 60.0
@@ -47,12 +47,12 @@ _AGAIN_S, _LONGEST_S = 1.0, 60.0
 
 
 async def note_opening(call: Call, journal: TurnJournal, turns: Turns) -> None:
-    """Store that a turn opens the direct chat with the person of its lane, if a call does that, before it is made."""
+    """Store that a turn opens the direct chat with the person of its lane, if that is what a call does, before it is made."""
     body = call.body or {}
-    people = body.get("to") or ()
-    if call.name != _CREATE or len(people) != 1 or lane_of_post(str(people[0])) != journal.delivery.lane:
+    people = [person_key(str(each)) for each in body.get("to") or ()]
+    if list(map(lane_of_post, people)) != [journal.delivery.lane]:
         return
-    storage, now, person = turns.storage, turns.clock.now(), person_key(str(people[0]))
+    storage, now, person = turns.storage, turns.clock.now(), people[0]
     row = Conversation(
         id=f"{_ID}{journal.delivery.id}",
         replay=journal.replay,
@@ -66,7 +66,7 @@ async def note_opening(call: Call, journal: TurnJournal, turns: Turns) -> None:
         off_the_record=journal.off_the_record,
         root=to_json({"handles": [person]}),
     )
-    if row.summary.id not in {each.id for each in storage.conversations_in(NEW_CHAT)}:
+    if all(each.id != row.id for each in storage.conversations_in(NEW_CHAT)):
         await storage.note_opening(row)
 
 
@@ -79,7 +79,7 @@ class NewChats(TurnPart):
             return
         commit.ended.append(row)
         made = turn.journal.sent_in_turn().made if turn.is_running else ()
-        chats = {ids_in(answer)[1] for call, answer in made if call.name == _CREATE}
+        chats = {ids_in(answer)[1] for call, answer in made if call.name == OPENS_CHAT}
         now, name = self._turns.clock.now(), turn.lease.delivery.id
         commit.timers += [Timer(name, now, lane_of_chat(chat), KIND, b"{}") for chat in chats if chat]
 
@@ -115,6 +115,6 @@ def _opening_of(lease: Lease, storage: Storage) -> ConversationSummary | None:
 async def _is_open(opening: ConversationSummary, storage: Storage) -> bool:
     """Return True if the turn that opens a chat is not over, or if this process does not know its end yet."""
     turn = opening.id.removeprefix(_ID)
-    has_left: Any = (await storage.seen([turn])).get(turn, True)
+    has_left = (await storage.seen([turn])).get(turn, True)
     # The commit that ends the turn deletes the row. One that is left has no turn any more.
     return not has_left or await storage.conversation(opening.id) is None

@@ -45,7 +45,7 @@ EVERY, LAST = 9, 130
 
 
 class People:
-    """What people write to the emulator, and what they read there."""
+    """The people of the emulator: they write to the bot, and read what it says."""
 
     def __init__(self, http: httpx.AsyncClient, emulator: str) -> None:
         self._http = http

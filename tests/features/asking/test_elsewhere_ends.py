@@ -1,4 +1,4 @@
-"""How a question to a person in their own chat ends without their answer: the handler and each person learn it, once."""
+"""A question to a person in their own chat ends without their answer: the handler and each person learn it, once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_what_ends_questions_in_the_owners_chat_ends_it_for_the_guest_only
 @pytest.mark.parametrize("has_chat", [True, False], ids=["known", "new"])
 async def test_a_plugin_that_refuses_the_question_is_an_error_in_the_handler_at_once(has_chat: bool) -> None:
     bot = refunds()
-    bot.plugins = [Refusing(lambda call: "May I refund?" in str(call.body), "not to owners")]
+    bot.plugins = (Refusing(lambda call: "May I refund?" in str(call.body), "not to owners"),)
     async with talking(bot, handle=ANN) as ann:
         if has_chat:
             await ann.person(DANA).text("hello")
@@ -162,7 +162,7 @@ class MutedMeanwhile:
 async def test_a_question_waits_if_everything_is_muted_just_when_it_is_sent(has_chat: bool) -> None:
     bot = refunds()
     hush = MutedMeanwhile("May I refund?")
-    bot.plugins = [hush]
+    bot.plugins = (hush,)
     bot.on_start(hush.start)
     async with talking(bot, handle=ANN) as ann:
         dana = ann.person(DANA)
