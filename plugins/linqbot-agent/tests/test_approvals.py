@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from answers import answers
-from linqbot_agent import LinqAgent
+from linqbot_agent import LinqAgent, run
 from linqbot_agent.approvals import question
 from pydantic_ai import Agent, ApprovalRequired, CallDeferred, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
-from linqbot import BotError
+from linqbot import Bot, BotError, Context, MessageReceived, PersonUnreachable
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ASKED = "May I book table (hour 8, guest Ann)? 👍 or yes, 👎 or no"
@@ -284,6 +284,28 @@ async def test_what_an_owner_writes_instead_of_an_approval_reaches_the_model() -
         assert await ann.replies() == ["Not today."]
     assert bookings.booked == []
     assert "wrote instead: we are closed" in kinds(bookings.script.requests[-1])[-1]
+
+
+@pytest.mark.parametrize("how", ["allow_to", "opted out"])
+async def test_an_owner_who_cannot_be_asked_is_an_error_of_the_run_at_once(how: str) -> None:
+    bookings = Bookings(calls(CALL))
+    bot = Bot(plugins=[LinqAgent(approvers=[OWNER])], read=False, typing=False)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> str | None:
+        try:
+            await run(bookings.agent, ctx)
+        except PersonUnreachable:
+            return "Please call us."
+        return None
+
+    if how == "allow_to":
+        bot.allow_to = frozenset({"+14155550142"})
+    async with talking(bot) as ann:
+        if how == "opted out":
+            await ann.person(OWNER).opt_out()
+        assert await answers(ann, "A table at 8") == ["Please call us."]
+    assert bookings.booked == []
 
 
 @pytest.mark.slow
