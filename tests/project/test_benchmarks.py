@@ -108,12 +108,12 @@ def test_what_agents_lost_doubled_misordered_repeated_and_misremembered_is_found
     assert report.made_again == 2
 
 
-def test_scale_compares_a_fleet_with_plain_pgmq_and_leases_with_and_without_a_backlog(
+def test_scale_compares_a_fleet_with_procrastinate_and_leases_with_and_without_a_backlog(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # The other measurements use the same parts.
     tiny = ["--events", "100", "--workers", "1", "--backlog", "500", "--chats", "100"]
     scale.main(["rates", "backlog", "--rounds", "1", *tiny])
     printed = capsys.readouterr().out
-    assert "| linqbot, storage ÷ pgmq, handled by 1 worker |" in printed
+    assert "| linqbot, storage: handled by 1 worker |" in printed
     assert "| a lease with 500 events in 100 chats ÷ without |" in printed

@@ -258,12 +258,10 @@ async def test_check_names_rows_that_contradict_each_other(full: str, tmp_path: 
     there = dropped_storage_url("contradicting")
     await copy(full, there)
     execute(server_url(), "DELETE FROM contradicting.body WHERE seq = (SELECT seq FROM contradicting.delivery LIMIT 1)")
-    execute(
-        server_url(), "DELETE FROM pgmq.q_contradicting WHERE msg_id = (SELECT max(seq) FROM contradicting.delivery)"
-    )
+    execute(server_url(), "DELETE FROM contradicting.queue WHERE seq = (SELECT max(seq) FROM contradicting.delivery)")
     assert (await check(there)).problems == (
         "1 waiting deliveries have no body.",
-        "1 waiting deliveries are not in the queue of pgmq, so they are never handled.",
+        "1 waiting deliveries are not in the queue, so they are never handled.",
     )
     with closing(sqlite3.connect(tmp_path / "full.db")) as db, db:
         db.execute("DELETE FROM body WHERE seq = 2")
@@ -329,5 +327,6 @@ async def test_every_column_of_postgresql_is_copied() -> None:
     columns["delivery"] |= columns.pop("body") | {"leased"}
     assert columns.pop("process") == {"id", "lock", "settled", "started_at"}
     assert columns.pop("head") == {"lane", "seq"}  # triggers fill it
+    assert columns.pop("queue") == {"seq", "free_at"}  # a copy gives new numbers
     copied = {table: set(names) - own for table, names in TABLES.items()}
     assert {table: names - own for table, names in columns.items()} == copied

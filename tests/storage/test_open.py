@@ -66,7 +66,7 @@ def test_a_wrong_url_is_answered_with_the_right_ones_and_without_its_password(su
         ("postgresql://bot@db.example,other:port/linq", "cannot be read"),
         ("postgresql://bot:p@hunter2/w#rd@db.example/linq", "write % as %25, @ as %40"),
         ("postgresql://bot:p@hunter2/part@db.example/linq", "write % as %25, @ as %40"),
-        ("postgresql://db.example/linq?schema=pgmq", "linqbot's own"),
+        ("postgresql://db.example/linq?schema=information_schema", "linqbot's own"),
         *((f"postgresql://db.example/linq?connections={n}", "number from 3 to 100") for n in ("2", "many", "101", "")),
         ("redis://localhost", "no storage for redis://"),
         ("mysql://bot:hunter2@db.example/linq", "no storage for mysql://"),

@@ -133,13 +133,13 @@ def empty_storage_url(name: str) -> str:
 
     schema = f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     base = server_url()
-    tables = [*(table for table in TABLES if table != "meta"), "body", "process"]
+    tables = [*(table for table in TABLES if table != "meta"), "body", "queue", "process"]
     delete = "".join(f'DELETE FROM "{schema}".{table};' for table in tables)
     execute(
         base,
         f"""DO $$ BEGIN
             IF to_regclass('"{schema}".meta') IS NOT NULL THEN
-                DELETE FROM pgmq.q_{schema}; {delete}
+                {delete}
                 DELETE FROM "{schema}".meta WHERE key NOT IN ('schema', 'install');
             END IF;
         END $$""",
@@ -148,13 +148,9 @@ def empty_storage_url(name: str) -> str:
 
 
 def dropped_storage_url(schema: str) -> str:
-    """Return the URL of a storage that does not exist: its schema and its queue are dropped."""
+    """Return the URL of a storage that does not exist: its schema is dropped."""
     base = server_url()
-    execute(
-        base,
-        f"""DROP SCHEMA IF EXISTS "{schema}" CASCADE; DROP SCHEMA IF EXISTS "{schema}_clock" CASCADE;
-        DO $$ BEGIN IF to_regclass('pgmq.q_{schema}') IS NOT NULL THEN PERFORM pgmq.drop_queue('{schema}'); END IF; END $$""",
-    )
+    execute(base, f'DROP SCHEMA IF EXISTS "{schema}" CASCADE; DROP SCHEMA IF EXISTS "{schema}_clock" CASCADE')
     return f"{base}{'&' if '?' in base else '?'}schema={schema}"
 
 

@@ -42,7 +42,7 @@ _OURS: Final = frozenset({"schema", "password_file", "connections"})
 
 _FILES: Final = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
 
-_TAKEN: Final = frozenset({"pgmq", "information_schema"})
+_TAKEN: Final = frozenset({"information_schema"})
 
 # A process that is suspended in a transaction must not keep the lanes of others locked. A machine that is gone sends nothing:
 # its locks are free after 30 s, not after the system's 2 hours. A role or a database may have other defaults for the rest: what
@@ -65,7 +65,7 @@ class Address:
     """The place of a storage: a PostgreSQL schema of its own in a database."""
 
     dsn: str = field(repr=False)  # The URL for asyncpg. It may contain a password.
-    schema: str  # the PostgreSQL schema, and the name of the queue in pgmq
+    schema: str  # the PostgreSQL schema
     name: str  # Host, database and schema, for messages. It contains no password.
     password_file: Path | None = None  # the file with the password; None if the URL or libpq's places have it
     connections: int = 6  # maximum number of connections of one process
@@ -226,7 +226,7 @@ READ_ONLY_ADVICE: Final = (
 _READ_ONLY = "25006"
 MISSING_ADVICE: Final = (
     "The database lacks a part of the storage: a dump or a restore has left it out, or another program has removed it. "
-    "Restore both schemas, that of the storage URL and pgmq"
+    "Restore all of its schema"
 )
 _POOLED_ADVICE = (
     "There is a connection pool in transaction mode, such as PgBouncer's, in front of the server. Name the server itself in the "
@@ -239,8 +239,8 @@ _FAULT_ADVICE = {
     "42883": MISSING_ADVICE,
     "42P01": MISSING_ADVICE,
     "42P05": _POOLED_ADVICE,
-    "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, ALL on its tables and sequences, USAGE "
-    "on the schema pgmq, and ALL on the tables q_ and a_ in it that end with the name of the schema",
+    "42501": "Let the owner of the schema grant the user of the storage URL USAGE on the schema, and ALL on its tables "
+    "and sequences",
     "53300": "The server has no connection left: raise its max_connections, or lower connections= in the storage URL",
 }
 _POOL_FULL = "The connection pool has no connection left: raise its default_pool_size to 3 or more for each process"

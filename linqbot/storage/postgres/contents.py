@@ -19,17 +19,6 @@ from linqbot.storage.postgres.lanes import PostgresLaneTransaction
 from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
 from linqbot.storage.postgres.transaction import Memory
 
-_CONTRADICTIONS: Final = {
-    "waiting deliveries are not in the queue of pgmq, so they are never handled": """SELECT count(*) FROM delivery
-        WHERE NOT EXISTS (SELECT FROM pgmq.q_{queue} WHERE msg_id = seq)""",
-    "messages in the queue of pgmq belong to no delivery": """SELECT count(*) FROM pgmq.q_{queue}
-        WHERE NOT EXISTS (SELECT FROM delivery WHERE seq = msg_id)""",
-    "waiting deliveries are in the queue of another lane": """SELECT count(*) FROM delivery JOIN pgmq.q_{queue}
-        ON msg_id = seq WHERE headers ->> 'x-pgmq-group' IS DISTINCT FROM lane""",
-    "lanes have no head, or a wrong one": """SELECT count(*) FROM head
-        FULL JOIN (SELECT lane, min(seq) AS seq FROM delivery GROUP BY lane) d USING (lane)
-        WHERE head.seq IS DISTINCT FROM d.seq""",
-}
 _ANSWER_S: Final = 3600.0
 """Seconds that one statement may take: it may sort a whole table."""
 
@@ -41,12 +30,20 @@ class PostgresContents(Contents):
     _seen = """SELECT seen.id, delivery.id, seen.at FROM seen LEFT JOIN delivery ON delivery.id = seen.delivery_id
         ORDER BY seen.id COLLATE "C" """
     _leased = ("token", "owner")
+    _contradictions: Mapping[str, str] = {
+        "waiting deliveries are not in the queue, so they are never handled": """SELECT count(*) FROM delivery
+            WHERE NOT EXISTS (SELECT FROM queue WHERE queue.seq = delivery.seq)""",
+        "rows of the queue belong to no delivery": """SELECT count(*) FROM queue
+            WHERE NOT EXISTS (SELECT FROM delivery WHERE delivery.seq = queue.seq)""",
+        "lanes have no head, or a wrong one": """SELECT count(*) FROM head
+            FULL JOIN (SELECT lane, min(seq) AS seq FROM delivery GROUP BY lane) d USING (lane)
+            WHERE head.seq IS DISTINCT FROM d.seq""",
+    }
 
     def __init__(self, url: str, role: Role = "check") -> None:
         self._url = url
         self._address = Address.parse(url)
         super().__init__(self._address.name, role)
-        self._contradictions = {what: sql.format(queue=self._address.schema) for what, sql in _CONTRADICTIONS.items()}
 
     async def schema(self) -> SchemaState:
         found = await check_up(self._url)
@@ -57,7 +54,7 @@ class PostgresContents(Contents):
 
     async def _complete(self) -> None:
         # The planner knows nothing yet of the tables that were just filled.
-        await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, pgmq.q_{self._tx.queue}")
+        await self._tx.run(f"ANALYZE {', '.join(TABLES)}, body, queue")
         await super()._complete()
 
     def _translated(self) -> AbstractContextManager[None]:
@@ -98,7 +95,7 @@ class PostgresContents(Contents):
         return self._tx.connection.transaction()
 
     async def _number(self, rows: Sequence[dict[str, Any]]) -> None:
-        for row, seq in zip(rows, await self._tx.send([row["lane"] for row in rows]), strict=True):
+        for row, seq in zip(rows, await self._tx.add_to_queue(len(rows)), strict=True):
             row |= {"seq": seq, "token": None, "owner": None}
             if row["leased"]:
                 row["token"] = await self._tx.value("SELECT nextval('lease_token')")

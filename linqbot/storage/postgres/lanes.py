@@ -4,9 +4,9 @@
 which it adds, in one order. So deliveries of a lane get their numbers in the order in which they are committed,
 whatever process accepted them.
 
-A lane is hidden in pgmq until the lease of its head ends. The table `head` has the heads of all lanes, so a lease does
-not read the whole queue. This module adds what pgmq does not know: a token that fences late writers, the counts of
-leases and crashes, and the limits for suspects after a crash. Turns that end together share each statement.
+A lane is hidden until the lease of its head ends: `free_at` in the table `queue` is the time. The table `head` has the heads of
+all lanes, so a lease does not read the whole inbox. Each lease has a token, which fences late writers. Turns that end together
+share each statement.
 
 When a process dies, its leases are counted by the process that notices it. Suspects are retried as in
 `storage/indexes.py`, each group within one process.
@@ -139,7 +139,7 @@ _SUSPECTS: Final = 0
 
 
 def _seconds(op: TakeOp) -> int:
-    """Return the seconds of a lease: whole ones, as in pgmq, and no more than an integer of PostgreSQL holds."""
+    """Return the seconds of a lease: whole ones, and no more than an integer of PostgreSQL holds."""
     return min(math.ceil(op.lease_s), _LONGEST_S)
 
 
@@ -158,7 +158,7 @@ def add_take(statement: Statement, op: TakeOp, *, may_choose: bool) -> None:
     )
     # As this statement finds the queue at its start. Its own leases are added later. Other processes know when theirs end.
     now = statement.values(tx.now)
-    due = f"SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{tx.queue} WHERE vt > to_timestamp({now})"
+    due = f"SELECT extract(epoch FROM min(free_at))::float8 FROM queue WHERE free_at > to_timestamp({now})"
     statement.step("taken", f"lease({values}) AS one", f"(one).*, ({due}) AS due", note)
 
 
@@ -395,8 +395,7 @@ class PostgresLaneTransaction(Transaction):
         self.changes.wakes_others = True
         seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE lane = $1", lane)]
         # Another process may be leasing the head just now. Its commit, if any, comes before the next statement.
-        locks = f"SELECT msg_id FROM pgmq.q_{self.queue} WHERE msg_id = ANY($1) ORDER BY msg_id FOR UPDATE"
-        await self.fetch(locks, seqs)
+        await self.fetch("SELECT seq FROM queue WHERE seq = ANY($1) ORDER BY seq FOR UPDATE", seqs)
         await upkeep.put_in_order(self, seqs, ("delivery", "body"))
         return stored
 
@@ -412,7 +411,7 @@ class PostgresLaneTransaction(Transaction):
         replace = "ON CONFLICT (id) DO UPDATE SET delivery_id = excluded.delivery_id, at = excluded.at"
         await self.insert("seen (id, delivery_id, at)", list(known.values()), replace)
         _note_accepted(self, new)
-        return await self.send(lanes)
+        return await self.add_to_queue(len(lanes))
 
     async def take(self, ops: Sequence[TakeOp]) -> None:
         for op in ops:
@@ -468,7 +467,7 @@ class PostgresLaneTransaction(Transaction):
             "UPDATE seen SET at = $1 WHERE id = ANY($2)", self.now, [key for _, *keys in rows for key in keys if key]
         )
         await self.run("DELETE FROM body WHERE seq = ANY($1)", gone)
-        await self.fetch("SELECT pgmq.delete($1::text, $2::bigint[])", self.queue, gone)
+        await self.run("DELETE FROM queue WHERE seq = ANY($1)", gone)
         return gone
 
     async def count_crashes(self, processes: Collection[str]) -> None:

@@ -1,7 +1,7 @@
-"""A storage in PostgreSQL with pgmq, for one or several serving processes. This module opens it, and adds what the contract leaves to a backend.
+"""A storage in PostgreSQL, for one or several serving processes. This module opens it, and adds what the contract leaves to a backend.
 
 Writes share transactions (`writer.py`): when a method returns, its change is committed. Reads use other
-connections. The lanes are FIFO groups of a queue in pgmq; see `lanes.py`. Processes wake each other with NOTIFY.
+connections. The lanes are tables; see `lanes.py`. Processes wake each other with NOTIFY.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class PostgresStorage(Storage):
 
     Args:
         url: `postgresql://user:password@host/database`, with `?schema=NAME` for another schema than `linqbot`. The
-            schema and pgmq are created if they are missing.
-        clock: None means the clock of the database. With another clock, the functions of pgmq run on it too.
+            schema is created if it is missing.
+        clock: None means the clock of the database.
         serving: Several processes may serve the same schema. When one dies, the others count a crash for each delivery
             that it had leased.
         keep_days: The processes that serve must agree.
@@ -158,8 +158,7 @@ class PostgresStorage(Storage):
         if taken.wakes == self._memory.wakes:
             return self._here(taken.due)
         # The earliest lease or wait that ends later.
-        sql = f"""SELECT extract(epoch FROM min(vt))::float8 FROM pgmq.q_{self._address.schema}
-                  WHERE vt > to_timestamp($1)"""
+        sql = "SELECT extract(epoch FROM min(free_at))::float8 FROM queue WHERE free_at > to_timestamp($1)"
         return self._here(await self._read(lambda db: db.value(sql, taken.at)))
 
     async def following(self, lane: str, limit: int) -> list[Delivery]:
@@ -192,8 +191,8 @@ class PostgresStorage(Storage):
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Raise ConfigError: PostgreSQL has its own backups."""
         raise ConfigError(
-            "A storage in PostgreSQL is no file. Copy it with pg_dump, or with the backups of your provider: the schema "
-            f"{self._address.schema} and the schema pgmq together."
+            "A storage in PostgreSQL is no file. Copy it with pg_dump, or with the backups of your provider: all of "
+            f"the schema {self._address.schema}."
         )
 
     # Inside

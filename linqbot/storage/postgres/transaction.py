@@ -178,10 +178,6 @@ class Transaction(PostgresReader):
     def keep_s(self) -> float:
         return self.memory.keep_s
 
-    @property
-    def queue(self) -> str:
-        return self.memory.address.schema
-
     async def run(self, sql: str, *values: object) -> int:
         status: str = await self.connection.execute(sql, *values)
         count = status.rpartition(" ")[2]
@@ -212,25 +208,22 @@ class Transaction(PostgresReader):
         if numbers:
             await self.fetch("SELECT pg_advisory_xact_lock(n) FROM unnest($1::bigint[]) AS n", numbers)
 
-    async def send(self, lanes: Sequence[str]) -> list[int]:
-        """Put a message into the queue for each further delivery of these lanes, and return the numbers, in the same order."""
-        sql = "SELECT n FROM pgmq.send_batch($1::text, $2::jsonb[], $3::jsonb[]) AS n ORDER BY n"
-        headers = [json.dumps({"x-pgmq-group": lane}) for lane in lanes]
-        # The numbers are given in the order of the array.
-        return [n for (n,) in await self.fetch(sql, self.queue, ["{}"] * len(lanes), headers)]
+    async def add_to_queue(self, count: int) -> list[int]:
+        """Add a row to the queue for each of `count` new deliveries, and return the numbers, in order."""
+        sql = "INSERT INTO queue (free_at) SELECT clock_timestamp() FROM generate_series(1, $1) RETURNING seq"
+        return sorted(seq for (seq,) in await self.fetch(sql, count))
 
     async def set_visible_at(self, seqs: Sequence[int], times: Sequence[float]) -> None:
         """Let lanes be leased from these times on, in Unix seconds on the storage's clock."""
-        sql = """SELECT pgmq.set_vt($1::text, u.seq, to_timestamp(u.at))
-                 FROM unnest($2::bigint[], $3::float8[]) AS u (seq, at)"""
-        await self.fetch(sql, self.queue, list(seqs), [at + self.ahead_s for at in times])
+        sql = """UPDATE queue SET free_at = to_timestamp(u.at) FROM unnest($1::bigint[], $2::float8[]) AS u (seq, at)
+                 WHERE queue.seq = u.seq"""
+        await self.run(sql, list(seqs), [at + self.ahead_s for at in times])
 
     async def set_visible(self, seqs: Sequence[int]) -> None:
         """Let lanes be leased at once: their heads wait no more."""
         if seqs:
             # Not the present time: it would look like the end of a wait that the last lease has missed.
-            sql = "SELECT msg_id FROM pgmq.set_vt($1::text, $2::bigint[], to_timestamp(0))"
-            await self.fetch(sql, self.queue, list(seqs))
+            await self.run("UPDATE queue SET free_at = to_timestamp(0) WHERE seq = ANY($1)", list(seqs))
 
 
 Note: TypeAlias = Callable[[list[asyncpg.Record]], Awaitable[None]]

@@ -32,7 +32,7 @@ import linqbot.ops.doctor
 from linqbot import Client
 from linqbot.emulator.emulator import Emulator
 from linqbot.emulator.web.app import create_app
-from linqbot.errors import StorageUnavailable
+from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import PROBE_TYPE
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.signatures import random_secret
@@ -495,21 +495,22 @@ def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice, databas
 
 
 @pytest.mark.process
-def test_a_database_that_was_restored_without_pgmq_is_found(practice: Practice) -> None:
+def test_a_database_whose_queue_is_missing_is_found_with_both_causes(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQBOT_STORAGE"] = url = empty_storage_url("half")
     schema = url.rpartition("=")[2]
     asyncio.run(migrate(url))
-    execute(server_url(), f"DROP TABLE pgmq.q_{schema} CASCADE")
+    execute(server_url(), f"DROP TABLE {schema}.queue CASCADE")
     findings = practice.doctor()
-    assert problems(findings) == ["failure LQB4002"]
-    assert the(findings, "LQB4002").fix.endswith("Restore both schemas, that of the storage URL and pgmq.")
+    assert problems(findings) == ["failure LQB1001"]
+    for cause in ("An older linqbot has created the storage", "restore all of the schema"):
+        assert cause in str(the(findings, "LQB1001"))
 
     async def serve() -> None:
         async with PostgresStorage(url):
             raise AssertionError("it was opened")
 
-    with pytest.raises(StorageUnavailable, match=f'relation "pgmq.q_{schema}" does not exist.*Restore both schemas'):
+    with pytest.raises(ConfigError, match=r"has no table queue.*linqbot storage copy"):
         asyncio.run(serve())
 
 
@@ -519,8 +520,8 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice, 
     execute(
         server_url(),
         f"""CREATE ROLE {role} LOGIN;
-            GRANT USAGE ON SCHEMA {schema}, pgmq TO {role};
-            GRANT ALL ON ALL TABLES IN SCHEMA {schema}, pgmq TO {role};
+            GRANT USAGE ON SCHEMA {schema} TO {role};
+            GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role};
             REVOKE DELETE ON {schema}.journal FROM {role}""",
     )
     findings = practice.doctor()
@@ -528,13 +529,6 @@ def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice, 
     assert the(findings, "LQB4002").what.endswith(f"lacks the right DELETE on {schema}.journal.")
     execute(server_url(), f"DROP SCHEMA {schema} CASCADE")
     assert "lacks the right CREATE on the database" in the(practice.doctor(), "LQB4002").what
-    # Another user has installed pgmq.
-    for grant, lacks in (
-        ("CREATE ON DATABASE postgres", "CREATE on the schema pgmq"),
-        ("CREATE ON SCHEMA pgmq", "INSERT on pgmq.meta"),
-    ):
-        execute(server_url(), f"GRANT {grant} TO {role}; REVOKE INSERT ON pgmq.meta FROM {role}")
-        assert the(practice.doctor(), "LQB4002").what.endswith(f"lacks the right {lacks}.")
 
 
 @pytest.fixture

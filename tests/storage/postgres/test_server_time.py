@@ -15,7 +15,6 @@ from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.storage.inbox import Ack, Commit, Retry
 from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.address import Address
 from linqbot.storage.postgres.link import ServerTime, steady
 from linqbot.storage.postgres.storage import PostgresStorage
 
@@ -70,7 +69,7 @@ def test_the_steady_clock_does_not_follow_the_clock_of_the_machine(wall: WallClo
 @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
 async def test_a_retry_is_due_at_the_same_moment_whenever_the_clock_was_set(wall: WallClock, step_s: float) -> None:
     url = empty_storage_url("clocks")
-    waits = f"SELECT extract(epoch FROM vt - clock_timestamp())::float8 FROM pgmq.q_{Address.parse(url).schema}"
+    waits = "SELECT extract(epoch FROM free_at - clock_timestamp())::float8 FROM queue"
     async with PostgresStorage(url) as opened:
         for lane in ("c:1", "c:2"):
             await opened.put(delivery(lane))
