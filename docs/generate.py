@@ -175,7 +175,7 @@ def hooks() -> str:
 
 _TYPES = """\
 `Reason`, `End` and `Tried` are imported from `linqbot.hookspecs`; [`Delivery`](classes/deliveries.md) from
-`linqbot.events`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `Opener` from
+`linqbot.events`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `StorageBackend` from
 `linqbot.storage.backend`; `Bot`, `Router`, `Context`, `Event` and [`Running`](classes/bot.md#running) from `linqbot`."""
 
 

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from linqbot.linq.events.delivery import Delivery
     from linqbot.linq.events.event import Event
     from linqbot.linq.types.proactive import ChatHandoff
-    from linqbot.storage.backend import Opener, Storage
+    from linqbot.storage.backend import Storage, StorageBackend
 
 GROUP: Final = "linqbot"
 """Name of the entry-point group, and of the project whose hooks pluggy marks."""
@@ -318,7 +318,7 @@ def register_health_checks(running: Running) -> Mapping[str, Callable[[], Awaita
 
 
 @hookspec
-def register_storage() -> Mapping[str, Opener]:
+def register_storage() -> Mapping[str, StorageBackend]:
     """Add storage backends by URL scheme. For installed plugins only; built-in schemes cannot be replaced."""
 
 

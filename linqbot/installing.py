@@ -74,6 +74,12 @@ def plugin_command(name: str) -> str | None:
     return _command((f"{name} @ {ours.url}#subdirectory=plugins/{name}",)) if ours.url.startswith("git+") else None
 
 
+def plugin_advice(name: str) -> str:
+    """Return the sentence that says how to install a plugin of linqbot's repository."""
+    command = plugin_command(name)
+    return f"Install it: {command}" if command else f"Install it from the place of linqbot, where it is plugins/{name}."
+
+
 def environment_command(*arguments: str) -> str:
     """Return the command that installs into the environment of this process, whatever project the current folder has."""
     words = " ".join(map(shlex.quote, arguments))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from linqbot.client.client import Client
     from linqbot.plugins.registry import Plugins
     from linqbot.server.telling import Telling
-    from linqbot.storage.backend import Storage
+    from linqbot.storage.backend import Storage, StorageBackend
 
 
 PREFIX = "LINQBOT_"
@@ -391,12 +391,15 @@ class Settings(BaseModel):
         Raises:
             ConfigError: neither linqbot nor a plugin can open the URL.
         """
-        if plugins is None and scheme(self.storage) not in builtin_storages.register_storage():
-            plugins = self.load_plugins()
-        found = None if plugins is None else plugins.openers()
-        storage = open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, openers=found)
+        backends = self.backends_for(self.storage) if plugins is None else plugins.backends()
+        storage = open_storage(self.storage, clock=clock, serving=serving, keep_days=self.keep_days, backends=backends)
         storage.keep_outcomes_days = self.keep_outcomes_days
         return storage
+
+    def backends_for(self, *urls: str) -> Mapping[str, StorageBackend]:
+        """Return the backend of each scheme of storage URLs. Installed plugins are loaded only if one of `urls` needs them."""
+        built_in = builtin_storages.register_storage()
+        return built_in if all(scheme(url) in built_in for url in urls) else self.load_plugins().backends()
 
 
 def variable(name: str) -> str:

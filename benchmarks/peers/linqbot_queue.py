@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from linqbot_postgres.storage import PostgresStorage
 from peers.events import AT_ONCE, HANDLER_S, Event, drained
 from starlette.applications import Starlette
 
@@ -14,7 +15,6 @@ from linqbot.client.client import Client
 from linqbot.linq.events.delivery import Delivery
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.postgres.storage import PostgresStorage
 
 LEFT = "SELECT count(*) FROM (SELECT FROM linqbot.head LIMIT 2) AS chats"
 bot = Bot(read=False, typing=False, loop_breaker=False, max_age_s=None)

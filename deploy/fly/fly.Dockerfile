@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# A bot and linqbot on Fly.io: docs/deploy/run.md. vendor/ has linqbot's wheel.
+# A bot and linqbot on Fly.io: docs/deploy/run.md. vendor/ has linqbot's wheels.
 
 FROM python:3.13-slim-trixie
 ENV HOME=/data \
@@ -9,7 +9,7 @@ ENV HOME=/data \
 RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin linqbot
 COPY vendor /vendor
 # Packages that the bot needs go at the end of this line.
-RUN pip install --no-cache-dir "$(echo /vendor/linqbot-*.whl)[postgres]"
+RUN pip install --no-cache-dir /vendor/*.whl
 COPY . /app
 WORKDIR /app
 # Fly mounts the volume as root's: it is handed to the bot's user, who then runs the bot. Without a volume the start fails.

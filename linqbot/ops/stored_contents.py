@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.nearest import nearest_name
 from linqbot.storage.acts import By
-from linqbot.storage.backend import Storage
-from linqbot.storage.contents import TABLES, Contents, Digest, Role, SchemaState
-from linqbot.storage.open import open_storage, path_of, scheme
-from linqbot.storage.sqlite.upkeep import SQLiteContents
+from linqbot.storage.backend import Storage, StorageBackend
+from linqbot.storage.contents import TABLES, Digest, SchemaState
+from linqbot.storage.open import backend_of
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Progress
+
+Backends: TypeAlias = Mapping[str, StorageBackend]
+"""The backend of each URL scheme, as `Settings.backends_for` returns them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Copied:
     seconds: float
 
 
-async def check(url: str, progress: Progress = lambda _, __: None) -> CheckReport:
+async def check(url: str, backends: Backends, progress: Progress = lambda _, __: None) -> CheckReport:
     """Check the schema of a storage, and read all its rows. Nothing is written, and a server may go on meanwhile.
 
     Raises:
@@ -44,7 +47,8 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
         StorageError: there is no storage, or a newer linqbot has written its schema.
         StorageUnavailable: it cannot be read.
     """
-    schema = await _contents(url).schema()
+    backend = backend_of(url, backends)
+    schema = await backend.contents(url).schema()
     if not schema.have:
         raise StorageError(f"There is no storage {schema.name}. Check LINQBOT_STORAGE, or --storage.")
     if schema.have != schema.newest:
@@ -53,7 +57,7 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
             "brings it up to date, as the next start of linqbot serve does."
         )
         return CheckReport(schema, None, (old,))
-    async with _contents(url) as contents:
+    async with backend.contents(url) as contents:
         problems = tuple(await contents.problems())
         try:
             total = sum((await contents.counts()).values())
@@ -65,15 +69,15 @@ async def check(url: str, progress: Progress = lambda _, __: None) -> CheckRepor
         return CheckReport(schema, digest, problems)
 
 
-async def migrate(url: str) -> SchemaState:
+async def migrate(url: str, backends: Backends) -> SchemaState:
     """Bring the schema of a storage up to date, and return the state that it had. A missing storage is created."""
-    contents = _contents(url, "migrate")
+    contents = backend_of(url, backends).contents(url, "migrate")
     before = await contents.schema()
     async with contents:
         return before
 
 
-async def copy(source_url: str, target_url: str, progress: Progress = lambda _, __: None) -> Copied:
+async def copy(source_url: str, target_url: str, backends: Backends, progress: Progress = lambda _, __: None) -> Copied:
     """Copy a storage into an empty one, and compare the digests of both. Either all rows are copied or none.
 
     Raises:
@@ -83,7 +87,8 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
         StorageUnavailable: one of the storages cannot be read or written.
     """
     started = time.monotonic()
-    states = [await _contents(url).schema() for url in (source_url, target_url)]
+    of_source, of_target = backend_of(source_url, backends), backend_of(target_url, backends)
+    states = [await of_source.contents(source_url).schema(), await of_target.contents(target_url).schema()]
     states[0].require_current()
     if states[0].name == states[1].name:
         raise ConfigError(f"Both URLs name the same storage, {states[0].name}. Name another one to copy to.")
@@ -93,7 +98,7 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
                 f"A process serves {state.name}. Stop the process first: what it stores during a copy would be missing from "
                 "the copy."
             )
-    async with _contents(source_url, "source") as source, _contents(target_url, "target") as target:
+    async with of_source.contents(source_url, "source") as source, of_target.contents(target_url, "target") as target:
         # All rows are read twice: from the source, which writes the target, and from the target.
         count = sum((await source.counts()).values())
         async with target.filling(source.name):
@@ -104,20 +109,6 @@ async def copy(source_url: str, target_url: str, progress: Progress = lambda _, 
                     f"{target.name} would differ from {source.name} in {', '.join(differing)}, so nothing was copied."
                 )
         return Copied(source.name, target.name, digest, time.monotonic() - started)
-
-
-def _contents(url: str, role: Role = "check") -> Contents:
-    """Return the content of a storage, which is not opened yet."""
-    if (path := path_of(url)) is not None:
-        return SQLiteContents(path, role)
-    open_storage(url, serving=False)
-    if scheme(url) != "postgresql":
-        raise ConfigError(
-            f"A storage of {scheme(url)}:// cannot be checked or copied. Name one of sqlite:///PATH or postgresql://HOST/DATABASE"
-        )
-    from linqbot.storage.postgres.contents import PostgresContents
-
-    return PostgresContents(url, role)
 
 
 async def found(store: Storage, scope: str, name: str) -> bytes:

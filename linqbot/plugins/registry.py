@@ -30,7 +30,7 @@ from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
 
 if TYPE_CHECKING:
-    from linqbot.storage.backend import Opener
+    from linqbot.storage.backend import StorageBackend
 
 log = structlog.get_logger("linqbot.plugins")
 
@@ -114,15 +114,15 @@ class Plugins:
                 self.blame(impl.plugin, hook, error)
         return found
 
-    def openers(self) -> dict[str, Opener]:
-        """Return the opener of each URL scheme of a storage. Of two of one scheme the first wins; linqbot's own come first.
+    def backends(self) -> dict[str, StorageBackend]:
+        """Return the backend of each URL scheme of a storage. Of two of one scheme the first wins; linqbot's own come first.
 
         Raises ConfigError if the hook of a required plugin failed.
         """
-        found: dict[str, Opener] = {}
-        for impl, added in self.ask("register_storage", dict[str, "Opener"]):
+        found: dict[str, StorageBackend] = {}
+        for impl, added in self.ask("register_storage", dict[str, "StorageBackend"]):
             if taken := found.keys() & added.keys():
-                self.blame(impl.plugin, impl.hook, ConfigError(f"{min(taken)}:// already has an opener"))
+                self.blame(impl.plugin, impl.hook, ConfigError(f"{min(taken)}:// already has a backend"))
             else:
                 found |= added
         return found

@@ -12,12 +12,12 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import StorageError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.options import DAY_S
@@ -51,6 +51,9 @@ from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Exported, Forgotten, InboxCounts, Progress, Selection, Waiting
+
+if TYPE_CHECKING:
+    from linqbot.storage.contents import Contents, Role  # only commands read a storage as a whole
 
 T = TypeVar("T")
 
@@ -905,7 +908,43 @@ class Storage(ABC):
         """
 
 
-class Opener(Protocol):
-    """Creates the storage for a URL of one scheme, without opening it; see `open_storage` for the arguments."""
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """The facts about a storage that is not opened, as `linqbot check` says them.
 
-    def __call__(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage: ...
+    Attributes:
+        what: Its place, version and schema, who serves it, and what waits: a sentence.
+        dead: Number of dead letters.
+        questions: Number of open questions of `ctx.ask`, by the name of the handler that asked.
+    """
+
+    what: str
+    dead: int = 0
+    questions: Mapping[str, int] = field(default_factory=dict)
+
+
+class StorageBackend(ABC):
+    """The storages of one URL scheme. The hook `register_storage` returns one for each scheme."""
+
+    form: ClassVar[str]
+    """How its URLs are written, such as `postgresql://USER@HOST/DATABASE`, for errors."""
+
+    @abstractmethod
+    def open(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
+        """Create the storage of a URL, for use with `async with`; see `open_storage` for the arguments."""
+
+    def contents(self, url: str, role: Role = "check") -> Contents:
+        """Return the content of a storage as a whole, for `linqbot storage` and `linqbot check --only rows`.
+
+        Raises:
+            ConfigError: storages of this scheme cannot be checked and copied, which is the default.
+        """
+        raise ConfigError(f"A storage of {url.partition('://')[0]}:// cannot be checked or copied.")
+
+    async def check_up(self, url: str) -> Checkup | None:
+        """Inspect a storage for `linqbot check`, without changing it. Return None if it cannot be looked into.
+
+        Raises:
+            StorageUnavailable: it does not answer, or cannot be written.
+        """
+        return None

@@ -23,7 +23,7 @@ from linqbot import Bot, Context, MessageReceived, hookimpl
 from linqbot.clock import Clock
 from linqbot.emulator.declared_world import LINES
 from linqbot.errors import StorageUnavailable
-from linqbot.storage.backend import Opener, Storage
+from linqbot.storage.backend import Storage, StorageBackend
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import HandlerFailed, Phone
 from linqbot.testing.stage.bot_run import CrashPoints
@@ -97,8 +97,8 @@ class World:
         self.bot.on_message(self.handle)
 
     @hookimpl
-    def register_storage(self) -> Mapping[str, Opener]:
-        return {"faulty": self.storage.open}
+    def register_storage(self) -> Mapping[str, StorageBackend]:
+        return {"faulty": FaultyBackend(self.storage)}
 
     async def handle(self, message: MessageReceived, ctx: Context) -> None:
         text = message.text
@@ -146,8 +146,7 @@ class FaultyStorage:
         self.rate = 0.0
         self.left = FAULTS_OF_STORAGE
 
-    def open(self, url: str, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
-        assert (url, serving, keep_days) == ("faulty://", True, 0)
+    def given(self, clock: Clock | None) -> Storage:
         self._kept = self._kept or MemoryStorage(clock=clock)
         return cast("Storage", self)
 
@@ -183,6 +182,17 @@ class FaultyStorage:
             if kills is not None:
                 kills.left -= 1
             raise StorageUnavailable(f"{when} {name}")
+
+
+class FaultyBackend(StorageBackend):
+    form = "faulty://"
+
+    def __init__(self, storage: FaultyStorage) -> None:
+        self._storage = storage
+
+    def open(self, url: str, /, *, clock: Clock | None, serving: bool, keep_days: float) -> Storage:
+        assert (url, serving, keep_days) == ("faulty://", True, 0)
+        return self._storage.given(clock)
 
 
 class Kills(CrashPoints):

@@ -22,7 +22,7 @@ APPROVALS = (
     DYING
     + """
 from linqbot import regex
-from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot_postgres.storage import PostgresStorage
 
 dying(PostgresStorage, "put", "take", "begin", "settle", "note_opening", "hold", "fire", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)

@@ -19,8 +19,7 @@ import pytest
 from ports import free_port
 from postgres_server import empty_storage_url
 from pydantic_core import from_json
-
-from linqbot.storage.open import open_storage
+from storages import open_storage
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

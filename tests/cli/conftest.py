@@ -127,6 +127,13 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def postgres_plugin(no_plugins_of_the_workspace: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands that run in this process find linqbot-postgres, and no other plugin."""
+    entry = EntryPoint("postgres", "linqbot_postgres:Postgres", "linqbot")
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [entry])
+
+
+@pytest.fixture
 def port() -> int:
     return free_port()
 

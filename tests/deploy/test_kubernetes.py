@@ -11,10 +11,10 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from deploy.tools import DEPLOY, POSTGRES_MAX_CONNECTIONS, STOP_S, role_of, settings_of
+from linqbot_postgres.address import Address
 
 from linqbot.server.app import WEBHOOK_PATH
 from linqbot.settings import Settings
-from linqbot.storage.postgres.address import Address
 
 FOLDER = DEPLOY / "kubernetes"
 ROLES = {"receivers": "receive", "workers": "work"}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from deploy.proxies import GET
 from deploy.tools import DEPLOY, POSTGRES_MAX_CONNECTIONS, is_closed, ran, role_of, tool
-
-from linqbot.storage.postgres.address import Address
+from linqbot_postgres.address import Address
 
 ROOT = DEPLOY.parent
 FILE = DEPLOY / "compose.postgresql.yaml"
@@ -79,5 +77,7 @@ def _upstreams(config: Any) -> list[dict[str, Any]]:
 
 
 def test_the_image_can_speak_to_postgresql() -> None:
-    assert '"./[postgres]"' in (DEPLOY / "Dockerfile").read_text()
-    assert "postgres = [" in Path(ROOT / "pyproject.toml").read_text()
+    image = (DEPLOY / "Dockerfile").read_text()
+    assert "COPY plugins/linqbot-postgres plugins/linqbot-postgres" in image
+    assert "install --no-cache-dir . ./plugins/linqbot-postgres" in image
+    assert (ROOT / "plugins" / "linqbot-postgres" / "pyproject.toml").is_file()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from answers import answers
 from one_handler import bot_of, does
+from storages import open_storage
 
 from linqbot import Context, MessageReceived
-from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.testing import Phone, talking
 

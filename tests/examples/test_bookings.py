@@ -13,9 +13,9 @@ import httpx
 import pytest
 from answers import answers
 from starlette.applications import Starlette
+from storages import open_storage
 
 from linqbot import Bot
-from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, killed_between_calls, talking
 
 WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from storages import open_storage
 
 from linqbot import Bot, Context, Failure, MessageReceived
-from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
 DAY_S = 86_400.0

@@ -11,6 +11,7 @@ import pytest
 from answers import answers
 from one_handler import does
 from postgres_server import empty_storage_url
+from storages import open_storage
 
 from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.clock import MovableClock
@@ -19,7 +20,6 @@ from linqbot.ops import mutes
 from linqbot.ops.why import look
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, talking
 
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550144"

@@ -12,6 +12,7 @@ from fakes import CHAT, NOW, PERSON, delivery, text_body
 from office import PROXY, Seen, at_office
 from one_handler import says
 from storage.conftest import leased
+from storages import open_storage
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -22,7 +23,6 @@ from linqbot.ops.page.chat_view import STEPS, Lists, conversation
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute
-from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow, message_of
 from linqbot.testing import Phone
 

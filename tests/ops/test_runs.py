@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from storages import open_storage
 from typed_command import shown
 
 from linqbot import Bot, Context, Draft, MessageReceived
@@ -16,7 +17,6 @@ from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.hookspecs import TurnStep
 from linqbot.ops import runs
 from linqbot.ops.why import look
-from linqbot.storage.open import open_storage
 from linqbot.testing import talking
 
 SECRET = "a table at the window"

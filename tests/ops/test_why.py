@@ -12,6 +12,7 @@ import pytest
 from one_handler import does, says
 from postgres_server import empty_storage_url
 from refusing import Refusing
+from storages import open_storage
 
 from linqbot import Bot, Context, Event, MessageReceived, Router, contains, in_group, muted
 from linqbot.bot.router import Next
@@ -19,7 +20,6 @@ from linqbot.clock import MovableClock
 from linqbot.emulator.model.faults import Fault
 from linqbot.ops.why import look
 from linqbot.storage.backend import Storage
-from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
 STRANGER, SECRET, DAY = "+14155550999", "my secret", 86_400

@@ -17,7 +17,7 @@ REASONS = {
     "linqbot/linq/rules/message.py": "looks where a sticker splits a character",
     # Names are not repaired, since two of them could become equal.
     "linqbot/linq/events/lane.py": "an id of Linq's that is no name gets a digest of its own",
-    "linqbot/storage/postgres/address.py": "the names of locks are digests",
+    "plugins/linqbot-postgres/linqbot_postgres/address.py": "the names of locks are digests",
     # What comes in.
     "linqbot/linq/events/delivery.py": "the reader of events repairs JSON that is not Unicode",
     "linqbot/client/http/addresses.py": "a received file name loses what cannot be printed",

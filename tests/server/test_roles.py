@@ -12,9 +12,11 @@ import pytest
 from asgi_client import SECRET, posted, running_client
 from fakes import Linq, delivery, text_body
 from gap_harness import Harness
+from linqbot_postgres.storage import PostgresStorage
 from one_handler import bot_of
 from patience import PATIENCE_S, until
 from postgres_server import empty_storage_url
+from storages import open_storage
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -24,8 +26,6 @@ from linqbot.server.app import create_app, running
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Lease
-from linqbot.storage.open import open_storage
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from linqbot_postgres.storage import PostgresStorage
 from postgres_server import empty_storage_url
+from storages import BACKENDS
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
@@ -25,11 +27,9 @@ from linqbot.storage.contents import TABLES, Row
 from linqbot.storage.conversations import NEW_CHAT, Conversation
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import EntryStatus, JournalEntry
-from linqbot.storage.postgres.contents import PostgresContents
-from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot.storage.open import backend_of
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.storage.sqlite.upkeep import SQLiteContents
 
 NOON = 1_800_000_000.0
 
@@ -132,9 +132,7 @@ async def is_woken(storage: Storage) -> bool:
 
 async def rows_of(url: str) -> dict[str, list[Row]]:
     """Return all rows of a storage by table. A process may be using it."""
-    contents = (
-        PostgresContents(url) if url.startswith("postgres") else SQLiteContents(Path(url.removeprefix("sqlite:///")))
-    )
+    contents = backend_of(url, BACKENDS).contents(url)
     found: dict[str, list[Row]] = {table: [] for table in TABLES}
     async with contents:
         for table, rows in found.items():

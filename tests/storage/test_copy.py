@@ -18,6 +18,7 @@ import pytest
 from postgres_server import connected, dropped_storage_url, execute, server_url
 from sqlite_connections import in_storage
 from storage.conftest import delivery, entry, open_and_close, rows_of
+from storages import BACKENDS, open_storage
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events import Delivery
@@ -32,7 +33,6 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 from linqbot.storage.mutes import Mute
-from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.sqlite import file
 from linqbot.storage.state import StateWrite
@@ -129,11 +129,11 @@ async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, 
     way = [full, files[0], files[1], dropped_storage_url("one"), dropped_storage_url("two"), files[2], files[3]]
     for source, target in pairwise(way):
         told = list[tuple[int, int]]()
-        copied = await copy(source, target, lambda done, total, told=told: told.append((done, total)))  # type: ignore[misc]
+        copied = await copy(source, target, BACKENDS, lambda done, total, told=told: told.append((done, total)))  # type: ignore[misc]
         assert told == sorted(told)
         assert told[-1] == (2 * copied.digest.total,) * 2
         assert copied.digest.rows == {table: len(rows) for table, rows in first.items()}
-        report = await check(target)
+        report = await check(target, BACKENDS)
         assert (report.problems, report.digest) == ((), copied.digest)
         found = await rows_of(target)
         for table in TABLES:
@@ -151,7 +151,7 @@ async def test_a_copy_of_a_copy_is_equal_row_by_row_on_every_backend(full: str, 
 
 async def test_a_copy_goes_on_where_the_first_storage_was(full: str) -> None:
     there = dropped_storage_url("goes_on")
-    await copy(full, there)
+    await copy(full, there, BACKENDS)
     ends: list[object] = []
     for url in (full, there):
         async with open_storage(url, keep_days=9) as storage:
@@ -195,16 +195,16 @@ async def test_an_interrupted_copy_is_empty_and_not_used_until_it_is_made_again(
     target = dropped_storage_url("interrupted") if to == "postgresql" else f"sqlite:///{tmp_path}/target.db"
 
     with pytest.raises(Interrupted):
-        await copy(full, target, interrupt)
+        await copy(full, target, BACKENDS, interrupt)
     for serving in (True, False):
         with pytest.raises(ConfigError, match=r"a copy of .*full\.db, which was interrupted"):
             await open_and_close(open_storage(target, serving=serving))
-    report = await check(target)
+    report = await check(target, BACKENDS)
     assert "interrupted" in report.problems[0]
     assert report.digest is not None
     assert not any(count for table, count in report.digest.rows.items() if table != "meta")
-    copied = await copy(full, target)
-    report = await check(target)
+    copied = await copy(full, target, BACKENDS)
+    report = await check(target, BACKENDS)
     assert (report.problems, report.digest) == ((), copied.digest)
     await open_and_close(open_storage(target))
 
@@ -215,7 +215,7 @@ async def test_a_storage_that_holds_rows_is_not_overwritten(full: str) -> None:
         await storage.write_state([StateWrite("bot", "a", b"1")])
     for source, target in ((full, there), (there, full)):
         with pytest.raises(StorageError, match=r"holds \d+ rows already"):
-            await copy(source, target)
+            await copy(source, target, BACKENDS)
 
 
 @pytest.mark.parametrize("serves", ["source", "target"])
@@ -223,18 +223,22 @@ async def test_a_copy_is_refused_while_a_process_serves_a_file(full: str, tmp_pa
     other = f"sqlite:///{tmp_path}/other.db"
     async with open_storage(other):
         with pytest.raises(StorageError, match=r"other\.db.*Stop the process first"):
-            await (copy(other, f"sqlite:///{tmp_path}/new.db") if serves == "source" else copy(full, other))
+            await (
+                copy(other, f"sqlite:///{tmp_path}/new.db", BACKENDS)
+                if serves == "source"
+                else copy(full, other, BACKENDS)
+            )
 
 
 async def test_a_copy_and_a_process_that_uses_the_database_refuse_each_other(full: str, tmp_path: Path) -> None:
     there = dropped_storage_url("used")
     async with open_storage(there):
         with pytest.raises(StorageError, match="Stop the process first"):
-            await copy(full, there)
+            await copy(full, there, BACKENDS)
     async with open_storage(there, serving=False):
         with pytest.raises(StorageError, match="a server, or a linqbot command"):
-            await copy(full, there)
-    await copy(full, there)
+            await copy(full, there, BACKENDS)
+    await copy(full, there, BACKENDS)
     refused: list[bool] = []
 
     async def use() -> None:
@@ -250,22 +254,22 @@ async def test_a_copy_and_a_process_that_uses_the_database_refuse_each_other(ful
             with ThreadPoolExecutor(1) as other:
                 other.submit(asyncio.run, use()).result()
 
-    await copy(there, f"sqlite:///{tmp_path}/back.db", during)
+    await copy(there, f"sqlite:///{tmp_path}/back.db", BACKENDS, during)
     assert refused == [True]
 
 
 async def test_check_names_rows_that_contradict_each_other(full: str, tmp_path: Path) -> None:
     there = dropped_storage_url("contradicting")
-    await copy(full, there)
+    await copy(full, there, BACKENDS)
     execute(server_url(), "DELETE FROM contradicting.body WHERE seq = (SELECT seq FROM contradicting.delivery LIMIT 1)")
     execute(server_url(), "DELETE FROM contradicting.queue WHERE seq = (SELECT max(seq) FROM contradicting.delivery)")
-    assert (await check(there)).problems == (
+    assert (await check(there, BACKENDS)).problems == (
         "1 waiting deliveries have no body.",
         "1 waiting deliveries are not in the queue, so they are never handled.",
     )
     with closing(sqlite3.connect(tmp_path / "full.db")) as db, db:
         db.execute("DELETE FROM body WHERE seq = 2")
-    assert (await check(full)).problems == ("1 waiting deliveries have no body.",)
+    assert (await check(full, BACKENDS)).problems == ("1 waiting deliveries have no body.",)
 
 
 async def test_check_finds_a_damaged_file(full: str, tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ async def test_check_finds_a_damaged_file(full: str, tmp_path: Path) -> None:
     with path.open("r+b") as damaged:
         damaged.seek((page - 1) * 4096 + 8)
         damaged.write(b"\xff" * 200)
-    assert any(problem.startswith("The file is damaged: ") for problem in (await check(full)).problems)
+    assert any(problem.startswith("The file is damaged: ") for problem in (await check(full, BACKENDS)).problems)
 
 
 async def test_an_old_schema_is_reported_and_copied_only_after_it_is_migrated(
@@ -287,28 +291,32 @@ async def test_an_old_schema_is_reported_and_copied_only_after_it_is_migrated(
     old = file.newest_schema()
     of_next_release = {**file.schemas(), old + 1: "CREATE TABLE added (n INTEGER PRIMARY KEY);"}
     monkeypatch.setattr(file, "schemas", lambda: of_next_release)
-    report = await check(url)
+    report = await check(url, BACKENDS)
     assert report.digest is None
     assert f"Schema {old} is older than" in report.problems[0]
     with pytest.raises(StorageError, match=rf"has schema {old}.*migrate"):
-        await copy(url, f"sqlite:///{tmp_path}/new.db")
-    before = await migrate(url)
-    assert (before.have, (await migrate(url)).have) == (old, before.newest)
-    assert (await check(url)).problems == ()
+        await copy(url, f"sqlite:///{tmp_path}/new.db", BACKENDS)
+    before = await migrate(url, BACKENDS)
+    assert (before.have, (await migrate(url, BACKENDS)).have) == (old, before.newest)
+    assert (await check(url, BACKENDS)).problems == ()
     async with open_storage(full):
         with pytest.raises(ConfigError, match="serves this storage already"):
-            await migrate(full)
+            await migrate(full, BACKENDS)
 
 
 async def test_a_newer_schema_is_refused(full: str, tmp_path: Path) -> None:
     there = dropped_storage_url("newer_copy")
-    before = await migrate(there)
-    assert (before.have, (await migrate(there)).have) == (0, before.newest)
+    before = await migrate(there, BACKENDS)
+    assert (before.have, (await migrate(there, BACKENDS)).have) == (0, before.newest)
     execute(server_url(), "UPDATE newer_copy.meta SET value = '999' WHERE key = 'schema'")
     with closing(sqlite3.connect(tmp_path / "full.db")) as db:
         db.execute("PRAGMA user_version = 999")
     for url in (there, full):
-        for refused in (check(url), migrate(url), copy(url, f"sqlite:///{tmp_path}/new.db")):
+        for refused in (
+            check(url, BACKENDS),
+            migrate(url, BACKENDS),
+            copy(url, f"sqlite:///{tmp_path}/new.db", BACKENDS),
+        ):
             with pytest.raises(StorageError, match="has schema 999"):
                 await refused
 
@@ -317,7 +325,7 @@ async def test_every_column_of_postgresql_is_copied() -> None:
     """For the columns of a file see test_released_files.py."""
     own = {"n", "seq", "padding", "token", "owner"}
     there = dropped_storage_url("columns")
-    await migrate(there)
+    await migrate(there, BACKENDS)
     sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'columns'"
     async with connected(there) as connection:
         rows = await connection.fetch(sql)

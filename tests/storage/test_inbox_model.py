@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from linqbot_postgres.storage import PostgresStorage
 from postgres_server import empty_storage_url
 
 from linqbot.clock import MovableClock
@@ -30,7 +31,6 @@ from linqbot.errors import LeaseLost, StorageBusy
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer

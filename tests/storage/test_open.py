@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_S
+from linqbot_postgres.storage import PostgresStorage
 from storage.conftest import entry
+from storages import BACKENDS
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events import Delivery
 from linqbot.storage.open import open_storage, scheme
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -75,25 +73,16 @@ def test_a_wrong_url_is_answered_with_the_right_ones_and_without_its_password(su
     for url, advice in rows:
         with subtests.test(url=url):
             with pytest.raises(ConfigError) as caught:
-                open_storage(url)
+                open_storage(url, backends=BACKENDS)
             assert advice in str(caught.value)
             assert "hunter2" not in str(caught.value)
 
 
 def test_a_url_as_providers_of_databases_write_it_names_the_same_storage() -> None:
-    assert isinstance(open_storage("postgres://bot@db.example/linq"), PostgresStorage)
+    assert isinstance(open_storage("postgres://bot@db.example/linq", backends=BACKENDS), PostgresStorage)
     assert scheme("postgres://bot@db.example/linq") == scheme("postgresql://bot@db.example/linq")
 
 
-@pytest.mark.process
-def test_without_asyncpg_a_storage_in_postgresql_says_how_to_install_it() -> None:
-    # In a process of its own: an import that fails half way changes packages that other tests use.
-    code = """
-import sys
-sys.modules["asyncpg"] = None
-from linqbot.storage.open import open_storage
-open_storage("postgresql://bot@db.example/linq")
-"""
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert "ConfigError: A storage in PostgreSQL needs asyncpg" in done.stderr
-    assert "extra postgres" in done.stderr
+def test_without_its_package_a_storage_in_postgresql_says_how_to_install_it() -> None:
+    with pytest.raises(ConfigError, match=r"needs the package linqbot-postgres.*plugins/linqbot-postgres"):
+        open_storage("postgresql://bot:hunter2@db.example/linq")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from storage.conftest import NOON, MakeStorage, entry, handle, handle_all, leased, rows_of
+from storages import open_storage
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
@@ -23,7 +24,6 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.mutes import FOREVER, Mute
-from linqbot.storage.open import open_storage
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.personal import KEPT, Person
 from linqbot.storage.state import StateWrite

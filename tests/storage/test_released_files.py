@@ -14,6 +14,7 @@ import pytest
 from fakes import NOW, PERSON, delivery, text_body
 from patience import until
 from released_storage import CHATS, FRIEND, Guest, door, served, write
+from storages import BACKENDS
 
 from linqbot.clock import MovableClock
 from linqbot.ops.stored_contents import check, migrate
@@ -61,7 +62,7 @@ async def test_a_file_that_is_written_now_has_rows_in_every_table(tmp_path: Path
 
 
 async def test_every_column_of_a_file_is_copied(tmp_path: Path) -> None:
-    await migrate(f"sqlite:///{tmp_path}/bot.db")
+    await migrate(f"sqlite:///{tmp_path}/bot.db", BACKENDS)
     with closing(sqlite3.connect(tmp_path / "bot.db")) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = {table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")} for table in tables}
@@ -80,10 +81,10 @@ async def test_the_file_of_a_release_is_migrated_with_all_rows_and_served(file: 
     before = counts(path)
     assert min(before.values()) > 0
     url = f"sqlite:///{path}"
-    assert (await migrate(url)).have > 0
+    assert (await migrate(url, BACKENDS)).have > 0
     after = counts(path)
     assert {table: after[table] for table in before} == before
-    assert (await check(url)).problems == ()
+    assert (await check(url, BACKENDS)).problems == ()
 
     async with served(path, MovableClock(NOW + 60, frozen=True)) as (storage, linq):
         (dead,) = await storage.dead_letters()

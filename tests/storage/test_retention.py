@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from storage.conftest import NOON, handle, leased, rows_of
+from storages import open_storage
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
@@ -14,7 +15,6 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.open import open_storage
 from linqbot.storage.timers import Timer
 
 DAY_S = 24 * 3600.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from linqbot.storage.open import open_storage
+from storages import open_storage
+
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.sqlite.upkeep import SQLiteContents
 

@@ -11,6 +11,7 @@ from html import unescape
 
 import httpx
 import pytest
+from storages import open_storage
 
 from linqbot import Bot
 from linqbot.client.client import Client
@@ -18,7 +19,6 @@ from linqbot.clock import MovableClock
 from linqbot.ops.page.access import Access, Role, hashed
 from linqbot.ops.page.app import create_page
 from linqbot.storage.backend import Storage
-from linqbot.storage.open import open_storage
 from linqbot.testing import Phone, talking
 
 PAGE, PROXY, STRANGER = "http://page", "10.0.0.9", "10.0.0.10"

@@ -185,7 +185,7 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
     """Load every plugin and ask what it adds, as when the bot is served. Nothing is opened."""
     bot, settings = context.bot or Bot(), context.settings
     plugins = settings.load_plugins(bot.plugins, lenient=True)
-    plugins.openers()
+    plugins.backends()
     client = Client(settings.api_key or "unused", base_url=settings.base_url)
     create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
     return [machine.of_plugin(plugin) for plugin in plugins.every]
@@ -193,8 +193,9 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
 
 async def _rows(context: DoctorContext) -> Sequence[Finding]:
     """Read all rows of the storage. Two storages with the same digest hold the same."""
+    url = context.settings.storage
     with progress_bar("Checking") as progress:
-        checked = await stored_contents.check(context.settings.storage, progress)
+        checked = await stored_contents.check(url, context.settings.backends_for(url), progress)
     findings = [failure("rows", "LQB6093", f"{checked.schema.name}: {problem}") for problem in checked.problems]
     if checked.digest is not None:
         rows = ", ".join(f"{count} {table}" for table, count in checked.digest.rows.items() if count)

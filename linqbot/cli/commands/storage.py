@@ -44,7 +44,7 @@ async def migrate(settings: Settings) -> Result:
 
     linqbot serve does the same when it starts. A file must not be served meanwhile; PostgreSQL may be.
     """
-    before = await stored_contents.migrate(settings.storage)
+    before = await stored_contents.migrate(settings.storage, settings.backends_for(settings.storage))
     if before.have == before.newest:
         shown = f"{before.name} has schema {before.have}, the newest. Nothing was changed."
     elif before.have:
@@ -54,7 +54,7 @@ async def migrate(settings: Settings) -> Result:
     return Result({"storage": before.name, "before": before.have, "schema": before.newest}, shown)
 
 
-async def copy(source: str, target: str) -> Result:
+async def copy(source: str, target: str, settings: Settings) -> Result:
     """Copy everything from the storage SOURCE to the empty storage TARGET.
 
     Both are URLs, such as sqlite:///linqbot.db and
@@ -63,7 +63,7 @@ async def copy(source: str, target: str) -> Result:
     is interrupted, nothing is copied.
     """
     with progress_bar("Copying") as progress:
-        copied = await stored_contents.copy(source, target, progress)
+        copied = await stored_contents.copy(source, target, settings.backends_for(source, target), progress)
     about = {"source": copied.source, "target": copied.target}
     work = {"seconds": round(copied.seconds, 3)}
     digest = copied.digest

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from linqbot.clock import clock_time
-from linqbot.errors import ConfigError, LinqbotError, StorageUnavailable
+from linqbot.errors import ConfigError, LinqbotError
 from linqbot.linq.types.line import WebhookSubscription
 from linqbot.ops.bot_file import own_opt_outs
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, finding_of, ok, warning
@@ -29,7 +29,7 @@ from linqbot.plugins.loading import NAME_TAKEN
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.server.secret_file import KnownSecrets
-from linqbot.storage.open import path_of, register_storage, scheme
+from linqbot.storage.open import backend_of, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
 
 ENOUGH_BYTES: Final = 1 << 30
@@ -82,37 +82,21 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
     url = context.settings.storage
     await asyncio.to_thread(context.settings.open_storage, serving=False)
-    if scheme(url) not in register_storage():
-        return [
-            ok(
-                "storage",
-                f"A plugin brings the storage for {scheme(url)}:// URLs, which linqbot check cannot look into.",
-            )
-        ]
-    if scheme(url) == "postgresql":
-        return await _database(context, url)
+    if scheme(url) == "memory":
+        return [warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")]
     path = path_of(url)
     if path is None:
-        return [warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")]
+        return await _of_plugin(context, url)
     how = await asyncio.to_thread(check_up, path)
     return [_file(path, how), *_inside(how.dead), *_questions(context, how.questions), *_room(path, how)]
 
 
-async def _database(context: DoctorContext, url: str) -> list[Finding]:
-    # Imported here: asyncpg is installed only where a storage in PostgreSQL is used.
-    from linqbot.storage.postgres import migrate
-    from linqbot.storage.postgres.address import READ_ONLY_ADVICE
-
-    how = await migrate.check_up(url)
-    if how.is_read_only:
-        raise StorageUnavailable(f"{how.name} can be read only. {READ_ONLY_ADVICE}.")
-    if how.lacks is not None:
-        raise StorageUnavailable(f"The user of {how.name} lacks the right {how.lacks}.")
-    if how.schema is None:
-        return [ok("storage", f"{how.name} answers (version {how.version}). Its schema does not exist yet.")]
-    by = "1 process serves it" if how.serving == 1 else f"{how.serving} processes serve it"
-    what = f"{how.name} answers (version {how.version}, schema {how.schema}), {by}, {how.waiting} waiting."
-    return [ok("storage", what), *_inside(how.dead), *_questions(context, how.questions)]
+async def _of_plugin(context: DoctorContext, url: str) -> list[Finding]:
+    how = await backend_of(url, context.settings.backends_for(url)).check_up(url)
+    if how is None:
+        what = f"A plugin brings the storage for {scheme(url)}:// URLs, which linqbot check cannot look into."
+        return [ok("storage", what)]
+    return [ok("storage", how.what), *_inside(how.dead), *_questions(context, how.questions)]
 
 
 def _file(path: Path, how: SQLiteCheckup) -> Finding:

@@ -265,8 +265,8 @@ class Stage:
     def _storage_from_url(self) -> Storage:
         known = None
         if scheme(self._storage_url) not in builtin_storages.register_storage():
-            known = load(self._bot.plugins, built_in=[builtin_storages]).openers()
-        return open_storage(self._storage_url, clock=self.clock, openers=known)
+            known = load(self._bot.plugins, discover=True, built_in=[builtin_storages]).backends()
+        return open_storage(self._storage_url, clock=self.clock, backends=known)
 
     def _client(self, run: BotRun | None) -> Client:
         api = WatchedApi(self._emulator_app, self.activity, self.clock, self.record.called, run)

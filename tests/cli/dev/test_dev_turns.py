@@ -13,6 +13,7 @@ import click
 import pytest
 from answers import answers
 from one_handler import bot_of, says
+from storages import open_storage
 
 from linqbot import Bot, Context, Event, LinkPart, MessageReceived, ReactionAdded, markdown, poll
 from linqbot.bot.router import Next
@@ -20,7 +21,6 @@ from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, qu
 from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.ops.why import look
-from linqbot.storage.open import open_storage
 from linqbot.testing import HandlerFailed, talking
 
 

@@ -24,9 +24,11 @@ import trustme
 from cli.practice import KEY, LINE, Practice, problems, serve, text_the_bot, the
 from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
+from linqbot_postgres.storage import PostgresStorage
 from plugin_packages import install_plugin
 from ports import free_port
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
+from storages import BACKENDS
 
 import linqbot.ops.doctor
 from linqbot import Client
@@ -45,7 +47,6 @@ from linqbot.server import uvicorn_server
 from linqbot.settings import from_env
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.postgres.storage import PostgresStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 # --- no problems ------------------------------------------------------------------------------------------------------
@@ -247,6 +248,7 @@ CORRECTED_BY_SYNC: list[tuple[Plant, list[str], str]] = [
 
 
 @pytest.mark.parametrize(("plant", "found", "says"), [*PLANTED, *CORRECTED_BY_SYNC])
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_planted_problem_is_found_and_all_else_is_looked_at(
     practice: Practice, plant: Plant, found: list[str], says: str
 ) -> None:
@@ -455,6 +457,7 @@ async def server_version() -> str:
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice) -> None:
     practice.sync()
     url = practice.environ["LINQBOT_STORAGE"] = empty_storage_url("doctor")
@@ -463,7 +466,7 @@ def test_a_storage_in_postgresql_is_inspected_and_not_changed(practice: Practice
         findings = practice.doctor()
         assert problems(findings) == []
         assert any("does not exist yet" in each.what for each in findings if each.check == "storage")
-    asyncio.run(migrate(url))
+    asyncio.run(migrate(url, BACKENDS))
     findings = practice.doctor()
     assert problems(findings) == []
     (what,) = (each.what for each in findings if each.check == "storage")
@@ -476,13 +479,14 @@ def database(practice: Practice) -> Iterator[tuple[str, str]]:
     """The schema of a storage in PostgreSQL, and the role of the bot, which the test makes."""
     practice.sync()
     url, role = empty_storage_url("doctor"), f"role{secrets.token_hex(4)}"
-    asyncio.run(migrate(url))
+    asyncio.run(migrate(url, BACKENDS))
     practice.environ["LINQBOT_STORAGE"] = as_role(url, role)
     yield url.rpartition("=")[2], role
     execute(server_url(), f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice, database: tuple[str, str]) -> None:
     _, role = database
     execute(
@@ -495,11 +499,12 @@ def test_a_database_that_can_only_be_read_is_a_fault(practice: Practice, databas
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_database_whose_queue_is_missing_is_found_with_both_causes(practice: Practice) -> None:
     practice.sync()
     practice.environ["LINQBOT_STORAGE"] = url = empty_storage_url("half")
     schema = url.rpartition("=")[2]
-    asyncio.run(migrate(url))
+    asyncio.run(migrate(url, BACKENDS))
     execute(server_url(), f"DROP TABLE {schema}.queue CASCADE")
     findings = practice.doctor()
     assert problems(findings) == ["failure LQB1001"]
@@ -515,6 +520,7 @@ def test_a_database_whose_queue_is_missing_is_found_with_both_causes(practice: P
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_right_that_the_user_of_postgresql_lacks_is_named(practice: Practice, database: tuple[str, str]) -> None:
     schema, role = database
     execute(

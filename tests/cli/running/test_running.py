@@ -147,7 +147,7 @@ RARE = {
     "linqbot.linq.events.payment",
     "linqbot.linq.events.poll",
     "linqbot.storage.personal",
-    "linqbot.storage.postgres",
+    "linqbot_postgres.storage",
     "linqbot.storage.sqlite.upkeep",
     "linqbot.testing",
     "linqbot.linq.text.pieces",

@@ -221,11 +221,15 @@ def kept(folder: Path) -> str:
 def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: Callable[..., Result]) -> None:
     code = """
     from linqbot import hookimpl
+    from linqbot.storage.backend import StorageBackend
     from linqbot.storage.sqlite.storage import SQLiteStorage
+    class Shelf(StorageBackend):
+        form = "shelf://PATH"
+        def open(self, url, /, **options):
+            return SQLiteStorage(url.removeprefix("shelf://"), **options)
     @hookimpl
     def register_storage():
-        return {"shelf": lambda url, *, clock, serving, keep_days: SQLiteStorage(
-            url.removeprefix("shelf://"), clock=clock, serving=serving, keep_days=keep_days)}
+        return {"shelf": Shelf()}
     """
     letter = kept(site.parent)
     result = linqbot("waiting", "list", "--dead", "--storage", "shelf://linqbot.db")
@@ -233,4 +237,7 @@ def test_an_installed_plugin_opens_storages_of_its_scheme(site: Path, linqbot: C
     install_plugin(site, "shelf", code)
     result = linqbot("waiting", "list", "--dead", "--storage", "shelf://linqbot.db", "--json")
     assert [row["id"] for row in json.loads(result.stdout)] == [letter]
-    assert "memory:// or shelf://" in linqbot("waiting", "list", "--dead", "--storage", "other://x").output
+    refused = linqbot("waiting", "list", "--dead", "--storage", "other://x").output
+    assert "postgresql://USER@HOST/DATABASE, shelf://PATH or memory://" in " ".join(refused.split())
+    copied = linqbot("storage", "copy", "shelf://linqbot.db", "sqlite:///copy.db")
+    assert "A storage of shelf:// cannot be checked or copied." in " ".join(copied.output.split())

@@ -13,11 +13,11 @@ from engine_turns import turns_of
 from fakes import CHAT, Linq, delivery, text_body
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url
+from storages import open_storage
 from typed_command import data, shown
 
 from linqbot.clock import SystemClock
 from linqbot.ops.bot_file import load_bot
-from linqbot.storage.open import open_storage
 
 REPLAY = ("replay", "--since", "2026-01-01")
 AGAINST = (*REPLAY, "--against", "new_bot.py")
@@ -171,6 +171,7 @@ def test_a_thread_that_hangs_does_not_keep_the_command(folder: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.usefixtures("postgres_plugin")
 def test_a_storage_in_postgresql_is_compared_like_a_file(folder: Path) -> None:
     url = empty_storage_url("replay_diff")
     handled("hello", "menu", storage=url)

@@ -16,9 +16,9 @@ from typing import Final
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import TOLERANCE_S
 from linqbot.storage import conversations, mutes, upkeep
-from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.lanes import PostgresLaneTransaction
-from linqbot.storage.postgres.transaction import Memory, PostgresReader, Transaction
+from linqbot_postgres.address import Address, Connection
+from linqbot_postgres.lanes import PostgresLaneTransaction
+from linqbot_postgres.transaction import Memory, PostgresReader, Transaction
 
 SWEEP_S: Final = 15.0
 """Seconds between two looks for processes that died and for notifications that were lost."""

@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from linqbot_postgres.address import Address
+from linqbot_postgres.storage import PostgresStorage
+from linqbot_postgres.transaction import News
 from patience import PATIENCE_S
 from postgres_server import connected, empty_storage_url
 from storage.conftest import NOON, delivery, leased
@@ -14,9 +17,6 @@ from structlog.testing import capture_logs
 
 from linqbot.clock import MovableClock
 from linqbot.storage.mutes import Mute
-from linqbot.storage.postgres.address import Address
-from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.transaction import News
 
 pytestmark = pytest.mark.process
 

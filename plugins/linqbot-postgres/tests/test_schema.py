@@ -6,6 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from linqbot_postgres import migrate
+from linqbot_postgres.storage import PostgresStorage
+from linqbot_postgres.transaction import PostgresReader
 from patience import PATIENCE_S
 from postgres_server import as_role, connected, dropped_storage_url, empty_storage_url, execute, server_url
 from storage.conftest import delivery, entry, handle, leased, open_and_close
@@ -15,9 +18,6 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage import timers
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
-from linqbot.storage.postgres import migrate
-from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.transaction import PostgresReader
 from linqbot.storage.state import StateWrite
 
 pytestmark = pytest.mark.process

@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.postgres.address import (
+from linqbot_postgres.address import (
     Address,
     Connection,
     close,

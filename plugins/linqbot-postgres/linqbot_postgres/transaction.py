@@ -21,8 +21,8 @@ from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Values
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import Changes, OpenConversations, StorageMemory
-from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.link import ServerTime
+from linqbot_postgres.address import Address, Connection
+from linqbot_postgres.link import ServerTime
 
 
 @dataclass(frozen=True, slots=True)

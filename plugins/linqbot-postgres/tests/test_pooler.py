@@ -16,15 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trustme
 from deploy.tools import tool
+from linqbot_postgres.address import Address
+from linqbot_postgres.migrate import check_up
+from linqbot_postgres.storage import PostgresStorage
 from patience import PATIENCE_S
 from ports import free_port
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import delivery, open_and_close
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage.postgres.address import Address
-from linqbot.storage.postgres.migrate import check_up
-from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = [pytest.mark.process, pytest.mark.tools]
 

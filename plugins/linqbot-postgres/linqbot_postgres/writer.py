@@ -8,17 +8,17 @@ from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage import journal, mutes, operations
 from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
-from linqbot.storage.postgres import lanes
-from linqbot.storage.postgres.address import (
+from linqbot_postgres import lanes
+from linqbot_postgres.address import (
     Connection,
     is_known,
     is_of_values,
     is_to_repeat,
     unavailable,
 )
-from linqbot.storage.postgres.lanes import PostgresLaneTransaction
-from linqbot.storage.postgres.link import ServerLink
-from linqbot.storage.postgres.transaction import Memory, News, Statement, Transaction, TransactionChanges
+from linqbot_postgres.lanes import PostgresLaneTransaction
+from linqbot_postgres.link import ServerLink
+from linqbot_postgres.transaction import Memory, News, Statement, Transaction, TransactionChanges
 
 _TRIES: Final = 5
 

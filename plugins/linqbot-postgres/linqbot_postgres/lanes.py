@@ -36,8 +36,8 @@ from linqbot.storage.operations import (
     WorkOp,
     of,
 )
-from linqbot.storage.postgres.transaction import Statement, Taken, Transaction
 from linqbot.storage.upkeep import DELIVERY
+from linqbot_postgres.transaction import Statement, Taken, Transaction
 
 _NO_MUTES: Final = "[]"
 _UNLIMITED: Final = 2**31 - 1

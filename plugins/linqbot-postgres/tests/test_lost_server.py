@@ -14,6 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from linqbot_postgres import processes
+from linqbot_postgres.address import Address, Connection, is_away
+from linqbot_postgres.storage import PostgresStorage
 from patience import PATIENCE_S, until
 from postgres_server import connected, empty_storage_url, server_url, start
 from storage.conftest import delivery, leased, open_and_close
@@ -21,9 +24,6 @@ from structlog.testing import capture_logs
 
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.address import Address, Connection, is_away
-from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.process
 
@@ -144,7 +144,7 @@ async def test_a_storage_without_its_server_closes_and_the_next_start_counts_its
 
 
 async def test_a_storage_closes_in_time_although_its_server_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linqbot.storage.postgres.storage.CLOSE_S", 0.1)
+    monkeypatch.setattr("linqbot_postgres.storage.CLOSE_S", 0.1)
     url = empty_storage_url("bot")
     storage = await PostgresStorage(url).__aenter__()
     other = await Address.parse(url).connect()

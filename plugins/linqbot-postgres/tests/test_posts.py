@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from linqbot_postgres.address import Address
+from linqbot_postgres.storage import PostgresStorage
 from patience import PATIENCE_S
 from postgres_server import connected, empty_storage_url, server_url
 from storage.conftest import NOON, delivery
 
 from linqbot.clock import SystemClock
 from linqbot.features.posts import post_delivery
-from linqbot.storage.postgres.address import Address
-from linqbot.storage.postgres.storage import PostgresStorage
 
 pytestmark = pytest.mark.process
 

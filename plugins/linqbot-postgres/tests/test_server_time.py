@@ -6,6 +6,9 @@ import asyncio
 import time
 
 import pytest
+from linqbot_postgres import processes
+from linqbot_postgres.link import ServerTime, steady
+from linqbot_postgres.storage import PostgresStorage
 from patience import PATIENCE_S, until
 from postgres_server import connected, empty_storage_url
 from storage.conftest import delivery, open_and_close
@@ -14,9 +17,6 @@ from structlog.testing import capture_logs
 from linqbot.clock import SystemClock
 from linqbot.errors import ConfigError
 from linqbot.storage.inbox import Ack, Commit, Retry
-from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.link import ServerTime, steady
-from linqbot.storage.postgres.storage import PostgresStorage
 
 
 class WallClock:

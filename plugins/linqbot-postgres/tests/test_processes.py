@@ -15,6 +15,11 @@ import asyncpg
 import pytest
 from fakes import LINE, text_body
 from forked_code import forked
+from linqbot_postgres import processes
+from linqbot_postgres.address import Address
+from linqbot_postgres.contents import PostgresContents
+from linqbot_postgres.storage import PostgresStorage
+from linqbot_postgres.transaction import Memory
 from patience import PATIENCE_S, until
 from postgres_server import as_role, connected, empty_storage_url, execute, server_url
 from storage.conftest import NOON, asked, delivery, handle, handle_all, leased, open_and_close, opening, take, taken
@@ -30,11 +35,6 @@ from linqbot.storage.conversations import NEW_CHAT
 from linqbot.storage.decisions import AskedCall, Decision, Standing, Verdict
 from linqbot.storage.edits import kept
 from linqbot.storage.inbox import Ack, Commit, Defer, Retry
-from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.address import Address
-from linqbot.storage.postgres.contents import PostgresContents
-from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.transaction import Memory
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
 
@@ -357,7 +357,7 @@ async def test_a_command_writes_beside_the_server_and_wakes_it(url: str, one: St
 KILLED = """
 import asyncio, sys
 from linqbot.clock import MovableClock
-from linqbot.storage.postgres.storage import PostgresStorage
+from linqbot_postgres.storage import PostgresStorage
 
 async def main() -> None:
     async with PostgresStorage(sys.argv[1], clock=MovableClock(1_800_000_000.0, frozen=True)) as storage:

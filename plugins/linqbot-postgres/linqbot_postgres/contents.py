@@ -13,11 +13,11 @@ from linqbot.clock import SystemClock
 from linqbot.errors import StorageError
 from linqbot.storage.contents import TABLES, Contents, Role, SchemaState
 from linqbot.storage.inbox import InboxLimits
-from linqbot.storage.postgres import processes
-from linqbot.storage.postgres.address import Address, close, translated
-from linqbot.storage.postgres.lanes import PostgresLaneTransaction
-from linqbot.storage.postgres.migrate import check_up, migrate, newest_schema
-from linqbot.storage.postgres.transaction import Memory
+from linqbot_postgres import processes
+from linqbot_postgres.address import Address, close, translated
+from linqbot_postgres.lanes import PostgresLaneTransaction
+from linqbot_postgres.migrate import check_up, migrate, newest_schema
+from linqbot_postgres.transaction import Memory
 
 _ANSWER_S: Final = 3600.0
 """Seconds that one statement may take: it may sort a whole table."""

@@ -27,14 +27,14 @@ from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import Earliest
 from linqbot.storage.operations import WorkOp, nothing
-from linqbot.storage.postgres import lanes, processes
-from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.lanes import PostgresLaneTransaction
-from linqbot.storage.postgres.link import ServerLink
-from linqbot.storage.postgres.migrate import migrate
-from linqbot.storage.postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
-from linqbot.storage.postgres.writer import PostgresWriter
 from linqbot.storage.upkeep import Progress
+from linqbot_postgres import lanes, processes
+from linqbot_postgres.address import Address, Connection
+from linqbot_postgres.lanes import PostgresLaneTransaction
+from linqbot_postgres.link import ServerLink
+from linqbot_postgres.migrate import migrate
+from linqbot_postgres.transaction import Memory, News, PostgresReader, Taken, Transaction
+from linqbot_postgres.writer import PostgresWriter
 
 log = structlog.get_logger("linqbot.storage")
 

@@ -9,6 +9,10 @@ from uuid import uuid4
 import fakes
 import httpx
 import pytest
+from linqbot_postgres.address import Address, Connection
+from linqbot_postgres.lanes import following
+from linqbot_postgres.storage import PostgresStorage
+from linqbot_postgres.transaction import PostgresReader
 from patience import PATIENCE_S
 from postgres_server import empty_storage_url
 from storage.conftest import delivery, entry, leased
@@ -18,10 +22,6 @@ from linqbot.clock import MovableClock
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.server.app import create_app, running
 from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.postgres.address import Address, Connection
-from linqbot.storage.postgres.lanes import following
-from linqbot.storage.postgres.storage import PostgresStorage
-from linqbot.storage.postgres.transaction import PostgresReader
 
 pytestmark = pytest.mark.process
 

@@ -17,8 +17,8 @@ from linqbot.errors import ConfigError
 from linqbot.storage import conversations
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.dialect import schemas_in
-from linqbot.storage.postgres.address import Address, Connection, close, reason_of, translated
-from linqbot.storage.postgres.transaction import PostgresReader
+from linqbot_postgres.address import Address, Connection, close, reason_of, translated
+from linqbot_postgres.transaction import PostgresReader
 
 OLDEST: Final = 14
 """The lowest major version of the server."""
@@ -118,7 +118,7 @@ async def _has_clock(connection: Connection, address: Address) -> bool:
 
 
 def schemas() -> dict[int, str]:
-    return schemas_in("linqbot.storage.postgres")
+    return schemas_in("linqbot_postgres")
 
 
 @dataclass(frozen=True, slots=True)
