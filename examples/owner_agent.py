@@ -10,8 +10,7 @@ from linqbot_agent import LinqAgent, idempotency_key, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from linqbot import Bot, Context, MessageReceived
-from linqbot.errors import AskEnded, PersonUnreachable
+from linqbot import AskEnded, Bot, Context, MessageReceived
 
 DANA = "+14155550199"
 
@@ -41,5 +40,5 @@ def refund(dollars: int) -> str:
 async def chat(message: MessageReceived, ctx: Context) -> None:
     try:
         await run(agent, ctx, approver=DANA)
-    except (AskEnded, PersonUnreachable):  # no answer within a day, or Dana has opted out
+    except AskEnded:  # no answer within a day, or Dana has opted out
         await ctx.reply("Dana could not decide. Please call us.")

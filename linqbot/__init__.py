@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.errors import Ambiguous as Ambiguous
     from linqbot.errors import AmbiguousCall as AmbiguousCall
     from linqbot.errors import AskCancelled as AskCancelled
+    from linqbot.errors import AskEnded as AskEnded
     from linqbot.errors import AskTimeout as AskTimeout
     from linqbot.errors import BotError as BotError
     from linqbot.errors import LinqApiError as LinqApiError
@@ -132,7 +133,7 @@ _NAMES = {
     "linqbot.content.sent": "Sent",
     "linqbot.engine.failure": "Failure",
     "linqbot.errors": (
-        "Ambiguous AmbiguousCall AskCancelled AskTimeout BotError LinqApiError LinqUnavailable LinqbotError "
+        "Ambiguous AmbiguousCall AskCancelled AskEnded AskTimeout BotError LinqApiError LinqUnavailable LinqbotError "
         "MessageGone PersonUnreachable RateLimited Refused RuleBroken StateUnreadable StreamStalled"
     ),
     "linqbot.features.asking.question": "AskedBefore Declined Expired Location Paid VoteResult",

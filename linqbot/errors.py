@@ -19,7 +19,7 @@
       AskEnded              a question of ctx.ask ended without an answer; a handler may end with it
         AskTimeout            no answer came in time
         AskCancelled          the person or the operator ended it: `reason`
-      PersonUnreachable     a person who is named in who= or also= cannot be asked; the question is over
+        PersonUnreachable     a person who is named in who= or also= cannot be asked
       StreamStalled         the source of ctx.stream was silent for too long; what was said stays
       Ambiguous             a step of ctx.once was cut off; it is unknown if it was done
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
@@ -402,7 +402,10 @@ class Suspended(BaseException):
 
 
 class AskEnded(LinqbotError):
-    """A question of `ctx.ask` ended without an answer. If a handler does not catch this, it ends without an error."""
+    """A question of `ctx.ask` ended without an answer, however: `except AskEnded` is "no answer came".
+
+    If a handler does not catch this, it ends without an error.
+    """
 
 
 class AskTimeout(AskEnded):
@@ -443,16 +446,17 @@ class AskCancelled(AskEnded):
         self.said = said
 
 
-class PersonUnreachable(LinqbotError):
+class PersonUnreachable(AskEnded):
     """A person who is named in `who=` or `also=` of `ctx.ask` cannot be asked, so no answer could come. The question is over.
 
     Why: The person is not in the chat of the handler, so they are asked in their own direct chat with the bot. They have opted
         out there, or `Bot(allow=…)` or `Bot(allow_to=…)` does not name them, or a plugin or Linq refused the message.
-    To do: Read the reason in the message. Catch the error to say something, or to ask another person.
+    To do: Read the reason in the message. Catch the error to say something, or to ask another person; `except AskEnded` catches it
+        with a timeout and a cancel. If no handler catches it, a person who waits reads that there is no answer, and
+        `ask.uncaught` is logged.
     """
 
     lqb = "LQB5012"
-    is_final = True
 
     def __init__(self, why: str) -> None:
         super().__init__(f"A person who is named in who= or also= of ctx.ask cannot be asked. {why}".strip())

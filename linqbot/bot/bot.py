@@ -60,7 +60,8 @@ class Bot(Router):
             for, times out and the handler does not catch AskTimeout. True says a sentence of linqbot's own, and only to a
             person who has written an answer since the handler began. None says nothing.
         on_ask_cancelled: The same for AskCancelled, if the person ended the question by a word or gave no valid answer, or the
-            operator ended it, of which linqbot's own sentences do not speak. A person who opts out is not answered.
+            operator ended it, of which linqbot's own sentences do not speak. A person who opts out is not answered. None says
+            nothing of a PersonUnreachable either, of which no text given here speaks.
         language: The language that linqbot speaks and understands in questions and in `linqbot.parse`: the code `en`, `fr`,
             `de`, `es`, `pt`, `it`, `nl` or `ja`; or a function of the event and its context, plain or `async`, that returns the
             code for each event. None is English. Other languages need the extra `languages`.

@@ -818,6 +818,7 @@ class Context:
             AskTimeout: no answer came in time.
             AskCancelled: the question has ended without an answer; `reason` says why.
             PersonUnreachable: a person who is named in `who` or `also` cannot be asked.
+            AskEnded: the three above are of this kind, so one `except AskEnded` catches them.
             BotError: a question cannot be asked here, such as in a handler that is a plain `def`, in a task that the
                 handler started, or for an event without a chat; or the arguments do not fit together.
         """

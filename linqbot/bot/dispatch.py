@@ -30,7 +30,7 @@ from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.turn import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict
+from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.hookspecs import Tried
@@ -55,6 +55,9 @@ log = structlog.get_logger("linqbot.bot")
 
 _OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
 """The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
+
+_END: Final = "end without an answer"
+"""The label of the call that says so."""
 
 T = TypeVar("T")
 
@@ -256,7 +259,7 @@ class Dispatcher:
                     await self._entry(event, ctx)
         except AskEnded as ended:
             # A question that ended without an answer ends its handler, and is no error.
-            await self._say_end(ended, ctx)
+            await self._say_end(ended, event, ctx)
             raise
         except NoVerdict:
             raise  # The worker defers the turn. An error handler must not turn that into success.
@@ -283,8 +286,11 @@ class Dispatcher:
         ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
         turn_watcher.get().handled_error(error, handler_name(handler))
 
-    async def _say_end(self, ended: AskEnded, ctx: TurnContext) -> None:
+    async def _say_end(self, ended: AskEnded, event: Event, ctx: TurnContext) -> None:
         """Say the bot's text about a question that ended without an answer, or linqbot's own, if the person may expect it."""
+        if isinstance(ended, PersonUnreachable):
+            await self._say_unreachable(ended, event, ctx)
+            return
         text = self._bot.on_ask_timeout
         if isinstance(ended, AskCancelled):
             text = self._bot.on_ask_cancelled if ended.reason in ("word", "invalid", "operator") else None
@@ -293,7 +299,20 @@ class Dispatcher:
         if text is not None:
             ctx.deadline.give_extra_time()
             with ctx.deadline:
-                await ctx.send(text, key="end without an answer")
+                await ctx.send(text, key=_END)
+
+    async def _say_unreachable(self, ended: PersonUnreachable, event: Event, ctx: TurnContext) -> None:
+        """Let the person whose event began the handler read that there is no answer, and the log say why.
+
+        The bot's texts for a timeout and a cancel speak of other ends, so they are not said.
+        """
+        log.warning("ask.uncaught", handler=ctx.handler, error=type(ended).__name__, why=str(ended))
+        root = event if ctx.resumption is None else ctx.resumption.root
+        if self._bot.on_ask_cancelled is None or root.is_own or root.type in _OWN_TYPES:
+            return
+        ctx.deadline.give_extra_time()
+        with ctx.deadline:
+            await self.routes.speaking(_say_unanswered)(event, ctx)
 
     def is_command(self, event: Event, *, during_ask: bool = False) -> bool:
         """Return True for a command of an owner: a handler for whole texts of named people takes it, such as `Hours.changed_by`.
@@ -589,6 +608,12 @@ async def _answer_keyword(event: Event, ctx: Context) -> None:
 
     said = sentences()
     await ctx.answer_keyword(said.started if keyword_of(event) == "start" else said.help)
+
+
+async def _say_unanswered(event: Event, ctx: Context) -> None:
+    from linqbot.language.spoken import sentences
+
+    await ctx.send(sentences().ask_unanswered, key=_END)
 
 
 def _with_cause(error: Exception) -> Exception:

@@ -54,6 +54,8 @@ class Sentences:
     ask_timed_out: str = (
         "I have not heard from you for a while, so I have stopped here. You can begin again at any time."
     )
+    # To the person for whom another one was asked, who has not answered or cannot be reached
+    ask_unanswered: str = "Sorry, I could not get an answer for you, so I have stopped here."
 
     # `linqbot.parse`
     too_long: str = "Please write less, so that I understand it."

@@ -181,7 +181,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 ELSEWHERE = {
     "text",  # see the test
     "two_dates",  # French writes the day first
-    *("ask_cancelled", "ask_given_up", "ask_timed_out"),  # see tests/features/asking/test_endings.py
+    *("ask_cancelled", "ask_given_up", "ask_timed_out", "ask_unanswered"),  # see tests/features/asking/test_endings.py
     "day_at_time",  # of `written`
     *("hours_example", "closed_then"),  # of `Hours`
     *("started", "help"),  # see `tests/features/test_consent.py`

@@ -102,7 +102,12 @@ def is_over_for(summary: ConversationSummary, person: str) -> bool:
 
 def is_of_words(person: str) -> bool:
     """Return True if the `person` of a conversation says that it waits for an answer of `ask`, here or elsewhere."""
-    return not is_wait(person) or person.partition(" ")[2].startswith(ELSEWHERE)
+    return not is_wait(person) or is_elsewhere(person)
+
+
+def is_elsewhere(person: str) -> bool:
+    """Return True if the `person` of a conversation says that only people in other chats may answer."""
+    return person.partition(" ")[2].startswith(ELSEWHERE)
 
 
 _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {

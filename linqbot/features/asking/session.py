@@ -37,6 +37,7 @@ from linqbot.features.asking.records import (
     cancelled_for,
     end_without_answer,
     ending,
+    is_elsewhere,
     is_of_words,
     is_wait,
     look,
@@ -56,7 +57,7 @@ from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.state import Seen, Times
 from linqbot.language.spoken import speak, speaking, spoken
-from linqbot.linq.events.delivery import POST_TYPE, Delivery
+from linqbot.linq.events.delivery import OWN_DELIVERY, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import lane_of_chat, lane_of_post
 from linqbot.linq.events.message import MessageReceived
@@ -180,10 +181,15 @@ class AskSession:
         if question is None:
             return None
         said = self._dispatcher.language_named(question.language).sentences
+        has_begun = any("body" in (each.outcome or {}) for each in self._past.records)
+        if self._conversation is not None and is_elsewhere(self._conversation.person):
+            # Another person was asked: the one in the chat of the handler has neither ended it nor been silent.
+            is_waiting = has_begun or not self.root.event_id.startswith(OWN_DELIVERY)
+            is_by_operator = isinstance(ended, AskCancelled) and ended.reason == "operator"
+            return said.ask_unanswered if is_waiting and not is_by_operator else None
         if isinstance(ended, AskCancelled):
             return {"word": said.ask_cancelled, "invalid": said.ask_given_up}.get(ended.reason)
-        has_begun = question.tries > 0 or any("body" in (each.outcome or {}) for each in self._past.records)
-        return said.ask_timed_out if has_begun else None
+        return said.ask_timed_out if has_begun or question.tries > 0 else None
 
     @property
     def is_restartable(self) -> bool:
