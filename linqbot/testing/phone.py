@@ -25,7 +25,7 @@ from linqbot.emulator.model.records import PaymentRecord, PaymentRequestRecord, 
 from linqbot.errors import ConfigError
 from linqbot.features.state import PERSON
 from linqbot.features.state_values import checked_name, read
-from linqbot.linq.handles import person_key
+from linqbot.linq.handles import is_handle, person_key
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length
 from linqbot.storage.inbox import DeadDelivery
@@ -294,22 +294,39 @@ class Phone:
         arguments.event(event_type)
         await self._perform(f"has an event {event_type}", chat_acts.Report(event_type, data, self.line))
 
-    async def post(self, name: str, data: Mapping[str, Any] | BaseModel, *, post_id: str | None = None) -> None:
-        """Let a program outside the bot post something that concerns this chat; see `running.post`.
+    async def post(
+        self,
+        name: str,
+        data: Mapping[str, Any] | BaseModel,
+        *,
+        post_id: str | None = None,
+        person: Phone | str | None = None,
+        chat: str | None = None,
+    ) -> None:
+        """Let a program outside the bot post something that concerns this person, or in a group the chat; see `running.post`.
 
-        If no message was written in the chat yet, the post is addressed to the phone's owner.
+        `person` and `chat` address it as your program does. A handler has `ctx.state.person` of a post to a person only.
 
         Example: `await phone.post("order.shipped", {"parcel": "1Z"})`
 
         Args:
             name, data: As for `running.post`.
             post_id: The id of the post; None is a new one.
+            person: The phone or the handle of the person that it concerns, as `running.post(person=…)`.
+            chat: The id of the chat that it concerns, such as `phone.chat_id`, as `running.post(chat=…)`.
         Raises:
-            BotError: the name or the data cannot be used.
+            BotError: the name, the data, or the chat cannot be used, or both a chat and a person are given.
+            ValueError: there is no such person.
         """
         self._stage.require_running()
-        self._stage.record.history.append(f"{name} is posted for {self.handle}")
-        to = {"person": self.handle} if self._view.id is None else {"chat": self._view.id}
+        if person is chat is None:
+            # Linq finds no chat by a short code, so a post to such a person could not arrive.
+            is_of_person = len(self._view.people) == 1 and is_handle(self.handle)
+            chat = None if is_of_person else self._view.id
+            person = self.handle if chat is None else None
+        to = {} if person is None else {"person": self._handle(person)}
+        to |= {} if chat is None else {"chat": chat}
+        self._stage.record.history.append(f"{name} is posted for {' and '.join(to.values())}")
         await self._stage.post({"type": name, "data": data, **to}, post_id or str(uuid4()))
 
     def _open_payment_request(self) -> str:

@@ -153,6 +153,48 @@ async def test_a_handler_of_a_post_to_a_person_asks_them_and_knows_their_state()
         assert (await phone.state(Guest)).rating == 5
 
 
+async def test_a_test_posts_for_the_person_of_a_phone_or_for_a_chat_as_a_program_does() -> None:
+    class Guest(BaseModel):
+        visits: int = 0
+
+    bot = Bot()
+
+    @bot.on_post("visit.ended")
+    async def ended(post: Posted, ctx: Context) -> str:
+        if post.actor is None:
+            return "Thank you all."
+        guest = await ctx.state.person(Guest)
+        guest.visits += 1
+        return f"Visit {guest.visits}"
+
+    async with talking(bot, handle=ANN) as ann:
+        dana, group = ann.person(DANA), ann.group(DANA)
+        await ann.post("visit.ended", {})  # who has no chat yet
+        assert await ann.replies() == ["Visit 1"]
+        await ann.post("visit.ended", {})
+        await ann.post("visit.ended", {}, person=dana)
+        await dana.post("visit.ended", {}, person=ANN)
+        await ann.post("visit.ended", {}, chat=ann.chat_id)
+        assert sorted(await ann.replies()) == ["Thank you all.", "Visit 2", "Visit 3"]
+        assert await dana.replies() == ["Visit 1"]
+        await group.text("hi")
+        await group.post("visit.ended", {})
+        await group.post("visit.ended", {}, person=ANN)
+        assert (await group.replies(), await ann.replies()) == (["Thank you all."], ["Visit 4"])
+        with pytest.raises(BotError, match="not both"):
+            await ann.post("visit.ended", {}, person=ANN, chat=ann.chat_id)
+        with pytest.raises(BotError, match="give the handle to person="):
+            await ann.post("visit.ended", {}, chat=ANN)
+
+
+async def test_a_post_of_a_sender_that_linq_cannot_find_goes_to_its_chat() -> None:
+    bot = shop()
+    async with talking(bot, handle="68849") as bank:
+        await bank.text("hi")
+        await bank.post("order.paid", {}, post_id="7")
+        assert await bank.replies() == ["order.paid: 7"]
+
+
 @pytest.mark.slow
 async def test_a_post_is_handled_once_however_the_process_is_killed() -> None:
     async def scenario(phone: Phone) -> None:
