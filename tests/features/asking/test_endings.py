@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import pytest
 from answers import answers
 from one_handler import does
 from pydantic import BaseModel, Field
