@@ -16,7 +16,9 @@ from linqbot.errors import BotError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.outcomes import OutcomeRow
 
-AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted"]
+AnswerResult: TypeAlias = Literal[
+    "answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted", "passed_on", "late"
+]
 """What an event made of an open question.
 
 - `answered`: the handler goes on with the answer.
@@ -26,6 +28,8 @@ AnswerResult: TypeAlias = Literal["answered", "invalid", "given_up", "cancelled"
 - `timed_out`: no answer came in time.
 - `kept_open`: a handler with `during_ask=True` took the event.
 - `counted`: the vote was counted, and others may still vote.
+- `passed_on`: a handler that waits in another chat gets the answer, in a turn of its own.
+- `late`: the question of such a handler is over, and the person is told so.
 """
 
 
@@ -53,8 +57,8 @@ class TurnWatcher:
     def never_awaited(self, coroutines: Sequence[UnawaitedCoroutine]) -> None:
         """Note the coroutines that the code of the turn never awaited."""
 
-    def asked(self, text: str) -> None:
-        """Note that the handler asks a question."""
+    def asked(self, text: str, elsewhere: Sequence[str] = ()) -> None:
+        """Note that the handler asks a question. The people `elsewhere`, given by their handles, are asked in their own chats."""
 
 
 turn_watcher: ContextVar[TurnWatcher] = ContextVar("linqbot_turn_watcher", default=TurnWatcher())  # noqa: B039 - it has no state

@@ -181,6 +181,18 @@ test("an event that concerns an open question says what became of the question",
       "",
     ],
     [
+      { ...asked, handler: "bot:book", result: "passed_on" },
+      { handler: null, replies: 0, why: "linqbot took it." },
+      "linqbot took it. The question is “How many?” of bot:book.",
+      "",
+    ],
+    [
+      { ...asked, handler: "bot:book", result: "late" },
+      { handler: null, replies: 1, why: "linqbot took it." },
+      "linqbot took it. The question was “How many?” of bot:book.",
+      "",
+    ],
+    [
       { ...asked, result: "invalid" },
       { replies: 1 },
       "It is no valid answer to “How many?”, so the bot asked for another.",
@@ -310,6 +322,18 @@ test("the outcome names handler, place, time and replies", () => {
   const facts = ["bot:greet", "bot.py:12", "12.3 ms", "2 replies"];
   const { tone, facts: found } = outcome({ file: "bot.py", line: 12, duration_ms: 12.34, replies: 2 });
   assert.deepEqual([tone, found], ["good", [...facts.slice(0, 2), "12 ms", facts[3]]]);
+});
+
+test("a question to a person of another chat names the person in place of a missing reply", () => {
+  const asks = { asks: "May\nI?", asks_elsewhere: ["+14155550199"] };
+  /** @param {Partial<Observation>} report */
+  const shown = (report) => {
+    const exchange = handledBy({ ...asks, ...report });
+    return [outcomeOf(exchange).facts.slice(2), outcomeOf(exchange).sentence, briefly(exchange)];
+  };
+  const sentence = "The question to +14155550199 is “May I?”.";
+  assert.deepEqual(shown({ replies: 0 }), [["asked +14155550199"], sentence, "Asked +14155550199"]);
+  assert.deepEqual(shown({ replies: 1 }), [["1 reply", "asked +14155550199"], sentence, ""]);
 });
 
 test("the sentence is the bot’s, and the page adds what happens next", () => {

@@ -37,11 +37,15 @@ from linqbot.client.call import Call
 from linqbot.clock import Clock, SystemClock
 from linqbot.content.sending import watcher
 from linqbot.engine.watcher import AnswerResult, TurnWatcher, turn_watcher
+from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.arrivals import ANSWERS
+from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
+from linqbot.features.asking.records import ending_of, event_of
 from linqbot.frames import authors_place_of_task, is_authors
 from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
-from linqbot.linq.events.delivery import PROBE_ID, Delivery
+from linqbot.linq.events.delivery import PROBE_ID, Delivery, decode
 from linqbot.linq.events.event import Event
+from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.linq.events.parse import understood
 from linqbot.ops.subscriptions import handled_by
@@ -184,8 +188,9 @@ class TurnReports(TurnWatcher):
     def recorded(self, record: OutcomeRow) -> None:
         _turn.get().record = record
 
-    def asked(self, text: str) -> None:
-        _turn.get().asks = text
+    def asked(self, text: str, elsewhere: Sequence[str] = ()) -> None:
+        turn = _turn.get()
+        turn.asks, turn.asks_elsewhere = text, elsewhere
 
 
 def _function(handler: str) -> str:
@@ -199,7 +204,8 @@ def _is_of_interest(turn: ObservedTurn) -> bool:
     if turn.report.outcome != "ack" or turn.handler is not None or turn.question is not None:
         return True
     if turn.event is None:
-        return delivery.id.startswith("i.") and not delivery.id.startswith(PROBE_ID)
+        is_step = _brings(delivery) is not None or delivery.id.startswith(ENDING_ID)  # of a question to another chat
+        return delivery.is_internal and not delivery.id.startswith(PROBE_ID) and (bool(turn.calls) or not is_step)
     return turn.reason != OWN_ECHO and not (turn.reason == NO_HANDLER and delivery.type in (*RECEIPTS, *ANSWERS))
 
 
@@ -259,6 +265,8 @@ _QUESTIONS: Final[Mapping[AnswerResult, str]] = {
     "given_up": "no valid answer, which ends the question",
     "cancelled": "ends the question",
     "timed_out": "no answer in time, which ends the question",
+    "passed_on": "answers",
+    "late": "comes too late for",
 }
 """The words for what became of an open question, where the answer of the bot does not show it."""
 
@@ -320,6 +328,8 @@ def line(turn: ObservedTurn) -> str:
         handled = _error(turn, turn.handled_error.error)
         parts.append(f"{click.style(handled, fg='yellow')}, handled by {turn.handled_error.handler}")
     parts.extend(_answers(turn))
+    if turn.asks is not None and turn.asks_elsewhere:
+        parts.append(click.style(f"asks {', '.join(turn.asks_elsewhere)} {quoted(turn.asks)}", fg="green"))
     parts.extend(_end(turn))
     return f"{time}  {_ARROW.join(parts)}"
 
@@ -328,9 +338,32 @@ def _what_came(turn: ObservedTurn) -> str:
     event = turn.event
     if event is None:
         delivery = turn.report.delivery
+        if (errand := _brings(delivery)) is not None:
+            return errand
         return "scheduled send" if delivery.id.startswith("i.send.") else delivery.type or "webhook"
+    event = _answer_of(turn.report.delivery) or event
     group = "in a group" if event.is_group else None
     return " ".join(filter(None, (printable(event.actor or ""), group, _content(event))))
+
+
+def _brings(delivery: Delivery) -> str | None:
+    """Return what a delivery of linqbot's brings to a person who is asked in their own chat; None if it is no such one."""
+    if not delivery.is_internal or delivery.id.split(".", 2)[1] not in (TO_PERSON, IN_CHAT):
+        return None
+    errand = _errand(delivery)
+    if not errand.to:
+        return "next question"
+    return f"{'end of a question' if errand.question is None else 'question'} to {printable(errand.to)}"
+
+
+def _errand(delivery: Delivery) -> Errand:
+    return Errand.model_validate(decode(delivery.body))
+
+
+def _answer_of(delivery: Delivery) -> Event | None:
+    """Return the event by which a person has answered in another chat, given the delivery that ends the question with it."""
+    end = ending_of(delivery) if delivery.id.startswith(ENDING_ID) else None
+    return event_of(end.outcome, "") if end is not None and "person" in end.outcome and "body" in end.outcome else None
 
 
 def _content(event: Event) -> str:
@@ -344,10 +377,21 @@ def _content(event: Event) -> str:
 
 
 def _answers(turn: ObservedTurn) -> list[str]:
-    texts = [click.style(_answer(call), fg="green") for call in turn.calls]
+    texts = [click.style(_to_asker(turn, call) + _answer(call), fg="green") for call in turn.calls]
     if turn.has_opted_out:
         texts.append(click.style("not sent: the person opted out with STOP", fg="yellow"))
     return [" ".join(texts)] if texts else []
+
+
+def _to_asker(turn: ObservedTurn, call: Call) -> str:
+    """Return the words before a text that the chat of the asking handler gets, in the turn that asks another person."""
+    delivery = turn.report.delivery
+    chat_id = chat_of_lane(delivery.lane)
+    if _brings(delivery) is None or chat_id is None or call.name != "chats.messages.send" or chat_id in call.path:
+        return ""
+    errand = _errand(delivery)
+    asker = next((each for each in errand.handles if each != errand.person), "the chat that asks")
+    return f"to {printable(asker)}: "
 
 
 def _answer(call: Call) -> str:
@@ -378,7 +422,8 @@ def _end(turn: ObservedTurn) -> list[str]:
         return [click.style(part, fg="yellow") for part in (reason, again) if part]
     if turn.outcome == "not_handled":
         return [click.style(untaken(turn.reason, turn.tried), fg="yellow")]
-    return _end_of_question(turn) or ([] if turn.calls or turn.has_opted_out else ["sent nothing"])
+    has_said = turn.calls or turn.has_opted_out or turn.asks_elsewhere
+    return _end_of_question(turn) or ([] if has_said else ["sent nothing"])
 
 
 def _error(turn: ObservedTurn, error: BaseException) -> str:
@@ -389,8 +434,13 @@ def _error(turn: ObservedTurn, error: BaseException) -> str:
 
 
 def _end_of_question(turn: ObservedTurn) -> list[str]:
-    said = None if turn.question is None else _QUESTIONS.get(turn.question.result)
-    return [] if turn.question is None or said is None else [f"{said} {quoted(turn.question.text)}"]
+    if turn.question is None:
+        return []
+    said = _QUESTIONS.get(turn.question.result)
+    if turn.question.result == "invalid" and not turn.calls:
+        said = "no valid answer, so the person is asked again"  # in their own chat, by a turn there
+    of = "" if turn.handler is not None else f" of {turn.question.handler}"
+    return [] if said is None else [f"{said} {quoted(turn.question.text)}{of}"]
 
 
 def _parts(parts: Any) -> str:

@@ -149,6 +149,7 @@ class ObservedTurn:
     timer: asyncio.TimerHandle | None = None  # shows the turn while it runs; None before its handler was chosen
     question: MetQuestion | None = None  # the open question that the event concerns; None if there is none
     asks: str | None = None  # the text of the question with which the handler ended, to wait for its answer
+    asks_elsewhere: Sequence[str] = ()  # the handles of the people who are asked in chats of their own
     # The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
     taken_by: ObservedTurn | None = None
     handled_error: HandledError | None = None
@@ -205,7 +206,8 @@ class ObservedTurn:
             "steps": with_contents(self.report.steps),
             "used": used([step_facts(each) for each in self.report.steps]),
         }
-        return self.to_json() | {"question": question, "asks": self.asks, "previews": previews} | steps
+        asks = {"asks": self.asks, "asks_elsewhere": list(self.asks_elsewhere)}
+        return self.to_json() | {"question": question, "previews": previews} | asks | steps
 
     def to_json(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator's page, which reads it in `model/exchanges.js`."""

@@ -628,7 +628,7 @@ class AskSession:
         opened = await self._open(question, record.n, ctx, is_shown=places is None or bool(places.here))
         if is_opening:
             replaced = await self._to_replace(person, ctx)  # the chat may have come into being meanwhile
-        turn_watcher.get().asked(opened.text)
+        turn_watcher.get().asked(opened.text, () if places is None else places.elsewhere)
         self._next = record.n + 1
         ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
 from linqbot.engine.turn import Kind, Turn, origin_of
+from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
@@ -341,6 +342,9 @@ def take(turn: Turn, arrived: Arrival) -> None:
     turn.opening = replace(turn.opening, arrival=arrived)
     turn.kind = Kind(run=_say_late if arrived.is_late else _pass_on)
     turn.why = _LATE if arrived.is_late else _PASSED_ON
+    if (asked := arrived.asked) is not None and not turn.lease.delivery.is_internal:
+        result: AnswerResult = "late" if arrived.is_late else "passed_on"
+        turn_watcher.get().met_question(asked.question.text, asked.conversation.handler, result)
 
 
 async def _pass_on(turns: Turns, turn: Turn) -> None:

@@ -275,6 +275,62 @@ async def test_a_vote_that_is_counted_is_shown_although_no_handler_runs() -> Non
     assert dev.lines[-1].startswith(f'{phone.handle} in a group "Thai" → counted as a vote on "Lunch?')
 
 
+async def test_a_question_to_a_person_of_another_chat_is_shown_with_whom_it_went_to_and_who_answered() -> None:
+    dev, dana = Dev(), "+14155550199"
+
+    @dev.bot.on_message("refund")
+    async def refund(message: MessageReceived, ctx: Context) -> str:
+        agreed = await ctx.ask("May I?", yes="like", who=dana, meanwhile="I have asked Dana.", timeout_s=60)
+        return "Refunded." if agreed else "Sorry."
+
+    @dev.bot.on_message("both")
+    async def both(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Shall I?", yes="like", also=[dana])
+
+    async with talking(dev.bot) as phone:
+        await phone.person(dana).text("hello")  # so that the chat of the owner is known
+        await phone.quiet()
+        dev.turns.clear()
+        for text in ("refund", "both"):
+            await phone.text(text)
+            await phone.quiet()
+            for answer in ("maybe", "yes") if text == "refund" else ("yes",):
+                await phone.person(dana).text(answer)
+                await phone.quiet()
+        await phone.text("refund")
+        await phone.advance(61)
+        await phone.person(dana).text("yes")
+        await phone.quiet()
+    ann, asked = phone.handle, f"For {phone.handle}: May I?"
+    guest_asks = f'{ann} "refund" → refund N ms → asks {dana} "May I?"'
+    shows = f'question to {dana} → "{asked}" to {ann}: "I have asked Dana."'
+    assert dev.lines == [
+        guest_asks,
+        shows,
+        f'{dana} "maybe" → answers "May I?" of refund',
+        f'{dana} "maybe" → refund N ms → no valid answer, so the person is asked again "May I?"',
+        f'question to {dana} → "Please answer yes or no." "{asked}"',
+        f'{dana} "yes" → answers "May I?" of refund',
+        f'{dana} "yes" → refund N ms → "Refunded."',
+        f'{ann} "both" → both N ms → "Shall I?" → asks {dana} "Shall I?"',
+        f'question to {dana} → "For {ann}: Shall I?"',
+        f'{dana} "yes" → answers "Shall I?" of both',
+        f'{dana} "yes" → both N ms → "{dana} has decided: yes."',
+        guest_asks,
+        shows,
+        'linqbot.ask → refund N ms → "Sorry, I could not get an answer for you, so I have stopped…" → '
+        'no answer in time, which ends the question "May I?"',
+        f'{dana} "yes" → "That question is over, so your answer came too late." → comes too late for "May I?" of refund',
+    ]
+    pages = [turn.for_page() for turn in dev.turns if is_shown(turn)]
+    assert [(one["asks"], one["asks_elsewhere"]) for one in pages if one["asks"]][:2] == [
+        ("May I?", [dana]),
+        ("Shall I?", [dana]),
+    ]
+    assert [one["question"]["result"] for one in pages if one["question"]][:3] == ["passed_on", "invalid", "passed_on"]
+    assert dana not in json.dumps([turn.to_json() for turn in dev.turns])
+
+
 async def test_a_text_that_a_handoff_passes_on_is_shown_with_what_was_sent() -> None:
     """It has no handler, and no reason for that: the line was "no handler took it: None"."""
     dev = Dev()

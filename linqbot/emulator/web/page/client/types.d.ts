@@ -321,7 +321,16 @@ export interface PreviewedSend {
 export interface MetQuestion {
   text: string;
   handler: string;
-  result: "answered" | "invalid" | "given_up" | "cancelled" | "timed_out" | "kept_open" | "counted";
+  result:
+    | "answered"
+    | "invalid"
+    | "given_up"
+    | "cancelled"
+    | "timed_out"
+    | "kept_open"
+    | "counted"
+    | "passed_on"
+    | "late";
 }
 
 /** A turn of the bot, as `linqbot dev` reports it. */
@@ -337,6 +346,8 @@ export interface Observation {
   question?: MetQuestion | null;
   /** The question with which the handler ended, to wait for its answer. */
   asks?: string | null;
+  /** The handles of the people who are asked it in chats of their own. */
+  asks_elsewhere?: string[];
   started_at?: string;
   duration_ms?: number | null;
   attempt?: number;

@@ -149,18 +149,26 @@ function repliesOfAll({ turns }) {
 const repliesOf = (count) => (count > 0 ? counted(count, "reply", "replies") : "");
 
 /**
+ * Return who was asked in a chat of their own; empty if no one was.
+ * @param {Observation | null} turn
+ */
+const askedElsewhere = (turn) => (turn?.asks_elsewhere?.length ? `asked ${turn.asks_elsewhere.join(", ")}` : "");
+
+/**
  * @param {Observation} turn
  * @param {Exchange} exchange
  */
 function factsOf(turn, exchange) {
   const { outcome, attempt = 1 } = turn;
   const replies = turn.replies == null ? exchange.sent.length : repliesOfAll(exchange);
+  const asked = askedElsewhere(turn);
   return [
     turn.handler ?? "",
     placeOf(turn.file, turn.line),
     outcome === "not_handled" ? "" : milliseconds(turn.duration_ms),
     exchange.joined.length > 0 ? `${exchange.joined.length + 1} joined messages` : "",
-    outcome === "not_handled" ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
+    outcome === "not_handled" || (asked && !replies) ? "" : counted(replies, "reply", "replies").replace(/^0/, "no"),
+    asked,
     attempt > 1 ? `attempt ${attempt}` : "",
   ].filter(Boolean);
 }
@@ -226,16 +234,19 @@ const MET = {
   timed_out: (question) => `No answer came in time to ${question}: the question has ended.`,
   kept_open: (question) => `It is no answer to ${question}, which stays open.`,
   counted: (question) => `It counts as a vote on ${question}, which stays open.`,
+  passed_on: (question) => `The question is ${question}.`,
+  late: (question) => `The question was ${question}.`,
 };
 
 /**
  * Return what became of the open question that an event concerns, and the question that the bot then asked.
  * @param {Observation} turn
  */
-function questionsOf({ question, asks, handler }) {
+function questionsOf({ question, asks, asks_elsewhere: people = [], handler }) {
   const of = question && question.handler !== handler ? ` of ${question.handler}` : "";
   const met = question ? MET[question.result](`“${oneLine(question.text)}”${of}`) : "";
-  return [met, asks ? `The question is “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
+  const to = people.length > 0 ? ` to ${people.join(", ")}` : "";
+  return [met, asks ? `The question${to} is “${oneLine(asks)}”.` : ""].filter(Boolean).join(" ");
 }
 
 /** @param {string} text */
@@ -256,6 +267,8 @@ export function briefly(exchange) {
   if (isWhole(exchange, sentence)) return sentence;
   if (how === "bad" || how === "idle") return at(sentence.split(/[.:](?: |$)/)[0], runningAt(latestTurn(exchange)));
   if (!isSilent(exchange)) return "";
+  const asked = askedElsewhere(latestTurn(exchange));
+  if (asked) return asked.replace("asked", "Asked");
   const ended = ENDS_QUESTION.has(latestTurn(exchange)?.question?.result ?? "");
   return ended ? "The question has ended" : "Handled without a reply";
 }
