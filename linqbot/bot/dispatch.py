@@ -31,6 +31,7 @@ from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.turn import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable
+from linqbot.features.addressed import is_answer
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.hookspecs import Tried
@@ -196,9 +197,11 @@ class Dispatcher:
     def _may_join(self, message: MessageReceived) -> bool:
         """Return True if a message can become a part of another message's turn.
 
-        Not a late one, nor one that is a command by itself: STOP, START, HELP, or a command of the owner.
+        Not a late one, nor one that is a command by itself: STOP, START, HELP, `#answer …`, or a command of the owner.
         """
         if message.is_own or message.reconciled_at is not None or self.is_command(message, during_ask=True):
+            return False
+        if is_answer(message.text):
             return False
         return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
 

@@ -3,9 +3,10 @@
 The chat is muted meanwhile, and the handoff is stored with its mute (`mute.py`). The owner reads and writes in their own direct
 chat with the bot. What the person writes is sent there, and what the owner writes is sent to the person.
 
-A text of the owner is sent only if it is certain for whom it is. A reply to a message is for the person of that message. Without
-a reply there must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question
-open to the owner. Otherwise the owner is asked to reply to a message.
+A text of the owner is sent only if it is certain for whom it is. A reply to a message is for the person of that message, and so is
+a text that begins with the name of one; `#answer yes` is for the bot, and `#done` is never a text: see `addressed.py`. Else there
+must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question open to the owner.
+Otherwise nothing is sent, and the owner reads how to say it.
 
 However the mute ends, the timer of the handoff fires then, and says so to both: a timer of a muted chat waits. The person is also
 asked again what the bot had asked. The row is stored
@@ -32,14 +33,24 @@ from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
 from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, Refused, RuleBroken
+from linqbot.features.addressed import (
+    as_answer,
+    done_with,
+    ends,
+    is_answer,
+    is_check_mark,
+    is_done,
+    named_in,
+    ways_to_name,
+    words_for,
+)
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
-from linqbot.language.reading import emoji_in, says
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import lane_of_chat
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.events.poll import PollReceived
@@ -48,7 +59,7 @@ from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, ended, mute_of
 from linqbot.storage.timers import Timer
@@ -74,8 +85,6 @@ RELAY_STEP: Final = "linqbot relay"
 _HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
 """The reason why no handler takes an event."""
 
-_DONE: Final = ("#done",)
-_CHECK_MARKS: Final = frozenset("👍✔✅☑✓")
 _MESSAGES: Final = 10
 """The number of messages of the chat that the owner gets."""
 _ME: Final = "🤖"
@@ -192,8 +201,9 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
 
 _Where: TypeAlias = dict[str, Any]
 """Where a message goes, as JSON: `owner` has the fields of the handoff whose owner gets it, and `to` those of the one whose person
-gets it; with `done`, it ends the handoff. `which` has the names of people of which the owner must choose one, and `over` the name
-of the person whose handoff is over, both with `language`."""
+gets it; with `done`, it ends the handoff. `answer` is for the bot's question. All others have a `language`, and say what the owner
+reads: `which` and `over` have what the sentences of these names fill in, with `asked` if the bot's question may be meant too; with
+`late`, no question is open."""
 
 
 class Handoffs(TurnPart):
@@ -205,14 +215,18 @@ class Handoffs(TurnPart):
         where: list[_Where] | None = None
         if "accepted" in steps:
             where = []  # it is on record
-        elif len(known) == len(steps) and (event := understood(turn.lease.delivery)) is not None:
-            # Else the turn has begun without a relay, whose sends come after its step, and goes on as it began.
-            where = await self._where(event)
+        elif (event := understood(turn.lease.delivery)) is not None:
+            where = await self._where(event, turn.lease)
+            if where == [_ANSWER]:
+                turn.lease = replace(turn.lease, delivery=as_answer(turn.lease.delivery))
+                where = None
+            elif len(known) != len(steps):
+                where = None  # the turn has begun without a relay, whose sends come after its step, and goes on as it began
         if where is not None:
             turn.is_muted = True
             turn.kind = Kind(run=partial(_relay, where=where))
 
-    async def _where(self, event: Event) -> list[_Where] | None:
+    async def _where(self, event: Event, lease: Lease) -> list[_Where] | None:
         """Return where the messages of an event go; None if they are for the bot."""
         if event.is_own or event.actor is None or opts_out(event):
             return None
@@ -230,7 +244,7 @@ class Handoffs(TurnPart):
         if turns.dispatcher.is_keyword(event):
             return None
         mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
-        return await self._where_of_owner(event, mine) if mine else None
+        return await self._where_of_owner(event, lease, mine) if mine else None
 
     def _handed_over(self, event: Event, now: float) -> Mute | None:
         """Return the mute of the chat of an event that is handed over; None if it is not. Linq names no chat of a contact card."""
@@ -246,7 +260,7 @@ class Handoffs(TurnPart):
         waiting = (each.status == "waiting" for each in self._turns.storage.conversations_in(event.chat_id or ""))
         return self._turns.dispatcher.is_command(event, during_ask=any(waiting))
 
-    async def _where_of_owner(self, event: Event, mine: Sequence[Mute]) -> list[_Where] | None:
+    async def _where_of_owner(self, event: Event, lease: Lease, mine: Sequence[Mute]) -> list[_Where] | None:
         """Return where the messages of an owner go, who has the handoffs `mine`, over or not; None if they are for the bot."""
         now = self._turns.clock.now()
         if isinstance(event, ReactionAdded):
@@ -256,46 +270,91 @@ class Handoffs(TurnPart):
             return [_to(found, is_done=True)]
         if not isinstance(event, MessageReceived) or event.is_group:
             return None
-        where = [await self._where_text(each, mine) for each in event.burst or (event,)]
+        if is_answer(event.text) and not event.burst:
+            is_open = await self._answers(replace(lease, delivery=as_answer(lease.delivery)))
+            return [_ANSWER if is_open else {"late": True, "language": _handoff(mine[0]).language}]
+        is_asked = await self._answers(lease)
+        where = [await self._where_text(each, mine, is_asked=is_asked) for each in event.burst or (event,)]
         if any(where):
             open_ = [each for each in mine if each.is_handed_over(now)]
-            unclear = _which(open_) if open_ else next(filter(None, where))
+            unclear = _which(open_, is_asked=is_asked) if open_ else next(filter(None, where))
             return [each or unclear for each in where]
         return None
 
-    async def _where_text(self, message: MessageReceived, mine: Sequence[Mute]) -> _Where | None:
+    async def _answers(self, lease: Lease) -> bool:
+        """Return True if a message would answer a question of the bot's in its chat, or would come too late for one there."""
+        conversations = self._turns.storage.conversations_in(chat_of_lane(lease.delivery.lane) or "")
+        if not conversations:
+            return False
+        from linqbot.features.asking.arrivals import Arriving
+
+        turns = self._turns
+        arriving = Arriving(lease.delivery, conversations, turns.dispatcher, turns.storage, lease.put_back)
+        return (await arriving.meaning()).asked is not None
+
+    async def _where_text(self, message: MessageReceived, mine: Sequence[Mute], *, is_asked: bool) -> _Where | None:
         """Return where one message of an owner goes; None if it is for the bot."""
-        storage, now = self._turns.storage, self._turns.clock.now()
-        is_done = says(message.text, _DONE) or _is_check_mark(message.text)
-        if message.reply_to is not None and (entry := await storage.entry_of(message.reply_to.message_id)) is not None:
-            found = _of_message(entry, mine)
-            return None if found is None else _to(found, is_done=is_done)
+        storage, now, text = self._turns.storage, self._turns.clock.now(), message.text
+        replied_to = None if message.reply_to is None else await storage.entry_of(message.reply_to.message_id)
+        if replied_to is not None and done_with(text) is None:
+            found = _of_message(replied_to, mine)
+            return None if found is None else _to(found, is_done=ends(text, _handoff(found)))
         sent_at = now if message.sent_at is None else min(message.sent_at.timestamp(), now)
         begun = [each for each in mine if not _is_older(message, each)]
-        recent = [each for each in begun if _over_at(each) > sent_at - _AMBIGUOUS_S and not _is_given_back(each)]
+        recent = [each for each in begun if _over_at(each) > sent_at - _AMBIGUOUS_S]
+        if named := named_in(text, recent) or named_in(text, begun):
+            return _to(named[0], is_done=ends(text, _handoff(named[0]))) if len(named) == 1 else _which(named)
+        # The owner may not know yet that one of these is over.
+        not_over = [each for each in begun if _over_at(each) > sent_at]
+        if is_done(text) or done_with(text) is not None:
+            return _where_done(text, not_over, recent)
+        recent = [each for each in recent if not _is_given_back(each)]
         open_ = [each for each in recent if each.is_handed_over(now)]
-        asked = any(each.status == "waiting" for each in storage.conversations_in(message.chat_id))
-        if open_ and (len(recent) > 1 or asked):
-            return _which(open_)
+        is_unclear = is_asked or is_answer(text) or (open_ and len(recent) > 1)
+        if recent and is_unclear:
+            return _which(open_, is_asked=is_asked) if open_ else _over(_handoff(recent[0]), is_asked=is_asked)
         if open_:
-            return _to(open_[0], is_done=is_done)
-        # The owner wrote before they could know that it is over.
-        missed = [each.handoff for each in recent if _over_at(each) > sent_at]
-        return _over(missed[0]) if missed and missed[0] is not None else None
+            return _to(open_[0], is_done=is_check_mark(text))
+        missed = [each for each in recent if each in not_over]
+        return _over(_handoff(missed[0])) if missed else None
+
+
+def _where_done(text: str, not_over: Sequence[Mute], recent: Sequence[Mute]) -> _Where | None:
+    """Return what becomes of `#done`, or of `#done` with words that name no one: it is no text, and answers no question.
+
+    Args:
+        not_over: The handoffs that the owner could end, as far as they knew.
+        recent: These, and those that were over a short time ago.
+    """
+    if len(not_over) == 1 and is_done(text):
+        return _to(not_over[0], is_done=True)
+    if not_over:
+        return _which(not_over, is_done=True)
+    return _over(_handoff(recent[-1])) if recent else None
+
+
+_ANSWER: Final[_Where] = {"answer": True}
+
+
+def _handoff(mute: Mute) -> ChatHandoff:
+    assert mute.handoff is not None
+    return mute.handoff
 
 
 def _to(mute: Mute, *, is_done: bool) -> _Where:
-    assert mute.handoff is not None
-    return {"to": _fields(mute.handoff), "done": is_done}
+    return {"to": _fields(_handoff(mute)), "done": is_done}
 
 
-def _which(open_: Sequence[Mute]) -> _Where:
-    handoffs = [each.handoff for each in open_ if each.handoff is not None]
-    return {"which": ", ".join(each.name for each in handoffs), "language": handoffs[0].language}
+def _which(open_: Sequence[Mute], *, is_asked: bool = False, is_done: bool = False) -> _Where:
+    handoffs = [_handoff(each) for each in open_]
+    ways = ways_to_name(handoffs)
+    blanks = {"name": ways[0][1], "names": ", ".join(shown for shown, _ in ways)}
+    sentence = "which_done" if is_done else "which"
+    return {sentence: blanks, "asked": is_asked, "language": handoffs[0].language}
 
 
-def _over(handoff: ChatHandoff) -> _Where:
-    return {"over": handoff.name, "language": handoff.language}
+def _over(handoff: ChatHandoff, *, is_asked: bool = False) -> _Where:
+    return {"over": {"name": handoff.name}, "asked": is_asked, "language": handoff.language}
 
 
 def _is_owner(event: Event, mute: Mute) -> bool:
@@ -329,12 +388,7 @@ def _is_given_back(mute: Mute) -> bool:
 
 
 def _is_approval(event: ReactionAdded) -> bool:
-    return event.reaction_type == "like" or _is_check_mark(event.custom_emoji or "")
-
-
-def _is_check_mark(text: str) -> bool:
-    """Return True if a text is a 👍 or a check mark and nothing else: `thanks 👍` is for the person."""
-    return not any(map(str.isalnum, text)) and _CHECK_MARKS.issuperset(found := emoji_in(text)) and bool(found)
+    return event.reaction_type == "like" or is_check_mark(event.custom_emoji or "")
 
 
 def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:
@@ -427,19 +481,29 @@ async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) ->
     if (
         handoff is not None
         and _named(event, handoff.name) is None
-        and await _forwarded(event, handoff.owner_name, lambda content: ctx.bot.send_in(handoff.chat_id, *content))
+        and await _forwarded(
+            event,
+            handoff.owner_name,
+            lambda content: ctx.bot.send_in(handoff.chat_id, *content),
+            without=handoff,
+        )
     ):
         return
     language = where["language"] if handoff is None else handoff.language
     with speaking(turns.dispatcher.language_named(language)):
-        said = sentences()
-        if handoff is not None:
-            text = said.not_delivered.format(name=handoff.name)
-        elif "over" in where:
-            text = said.handoff_over.format(name=where["over"])
-        else:
-            text = said.which_person.format(names=where["which"])
+        text = _notice(where) if handoff is None else sentences().not_delivered.format(name=handoff.name)
     await ctx.send(text)
+
+
+def _notice(where: _Where) -> str:
+    """Return what an owner reads whose text was not sent."""
+    said = sentences()
+    if "late" in where:
+        return said.too_late
+    if "which_done" in where:
+        return said.which_done.format(**where["which_done"])
+    text = said.handoff_over.format(**where["over"]) if "over" in where else said.which_person.format(**where["which"])
+    return f"{text} {said.or_answer}" if where["asked"] else text
 
 
 async def _change(
@@ -461,10 +525,19 @@ async def _end(storage: Storage, handoff: ChatHandoff, how: HandoffEnd, clock: C
     await _change(storage, handoff.chat_id, handoff.id, lambda mute, _: ended(mute, how=how, now=clock.now()))
 
 
-async def _forwarded(event: Event, name: str | None, send: Callable[[Sequence[Content]], Awaitable[Sent]]) -> bool:
-    """Send the texts and files of a message, with the name of who wrote it. Return False if they did not arrive."""
+async def _forwarded(
+    event: Event,
+    name: str | None,
+    send: Callable[[Sequence[Content]], Awaitable[Sent]],
+    *,
+    without: ChatHandoff | None = None,
+) -> bool:
+    """Send the texts and files of a message, with the name of who wrote it. Return False if they did not arrive.
+
+    Of a text that begins with the name of the person of the handoff `without`, the name is left out.
+    """
     assert isinstance(event, MessageReceived)
-    text, files = event.text, event.media
+    text, files = event.text if without is None else words_for(event.text, without), event.media
     content: list[Content] = []
     if name is not None:
         content.append(f"{name}: {text}" if text else f"{name}:")

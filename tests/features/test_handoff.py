@@ -21,7 +21,7 @@ ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
 SAID = "Dana answers you here."
 BACK = "You are talking to the bot again."
 NO_ONE = "Sorry, no one can answer you right now. You are talking to the bot again."
-WAITS = "This was not sent. Please reply to a message of the person it is for: "
+OR_ANSWER = "To answer the question, reply to it, or write “#answer …”."
 
 
 def app_card(phone: Phone) -> dict[str, Any]:
@@ -67,6 +67,12 @@ def desk(manners: Manners | None = None, **how: Any) -> Bot:
 
     bot.on_message(says("You said: {}"))
     return bot
+
+
+def unclear(*names: str) -> str:
+    """Return what the owner reads whose text may be for one of these people."""
+    said = f"or write “{names[0]}: …”: {', '.join(names)}."
+    return f"This was not sent. Please reply to a message of the person it is for, {said}"
 
 
 def intro(name: str) -> str:
@@ -143,13 +149,13 @@ async def test_a_text_reaches_no_one_if_it_may_be_for_another_person() -> None:
         assert (await phone.replies(), await bob.replies()) == ([SAID], [SAID])
         await bob.text("It is Bob.")
         *_, bob_wrote = await owner.replies()
-        assert await answers(owner, "Come at ten.") == [f"{WAITS}Ann, Bob."]
+        assert await answers(owner, "Come at ten.") == [unclear("Ann", "Bob")]
         await owner.reply(bob_wrote, "Come at ten.")
         assert await bob.replies() == ["Dana: Come at ten."]
         await phone.advance(601)  # no one has answered Ann
         assert await phone.replies() == [NO_ONE]
         assert (await owner.replies())[-1] == "The bot answers Ann again."
-        assert await answers(owner, "At eleven, Ann?") == [f"{WAITS}Bob."]
+        assert await answers(owner, "At eleven, Ann?") == [unclear("Bob")]
         await phone.advance(601)
         await owner.text("Bob, are you here?")
         assert await bob.replies() == ["Dana: Bob, are you here?"]
@@ -305,7 +311,7 @@ async def test_a_burst_of_the_owner_is_passed_on_message_by_message_and_may_end_
         await owner.text("Hello, you.")
         await owner.reply(to_bob, "#done")
         assert await bob.replies() == ["Hello, Bob.", BACK]
-        assert f"{WAITS}Ann, Bob." in await owner.replies()
+        assert unclear("Ann", "Bob") in await owner.replies()
         await phone.quiet()
 
 
@@ -316,7 +322,7 @@ async def test_a_text_of_the_owner_is_not_passed_on_while_the_bot_asks_the_owner
         question = await owner.next_reply()
         await answers(phone, "human")
         *_, from_ann = await owner.replies()
-        assert await answers(owner, "Friday") == [f"{WAITS}Ann."]
+        assert await answers(owner, "Friday") == [f"{unclear('Ann')} {OR_ANSWER}"]
         await owner.reply(question, "Friday")
         assert await owner.replies() == ["Booked: Friday."]
         await owner.reply(from_ann, "Come on Friday.")
@@ -440,7 +446,7 @@ async def test_a_notice_to_the_owner_shows_no_typing_dots(monkeypatch: pytest.Mo
         owner = phone.person(OWNER)
         await answers(phone, "human")
         await answers(phone.person(BOB), "human")
-        assert (await answers(owner, "At ten."))[-1].startswith(WAITS)
+        assert (await answers(owner, "At ten."))[-1].startswith("This was not sent.")
         await settled()
         await phone.quiet()
         assert not [call for call in phone.calls if call.path.endswith(f"{owner.chat.id}/typing")]
