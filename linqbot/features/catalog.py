@@ -161,9 +161,7 @@ class Features:
             # Before questions: in a muted chat they wait.
             "mute:Mutes": may_be_muted or is_later_run,
             # In this order: receipts are frequent, and there may be many mutes.
-            "handoff:Handoffs": bool(mutes)
-            and delivery.type in RELAYED
-            and any(mute.handoff for mute in mutes.values()),
+            "relay:Handoffs": bool(mutes) and delivery.type in RELAYED and any(mute.handoff for mute in mutes.values()),
             "new_chats:NewChats": chat_id is None and is_lane_of_post(delivery.lane),
             # Its meaning for a question decides if a handler runs at all.
             "asking.arrivals:Asks": may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID)),

@@ -1,12 +1,7 @@
 """Handoffs: a person of yours, the owner, answers in a chat by way of the bot. `ctx.handoff` begins one.
 
 The chat is muted meanwhile, and the handoff is stored with its mute (`mute.py`). The owner reads and writes in their own direct
-chat with the bot. What the person writes is sent there, and what the owner writes is sent to the person.
-
-A text of the owner is sent only if it is certain for whom it is. A reply to a message is for the person of that message, and so is
-a text that begins with the name of one; `#answer yes` is for the bot, and `#done` is never a text: see `addressed.py`. Else there
-must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question open to the owner.
-Otherwise nothing is sent, and the owner reads how to say it.
+chat with the bot. What the person writes is sent there, and what the owner writes is sent to the person: see `relay.py`.
 
 However the mute ends, the timer of the handoff fires then, and says so to both: a timer of a muted chat waits. The person is also
 asked again what the bot had asked. The row is stored
@@ -17,10 +12,10 @@ that nothing comes of ends, also if the bot crashes while it begins it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -29,39 +24,21 @@ from linqbot.characters import repaired
 from linqbot.client.outcome import is_refused
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
-from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
-from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
-from linqbot.errors import BotError, FetchFailed, FetchRefused, LinqApiError, Muted, Refused, RuleBroken
-from linqbot.features.addressed import (
-    as_answer,
-    done_with,
-    ends,
-    is_answer,
-    is_check_mark,
-    is_done,
-    named_in,
-    ways_to_name,
-    words_for,
-)
+from linqbot.engine.turn import Turn
+from linqbot.errors import BotError, LinqApiError, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
 from linqbot.language.spoken import sentences, speaking, spoken
-from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.events.message import MessageReceived, ReactionAdded
-from linqbot.linq.events.parse import understood
-from linqbot.linq.events.poll import PollReceived
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.handles import person_key, read_handle
-from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
 from linqbot.storage.conversations import Conversation
-from linqbot.storage.inbox import Ack, Commit, Lease
-from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute, ended, mute_of
+from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.mutes import Mute, ended
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
@@ -76,22 +53,16 @@ log = structlog.get_logger("linqbot.worker")
 
 HANDOFF_KIND: Final = "handoff"
 
-_LABEL: Final = "linqbot handoff "
+LABEL: Final = "linqbot handoff "
 """The beginning of the labels of the calls that write to an owner. The chat that is handed over follows, so that a reply finds it."""
 
 RELAY_STEP: Final = "linqbot relay"
 """The step that says where the texts of an event go."""
 
-_HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
-"""The reason why no handler takes an event."""
-
 _MESSAGES: Final = 10
 """The number of messages of the chat that the owner gets."""
 _ME: Final = "🤖"
 """The speaker of the bot's own messages there."""
-
-_AMBIGUOUS_S: Final = 600.0
-"""Seconds after the end of a handoff in which the owner may still write to its person, not knowing that it is over."""
 
 # What an author calls
 
@@ -133,25 +104,25 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     said = sentences().handoff.format(name=handoff.name)
     before = await ctx.history(_MESSAGES)
     content = [f"{said}\n\n{terms.summary}" if terms.summary else said, before.as_text(me=_ME, them=handoff.name)]
-    to, label = handoff.owner, f"{_LABEL}{handoff.chat_id}"
+    to, label = handoff.owner, f"{LABEL}{handoff.chat_id}"
     journal.passes_mutes = True
     try:
         sending = ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
-        is_reached = await _status(sending) == "accepted"
+        is_reached = await status_of(sending) == "accepted"
         if is_reached:
             await ctx.send(terms.say)
     except RuleBroken:  # a mistake in the words, with which every further run fails too
-        await _end(mutes.stored, handoff, "unreachable", mutes.clock)
+        await end_handoff(mutes.stored, handoff, "unreachable", mutes.clock)
         raise
     finally:
         journal.passes_mutes = False
 
     async def note() -> bool:
         if not is_reached:
-            await _end(mutes.stored, handoff, "unreachable", mutes.clock)
+            await end_handoff(mutes.stored, handoff, "unreachable", mutes.clock)
             return False
         until = mutes.clock.now() + terms.taken_within_s
-        await _change(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
+        await change_handoff(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
         if (handed_over := journal.plugins.handed_over) is not None:
             handed_over(handoff, "\n\n".join(content))
         return True
@@ -194,319 +165,21 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
         raise BotError("This chat is handed over already. ctx.unmute() ends that.")
     payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
     await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), HANDOFF_KIND, to_json(payload)))
-    return _fields(handoff)
+    return fields_of(handoff)
 
 
-# Its part of a turn
-
-_Where: TypeAlias = dict[str, Any]
-"""Where a message goes, as JSON: `owner` has the fields of the handoff whose owner gets it, and `to` those of the one whose person
-gets it; with `done`, it ends the handoff. `answer` is for the bot's question. All others have a `language`, and say what the owner
-reads: `which` and `over` have what the sentences of these names fill in, with `asked` if the bot's question may be meant too; with
-`late`, no question is open."""
-
-
-class Handoffs(TurnPart):
-    """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
-
-    async def open(self, turn: Turn) -> None:
-        known = turn.opening.known
-        steps = [entry.status for entry in known if entry.slot.endswith(f"step:{RELAY_STEP}")]
-        where: list[_Where] | None = None
-        if "accepted" in steps:
-            where = []  # it is on record
-        elif (event := understood(turn.lease.delivery)) is not None:
-            where = await self._where(event, turn.lease)
-            if where == [_ANSWER]:
-                turn.lease = replace(turn.lease, delivery=as_answer(turn.lease.delivery))
-                where = None
-            elif len(known) != len(steps):
-                where = None  # the turn has begun without a relay, whose sends come after its step, and goes on as it began
-        if where is not None:
-            turn.is_muted = True
-            turn.kind = Kind(run=partial(_relay, where=where))
-
-    async def _where(self, event: Event, lease: Lease) -> list[_Where] | None:
-        """Return where the messages of an event go; None if they are for the bot."""
-        if event.is_own or event.actor is None or opts_out(event):
-            return None
-        turns, now = self._turns, self._turns.clock.now()
-        if mute_of(turns.storage.mutes, None, now) is not None or self._is_command(event):
-            return None
-        if (mute := self._handed_over(event, now)) is not None:
-            handoff = mute.handoff
-            assert handoff is not None
-            # An Apple ID may share its location under its e-mail address, and a direct chat has no other person.
-            is_theirs = person_key(event.actor) == handoff.person or event.type == "location.sharing.started"
-            if is_theirs and (isinstance(event, MessageReceived) or _named(event, handoff.name)):
-                return [{"owner": _fields(handoff)}]
-            return None
-        if turns.dispatcher.is_keyword(event):
-            return None
-        mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
-        return await self._where_of_owner(event, lease, mine) if mine else None
-
-    def _handed_over(self, event: Event, now: float) -> Mute | None:
-        """Return the mute of the chat of an event that is handed over; None if it is not. Linq names no chat of a contact card."""
-        mutes = self._turns.storage.mutes
-        if event.chat_id is not None:
-            found = [each for each in (mutes.get(event.chat_id),) if each is not None]
-        else:
-            found = [each for each in mutes.values() if _is_person(event, each)]
-        return next((each for each in found if each.is_handed_over(now)), None)
-
-    def _is_command(self, event: Event) -> bool:
-        """Return True for a command of an owner, which is for the bot."""
-        waiting = (each.status == "waiting" for each in self._turns.storage.conversations_in(event.chat_id or ""))
-        return self._turns.dispatcher.is_command(event, during_ask=any(waiting))
-
-    async def _where_of_owner(self, event: Event, lease: Lease, mine: Sequence[Mute]) -> list[_Where] | None:
-        """Return where the messages of an owner go, who has the handoffs `mine`, over or not; None if they are for the bot."""
-        now = self._turns.clock.now()
-        if isinstance(event, ReactionAdded):
-            found = _of_message(await self._turns.storage.entry_of(event.message_id or ""), mine)
-            if found is None or not _is_approval(event) or not found.is_handed_over(now):
-                return None
-            return [_to(found, is_done=True)]
-        if not isinstance(event, MessageReceived) or event.is_group:
-            return None
-        if is_answer(event.text) and not event.burst:
-            is_open = await self._answers(replace(lease, delivery=as_answer(lease.delivery)))
-            return [_ANSWER if is_open else {"late": True, "language": _handoff(mine[0]).language}]
-        is_asked = await self._answers(lease)
-        where = [await self._where_text(each, mine, is_asked=is_asked) for each in event.burst or (event,)]
-        if any(where):
-            open_ = [each for each in mine if each.is_handed_over(now)]
-            unclear = _which(open_, is_asked=is_asked) if open_ else next(filter(None, where))
-            return [each or unclear for each in where]
-        return None
-
-    async def _answers(self, lease: Lease) -> bool:
-        """Return True if a message would answer a question of the bot's in its chat, or would come too late for one there."""
-        conversations = self._turns.storage.conversations_in(chat_of_lane(lease.delivery.lane) or "")
-        if not conversations:
-            return False
-        from linqbot.features.asking.arrivals import Arriving
-
-        turns = self._turns
-        arriving = Arriving(lease.delivery, conversations, turns.dispatcher, turns.storage, lease.put_back)
-        return (await arriving.meaning()).asked is not None
-
-    async def _where_text(self, message: MessageReceived, mine: Sequence[Mute], *, is_asked: bool) -> _Where | None:
-        """Return where one message of an owner goes; None if it is for the bot."""
-        storage, now, text = self._turns.storage, self._turns.clock.now(), message.text
-        replied_to = None if message.reply_to is None else await storage.entry_of(message.reply_to.message_id)
-        if replied_to is not None and done_with(text) is None:
-            found = _of_message(replied_to, mine)
-            return None if found is None else _to(found, is_done=ends(text, _handoff(found)))
-        sent_at = now if message.sent_at is None else min(message.sent_at.timestamp(), now)
-        begun = [each for each in mine if not _is_older(message, each)]
-        recent = [each for each in begun if _over_at(each) > sent_at - _AMBIGUOUS_S]
-        if named := named_in(text, recent) or named_in(text, begun):
-            return _to(named[0], is_done=ends(text, _handoff(named[0]))) if len(named) == 1 else _which(named)
-        # The owner may not know yet that one of these is over.
-        not_over = [each for each in begun if _over_at(each) > sent_at]
-        if is_done(text) or done_with(text) is not None:
-            return _where_done(text, not_over, recent)
-        recent = [each for each in recent if not _is_given_back(each)]
-        open_ = [each for each in recent if each.is_handed_over(now)]
-        is_unclear = is_asked or is_answer(text) or (open_ and len(recent) > 1)
-        if recent and is_unclear:
-            return _which(open_, is_asked=is_asked) if open_ else _over(_handoff(recent[0]), is_asked=is_asked)
-        if open_:
-            return _to(open_[0], is_done=is_check_mark(text))
-        missed = [each for each in recent if each in not_over]
-        return _over(_handoff(missed[0])) if missed else None
+async def status_of(sending: Awaitable[Sent]) -> str:
+    """Return the status of a send, which is `refused` also if Linq refuses it."""
+    try:
+        return (await sending).status
+    except LinqApiError as error:
+        if not is_refused(error):
+            raise
+        log.warning("handoff.not_sent", status=error.status, code=error.code)
+        return "refused"
 
 
-def _where_done(text: str, not_over: Sequence[Mute], recent: Sequence[Mute]) -> _Where | None:
-    """Return what becomes of `#done`, or of `#done` with words that name no one: it is no text, and answers no question.
-
-    Args:
-        not_over: The handoffs that the owner could end, as far as they knew.
-        recent: These, and those that were over a short time ago.
-    """
-    if len(not_over) == 1 and is_done(text):
-        return _to(not_over[0], is_done=True)
-    if not_over:
-        return _which(not_over, is_done=True)
-    return _over(_handoff(recent[-1])) if recent else None
-
-
-_ANSWER: Final[_Where] = {"answer": True}
-
-
-def _handoff(mute: Mute) -> ChatHandoff:
-    assert mute.handoff is not None
-    return mute.handoff
-
-
-def _to(mute: Mute, *, is_done: bool) -> _Where:
-    return {"to": _fields(_handoff(mute)), "done": is_done}
-
-
-def _which(open_: Sequence[Mute], *, is_asked: bool = False, is_done: bool = False) -> _Where:
-    handoffs = [_handoff(each) for each in open_]
-    ways = ways_to_name(handoffs)
-    blanks = {"name": ways[0][1], "names": ", ".join(shown for shown, _ in ways)}
-    sentence = "which_done" if is_done else "which"
-    return {sentence: blanks, "asked": is_asked, "language": handoffs[0].language}
-
-
-def _over(handoff: ChatHandoff, *, is_asked: bool = False) -> _Where:
-    return {"over": {"name": handoff.name}, "asked": is_asked, "language": handoff.language}
-
-
-def _is_owner(event: Event, mute: Mute) -> bool:
-    handoff = mute.handoff
-    if handoff is None or event.actor is None or person_key(event.actor) != handoff.owner:
-        return False
-    return event.line in (None, handoff.line)
-
-
-def _is_person(event: Event, mute: Mute) -> bool:
-    handoff = mute.handoff
-    if handoff is None or event.actor is None or person_key(event.actor) != handoff.person:
-        return False
-    return event.line in (None, handoff.line)
-
-
-def _is_older(message: MessageReceived, mute: Mute) -> bool:
-    """Return True if a message was written before a handoff began, both by Linq's clock: its webhook came late."""
-    since = None if mute.handoff is None else mute.handoff.since
-    return since is not None and message.sent_at is not None and message.sent_at.timestamp() < since
-
-
-def _over_at(mute: Mute) -> float:
-    """Return when a handoff ends or has ended, in Unix seconds: a later mute of the chat may last longer."""
-    return mute.until if mute.handoff is None or mute.handoff.over_at is None else mute.handoff.over_at
-
-
-def _is_given_back(mute: Mute) -> bool:
-    """Return True if the owner has ended the handoff, and so writes to its person no more."""
-    return mute.handoff is not None and mute.handoff.ended == "owner"
-
-
-def _is_approval(event: ReactionAdded) -> bool:
-    return event.reaction_type == "like" or is_check_mark(event.custom_emoji or "")
-
-
-def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:
-    """Return the handoff for which a message was written to its owner, by the label of the call."""
-    _, found, chat_id = ("", "", "") if entry is None else entry.slot.rpartition(_LABEL)
-    return next((mute for mute in mutes if found and mute.chat_id == chat_id), None)
-
-
-async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
-    """Send the messages of a person to the owner, or of an owner to their people. If Linq is away, the turn is deferred."""
-    ctx = await turns.prepare(turn, turn.lease.delivery)
-    turn.journal.passes_mutes = True
-    if (routed := turns.outbound.plugins.routed) is not None:
-        routed(turn.event, None, None, (), _HANDED_OVER)
-    messages = turn.event.burst if isinstance(turn.event, MessageReceived) else ()
-
-    async def find() -> list[_Where]:
-        return [await _prolonged(each, turns) for each in where]
-
-    with turn.deadline:
-        relayed = await ctx.recorded(RELAY_STEP, find, kind=list)
-        if turns.dispatcher.takes_keyword(turn.event, in_handoff=True):
-            await turns.dispatcher.answer_keyword(turn.event, ctx)
-        try:
-            for each, event in zip(relayed, messages or (turn.event,), strict=False):
-                if "owner" in each:
-                    await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
-                else:
-                    await _to_person(turns, ctx, each, event)
-        except Muted:
-            turn.why = turn_record.MUTED
-        finally:
-            ctx.stop_typing()  # a notice to the owner would show the dots again
-
-
-async def _prolonged(where: _Where, turns: Turns) -> _Where:
-    """Return where a message goes, and let the handoff of its owner go on, unless it has ended just now."""
-    if "to" not in where:
-        return where
-    handoff = ChatHandoff(**where["to"])
-    until = turns.clock.now() + handoff.back_after_s
-
-    def prolong(mute: Mute, stored: ChatHandoff) -> Mute:
-        return replace(mute, until=until, handoff=replace(stored, taken=True))
-
-    now = await _change(turns.storage, handoff.chat_id, handoff.id, prolong)
-    is_open = now is not None and now.ended is None
-    return where if is_open else _over(handoff)
-
-
-def _named(event: Event, name: str) -> str | None:
-    """Return the sentence that says what a person has sent and the relay cannot show; None if it can, or if it is no such event."""
-    said, options = sentences(), ""
-    sentence: str | None
-    if isinstance(event, MessageReceived):
-        is_of_app = any(isinstance(each, AppPart) for each in event.parts)
-        is_shown = event.text or event.media
-        sentence = None if is_shown else said.sent_app_card if is_of_app else said.sent_unknown
-    elif isinstance(event, ReactionAdded):
-        sentence = said.put_sticker if event.reaction_type == "sticker" else None
-    elif isinstance(event, PollReceived):
-        options = ", ".join(each.text for each in event.poll.options if each.text)
-        sentence = said.sent_poll if options else said.sent_unknown
-    else:
-        sentence = {"location.sharing.started": said.shared_location, "contact_card.received": said.shared_card}.get(
-            event.type
-        )
-    return None if sentence is None else sentence.format(name=name, options=options)
-
-
-async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
-    """Send a message of the person to the owner. If the owner cannot be written to, the handoff ends."""
-
-    def send(content: Sequence[Content]) -> Awaitable[Sent]:
-        return ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{_LABEL}{handoff.chat_id}")
-
-    with speaking(turns.dispatcher.language_named(handoff.language)):
-        named = _named(event, handoff.name)
-    is_reached = await (_forwarded(event, handoff.name, send) if named is None else _relayed(send([named])))
-    if not is_reached:
-        await _end(turns.storage, handoff, "unreachable", turns.clock)
-
-
-async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) -> None:
-    """Send a message of an owner to the person that it is for, or say to the owner why not."""
-    handoff = ChatHandoff(**where["to"]) if "to" in where else None
-    if handoff is not None and where["done"]:
-        await _end(turns.storage, handoff, "owner", turns.clock)
-        return
-    if (
-        handoff is not None
-        and _named(event, handoff.name) is None
-        and await _forwarded(
-            event,
-            handoff.owner_name,
-            lambda content: ctx.bot.send_in(handoff.chat_id, *content),
-            without=handoff,
-        )
-    ):
-        return
-    language = where["language"] if handoff is None else handoff.language
-    with speaking(turns.dispatcher.language_named(language)):
-        text = _notice(where) if handoff is None else sentences().not_delivered.format(name=handoff.name)
-    await ctx.send(text)
-
-
-def _notice(where: _Where) -> str:
-    """Return what an owner reads whose text was not sent."""
-    said = sentences()
-    if "late" in where:
-        return said.too_late
-    if "which_done" in where:
-        return said.which_done.format(**where["which_done"])
-    text = said.handoff_over.format(**where["over"]) if "over" in where else said.which_person.format(**where["which"])
-    return f"{text} {said.or_answer}" if where["asked"] else text
-
-
-async def _change(
+async def change_handoff(
     storage: Storage, chat_id: str, handoff_id: str, to: Callable[[Mute, ChatHandoff], Mute | None]
 ) -> ChatHandoff | None:
     """Change the mute of a handoff, unless the handoff has ended. Return the handoff, or None if the chat has it no more."""
@@ -521,57 +194,8 @@ async def _change(
     return handoff if handoff is not None and handoff.id == handoff_id else None
 
 
-async def _end(storage: Storage, handoff: ChatHandoff, how: HandoffEnd, clock: Clock) -> None:
-    await _change(storage, handoff.chat_id, handoff.id, lambda mute, _: ended(mute, how=how, now=clock.now()))
-
-
-async def _forwarded(
-    event: Event,
-    name: str | None,
-    send: Callable[[Sequence[Content]], Awaitable[Sent]],
-    *,
-    without: ChatHandoff | None = None,
-) -> bool:
-    """Send the texts and files of a message, with the name of who wrote it. Return False if they did not arrive.
-
-    Of a text that begins with the name of the person of the handoff `without`, the name is left out.
-    """
-    assert isinstance(event, MessageReceived)
-    text, files = event.text if without is None else words_for(event.text, without), event.media
-    content: list[Content] = []
-    if name is not None:
-        content.append(f"{name}: {text}" if text else f"{name}:")
-    elif text:
-        content.append(text)
-    try:
-        return await _relayed(send([*content, *files]))
-    except (FetchFailed, FetchRefused, RuleBroken) as error:
-        if not files:
-            raise
-        log.warning("handoff.file_missing", event_id=event.event_id, error=type(error).__name__)
-    shown = " ".join(f"[{part.filename or part.mime_type or '…'}]" for part in files)
-    return await _relayed(send(["\n".join([*map(str, content), shown])]))
-
-
-async def _relayed(sending: Awaitable[Sent]) -> bool:
-    """Return True if Linq accepts a send, and False if it refuses it, so that a repetition is useless.
-
-    Raises Muted if the whole bot has been muted meanwhile, or the chat by an operator.
-    """
-    if (status := await _status(sending)) == "muted":
-        raise Muted("The bot is muted. linqbot mute WHO --end --catch-up has the message handled.")
-    return status == "accepted"
-
-
-async def _status(sending: Awaitable[Sent]) -> str:
-    """Return the status of a send, which is `refused` also if Linq refuses it."""
-    try:
-        return (await sending).status
-    except LinqApiError as error:
-        if not is_refused(error):
-            raise
-        log.warning("handoff.not_sent", status=error.status, code=error.code)
-        return "refused"
+async def end_handoff(storage: Storage, handoff: ChatHandoff, how: HandoffEnd, clock: Clock) -> None:
+    await change_handoff(storage, handoff.chat_id, handoff.id, lambda mute, _: ended(mute, how=how, now=clock.now()))
 
 
 # Its kind of deliveries
@@ -586,7 +210,7 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
             return mute
         return replace(mute, handoff=replace(stored, ended="time" if stored.taken else "not_taken"))
 
-    handoff = await _change(turns.storage, timer["chat_id"], timer["id"], close)
+    handoff = await change_handoff(turns.storage, timer["chat_id"], timer["id"], close)
     if handoff is None:
         return
     if handoff.ended is None:  # its owner has written just now
@@ -602,7 +226,7 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
         await say(text, partial(send_to, client, handoff.chat_id, "", ""), "handoff.not_said")
         await _ask_again(turns, turn, handoff.chat_id)
         if handoff.ended != "unreachable":
-            owner = client.named(f"{_LABEL}{handoff.chat_id}")
+            owner = client.named(f"{LABEL}{handoff.chat_id}")
             text = said.handed_back.format(name=handoff.name)
             await say(text, partial(send_to, owner, "", handoff.line, handoff.owner), "handoff.not_said")
     if (handed_back := turns.outbound.plugins.handed_back) is not None:
@@ -640,6 +264,6 @@ async def _ask_again(turns: Turns, turn: Turn, chat_id: str) -> None:
     turn.ends.append(end)
 
 
-def _fields(handoff: ChatHandoff) -> dict[str, Any]:
+def fields_of(handoff: ChatHandoff) -> dict[str, Any]:
     fields: dict[str, Any] = from_json(to_json(handoff))
     return fields

@@ -109,7 +109,9 @@ class Sentences:
     which_person: str = (
         "This was not sent. Please reply to a message of the person it is for, or write “{name}: …”: {names}."
     )
-    or_answer: str = "To answer the question, reply to it, or write “#answer …”."  # behind `which_person` or `handoff_over`
+    or_answer: str = (
+        "To answer the question, reply to it, or write “#answer …”."  # behind `which_person` or `handoff_over`
+    )
     which_done: str = "Whose chat do you give back to the bot? Please write “#done {name}”: {names}."
     not_delivered: str = "This could not be delivered to {name}."
     shared_location: str = "{name} shared a location."

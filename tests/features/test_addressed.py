@@ -9,7 +9,7 @@ import pytest
 from answers import answers
 
 from linqbot import AskEnded, Bot, Context, Manners, MediaPart, MessageReceived, from_handle
-from linqbot.features.addressed import as_answer, is_answer, is_check_mark, ways_to_name
+from linqbot.features.addressed import as_answer, is_answer, is_check_mark, ways_to_name, words_for
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageReceived as Received
 from linqbot.linq.events.parse import parse
@@ -280,9 +280,13 @@ async def test_the_relay_says_how_each_person_is_named() -> None:
     ann, bob, cat = handed_over(ANN, "Ann"), handed_over(BOB), handed_over(CAT)
     assert ways_to_name([ann, bob]) == [("Ann", "Ann"), (BOB, "0144")]
     assert ways_to_name([bob, cat]) == [(BOB, BOB), (CAT, CAT)]
-    assert ways_to_name([handed_over("eve@example.com", "Table 4: Eve")]) == [
-        ("Table 4: Eve (eve@example.com)", "eve@example.com")
+    eve, eva = handed_over("eve@example.com", "Eve"), handed_over("eva@example.com", "eve")
+    assert ways_to_name([eve, eva]) == [
+        ("Eve (eve@example.com)", "eve@example.com"),
+        ("eve (eva@example.com)", "eva@example.com"),
     ]
+    table = handed_over("eve@example.com", "Table 4: Eve")
+    assert words_for("table 4: eve: Your soup: now", table) == "Your soup: now"
 
 
 async def test_a_burst_of_the_owner_leaves_its_answer_and_its_names_apart() -> None:
@@ -322,7 +326,14 @@ def test_an_answer_is_read_from_both_payload_versions_and_from_an_edit() -> None
 def test_only_the_command_is_an_answer_and_only_a_mark_alone_a_check_mark() -> None:
     texts = ("#answer", "# Answer yes", "  ＃answer: 12", "#answers", "answer", "to #answer", "#done")
     assert [is_answer(text) for text in texts] == [True, True, True, False, False, False, False]
-    assert [is_check_mark(text) for text in ("👍", "👍🏽!", "✔️", "thanks 👍", "👎", "")] == [True, True, True, False, False, False]
+    assert [is_check_mark(text) for text in ("👍", "👍🏽!", "✔️", "thanks 👍", "👎", "")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
 @pytest.mark.slow
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
-    names = ("mute:Mutes", "handoff:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
+    names = ("mute:Mutes", "relay:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
     places: list[str] = []
     concerned = Features.concerned
 

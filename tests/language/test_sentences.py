@@ -188,7 +188,17 @@ ELSEWHERE = {
     *("asked_for", "has_decided", "too_late"),  # see tests/features/asking/test_elsewhere.py
     *("yes", "no", "may_skip", "is_it_right", "name_what_to_change"),  # of forms
     # Of handoffs: see tests/features/test_handoff.py
-    *("handoff", "which_person", "or_answer", "which_done", "not_delivered", "handoff_over", "handed_back", "bot_is_back", "no_one_answers"),
+    *(
+        "handoff",
+        "which_person",
+        "or_answer",
+        "which_done",
+        "not_delivered",
+        "handoff_over",
+        "handed_back",
+        "bot_is_back",
+        "no_one_answers",
+    ),
     *("shared_location", "shared_card", "sent_poll", "sent_app_card", "put_sticker", "sent_unknown"),
     *("bot_is_off", "bot_is_on"),  # see tests/ops/test_mutes.py
     *("sorry", "one_moment", "more", "may_i", "asked_elsewhere"),  # of agents

@@ -19,7 +19,7 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 TOOK = Joined(incoming=(({"n": 2},),))
 
 ALWAYS = ("lookups:Lookups", "optout:OptOuts")
-MUTES, HANDOFFS = "mute:Mutes", "handoff:Handoffs"
+MUTES, HANDOFFS = "mute:Mutes", "relay:Handoffs"
 ASKS = "asking.arrivals:Asks"
 CRASHES = "optout:OptOutsAfterCrash"
 RECEIPTS = "lookups:Receipts"

@@ -304,6 +304,7 @@ async def test_a_question_to_a_person_of_another_chat_is_shown_with_whom_it_went
     ann, asked = phone.handle, f"For {phone.handle}: May I?"
     guest_asks = f'{ann} "refund" → refund N ms → asks {dana} "May I?"'
     shows = f'question to {dana} → "{asked}" to {ann}: "I have asked Dana."'
+    no_answer = 'no answer in time, which ends the question "May I?"'
     assert dev.lines == [
         guest_asks,
         shows,
@@ -318,8 +319,7 @@ async def test_a_question_to_a_person_of_another_chat_is_shown_with_whom_it_went
         f'{dana} "yes" → both N ms → "{dana} has decided: yes."',
         guest_asks,
         shows,
-        'linqbot.ask → refund N ms → "Sorry, I could not get an answer for you, so I have stopped…" → '
-        'no answer in time, which ends the question "May I?"',
+        f'linqbot.ask → refund N ms → "Sorry, I could not get an answer for you, so I have stopped…" → {no_answer}',
         f'{dana} "yes" → "That question is over, so your answer came too late." → comes too late for "May I?" of refund',
     ]
     pages = [turn.for_page() for turn in dev.turns if is_shown(turn)]
