@@ -29,7 +29,7 @@ AnswerResult: TypeAlias = Literal[
 - `kept_open`: a handler with `during_ask=True` took the event.
 - `counted`: the vote was counted, and others may still vote.
 - `passed_on`: a handler that waits in another chat gets the answer, in a turn of its own.
-- `late`: the question of such a handler is over, and the person is told so.
+- `late`: the question of such a handler is over, and the person reads so.
 """
 
 

@@ -1,7 +1,7 @@
 """For whom a text of an owner is, as far as the text itself says so: `Ann: come at ten`, `#done Ann`, `#answer yes`.
 
-On SMS no one can reply to a message, so these words do what a reply does on iMessage. They count wherever they stand alone at
-the beginning of a text. Next step: `relay.py`, which decides about a text that says nothing.
+On SMS no one can reply to a message, so these words at the beginning of a text do what a reply does on iMessage. Next step:
+`relay.py`, which decides about a text that says nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FEWEST_DIGITS: Final = 4
 
 
 def is_answer(text: str) -> bool:
-    """Return True for `#answer yes`: the text answers the bot's question, whoever the owner talks to."""
+    """Return True for `#answer yes`: the text answers the bot's question, and is for no person."""
     return _ANSWER.match(text) is not None
 
 
