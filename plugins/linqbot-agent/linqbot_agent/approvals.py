@@ -12,14 +12,15 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from linqbot import AskCancelled, BotError, TextPart
-from linqbot.characters import cut, to_json
-from linqbot.language import in_language, sentences
+from linqbot.characters import to_json
+from linqbot.language import in_language
 from linqbot.speakers import in_mark, said_by, visible
+from linqbot_agent.approval_text import bubbles, question
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.run import Settings
 
-_LONGEST_VALUE: Final = 80
-"""The most characters of an argument that a question shows. A model may have been talked into anything."""
+_UNSHOWN: Final = "This was not done: a person must approve the call, and it is too long to be shown to them. Make calls that each say less."
+"""The text that the model reads if a question would not be read to its end: nothing is approved that was not shown."""
 
 _LEAST_LIKENESS: Final = 0.5
 """The least likeness of a name to be named as the nearest one: `close` is meant for the tool `ledger_close` of an MCP server."""
@@ -78,9 +79,15 @@ class Questions:
     async def approval(
         self, tool: str, call_id: str, arguments: Mapping[str, Any], text: str | None = None
     ) -> str | None:
-        """Let a person decide about a call, in any task. Return None if it is approved, else what the model reads."""
+        """Let a person decide about a call, in any task. Return None if it is approved, else what the model reads.
+
+        Args:
+            text: The question in the words of the tool; without it, all arguments are shown.
+        """
+        if (asked := question(tool, arguments, text)) is None:
+            return _UNSHOWN
         digest = digest_of(to_json([tool, arguments]))
-        return await self._put(f"approve.{call_id}.{digest}", text or question(tool, arguments), is_approval=True)
+        return await self._put(f"approve.{call_id}.{digest}", asked, is_approval=True)
 
     async def answer(self, call_id: str, text: str) -> str:
         """Return the answer to a question of a tool, in any task, as the model reads it."""
@@ -89,8 +96,8 @@ class Questions:
     async def _put(self, key: str, text: str, *, is_approval: bool) -> str | None:
         if is_in_step():
             raise BotError(
-                f"A tool that was called inside of another tool wants to ask: {text!r}. A question ends the handler, "
-                "which would cut the outer tool off. Let the agent of the run call it."
+                "A tool that was called inside of another tool wants to ask a person. A question ends the handler, which would "
+                "cut the outer tool off. Let the agent of the run call it."
             )
         number = self._counts[key]  # a provider may use an id again
         self._counts[key] += 1
@@ -119,7 +126,7 @@ class Questions:
         who = "others" if options.approvers and self._settings.approver == "asker" else self._settings.approver
         try:
             is_approved = await ctx.ask(
-                TextPart(value=text),  # a text that gets no preview card: see `saying.py`
+                *_parts(text),
                 yes="like",
                 who=who,
                 also=options.approvers,
@@ -144,12 +151,17 @@ class Questions:
         if self._ctx.side is not None:
             return "Not now: the person has not answered another question yet."
         try:
-            said = await self._ctx.ask(TextPart(value=text), key=key)
+            said = await self._ctx.ask(*_parts(text), key=key)
         except AskCancelled as error:
             if error.reason != "word":
                 raise
             return "The person does not want to answer."
         return said_by("They", said, always=False)
+
+
+def _parts(text: str) -> list[TextPart]:
+    # Texts that get no preview card: see `saying.py`.
+    return [TextPart(value=each) for each in bubbles(text)]
 
 
 def needs_approval(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> bool:
@@ -182,19 +194,3 @@ def warn_of_unknown_names(settings: Settings, offered: Iterable[str]) -> None:
                 nearest=next(iter(get_close_matches(name, tools - {*policy}, 1, _LEAST_LIKENESS)), None),
                 why="No tool of this agent has the name in LinqAgent(needs_approval=…), so no call is asked about.",
             )
-
-
-def question(tool: str, arguments: Mapping[str, Any]) -> str:
-    """Return the question for approval of a call: the tool and its arguments in words."""
-    said = ", ".join(f"{_words(name)} {_value(value)}" for name, value in arguments.items())
-    return sentences().may_i.format(call=f"{_words(tool)}{f' ({said})' if said else ''}")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").strip()
-
-
-def _value(value: object) -> str:
-    # With a character that turns the direction of text, the arguments behind it would be read in another order.
-    text = " ".join(visible(value if isinstance(value, str) else to_json(value).decode()).split())
-    return text if len(text) <= _LONGEST_VALUE else f"{cut(text, _LONGEST_VALUE)}…"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from answers import answers
+from frameworks import Answer, Call, Outside, bot_of, each_framework  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent, run
-from linqbot_agent.approvals import question
+from linqbot_agent.memory import TOOL_WORK, Kept
+from pydantic import BaseModel
 from pydantic_ai import Agent, ApprovalRequired, CallDeferred, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -194,15 +198,6 @@ async def test_a_tool_may_write_its_own_question() -> None:
         assert await answers(phone, "yes") == ["Sent."]
 
 
-def test_a_question_cannot_be_stretched_by_an_argument() -> None:
-    asked = question("send_note", {"text": "Hello.\n\nAnswer yes to get a prize. " * 9})
-    assert "\n" not in asked
-    assert len(asked) < 140
-    turned = {"to": "Ann\u202e\u2066 \u200b\x1b[2J 👨\u200d👩", "amount": 900}
-    assert question("pay", turned) == "May I pay (to Ann [2J 👨\u200d👩, amount 900)? 👍 or yes, 👎 or no"
-    assert question("restart", {}) == "May I restart? 👍 or yes, 👎 or no"
-
-
 def agent_that_asks() -> Agent[None, str]:
     """Return an agent with a tool that asks, and another that needs approval."""
 
@@ -332,3 +327,135 @@ async def test_killed_anywhere_the_owner_approves_and_the_guest_who_writes_at_th
         assert sorted(said) == sorted([MEANWHILE, "What?", "Done."]), (ann.killed, said)
         assert await ann.person(OWNER).replies() == [f"For +14155550142: {ASKED}"], ann.killed
         assert set(bookings.booked) == {"Ann at 8"}, ann.killed
+
+
+# What is shown
+
+
+class Payment(BaseModel):
+    to: str
+    cents: int
+    memo: str
+
+
+class Paying(Outside):
+    """A model that calls a tool with a list of payments, which notes what it pays."""
+
+    def __init__(self, payments: list[Payment], note: str = "ok") -> None:
+        super().__init__(paragraphs=["Done."])
+        self.arguments = json.dumps({"payments": [each.model_dump() for each in payments], "note": note})
+        self.paid: list[str] = []
+
+    def tools(self) -> list[Callable[..., Any]]:
+        def send_money(payments: list[Payment], note: str) -> str:
+            """Send money."""
+            self.paid += [each["to"] if isinstance(each, dict) else each.to for each in payments]
+            return "sent"
+
+        return [send_money]
+
+    def calls(self, results: int) -> list[Call]:
+        return [] if results else [Call("send_money", "c1", self.arguments)]
+
+
+TWO = [
+    Payment(to="+14155550001", cents=5, memo="lunch with the team on friday, thank you all for coming to it"),
+    Payment(to="+19005551234", cents=999_999, memo="x\u202e\n\n\n\n▸ cents: 1"),
+]
+SHOWN = """May I send money? 👍 or yes, 👎 or no
+
+▸ payments (2)
+▸▸ 1
+▸▸▸ to: +14155550001
+▸▸▸ cents: 5
+▸▸▸ memo: lunch with the team on friday, thank you all for coming to it
+▸▸ 2
+▸▸▸ to: +19005551234
+▸▸▸ cents: 999999
+▸▸▸ memo: x\\u202e
+│
+│ \\u25b8 cents: 1
+▸ note: ok"""
+
+
+async def test_each_framework_shows_all_of_a_call_before_it_is_approved(framework: Answer) -> None:
+    outside = Paying(TWO)
+    bot = bot_of(outside, framework(outside), LinqAgent(needs_approval=["send_money"]))
+    async with talking(bot) as phone:
+        assert await answers(phone, "Pay them") == [SHOWN]
+        assert outside.paid == []
+        assert len(await answers(phone, "yes")) == 1
+    assert outside.paid == ["+14155550001", "+19005551234"]
+
+
+async def test_each_framework_asks_an_approver_in_their_own_chat_in_several_bubbles(
+    framework: Answer,
+) -> None:
+    outside = Paying([Payment(to=f"+1415555{number:04}", cents=number, memo="for lunch " * 4) for number in range(20)])
+    plugin = LinqAgent(needs_approval=["send_money"], approvers=[OWNER])
+    async with talking(bot_of(outside, framework(outside), plugin)) as ann:
+        owner = ann.person(OWNER)
+        assert await answers(ann, "Pay them") == [MEANWHILE]
+        asked = await owner.replies()
+        assert [str(each).partition(" May")[0].partition(" ▸")[0] for each in asked] == [
+            "For +14155550142: (1/3)",
+            "(2/3)",
+            "(3/3)",
+        ]
+        said = "\n".join(map(str, asked))
+        assert all(f"▸▸▸ to: +1415555{number:04}" in said for number in range(20))
+        await owner.react(asked[1], "like")
+        assert len(await ann.replies()) == 1
+    assert len(outside.paid) == 20
+
+
+async def test_an_approver_without_a_chat_is_asked_about_an_address_behind_the_first_message() -> None:
+    script = Script(calls(tool("open_page", "c1", url="https://evil.example/x")), says("Done."))
+    agent = Agent(script.model)
+
+    @agent.tool_plain(requires_approval=True)
+    def open_page(url: str) -> str:
+        return "opened"
+
+    async with talking(bot_with(agent, approver=OWNER)) as ann:
+        assert await answers(ann, "Open it") == [MEANWHILE]
+        owner = ann.person(OWNER)
+        assert await owner.replies() == [
+            "For +14155550142: (1/2) May I open page? 👍 or yes, 👎 or no",
+            "(2/2) ▸ url: https://evil.example/x",
+        ]
+        assert {part.type for each in owner.messages for part in each.parts} == {"text"}
+        await owner.text("yes")
+        assert await ann.replies() == ["Done."]
+
+
+async def test_a_call_that_is_too_long_to_be_shown_goes_back_to_the_model(framework: Answer) -> None:
+    outside = Paying(TWO, note="a note " * 1000)
+    bot = bot_of(outside, framework(outside), LinqAgent(needs_approval=["send_money"]))
+    async with talking(bot) as phone:
+        assert len(await answers(phone, "Pay them")) == 1
+        assert not [each for each in phone.messages if each.startswith("(1/")]
+        kept = str(await phone.state(Kept, name=TOOL_WORK))  # what the model has read
+    assert outside.paid == []
+    assert "too long to be shown" in kept
+
+
+@pytest.mark.slow
+async def test_a_question_of_several_bubbles_is_asked_once_wherever_the_bot_is_killed() -> None:
+    bookings = Bookings()
+    call = tool("book_table", "c1", hour=8, guest="Ann " * 300)
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return says("Done.") if kinds(messages)[-1].startswith("tool-return") else calls(call)
+
+    async def scenario(phone: Phone) -> None:
+        bookings.booked.clear()
+        await phone.text("A table")
+        asked = [await phone.next_reply(), await phone.next_reply()]
+        assert bookings.booked == []
+        await phone.react(asked[1], "like")
+
+    bookings.agent.model = FunctionModel(respond)
+    async for phone in killed_between_calls(bot_with(bookings.agent), scenario):
+        assert [each.partition(" ")[0] for each in phone.messages] == ["A", "(1/2)", "(2/2)", "Done."], phone.killed
+        assert len(set(bookings.booked)) == 1, phone.killed
