@@ -56,8 +56,9 @@ class LinqAgent:
             name.
         unapproved: The names of tools that need no approval, although they have `metadata={"writes": True}`, or their MCP
             server marks them with `destructiveHint`.
-        known_links: True keeps web addresses and phone numbers out of answers that occur nowhere in what the model was
-            shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at once.
+        known_links: True keeps web and e-mail addresses, links of apps and phone numbers out of answers that occur nowhere in
+            what the model was shown. The model is asked again once; then they are cut. With `run(stream=True)` they are cut at
+            once.
         approvers: Handles of people, such as owners. They approve calls of tools, and no one else does: the person for
             whom the agent runs only if named. One who is not in the chat is asked in their own chat with the bot, which says
             for whom. Without any, the person for whom the agent runs approves.

@@ -29,6 +29,7 @@ from linqbot import Draft, ModelStep
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
 from linqbot_agent.entries import with_cut_texts
+from linqbot_agent.links import goes_on
 from linqbot_agent.messages import Refusals
 from linqbot_agent.progress import text_comes
 from linqbot_agent.run import Settings, is_away
@@ -49,11 +50,17 @@ _REFUSED: Final = (400, 413, 422)
 
 
 Change: TypeAlias = Callable[[str], str]
-"""Changes a line of what a model has written before it is said."""
+"""Changes what a model has written before it is said: a line, together with the next one if an address may go on there."""
 
 
 def changed(text: str, change: Change | None) -> str:
-    return text if change is None else "\n".join(map(change, text.split("\n")))
+    if change is None:
+        return text
+    done: list[str] = []
+    lines = Lines(change, done.append)
+    lines.take(text)
+    lines.end()
+    return "".join(done)
 
 
 class Lines:
@@ -63,15 +70,24 @@ class Lines:
         self._change = change
         self._write = write
         self._line = ""
+        self._before = ""  # the lines before it with which it is changed
 
     def take(self, text: str) -> None:
-        if self._change is not None:
-            *ended, self._line = (self._line + text).split("\n")
-            text = "".join(f"{changed(each, self._change)}\n" for each in ended)
-        self._write(text)
+        if self._change is None:
+            self._write(text)
+            return
+        *ended, self._line = (self._line + text).split("\n")
+        for line in ended:
+            self._before += line
+            if not goes_on(line):
+                self._write(f"{self._change(self._before)}\n")
+                self._before = ""
+            else:
+                self._before += "\n"
 
     def end(self) -> None:
-        self._write(changed(self._line, self._change))
+        if self._change is not None:
+            self._write(self._change(self._before + self._line))
 
 
 class Requests:
