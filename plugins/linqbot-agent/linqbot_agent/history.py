@@ -2,7 +2,7 @@
 
 1. The past. With `memory="chat"`, the texts are those of `ctx.history`: what was really delivered, by people and by all
    handlers. Linq knows nothing of tools, so their calls come from the state of the person; see `memory.py`. With
-   `memory="person"`, all comes from there. Each message stands with the work of tools for it, and the tapbacks on it: a group.
+   `memory="person"`, all comes from there, in a group only what was said in it. Each message stands with the work of tools for it, and the tapbacks on it: a group.
    The oldest groups are left out, and a summary may stand for them. `past_of` returns it.
 2. The prompt: the text of the event's message (`messages.prompt_for`), or what the handler has given.
 3. What the run has added: responses, calls of tools, their results, and messages that came meanwhile. The framework keeps these.
@@ -45,7 +45,19 @@ from linqbot.speakers import EARLIER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.links import Shown, without_invented
-from linqbot_agent.memory import SUMMARIES, TALK, TOOL_WORK, Summaries, Summary, kept_of, readable, said_at, summary_key
+from linqbot_agent.memory import (
+    SUMMARIES,
+    TALK,
+    TOOL_WORK,
+    Summaries,
+    Summary,
+    chat_of,
+    kept_of,
+    readable,
+    said_at,
+    shows_all_chats,
+    summary_key,
+)
 from linqbot_agent.messages import Group, prompt_of, shown_to_model, trimmed
 from linqbot_agent.requests import history_tokens, price_of_response
 from linqbot_agent.run import Settings
@@ -136,13 +148,16 @@ def _to_leave_out(groups: Sequence[Group], most: int, tokens: int | None) -> int
 
 async def _of_person(settings: Settings, files: Sequence[MediaPart], shown: Files, *, with_current: bool) -> list[Said]:
     event = settings.event
-    if not isinstance(event, MessageReceived):
+    if not isinstance(event, MessageReceived | MessageEdited):
         return []
     stored = await kept_of(settings, TALK)
-    earlier = sorted((key for key in stored if key != event.id), key=lambda key: said_at(stored[key]))
+    if not shows_all_chats(settings):
+        stored = {key: messages for key, messages in stored.items() if chat_of(messages) == event.chat_id}
+    own = event.event_id if isinstance(event, MessageEdited) else event.id
+    earlier = sorted((key for key in stored if key != own), key=lambda key: said_at(stored[key]))
     newest = earlier[-settings.turn.options.history * 2 :]
     past: list[Said] = [*readable({key: stored[key] for key in newest}, settings.ctx).items()]
-    if with_current:
+    if with_current and isinstance(event, MessageReceived):
         text = f"{prompt_of(event)}{shown.words_of(files)}" or "[no text]"
         past.append((event.message_id, [ModelRequest(parts=[UserPromptPart([text, *shown.content_of(files)])])]))
     return past

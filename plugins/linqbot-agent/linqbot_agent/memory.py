@@ -5,6 +5,9 @@ An answer is stored with its turn: with `memory="person"` all that the person an
 the commit that records its result, as `ACTED`: it was made, whatever becomes of its turn. `kept_of` adds those that an answer
 lacks. In the same way a summary and a transcript are stored with the step that has made them.
 
+With `memory="person"`, the request with a person's message has in its `metadata`, which no model is shown, the chat and what is
+needed to write the message again after an edit: see `said_of` and `take_edit`. Linq tells nothing of a message that was unsent.
+
 This module imports pydantic-ai, so it is imported at the first run of an agent.
 """
 
@@ -84,21 +87,84 @@ class Summaries(BaseModel):
     """The summaries about a person.
 
     Attributes:
-        by_chat: By the id of the chat; "" for `memory="person"`.
+        by_chat: By the id of the chat; "" for what was said in all chats, with `memory="person"`.
     """
 
     by_chat: dict[str, Summary] = Field(default_factory=dict)
 
 
+def shows_all_chats(settings: Settings) -> bool:
+    """Return True if a run is shown what the person said in other chats: others read what it answers in a group."""
+    options = settings.turn.options
+    return options.memory == "person" and (settings.event.is_group is False or options.private_in_groups)
+
+
 def summary_key(settings: Settings) -> str:
-    """Return the key of the summary of a run: the id of the chat, or "" if the memory is that of the person."""
-    return "" if settings.turn.options.memory == "person" else settings.event.chat_id or ""
+    """Return the key of the summary of a run: the id of the chat, or "" for what was said in all chats."""
+    return "" if shows_all_chats(settings) else settings.event.chat_id or ""
 
 
 def said_at(messages: Sequence[Any]) -> str:
     """Return the time of an exchange, which its prompt has; empty if there is no prompt."""
     first = messages[0]["parts"] if messages else []  # of calls that were too large, nothing is kept
     return next((part["timestamp"] for part in first if "timestamp" in part), "")
+
+
+def said_of(event: MessageReceived | MessageEdited, heard: str = "") -> dict[str, Any]:
+    """Return the metadata of the request with a message: its chat, and what is needed to write the message again.
+
+    Args:
+        heard: What its voice memos say, as marks.
+    """
+    if isinstance(event, MessageEdited):
+        return {"chat": event.chat_id, "edit_of": event.id}
+    parts = {"__all__": {"url", "reactions", "image_url", "description"}}
+    fields = {
+        "event_id": True,
+        "id": True,
+        "chat_id": True,
+        "chat": {"id"},
+        "is_group": True,
+        "edited": True,
+        "line": True,
+    }
+    include: Any = {**fields, "sender": {"handle"}, "parts": True}
+    messages = [
+        each.model_dump(mode="json", exclude_none=True, include=include, exclude={"parts": parts})
+        for each in event.burst or (event,)
+    ]
+    return {"chat": event.chat_id, "messages": messages, "heard": heard}
+
+
+def chat_of(messages: Iterable[Any]) -> str | None:
+    """Return the id of the chat of an exchange; None if it is not known."""
+    facts = (each.get("metadata") or {} for each in messages)
+    return next((each["chat"] for each in facts if "chat" in each), None)
+
+
+async def take_edit(edit: MessageEdited, ctx: Context) -> None:
+    """Write what is remembered of a message with its new text. A summary that was made before stays."""
+    if edit.zero_retention:
+        return
+    for name in (TALK, ACTED):
+        for messages in (await ctx.state.person(Kept, name=name)).by_message.values():
+            for message in messages:
+                if (text := _text_after(edit, message.get("metadata") or {})) is not None:
+                    prompt = next(part for part in message["parts"] if part["part_kind"] == "user-prompt")
+                    prompt["content"] = text
+
+
+def _text_after(edit: MessageEdited, said: dict[str, Any]) -> str | None:
+    """Return the prompt of a message after an edit, and note the edit; None if the edit is that of another message."""
+    if said.get("edit_of") == edit.id:
+        return prompt_for(edit, ())
+    if edit.id not in (each["id"] for each in said.get("messages", ())):
+        return None
+    messages = [MessageReceived.model_validate({**each, "type": MessageReceived.types[0]}) for each in said["messages"]]
+    messages = [each.with_edit(edit) if each.id == edit.id else each for each in messages]
+    message = MessageReceived.joined(messages)
+    said["messages"] = said_of(message)["messages"]
+    return f"{prompt_of(message)}{said['heard']}"
 
 
 async def kept_of(settings: Settings, name: str) -> dict[str, list[Any]]:
@@ -158,8 +224,7 @@ def tally_of_call(
     event, memory = settings.event, settings.turn.options.memory
     if memory is None or not isinstance(event, MessageReceived | MessageEdited) or event.zero_retention:
         return None
-    # An edit is an exchange of its own, behind the answer to the message.
-    key = event.event_id if memory == "person" and isinstance(event, MessageEdited) else event.id
+    key = _key_of(event) if memory == "person" else event.id
     place, around = settings.entries.place_of(step), step_around()
 
     def add(kept: Kept, result: Any) -> None:
@@ -176,7 +241,7 @@ def tally_of_call(
         if memory == "person" and not before:
             # It has no `inside`, so it stays when the step around this call has a result.
             prompt = UserPromptPart(prompt_for(event, ()))
-            new.insert(0, ModelRequest(parts=[prompt], run_id=settings.run_id))
+            new.insert(0, ModelRequest(parts=[prompt], run_id=settings.run_id, metadata=said_of(event)))
         acted = with_cut_texts([*before, *ModelMessagesTypeAdapter.dump_python(new, mode="json")], WORK_BYTES)
         # Very many calls would displace all that is kept of earlier messages.
         kept.put(key, acted if len(to_json(acted)) <= WORK_BYTES else every, WORK_BYTES)
@@ -224,14 +289,21 @@ async def keep_answer(answer: Answer, settings: Settings) -> None:
         kept.put(event.id, [*kept.by_message.get(event.id, ()), *answer.work], WORK_BYTES)
     if answer.talk:
         most = options.history * (2 if options.summary_model else 1)
-        (await ctx.state.person(Kept, name=TALK)).put(event.id, answer.talk, TALK_BYTES, most)
+        (await ctx.state.person(Kept, name=TALK)).put(_key_of(event), answer.talk, TALK_BYTES, most)
+
+
+def _key_of(event: MessageReceived | MessageEdited) -> str:
+    """Return the key of an exchange. An edit is one of its own, behind the answer to the message."""
+    return event.event_id if isinstance(event, MessageEdited) else event.id
 
 
 def _exchange(settings: Settings, heard: str, messages: Sequence[ModelMessage], answer: str) -> list[Any]:
     """Return what is kept of a run with `memory="person"`, as JSON: the prompt, the work of tools, and the answer."""
-    if settings.turn.options.memory != "person" or not isinstance(settings.event, MessageReceived):
+    event = settings.event
+    if settings.turn.options.memory != "person" or not isinstance(event, MessageReceived | MessageEdited):
         return []
-    said: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(f"{prompt_of(settings.event)}{heard}")])]
+    prompt = UserPromptPart(prompt_for(event, (), heard))
+    said: list[ModelMessage] = [ModelRequest(parts=[prompt], metadata=said_of(event, heard))]
     answered: list[ModelMessage] = [ModelResponse(parts=[TextPart(answer)])] if answer.strip() else []
     between: list[ModelMessage] = []
     for message in messages[1:]:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
-from linqbot import Bot, BotError, Context, Event, Failure, Fetched, MessageReceived, Router, Running, hookimpl
+from linqbot import (
+    Bot,
+    BotError,
+    Context,
+    Event,
+    Failure,
+    Fetched,
+    MessageEdited,
+    MessageReceived,
+    Router,
+    Running,
+    hookimpl,
+)
 from linqbot.client.call import Run
 from linqbot.language import ENGLISH
 from linqbot_agent.budget import Account, Budget
@@ -23,6 +37,7 @@ MEANWHILE: Final = ENGLISH.sentences.asked_elsewhere
 Memory: TypeAlias = Literal["chat", "person"]
 NeedsApproval: TypeAlias = Collection[str] | Callable[[str, Mapping[str, Any], str | None], bool]
 OtherTopic: TypeAlias = Literal["dismiss", "postpone"]
+Handle: TypeAlias = Callable[[Event, Context], Awaitable[None]]
 Outage: TypeAlias = Literal["apologise", "defer"]
 
 
@@ -35,7 +50,10 @@ class LinqAgent:
     Args:
         history: The number of earlier messages that an agent is shown, with the results of its tools. 0 shows none.
         memory: `chat` shows the messages of the chat, as Linq has them. `person` shows what this person and the agent said
-            to each other, in all chats; it is stored about the person. None shows and keeps nothing.
+            to each other, in all chats; it is stored about the person. In a group it shows only what was said there, because
+            others read the answer. None shows and keeps nothing.
+        private_in_groups: True shows with `memory="person"` also in groups what this person said elsewhere, such as in their
+            own chat.
         history_tokens: The most tokens of these messages, by estimate: the oldest are left out. None is half of what the
             model can read, if that is known.
         summary_model: A model, as pydantic-ai takes it, that writes a summary of the messages that are left out, once for
@@ -96,6 +114,7 @@ class LinqAgent:
     unapproved: Collection[str] = ()
     known_links: bool = False
     memory: Memory | None = "chat"
+    private_in_groups: bool = False
     history_tokens: int | None = None
     summary_model: Any = None
     images: int = 0
@@ -139,11 +158,16 @@ class LinqAgent:
     @hookimpl
     def register_routers(self, bot: Bot) -> Iterable[Router]:
         _check_agents(bot)
-        if self.sorry is None or bot.on_trouble is not None:
-            return []
         router = Router()
-        router.on_dead_letter(self._given_up)
+        if self.sorry is not None and bot.on_trouble is None:
+            router.on_dead_letter(self._given_up)
+        if self.memory == "person" and not any(issubclass(MessageEdited, route.event) for route, _ in bot.walk()):
+            router.on_edit(_remembered)  # without a handler, edits would be acknowledged unread
         return [router]
+
+    @hookimpl
+    def register_middleware(self) -> Iterable[Callable[[Handle], Handle]]:
+        return [_with_edits] if self.memory == "person" else []
 
     @hookimpl
     def register_outbound(self) -> Iterable[Callable[[Run], Run]]:
@@ -167,6 +191,23 @@ class LinqAgent:
 
     def _turn(self, event: Event, ctx: Context) -> AgentTurn:
         return AgentTurn(self, Account(ctx, self.budget, self._shared.storage), self._shared)
+
+
+def _with_edits(handle: Handle) -> Handle:
+    """Let edits reach the memory of their person, whatever handler takes them."""
+
+    async def taken(event: Event, ctx: Context) -> None:
+        if isinstance(event, MessageEdited) and event.actor:
+            # In a thread: it imports pydantic-ai, which other chats must not wait for.
+            memory: Any = await asyncio.to_thread(import_module, "linqbot_agent.memory")
+            await memory.take_edit(event, ctx)
+        await handle(event, ctx)
+
+    return taken
+
+
+async def _remembered(edit: MessageEdited, ctx: Context) -> None:
+    """Stand for a handler: `_with_edits` has done all."""
 
 
 def _check_agents(bot: Bot) -> None:

@@ -349,14 +349,18 @@ async def test_with_the_memory_of_a_person_what_tools_did_for_an_edit_stands_beh
         assert await answers(phone, "How are you?") == ["Hello.", "Fine."]
         await phone.edit(wrote, "A table")
         assert await answers(phone, "Booked?") == ["Booked.", "Yes."]
-    assert kinds(script.requests[-1]) == [
-        "user-prompt: Hi",
+    assert kinds(script.requests[2]) == [
+        "user-prompt: A table [edited]",
         "text: Hello.",
         "user-prompt: How are you?",
         "text: Fine.",
         "user-prompt: [The person has edited a message. It says now: A table]",
+    ]
+    assert kinds(script.requests[-1])[4:] == [
+        "user-prompt: [The person has edited a message. It says now: A table]",
         "tool-call: book",
         "tool-return: number 17",
+        "text: Booked.",
         "user-prompt: Booked?",
     ]
 
