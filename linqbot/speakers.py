@@ -7,6 +7,7 @@ A model reads the texts of people, lines that name their speakers, and marks, su
 - In a group, each line of a person's text begins with the handle of this person, not only the first one. In a direct chat
   lines have no speaker; if one of a text could be taken for the line of a speaker, all lines of this text get theirs.
 - In a mark, a text of a person is on one line.
+- What a person of yours has written by way of the bot, in a handoff, stands in a mark: it is no text of the model.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""
+OWNER: Final = "owner"
+"""The speaker of what a person of yours has written by way of the bot: see `Context.handoff`."""
 EDITED: Final = "[edited]"
 EARLIER: Final = "[You are shown a part of the chat.]"
 """Stands before a part of a chat that the bot begins: some models accept no such conversation."""
+OWNER_SENT: Final = "[A person of your team has sent them in your place:]"
 _QUOTED: Final = 60
 _LINE_BREAKS: Final = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _UNSEEN: Final = (
@@ -59,6 +63,9 @@ def in_mark(text: str) -> str:
 def shown_text(speaker: str, text: str, files: Iterable[MediaPart], *, edited: bool, is_group: bool) -> str:
     """Return an earlier message as a model reads it. The bot's own is as the bot has sent it."""
     marks = [*map(name_of, files), *([EDITED] if edited else [])]
+    if speaker == OWNER:
+        wrote = f"[A person of your team has written to them in your place: {in_mark(text)}]" if text else OWNER_SENT
+        return " ".join([wrote, *marks])
     if speaker == ME:
         return " ".join(filter(None, [text, *marks])) or "[no text]"
     return said_by(speaker, text, marks if text or marks else ["[no text]"], always=is_group)

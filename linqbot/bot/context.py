@@ -365,7 +365,7 @@ class Context:
     def _history(self) -> HistoryReader:
         from linqbot.features.history import HistoryReader
 
-        return HistoryReader(self.chat_id, self.client, self._journal.sent_in_turn)
+        return HistoryReader(self.chat_id, self.client, self._journal.sent_in_turn, self._journal.labelled)
 
     async def reply(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -345,6 +345,10 @@ class TurnJournal:
         """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
         if self._state is not None:
             await self._state.store(self, slot, None)
+
+    async def labelled(self, messages: Collection[str], label: str) -> frozenset[str]:
+        """Return those of some messages that calls with a label have made, in any turn that is on record."""
+        return await self._storage.labelled(messages, label)
 
     def come_to(self, slot: str, made: str | None = None) -> None:
         """Show the state as it is after a call or a step that an earlier run has made.

@@ -8,9 +8,9 @@ holds for the parts of a handler that has asked: until the handler comes to an a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -22,7 +22,8 @@ from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.types.message import MediaPart, Message, Part, Reaction, ReplyTo, text_of
-from linqbot.speakers import EARLIER, ME, shown_tapback, shown_text
+from linqbot.linq.types.proactive import OWNERS_WORDS
+from linqbot.speakers import EARLIER, ME, OWNER, shown_tapback, shown_text
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import SentInTurn
@@ -41,7 +42,8 @@ class HistoryEntry:
 
     Attributes:
         id: The message's id; None if it is not known yet.
-        speaker: `me` for the bot, else the handle of the sender.
+        speaker: `me` for the bot, `owner` for a person of yours who has written by way of the bot (`ctx.handoff`), as long as that
+            is on record, which is a week; else the handle of the sender.
         text: The texts and links, one on a line. Empty for the bot's own messages of earlier turns on zero-retention
             lines.
         media: The files. Their URLs are short-lived.
@@ -77,8 +79,8 @@ class History(Sequence[HistoryEntry]):
     def as_text(self, *, me: str = ME, them: str = THEM) -> str:
         """Return the conversation as text for a prompt: a line for each message, such as `me: Hello!`.
 
-        In a direct chat the other side is `them`; in groups people are labelled with their handles. A file is shown as
-        its name in brackets.
+        In a direct chat the other side is `them`, and a person of yours who has written by way of the bot is `owner`; in
+        groups people are labelled with their handles. A file is shown as its name in brackets.
 
         Args:
             me, them: Other names for the two sides.
@@ -96,7 +98,8 @@ class History(Sequence[HistoryEntry]):
 
         The first and the last are of people: what the bot has sent since the last message of a person is left out. In
         groups each line begins with the handle of its speaker. Marks are in square brackets, such as `[edited]`, names of
-        files and tapbacks. People cannot write such lines and marks: their square brackets become round ones.
+        files and tapbacks, and so is what a person of yours has written by way of the bot. People cannot write such lines and
+        marks: their square brackets become round ones.
 
         Args:
             shape: `openai` and `anthropic` return dicts with `role` and `content`, which LangChain takes too.
@@ -125,8 +128,8 @@ class History(Sequence[HistoryEntry]):
                 yield "user", shown_tapback(tapback, entry.shown(), is_group=self.is_group)
 
     def _label(self, entry: HistoryEntry, me: str, them: str) -> str:
-        if entry.speaker == ME:
-            return me
+        if entry.speaker in (ME, OWNER):
+            return me if entry.speaker == ME else OWNER
         return entry.speaker if self.is_group else them
 
     @overload
@@ -150,10 +153,18 @@ class History(Sequence[HistoryEntry]):
 class HistoryReader:
     """Reads the history of one turn. Linq is asked once, unless a later call wants more messages."""
 
-    def __init__(self, chat_id: str, client: Client, sent: Callable[[], SentInTurn]) -> None:
+    def __init__(
+        self,
+        chat_id: str,
+        client: Client,
+        sent: Callable[[], SentInTurn],
+        labelled: Callable[[Collection[str], str], Awaitable[frozenset[str]]] | None = None,
+    ) -> None:
         self._chat_id = chat_id
         self._client = client
         self._sent = sent
+        self._labelled = labelled
+        self._owners = frozenset[str]()  # the messages that a person of yours has written by way of the bot
         self._listed: list[Message] = []
         self._limit = 0
 
@@ -164,6 +175,9 @@ class HistoryReader:
         if limit > self._limit:
             # A later part of a conversation needs no more of the list than an earlier one, whose event is older.
             self._listed, self._limit = await self._list(event, limit), limit
+            if self._labelled is not None:
+                own = [message.id for message in self._listed if message.is_from_me]
+                self._owners = await self._labelled(own, OWNERS_WORDS)
         sent = self._sent()
         up_to = {message.id for message in _up_to(event, self._listed)}
         entries = [*self._up_to_current(event, up_to, sent), *self._since(up_to, sent)]
@@ -209,10 +223,14 @@ class HistoryReader:
         ]
         listed = {message.id: message for message in self._listed}
         before = [
-            _received_entry(received.pop(message.id), message) if message.id in received else _listed_entry(message)
+            _received_entry(received.pop(message.id), message) if message.id in received else self._entry(message)
             for message in kept
         ]
         return [*before, *(_received_entry(message, listed.get(message.id)) for message in received.values())]
+
+    def _entry(self, message: Message) -> HistoryEntry:
+        entry = _listed_entry(message)
+        return replace(entry, speaker=OWNER) if message.id in self._owners else entry
 
     def _since(self, up_to: AbstractSet[str], sent: SentInTurn) -> list[HistoryEntry]:
         """Return what the turn has sent since the current message.
@@ -222,7 +240,7 @@ class HistoryReader:
         by_id = {message.id: message for message in self._listed}
         made = {ids_in(answer)[0] for _, answer in sent.made}
         entries = [
-            _listed_entry(message)
+            self._entry(message)
             for message in reversed(self._listed)
             if message.id in sent.earlier and message.id not in up_to and message.id not in made
         ]
@@ -235,7 +253,7 @@ class HistoryReader:
                 continue
             if (listed := by_id.get(message_id or "")) is not None and listed.parts:
                 # What was really sent: a plugin, or an earlier run, may have sent another text than this call has.
-                entries.append(_listed_entry(listed))
+                entries.append(self._entry(listed))
             else:
                 entries.append(HistoryEntry(message_id, ME, text_of(parts), _media(parts), _reply_to(call)))
         return entries

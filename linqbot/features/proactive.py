@@ -148,10 +148,11 @@ class BotContext:
         client = self._sending(key, purpose)
         return await self._send(messages, client, "", sender, plain_handle(to))
 
-    async def send_in(self, chat_id: str, *content: Content) -> Sent:
+    async def send_in(self, chat_id: str, *content: Content, key: str | None = None) -> Sent:
         """Send into a chat that is known to be there, as `send` does. Called by linqbot itself."""
         messages = bubbles(await self._uploads.resolved(content))
-        return (await self._send(messages, self._client, chat_id, "", ""))[1]
+        client = self._client if key is None else self._client.named(key)
+        return (await self._send(messages, client, chat_id, "", ""))[1]
 
     async def _send(
         self, messages: Iterable[MessageContent], client: Client, chat_id: str, sender: str, to: str

@@ -40,7 +40,7 @@ from linqbot.linq.events.parse import understood
 from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import AppPart
-from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.linq.types.proactive import OWNERS_WORDS, ChatHandoff
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, mute_of
@@ -344,7 +344,7 @@ async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) ->
         and await _forwarded(
             event,
             handoff.owner_name,
-            lambda content: ctx.bot.send_in(handoff.chat_id, *content),
+            lambda content: ctx.bot.send_in(handoff.chat_id, *content, key=OWNERS_WORDS),
             without=handoff,
         )
     ):

@@ -408,6 +408,10 @@ class Storage(ABC):
         """Return the journal entries of turns with all their replays, and those of messages, in the order of their calls."""
         return await self._read(lambda db: journal.of_turns(db, turns, messages))
 
+    async def labelled(self, messages: Collection[str], label: str) -> frozenset[str]:
+        """Return those of some messages that calls with a label have made, as far as they are on record."""
+        return await self._read(lambda db: journal.labelled(db, messages, label)) if messages else frozenset()
+
     async def has_sent(self, message_id: str) -> bool:
         """Return True if a journal entry on record made this message, so that the bot is its sender."""
         return await self._read(lambda db: journal.has_sent(db, message_id))

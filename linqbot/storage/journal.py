@@ -258,6 +258,11 @@ async def of_turns(db: Readable, turns: Collection[str], messages: Collection[st
     return await _entries(db, which, list(turns), list(messages)) if turns or messages else []
 
 
+async def labelled(db: Readable, messages: Collection[str], label: str) -> frozenset[str]:
+    rows = await db.fetch("SELECT message_id, slot FROM journal WHERE message_id = ANY($1)", list(messages))
+    return frozenset(message_id for message_id, slot in rows if label in slot)
+
+
 async def has_sent(db: Readable, message_id: str) -> bool:
     return await db.value("SELECT 1 FROM journal WHERE message_id = $1 LIMIT 1", message_id) is not None
 

@@ -61,7 +61,8 @@ OF_NO_PERSON = {
     "plugins/linqbot-agent/linqbot_agent/langgraph.py": (
         "str(facts.get('finish_reason') or facts.get('stop_reason') or '')",  # of a model
     ),
-    "plugins/linqbot-agent/linqbot_agent/links.py": ("scheme", "address"),  # addresses that a model writes
+    "plugins/linqbot-agent/linqbot_agent/links.py": ("mail", "address", "unicodedata"),  # addresses that a model writes
+    "plugins/linqbot-agent/linqbot_agent/phone_links.py": None,  # the same
 }
 """What else is folded: by module the expressions, None for all of them, and what they are."""
 

@@ -207,6 +207,13 @@ async def test_a_message_that_the_bot_sent_is_recognised(storage: Storage) -> No
     assert await storage.entry_of("another") is None
 
 
+async def test_the_messages_that_calls_with_a_label_have_made_are_known(storage: Storage) -> None:
+    for slot, message in (("words#0", "m-1"), ("words#1", "m-2"), ("1", "m-3")):
+        await storage.settle(entry("w.1", slot, message_id=message))
+    assert await storage.labelled(["m-1", "m-2", "m-3", "none"], "words") == {"m-1", "m-2"}
+    assert await storage.labelled([], "words") == frozenset()
+
+
 async def test_the_entries_of_turns_and_of_messages_are_found_at_once(storage: Storage) -> None:
     for each in (
         entry("w.1"),

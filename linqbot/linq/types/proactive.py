@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 BroadcastStatus: TypeAlias = Literal["running", "paused", "cancelled", "done"]
 
@@ -88,6 +88,10 @@ class Scheduled:
     due: datetime
     tag: str | None = None
     every: str | None = None
+
+
+OWNERS_WORDS: Final = "linqbot owner's words"
+"""The label of the calls that write to a person what the owner of a handoff has written. `ctx.history` knows these messages by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ The storage is in memory, with the real storage behind it, which is only read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -272,6 +272,9 @@ class DryTurn(MemoryStorage):
 
     async def entry_of(self, message_id: str) -> JournalEntry | None:
         return await super().entry_of(message_id) or await self._behind.entry_of(message_id)
+
+    async def labelled(self, messages: Collection[str], label: str) -> frozenset[str]:
+        return await super().labelled(messages, label) | await self._behind.labelled(messages, label)
 
     async def has_sent(self, message_id: str) -> bool:
         return await super().has_sent(message_id) or await self._behind.has_sent(message_id)

@@ -91,7 +91,7 @@ def bubbles(text: str) -> list[str]:
 
 
 def _has_address(text: str) -> bool:
-    return "://" in text or "www." in text.casefold()
+    return _patterns().address.search(text) is not None
 
 
 def _cut_at_word(line: str, most: int) -> str:
@@ -185,6 +185,7 @@ class _Patterns:
         letters = r"(?<=[\p{Arabic}\p{Syriac}\p{Mn}])[\u200c\u200d](?=[\p{Arabic}\p{Syriac}\p{Lo}])"
         self.unseen = regex.compile(rf"(?!{joins}|{forms}|{letters})(?![\n])[\p{{C}}\p{{DI}}\u2800\U0001d159{_ARROWS}]")
         self.stacked = regex.compile(r"(\p{M}{4})(\p{M}+)")
+        self.address = regex.compile(r"(?i)://|www\.")
         self.empty_lines = regex.compile(r"\n{3,}")
 
 

@@ -41,7 +41,7 @@ from pydantic_core import to_jsonable_python
 from linqbot import HistoryEntry, MediaPart, MessageEdited, MessageReceived, Tally
 from linqbot.characters import cut, to_json
 from linqbot.frames import place_of
-from linqbot.speakers import EARLIER, in_mark, shown_tapback
+from linqbot.speakers import EARLIER, ME, OWNER, in_mark, shown_tapback
 from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.files import Files, heard, shown_files
 from linqbot_agent.links import Shown, without_invented
@@ -179,7 +179,8 @@ async def _of_chat(
         before = itertools.takewhile(lambda entry: entry.id != event.message_id, entries)
         entries = [entry for entry in before if entry.id not in joined]
     entries = entries[-limit:]
-    theirs = [file for entry in entries[-options.history :] if entry.speaker != "me" for file in entry.media]
+    newest = entries[-options.history :]
+    theirs = [file for entry in newest if entry.speaker not in (ME, OWNER) for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
     shown = await shown_files(ctx, every, options, said)
@@ -195,7 +196,7 @@ def _messages(
     for entry in entries:
         said = f"{entry.shown(is_group=is_group)}{shown.words_of(entry.media)}"
         group: list[ModelMessage] = []
-        if entry.speaker == "me":
+        if entry.speaker == ME:
             group.append(ModelResponse(parts=[TextPart(said)]))
         else:
             content = shown.content_of(entry.media)

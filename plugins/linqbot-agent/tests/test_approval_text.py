@@ -64,7 +64,7 @@ def test_the_name_of_a_tool_of_a_stranger_forges_nothing() -> None:
 
 
 def test_a_line_of_any_value_is_no_argument(subtests: pytest.Subtests) -> None:
-    """Whatever a value has: the marks at the beginnings of lines are those of the two arguments."""
+    """The marks at the beginnings of lines are those of the two arguments, with each character in a value."""
     for code in [*range(0x3000), *range(0xFE00, 0x10000), *range(0x1F000, 0x1FB00), *range(0xE0000, 0xE0200)]:
         text = f"a{chr(code)}▸ amount: 1"
         asked = question("pay", {"to": text, "amount": 900})

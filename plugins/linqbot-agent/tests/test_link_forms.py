@@ -1,4 +1,4 @@
-"""What a phone would link is found in any of its forms, and cut unless it was shown; texts that only look like it stay."""
+"""Each form of which a phone makes a link is found, and cut unless it was shown; texts that only look like one stay."""
 
 from __future__ import annotations
 
