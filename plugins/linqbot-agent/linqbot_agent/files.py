@@ -13,7 +13,7 @@ import mimetypes
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
@@ -22,11 +22,9 @@ from linqbot import Context, MediaPart, MessageEdited, MessageReceived, Tally
 from linqbot.characters import cut
 from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
+from linqbot_agent import photos
 from linqbot_agent.entries import digest_of
 from linqbot_agent.run import Settings
-
-if TYPE_CHECKING:
-    from linqbot_agent.plugin import LinqAgent
 
 UNREADABLE: Final = "linqbot_agent.Unreadable"
 _MOST_UNREADABLE: Final = 100
@@ -36,6 +34,8 @@ TIMEOUT_S: Final = 15.0
 PICTURE_BYTES: Final = 4 << 20
 DOCUMENT_BYTES: Final = 10 << 20
 """The largest picture and the largest document to show, in bytes."""
+_MOST_PHOTOS: Final = 8
+"""The converted photos that the process remembers, of all chats: the newest ones."""
 MOST_CHARACTERS: Final = 40_000
 """The most characters of a document that are shown as text."""
 
@@ -144,8 +144,9 @@ async def keep_unreadable(ctx: Context, digests: Sequence[str]) -> None:
         noted.digests = [*dict.fromkeys([*noted.digests, *digests])][-_MOST_UNREADABLE:]
 
 
-async def shown_files(ctx: Context, files: Sequence[MediaPart], options: LinqAgent, said: Mapping[str, str]) -> Files:
+async def shown_files(settings: Settings, files: Sequence[MediaPart], said: Mapping[str, str]) -> Files:
     """Fetch the newest pictures and documents. Other files are left out."""
+    ctx, options = settings.ctx, settings.turn.options
     pictures, documents = (
         _newest(files, *kind) for kind in ((_may_be_picture, options.images), (_may_be_document, options.documents))
     )
@@ -153,7 +154,7 @@ async def shown_files(ctx: Context, files: Sequence[MediaPart], options: LinqAge
         return Files({}, said)
     unreadable = (await ctx.state.chat(Unreadable, name=UNREADABLE)).digests
     read = await asyncio.gather(
-        *(_picture(file, unreadable) for file in pictures),
+        *(_picture(settings, file, unreadable) for file in pictures),
         *(_document(ctx, file, unreadable) for file in documents),
     )
     return Files(dict(zip((file.id or "" for file in [*pictures, *documents]), read, strict=True)), said)
@@ -163,25 +164,47 @@ def _newest(files: Sequence[MediaPart], fits: Callable[[MediaPart], bool], most:
     return [file for file in files if file.id and fits(file)][-most:] if most else []
 
 
-async def _picture(file: MediaPart, unreadable: Collection[str]) -> Content:
+async def _picture(settings: Settings, file: MediaPart, unreadable: Collection[str]) -> Content:
     name = in_mark(file.filename or "picture")
 
     def not_shown(reason: str) -> Content:
         return [f"[The picture {name} cannot be shown: {reason}]"]
 
-    if file.is_heic:
+    if file.is_heic and not photos.can_convert():
         return not_shown("it is in Apple's HEIC format, which models cannot read")
     fetched = await file.fetch(max_bytes=PICTURE_BYTES, timeout_s=TIMEOUT_S)
     if fetched.unavailable is not None:
         return not_shown(_GONE)
+    content = fetched.content
+    if photos.is_heic(content) and photos.can_convert():
+        try:
+            content = await _converted(settings, content)
+        except photos.TooLarge:
+            return not_shown(_GONE)
+        except Exception as error:  # noqa: BLE001 - a stranger has made the file
+            settings.ctx.log.warning("agent.file_unreadable", error=type(error).__name__, why=None)
+            content = b""
     # A provider refuses a request with a picture that is none, and the picture would come again with each message.
-    kind = _kind(fetched.content)
+    kind = _kind(content)
     if kind is None:
         return not_shown(_UNKNOWN)
-    picture = BinaryContent(fetched.content, media_type=kind)
+    picture = BinaryContent(content, media_type=kind)
     return (
         not_shown("the model cannot read it") if digest(picture) in unreadable else [f"[The picture {name}:]", picture]
     )
+
+
+async def _converted(settings: Settings, content: bytes) -> bytes:
+    """Return a HEIC photo as JPEG. It is shown with each message for a while, and takes half a second of a processor."""
+    shared, key = settings.turn.shared, digest_of(content)
+    made = shared.photos
+    if (photo := made.pop(key, None)) is None:
+        photo = await asyncio.get_running_loop().run_in_executor(shared.converter, photos.as_jpeg, content)
+    if not getattr(settings.event, "zero_retention", True):
+        made[key] = photo
+        while len(made) > _MOST_PHOTOS:
+            del made[next(iter(made))]
+    return photo
 
 
 def _may_be_picture(file: MediaPart) -> bool:

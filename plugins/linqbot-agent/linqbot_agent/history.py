@@ -89,7 +89,7 @@ async def past_of(settings: Settings, model: str | None = None, *, has_prompt: b
     if options.memory == "chat":
         past, shown, is_group = await _of_chat(settings, files, said, with_current=with_current)
     else:
-        shown = await shown_files(ctx, files, options, said)
+        shown = await shown_files(settings, files, said)
         if options.memory == "person":
             past = await _of_person(settings, files, shown, with_current=with_current)
     tokens = options.history_tokens or history_tokens(model)
@@ -183,7 +183,7 @@ async def _of_chat(
     theirs = [file for entry in newest if entry.speaker not in (ME, OWNER) for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
-    shown = await shown_files(ctx, every, options, said)
+    shown = await shown_files(settings, every, said)
     ids = {entry.id for entry in entries}
     shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
     groups = _messages(entries, shown_work, shown, is_group=history.is_group)

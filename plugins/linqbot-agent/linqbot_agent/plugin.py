@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
+import structlog
+
 from linqbot import (
     Bot,
     BotError,
@@ -27,8 +29,11 @@ from linqbot.client.call import Run
 from linqbot.language import ENGLISH
 from linqbot_agent.budget import Account, Budget
 from linqbot_agent.guard import check_broadcast, guarded
+from linqbot_agent.photos import can_convert
 from linqbot_agent.progress import noticing
 from linqbot_agent.run import NAME, AgentTurn, Counts, Shared, apologise, run
+
+log = structlog.get_logger("linqbot.agent")
 
 SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
@@ -59,6 +64,7 @@ class LinqAgent:
         summary_model: A model, as pydantic-ai takes it, that writes a summary of the messages that are left out, once for
             each; None writes none. Not in groups with `memory="chat"`.
         images: The number of the newest pictures, of at most 4 MiB, that the model is shown: 0 shows the names of files only.
+            Photos of iPhones (HEIC) are shown as JPEG, if pillow-heif is installed (`linqbot-agent[heic]`).
         documents: The number of the newest PDF and text files of at most 10 MiB that the model is shown; 0 shows names only.
             A PDF that the provider refuses is shown as text, if pypdf is installed (`linqbot-agent[pdf]`).
         transcribe: An async function that is given a voice memo as a `Fetched`, with `content` and `mime_type`, and returns
@@ -176,6 +182,12 @@ class LinqAgent:
     @hookimpl
     def started(self, running: Running) -> None:
         self._shared.clock, self._shared.storage = running.clock, running.storage
+        if self.images and not can_convert():
+            log.warning(
+                "agent.no_photos_of_iphones",
+                why="LinqAgent(images=…) shows pictures, and no model reads the HEIC format of an iPhone's photos.",
+                to_do="Install linqbot-agent[heic].",
+            )
 
     @hookimpl
     async def stopped(self) -> None:

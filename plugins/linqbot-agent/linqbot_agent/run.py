@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -79,6 +81,9 @@ class Shared:
     unpriced: set[str] = field(default_factory=set)  # the models whose price is not known
     known_tools: set[str] = field(default_factory=set)  # the names of tools that were offered, or warned of
     connections: dict[str, Any] = field(default_factory=dict)  # by the ids of MCP servers; see `mcp.tools_of`
+    photos: dict[str, bytes] = field(default_factory=dict)  # the newest converted ones, by the digest of the file
+    # Converts photos, one at a time: a large one takes 150 MB.
+    converter: Executor = field(default_factory=partial(ThreadPoolExecutor, 1, "linqbot-photos"))
 
 
 @dataclass(slots=True)
