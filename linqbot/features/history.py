@@ -175,7 +175,7 @@ class HistoryReader:
         if limit > self._limit:
             # A later part of a conversation needs no more of the list than an earlier one, whose event is older.
             self._listed, self._limit = await self._list(event, limit), limit
-            if self._labelled is not None:
+            if self._labelled is not None and not event.is_group:  # no group is handed over
                 own = [message.id for message in self._listed if message.is_from_me]
                 self._owners = await self._labelled(own, OWNERS_WORDS)
         sent = self._sent()

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from frameworks import Answer, Outside, Response, bot_of, each_framework  # noqa: F401 - a fixture
+from linqbot_agent import LinqAgent
 from linqbot_agent.links import ADDRESS_CUT, NUMBER_CUT, Shown, goes_on, without_invented
 from linqbot_agent.requests import Lines
+
+from linqbot.testing import talking
 
 # fmt: off
 SHOWN: Final = Shown.of(["Our shop: https://shop.example/menu"])
@@ -322,6 +326,38 @@ def test_a_text_that_comes_in_pieces_is_cut_as_a_whole_one() -> None:
         assert "SECRET" not in "".join(said)
     assert goes_on("See https://evil.com/ ")
     assert not goes_on("See the menu.")
+
+
+# Said by a bot
+
+
+class Saying(Outside):
+    """A model that says one text after another, each until it has said it to the end of a message of a person."""
+
+    text = ""
+
+    def response(self, messages: list[tuple[str, str]], results: int, files: list[bytes]) -> Response:
+        return Response([self.text])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "framework", ["anthropic", "pydantic-ai"], indirect=True
+)  # one for each code that cleans texts
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_form_is_said_by_a_bot(framework: Answer, stream: bool) -> None:
+    outside = Saying(instructions="Our shop: https://shop.example/menu")
+    plugin = LinqAgent(known_links=True, history=2)
+    async with talking(bot_of(outside, framework(outside, stream=stream), plugin)) as phone:
+        for outside.text, _ in FORMS:
+            await phone.text("Which one?")
+            said = "\n".join(map(str, await phone.replies()))
+            assert said, outside.text
+            assert not [each for each in ("SECRET", "19005551234", "evil") if each in said], (outside.text, said)
+            assert {part.type for each in phone.messages if each.from_bot for part in each.parts} == {"text"}, (
+                outside.text
+            )
+            await phone.advance(60)
 
 
 # Long texts
