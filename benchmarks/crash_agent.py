@@ -103,7 +103,7 @@ IMPORTED: Final = {
     "pydantic-ai": "fake_pydantic_ai",
     "anthropic": "linqbot_agent.anthropic",
     "openai": "fake_openai",
-    "langgraph": "fake_langchain",
+    "langgraph": "scripted_langchain",
 }
 """Each framework with a module that imports it."""
 ASKED: Final = "May I charge? 👍 or yes, 👎 or no"

@@ -275,11 +275,11 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
 
 
 def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
-    from fake_langchain import FakeChatModel
     from langchain.agents import create_agent
     from linqbot_agent.langgraph import durable, run
+    from scripted_langchain import model_of
 
-    model = FakeChatModel(outside=outside)
+    model = model_of(outside)
 
     def build(tools: Sequence[Any] = ()) -> Any:
         own = map(durable, outside.tools())

@@ -15,10 +15,10 @@ from linqbot.testing import talking
 
 async def test_what_the_graph_adds_to_the_arguments_of_a_tool_is_not_asked_about_and_not_kept() -> None:
     langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
-    from fake_langchain import FakeChatModel
     from langchain.tools import InjectedState, InjectedStore, ToolRuntime, tool
     from langgraph.store.memory import InMemoryStore
     from linqbot_agent.langgraph import durable, run
+    from scripted_langchain import model_of
 
     def reserve(
         hour: int, state: Annotated[Any, InjectedState], store: Annotated[Any, InjectedStore()], runtime: ToolRuntime
@@ -28,9 +28,7 @@ async def test_what_the_graph_adds_to_the_arguments_of_a_tool_is_not_asked_about
 
     outside = Outside(names=())
     outside.calls = lambda results: [] if results else [Call("reserve", "c1", '{"hour": 8}')]  # type: ignore[method-assign]
-    graph = langchain.create_agent(
-        durable(FakeChatModel(outside=outside)), [durable(tool(reserve))], store=InMemoryStore()
-    )
+    graph = langchain.create_agent(durable(model_of(outside)), [durable(tool(reserve))], store=InMemoryStore())
     async with talking(bot_of(outside, lambda ctx: run(graph, ctx), LinqAgent(needs_approval=["reserve"]))) as phone:
         assert await answers(phone, "A table at 8") == ["May I reserve (hour 8)? 👍 or yes, 👎 or no"]
         assert len(await answers(phone, "yes")) == 4
@@ -42,10 +40,10 @@ async def test_what_the_graph_adds_to_the_arguments_of_a_tool_is_not_asked_about
 
 async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_acts_once() -> None:
     pytest.importorskip("langchain.agents", reason="langchain is not installed")
-    from fake_langchain import FakeChatModel
     from langchain.tools import tool
     from langgraph.graph import END, START, MessagesState, StateGraph
     from linqbot_agent.langgraph import durable, run
+    from scripted_langchain import model_of
 
     def reserve(table: Any) -> str:
         """Reserve a table."""
@@ -58,7 +56,7 @@ async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_act
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     outside = Outside(names=())
-    model, booking = durable(FakeChatModel(outside=outside)), durable(tool(reserve))
+    model, booking = durable(model_of(outside)), durable(tool(reserve))
     graph = StateGraph(MessagesState).add_node(book).add_node(answer)
     graph.add_edge(START, "book").add_edge("book", "answer").add_edge("answer", END)
     async with talking(bot_of(outside, lambda ctx: run(graph.compile(), ctx), LinqAgent())) as phone:
@@ -70,10 +68,10 @@ async def test_a_tool_that_a_node_calls_with_an_object_that_has_no_json_form_act
 @pytest.mark.parametrize("end", ["an error", "a refusal", "a message of an error"])
 async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_person_writes_again(end: str) -> None:
     langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
-    from fake_langchain import FakeChatModel
     from langchain.tools import tool
     from langchain_core.tools import StructuredTool, ToolException
     from linqbot_agent.langgraph import durable, run
+    from scripted_langchain import model_of
 
     @tool
     def charge() -> str:
@@ -93,7 +91,7 @@ async def test_what_a_tool_did_inside_of_a_tool_that_failed_is_shown_when_the_pe
     outside = Outside(names=("reserve",), paragraphs=["Hm"])
     charging = durable(charge)
     reserving = durable(StructuredTool.from_function(coroutine=reserve, handle_tool_error="No table."))
-    graph = langchain.create_agent(durable(FakeChatModel(outside=outside)), [reserving])
+    graph = langchain.create_agent(durable(model_of(outside)), [reserving])
     async with talking(bot_of(outside, answer, LinqAgent(sorry=None), attempts=1)) as phone:
         await phone.text("A table at 8")
         assert len(await phone.errors()) == (end == "an error")

@@ -379,11 +379,11 @@ async def test_a_server_that_is_made_for_each_message_is_refused() -> None:
 
 async def test_a_compiled_graph_takes_no_servers() -> None:
     pytest.importorskip("langchain", reason="langchain is not installed")
-    from fake_langchain import FakeChatModel
     from langchain.agents import create_agent
     from linqbot_agent import langgraph
+    from scripted_langchain import model_of
 
-    graph = create_agent(langgraph.durable(FakeChatModel(outside=Outside())), [])
+    graph = create_agent(langgraph.durable(model_of(Outside())), [])
     shop = McpServer("shop", Shop().server())
     async with talking(bot_of(Outside(), lambda ctx: langgraph.run(graph, ctx, servers=[shop]))) as phone:
         await phone.text("Hi")
