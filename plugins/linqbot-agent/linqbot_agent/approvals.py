@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from linqbot import AskCancelled, BotError, TextPart
@@ -40,7 +41,7 @@ class Questions:
         self._ctx = settings.ctx
         self._entries = settings.entries
         self._counts: Counter[str] = Counter()
-        self._open: deque[tuple[str, str, bool, asyncio.Future[str | None]]] = deque()
+        self._open: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]] = deque()
         self._news: asyncio.Future[None] | None = None
         self._entries.on_idle = self._notify
         self.asked: list[tuple[str, str, bool]] = []
@@ -58,8 +59,8 @@ class Questions:
                 # questions have their answers.
                 answers = []
                 while self._open and not self._entries.under_way:
-                    key, text, is_approval, answer = self._open.popleft()
-                    answers.append((answer, await self.ask(key, text, is_approval)))
+                    ask, answer = self._open.popleft()
+                    answers.append((answer, await ask()))
                 for answer, found in answers:
                     answer.set_result(found)
                 self._news = asyncio.get_running_loop().create_future()
@@ -99,10 +100,35 @@ class Questions:
                 "A tool that was called inside of another tool wants to ask a person. A question ends the handler, which would "
                 "cut the outer tool off. Let the agent of the run call it."
             )
+        found: str | None = await self._in_handler(partial(self.ask, self._numbered(key), visible(text), is_approval))
+        return found
+
+    async def question(self, key: str, text: str, **how: Any) -> Any:
+        """Return the answer to a question of the author's code, in any task, as `Context.ask` returns it.
+
+        Args:
+            key: Tells the question from others of the run. One that is asked again has a question of its own.
+            how: As for `Context.ask`.
+        """
+
+        async def ask(key: str) -> Any:
+            try:
+                found = await self._ctx.ask(TextPart(value=visible(text)), key=f"{self._settings.name}/{key}", **how)
+            finally:
+                self._ctx.event = self._settings.event
+            self._entries.next_part()
+            return found
+
+        return await self._in_handler(partial(ask, self._numbered(key)))
+
+    def _numbered(self, key: str) -> str:
         number = self._counts[key]  # a provider may use an id again
         self._counts[key] += 1
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._open.append((f"{key}#{number}" if number else key, visible(text), is_approval, answer))
+        return f"{key}#{number}" if number else key
+
+    async def _in_handler(self, ask: Callable[[], Awaitable[T]]) -> T:
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._open.append((ask, answer))
         self._notify()
         return await answer
 

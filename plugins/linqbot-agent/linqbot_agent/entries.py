@@ -55,6 +55,16 @@ def idempotency_key() -> str:
     raise BotError("idempotency_key() works inside a tool of an agent that runs with run(agent, ctx).")
 
 
+@contextmanager
+def going_on(step: str, key: str) -> Iterator[None]:
+    """Go on with a step that a question has ended: what is done now has its name and its idempotency key."""
+    token = _step.set((step, key))
+    try:
+        yield
+    finally:
+        _step.reset(token)
+
+
 def step_around() -> str | None:
     """Return the name of the step that is being made, such as that of a running tool; None outside of steps."""
     step = _step.get(None)

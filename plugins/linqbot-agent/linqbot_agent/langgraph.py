@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from operator import attrgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
@@ -30,6 +31,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
 
 from linqbot import BotError, Context
+from linqbot_agent.interrupts import Tasks, check, is_question, run_to_the_end
 from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, loop_of
 from linqbot_agent.run import ServerTool, agent_run
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
 
 Graph: TypeAlias = CompiledStateGraph[Any, Any, Any, Any]
+
+_tasks: ContextVar[Tasks] = ContextVar("linqbot_agent_tasks")
 
 _CUT: Final = ("content_filter", "length", "max_tokens", "refusal", "safety")
 """The reasons of providers for the end of a response that is not whole."""
@@ -93,9 +97,15 @@ async def run(
                 "A graph is compiled with its tools, so run(servers=…) takes a function that builds it. Write: "
                 "run(lambda tools: create_agent(durable(model), [durable(book), *tools]), ctx, servers=[…])."
             )
-        messages = await loop.conversation()
+        check(graph)
+        given = {**(state or {}), "messages": await loop.conversation()}
         limited: RunnableConfig = {"recursion_limit": _MOST_STEPS, **(config or {})}
-        said = await loop.answer(_output(graph.ainvoke({**(state or {}), "messages": messages}, limited)))
+        token = _tasks.set(tasks := Tasks())
+        try:
+            work = run_to_the_end(graph, given, limited, loop=loop, settings=settings, tasks=tasks)
+            said = await loop.answer(_output(work))
+        finally:
+            _tasks.reset(token)
         if not loop.has_asked:
             raise BotError("The graph has asked no durable model. Build it with durable(model) and durable(tool).")
         return said
@@ -187,7 +197,7 @@ class _DurableModel(BaseChatModel):
         system = [message for message in messages if message.type == "system"]
         said = [message for message in messages if message.type != "system"]
         instructions = "\n".join(message.text for message in system)
-        step = await loop.ask(said, ask, model=self.named, instructions=instructions)
+        step = await _tasks.get().response(lambda: loop.ask(said, ask, model=self.named, instructions=instructions))
         message = _message(step.response)
         if step.said:
             before = f"{step.said}\n\n"
@@ -202,18 +212,20 @@ class _DurableTool(BaseTool):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:  # noqa: A002
         """Return the message with the result of a call."""
 
-        async def make() -> Any:
+        async def act() -> Any:
             found = await self.act(input, config, **options)
             if not isinstance(found, ToolMessage):
                 raise BotError(f"The tool {self.name} returned {type(found).__name__}, which cannot be recorded.")
             return message_to_dict(found)
 
-        loop = current_loop(f"The tool {self.name}")
+        loop, call_id = current_loop(f"The tool {self.name}"), input["id"]
         added = _added(self)
         written = {name: value for name, value in input["args"].items() if name not in added}
-        recorded = await loop.call(self.name, input["id"], written, make)
+        recorded = await _tasks.get().result(
+            self.name, call_id, lambda make: loop.call(self.name, call_id, written, make), act
+        )
         if isinstance(recorded, str):  # it was refused
-            return ToolMessage(recorded, tool_call_id=input["id"], name=self.name, status="error")
+            return ToolMessage(recorded, tool_call_id=call_id, name=self.name, status="error")
         return _message(recorded)
 
     def _run(self, *_: Any, **__: Any) -> Any:
@@ -298,5 +310,6 @@ _FRAMEWORK: Final = Framework(
     is_cut=_is_cut,
     result=_text,
     has_failed=_has_failed,
+    is_question=is_question,
     failures=(GraphRecursionError,),
 )

@@ -8,6 +8,7 @@ have their tokens in `usage`: see `price_of_usage`.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -58,6 +59,7 @@ class Framework:
             the model end it. An empty response is silence, unless it is cut.
         result: Returns the text of the result of a tool, as JSON data that is no text.
         has_failed: Returns True if such a result is the error of a tool that may have called other tools.
+        is_question: Returns True if such a result is a question to a person, behind which the call goes on.
         failures: The errors that mean that the model's answers are of no use.
     """
 
@@ -69,6 +71,7 @@ class Framework:
     is_cut: Callable[[Any], bool]
     result: Callable[[Any], str]
     has_failed: Callable[[Any], bool] = lambda result: False
+    is_question: Callable[[Any], bool] = lambda result: False
     failures: tuple[type[Exception], ...] = ()
 
 
@@ -86,7 +89,8 @@ class Loop:
     Attributes:
         stream: True says texts while the model writes them; False says only the text of a response that calls no tool.
         tools: The tools of MCP servers.
-        has_asked: True once the model was asked, or its response was on record.
+        has_asked: True once the model or a person was asked, or the answer was on record.
+        questions: What the run asks people.
     """
 
     def __init__(self, settings: Settings, framework: Framework) -> None:
@@ -96,11 +100,15 @@ class Loop:
         self.has_asked = False
         self._settings = settings
         self._framework = framework
-        self._questions = Questions(settings)
+        self.questions = Questions(settings)
         self._past = Past([])
         self._run: list[ModelMessage] = []  # the prompt, the calls of tools and their results
         self._begun: list[ModelMessage] = []  # the past and the prompt
         self._said: list[Message] = []  # the same, in the form of the framework
+        self._decided: Counter[str] = Counter()  # the calls that people have approved, and that are not made yet
+        self._asking: dict[str, bool] = {}  # the places of calls that go on behind a question, with True if approved
+        self._text = ""  # what the model has said last
+        self._is_answered = False  # True if a person has answered a question of the author's code behind it
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
 
     async def answer(self, work: Coroutine[Any, Any, str | None]) -> str:
@@ -114,7 +122,7 @@ class Loop:
         """
         speech, requests = self._settings.speech, self.requests
         try:
-            output = await self._questions.run(work)
+            output = await self.questions.run(work)
         except Exception as error:
             if (deferred := self._settings.entries.deferred) is not None:
                 raise deferred from None
@@ -125,7 +133,8 @@ class Loop:
             status = getattr(error, "status_code", None)
             may_succeed = not is_useless and (status is None or is_away(status))
             raise ModelFailed(error, requests.model, is_away=may_succeed) from error
-        if output and self.has_asked and not self._has_ended:
+        is_new = not self._has_ended or (self._is_answered and output != self._text)
+        if output and self.has_asked and is_new:
             text = changed(visible(output), self._change(""))
             await speech.stream(whole(text), key=f"{self._settings.name}/output")
         said = "\n\n".join(speech.said)
@@ -216,7 +225,8 @@ class Loop:
         if framework.is_cut(found) and (is_silent or framework.calls_tool(found)):
             raise NoAnswer
         if is_heard:
-            self._has_ended = not framework.calls_tool(found)
+            self._has_ended, self._is_answered = not framework.calls_tool(found), False
+            self._text = "\n\n".join(filter(None, [step.said, framework.text(found)]))
         return step
 
     def _change(self, instructions: str) -> Change | None:
@@ -246,17 +256,16 @@ class Loop:
         Returns:
             A text in place of the result, if the call was refused or not approved.
         """
-        settings, options = self._settings, self._settings.turn.options
-        asks = asks or any(each.name == tool and each.asks for each in self.tools)
-        is_approved = asks or needs_approval(settings, tool, arguments)
-        # A node of a graph may give objects. An error behind the call would have it made again.
-        call = ToolCallPart(
-            tool, to_jsonable_python(dict(arguments), serialize_unknown=True, bytes_mode="base64"), call_id
-        )
-        if is_approved and (reason := await self._questions.approval(tool, call_id, arguments)) is not None:
-            self._has_ended = True  # the reason is for the model
-            return self._noted(call, reason)
-        guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in options.elsewhere)
+        settings, place = self._settings, f"tool:{tool}@{call_id}"
+        call = _call(tool, call_id, arguments)
+        if (is_approved := self._asking.pop(place, None)) is None:
+            is_approved = asks or any(each.name == tool and each.asks for each in self.tools)
+            is_approved = is_approved or needs_approval(settings, tool, arguments)
+            if self._was_decided(tool, arguments):
+                is_approved = True
+            elif is_approved and (reason := await self.decide(tool, call_id, arguments)) is not None:
+                return reason
+        guarded = ToolCall(tool, settings.event.chat_id, is_approved or tool in settings.turn.options.elsewhere)
 
         async def made() -> Any:
             try:
@@ -265,17 +274,44 @@ class Loop:
             except Refused:
                 return REFUSED
 
-        place = f"tool:{tool}@{call_id}"
-        tally = tally_of_call(settings, place, call, partial(self._returned, call), self._has_failed)
+        tally = tally_of_call(settings, place, call, partial(self._result, call), self._has_failed)
         step = await settings.entries.step(place, made, tallies=[tally])
+        if self._framework.is_question(step.result):
+            self._asking[place] = is_approved
+            return step.result
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
         return self._noted(call, step.result)
+
+    async def decide(self, tool: str, call_id: str, arguments: Mapping[str, Any]) -> str | None:
+        """Let a person decide about a call. Return None if it is approved, else what the model reads in place of its result."""
+        reason = await self.questions.approval(tool, call_id, arguments)
+        if reason is not None:
+            self._has_ended = True  # the reason is for the model
+            self._noted(_call(tool, call_id, arguments), reason)
+        return reason
+
+    def note_answer(self) -> None:
+        """Note that a person has answered a question of the author's code, which may now have something to say."""
+        self.has_asked = self._is_answered = True
+
+    def note_approval(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Note that a person has approved a call before it is made, so that it is not asked about again."""
+        self._decided[_digest_of_call(tool, arguments)] += 1
+
+    def _was_decided(self, tool: str, arguments: Mapping[str, Any]) -> bool:
+        if not self._decided:
+            return False
+        self._decided[digest := _digest_of_call(tool, arguments)] -= 1
+        return self._decided[digest] >= 0
 
     def _noted(self, call: ToolCallPart, result: Any) -> Any:
         if not is_in_step():  # what one tool makes another one do is a part of its own result
             self._run += ModelResponse(parts=[call]), ModelRequest(parts=[self._returned(call, result)])
         return result
+
+    def _result(self, call: ToolCallPart, result: Any) -> ToolReturnPart | None:
+        return None if self._framework.is_question(result) else self._returned(call, result)
 
     def _returned(self, call: ToolCallPart, result: Any) -> ToolReturnPart:
         text = result if isinstance(result, str) else self._framework.result(result)
@@ -283,6 +319,15 @@ class Loop:
 
     def _has_failed(self, result: Any) -> bool:
         return result == REFUSED if isinstance(result, str) else self._framework.has_failed(result)
+
+
+def _call(tool: str, call_id: str, arguments: Mapping[str, Any]) -> ToolCallPart:
+    # A node of a graph may give objects. An error behind the call would have it made again.
+    return ToolCallPart(tool, to_jsonable_python(dict(arguments), serialize_unknown=True, bytes_mode="base64"), call_id)
+
+
+def _digest_of_call(tool: str, arguments: Mapping[str, Any]) -> str:
+    return digest_of(to_json([tool, arguments], fallback=str))
 
 
 def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
