@@ -7,7 +7,7 @@ from linqbot_agent.budget import Budget
 from linqbot_agent.entries import ResultNotRecorded, idempotency_key
 from linqbot_agent.plugin import LinqAgent
 from linqbot_agent.run import Counts, run
-from linqbot_agent.saying import Media, Poll, Say, Silence, Tapback
+from linqbot_agent.saying import Media, Poll, Say, Several, Silence, Tapback
 
 __all__ = [
     "Budget",
@@ -17,6 +17,7 @@ __all__ = [
     "Poll",
     "ResultNotRecorded",
     "Say",
+    "Several",
     "Silence",
     "Tapback",
     "idempotency_key",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from linqbot import BotError, Context
 from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of
+from linqbot_agent.outputs import OutputTools, OutputType
 from linqbot_agent.requests import go_on
 from linqbot_agent.run import ServerTool, agent_run
 
@@ -35,6 +36,7 @@ async def run(
     *,
     model: str,
     tools: Iterable[Tool] = (),
+    output_type: OutputType | Sequence[OutputType] = str,
     stream: bool = False,
     max_tokens: int = 4096,
     max_requests: int = 50,
@@ -53,6 +55,8 @@ async def run(
         client: The client of the SDK, or one for another platform, such as `AsyncAnthropicBedrock`.
         model, max_tokens: As for `client.messages.create`.
         tools: The tools. They run one after the other. One that raises `ToolError` of the SDK lets the model try again.
+        output_type: The types of the answer, as for an agent of pydantic-ai: `str`, the output types of this package, or lists
+            of these. The model gets the types as tools, and the run ends when it calls one.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_requests: The most requests to the model. After that the person hears `sorry`.
         timeout_s: The longest time of one request, in seconds.
@@ -64,31 +68,36 @@ async def run(
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
-        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, or a tool is none.
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, a tool is none, or there is another
+            output type.
 
     Example: `await run(client, ctx, model="claude-sonnet-4-6", system="You take bookings.", tools=[book])`
     """
-    given = [*map(_as_tool, tools)]
+    given, outputs = [*map(_as_tool, tools)], OutputTools(output_type)
     request = {"model": model, "max_tokens": max_tokens, **options}
     async with (
         agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
         loop_of(settings, _FRAMEWORK) as loop,
     ):
-        known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools)]}
+        known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools), *_of_outputs(outputs)]}
         loop.offer(known)
         if known:
             request["tools"] = [tool.to_dict() for tool in known.values()]
         messages = await loop.conversation()
 
-        async def work() -> None:
+        async def work() -> Any:
             for _ in range(max_requests):
                 response = await _response(client, loop, request, messages)
                 calls = [block for block in response["content"] if block["type"] == "tool_use"]
-                results = [await _result(loop, known, call) for call in calls]
+                answer = outputs.answer((call["name"], call["input"]) for call in calls)
+                made = calls if answer is None else [call for call in calls if call["name"] not in outputs.schemas]
+                results = [await _result(loop, known, call) for call in made]
+                if answer:
+                    return answer
                 if results:
                     messages.append({"role": "user", "content": results})
                 elif response["stop_reason"] != "pause_turn":
-                    return
+                    return None
             raise TooManyRequests(f"{max_requests} requests, and no answer")
 
         return await loop.answer(work())
@@ -179,6 +188,19 @@ async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
     result = await loop.call(name, call["id"], call["input"], make)
     content = {"content": result} if isinstance(result, str) else result
     return {"type": "tool_result", "tool_use_id": call["id"], **content}
+
+
+def _of_outputs(outputs: OutputTools) -> Iterator[BetaAsyncFunctionTool[Any]]:
+    """Yield the tools by which the model answers. Only a wrong call is made: it lets the model try again."""
+
+    def refusing(name: str) -> Callable[..., Any]:
+        async def call(**arguments: Any) -> str:
+            raise ToolError(outputs.refusal(name, arguments))
+
+        return call
+
+    for name, (description, schema) in outputs.schemas.items():
+        yield BetaAsyncFunctionTool(refusing(name), name=name, description=description, input_schema=schema)
 
 
 def _of_server(tool: ServerTool) -> BetaAsyncFunctionTool[Any]:

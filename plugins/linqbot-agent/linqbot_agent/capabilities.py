@@ -5,9 +5,9 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic_ai import ApprovalRequired, ModelRetry, RunContext
@@ -32,8 +32,9 @@ from linqbot_agent.approvals import Questions, needs_approval
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import strings_in, without_invented
 from linqbot_agent.messages import parted, shown_by_others, shown_to_model
+from linqbot_agent.outputs import changed
 from linqbot_agent.run import Settings
-from linqbot_agent.saying import Media, Poll, Say
+from linqbot_agent.saying import Media, Several
 
 
 class SaidNothing(BaseException):
@@ -127,6 +128,8 @@ def _is_empty(part: ModelResponsePart) -> bool:
 def _files(output: object) -> Iterator[Media]:
     if isinstance(output, Media):
         yield output
+    elif isinstance(output, Several):
+        yield from _files(output.outputs)
     elif isinstance(output, list | tuple):
         for each in output:
             yield from _files(each)
@@ -178,23 +181,10 @@ class KnownLinks(AbstractCapability[Any]):
         if ctx.partial_output:
             return output
         shown = shown_to_model(ctx.messages, ctx.run_id)
-        changed = _changed(output, lambda text: without_invented(text, shown))
-        if changed != output and self.asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
+        said = changed(output, lambda text: without_invented(text, shown))
+        if said != output and self.asks_again and not _was_asked_again(ctx.messages) and ctx.retry < ctx.max_retries:
             raise ModelRetry(ASK_AGAIN)
-        return changed
-
-
-def _changed(output: Any, change: Callable[[str], str]) -> Any:
-    match output:
-        case str():
-            return change(output)
-        case Say():
-            return replace(output, text=change(output.text))
-        case Poll():
-            return replace(output, options=tuple(map(change, output.options)))
-        case list() | tuple():
-            return type(output)(_changed(each, change) for each in output)
-    return output
+        return said
 
 
 def _was_asked_again(messages: Iterable[ModelMessage]) -> bool:

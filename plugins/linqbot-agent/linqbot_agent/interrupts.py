@@ -38,12 +38,14 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
 """By the types of a response schema that people can answer: the arguments of `ctx.ask`."""
 
 
-def check(graph: CompiledStateGraph[Any, Any, Any, Any]) -> None:
-    """Check that a graph can be run to its end.
+def check(graph: object) -> None:
+    """Check that a graph can be run to its end. Another object is none.
 
     Raises:
         BotError: it has breakpoints, or a checkpointer that keeps what it has said.
     """
+    if not isinstance(graph, CompiledStateGraph):
+        return
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     for each in (graph, *inner):
         if each.interrupt_before_nodes or each.interrupt_after_nodes:

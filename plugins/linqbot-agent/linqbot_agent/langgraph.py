@@ -7,7 +7,7 @@ a turn goes through the whole graph again, and is answered from the record.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from operator import attrgetter
 from types import EllipsisType
@@ -25,7 +25,7 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools import tool as tool_of
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
@@ -33,6 +33,7 @@ from langgraph.graph.state import CompiledStateGraph
 from linqbot import BotError, Context
 from linqbot_agent.interrupts import Tasks, check, is_question, run_to_the_end
 from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, loop_of
+from linqbot_agent.outputs import KNOWN, OUTPUTS
 from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
@@ -112,11 +113,11 @@ async def run(
     return None
 
 
-async def _output(work: Awaitable[Any]) -> str | None:
-    """Return the text with which a graph ends: of the model, of a node, or of a tool with `return_direct`."""
+async def _output(work: Awaitable[Any]) -> Any:
+    """Return that with which a graph ends: an output type, or a text of the model, of a node, or of a tool with `return_direct`."""
     state = await work
-    if state.get("structured_response") is not None:
-        return None  # the last message repeats it for the model
+    if (output := state.get("structured_response")) is not None:
+        return output
     last = (state.get("messages") or [None])[-1]
     is_text = isinstance(last, AIMessage) and not last.tool_calls
     is_result = isinstance(last, ToolMessage) and last.status != "error"
@@ -169,6 +170,7 @@ class _DurableModel(BaseChatModel):
 
     def bind_tools(self, tools: Any, **options: Any) -> BaseChatModel:
         tools = list(tools)
+        _check_outputs(tools, options)
         names = tuple(tool.name for tool in tools if isinstance(tool, _DurableTool))
         return _DurableModel(inner=self.inner.bind_tools(tools, **options), named=self.named, tools=names)
 
@@ -204,6 +206,18 @@ class _DurableModel(BaseChatModel):
             is_text = isinstance(message.content, str)
             message.content = before + message.text if is_text else [{"type": "text", "text": before}, *message.content]
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _check_outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> None:
+    """Check the output types that an agent gives to its model: as tools that nothing can call, or as the form of its text."""
+    schemas = [each.name for each in tools if isinstance(each, StructuredTool) and not (each.func or each.coroutine)]
+    unknown = [name for name in schemas if name not in {each.__name__ for each in OUTPUTS}]
+    if unknown or "response_format" in options:
+        raise BotError(
+            f"The graph has a response_format{f' {unknown[0]}' if unknown else ''}, and run() says texts. Use "
+            f"response_format=ToolStrategy(Say | Tapback | Silence): {KNOWN}. A node that needs data for itself asks "
+            "durable(model).with_structured_output(…)."
+        )
 
 
 class _DurableTool(BaseTool):

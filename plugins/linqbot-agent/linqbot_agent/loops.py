@@ -38,10 +38,11 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.history import Past, past_of
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
-from linqbot_agent.messages import fitting, prompt_for, shown_to_model
+from linqbot_agent.messages import fitting, prompt_for, shown_by_others, shown_to_model
+from linqbot_agent.outputs import changed as output_changed
 from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
-from linqbot_agent.saying import whole
+from linqbot_agent.saying import Media, Output, Say, outputs_of, say
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
@@ -107,17 +108,19 @@ class Loop:
         self._said: list[Message] = []  # the same, in the form of the framework
         self._decided: Counter[str] = Counter()  # the calls that people have approved, and that are not made yet
         self._asking: dict[str, bool] = {}  # the places of calls that go on behind a question, with True if approved
+        self._instructions = ""  # those of the last request
         self._text = ""  # what the model has said last
         self._is_answered = False  # True if a person has answered a question of the author's code behind it
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
 
-    async def answer(self, work: Coroutine[Any, Any, str | None]) -> str:
+    async def answer(self, work: Coroutine[Any, Any, Any]) -> str:
         """Run a framework to its end, and return what was said.
 
         Args:
-            work: Runs the framework, and returns its output. It is said if the run did not end with a text of the model: it
-                may be the result of a tool, or a text of the author's code.
+            work: Runs the framework, and returns its output: a text or an output type of this package, or several. It is said
+                if the run did not end with a text of the model: it may be the result of a tool, or of the author's code.
         Raises:
+            BotError: the output is of another type.
             ModelFailed: the model did not answer, or its answers were of no use.
         """
         speech, requests = self._settings.speech, self.requests
@@ -134,12 +137,23 @@ class Loop:
             may_succeed = not is_useless and (status is None or is_away(status))
             raise ModelFailed(error, requests.model, is_away=may_succeed) from error
         is_new = not self._has_ended or (self._is_answered and output != self._text)
-        if output and self.has_asked and is_new:
-            text = changed(visible(output), self._change(""))
-            await speech.stream(whole(text), key=f"{self._settings.name}/output")
-        said = "\n\n".join(speech.said)
+        outputs = self._permitted(outputs_of(output)) if self.has_asked and is_new else []
+        await say(outputs, speech, self._settings.ctx, self._settings.event, key=f"{self._settings.name}/output")
+        with_effect = (each.text for each in outputs if isinstance(each, Say) and each.effect is not None)
+        said = "\n\n".join([*speech.said, *with_effect])
         await keep_answer(answer_of(requests, self._past, self._run, said), self._settings)
         return SaidText(said)
+
+    def _permitted(self, outputs: Iterable[Output]) -> list[Output]:
+        """Return outputs without the files, and with known links only the addresses, that the model has made up."""
+        change, shown = self._change(), self._shown_by_others().exact
+        permitted = []
+        for output in outputs:
+            if isinstance(output, Media) and output.url not in shown:
+                self._settings.ctx.log.warning("agent.left_out", what="media", why="the model has made up its address")
+            else:
+                permitted.append(output_changed(output, lambda text: changed(text, change)))
+        return permitted
 
     async def conversation(self) -> list[Message]:
         """Return what the model is shown of the chat, up to the current message, each as one of the user or the assistant.
@@ -178,6 +192,7 @@ class Loop:
         *,
         model: str | None,
         instructions: str,
+        is_text: bool = True,
     ) -> ModelStep[Any]:
         """Return the response of the model as JSON, and say its text, unless a tool makes the request.
 
@@ -188,9 +203,12 @@ class Loop:
                 pieces of the text as they come.
             model: The name of the model, by which its price is known.
             instructions: The instructions of the agent.
+            is_text: False for a response that is data, which the framework makes an output: it is not said as it is.
         """
         self.has_asked = True
         self.requests.model = model or ""
+        if not is_in_step():
+            self._instructions = instructions
         framework, requests = self._framework, self.requests
         begun, new = messages[: len(self._said)], messages[len(self._said) :]
         digest = digest_of(to_json([*map(framework.shown, new)], fallback=str))
@@ -204,7 +222,8 @@ class Loop:
             return framework.text(response) if self.stream or not framework.calls_tool(response) else ""
 
         # The answer to a tool is for the model that called it, and not for the person.
-        is_heard = not is_in_step()
+        is_inside = is_in_step()
+        is_heard = is_text and not is_inside
 
         async def made(said: str, write: Callable[[str], None]) -> Any:
             past = self.formed(await requests.refusals.less_of(requests.given))
@@ -216,7 +235,7 @@ class Loop:
             f"model@{digest}",
             made,
             text=said if is_heard else None,
-            change=self._change(instructions),
+            change=self._change(),
             price=partial(price_of_usage, self._settings, model),
         )
         found = step.response
@@ -224,16 +243,19 @@ class Loop:
         # The arguments of a call that was cut off may be others than the model was about to write.
         if framework.is_cut(found) and (is_silent or framework.calls_tool(found)):
             raise NoAnswer
-        if is_heard:
-            self._has_ended, self._is_answered = not framework.calls_tool(found), False
+        if not is_inside:
+            self._has_ended, self._is_answered = is_text and not framework.calls_tool(found), False
             self._text = "\n\n".join(filter(None, [step.said, framework.text(found)]))
         return step
 
-    def _change(self, instructions: str) -> Change | None:
+    def _change(self) -> Change | None:
         if not self._settings.turn.options.known_links:
             return None
         shown = shown_to_model([*self._begun, *self._run[1:]], self._settings.run_id)
-        return partial(without_invented, shown=Shown.of([instructions]) | shown)
+        return partial(without_invented, shown=Shown.of([self._instructions]) | shown)
+
+    def _shown_by_others(self) -> Shown:
+        return Shown.of([self._instructions]) | shown_by_others([*self._begun, *self._run[1:]])
 
     def offer(self, tools: Iterable[str]) -> None:
         """Check the names in `needs_approval` by those of the tools that the model may call."""

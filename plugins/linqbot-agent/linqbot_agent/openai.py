@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 import agents
 from agents import (
     Agent,
+    AgentOutputSchema,
+    AgentOutputSchemaBase,
     FunctionTool,
     Handoff,
     Model,
     ModelBehaviorError,
     ModelProvider,
     ModelResponse,
+    ModelSettings,
     RunConfig,
     RunResult,
+    Tool,
 )
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
@@ -29,6 +33,7 @@ from pydantic_core import to_jsonable_python
 from linqbot import BotError, Context
 from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, loop_of
+from linqbot_agent.outputs import KNOWN, OUTPUTS, can_be_said
 from linqbot_agent.run import ServerTool, agent_run
 
 if TYPE_CHECKING:
@@ -67,7 +72,7 @@ async def run(
     off is made again: see `idempotency_key`. The context of tools is `ctx`.
 
     Args:
-        agent: The agent. Its output is text.
+        agent: The agent. Its output is text, or one or several of the output types of this package.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
         timeout_s: The longest time of one request, in seconds.
@@ -78,7 +83,7 @@ async def run(
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
-        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, the output of the agent is no text,
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, the agent has another output type,
             it has MCP servers, or a tool that runs on this machine and is no function, or a tool of an agent that is a
             tool itself needs approval.
 
@@ -103,7 +108,7 @@ async def run(
     return None
 
 
-async def _to_the_end(run: Awaitable[RunResult]) -> str | None:
+async def _to_the_end(run: Awaitable[RunResult]) -> Any:
     """Return the output of a run.
 
     Raises:
@@ -117,7 +122,30 @@ async def _to_the_end(run: Awaitable[RunResult]) -> str | None:
             "would cut the outer tool off. Move needs_approval=True from there to the agent, agent.as_tool(…, needs_approval=True), "
             "or give the tool to the agent of the run."
         )
-    return None if result.final_output is None else str(result.final_output)
+    output = result.final_output
+    return output if output is None or isinstance(output, (list, tuple, *OUTPUTS)) else str(output)
+
+
+def check(agent: object) -> None:
+    """Check that `run` can say what an agent returns, and record what it does. Another object is none of its agents.
+
+    Raises:
+        BotError: it cannot.
+    """
+    if not isinstance(agent, Agent):
+        return
+    schema = agent.output_type
+    kind = schema.output_type if isinstance(schema, AgentOutputSchema) else schema
+    if not can_be_said(kind):
+        raise BotError(f"The agent {agent.name} has the output_type {kind}, and run() says texts. Use {KNOWN}.")
+    if agent.mcp_servers:
+        raise BotError(
+            f"The agent {agent.name} has mcp_servers, which linqbot_agent.openai does not record. Write: "
+            "run(agent, ctx, servers=[McpServer(…)])."
+        )
+    for tool in agent.tools:
+        if not isinstance(tool, (FunctionTool, *_HOSTED)):
+            raise BotError(f"The tool {tool.name} is no function tool: linqbot_agent.openai cannot record it.")
 
 
 class _Recording(ModelProvider):
@@ -139,11 +167,7 @@ class _Recording(ModelProvider):
     def agent(self, agent: Agent[Any]) -> Agent[Any]:
         if (made := self._agents.get(id(agent))) is not None:
             return made
-        if agent.output_type not in (None, str) or agent.mcp_servers:
-            raise BotError(
-                f"The agent {agent.name} has an output_type or mcp_servers, which linqbot_agent.openai does not record. "
-                "For an MCP server, write: run(agent, ctx, servers=[McpServer(…)])."
-            )
+        check(agent)
         model = self.model(agent.model) if isinstance(agent.model, Model) else agent.model
         tools = [self._tool(tool) for tool in [*agent.tools, *self.servers]]
         made = agent.clone(model=model, model_settings=agent.model_settings, tools=tools, handoffs=[])
@@ -162,8 +186,6 @@ class _Recording(ModelProvider):
     def _tool(self, tool: Any) -> Any:
         if isinstance(tool, _HOSTED):
             return tool
-        if not isinstance(tool, FunctionTool):
-            raise BotError(f"The tool {tool.name} is no function tool: linqbot_agent.openai cannot record it.")
 
         async def invoke(context: Any, arguments: str) -> Any:
             async def make() -> Any:
@@ -192,21 +214,29 @@ class _RecordedModel(Model):
         self,
         system_instructions: str | None,
         input: Any,  # noqa: A002
+        model_settings: ModelSettings,
+        tools: list[Tool],
+        output_schema: AgentOutputSchemaBase | None,
         *rest: Any,
         **named: Any,
     ) -> ModelResponse:
+        more = (model_settings, tools, output_schema, *rest)
+
         async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
             if self._loop.stream:
-                events = self._model.stream_response(system_instructions, given, *rest, **named)
+                events = self._model.stream_response(system_instructions, given, *more, **named)
                 response = await _streamed(events, write)
             else:
-                response = await self._model.get_response(system_instructions, given, *rest, **named)
+                response = await self._model.get_response(system_instructions, given, *more, **named)
             # The SDK gives the next request the fields that are set, and OpenAI refuses fields that it does not know.
             found = _responses.dump_python(response, mode="json", by_alias=True, exclude_unset=True, warnings=False)
             found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
             return found
 
-        step = await self._loop.ask(input, ask, model=self._name, instructions=system_instructions or "")
+        is_text = output_schema is None or output_schema.is_plain_text()
+        step = await self._loop.ask(
+            input, ask, model=self._name, instructions=system_instructions or "", is_text=is_text
+        )
         response = _responses.validate_python(step.response)
         if step.said:
             response.output = [_said(step.said), *response.output]

@@ -236,3 +236,7 @@ def _check_agents(bot: Bot) -> None:
 
             for agent in (each for each in values if isinstance(each, pydantic_ai.AbstractAgent)):
                 check_toolsets(agent)
+        for module in (sys.modules.get(f"linqbot_agent.{name}") for name in ("langgraph", "openai")):
+            if module is not None and module.run in values:
+                for each in values:
+                    module.check(each)

@@ -66,6 +66,13 @@ class Silence:
     """Say nothing, because the message needs no answer."""
 
 
+@dataclass(frozen=True, config=_STRICT)
+class Several:
+    """Say and do several things, in this order."""
+
+    outputs: list[Say | Tapback | Poll | Media]
+
+
 Output: TypeAlias = Say | Tapback | Poll | Media | Silence
 
 
@@ -77,6 +84,8 @@ def outputs_of(value: object) -> list[Output]:
     Raises:
         BotError: it is of another type.
     """
+    if isinstance(value, Several):
+        value = value.outputs
     if isinstance(value, list | tuple):
         return [output for each in value for output in outputs_of(each)]
     if value is None or (isinstance(value, str) and not visible(value).strip()):
@@ -87,7 +96,7 @@ def outputs_of(value: object) -> list[Output]:
         return [value]
     raise BotError(
         f"The agent's output is of type {type(value).__name__}, and run() says texts. Use an agent whose output_type "
-        "is str, or one of Say, Tapback, Poll, Media and Silence, or a list of these."
+        "is str, or one of Say, Tapback, Poll, Media, Silence and Several, or a list of these."
     )
 
 

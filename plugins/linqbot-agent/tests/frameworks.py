@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from linqbot_agent import LinqAgent, idempotency_key
+from linqbot_agent import LinqAgent, Say, Several, Silence, Tapback, idempotency_key
 from linqbot_agent.requests import GO_ON
 
 from linqbot import Bot, Context, MessageReceived, Running
@@ -68,6 +68,8 @@ class Outside:
         refused: The number of requests that were refused.
         names: The names of the tools that it calls: two, then a third. Fewer leave out later ones.
         instructions: The instructions of the agent.
+        has_outputs: True gives the agent the output types of `OUTPUTS`.
+        answering: Returns the response by which a model of the framework answers with an output: its type and its arguments.
     """
 
     clock: Clock | None = None
@@ -84,6 +86,8 @@ class Outside:
     refused: int = 0
     names: Sequence[str] = ("reserve", "charge", "notify")
     instructions: str = "Host."
+    has_outputs: bool = False
+    answering: Callable[[str, Any], Response] = field(init=False)
 
     def reset(self) -> None:
         self.effects.clear()
@@ -248,6 +252,13 @@ def _sse(kind: str, **data: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
 
 
+OUTPUTS: Any = (Say, Tapback, Silence, Several)
+
+
+def _calling(tool: str, arguments: Any) -> Response:
+    return Response((), [Call(tool, "o1", json.dumps(arguments))])
+
+
 def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     import httpx2
     from anthropic import AsyncAnthropic
@@ -257,6 +268,9 @@ def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     client = AsyncAnthropic(api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport))
 
     options: Any = {"model": "claude-sonnet-4-6", "system": outside.instructions, "tools": outside.tools()}
+    outside.answering = lambda kind, given: _calling(f"answer_with_{kind.lower()}", given)
+    if outside.has_outputs:
+        options["output_type"] = [str, *OUTPUTS]
     return lambda ctx: run(client, ctx, **options, **how)
 
 
@@ -265,25 +279,30 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from fake_openai import FakeOpenAI
     from linqbot_agent.openai import run
 
+    output_type: Any = str | Say | Tapback | Silence | Several
+    outside.answering = lambda kind, given: Response([json.dumps({"response": given})])
     agent = Agent(
         "host",
         model=FakeOpenAI(outside),
         instructions=outside.instructions,
         tools=[function_tool(each, failure_error_function=None) for each in outside.tools()],
+        output_type=output_type if outside.has_outputs else None,
     )
     return lambda ctx: run(agent, ctx, **how)
 
 
 def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
     from langchain.agents import create_agent
+    from langchain.agents.structured_output import ToolStrategy
     from linqbot_agent.langgraph import durable, run
     from scripted_langchain import model_of
 
-    model = model_of(outside)
+    model, outside.answering = model_of(outside), _calling
+    form: Any = ToolStrategy(Say | Tapback | Silence | Several) if outside.has_outputs else None
 
     def build(tools: Sequence[Any] = ()) -> Any:
         own = map(durable, outside.tools())
-        return create_agent(durable(model), [*own, *tools], system_prompt=outside.instructions)
+        return create_agent(durable(model), [*own, *tools], system_prompt=outside.instructions, response_format=form)
 
     graph = build if how.get("servers") else build()
     return lambda ctx: run(graph, ctx, **how)
@@ -294,8 +313,14 @@ def with_pydantic_ai(outside: Outside, capabilities: Sequence[Any] = (), **how: 
     from linqbot_agent import run
     from pydantic_ai import Agent
 
-    agent: Agent[Any, str] = Agent(
-        model_of(outside), tools=outside.tools(), instructions=outside.instructions, capabilities=capabilities
+    outside.answering = lambda kind, given: _calling(f"final_result_{kind}", given)
+    output_type: Any = [str, *OUTPUTS] if outside.has_outputs else str
+    agent: Agent[Any, Any] = Agent(
+        model_of(outside),
+        tools=outside.tools(),
+        instructions=outside.instructions,
+        capabilities=capabilities,
+        output_type=output_type,
     )
     return lambda ctx: run(agent, ctx, **how)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from frameworks import Outside, bot_of
-from pydantic import BaseModel
 
 from linqbot.testing import killed_between_calls, talking
 
@@ -36,16 +35,12 @@ async def test_the_result_of_the_last_tool_of_the_openai_sdk_is_said(approved: b
 
 def calling(tool: str, **arguments: Any) -> Any:
     """Return a durable model of LangChain that calls a tool in each response."""
-    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
     from langchain_core.messages import AIMessage
     from linqbot_agent.langgraph import durable
-
-    class Model(GenericFakeChatModel):
-        def bind_tools(self, tools: Any, **_: Any) -> Any:
-            return self
+    from scripted_langchain import ToolModel
 
     call = AIMessage("", tool_calls=[{"name": tool, "args": arguments, "id": "c1", "type": "tool_call"}])
-    return durable(Model(messages=cycle([call])))
+    return durable(ToolModel(messages=cycle([call])))
 
 
 async def test_the_text_with_which_a_graph_ends_is_said_once_wherever_the_bot_is_killed() -> None:
@@ -72,17 +67,3 @@ async def test_the_text_with_which_a_graph_ends_is_said_once_wherever_the_bot_is
         bot = bot_of(Outside(), lambda ctx: run(graph, ctx))  # noqa: B023 - within this round
         async for phone in killed_between_calls(bot, lambda phone: phone.text("When do you open?")):
             assert phone.messages[1:] == [said], phone.killed
-
-
-async def test_a_structured_response_of_a_graph_is_not_said() -> None:
-    langchain = pytest.importorskip("langchain.agents", reason="langchain is not installed")
-    from langchain.agents.structured_output import ToolStrategy
-    from linqbot_agent.langgraph import run
-
-    class Booking(BaseModel):
-        hour: int
-
-    graph = langchain.create_agent(calling("Booking", hour=8), [], response_format=ToolStrategy(Booking))
-    async with talking(bot_of(Outside(), lambda ctx: run(graph, ctx))) as phone:
-        await phone.text("At 8")
-        assert await phone.replies() == []
