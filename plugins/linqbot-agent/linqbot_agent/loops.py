@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from pydantic_ai.messages import (
     ModelMessage,
@@ -38,7 +38,7 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.history import Past, past_of
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
-from linqbot_agent.messages import fitting, prompt_for, shown_by_others, shown_to_model
+from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model
 from linqbot_agent.outputs import changed as output_changed
 from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
 from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
@@ -46,6 +46,9 @@ from linqbot_agent.saying import Media, Output, Say, outputs_of, say
 
 Message = dict[str, Any]
 """A message as providers take it: with `role` and `content`."""
+
+
+_INCOMING: Final = "incoming"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +111,9 @@ class Loop:
         self._said: list[Message] = []  # the same, in the form of the framework
         self._decided: Counter[str] = Counter()  # the calls that people have approved, and that are not made yet
         self._asking: dict[str, bool] = {}  # the places of calls that go on behind a question, with True if approved
+        self._incoming: list[
+            tuple[int, str]
+        ] = []  # what came meanwhile, with the number of messages of the run before it
         self._instructions = ""  # those of the last request
         self._text = ""  # what the model has said last
         self._is_answered = False  # True if a person has answered a question of the author's code behind it
@@ -207,22 +213,25 @@ class Loop:
         """
         self.has_asked = True
         self.requests.model = model or ""
-        if not is_in_step():
+        framework, requests, is_inside = self._framework, self.requests, is_in_step()
+        if not is_inside:
             self._instructions = instructions
-        framework, requests = self._framework, self.requests
         begun, new = messages[: len(self._said)], messages[len(self._said) :]
-        digest = digest_of(to_json([*map(framework.shown, new)], fallback=str))
+        what = [*map(framework.shown, new)]
         # A framework may have replaced the conversation. Then it stays as it is.
         if [framework.content(each) for each in begun] == [each["content"] for each in self._said]:
             requests.given = fitting(self._begun, self._settings.run_id, history_tokens(model))
+            if not is_inside:
+                await self._take_incoming(len(new))
+            new, what = self._with_incoming(new), [*what, *self._incoming]
         else:
             requests.given, new = (), messages
+        digest = digest_of(to_json(what, fallback=str))
 
         def said(response: Any) -> str:
             return framework.text(response) if self.stream or not framework.calls_tool(response) else ""
 
         # The answer to a tool is for the model that called it, and not for the person.
-        is_inside = is_in_step()
         is_heard = is_text and not is_inside
 
         async def made(said: str, write: Callable[[str], None]) -> Any:
@@ -247,6 +256,34 @@ class Loop:
             self._has_ended, self._is_answered = is_text and not framework.calls_tool(found), False
             self._text = "\n\n".join(filter(None, [step.said, framework.text(found)]))
         return step
+
+    async def _take_incoming(self, place: int) -> None:
+        """Take the messages that have come since the last request, in handlers with `overlap="steer"`.
+
+        What a request has got is on record, so each run of the turn makes the same requests. What comes during the last
+        request is not taken, and gets a turn of its own.
+
+        Args:
+            place: The number of messages of the run before them.
+        """
+        if not self._settings.ctx.takes_incoming:
+            return
+
+        async def take() -> list[str]:
+            return [prompt_of(message) async for message in self._settings.ctx.incoming()]
+
+        step = await self._settings.entries.step(_INCOMING, take)
+        self._incoming += ((place, text) for text in step.result)
+        self._run += (ModelRequest(parts=[UserPromptPart(text)]) for text in step.result)
+
+    def _with_incoming(self, messages: Sequence[Any]) -> list[Any]:
+        """Return the messages of the run with those that have come meanwhile, each behind what was there before it."""
+        with_them = list[Any]()
+        for place in range(len(messages) + 1):
+            texts = (text for after, text in self._incoming if min(after, len(messages)) == place)
+            with_them += self.formed(ModelRequest(parts=[UserPromptPart(text)]) for text in texts)
+            with_them += messages[place : place + 1]
+        return with_them
 
     def _change(self) -> Change | None:
         if not self._settings.turn.options.known_links:
