@@ -16,8 +16,9 @@ from linqbot import BotError, Context
 from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of
 from linqbot_agent.outputs import OutputTools, OutputType
+from linqbot_agent.progress import PROGRESS
 from linqbot_agent.requests import go_on
-from linqbot_agent.run import ServerTool, agent_run
+from linqbot_agent.run import Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -33,6 +34,7 @@ class TooManyRequests(Exception):
 async def run(
     client: AsyncAnthropic,
     ctx: Context,
+    prompt: Prompt | None = None,
     *,
     model: str,
     tools: Iterable[Tool] = (),
@@ -41,6 +43,8 @@ async def run(
     max_tokens: int = 4096,
     max_requests: int = 50,
     timeout_s: float = 60.0,
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
     servers: Sequence[McpServer] = (),
@@ -53,6 +57,7 @@ async def run(
 
     Args:
         client: The client of the SDK, or one for another platform, such as `AsyncAnthropicBedrock`.
+        prompt: The prompt: a text, or texts and `BinaryContent` of pydantic-ai. None is the text of the event's message.
         model, max_tokens: As for `client.messages.create`.
         tools: The tools. They run one after the other. One that raises `ToolError` of the SDK lets the model try again.
         output_type: The types of the answer, as for an agent of pydantic-ai: `str`, the output types of this package, or lists
@@ -60,6 +65,8 @@ async def run(
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_requests: The most requests to the model. After that the person hears `sorry`.
         timeout_s: The longest time of one request, in seconds.
+        progress: The text to say, once, if nothing was said for a while; None says nothing.
+        progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who approves calls of tools that need approval: `asker` is the person who caused the event, unless
             `LinqAgent` names `approvers`; else the handle of a person, who is asked where they are, next to those.
@@ -76,14 +83,23 @@ async def run(
     given, outputs = [*map(_as_tool, tools)], OutputTools(output_type)
     request = {"model": model, "max_tokens": max_tokens, **options}
     async with (
-        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        agent_run(
+            ctx,
+            stream=stream,
+            timeout_s=timeout_s,
+            progress=progress,
+            progress_after_s=progress_after_s,
+            sorry=sorry,
+            approver=approver,
+            servers=servers,
+        ) as settings,
         loop_of(settings, _FRAMEWORK) as loop,
     ):
         known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools), *_of_outputs(outputs)]}
         loop.offer(known)
         if known:
             request["tools"] = [tool.to_dict() for tool in known.values()]
-        messages = await loop.conversation()
+        messages = await loop.conversation(prompt)
 
         async def work() -> Any:
             for _ in range(max_requests):

@@ -69,6 +69,7 @@ async def run_to_the_end(
     loop: Loop,
     settings: Settings,
     tasks: Tasks,
+    context: object,
 ) -> Any:
     """Return the state with which a graph ends. What it asks is asked in the chat.
 
@@ -84,7 +85,7 @@ async def run_to_the_end(
         graph = graph.copy({"checkpointer": None})
     what: Mapping[str, Any] | Command[Any] = given
     while True:
-        state = await graph.ainvoke(what, config, durability="exit" if is_resumable else None)
+        state = await graph.ainvoke(what, config, context=context, durability="exit" if is_resumable else None)
         found = list(state.get(_INTERRUPTS, ()))
         if not found:
             return state

@@ -34,7 +34,8 @@ from linqbot import BotError, Context
 from linqbot_agent.interrupts import Tasks, check, is_question, run_to_the_end
 from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, loop_of
 from linqbot_agent.outputs import KNOWN, OUTPUTS
-from linqbot_agent.run import ServerTool, agent_run
+from linqbot_agent.progress import PROGRESS
+from linqbot_agent.run import Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -52,11 +53,15 @@ _MOST_STEPS: Final = 100
 async def run(
     graph: Graph | Callable[[list[BaseTool]], Graph],
     ctx: Context,
+    prompt: Prompt | None = None,
     *,
+    deps: object = None,
     stream: bool = False,
     state: Mapping[str, Any] | None = None,
     config: RunnableConfig | None = None,
     timeout_s: float = 60.0,
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
     servers: Sequence[McpServer] = (),
@@ -70,11 +75,15 @@ async def run(
     Args:
         graph: The compiled graph, whose state has `messages`. With `servers`, a function that is given their tools, which are
             durable, and returns the graph.
+        prompt: The prompt: a text, or texts and `BinaryContent` of pydantic-ai. None is the text of the event's message.
+        deps: The context of the graph, `runtime.context`, as for `graph.ainvoke(context=…)`.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         state: Further values of the state with which the graph begins.
         config: As for `graph.ainvoke`. If it names no `recursion_limit`, that is 100 steps of the graph: a model that calls
             tools again and again would go on for thousands.
         timeout_s: The longest time of one request, in seconds.
+        progress: The text to say, once, if nothing was said for a while; None says nothing.
+        progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who approves calls of tools that need approval: `asker` is the person who caused the event, unless
             `LinqAgent` names `approvers`; else the handle of a person, who is asked where they are, next to those.
@@ -88,7 +97,16 @@ async def run(
     Example: `await run(graph, ctx)`
     """
     async with (
-        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        agent_run(
+            ctx,
+            stream=stream,
+            timeout_s=timeout_s,
+            progress=progress,
+            progress_after_s=progress_after_s,
+            sorry=sorry,
+            approver=approver,
+            servers=servers,
+        ) as settings,
         loop_of(settings, _FRAMEWORK) as loop,
     ):
         if not isinstance(graph, CompiledStateGraph):
@@ -99,11 +117,11 @@ async def run(
                 "run(lambda tools: create_agent(durable(model), [durable(book), *tools]), ctx, servers=[…])."
             )
         check(graph)
-        given = {**(state or {}), "messages": await loop.conversation()}
+        given = {**(state or {}), "messages": await loop.conversation(prompt)}
         limited: RunnableConfig = {"recursion_limit": _MOST_STEPS, **(config or {})}
         token = _tasks.set(tasks := Tasks())
         try:
-            work = run_to_the_end(graph, given, limited, loop=loop, settings=settings, tasks=tasks)
+            work = run_to_the_end(graph, given, limited, loop=loop, settings=settings, tasks=tasks, context=deps)
             said = await loop.answer(_output(work))
         finally:
             _tasks.reset(token)

@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
@@ -41,7 +42,7 @@ from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_cal
 from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model
 from linqbot_agent.outputs import changed as output_changed
 from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
-from linqbot_agent.run import ModelFailed, ServerTool, Settings, is_away, server_tools
+from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import Media, Output, Say, outputs_of, say
 
 Message = dict[str, Any]
@@ -161,18 +162,24 @@ class Loop:
                 permitted.append(output_changed(output, lambda text: changed(text, change)))
         return permitted
 
-    async def conversation(self) -> list[Message]:
+    async def conversation(self, given: Prompt | None) -> list[Message]:
         """Return what the model is shown of the chat, up to the current message, each as one of the user or the assistant.
 
+        Args:
+            given: A prompt in place of the current message; None for none.
         Raises:
-            BotError: there is nothing to answer.
+            BotError: there is nothing to answer, or the prompt has something else than texts and files.
         """
         event = self._settings.event
-        self._past = await past_of(self._settings)
+        self._past = await past_of(self._settings, has_prompt=given is not None)
         past = self._past.messages
-        if isinstance(event, MessageReceived | MessageEdited):
+        if given is not None:
+            if wrong := [each for each in given if not isinstance(each, str | BinaryContent)]:
+                raise BotError(f"The prompt has a {type(wrong[0]).__name__}. Give texts, and files as BinaryContent.")
+            prompt: ModelMessage = ModelRequest(parts=[UserPromptPart(given)])
+        elif isinstance(event, MessageReceived | MessageEdited):
             text = prompt_for(event, self._settings.ctx.already_sent, self._past.words)
-            prompt: ModelMessage = ModelRequest(parts=[UserPromptPart(text)])
+            prompt = ModelRequest(parts=[UserPromptPart(text)])
         else:
             while past and isinstance(past[-1], ModelResponse):
                 del past[-1]  # a provider would take it for the beginning of an answer

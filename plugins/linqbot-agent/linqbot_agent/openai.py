@@ -27,14 +27,16 @@ from agents import (
 )
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
-from pydantic import TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from linqbot import BotError, Context
+from linqbot import BotError, Context, MessageEdited, MessageReceived
 from linqbot.characters import to_json
 from linqbot_agent.loops import Framework, Loop, Message, loop_of
+from linqbot_agent.memory import summary_key as conversation_key
 from linqbot_agent.outputs import KNOWN, OUTPUTS, can_be_said
-from linqbot_agent.run import ServerTool, agent_run
+from linqbot_agent.progress import PROGRESS
+from linqbot_agent.run import Prompt, ServerTool, Settings, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -56,11 +58,15 @@ _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 async def run(
     agent: Agent[Any],
     ctx: Context,
+    prompt: Prompt | None = None,
     *,
+    deps: object = None,
     stream: bool = False,
-    max_turns: int = 10,
+    max_turns: int = 50,
     run_config: RunConfig | None = None,
     timeout_s: float = 60.0,
+    progress: str | None = PROGRESS,
+    progress_after_s: float = 5.0,
     sorry: str | EllipsisType | None = ...,
     approver: str = "asker",
     servers: Sequence[McpServer] = (),
@@ -69,13 +75,17 @@ async def run(
 
     Each response of a model and each call of a function tool is recorded before the next one begins, those of agents to
     which it hands over included. If the turn runs again, recorded ones are not repeated. A request or a call that was cut
-    off is made again: see `idempotency_key`. The context of tools is `ctx`.
+    off is made again: see `idempotency_key`.
 
     Args:
         agent: The agent. Its output is text, or one or several of the output types of this package.
+        prompt: The prompt: a text, or texts and `BinaryContent` of pydantic-ai. None is the text of the event's message.
+        deps: The context of tools, `wrapper.context`; None is `ctx`.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
         max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
         timeout_s: The longest time of one request, in seconds.
+        progress: The text to say, once, if nothing was said for a while; None says nothing.
+        progress_after_s: The seconds after which it is said.
         sorry: The text to say when the model fails; None says nothing. Without it, that of `LinqAgent`.
         approver: Who approves calls of tools that need approval: `asker` is the person who caused the event, unless
             `LinqAgent` names `approvers`; else the handle of a person, who is asked where they are, next to those.
@@ -90,26 +100,100 @@ async def run(
     Example: `await run(agent, ctx)`
     """
     # A call on record may be of a tool that a deploy has taken away.
+    given = ctx if deps is None else deps
     config = run_config or RunConfig(tracing_disabled=True, tool_not_found_behavior="return_error_to_model")
     async with (
-        agent_run(ctx, stream=stream, timeout_s=timeout_s, sorry=sorry, approver=approver, servers=servers) as settings,
+        agent_run(
+            ctx,
+            stream=stream,
+            timeout_s=timeout_s,
+            progress=progress,
+            progress_after_s=progress_after_s,
+            sorry=sorry,
+            approver=approver,
+            servers=servers,
+        ) as settings,
         loop_of(settings, _FRAMEWORK) as loop,
     ):
-        messages: Any = await loop.conversation()
+        first = await _in_charge(agent, settings)
+        messages: Any = await loop.conversation(prompt)
         recorded = _Recording(loop, config.model_provider)
         own = recorded.model(config.model) if isinstance(config.model, Model) else config.model
         config = replace(config, model=own, model_provider=recorded)
         recorded.servers = [*map(_of_server, loop.tools)]
-        made = recorded.agent(agent)
+        made = recorded.agent(first)
         loop.offer(recorded.tools)
-        return await loop.answer(
-            _to_the_end(agents.Runner.run(made, messages, context=ctx, max_turns=max_turns, run_config=config))
+        last: list[str] = []
+        said = await loop.answer(
+            _to_the_end(agents.Runner.run(made, messages, context=given, max_turns=max_turns, run_config=config), last)
         )
+        await _keep_charge(agent, last[-1], settings)
+        return said
     return None
 
 
-async def _to_the_end(run: Awaitable[RunResult]) -> Any:
-    """Return the output of a run.
+class InCharge(BaseModel):
+    """The agents to which others have handed over in the conversations of a person.
+
+    Attributes:
+        by_chat: The names of the agents by the id of the chat; "" for `memory="person"`.
+    """
+
+    by_chat: dict[str, str] = Field(default_factory=dict)
+
+
+IN_CHARGE: Final = "linqbot_agent.InCharge"
+"""The name of the state, next to the states of the bot's author."""
+
+
+def _reachable(agent: Agent[Any]) -> dict[str, Agent[Any]]:
+    """Return an agent, and all agents to which it and they hand over, by name. A `Handoff` does not name its agent."""
+    found, left = dict[str, Agent[Any]](), [agent]
+    while left:
+        each = left.pop()
+        if each.name not in found:
+            found[each.name] = each
+            left += (other for other in each.handoffs if isinstance(other, Agent))
+    return found
+
+
+async def _in_charge(agent: Agent[Any], settings: Settings) -> Agent[Any]:
+    """Return the agent with which the last run of the conversation has ended; else the agent of the handler."""
+    if not agent.handoffs or not _is_kept(settings):
+        return agent
+    ctx = settings.ctx
+    name = (await ctx.state.person(InCharge, name=IN_CHARGE)).by_chat.get(conversation_key(settings), agent.name)
+    # Recorded, because another turn may run while this one waits for an approval.
+    name = await ctx.once(f"{settings.name}/agent", lambda _: name, kind=str, retry=True, restartable=True)
+    return _reachable(agent).get(name, agent)
+
+
+async def _keep_charge(agent: Agent[Any], last: str, settings: Settings) -> None:
+    """Note with which agent a run has ended. It is stored with the turn."""
+    if not agent.handoffs or not _is_kept(settings):
+        return
+    if last not in _reachable(agent):
+        settings.ctx.log.warning(
+            "agent.handoff_not_kept",
+            agent=last,
+            why="The next message begins with the first agent: a handoff(…) does not say which agent it is for. Give the "
+            "agent itself: Agent(handoffs=[…]).",
+        )
+        last = agent.name
+    by_chat = (await settings.ctx.state.person(InCharge, name=IN_CHARGE)).by_chat
+    by_chat.pop(conversation_key(settings), None)
+    if last != agent.name:
+        by_chat[conversation_key(settings)] = last
+
+
+def _is_kept(settings: Settings) -> bool:
+    event = settings.event
+    is_of_person = isinstance(event, MessageReceived | MessageEdited) and not event.zero_retention
+    return is_of_person and settings.turn.options.memory is not None
+
+
+async def _to_the_end(run: Awaitable[RunResult], last: list[str]) -> Any:
+    """Return the output of a run, and note the name of its last agent.
 
     Raises:
         BotError: a tool of an agent that is a tool itself has stopped the run, to be approved.
@@ -122,6 +206,7 @@ async def _to_the_end(run: Awaitable[RunResult]) -> Any:
             "would cut the outer tool off. Move needs_approval=True from there to the agent, agent.as_tool(…, needs_approval=True), "
             "or give the tool to the agent of the run."
         )
+    last.append(result.last_agent.name)
     output = result.final_output
     return output if output is None or isinstance(output, (list, tuple, *OUTPUTS)) else str(output)
 

@@ -11,6 +11,7 @@ from answers import answers
 from frameworks import Outside, bot_of
 from linqbot_agent import Budget, LinqAgent
 from linqbot_agent.budget import USED, Used
+from structlog.testing import capture_logs
 
 from linqbot import BotError
 from linqbot.testing import talking
@@ -62,6 +63,104 @@ async def test_an_agent_to_which_another_hands_over_is_recorded(explicit: bool) 
         assert await phone.replies() == ["Done."]
     assert sorted(tool for tool, _ in outside.effects.elements()) == ["notify", "reserve"]
     assert [script.remaining_steps for script in scripts] == [0, 0]
+
+
+def kitchen(*, explicit: bool = False) -> Any:
+    """Return a host that hands over to a cook, who hands back at "bill". Each says its name."""
+    from agents import Agent, Model, ModelResponse, Usage, handoff
+    from agents.testing import assistant_message, function_call
+
+    class Named(Model):
+        def __init__(self, name: str, other: str, word: str) -> None:
+            self.name, self.other, self.word = name, other, word
+
+        async def get_response(self, system_instructions: str | None, input: Any, *rest: Any, **how: Any) -> Any:  # noqa: A002
+            is_moved = "type" in input[-1]
+            asked = next(item["content"] for item in reversed(input) if item.get("role") == "user")
+            if self.word in asked and not is_moved:
+                output: Any = function_call(f"transfer_to_{self.other}", {}, call_id="h1")
+            else:
+                output = assistant_message(f"{self.name} here.")
+            return ModelResponse([output], Usage(), None)
+
+        def stream_response(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    cook: Agent[Any] = Agent("cook", model=Named("cook", "host", "bill"))
+    host: Agent[Any] = Agent(
+        "host", model=Named("host", "cook", "soup"), handoffs=[handoff(cook) if explicit else cook]
+    )
+    cook.handoffs = [host]
+    return host
+
+
+@pytest.mark.parametrize("memory", ["chat", "person"])
+async def test_the_agent_to_which_another_has_handed_over_answers_the_next_messages(memory: Any) -> None:
+    from linqbot_agent.openai import run
+
+    host = kitchen()
+    async with talking(bot_of(Outside(), lambda ctx: run(host, ctx), LinqAgent(memory=memory))) as phone:
+        bob = phone.person("+14155550143")
+        group = phone.group(bob)
+        assert await answers(phone, "Hi") == ["host here."]
+        assert await answers(phone, "How is the soup?") == ["cook here."]
+        await phone.restart()
+        assert await answers(phone, "Salty?") == ["cook here."]
+        assert await answers(group, "Hi") == [{"chat": "host here.", "person": "cook here."}[memory]]
+        await group.by(bob).text("Hi")
+        assert await group.replies() == ["host here."]
+        assert await answers(phone, "The bill, please") == ["host here."]
+        assert await answers(phone, "Thanks") == ["host here."]
+        # A deploy has taken the cook away.
+        await answers(phone, "How is the soup?")
+        alone = host.clone(handoffs=[])
+        await phone.restart(bot=bot_of(Outside(), lambda ctx: run(alone, ctx), LinqAgent(memory=memory)))
+        assert await answers(phone, "Salty?") == ["host here."]
+
+
+async def test_a_turn_that_waits_for_an_approval_goes_on_with_its_own_agent() -> None:
+    from agents import function_tool
+    from linqbot_agent.openai import run
+
+    host, plugin = kitchen(), LinqAgent(needs_approval=["pay"], other_topic="postpone")
+    (cook,) = host.handoffs
+    says = cook.model.get_response
+
+    @function_tool
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    async def pays(system: Any, given: Any, *rest: Any, **how: Any) -> Any:
+        from agents import ModelResponse, Usage
+        from agents.testing import function_call
+
+        asked = next(item["content"] for item in reversed(given) if item.get("role") == "user")
+        if "pay" in asked and given[-1].get("type") != "function_call_output":
+            return ModelResponse([function_call("pay", {}, call_id="p1")], Usage(), None)
+        return await says(system, given, *rest, **how)
+
+    cook.tools, cook.model.get_response = [pay], pays
+    async with talking(bot_of(Outside(), lambda ctx: run(host, ctx), plugin)) as phone:
+        assert await answers(phone, "How is the soup?") == ["cook here."]
+        assert await answers(phone, "I pay") == ["May I pay? 👍 or yes, 👎 or no"]
+        assert (await answers(phone, "The bill, please"))[0] == "host here."
+        assert await answers(phone, "yes") == ["cook here."]
+
+
+async def test_an_agent_that_cannot_be_found_again_is_logged_and_nothing_is_kept_without_memory() -> None:
+    from linqbot_agent.openai import run
+
+    host, other = kitchen(explicit=True), kitchen()
+    with capture_logs() as log:
+        async with talking(bot_of(Outside(), lambda ctx: run(host, ctx))) as phone:
+            assert await answers(phone, "How is the soup?") == ["cook here."]
+            assert await answers(phone, "Salty?") == ["host here."]
+    (line,) = (line for line in log if line["event"] == "agent.handoff_not_kept")
+    assert line["agent"] == "cook"
+    async with talking(bot_of(Outside(), lambda ctx: run(other, ctx), LinqAgent(memory=None))) as phone:
+        assert await answers(phone, "How is the soup?") == ["cook here."]
+        assert await answers(phone, "Salty?") == ["host here."]
 
 
 async def test_a_picture_that_a_tool_has_returned_is_not_shown_as_text_later() -> None:
