@@ -80,6 +80,8 @@ async def run(
 
     Example: `await run(client, ctx, model="claude-sonnet-4-6", system="You take bookings.", tools=[book])`
     """
+    if "deps" in options:
+        raise BotError("A tool of Anthropic's SDK is a function, and reads no deps. Define the tool in the handler.")
     given, outputs = [*map(_as_tool, tools)], OutputTools(output_type)
     request = {"model": model, "max_tokens": max_tokens, **options}
     async with (

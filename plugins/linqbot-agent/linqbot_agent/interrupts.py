@@ -39,7 +39,7 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def check(graph: object) -> None:
-    """Check that a graph can be run to its end. Another object is none.
+    """Check that a graph can be run to its end. Other objects pass.
 
     Raises:
         BotError: it has breakpoints, or a checkpointer that keeps what it has said.
@@ -219,7 +219,7 @@ def _said(data: Any) -> str:
 
 
 class Tasks:
-    """What durable models and tools have returned to the nodes of a graph, in this run of the handler.
+    """Results of durable models and tools that the nodes of a graph have got in this run of the handler.
 
     LangGraph runs a node again from its start when a question in it is answered. The requests and calls that it has made
     before that question return the same then, without being made, recorded or said again. A node runs as a task, which has

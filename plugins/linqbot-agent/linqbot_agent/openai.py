@@ -212,7 +212,7 @@ async def _to_the_end(run: Awaitable[RunResult], last: list[str]) -> Any:
 
 
 def check(agent: object) -> None:
-    """Check that `run` can say what an agent returns, and record what it does. Another object is none of its agents.
+    """Check that `run` can say what an agent returns, and record what it does. Other objects pass.
 
     Raises:
         BotError: it cannot.

@@ -68,6 +68,7 @@ class Outside:
         refused: The number of requests that were refused.
         names: The names of the tools that it calls: two, then a third. Fewer leave out later ones.
         instructions: The instructions of the agent.
+        middleware: The middleware of an agent of LangChain.
         has_outputs: True gives the agent the output types of `OUTPUTS`.
         answering: Returns the response by which a model of the framework answers with an output: its type and its arguments.
     """
@@ -86,6 +87,7 @@ class Outside:
     refused: int = 0
     names: Sequence[str] = ("reserve", "charge", "notify")
     instructions: str = "Host."
+    middleware: Sequence[Any] = ()
     has_outputs: bool = False
     answering: Callable[[str, Any], Response] = field(init=False)
 
@@ -275,7 +277,7 @@ def with_anthropic(outside: Outside, **how: Any) -> Callable[[Context], Any]:
 
 
 def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
-    from agents import Agent, function_tool
+    from agents import Agent, FunctionTool, function_tool
     from fake_openai import FakeOpenAI
     from linqbot_agent.openai import run
 
@@ -285,7 +287,10 @@ def with_openai(outside: Outside, **how: Any) -> Callable[[Context], Any]:
         "host",
         model=FakeOpenAI(outside),
         instructions=outside.instructions,
-        tools=[function_tool(each, failure_error_function=None) for each in outside.tools()],
+        tools=[
+            each if isinstance(each, FunctionTool) else function_tool(each, failure_error_function=None)
+            for each in outside.tools()
+        ],
         output_type=output_type if outside.has_outputs else None,
     )
     return lambda ctx: run(agent, ctx, **how)
@@ -302,7 +307,13 @@ def with_langgraph(outside: Outside, **how: Any) -> Callable[[Context], Any]:
 
     def build(tools: Sequence[Any] = ()) -> Any:
         own = map(durable, outside.tools())
-        return create_agent(durable(model), [*own, *tools], system_prompt=outside.instructions, response_format=form)
+        return create_agent(
+            durable(model),
+            [*own, *tools],
+            system_prompt=outside.instructions,
+            response_format=form,
+            middleware=outside.middleware,
+        )
 
     graph = build if how.get("servers") else build()
     return lambda ctx: run(graph, ctx, **how)
@@ -331,12 +342,12 @@ FRAMEWORKS: dict[str, Answer] = {
     "openai": with_openai,
     "pydantic-ai": with_pydantic_ai,
 }
-_PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
+PACKAGES = {"anthropic": "anthropic", "openai": "agents", "langgraph": "langchain", "pydantic-ai": "pydantic_ai"}
 
 
 @pytest.fixture(name="framework", params=sorted(FRAMEWORKS))
 def each_framework(request: pytest.FixtureRequest) -> Answer:
-    pytest.importorskip(_PACKAGES[request.param], reason=f"{_PACKAGES[request.param]} is not installed")
+    pytest.importorskip(PACKAGES[request.param], reason=f"{PACKAGES[request.param]} is not installed")
     return FRAMEWORKS[request.param]
 
 

@@ -5,8 +5,6 @@ Approvals, budgets and guards work for all of them.
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -408,18 +406,3 @@ async def test_a_tool_that_fails_for_good_is_one_apology(framework: Answer) -> N
             assert len(await phone.errors()) == 1
             assert await phone.replies() == said
         assert len(await phone.dead_letters()) == 2
-
-
-def test_the_docs_show_each_framework_in_25_lines_of_which_at_most_three_are_glue() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
-    snippets = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def book_table" in each]
-    counted = []
-    for snippet in snippets:
-        imports = [each for each in ast.walk(ast.parse(snippet)) if isinstance(each, ast.ImportFrom)]
-        ours = {name.name for each in imports if "linqbot_agent" in str(each.module) for name in each.names}
-        names = (each for each in ast.walk(ast.parse(snippet)) if isinstance(each, ast.Name))
-        glue = {each.lineno for each in names if each.id in ours - {"idempotency_key"}}
-        lines = [line for line in snippet.splitlines() if line.strip() and not line.strip().startswith("#")]
-        counted.append((len(lines), len(glue)))
-    assert len(counted) == len(FRAMEWORKS)
-    assert [each for each in counted if each[0] > 25 or not 1 <= each[1] <= 3] == []

@@ -417,7 +417,7 @@ class Booking(BaseModel):
 
 
 async def _fails(graph: Any, words: str) -> None:
-    """Check that a message ends in an error that says what to use, that the person is told, and that the next one is too."""
+    """Check that messages end in an error that says what to use, and that the person hears an apology."""
     bot = bot_with(graph, LinqAgent(sorry="Sorry."), attempts=1)
     async with talking(bot) as phone:
         for said in (["Sorry."], []):  # at most once an hour

@@ -103,6 +103,7 @@ async def test_a_handler_that_is_not_steered_leaves_messages_for_their_own_turns
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS.keys() - {"pydantic-ai"}), indirect=True)
 async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(framework: Answer) -> None:
     outside, points = Waiting(), 0
 
@@ -111,7 +112,8 @@ async def test_no_message_is_lost_or_heard_twice_wherever_the_bot_is_killed(fram
         outside.work.begun.clear()
         outside.work.end.clear()
         await phone.text("A table")
-        await phone.text("yes" if await phone.next_reply() else "")
+        await phone.next_reply()
+        await phone.text("yes")
         await outside.work.begun.wait()
         await phone.text("for two")
         outside.work.end.set()
