@@ -22,6 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from linqbot import BotError
 from linqbot.characters import to_json
+from linqbot.errors import TurnDeferred
 from linqbot_agent.entries import digest_of, going_on, idempotency_key, is_in_step, step_around
 from linqbot_agent.loops import Loop
 from linqbot_agent.run import Settings
@@ -93,6 +94,9 @@ async def run_to_the_end(
             # In the order of the tasks, and not in that in which they have ended.
             found = [*_waiting(await graph.aget_state(config, subgraphs=True))]
         what = Command(resume=await questions.answers(found))
+        if not is_resumable:
+            # There was nothing to ask, such as about a call that cannot be shown. The next run keeps checkpoints.
+            raise TurnDeferred("The graph goes on with a decision.", after_s=0)
         tasks.begin_again()
 
 
@@ -116,9 +120,8 @@ class _Questions:
 
     @property
     def were_asked(self) -> bool:
-        """True if the graph may be resumed in this run: it has asked before, or a question may get its answer at once."""
-        ctx = self._settings.ctx
-        return ctx.side is not None or ctx.recall(f"{self._place}#0", kind=list[str]) is not None
+        """True if an earlier run of the turn has come to an interrupt."""
+        return self._settings.ctx.recall(f"{self._place}#0", kind=list[str]) is not None
 
     async def answers(self, found: list[Interrupt[Any]]) -> dict[str, Any]:
         """Return the answers to interrupts by their ids, as LangGraph resumes a graph with them."""

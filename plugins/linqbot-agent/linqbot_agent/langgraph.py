@@ -1,7 +1,7 @@
 """`run`: answers a message with a graph of LangGraph. `durable` makes a model or a tool of the graph record what it does.
 
 A checkpointer would leave out of later runs what the graph has said, so the model and the tools record instead: each run of
-a turn goes through the whole graph again, and is answered from the record.
+a turn goes through the whole graph again, and is answered from the record. `interrupts.py` asks what the graph asks.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ async def run(
     runs again, recorded ones are not repeated. A request or a call that was cut off is made again: see `idempotency_key`.
     All else in the graph runs again in each run of the turn.
 
+    An `interrupt` is a question in the chat, and returns what the person writes; `HumanInTheLoopMiddleware` asks for approvals.
+
     Args:
         graph: The compiled graph, whose state has `messages`. With `servers`, a function that is given their tools, which are
             durable, and returns the graph.
@@ -91,8 +93,10 @@ async def run(
     Returns:
         The text that was said; None if the model failed, or the person has used up the budget.
     Raises:
-        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, no durable model was asked, or
-            there are `servers`, but no function that takes their tools.
+        BotError: the bot has no plugin LinqAgent, another agent of this turn is running, no durable model was asked, there
+            are `servers`, but no function that takes their tools; or the graph has breakpoints, a checkpointer that keeps
+            conversations, a `response_format` that cannot be said, or a question that no person can answer.
+        AskTimeout, AskCancelled: a question of the graph has ended without an answer.
 
     Example: `await run(graph, ctx)`
     """
@@ -247,7 +251,10 @@ class _DurableTool(BaseTool):
         async def act() -> Any:
             found = await self.act(input, config, **options)
             if not isinstance(found, ToolMessage):
-                raise BotError(f"The tool {self.name} returned {type(found).__name__}, which cannot be recorded.")
+                raise BotError(
+                    f"The durable tool {self.name} returned {type(found).__name__}, which cannot be recorded. Return a text or "
+                    "data. A tool that returns a Command runs without durable(…), again in each run of the turn."
+                )
             return message_to_dict(found)
 
         loop, call_id = current_loop(f"The tool {self.name}"), input["id"]
