@@ -132,7 +132,8 @@ def _noting(name: str, found: list[Any]) -> Any:
         from pydantic_ai import RunContext
 
         def of_pydantic_ai(ctx: Any) -> str:
-            return str(found.append(ctx.deps))
+            found.append(ctx.deps)
+            return "seen"
 
         of_pydantic_ai.__annotations__["ctx"] = RunContext[Any]
         return of_pydantic_ai
@@ -140,7 +141,8 @@ def _noting(name: str, found: list[Any]) -> Any:
         from agents import RunContextWrapper
 
         def of_openai(wrapper: Any) -> str:
-            return str(found.append(wrapper.context))
+            found.append(wrapper.context)
+            return "seen"
 
         of_openai.__annotations__["wrapper"] = RunContextWrapper[Any]
         return of_openai
@@ -148,7 +150,8 @@ def _noting(name: str, found: list[Any]) -> Any:
 
     def of_langgraph(runtime: Any) -> str:
         """Look something up."""
-        return str(found.append(runtime.context))
+        found.append(runtime.context)
+        return "seen"
 
     of_langgraph.__annotations__["runtime"] = ToolRuntime[Any, Any]
     return of_langgraph
