@@ -130,69 +130,12 @@ CHINESE_BEGINNING: Final = re.compile(rf"[{CHINESE}]+(?=[a-z0-9-]+\.)", re.IGNOR
 _BEFORE_CHINESE: Final = re.compile(rf"[a-z0-9-]+(?=[{CHINESE}])", re.IGNORECASE)
 _BYTE: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP: Final = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}", re.ASCII)
-_OF_FILES: Final = frozenset(
-    [
-        "avi",
-        "bat",
-        "bz2",
-        "class",
-        "cpp",
-        "css",
-        "csv",
-        "dll",
-        "dmg",
-        "doc",
-        "docx",
-        "eml",
-        "exe",
-        "gif",
-        "gz",
-        "heic",
-        "hpp",
-        "htm",
-        "html",
-        "ics",
-        "ini",
-        "iso",
-        "jar",
-        "java",
-        "jpeg",
-        "jpg",
-        "js",
-        "json",
-        "jsx",
-        "lock",
-        "log",
-        "mjs",
-        "mp3",
-        "mp4",
-        "odt",
-        "pdf",
-        "php",
-        "png",
-        "ppt",
-        "pptx",
-        "rar",
-        "rpm",
-        "scss",
-        "sql",
-        "svg",
-        "tar",
-        "toml",
-        "ts",
-        "tsv",
-        "tsx",
-        "txt",
-        "vcf",
-        "wav",
-        "webp",
-        "xls",
-        "xlsx",
-        "xml",
-        "yaml",
-        "yml",
-    ]
+_FILES: Final = (
+    "avi bat bz2 class cpp css csv dll dmg doc docx eml exe gif gz heic hpp htm html ics ini iso jar java jpeg jpg "
+    "js json jsx lock log mjs mp3 mp4 odt pdf php png ppt pptx rar rpm scss sql svg tar toml ts tsv tsx txt vcf wav "
+    "webp xls xlsx xml yaml yml"
 )
+_OF_FILES: Final = frozenset(_FILES.split())
 """Endings of names of files that are none of hosts, although something may stand behind a slash."""
 _TITLES: Final = frozenset({"B.Com", "B.Sc", "B.Tech", "M.Com", "M.Sc", "M.Tech"})
 _ABBREVIATION: Final = re.compile(r"[^\W\d_]\.[^\W\d_]{2}")
