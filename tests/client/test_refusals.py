@@ -63,7 +63,7 @@ OWN_QUESTIONS = {
     "content/drafts.py: has the line a contact card": 1,
     "content/received.py: has the address of a file expired": 1,
     "content/sending.py: can Linq not fetch the file; is a card not sent yet": 3,
-    "engine/call_lookup.py: is a change made already; is there the message to reply to": 2,
+    "engine/call_lookup.py: is a change made already; is there the message to reply to, or the one that opened a chat": 3,
     "engine/outbox.py: was a message deleted that was sent": 1,
     "features/asking/waits.py: has the chat no locations": 1,
     "linqbot_agent/mcp.py: what has an MCP server answered": 1,

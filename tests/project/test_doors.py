@@ -61,6 +61,7 @@ OF_NO_PERSON = {
     "plugins/linqbot-agent/linqbot_agent/langgraph.py": (
         "str(facts.get('finish_reason') or facts.get('stop_reason') or '')",  # of a model
     ),
+    "plugins/linqbot-agent/linqbot_agent/outputs.py": ("kind.__name__",),  # the name of a class
     "plugins/linqbot-agent/linqbot_agent/links.py": ("mail", "address", "unicodedata"),  # addresses that a model writes
     "plugins/linqbot-agent/linqbot_agent/phone_links.py": None,  # the same
 }
