@@ -150,6 +150,7 @@ class Questions:
         postpones = options.other_topic == "postpone"
         # Those who are named decide, and the person who wrote only if named too.
         who = "others" if options.approvers and self._settings.approver == "asker" else self._settings.approver
+        decider = "The person" if who == "asker" else "The approver"  # the model talks with the person
         try:
             is_approved = await ctx.ask(
                 *_parts(text),
@@ -164,14 +165,14 @@ class Questions:
             )
         except AskCancelled as error:
             if error.reason == "word":
-                return "The person does not want this any more."
+                return f"{decider} does not want this any more."
             if error.reason != "invalid":
                 raise
             # Recorded, because later runs of the handler no longer know the message.
             wrote = in_mark(error.said)
             said = await ctx.once(f"{key}/instead", lambda _: wrote, kind=str, retry=True)
-            return f"The person has not approved this, and wrote instead: {said}"
-        return None if is_approved else "The person said no."
+            return f"{decider} has not approved this, and wrote instead: {said}"
+        return None if is_approved else f"{decider} said no."
 
     async def _answer(self, key: str, text: str) -> str:
         if self._ctx.side is not None:

@@ -271,14 +271,24 @@ async def test_an_owner_approves_in_their_own_chat_and_the_guest_never_does(how:
     assert bookings.booked == ["Ann at 8"]
 
 
-async def test_what_an_owner_writes_instead_of_an_approval_reaches_the_model() -> None:
+@pytest.mark.parametrize(
+    ("wrote", "read"),
+    [
+        ("we are closed", "The approver has not approved this, and wrote instead: we are closed"),
+        ("no", "The approver said no."),
+        ("never mind", "The approver does not want this any more."),
+    ],
+)
+async def test_the_model_knows_that_an_owner_has_decided_and_not_the_guest_with_whom_it_talks(
+    wrote: str, read: str
+) -> None:
     bookings = Bookings(calls(CALL), says("Not today."))
     async with talking(bot_with(bookings.agent, approver=OWNER)) as ann:
         await answers(ann, "A table at 8")
-        await ann.person(OWNER).text("we are closed")
+        await ann.person(OWNER).text(wrote)
         assert await ann.replies() == ["Not today."]
     assert bookings.booked == []
-    assert "wrote instead: we are closed" in kinds(bookings.script.requests[-1])[-1]
+    assert read in kinds(bookings.script.requests[-1])[-1]
 
 
 @pytest.mark.parametrize("how", ["allow_to", "opted out"])
