@@ -39,10 +39,13 @@ class Draft:
         said: The text that the person has read of this response, before it was cut off. The model must go on behind it.
             Empty at the first attempt.
         has_text: True once something was written.
+        is_over: True once nothing more is said of the text, such as in a chat that has got as many messages as an answer may
+            have. A source that goes on reading then pays for text that is dropped.
     """
 
     said: str = ""
     has_text: bool = False
+    is_over: bool = False
     _chunks: asyncio.Queue[str | _Stopped | None] = field(default_factory=asyncio.Queue, repr=False)
 
     def write(self, text: str) -> None:
@@ -146,9 +149,12 @@ class Saying:
             if said:
                 await self._note(self._cut, said)
             so_far.set_result(said)
-            if not said:
-                async for text in draft._pieces():  # noqa: SLF001 - of this module
-                    yield text
+            try:
+                if not said:
+                    async for text in draft._pieces():  # noqa: SLF001 - of this module
+                        yield text
+            finally:
+                draft.is_over = True
 
         saying = asyncio.ensure_future(self.stream(growing, stall_s=_STALL_S, key=self._key))
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -13,11 +13,11 @@ from anthropic.lib.tools import BetaAsyncFunctionTool, BetaFunctionTool, ToolErr
 from pydantic import ValidationError
 
 from linqbot import BotError, Context
-from linqbot.characters import to_json
-from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of
+from linqbot_agent.foreign_data import NO_OBJECT, arguments_in, json_text
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of, reading
 from linqbot_agent.outputs import OutputTools, OutputType
 from linqbot_agent.progress import PROGRESS
-from linqbot_agent.requests import go_on
+from linqbot_agent.requests import Write, go_on
 from linqbot_agent.run import Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ async def run(
         async def work() -> Any:
             for _ in range(max_requests):
                 response = await _response(client, loop, request, messages)
-                calls = [block for block in response["content"] if block["type"] == "tool_use"]
-                answer = outputs.answer((call["name"], call["input"]) for call in calls)
-                made = calls if answer is None else [call for call in calls if call["name"] not in outputs.schemas]
-                results = [await _result(loop, known, call) for call in made]
+                calls = _calls(response)
+                answer = outputs.answer((name, arguments) for name, _, arguments in calls)
+                made = calls if answer is None else [call for call in calls if call[0] not in outputs.schemas]
+                results = [await _result(loop, known, *call) for call in made]
                 if answer:
                     return answer
                 if results:
@@ -125,17 +125,14 @@ async def run(
 async def _response(client: AsyncAnthropic, loop: Loop, request: Mapping[str, Any], messages: list[Message]) -> Any:
     """Return the next response as JSON, and add it to the messages."""
 
-    async def ask(given: list[Message], write: Callable[[str], None]) -> Any:
+    async def ask(given: list[Message], write: Write) -> Any:
         whole: Any = {**request, "messages": given}
         if not loop.stream:
-            return _recorded(await client.messages.create(**whole))
-        async with client.messages.stream(**whole) as stream:
-            async for text in stream.text_stream:
-                write(text)
-            message = await stream.get_final_message()
-        if message.stop_reason is None:
-            raise NoEnd
-        return _recorded(message)
+            message = await client.messages.create(**whole)
+            with reading():
+                return _recorded(_as_json(message))
+        async with await client.messages.create(**whole, stream=True) as events:
+            return await _streamed(events, write)
 
     step = await loop.ask(messages, ask, model=request["model"], instructions=_system(request))
     messages += loop.formed(go_on(step.said))
@@ -151,12 +148,69 @@ def _block(item: Any) -> Message:
     return {"type": "image" if item.is_image else "document", "source": source}
 
 
-def _recorded(message: Any) -> Any:
-    found = message.model_dump(mode="json", exclude_none=True, include={"content", "stop_reason"}, warnings=False)
-    usage = message.usage
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    tokens = {"input_tokens": usage.input_tokens + read + written, "output_tokens": usage.output_tokens}
-    return {**found, "usage": {**tokens, "cache_read_tokens": read, "cache_write_tokens": written}}
+async def _streamed(events: AsyncIterator[Any], write: Write) -> Any:
+    """Return the response that a stream writes, as JSON data.
+
+    The SDK's own stream completes arguments that have no end, and fails at half of a character in them.
+    """
+    message, blocks = dict[str, Any](), dict[int, dict[str, Any]]()
+    async for event in events:
+        with reading():
+            match event.type:
+                case "message_start":
+                    message = _as_json(event.message)
+                case "content_block_start":
+                    blocks[event.index] = _as_json(event.content_block)
+                case "content_block_delta":
+                    _add(blocks[event.index], _as_json(event.delta))
+                    if event.delta.type == "text_delta" and not write(event.delta.text):
+                        return _without_end({**message, "content": [*blocks.values()]})
+                case "message_delta":
+                    message |= _as_json(event.delta) | {"usage": {**message["usage"], **_as_json(event.usage)}}
+    if message.get("stop_reason") is None:
+        raise NoEnd
+    return _recorded({**message, "content": [*blocks.values()]})
+
+
+def _as_json(part: Any) -> dict[str, Any]:
+    found: dict[str, Any] = part.model_dump(mode="json", exclude_none=True, warnings=False)
+    return found
+
+
+def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Add to a block what comes next of it: the rest of a text, of a thought or of arguments (`partial_json`), or a citation."""
+    del delta["type"]
+    for name, piece in delta.items():
+        if isinstance(piece, str):
+            block[name] = f"{block.get(name, '')}{piece}"
+        else:
+            block[f"{name}s"] = [*block.get(f"{name}s", ()), piece]
+
+
+def _without_end(message: dict[str, Any]) -> Any:
+    """Return a response that was not read to its end. The model may have gone on to write the arguments of a call."""
+    texts = [block for block in message["content"] if block["type"] == "text"]
+    return _recorded({**message, "content": texts, "stop_reason": "max_tokens"})
+
+
+def _recorded(message: Mapping[str, Any]) -> Any:
+    """Return what is recorded of a response."""
+    no_objects = list[str]()
+    for block in message["content"]:
+        if "input" in block or block["type"] == "tool_use":
+            given = arguments_in(block.pop("partial_json", "") or block.get("input"))
+            block["input"] = given or {}  # the provider takes nothing else back
+            if given is None:
+                no_objects.append(block["id"])
+    usage = message["usage"]
+    read, written = usage.get("cache_read_input_tokens", 0), usage.get("cache_creation_input_tokens", 0)
+    tokens = {"input_tokens": usage["input_tokens"] + read + written, "output_tokens": usage["output_tokens"]}
+    return {
+        "content": message["content"],
+        "stop_reason": message.get("stop_reason"),
+        "no_objects": no_objects,
+        "usage": {**tokens, "cache_read_tokens": read, "cache_write_tokens": written},
+    }
 
 
 def _system(request: Mapping[str, Any]) -> str:
@@ -164,8 +218,15 @@ def _system(request: Mapping[str, Any]) -> str:
     return system if isinstance(system, str) else "\n".join(block["text"] for block in system)
 
 
+def _calls(response: Any) -> list[tuple[str, str, Any]]:
+    """Return the names and ids of the calls in a response, and their arguments; None in place of those that are no object."""
+    calls = [block for block in response["content"] if block["type"] == "tool_use"]
+    no_objects = response.get("no_objects", ())  # not in a record of an earlier release
+    return [(each["name"], each["id"], None if each["id"] in no_objects else each["input"]) for each in calls]
+
+
 def _calls_tool(response: Any) -> bool:
-    return any(block["type"] == "tool_use" for block in response["content"])
+    return bool(_calls(response))
 
 
 def _is_cut(response: Any) -> bool:
@@ -186,14 +247,12 @@ _FRAMEWORK: Final = Framework(
 )
 
 
-async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
-    name = call["name"]
-
+async def _result(loop: Loop, tools: Mapping[str, Any], name: str, call_id: str, arguments: Any) -> Message:
     async def make() -> Any:
         if (tool := tools.get(name)) is None:
             return {"content": f"There is no tool {name}.", "is_error": True}
         try:
-            found = tool.call(call["input"])
+            found = tool.call(arguments)
             result = await found if inspect.isawaitable(found) else found
         except ToolError as error:
             return {"content": str(error), "is_error": True}
@@ -201,11 +260,13 @@ async def _result(loop: Loop, tools: Mapping[str, Any], call: Any) -> Message:
             if not isinstance(error.__cause__, ValidationError):  # of arguments that the model has made up
                 raise
             return {"content": str(error), "is_error": True}
-        return {"content": result if isinstance(result, str) else to_json(result, fallback=str).decode()}
+        return {"content": result if isinstance(result, str) else json_text(result)}
 
-    result = await loop.call(name, call["id"], call["input"], make)
-    content = {"content": result} if isinstance(result, str) else result
-    return {"type": "tool_result", "tool_use_id": call["id"], **content}
+    result = await loop.call(name, call_id, arguments, make)
+    content = result
+    if isinstance(result, str):
+        content = {"content": result, "is_error": True} if result == NO_OBJECT else {"content": result}
+    return {"type": "tool_result", "tool_use_id": call_id, **content}
 
 
 def _of_outputs(outputs: OutputTools) -> Iterator[BetaAsyncFunctionTool[Any]]:

@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, ClassVar, Final, NamedTuple
+from functools import cache, partial
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
+from pydantic import TypeAdapter
 from pydantic_ai import RunContext
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, ReinjectSystemPrompt
@@ -22,6 +23,7 @@ from pydantic_ai.durable_exec import (
     JSON_CODEC,
     BaseDurabilityCapability,
     CallToolResult,
+    DurabilityCodec,
     DurabilityEngineSpec,
     DurableOperationId,
     JournalCallableOperationBackend,
@@ -31,8 +33,9 @@ from pydantic_ai.durable_exec import (
     record_durable_unit,
     replay_scope,
 )
-from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ToolFailed
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ToolFailed, UnexpectedModelBehavior
 from pydantic_ai.messages import (
+    BaseToolCallPart,
     ModelMessage,
     ModelRequest,
     ModelResponse,
@@ -57,7 +60,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_ai.usage import RunUsage
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import PydanticSerializationError, SchemaValidator, ValidationError, core_schema
 
 from linqbot import BotError, Refused
 from linqbot.characters import to_json
@@ -65,17 +68,22 @@ from linqbot.speakers import visible
 from linqbot_agent.approvals import warn_of_unknown_names
 from linqbot_agent.capabilities import SaidNothing
 from linqbot_agent.entries import MOST_BYTES, ResultNotRecorded, digest_of
+from linqbot_agent.foreign_data import clean, clean_arguments, json_text
 from linqbot_agent.guard import REFUSED, ToolCall, running, running_tool
 from linqbot_agent.links import without_invented
 from linqbot_agent.memory import tally_of_call
 from linqbot_agent.messages import parted, prompt_of, shown_to_model
-from linqbot_agent.requests import Requests, go_on, is_model_away, price_of_response
+from linqbot_agent.requests import Requests, Write, go_on, is_model_away, is_of_no_api, price_of_response
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings
+
+T = TypeVar("T", bound=BaseToolCallPart)
 
 AGENT = "agent"
 """The name in front of every step. The agent's own name would lose the record when it changes."""
 
 
+_CUT: Final = ("length", "content_filter")
+"""The reasons for which a provider ends a response before the model does."""
 _INCOMING: Final = "incoming"
 _PARAGRAPH: Final = "\n\n"
 
@@ -88,12 +96,13 @@ class Result(NamedTuple):
     is_said: bool  # True if the output is a text that was said while the model wrote it
 
 
-def _failure(error: Exception, model: str) -> ModelFailed:
+def _failure(error: Exception, requests: Requests) -> ModelFailed:
     # Of a FallbackModel, each model has failed.
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
-    away = [each for each in errors if is_model_away(each)]
+    of_request = error is requests.error
+    away = [each for each in errors if is_model_away(each) or (of_request and is_of_no_api(each))]
     waits = [each.retry_after for each in away if isinstance(each, ModelAPIError) and each.retry_after is not None]
-    return ModelFailed(error, model, is_away=bool(away), after_s=min(waits, default=None))
+    return ModelFailed(error, requests.model, is_away=bool(away), after_s=min(waits, default=None))
 
 
 _requests: ContextVar[Requests] = ContextVar("linqbot_agent_requests")
@@ -144,7 +153,7 @@ async def completed(
         if (deferred := requests.settings.entries.deferred) is not None:
             raise deferred from error
         if isinstance(error, AgentRunError) or error is requests.error:
-            raise _failure(error, requests.model) from error
+            raise _failure(error, requests) from error
         raise
     finally:
         _requests.reset(token)
@@ -159,6 +168,43 @@ def _not_recorded() -> ResultNotRecorded:
     )
 
 
+class _CleanCodec(DurabilityCodec):
+    """Makes JSON data of the results of tools, whatever they return."""
+
+    def dump(self, tp: Any, value: Any) -> Any:
+        try:
+            # A warning of pydantic's says that it does not know the form of a value.
+            return clean(_type_of(tp).dump_python(value, mode="json", warnings="error"))
+        except (PydanticSerializationError, RecursionError, ValueError):
+            return clean(_type_of(tp).dump_python(_with_clean_result(value), mode="json", warnings=False))
+
+    def load(self, tp: Any, payload: Any) -> Any:
+        return JSON_CODEC.load(tp, payload)
+
+
+@cache
+def _type_of(tp: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(tp)
+
+
+def _with_clean_result(value: Any) -> Any:
+    result = getattr(value, "result", None)
+    if isinstance(result, ToolReturn):
+        cleaned = _clean_result(result.return_value)
+        result = replace(result, return_value=cleaned, metadata=_clean_result(result.metadata))
+    elif result is not None:
+        result = _clean_result(result)
+    return value if result is None else replace(value, result=result)
+
+
+def _clean_result(result: Any) -> Any:
+    return clean(result, text_of=_no_text_of)
+
+
+def _no_text_of(_: object) -> str:
+    raise _not_recorded()  # an error of the author's, who hears of it
+
+
 class LinqDurability(BaseDurabilityCapability[Any]):
     """Records the steps of an agent in the journal of the turn that runs it."""
 
@@ -166,9 +212,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         engine_name="linqbot",
         durable_unit_noun="step",
         durable_container_noun="turn",
-        codec=JSON_CODEC,
+        codec=_CleanCodec(),
         unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
-        serialization_failure=lambda _: _not_recorded(),
     )
 
     @property
@@ -352,7 +397,7 @@ class _RecordingModel(WrapperModel):
         if settings.stream and settings.turn.options.known_links:
             change = partial(without_invented, shown=shown_to_model(requests.given, settings.run_id))
 
-        async def ask(said: str, write: Callable[[str], None]) -> object:
+        async def ask(said: str, write: Write) -> object:
             given = messages
             if requests.refusals.level:
                 less = _joined(await requests.refusals.less_of(requests.given))
@@ -362,18 +407,20 @@ class _RecordingModel(WrapperModel):
             given = [*given, *go_on(said)]
             if not settings.stream:
                 response = await self.wrapped.request(given, model_settings, model_request_parameters)
-            else:
-                async with self.wrapped.request_stream(given, model_settings, model_request_parameters) as stream:
-                    await _written(stream, write)
-                response = stream.get()
-            return _fitted(JSON_CODEC.dump(ModelResponse, response))
+                return _recorded(response)
+            async with self.wrapped.request_stream(given, model_settings, model_request_parameters) as stream:
+                is_whole = await _written(stream, write)
+            return _recorded(stream.get() if is_whole else _without_end(stream.get()))
 
         text = _text_of if settings.stream else None
         step = await requests.response(
             requests.name, ask, text=text, change=change, price=partial(price_of_response, settings)
         )
         record_durable_unit(executed=step.is_made)
-        found: ModelResponse = JSON_CODEC.load(ModelResponse, step.response)
+        found = _loaded(step.response)
+        if found.finish_reason in _CUT and any(isinstance(part, ToolCallPart) for part in found.parts):
+            # Its arguments may be others than the model was about to write.
+            raise UnexpectedModelBehavior("The provider has ended a response in a call of a tool.")
         before = [TextPart(f"{step.said}{_PARAGRAPH}")] if step.said else []
         after = [TextPart(TOO_LONG)] if settings.stream and settings.speech.is_cut else []
         return replace(found, parts=[*before, *found.parts, *after])
@@ -391,8 +438,8 @@ class _RecordingModel(WrapperModel):
         yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
 
 
-async def _written(stream: StreamedResponse, write: Callable[[str], None]) -> None:
-    """Take the pieces of the text of a response as they come. Each part is a paragraph."""
+async def _written(stream: StreamedResponse, write: Write) -> bool:
+    """Take the pieces of the text of a response as they come. Each part is a paragraph. Return False if no more are wanted."""
     last = -1
     async for event in stream:
         if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
@@ -402,8 +449,37 @@ async def _written(stream: StreamedResponse, write: Callable[[str], None]) -> No
         else:
             continue
         if visible(text):
-            write(text if last in (-1, event.index) else f"{_PARAGRAPH}{text}")
+            if not write(text if last in (-1, event.index) else f"{_PARAGRAPH}{text}"):
+                return False
             last = event.index
+    return True
+
+
+def _without_end(response: ModelResponse) -> ModelResponse:
+    """Return a response that was not read to its end. The model may have gone on to write the arguments of a call."""
+    texts = [part for part in response.parts if isinstance(part, TextPart)]
+    return replace(response, parts=texts, finish_reason="length", state="complete")
+
+
+def _recorded(response: ModelResponse) -> Any:
+    """Return a response as JSON data, with the arguments of calls as texts that are clean."""
+    parts = [_with_clean_arguments(part) if isinstance(part, BaseToolCallPart) else part for part in response.parts]
+    return _fitted(clean(JSON_CODEC.dump(ModelResponse, replace(response, parts=parts))))
+
+
+def _with_clean_arguments(call: T) -> T:
+    if isinstance(call.args, str):
+        return replace(call, args=clean_arguments(call.args))
+    # A provider may give any JSON.
+    return call if isinstance(call.args, dict | None) else replace(call, args=json_text(call.args))
+
+
+def _loaded(recorded: Any) -> ModelResponse:
+    try:
+        response: ModelResponse = JSON_CODEC.load(ModelResponse, recorded)
+    except ValidationError as error:
+        raise UnexpectedModelBehavior("The provider's response is none of its API.") from error
+    return response
 
 
 def _joined(messages: Iterable[ModelMessage]) -> list[ModelMessage]:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from linqbot import BotError, Context, Draft, ModelStep, Tally
 from linqbot.characters import cut, to_json
 from linqbot.errors import TurnDeferred
+from linqbot_agent.foreign_data import clean
 from linqbot_agent.links import strings_in
 
 MOST_BYTES: Final = 255 << 10
@@ -149,7 +150,7 @@ class Entries:
         is_recorded: bool = True,
         tallies: Iterable[Tally[Any] | None] = (),
     ) -> Step:
-        """Return the recorded result of a step, or make the step and record its result, as JSON that is cut if it is too long.
+        """Return the recorded result of a step, or make the step and record its result: clean, and cut if it is too long.
 
         A step that a crash cut off is made again.
 
@@ -165,7 +166,7 @@ class Entries:
             is_made = True
             token = _step.set((step, key))
             try:
-                return with_cut_texts(await make())
+                return with_cut_texts(clean(await make()))
             finally:
                 _step.reset(token)
 
@@ -178,7 +179,7 @@ class Entries:
                 self.runs_again = True
                 token = _is_unrecorded.set(True)
                 try:
-                    result = await make()
+                    result = clean(await make())
                 finally:
                     _is_unrecorded.reset(token)
         return Step(result, is_made=is_made)

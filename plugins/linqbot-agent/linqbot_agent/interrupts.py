@@ -18,12 +18,12 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StateSnapshot, interrupt
-from pydantic_core import to_jsonable_python
 
 from linqbot import BotError
 from linqbot.characters import to_json
 from linqbot.errors import TurnDeferred
 from linqbot_agent.entries import digest_of, going_on, idempotency_key, is_in_step, step_around
+from linqbot_agent.foreign_data import clean
 from linqbot_agent.loops import Loop
 from linqbot_agent.run import Settings
 
@@ -125,7 +125,7 @@ class _Questions:
 
     async def answers(self, found: list[Interrupt[Any]]) -> dict[str, Any]:
         """Return the answers to interrupts by their ids, as LangGraph resumes a graph with them."""
-        digests = {each.id: digest_of(to_json(_data(each.value))) for each in found}
+        digests = {each.id: digest_of(to_json(clean(each.value))) for each in found}
         # Tasks that run side by side ask in any order. It is recorded, so that each run asks in the same one.
         order: list[str] = await self._settings.ctx.once(
             f"{self._place}#{self._rounds}", lambda _: [*digests.values()], kind=list[str], retry=True
@@ -153,7 +153,7 @@ class _Questions:
 
     async def _decision(self, request: Mapping[str, Any], allowed: list[str]) -> dict[str, Any]:
         """Return the decision of a person on the call of a tool, as HumanInTheLoopMiddleware takes it."""
-        tool, arguments = request["name"], request["args"]
+        tool, arguments = request["name"], clean(request["args"])
         if allowed == ["respond"]:
             asked = request.get("description") or tool
             said = await self._loop.questions.question(f"respond.{digest_of(to_json([tool, arguments]))}", asked)
@@ -200,13 +200,9 @@ def _how(schema: Any) -> Mapping[str, Any]:
     )
 
 
-def _data(value: object) -> Any:
-    return to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64")
-
-
 def _text(value: object) -> str:
     """Return what an interrupt shows to the person: a text as it is, other data by its names."""
-    data = _data(value)
+    data = clean(value)
     if not isinstance(data, dict):
         return _said(data)
     if len(data) == 1:
@@ -308,7 +304,7 @@ async def _resumed(tool: str, asked: list[dict[str, Any]], act: _Act, *, is_insi
                 f"The tool {tool} asks a question inside of another durable tool, or by a graph of its own. A question ends the "
                 "handler, which would cut the outer tool off. Let the agent of the run call the tool, or make the graph a node."
             ) from None
-        return {"question": _data(found.value), "schema": found.response_schema, "step": step}
+        return {"question": clean(found.value), "schema": found.response_schema, "step": step}
 
 
 def _own_interrupts() -> tuple[Interrupt[Any], ...]:

@@ -6,9 +6,11 @@ a turn goes through the whole graph again, and is answered from the record. `int
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from contextvars import ContextVar
+from functools import partial, wraps
+from inspect import iscoroutinefunction
 from operator import attrgetter
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
@@ -17,6 +19,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
+    InvalidToolCall,
+    ToolCall,
     ToolMessage,
     convert_to_messages,
     message_chunk_to_message,
@@ -29,12 +33,16 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools import tool as tool_of
 from langgraph.errors import GraphRecursionError
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
 
 from linqbot import BotError, Context
+from linqbot_agent.entries import digest_of
+from linqbot_agent.foreign_data import arguments_in, clean, json_text
 from linqbot_agent.interrupts import Tasks, check, is_question, run_to_the_end
-from linqbot_agent.loops import Framework, Message, NoAnswer, NoEnd, current_loop, loop_of
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, current_loop, loop_of, reading
 from linqbot_agent.outputs import KNOWN, OUTPUTS
 from linqbot_agent.progress import PROGRESS
+from linqbot_agent.requests import Write
 from linqbot_agent.run import Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
@@ -162,7 +170,7 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
     if isinstance(part, BaseChatModel):
         named = getattr(part, "model_name", None) or getattr(part, "model", None)
         return _DurableModel(inner=part, named=named if isinstance(named, str) else None)
-    inner = part if isinstance(part, BaseTool) else tool_of(part)
+    inner = part if isinstance(part, BaseTool) else tool_of(_with_clean_result(part))
     return _DurableTool(
         act=inner.ainvoke,
         name=inner.name,
@@ -172,9 +180,29 @@ def durable(part: BaseChatModel | BaseTool | Callable[..., Any]) -> BaseChatMode
     )
 
 
+def _with_clean_result(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose result is clean: LangChain makes a text of it, which may fail when the tool has acted."""
+
+    def cleaned(found: Any) -> Any:
+        return found if isinstance(found, str | BaseMessage | Command) else clean(found)
+
+    @wraps(function)
+    async def act(*given: Any, **named: Any) -> Any:
+        return cleaned(await function(*given, **named))
+
+    @wraps(function)
+    def act_in_thread(*given: Any, **named: Any) -> Any:
+        return cleaned(function(*given, **named))
+
+    return act if iscoroutinefunction(function) else act_in_thread
+
+
 def _of_server(tool: ServerTool) -> BaseTool:
-    async def act(call: Any, *_: object, **__: object) -> ToolMessage:
-        text, is_error = await tool.call(call["args"])
+    async def act(given: Any, *_: object, **__: object) -> ToolMessage | str:
+        call = given if _is_call(given) else None
+        text, is_error = await tool.call(given if call is None else call["args"])
+        if call is None:
+            return text
         status = "error" if is_error else "success"
         return ToolMessage(text, tool_call_id=call["id"], name=tool.name, status=status)
 
@@ -205,29 +233,37 @@ class _DurableModel(BaseChatModel):
         loop = current_loop("A durable model")
         loop.offer(self.tools)
 
-        async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
+        async def ask(given: list[Any], write: Write) -> Any:
             given = [*system, *convert_to_messages(given)]
-            message: Any = None
             if loop.stream:
-                async for chunk in self.inner.astream(given, stop=stop, **options):
-                    write(chunk.text)
-                    message = chunk if message is None else message + chunk
-                _check_end(message)
-                message = message_chunk_to_message(message)
+                message = await _streamed(self.inner.astream(given, stop=stop, **options), write)
             else:
                 message = await self.inner.ainvoke(given, stop=stop, **options)
-            return {**message_to_dict(message), "usage": _usage(message)}
+            with reading():
+                return self._recorded(message)
 
         system = [message for message in messages if message.type == "system"]
         said = [message for message in messages if message.type != "system"]
         instructions = "\n".join(message.text for message in system)
         step = await _tasks.get().response(lambda: loop.ask(said, ask, model=self.named, instructions=instructions))
+        loop.no_objects.update(step.response.get("no_objects", ()))  # not in a record of an earlier release
         message = _message(step.response)
         if step.said:
             before = f"{step.said}\n\n"
             is_text = isinstance(message.content, str)
             message.content = before + message.text if is_text else [{"type": "text", "text": before}, *message.content]
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _recorded(self, message: Any) -> Any:
+        """Return a response as JSON data, with its calls whose arguments are no object as calls that their tools refuse."""
+        broken = [each for each in message.invalid_tool_calls if each["name"] in self.tools]
+        message.invalid_tool_calls = [each for each in message.invalid_tool_calls if each not in broken]
+        message.tool_calls += [
+            ToolCall(type="tool_call", name=each["name"], id=each["id"], args={"arguments": each["args"]})
+            for each in broken
+        ]
+        no_objects = [each["id"] for each in broken]
+        return {**message_to_dict(message), "usage": _usage(message), "no_objects": no_objects}
 
 
 def _check_outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> None:
@@ -243,13 +279,16 @@ def _check_outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> None:
 
 
 class _DurableTool(BaseTool):
-    act: Any  # makes a call, and returns the message with its result
+    act: Any  # makes a call, and returns the message with its result; for a node, the result itself
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:  # noqa: A002
-        """Return the message with the result of a call."""
+        """Return the message with the result of a call of the model. A node gives arguments only, and gets the result itself."""
+        make = partial(self.act, input, config, **options)
+        if not _is_call(input):
+            return await self._of_node(input, make)
 
         async def act() -> Any:
-            found = await self.act(input, config, **options)
+            found = await make()
             if not isinstance(found, ToolMessage):
                 raise BotError(
                     f"The durable tool {self.name} returned {type(found).__name__}, which cannot be recorded. Return a text or "
@@ -257,18 +296,45 @@ class _DurableTool(BaseTool):
                 )
             return message_to_dict(found)
 
-        loop, call_id = current_loop(f"The tool {self.name}"), input["id"]
-        added = _added(self)
-        written = {name: value for name, value in input["args"].items() if name not in added}
-        recorded = await _tasks.get().result(
-            self.name, call_id, lambda make: loop.call(self.name, call_id, written, make), act
-        )
+        call_id = input["id"]
+        written = None if call_id in self._loop().no_objects else self._written(input["args"])
+        recorded = await self._result(call_id, written, act)
         if isinstance(recorded, str):  # it was refused
             return ToolMessage(recorded, tool_call_id=call_id, name=self.name, status="error")
         return _message(recorded)
 
+    async def _of_node(self, given: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        written = self._written(given if isinstance(given, Mapping) else {"input": given})
+        call_id = f"node-{digest_of(json_text(written).encode())}"
+
+        async def act() -> Any:
+            found = clean(await make())
+            text = found if isinstance(found, str) else json_text(found)
+            return message_to_dict(ToolMessage(text, artifact=found, tool_call_id=call_id, name=self.name))
+
+        recorded = await self._result(call_id, written, act)
+        return recorded if isinstance(recorded, str) else _message(recorded).artifact
+
+    async def _result(self, call_id: str, written: object, act: Callable[[], Awaitable[Any]]) -> Any:
+        loop = self._loop()
+        return await _tasks.get().result(
+            self.name, call_id, lambda make: loop.call(self.name, call_id, written, make), act
+        )
+
+    def _loop(self) -> Loop:
+        return current_loop(f"The tool {self.name}")
+
+    def _written(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        added = _added(self)
+        return {name: value for name, value in arguments.items() if name not in added}
+
     def _run(self, *_: Any, **__: Any) -> Any:
         raise BotError("A durable tool works with ainvoke only, as run(graph, ctx) does.")
+
+
+def _is_call(given: Any) -> bool:
+    """Return True for a call of the model; False for the arguments that a node of a graph gives."""
+    return isinstance(given, dict) and given.get("type") == "tool_call"
 
 
 def _added(tool: BaseTool) -> set[str]:
@@ -285,13 +351,37 @@ def _block(item: Any) -> Message:
     return {"type": "image", **file} if item.is_image else {"type": "file", "filename": item.identifier, **file}
 
 
-def _check_end(chunk: Any) -> None:
-    """Raise an error if a stream has ended in a call of a tool: LangChain would complete the arguments by itself."""
-    for call in getattr(chunk, "tool_call_chunks", ()):
-        try:
-            json.loads(call["args"] or "{}", strict=False)
-        except ValueError:
-            raise (NoAnswer if _reason(chunk.response_metadata) else NoEnd) from None
+async def _streamed(chunks: AsyncIterator[Any], write: Write) -> Any:
+    """Return the message that a stream writes."""
+    message: Any = None
+    is_whole = True
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            message = chunk if message is None else message + chunk
+            if not write(chunk.text):
+                is_whole = False
+                break
+    if is_whole:
+        return _with_broken_calls(message)
+    # The model may have gone on to write the arguments of a call.
+    return AIMessage(message.text, response_metadata={"finish_reason": "length"}, usage_metadata=message.usage_metadata)
+
+
+def _with_broken_calls(chunk: Any) -> Any:
+    """Return the message of a whole stream. LangChain completes by itself arguments that have no end."""
+    message = message_chunk_to_message(chunk)
+    broken = [each for each in getattr(chunk, "tool_call_chunks", ()) if arguments_in(each["args"] or "") is None]
+    is_empty = not (message.text or message.tool_calls or message.usage_metadata)
+    if (broken or is_empty) and not _reason(message.response_metadata):
+        raise NoEnd
+    if broken:
+        ids = {each["id"] for each in broken}
+        message.tool_calls = [each for each in message.tool_calls if each["id"] not in ids]
+        message.invalid_tool_calls = [
+            InvalidToolCall(type="invalid_tool_call", name=each["name"], id=each["id"], args=each["args"], error=None)
+            for each in broken
+        ]
+    return message
 
 
 def _message(recorded: Any) -> Any:

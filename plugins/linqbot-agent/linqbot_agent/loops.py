@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,20 +28,20 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.characters import to_json
 from linqbot.speakers import SaidText, in_mark, visible
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.entries import digest_of, is_in_step
+from linqbot_agent.foreign_data import NO_OBJECT, arguments_in, clean
 from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.history import Past, past_of
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
 from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model
 from linqbot_agent.outputs import changed as output_changed
-from linqbot_agent.requests import Change, Requests, changed, go_on, history_tokens, price_of_usage
+from linqbot_agent.requests import Change, Requests, Write, changed, go_on, history_tokens, is_of_no_api, price_of_usage
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings, is_away, server_tools
 from linqbot_agent.saying import Media, Output, Say, outputs_of, say
 
@@ -88,6 +88,19 @@ class NoEnd(Exception):
     """The stream of a response has ended before the response, without an error."""
 
 
+class NoResponse(Exception):
+    """What has answered a request is no response of the provider's API, such as the page of a gateway."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read what has answered a request in a block. If that is no response, the code that reads it fails in any of many ways."""
+    try:
+        yield
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NoResponse(type(error).__name__) from error
+
+
 class Loop:
     """The steps of one run.
 
@@ -95,6 +108,7 @@ class Loop:
         stream: True says texts while the model writes them; False says only the text of a response that calls no tool.
         tools: The tools of MCP servers.
         has_asked: True once the model or a person was asked, or the answer was on record.
+        no_objects: The ids of calls whose arguments are no object, of a framework that cannot hand these over.
         questions: What the run asks people.
     """
 
@@ -103,6 +117,7 @@ class Loop:
         self.tools: Sequence[ServerTool] = ()
         self.requests = Requests(settings)
         self.has_asked = False
+        self.no_objects = set[str]()
         self._settings = settings
         self._framework = framework
         self.questions = Questions(settings)
@@ -137,12 +152,13 @@ class Loop:
             if (deferred := self._settings.entries.deferred) is not None:
                 raise deferred from None
             await keep_work(requests, self._past, self._run)
+            of_request = error is requests.error
             is_useless = isinstance(error, (NoAnswer, *self._framework.failures))
-            if error is not requests.error and not is_useless:
+            if not (of_request or is_useless or isinstance(error, NoResponse)):
                 raise
             status = getattr(error, "status_code", None)
-            may_succeed = not is_useless and (status is None or is_away(status))
-            raise ModelFailed(error, requests.model, is_away=may_succeed) from error
+            may_succeed = is_of_no_api(error) if status is None else is_away(status)
+            raise ModelFailed(error, requests.model, is_away=of_request and not is_useless and may_succeed) from error
         is_new = not self._has_ended or (self._is_answered and output != self._text)
         outputs = self._permitted(outputs_of(output)) if self.has_asked and is_new else []
         await say(outputs, speech, self._settings.ctx, self._settings.event, key=f"{self._settings.name}/output")
@@ -201,7 +217,7 @@ class Loop:
     async def ask(
         self,
         messages: Sequence[Any],
-        request: Callable[[list[Any], Callable[[str], None]], Awaitable[Any]],
+        request: Callable[[list[Any], Write], Awaitable[Any]],
         *,
         model: str | None,
         instructions: str,
@@ -212,8 +228,7 @@ class Loop:
         Args:
             messages: The conversation, and what the model is shown since the run began. If the code has changed since the turn
                 began, so that the latter differs, the model is asked again.
-            request: Makes the request, with these messages as the model can read them. It is given a function that takes the
-                pieces of the text as they come.
+            request: Makes the request, with these messages as the model can read them, and returns the response as JSON data.
             model: The name of the model, by which its price is known.
             instructions: The instructions of the agent.
             is_text: False for a response that is data, which the framework makes an output: it is not said as it is.
@@ -241,11 +256,15 @@ class Loop:
         # The answer to a tool is for the model that called it, and not for the person.
         is_heard = is_text and not is_inside
 
-        async def made(said: str, write: Callable[[str], None]) -> Any:
+        async def made(said: str, write: Write) -> Any:
             past = self.formed(await requests.refusals.less_of(requests.given))
             # Without a stream, the text is said when the response is complete.
             is_written = self.stream and is_heard
-            return await request([*past, *new, *self.formed(go_on(said))], write if is_written else lambda _: None)
+            response = await request([*past, *new, *self.formed(go_on(said))], write if is_written else lambda _: True)
+            with reading():
+                for read in (framework.text, framework.calls_tool, framework.is_cut):
+                    read(response)
+            return response
 
         step = await requests.response(
             f"model@{digest}",
@@ -309,7 +328,7 @@ class Loop:
         self,
         tool: str,
         call_id: str,
-        arguments: Mapping[str, Any],
+        written: object,
         make: Callable[[], Awaitable[Any]],
         *,
         asks: bool = False,
@@ -317,13 +336,15 @@ class Loop:
         """Return the result of a call of a tool, as JSON data: from the record, or made now. It acts in this chat only.
 
         Args:
-            arguments: What the model wrote.
+            written: The arguments as the model wrote them, as JSON text or as data.
             asks: True if the framework says that the call needs approval. An approved call may act in other chats.
         Returns:
-            A text in place of the result, if the call was refused or not approved.
+            A text in place of the result, if the call was refused or not approved, or its arguments are no object.
         """
+        if (arguments := arguments_in(written)) is None:
+            return self._noted(ToolCallPart(tool, {"arguments": clean(written)}, call_id), NO_OBJECT)
         settings, place = self._settings, f"tool:{tool}@{call_id}"
-        call = _call(tool, call_id, arguments)
+        call = ToolCallPart(tool, arguments, call_id)
         if (is_approved := self._asking.pop(place, None)) is None:
             is_approved = asks or any(each.name == tool and each.asks for each in self.tools)
             is_approved = is_approved or needs_approval(settings, tool, arguments)
@@ -349,12 +370,16 @@ class Loop:
         self._has_ended |= step.result == REFUSED
         return self._noted(call, step.result)
 
-    async def decide(self, tool: str, call_id: str, arguments: Mapping[str, Any]) -> str | None:
-        """Let a person decide about a call. Return None if it is approved, else what the model reads in place of its result."""
+    async def decide(self, tool: str, call_id: str, arguments: dict[str, Any]) -> str | None:
+        """Let a person decide about a call. Return None if it is approved, else what the model reads in place of its result.
+
+        Args:
+            arguments: The arguments, as `arguments_in` returns them. So are those of `note_approval`.
+        """
         reason = await self.questions.approval(tool, call_id, arguments)
         if reason is not None:
             self._has_ended = True  # the reason is for the model
-            self._noted(_call(tool, call_id, arguments), reason)
+            self._noted(ToolCallPart(tool, arguments, call_id), reason)
         return reason
 
     def note_answer(self) -> None:
@@ -387,13 +412,8 @@ class Loop:
         return result == REFUSED if isinstance(result, str) else self._framework.has_failed(result)
 
 
-def _call(tool: str, call_id: str, arguments: Mapping[str, Any]) -> ToolCallPart:
-    # A node of a graph may give objects. An error behind the call would have it made again.
-    return ToolCallPart(tool, to_jsonable_python(dict(arguments), serialize_unknown=True, bytes_mode="base64"), call_id)
-
-
 def _digest_of_call(tool: str, arguments: Mapping[str, Any]) -> str:
-    return digest_of(to_json([tool, arguments], fallback=str))
+    return digest_of(to_json([tool, arguments]))
 
 
 def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:

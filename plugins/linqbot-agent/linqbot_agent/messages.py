@@ -119,8 +119,10 @@ PICTURE_TOKENS: Final = 1600
 LEFT_OUT: Final = {1: "files", 2: "half of the history", 3: "three quarters of the history", 4: "the history"}
 """The levels of `Refusals` above 0: what each leaves out besides, in words for the log."""
 
-_UNFORMED: Final = frozenset({"NotImplementedError", "RuntimeError", "UserError", "ValueError"})
-"""The names of errors by which frameworks say that a model does not take a kind of file."""
+_UNENCODED: Final = frozenset({"PydanticSerializationError", "UnicodeEncodeError", "ValueError"})
+"""The names of errors with which a framework or a client fails to write a request: some of its history has no JSON form."""
+_WITHOUT_FILES: Final = _UNENCODED | {"NotImplementedError", "RuntimeError", "UserError"}
+"""The same, and those by which frameworks say that a model does not take a kind of file."""
 
 
 def trimmed(groups: Sequence[Group], most_tokens: int | None) -> list[Group]:
@@ -213,20 +215,18 @@ class Refusals:
         """Return True if a request that has failed may be made again, with less. This is recorded first.
 
         Args:
-            is_refusal: True if the provider has refused it. Otherwise the framework may not have been able to send a file.
+            is_refusal: True if the provider has refused it. Otherwise the framework may not have been able to form it.
         """
-        is_unformed = type(error).__name__ in _UNFORMED
-        if not is_unformed and not is_refusal:
+        kind = type(error).__name__
+        if not is_refusal and kind not in _WITHOUT_FILES:
             return False
         await self._read(messages)
         present = self._less_of(messages, self.level)
         higher = (each for each in LEFT_OUT if each > self.level)
         level = next((each for each in higher if self._less_of(messages, each) != present), None)
-        if level is None or (level > 1 and not is_refusal):
+        if level is None or (level > 1 and not is_refusal and kind not in _UNENCODED):
             return False
-        self._ctx.log.warning(
-            "agent.asked_again", error=type(error).__name__, at=place_of(error), left_out=LEFT_OUT[level]
-        )
+        self._ctx.log.warning("agent.asked_again", error=kind, at=place_of(error), left_out=LEFT_OUT[level])
         self.level = await self._ctx.once(self._refused, lambda _: level, kind=int, retry=True, restartable=True)
         return True
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final
@@ -28,14 +27,15 @@ from agents import (
 from agents.models.fake_id import FAKE_RESPONSES_ID
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import BaseModel, Field, TypeAdapter
-from pydantic_core import to_jsonable_python
 
 from linqbot import BotError, Context, MessageEdited, MessageReceived
 from linqbot.characters import to_json
-from linqbot_agent.loops import Framework, Loop, Message, loop_of
+from linqbot_agent.foreign_data import arguments_in, clean_arguments, json_text
+from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of, reading
 from linqbot_agent.memory import summary_key as conversation_key
 from linqbot_agent.outputs import KNOWN, OUTPUTS, can_be_said
 from linqbot_agent.progress import PROGRESS
+from linqbot_agent.requests import Write
 from linqbot_agent.run import Prompt, ServerTool, Settings, agent_run
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _HOSTED: Final = (
 )
 """Tools that the provider runs. What they did is a part of its response."""
 
-_OUTPUTS: Final = (agents.ToolOutputText, agents.ToolOutputImage, agents.ToolOutputFileContent, list)
+_OUTPUTS: Final = agents.ToolOutputText | agents.ToolOutputImage | agents.ToolOutputFileContent | list
 
 _responses: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
 
@@ -275,13 +275,12 @@ class _Recording(ModelProvider):
         async def invoke(context: Any, arguments: str) -> Any:
             async def make() -> Any:
                 found = await tool.on_invoke_tool(context, arguments)
-                is_known = isinstance(found, _OUTPUTS)
-                return to_jsonable_python(found) if is_known else str(found)
+                return found if isinstance(found, str | _OUTPUTS) else json_text(found)
 
-            given, asks = _arguments(arguments), tool.needs_approval
+            given, asks = arguments_in(arguments), tool.needs_approval
             if not isinstance(asks, bool):
-                asks = await asks(context, given, context.tool_call_id)
-            return await self._loop.call(tool.name, context.tool_call_id, given, make, asks=asks)
+                asks = given is not None and await asks(context, given, context.tool_call_id)
+            return await self._loop.call(tool.name, context.tool_call_id, arguments, make, asks=asks)
 
         self.tools.append(tool.name)
         made = copy.copy(tool)
@@ -306,23 +305,19 @@ class _RecordedModel(Model):
         **named: Any,
     ) -> ModelResponse:
         more = (model_settings, tools, output_schema, *rest)
+        is_text = output_schema is None or output_schema.is_plain_text()
 
-        async def ask(given: list[Any], write: Callable[[str], None]) -> Any:
+        async def ask(given: list[Any], write: Write) -> Any:
             if self._loop.stream:
                 events = self._model.stream_response(system_instructions, given, *more, **named)
-                response = await _streamed(events, write)
-            else:
-                response = await self._model.get_response(system_instructions, given, *more, **named)
-            # The SDK gives the next request the fields that are set, and OpenAI refuses fields that it does not know.
-            found = _responses.dump_python(response, mode="json", by_alias=True, exclude_unset=True, warnings=False)
-            found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
-            return found
+                return _recorded(*await _streamed(events, write))
+            return _recorded(await self._model.get_response(system_instructions, given, *more, **named))
 
-        is_text = output_schema is None or output_schema.is_plain_text()
         step = await self._loop.ask(
             input, ask, model=self._name, instructions=system_instructions or "", is_text=is_text
         )
-        response = _responses.validate_python(step.response)
+        with reading():
+            response = _responses.validate_python(step.response)
         if step.said:
             response.output = [_said(step.said), *response.output]
         return response
@@ -341,36 +336,33 @@ def _block(item: Any) -> Message:
 
 def _of_server(tool: ServerTool) -> FunctionTool:
     async def call(_: object, arguments: str) -> str:
-        text, _is_error = await tool.call(_arguments(arguments))
+        text, _is_error = await tool.call(arguments_in(arguments) or {})
         return text
 
     return FunctionTool(tool.name, tool.description, tool.schema, call, strict_json_schema=False)
 
 
-def _arguments(written: str) -> dict[str, Any]:
-    try:
-        found = json.loads(written or "{}")
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"arguments": written}
-
-
-async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) -> ModelResponse:
-    ended = None
+async def _streamed(events: AsyncIterator[Any], write: Write) -> tuple[ModelResponse, bool]:
+    """Return the response at the end of a stream, and True if the provider has cut it off."""
+    said = ""
     try:
         async for event in events:
             if event.type == "response.output_text.delta":
-                write(event.delta)
+                said += event.delta
+                if not write(event.delta):
+                    return ModelResponse(output=[_said(said)], usage=agents.Usage(), response_id=None), False
             elif event.type in ("response.completed", "response.incomplete"):
                 # Behind an incomplete response the SDK raises an error, which would drop what the model has written.
-                ended = event.response
-                break
+                with reading():
+                    return _ended(event.response), event.type == "response.incomplete"
     finally:
         if isinstance(events, AsyncGenerator):
             await events.aclose()
-    if ended is None:
-        raise ModelBehaviorError("The response has no end.")
-    usage, tokens = agents.Usage(), ended.usage
+    raise NoEnd
+
+
+def _ended(response: Any) -> ModelResponse:
+    usage, tokens = agents.Usage(), response.usage
     if tokens is not None:
         usage = agents.Usage(
             1,
@@ -378,7 +370,19 @@ async def _streamed(events: AsyncIterator[Any], write: Callable[[str], None]) ->
             input_tokens_details=tokens.input_tokens_details,
             output_tokens=tokens.output_tokens,
         )
-    return ModelResponse(output=ended.output, usage=usage, response_id=ended.id)
+    return ModelResponse(output=response.output, usage=usage, response_id=response.id)
+
+
+def _recorded(response: ModelResponse, is_cut: bool = False) -> Any:
+    """Return a response as JSON data."""
+    with reading():
+        # The SDK gives the next request the fields that are set, and OpenAI refuses fields that it does not know.
+        found = _responses.dump_python(response, mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        found["usage"]["cache_read_tokens"] = response.usage.input_tokens_details.cached_tokens
+        for item in found["output"]:
+            if item["type"] == "function_call":
+                item["arguments"] = clean_arguments(item["arguments"])
+        return {**found, "is_cut": is_cut}
 
 
 def _texts(response: Any) -> list[str]:
@@ -391,8 +395,8 @@ def _text(response: Any) -> str:
 
 
 def _is_cut(response: Any) -> bool:
-    """Return True if a response has no text, not even an empty one, and no call: it was cut off, or it is a refusal."""
-    return not _texts(response) and not _calls_tool(response)
+    """Return True if a response was cut off, or has no text, not even an empty one, and no call: then it is a refusal."""
+    return bool(response.get("is_cut")) or not (_texts(response) or _calls_tool(response))
 
 
 def _calls_tool(response: Any) -> bool:

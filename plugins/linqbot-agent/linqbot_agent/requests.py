@@ -7,7 +7,7 @@ pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
@@ -22,15 +22,18 @@ from pydantic_ai.exceptions import (
     ModelQuotaExceededError,
     ModelRequestRejectedError,
     ModelUnavailableError,
+    UserError,
 )
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_core import PydanticSerializationError
 
 from linqbot import Draft, ModelStep
 from linqbot.errors import TurnDeferred
 from linqbot.speakers import visible
 from linqbot_agent.entries import with_cut_texts
+from linqbot_agent.foreign_data import clean
 from linqbot_agent.links import goes_on
-from linqbot_agent.messages import Refusals
+from linqbot_agent.messages import BYTES_PER_TOKEN, Refusals, tokens_of
 from linqbot_agent.progress import text_comes
 from linqbot_agent.run import Settings, is_away
 
@@ -45,12 +48,20 @@ def go_on(said: str) -> list[ModelMessage]:
     return [ModelResponse(parts=[TextPart(said)]), ModelRequest(parts=[UserPromptPart(GO_ON)])] if said else []
 
 
+TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+"""The names of the counts in the usage of a response."""
+_MOST_UNHEARD: Final = 2000
+"""The most characters that are read of a text of which no more is said. The model may call a tool behind them."""
 _REFUSED: Final = (400, 413, 422)
 """The HTTP statuses of a request that says too much, among others."""
 
 
 Change: TypeAlias = Callable[[str], str]
 """Changes what a model has written before it is said: a line, together with the next one if an address may go on there."""
+Write: TypeAlias = Callable[[str], bool]
+"""Takes the next piece of a text as it comes. Returns False once no more of it is said: then the request ends."""
+Request: TypeAlias = Callable[[str, Write], Awaitable[Any]]
+"""Makes a request. It is given what the person has read of the response, before an earlier attempt was cut off."""
 
 
 def changed(text: str, change: Change | None) -> str:
@@ -116,7 +127,7 @@ class Requests:
     async def response(
         self,
         name: str,
-        request: Callable[[str, Callable[[str], None]], Awaitable[Any]],
+        request: Request,
         *,
         text: Callable[[Any], str] | None,
         change: Change | None,
@@ -126,8 +137,7 @@ class Requests:
 
         Args:
             name: The name of its step.
-            request: Makes one attempt, and returns the response as JSON data. It is given the text that the person has read
-                before the response was cut off, and a function that takes the pieces of the text as they come.
+            request: Makes one attempt, and returns the response as JSON data.
             text: Returns the text of a response to say; None says nothing.
             change: Changes each line of the text that is said.
             price: Returns the price of a response in US dollars.
@@ -143,14 +153,20 @@ class Requests:
 
         async def made(draft: Draft) -> Any:
             lines = Lines(change, draft.write)
+            unheard = 0
 
-            def write(piece: str) -> None:
+            def write(piece: str) -> bool:
+                nonlocal unheard
                 text_comes()
                 lines.take(visible(piece))
+                unheard += len(piece) if draft.is_over else 0
+                return unheard <= _MOST_UNHEARD
 
             async with turn.account.reserving(place, for_s=settings.timeout_s):
                 response = await self._answered(request, draft, write)
             lines.end()
+            if text is not None and unheard > _MOST_UNHEARD:
+                response["usage"] |= self._least_tokens(response["usage"], text(response))
             return with_cut_texts(response)
 
         say = None if text is None else lambda response: changed(visible(text(response)), change)
@@ -196,15 +212,15 @@ class Requests:
 
     async def _answered(
         self,
-        request: Callable[[str, Callable[[str], None]], Awaitable[Any]],
+        request: Request,
         draft: Draft,
-        write: Callable[[str], None],
+        write: Write,
     ) -> Any:
-        """Make a request, and if the provider refuses it, make it again with less."""
+        """Make a request, and if the provider refuses it, or the framework cannot form it, make it again with less."""
         while True:
             try:
                 async with asyncio.timeout(self.settings.timeout_s):
-                    return await request(draft.said, write)
+                    return _counted(clean(await request(draft.said, write)))
             except Exception as error:
                 self.error = error
                 if not draft.has_text and await self.refusals.ask_again(
@@ -215,6 +231,18 @@ class Requests:
                 self._cut = error if draft.said or draft.has_text else None
                 raise
 
+    def _least_tokens(self, usage: Mapping[str, int], said: str) -> dict[str, int]:
+        """Return the tokens of a response that was not read to its end, with which most providers report them, by estimate."""
+        least = {"input_tokens": tokens_of(self.given), "output_tokens": len(said.encode()) // BYTES_PER_TOKEN}
+        return {name: max(tokens, usage[name]) for name, tokens in least.items()}
+
+
+def _counted(response: Any) -> Any:
+    """Return a response with its tokens as numbers, whatever its provider has reported."""
+    reported: dict[str, Any] = response["usage"]
+    counts = {name: count for name in TOKENS if isinstance(count := reported.get(name), int) and count > 0}
+    return {**response, "usage": {**reported, **dict.fromkeys(TOKENS, 0), **counts}}
+
 
 def is_model_away(error: Exception) -> bool:
     """Return True for an error of the provider, or of the way to it. A request that the provider refuses is none."""
@@ -224,6 +252,14 @@ def is_model_away(error: Exception) -> bool:
         return is_away(error.status_code)
     is_of_way = isinstance(error, ModelAPIError | OSError | httpx.TransportError)
     return is_of_way and not isinstance(error, ModelRequestRejectedError)
+
+
+def is_of_no_api(error: Exception) -> bool:
+    """Return True for an error without a status: what has answered, such as a gateway with its page, is not the provider."""
+    is_of_request = isinstance(
+        error, ModelRequestRejectedError | UserError | UnicodeEncodeError | PydanticSerializationError
+    )
+    return getattr(error, "status_code", None) is None and not is_of_request
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -269,8 +305,7 @@ def price_of_usage(settings: Settings, model: str | None, recorded: Any) -> Deci
 
     Of `input_tokens`, `cache_read_tokens` and `cache_write_tokens` have other prices.
     """
-    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-    usage = Usage(**{name: recorded["usage"].get(name) or 0 for name in names})
+    usage = Usage(**{name: recorded["usage"][name] for name in TOKENS})
     return _known(lambda: calc_price(usage, model or "").total_price, model, settings)
 
 
