@@ -49,6 +49,11 @@ class Asked(NamedTuple):
     body: Any
 
     @property
+    def texts(self) -> str:
+        """Return the texts of the request, one behind the other."""
+        return "\n\n".join(text for _, text in self.said)
+
+    @property
     def results(self) -> list[str]:
         """Return the results of tools behind the last message of a person."""
         last = max((place for place, (role, _) in enumerate(self.said) if role == "user"), default=0)
@@ -75,6 +80,7 @@ class Provider:
     requests: list[Asked] = field(default_factory=list)
     pieces: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A task of its own: asyncio complains of one that is cancelled.
@@ -102,6 +108,9 @@ class Provider:
         found = self.answer(asked)
         if isinstance(found, Reply) and asked.is_stream:
             writer.write(_head(200, "text/event-stream", "transfer-encoding: chunked"))
+            if (task := asyncio.current_task()) is not None:
+                self._writing.add(task)
+                task.add_done_callback(self._writing.discard)
             for kind, event in api.events(found):
                 named = f"event: {kind}\n" if kind else ""
                 data = f"{named}data: {event}\n\n".encode()
@@ -111,6 +120,7 @@ class Provider:
                 if self.pieces % 16 == 0:
                     await asyncio.sleep(0)  # an answer without an end leaves room for the one who reads it
             writer.write(b"0\r\n\r\n")
+            self._writing.clear()
         else:
             raw = Raw(_json(api.body(found)).encode()) if isinstance(found, Reply) else found
             length = len(raw.body) + (not raw.is_whole)
@@ -118,6 +128,11 @@ class Provider:
             if not raw.is_whole:
                 writer.close()
         await writer.drain()
+
+    async def is_left(self) -> None:
+        """Wait until the client has closed the connections on which something was being written."""
+        if self._writing:
+            await asyncio.wait(self._writing)
 
     async def close(self) -> None:
         for task in (tasks := [*self._tasks]):
@@ -401,7 +416,8 @@ def _of_chat(reply: Reply) -> Any:
 
 def _events_of_chat(reply: Reply) -> Iterator[tuple[str, str]]:
     def chunk(finish: str | None = None, **delta: Any) -> tuple[str, str]:
-        return "", _json(_completion({"delta": delta, "finish_reason": finish}, "chat.completion.chunk"))
+        found = _completion({"delta": delta, "finish_reason": finish}, "chat.completion.chunk")
+        return "", _json(found if finish else {**found, "usage": None})
 
     yield chunk(role="assistant", content="")
     for piece in _pieces(reply):

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import pytest
 from answers import answers
+from fake_provider import Asked, Reply
 from frameworks import Answer, Call, FakeAnthropic, Outside, Response, bot_of, with_anthropic, with_langgraph
 from linqbot_agent import LinqAgent
+from real_clients import Client, asking, each_client  # noqa: F401 - a fixture
 
 from linqbot.testing import talking
 
@@ -55,6 +57,38 @@ async def test_a_call_that_was_cut_off_is_not_made(
     async with talking(bot_of(outside, framework(outside, stream=stream), LinqAgent(sorry=SORRY))) as phone:
         assert (await answers(phone, "Send $10"))[-1] == SORRY
         assert outside.sent == []
+        assert await phone.errors() == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_without_arguments_in_a_response_that_was_cut_off_is_not_made(
+    client: Client, stream: bool
+) -> None:
+    sent = list[int]()
+
+    async def transfer(cents: int = 1000) -> str:
+        """Send money."""
+        sent.append(cents)
+        return "sent"
+
+    def answer(asked: Asked) -> Reply:
+        stop = asked.said[-1][1]
+        return Reply(["Fine."]) if stop == "And now?" else Reply(["I send it."], [Call("transfer", "c1")], stop)
+
+    async with asking(client, answer, [transfer], stream=stream) as (ann, _):
+        for place, stop in enumerate(("max_tokens", "refusal")):
+            phone = ann.person(f"+1415555018{place}")
+            assert (await answers(phone, stop))[-1] == SORRY
+            assert await answers(phone, "And now?") == ["Fine."]
+        assert await ann.errors() == []
+    assert sent == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_text_that_was_cut_off_is_said(client: Client, stream: bool) -> None:
+    async with asking(client, lambda _: Reply(["Half of"], stop="max_tokens"), stream=stream) as (phone, _):
+        # Without a stream, the SDK of OpenAI drops the text.
+        assert await answers(phone, "Tell me") in (["Half of"], [SORRY])
         assert await phone.errors() == []
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 from answers import answers
+from fake_provider import Reply
 from linqbot_agent import LinqAgent, Media, Poll, Say, Tapback, run
 from linqbot_agent.durability import TOO_LONG
 from linqbot_agent.plugin import Memory
@@ -13,6 +16,7 @@ from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo
+from real_clients import SORRY, Client, asking, each_client  # noqa: F401 - a fixture
 from scripted_agents import BotClock, Script, bot_with, calls, fixed, kinds, says, streamed, tool
 
 from linqbot import Context
@@ -54,6 +58,27 @@ async def test_an_answer_of_any_length_is_said_whatever_is_remembered_of_it(
                 assert (len(said), said[-1]) == (11, MORE)
                 assert await answers(phone, "And you?") == ["Fine."]
                 assert "Tell me all" in kinds(script.requests[-1])[0]
+
+
+async def test_a_stream_without_an_end_is_closed_when_nothing_more_of_it_is_said(client: Client) -> None:
+    plugin = LinqAgent(sorry=SORRY, more=MORE, memory="person")
+
+    def words() -> Iterator[str]:
+        for number in count():
+            yield f"word{number} " + ("\n\n" if number % 20 == 19 else "")
+
+    async with asking(client, lambda _: Reply(words), plugin=plugin, stream=True) as (phone, model):
+        said = await answers(phone, "Tell me all")
+        assert (len(said), said[-1]) == (11, MORE)
+        assert len(model.requests) == 1
+        await model.is_left()
+        model.answer = lambda _: Reply(["Fine."])
+        assert await answers(phone, "And you?") == ["Fine."]
+        assert "\n\n".join(said) in model.requests[-1].texts
+        assert await phone.errors() == []
+    # Most providers report tokens at the end of a stream only.
+    assert plugin.counts.output_tokens > sum(map(len, said)) // 4
+    assert (plugin.counts.runs, plugin.counts.outages) == (2, 0)
 
 
 async def test_all_outputs_of_an_answer_count_together() -> None:
