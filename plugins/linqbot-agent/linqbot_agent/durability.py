@@ -463,6 +463,8 @@ def _without_end(response: ModelResponse) -> ModelResponse:
 
 def _recorded(response: ModelResponse) -> Any:
     """Return a response as JSON data, with the arguments of calls as texts that are clean."""
+    if not response.parts and response.finish_reason is None:
+        raise UnexpectedModelBehavior("What has answered is no response of the provider's API.")
     parts = [_with_clean_arguments(part) if isinstance(part, BaseToolCallPart) else part for part in response.parts]
     return _fitted(clean(JSON_CODEC.dump(ModelResponse, replace(response, parts=parts))))
 

@@ -31,7 +31,7 @@ from pydantic_ai.messages import (
 
 from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.characters import to_json
-from linqbot.speakers import SaidText, in_mark, visible
+from linqbot.speakers import SaidText, visible
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.foreign_data import NO_OBJECT, arguments_in, clean
@@ -39,7 +39,7 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.history import Past, past_of
 from linqbot_agent.links import Shown, without_invented
 from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_call
-from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model
+from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model, told
 from linqbot_agent.outputs import changed as output_changed
 from linqbot_agent.requests import Change, Requests, Write, changed, go_on, history_tokens, is_of_no_api, price_of_usage
 from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings, is_away, server_tools
@@ -421,7 +421,7 @@ def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
 
     An earlier call of a tool and its result are one text. Not all providers take calls of tools that a request does not offer.
     """
-    calls = dict[str, str]()  # by id, the last one: a provider may use an id again
+    calls = dict[str, ToolCallPart]()  # by id, the last one: a provider may use an id again
     for message in messages:
         role = "user" if isinstance(message, ModelRequest) else "assistant"
         for part in message.parts:
@@ -429,10 +429,10 @@ def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
                 content = [part.content] if isinstance(part.content, str) else part.content
                 yield from ((role, item) for item in content)
             elif isinstance(part, ToolCallPart):
-                calls[part.tool_call_id] = f"{part.tool_name} with {in_mark(part.args_as_json_str())}"
+                calls[part.tool_call_id] = part
             elif isinstance(part, ToolReturnPart | RetryPromptPart) and part.tool_call_id in calls:
                 result = part.model_response_str() if isinstance(part, ToolReturnPart) else part.model_response()
-                yield role, f"[You have called the tool {calls[part.tool_call_id]}. Its result was: {in_mark(result)}]"
+                yield role, told(calls[part.tool_call_id], result)
 
 
 _running: ContextVar[Loop | None] = ContextVar("linqbot_agent_loop", default=None)

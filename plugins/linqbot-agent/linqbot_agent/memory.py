@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_ai.messages import (
@@ -36,7 +36,7 @@ from linqbot import Context, MessageEdited, MessageReceived, Tally
 from linqbot.characters import to_json
 from linqbot_agent.entries import step_around, with_cut_texts
 from linqbot_agent.files import keep_unreadable
-from linqbot_agent.messages import prompt_for, prompt_of
+from linqbot_agent.messages import prompt_for, prompt_of, told
 from linqbot_agent.run import Answer, Settings
 
 if TYPE_CHECKING:
@@ -328,11 +328,33 @@ def _tool_messages(messages: Iterable[ModelMessage]) -> list[ModelMessage]:
     return kept
 
 
+def _without_misfits(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
+    """Return messages with the calls whose arguments did not fit their tools as texts: not each framework sends any arguments."""
+    calls = dict[str, ToolCallPart]()  # by id, the last one: a provider may use an id again
+    texts = dict[int, str | None]()  # by the ids of the parts that are replaced; None leaves one out
+    for part in (part for message in messages for part in message.parts):
+        if isinstance(part, ToolCallPart):
+            calls[part.tool_call_id] = part
+        elif _is_misfit(part) and (call := calls.get(part.tool_call_id)) is not None:
+            texts |= {id(call): None, id(part): told(call, part.model_response_str())}
+    kept: list[Any] = []
+    for message in messages:
+        said = ((part, texts.get(id(part), "")) for part in message.parts)
+        parts = [UserPromptPart(text) if text else part for part, text in said if text is not None]
+        kept += [replace(message, parts=parts)] if parts else []
+    return kept
+
+
+def _is_misfit(part: object) -> TypeGuard[ToolReturnPart]:
+    return isinstance(part, ToolReturnPart) and part.retry is not None and part.retry.cause == "validation_error"
+
+
 def _as_json(messages: Sequence[ModelMessage], most_bytes: int) -> list[Any]:
     """Return messages as JSON. If they are larger, the results of tools are made texts, and texts are cut.
 
     Nothing is returned of messages that are too many even so.
     """
+    messages = _without_misfits(messages)
     dumped: list[Any] = ModelMessagesTypeAdapter.dump_python([*messages], mode="json")
     if len(to_json(dumped)) <= most_bytes:
         return dumped

@@ -61,6 +61,12 @@ def prompt_for(event: Event, already_sent: Sequence[str], heard: str = "") -> st
     )
 
 
+def told(call: ToolCallPart, result: str) -> str:
+    """Return an earlier call of a tool and its result as a text."""
+    given = in_mark(call.args_as_json_str())
+    return f"[You have called the tool {call.tool_name} with {given}. Its result was: {in_mark(result)}]"
+
+
 def shown_to_model(messages: Sequence[ModelMessage], run_id: str | None) -> Shown:
     """Return the addresses and phone numbers that others have shown to a model, and those that it said in earlier runs."""
     # Not what it says in this run: that would make known what it has invented.

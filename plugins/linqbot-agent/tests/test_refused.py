@@ -7,17 +7,31 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from answers import answers
+from fake_provider import Reply, providing
+from frameworks import Outside, bot_of
 from linqbot_agent import LinqAgent
+from linqbot_agent.memory import TALK, Kept
 from linqbot_agent.plugin import SORRY
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ProcessHistory
 from pydantic_ai.exceptions import ModelContextWindowExceededError, ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from real_clients import CLIENTS, Client, asking, calls_first, each_client  # noqa: F401 - a fixture
 from scripted_agents import bot_with, calls, files_of, fixed, kinds, says, tool
 from structlog.testing import capture_logs
 
+from linqbot import Context
 from linqbot.testing import talking
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"good" * 9
@@ -167,3 +181,45 @@ async def test_a_file_that_the_provider_refuses_is_not_sent_again_although_a_lat
             await phone.media(PNG, "a.png", text=text)
             assert (await phone.next_reply())[:4] == "Read"
     assert provider.refused == 1
+
+
+async def test_a_history_that_a_client_cannot_send_is_left_out(client: Client) -> None:
+    """Check a call whose number has no end, as an earlier release has stored it: Anthropic's client fails to write it."""
+    poison = [
+        ModelRequest(parts=[UserPromptPart("A refund, please")]),
+        ModelResponse(parts=[ToolCallPart("refund", '{"cents": 1e999}', "c1")]),
+        ModelRequest(parts=[ToolReturnPart("refund", "not possible", "c1")]),
+        ModelResponse(parts=[TextPart("It is not possible.")]),
+    ]
+    async with providing(lambda _: Reply(["Fine."])) as model:
+        answer = client(model, [])
+
+        async def chat(ctx: Context) -> None:
+            kept = await ctx.state.person(Kept, name=TALK)
+            kept.by_message.setdefault("m1", ModelMessagesTypeAdapter.dump_python(poison, mode="json"))
+            await answer(ctx)
+
+        with capture_logs() as logs:
+            async with talking(bot_of(Outside(), chat, LinqAgent(memory="person"))) as phone:
+                for text in ("Hello?", "And now?"):
+                    assert await answers(phone, text) == ["Fine."]
+                assert await phone.errors() == []
+    asked_again = any(each["event"] == "agent.asked_again" for each in logs)
+    assert asked_again is (client is CLIENTS["pydantic-ai with anthropic"])
+
+
+@pytest.mark.parametrize("arguments", ['{"cents": 1e999}', '{"cents": "five"}', "[1]"])
+async def test_a_call_whose_arguments_do_not_fit_the_tool_is_remembered_as_a_text(arguments: str) -> None:
+    async def refund(cents: int) -> str:
+        """Send money back."""
+        return "sent"
+
+    for memory in ("chat", "person"):
+        plugin = LinqAgent(memory=memory)
+        answer = calls_first("refund", arguments, Reply(["It is not possible."]))
+        async with asking(CLIENTS["pydantic-ai with anthropic"], answer, [refund], plugin) as (phone, model):
+            await answers(phone, "A refund, please")
+            model.answer = lambda _: Reply(["Fine."])
+            assert await answers(phone, "Hello?") == ["Fine."]
+            assert "call" not in {role for role, _ in model.requests[-1].said}
+            assert "[You have called the tool refund with" in model.requests[-1].texts

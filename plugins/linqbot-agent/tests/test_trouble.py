@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from fake_provider import Raw, Reply
 from linqbot_agent import LinqAgent, idempotency_key, run
 from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ModelFallback
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from real_clients import Client, asking, each_client  # noqa: F401 - a fixture
 from scripted_agents import BotClock, Script, bot_with, calls, says, streamed, tool
 from structlog.testing import capture_logs
 
@@ -67,6 +69,40 @@ async def test_a_deferred_message_is_answered_when_the_model_is_back() -> None:
         assert await phone.errors() == []
     assert len(script.requests) == 2 + len(failures)
     assert booked == [1]
+
+
+OF_NO_API = [
+    Raw(b"<html>502 Bad Gateway</html>", kind="text/html"),
+    Raw(b"<html>502 Bad Gateway</html>"),
+    Raw(b'{"error": {"message": "overloaded", "type": "server_error"}}'),
+    Raw(b""),
+    Raw(b"null"),
+    Raw(b"[]"),
+    Raw(b"{}"),
+    Raw(b'{"id": "m1", "content": [', is_whole=False),
+    Raw(b"data: <html>\n\n", kind="text/event-stream"),
+    Raw(b"event: ping\ndata: {}\n\n", kind="text/event-stream"),
+]
+"""What a gateway answers in place of a provider that is away, with status 200."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_no_answer_of_the_providers_api_is_an_outage(
+    client: Client, stream: bool, subtests: pytest.Subtests
+) -> None:
+    plugin = LinqAgent(outage="defer")
+    async with asking(client, lambda _: Reply(["Back."]), plugin=plugin, stream=stream) as (ann, model):
+        for number, page in enumerate(OF_NO_API):
+            with subtests.test(page.body, kind=page.kind):
+                phone, given = ann.person(f"+1415555{number:04}"), iter([page])
+                model.answer = lambda _: next(given, Reply(["Back."]))  # noqa: B023 - within this round
+                model.requests.clear()
+                await phone.text("Hello?")
+                await phone.advance(120)
+                assert await phone.replies() == ["Back."]
+                assert len(model.requests) == 2
+        assert await ann.errors() == []
+    assert plugin.counts.outages == len(OF_NO_API)
 
 
 @pytest.mark.parametrize("stream", [False, True])
