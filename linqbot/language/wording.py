@@ -129,6 +129,7 @@ class Sentences:
 
     # Agents: `linqbot_agent`
     sorry: str = "Sorry, I cannot answer right now. Please try again in a few minutes."
+    done: str = "That is done."
     one_moment: str = "One moment …"
     more: str = "I have more to say. Shall I go on?"
     used_up_hour: str = "That is all I can do for you for now. Please write again in an hour."

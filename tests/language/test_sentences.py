@@ -201,7 +201,7 @@ ELSEWHERE = {
     ),
     *("shared_location", "shared_card", "sent_poll", "sent_app_card", "put_sticker", "sent_unknown"),
     *("bot_is_off", "bot_is_on"),  # see tests/ops/test_mutes.py
-    *("sorry", "one_moment", "more", "may_i", "asked_elsewhere"),  # of agents
+    *("sorry", "done", "one_moment", "more", "may_i", "asked_elsewhere"),  # of agents
     *("used_up_hour", "used_up_day", "used_up_week", "used_up_month"),
 }
 

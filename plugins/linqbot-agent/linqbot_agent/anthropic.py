@@ -99,6 +99,7 @@ async def run(
     ):
         known = {tool.name: tool for tool in [*given, *map(_of_server, loop.tools), *_of_outputs(outputs)]}
         loop.offer(known)
+        loop.outputs.update(outputs.schemas)
         if known:
             request["tools"] = [tool.to_dict() for tool in known.values()]
         messages = await loop.conversation(prompt)
@@ -242,7 +243,9 @@ _FRAMEWORK: Final = Framework(
     text=_text,
     calls_tool=_calls_tool,
     is_cut=_is_cut,
+    called=lambda response: [name for name, *_ in _calls(response)],
     result=itemgetter("content"),
+    has_failed=lambda result: result.get("is_error", False),
     failures=(TooManyRequests,),
 )
 

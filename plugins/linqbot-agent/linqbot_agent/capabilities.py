@@ -20,6 +20,7 @@ from pydantic_ai.messages import (
     TextPart,
     ThinkingPart,
     ToolCallPart,
+    ToolReturnPart,
 )
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
@@ -33,16 +34,17 @@ from linqbot_agent.guard import REFUSED, ToolCall, running
 from linqbot_agent.links import strings_in, without_invented
 from linqbot_agent.messages import parted, shown_by_others, shown_to_model
 from linqbot_agent.outputs import changed
-from linqbot_agent.run import Settings
+from linqbot_agent.run import ASK_FOR_WORDS, Settings, owes_words
 from linqbot_agent.saying import Media, Several
 
 
 class SaidNothing(BaseException):
     """Ends a run at an empty response, which pydantic-ai would send back to the model: silence is an answer in a chat."""
 
-    def __init__(self, before: Sequence[ModelMessage], response: ModelResponse) -> None:
+    def __init__(self, messages: Sequence[ModelMessage], *, owes_words: bool) -> None:
         super().__init__()
-        self.messages = [*before, response]  # the messages of the run, the empty response last
+        self.messages = messages  # of the run, the empty response last
+        self.owes_words = owes_words  # True if tools have acted, and the person has heard nothing of it
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Rules(AbstractCapability[Any]):
 
     settings: Settings
     questions: Questions
+    was_asked_for_words: bool = False
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
@@ -89,12 +92,32 @@ class Rules(AbstractCapability[Any]):
     async def after_model_request(
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
-        """Stop the run at an empty response, with `SaidNothing`."""
+        """Stop the run at an empty response, with `SaidNothing`. If tools have acted, the model is asked for words once."""
+        _, live = parted(request_context.messages, ctx.run_id)
+        is_empty = all(map(_is_empty, response.parts))
+        if self.was_asked_for_words:
+            offered = {tool.name for tool in request_context.model_request_parameters.function_tools}
+            calls = any(isinstance(part, ToolCallPart) and part.tool_name in offered for part in response.parts)
+            if is_empty or calls:
+                raise SaidNothing(
+                    [*live, response], owes_words=not (self.settings.stream and (response.text or "").strip())
+                )
         # A response that the provider has cut off, or holds back, is a failure.
-        if response.finish_reason not in ("length", "content_filter") and all(map(_is_empty, response.parts)):
-            _, live = parted(request_context.messages, ctx.run_id)
-            raise SaidNothing(live, response)
-        return response
+        if response.finish_reason in ("length", "content_filter") or not is_empty:
+            return response
+        owes = any(map(_has_acted, live)) and await owes_words(self.settings)
+        if owes and ctx.retry < ctx.max_retries:
+            self.was_asked_for_words = True
+            raise ModelRetry(ASK_FOR_WORDS)
+        raise SaidNothing([*live, response], owes_words=owes)
+
+    async def on_model_request_error(
+        self, ctx: RunContext[Any], *, request_context: ModelRequestContext, error: Exception
+    ) -> ModelResponse:
+        """Say without the model what was done, if it fails when it is asked for words."""
+        if self.was_asked_for_words and self.settings.entries.deferred is None:
+            raise SaidNothing(parted(request_context.messages, ctx.run_id)[1], owes_words=True)
+        raise error
 
     async def wrap_output_process(
         self, ctx: RunContext[Any], *, output_context: OutputContext, output: Any, handler: Any
@@ -119,6 +142,11 @@ def _writes(metadata: Mapping[str, Any]) -> bool:
         return bool(metadata["writes"])
     hints = metadata.get("annotations") or {}
     return hints.get("destructiveHint") is True and hints.get("readOnlyHint") is not True
+
+
+def _has_acted(message: ModelMessage) -> bool:
+    """Return True for a message with the result of a tool that has done what it was called for."""
+    return any(isinstance(part, ToolReturnPart) and part.outcome == "success" for part in message.parts)
 
 
 def _is_empty(part: ModelResponsePart) -> bool:

@@ -94,6 +94,7 @@ class Result(NamedTuple):
     output: Any  # what the agent returned; None if the model said nothing
     messages: Sequence[ModelMessage]  # the messages of the run
     is_said: bool  # True if the output is a text that was said while the model wrote it
+    owes_words: bool = False  # True if tools have acted, and the model says nothing of it
 
 
 def _failure(error: Exception, requests: Requests) -> ModelFailed:
@@ -148,7 +149,7 @@ async def completed(
             result = await agent.run(prompt, **arguments)
         return Result(result.output, result.new_messages(), requests.is_said and not result.response.tool_calls)
     except SaidNothing as silence:
-        return Result(None, silence.messages, False)
+        return Result(None, silence.messages, False, silence.owes_words)
     except Exception as error:
         if (deferred := requests.settings.entries.deferred) is not None:
             raise deferred from error
@@ -271,6 +272,8 @@ class LinqDurability(BaseDurabilityCapability[Any]):
         except Refused as error:
             # The model learns of it, so that a message that talks it into such a call does not end the turn.
             raise ToolFailed(REFUSED) from error
+        finally:
+            settings.entries.has_spoken |= tool.has_spoken
 
 
 class _Steps(JournalCallableOperationBackend[None]):
@@ -410,7 +413,10 @@ class _RecordingModel(WrapperModel):
                 return _recorded(response)
             async with self.wrapped.request_stream(given, model_settings, model_request_parameters) as stream:
                 is_whole = await _written(stream, write)
-            return _recorded(stream.get() if is_whole else _without_end(stream.get()))
+            response = stream.get()
+            if not (response.parts or response.usage.input_tokens or response.usage.output_tokens):
+                raise UnexpectedModelBehavior("What has answered is no response of the provider's API.")
+            return _recorded(response if is_whole else _without_end(response))
 
         text = _text_of if settings.stream else None
         step = await requests.response(
@@ -463,8 +469,6 @@ def _without_end(response: ModelResponse) -> ModelResponse:
 
 def _recorded(response: ModelResponse) -> Any:
     """Return a response as JSON data, with the arguments of calls as texts that are clean."""
-    if not response.parts and response.finish_reason is None:
-        raise UnexpectedModelBehavior("What has answered is no response of the provider's API.")
     parts = [_with_clean_arguments(part) if isinstance(part, BaseToolCallPart) else part for part in response.parts]
     return _fitted(clean(JSON_CODEC.dump(ModelResponse, replace(response, parts=parts))))
 

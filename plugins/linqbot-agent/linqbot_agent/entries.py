@@ -93,6 +93,7 @@ class Entries:
         steps: For each part of the run, which a question ends, the names of the recorded steps that may have done something:
             all but requests to the model.
         said: For each part of the run, the names of the steps whose responses were said while the model wrote them.
+        has_spoken: True once a tool has done something in the chat, such as sent a picture.
         deferred: Set if the turn runs again later, to go on where it was: the provider has cut a response that was being said,
             or an MCP server is away.
         under_way: The number of steps that are being made.
@@ -106,6 +107,7 @@ class Entries:
         self.runs_again = False
         self.steps: list[list[str]] = [[]]
         self.said: list[list[str]] = [[]]
+        self.has_spoken = False
         self.deferred: TurnDeferred | None = None
         self.under_way = 0
         self.on_idle: Callable[[], object] = lambda: None

@@ -13,6 +13,8 @@ from linqbot.client.call import ApiResponse, Call, Run
 
 REFUSED: Final = "This was refused and not done."
 """The text that the model reads in place of a result."""
+_UNSEEN: Final = ("read", "hint")
+"""The safety classes of calls that change nothing, or leave nothing in the chat."""
 
 
 @dataclass(slots=True)
@@ -23,6 +25,7 @@ class ToolCall:
     # True once the guard has refused a call of the tool. Methods such as `ctx.bot.send` return a status then and raise
     # nothing, so the tool may not notice.
     was_refused: bool = field(default=False, init=False)
+    has_spoken: bool = field(default=False, init=False)  # True once the tool has done something in the chat
 
 
 running_tool: ContextVar[ToolCall | None] = ContextVar("linqbot_agent_tool", default=None)
@@ -49,12 +52,16 @@ def guarded(run: Run) -> Run:
 
     async def checked(call: Call) -> ApiResponse:
         tool = running_tool.get()
-        if tool is not None and not tool.is_free and not _is_inside(call, tool.chat_id):
+        if tool is None:
+            return await run(call)
+        is_inside = _is_inside(call, tool.chat_id)
+        if not tool.is_free and not is_inside:
             tool.was_refused = True
             raise Refused(
                 f"The tool {tool.tool} of an agent called {call.name} outside of the chat of its turn. Let a person approve "
                 f"its calls with requires_approval=True, or allow it: LinqAgent(elsewhere=[{tool.tool!r}])."
             )
+        tool.has_spoken |= is_inside and call.safety not in _UNSEEN
         return await run(call)
 
     return checked
@@ -72,6 +79,6 @@ def check_broadcast(name: str, people: Sequence[str]) -> None:
 
 def _is_inside(call: Call, chat_id: str | None) -> bool:
     """Return True if a call changes nothing, or only the chat. The ids of its messages are known in the chat only."""
-    if call.safety in ("read", "hint") or call.path.startswith("/v3/messages/"):
+    if call.safety in _UNSEEN or call.path.startswith("/v3/messages/"):
         return True
     return chat_id is not None and f"{call.path}/".startswith(f"/v3/chats/{chat_id}/")

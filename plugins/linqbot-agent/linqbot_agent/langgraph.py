@@ -213,6 +213,7 @@ class _DurableModel(BaseChatModel):
     inner: Any
     named: str | None
     tools: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()  # the tools by which the model answers
 
     @property
     def _llm_type(self) -> str:
@@ -220,9 +221,10 @@ class _DurableModel(BaseChatModel):
 
     def bind_tools(self, tools: Any, **options: Any) -> BaseChatModel:
         tools = list(tools)
-        _check_outputs(tools, options)
+        outputs = _outputs(tools, options)
         names = tuple(tool.name for tool in tools if isinstance(tool, _DurableTool))
-        return _DurableModel(inner=self.inner.bind_tools(tools, **options), named=self.named, tools=names)
+        inner = self.inner.bind_tools(tools, **options)
+        return _DurableModel(inner=inner, named=self.named, tools=names, outputs=outputs)
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise BotError("A durable model works with ainvoke only, as run(graph, ctx) does.")
@@ -232,6 +234,7 @@ class _DurableModel(BaseChatModel):
     ) -> ChatResult:
         loop = current_loop("A durable model")
         loop.offer(self.tools)
+        loop.outputs.update(self.outputs)
 
         async def ask(given: list[Any], write: Write) -> Any:
             given = [*system, *convert_to_messages(given)]
@@ -266,8 +269,12 @@ class _DurableModel(BaseChatModel):
         return {**message_to_dict(message), "usage": _usage(message), "no_objects": no_objects}
 
 
-def _check_outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> None:
-    """Check the output types that an agent gives to its model: as tools that nothing can call, or as the form of its text."""
+def _outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the output types that an agent gives to its model, as tools that nothing can call.
+
+    Raises:
+        BotError: there is another type, or the form of a text.
+    """
     schemas = [each.name for each in tools if isinstance(each, StructuredTool) and not (each.func or each.coroutine)]
     unknown = [name for name in schemas if name not in {each.__name__ for each in OUTPUTS}]
     if unknown or "response_format" in options:
@@ -276,6 +283,7 @@ def _check_outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> None:
             f"response_format=ToolStrategy(Say | Tapback | Silence): {KNOWN}. A node that needs data for itself asks "
             "durable(model).with_structured_output(…)."
         )
+    return (*schemas,)
 
 
 class _DurableTool(BaseTool):
@@ -407,6 +415,10 @@ def _has_failed(recorded: Any) -> bool:
     return bool(recorded["data"]["status"] == "error")
 
 
+def _called(recorded: Any) -> list[str]:
+    return [call["name"] for call in recorded["data"].get("tool_calls", ())]
+
+
 def _calls_tool(recorded: Any) -> bool:
     return bool(recorded["data"].get("tool_calls") or recorded["data"].get("invalid_tool_calls"))
 
@@ -437,6 +449,7 @@ _FRAMEWORK: Final = Framework(
     text=_text,
     calls_tool=_calls_tool,
     is_cut=_is_cut,
+    called=_called,
     result=_text,
     has_failed=_has_failed,
     is_question=is_question,

@@ -33,6 +33,7 @@ from linqbot import BotError, MessageEdited, MessageReceived, ModelStep, Refused
 from linqbot.characters import to_json
 from linqbot.speakers import SaidText, visible
 from linqbot_agent.approvals import Questions, needs_approval, warn_of_unknown_names
+from linqbot_agent.budget import BudgetUsedUp
 from linqbot_agent.entries import digest_of, is_in_step
 from linqbot_agent.foreign_data import NO_OBJECT, arguments_in, clean
 from linqbot_agent.guard import REFUSED, ToolCall, running
@@ -42,7 +43,17 @@ from linqbot_agent.memory import answer_of, keep_answer, keep_work, tally_of_cal
 from linqbot_agent.messages import fitting, prompt_for, prompt_of, shown_by_others, shown_to_model, told
 from linqbot_agent.outputs import changed as output_changed
 from linqbot_agent.requests import Change, Requests, Write, changed, go_on, history_tokens, is_of_no_api, price_of_usage
-from linqbot_agent.run import ModelFailed, Prompt, ServerTool, Settings, is_away, server_tools
+from linqbot_agent.run import (
+    ASK_FOR_WORDS,
+    ModelFailed,
+    Prompt,
+    ServerTool,
+    Settings,
+    done,
+    is_away,
+    owes_words,
+    server_tools,
+)
 from linqbot_agent.saying import Media, Output, Say, outputs_of, say
 
 Message = dict[str, Any]
@@ -62,6 +73,8 @@ class Framework:
         shown: Returns of a message, as JSON data, what is the same whenever the turn runs again.
         text, calls_tool, is_cut: Return the text of a response, True if it calls a tool, and True if the provider has not let
             the model end it. An empty response is silence, unless it is cut.
+        called: Returns the names of the tools that a response calls, of a framework that has tools for outputs.
+        is_empty: Returns True for a response with nothing in it, of a framework whose refusals look so too.
         result: Returns the text of the result of a tool, as JSON data that is no text.
         has_failed: Returns True if such a result is the error of a tool that may have called other tools.
         is_question: Returns True if such a result is a question to a person, behind which the call goes on.
@@ -74,6 +87,8 @@ class Framework:
     text: Callable[[Any], str]
     calls_tool: Callable[[Any], bool]
     is_cut: Callable[[Any], bool]
+    called: Callable[[Any], Iterable[str]] = lambda response: ()
+    is_empty: Callable[[Any], bool] = lambda response: False
     result: Callable[[Any], str]
     has_failed: Callable[[Any], bool] = lambda result: False
     is_question: Callable[[Any], bool] = lambda result: False
@@ -109,6 +124,7 @@ class Loop:
         tools: The tools of MCP servers.
         has_asked: True once the model or a person was asked, or the answer was on record.
         no_objects: The ids of calls whose arguments are no object, of a framework that cannot hand these over.
+        outputs: The names of tools by which the model answers.
         questions: What the run asks people.
     """
 
@@ -118,6 +134,7 @@ class Loop:
         self.requests = Requests(settings)
         self.has_asked = False
         self.no_objects = set[str]()
+        self.outputs = set[str]()
         self._settings = settings
         self._framework = framework
         self.questions = Questions(settings)
@@ -134,6 +151,9 @@ class Loop:
         self._text = ""  # what the model has said last
         self._is_answered = False  # True if a person has answered a question of the author's code behind it
         self._has_ended = False  # True if the last response calls no tool, or if the last call of a tool was refused
+        self._has_acted = False  # True once a tool has done what it was called for
+        self._wants_words: bool | None = None  # False if the person may hear nothing of that; None before it matters
+        self._owes_words = False  # True if the last response has no words although the person must hear of it
 
     async def answer(self, work: Coroutine[Any, Any, Any]) -> str:
         """Run a framework to its end, and return what was said.
@@ -161,6 +181,8 @@ class Loop:
             raise ModelFailed(error, requests.model, is_away=of_request and not is_useless and may_succeed) from error
         is_new = not self._has_ended or (self._is_answered and output != self._text)
         outputs = self._permitted(outputs_of(output)) if self.has_asked and is_new else []
+        if self._owes_words and not outputs:
+            outputs = [Say(done(self._settings))]
         await say(outputs, speech, self._settings.ctx, self._settings.event, key=f"{self._settings.name}/output")
         with_effect = (each.text for each in outputs if isinstance(each, Say) and each.effect is not None)
         said = "\n\n".join([*speech.said, *with_effect])
@@ -225,6 +247,8 @@ class Loop:
     ) -> ModelStep[Any]:
         """Return the response of the model as JSON, and say its text, unless a tool makes the request.
 
+        If its tools have acted, and it says nothing, it is asked once more: for words, so it calls no tool then.
+
         Args:
             messages: The conversation, and what the model is shown since the run began. If the code has changed since the turn
                 began, so that the latter differs, the model is asked again.
@@ -235,6 +259,58 @@ class Loop:
         """
         self.has_asked = True
         self.requests.model = model or ""
+        ask = partial(self._asked, messages, request, model=model, instructions=instructions, is_text=is_text)
+        step = await ask()
+        if not self._is_without_words(step):
+            self._owes_words = False
+            return step
+        if self._wants_words is None:
+            self._wants_words = await owes_words(self._settings)
+            if self._wants_words:
+                return await self._with_words(step, ask)
+        self._owes_words = self._wants_words
+        return step
+
+    async def _with_words(self, step: ModelStep[Any], ask: Callable[..., Awaitable[ModelStep[Any]]]) -> ModelStep[Any]:
+        """Ask a model once more that has said nothing. Return its response, or the one without words."""
+        self._owes_words = True
+        try:
+            again = await ask(then=[ModelRequest(parts=[UserPromptPart(ASK_FOR_WORDS)])])
+        except Exception as error:
+            if isinstance(error, BudgetUsedUp | NoAnswer) or error is self.requests.error:
+                return step  # what was done is said without the model
+            raise
+        if self._framework.calls_tool(again.response) and not self._answers(again.response):
+            self._owes_words = not self.stream or self._is_silent(again)
+            return step
+        self._owes_words = self._is_silent(again)
+        return again
+
+    def _answers(self, response: Any) -> bool:
+        """Return True for a response that calls tools, and only those by which the model answers."""
+        called = {*self._framework.called(response)}
+        return bool(called) and called <= self.outputs
+
+    def _is_without_words(self, step: ModelStep[Any]) -> bool:
+        """Return True if the model has ended without words, although its tools have acted."""
+        if is_in_step() or not self._has_acted or self._framework.calls_tool(step.response):
+            return False
+        return self._is_silent(step)
+
+    def _is_silent(self, step: ModelStep[Any]) -> bool:
+        return not visible(f"{step.said}{self._framework.text(step.response)}").strip()
+
+    async def _asked(
+        self,
+        messages: Sequence[Any],
+        request: Callable[[list[Any], Write], Awaitable[Any]],
+        *,
+        model: str | None,
+        instructions: str,
+        is_text: bool,
+        then: Sequence[ModelMessage] = (),
+    ) -> ModelStep[Any]:
+        """Return the response to messages, and to others behind them, which stand in no later request."""
         framework, requests, is_inside = self._framework, self.requests, is_in_step()
         if not is_inside:
             self._instructions = instructions
@@ -243,7 +319,7 @@ class Loop:
         # A framework may have replaced the conversation. Then it stays as it is.
         if [framework.content(each) for each in begun] == [each["content"] for each in self._said]:
             requests.given = fitting(self._begun, self._settings.run_id, history_tokens(model))
-            if not is_inside:
+            if not is_inside and not then:  # what comes during the last request gets a turn of its own
                 await self._take_incoming(len(new))
             new, what = self._with_incoming(new), [*what, *self._incoming]
         else:
@@ -260,23 +336,24 @@ class Loop:
             past = self.formed(await requests.refusals.less_of(requests.given))
             # Without a stream, the text is said when the response is complete.
             is_written = self.stream and is_heard
-            response = await request([*past, *new, *self.formed(go_on(said))], write if is_written else lambda _: True)
+            given = [*past, *new, *self.formed([*then, *go_on(said)])]
+            response = await request(given, write if is_written else lambda _: True)
             with reading():
                 for read in (framework.text, framework.calls_tool, framework.is_cut):
                     read(response)
             return response
 
         step = await requests.response(
-            f"model@{digest}",
+            f"model@{digest}{'-again' if then else ''}",
             made,
             text=said if is_heard else None,
             change=self._change(),
             price=partial(price_of_usage, self._settings, model),
         )
         found = step.response
-        is_silent = not visible(f"{step.said}{framework.text(found)}").strip()
+        is_cut = framework.is_cut(found) and not (self._has_acted and framework.is_empty(found))
         # The arguments of a call that was cut off may be others than the model was about to write.
-        if framework.is_cut(found) and (is_silent or framework.calls_tool(found)):
+        if is_cut and (self._is_silent(step) or framework.calls_tool(found)):
             raise NoAnswer
         if not is_inside:
             self._has_ended, self._is_answered = is_text and not framework.calls_tool(found), False
@@ -360,6 +437,8 @@ class Loop:
                     return await make()
             except Refused:
                 return REFUSED
+            finally:
+                settings.entries.has_spoken |= guarded.has_spoken
 
         tally = tally_of_call(settings, place, call, partial(self._result, call), self._has_failed)
         step = await settings.entries.step(place, made, tallies=[tally])
@@ -368,6 +447,7 @@ class Loop:
             return step.result
         settings.turn.shared.counts.tool_calls += step.is_made
         self._has_ended |= step.result == REFUSED
+        self._has_acted |= not (is_in_step() or step.result == REFUSED or self._has_failed(step.result))
         return self._noted(call, step.result)
 
     async def decide(self, tool: str, call_id: str, arguments: dict[str, Any]) -> str | None:

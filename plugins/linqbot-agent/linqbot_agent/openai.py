@@ -399,6 +399,10 @@ def _is_cut(response: Any) -> bool:
     return bool(response.get("is_cut")) or not (_texts(response) or _calls_tool(response))
 
 
+def _is_empty(response: Any) -> bool:
+    return not response.get("is_cut") and all(item["type"] == "reasoning" for item in response["output"])
+
+
 def _calls_tool(response: Any) -> bool:
     return any(item["type"] == "function_call" for item in response["output"])
 
@@ -428,6 +432,7 @@ _FRAMEWORK: Final = Framework(
     text=_text,
     calls_tool=_calls_tool,
     is_cut=_is_cut,
+    is_empty=_is_empty,
     result=_result,
     failures=(agents.MaxTurnsExceeded, ModelBehaviorError),
 )

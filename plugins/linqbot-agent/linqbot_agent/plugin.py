@@ -37,6 +37,7 @@ log = structlog.get_logger("linqbot.agent")
 
 SORRY: Final = ENGLISH.sentences.sorry
 MORE: Final = ENGLISH.sentences.more
+DONE: Final = ENGLISH.sentences.done
 MEANWHILE: Final = ENGLISH.sentences.asked_elsewhere
 
 Memory: TypeAlias = Literal["chat", "person"]
@@ -93,6 +94,8 @@ class LinqAgent:
         sorry: The text for a person who gets no answer, because the model fails or the bot gives the message up; None says
             nothing. It is said at most once an hour to each person, until an agent answers again. If the bot has
             `on_trouble` or an `on_dead_letter` handler, that speaks for messages that are given up.
+        done: The text that is said when tools have acted and the model then says nothing, also when it is asked once more. None
+            leaves it at that, and asks nothing more. A tool that has itself said or done something in the chat is enough.
         outage: What becomes of a message when the provider of the model, or an MCP server, is away, asks to wait, or
             refuses the key. `apologise` says `sorry`, and the message is not answered. `defer` answers it when the provider
             is back, at most a day later. Until then the chat waits.
@@ -127,6 +130,7 @@ class LinqAgent:
     documents: int = 0
     transcribe: Callable[[Fetched], Awaitable[str]] | None = None
     sorry: str | None = SORRY
+    done: str | None = DONE
     outage: Outage = "apologise"
     max_messages: int = 10
     more: str = MORE

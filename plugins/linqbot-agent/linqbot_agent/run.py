@@ -247,6 +247,28 @@ async def run(
     return None
 
 
+ASK_FOR_WORDS: Final = "[Your answer was empty, and the person has read nothing of what you did. Say in one sentence what was done. Call no tool.]"
+"""What a model is asked once that says nothing when its tools have acted."""
+
+
+async def owes_words(settings: Settings) -> bool:
+    """Return True if a run whose tools have acted must not end without words: no tool has done something in the chat itself.
+
+    It is called once in a run.
+    """
+    if settings.turn.options.done is None:
+        return False
+    has_spoken = settings.entries.has_spoken
+    # Later runs of the turn have the results of tools from the record, and do not see what they have done besides.
+    name = f"{settings.name}/spoken"
+    return not await settings.ctx.once(name, lambda _: has_spoken, kind=bool, retry=True, restartable=True)
+
+
+def done(settings: Settings) -> str:
+    """Return the text that says that something was done."""
+    return in_language(settings.turn.options.done, "done") or ""
+
+
 class ModelFailed(Exception):
     """A model did not answer, or its answers were of no use.
 

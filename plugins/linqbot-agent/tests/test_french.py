@@ -27,6 +27,7 @@ async def test_an_agent_speaks_the_language_of_its_bot(subtests: pytest.Subtests
         (LinqAgent(sorry="Oups"), [AWAY], ["Bonjour"], ["Oups"]),
         (LinqAgent(), [calls(tool("fail", "c1"))], ["Bonjour"], [FRENCH.sorry]),
         (LinqAgent(max_messages=1), [LONG], ["Bonjour"], ["Un.", FRENCH.more]),
+        (LinqAgent(), [calls(tool("note", "c1")), says(""), says("")], ["Bonjour"], [FRENCH.done]),
         (LinqAgent(budget=Budget(requests=1)), [LOOK], ["Bonjour"], [FRENCH.one_moment, FRENCH.used_up_day]),
         (
             LinqAgent(budget=Budget(requests=1, per="week")),
@@ -53,6 +54,10 @@ async def test_an_agent_speaks_the_language_of_its_bot(subtests: pytest.Subtests
             for _ in range(20):
                 await clock.wait(1)  # noqa: B023 - called within this round of the loop
             return "free"
+
+        @agent.tool_plain
+        def note() -> str:
+            return "noted"
 
         @agent.tool_plain
         def fail() -> str:

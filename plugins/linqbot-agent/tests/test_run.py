@@ -55,12 +55,15 @@ async def test_an_empty_answer_says_nothing_with_any_output_types() -> None:
     empty = (says(""), says(" \n"), ModelResponse(parts=[]), ModelResponse(parts=[ThinkingPart("Hm.")]))
     every: list[Any] = [str, [str, Tapback, Silence], Tapback, [Say, Poll], NativeOutput([Say, Poll])]
     for types in every:
-        script = Script(*(each for response in empty for each in (calls(tool("look", "c1")), response)))
+        script = Script(*empty, *(each for response in empty for each in (calls(tool("look", "c1")), response)))
         agent: Agent[None, Any] = Agent(script.model, output_type=types, tools=[fixed("look", "free")])
-        async with talking(bot_with(agent, LinqAgent(memory="person"))) as phone:
+        async with talking(bot_with(agent, LinqAgent(memory="person", done=None))) as phone:
             for number, response in enumerate(empty, 1):
                 assert await answers(phone, "Thanks!") == [], (types, response)
-                assert len(script.requests) == 2 * number, (types, response)
+                assert len(script.requests) == number, (types, response)
+            for number, response in enumerate(empty, 1):
+                assert await answers(phone, "Look!") == [], (types, response)
+                assert len(script.requests) == len(empty) + 2 * number, (types, response)
 
 
 async def test_an_agent_with_an_output_validator_can_answer() -> None:
