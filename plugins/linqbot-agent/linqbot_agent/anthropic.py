@@ -18,7 +18,7 @@ from linqbot_agent.loops import Framework, Loop, Message, NoEnd, loop_of, readin
 from linqbot_agent.outputs import OutputTools, OutputType
 from linqbot_agent.progress import PROGRESS
 from linqbot_agent.requests import Write, go_on
-from linqbot_agent.run import Prompt, ServerTool, agent_run
+from linqbot_agent.run import MOST_REQUESTS, Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -41,7 +41,7 @@ async def run(
     output_type: OutputType | Sequence[OutputType] = str,
     stream: bool = False,
     max_tokens: int = 4096,
-    max_requests: int = 50,
+    max_requests: int = MOST_REQUESTS,
     timeout_s: float = 60.0,
     progress: str | None = PROGRESS,
     progress_after_s: float = 5.0,

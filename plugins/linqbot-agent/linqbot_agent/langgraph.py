@@ -43,7 +43,7 @@ from linqbot_agent.loops import Framework, Loop, Message, NoEnd, current_loop, l
 from linqbot_agent.outputs import KNOWN, OUTPUTS
 from linqbot_agent.progress import PROGRESS
 from linqbot_agent.requests import Write
-from linqbot_agent.run import Prompt, ServerTool, agent_run
+from linqbot_agent.run import MOST_REQUESTS, Prompt, ServerTool, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -54,8 +54,8 @@ _tasks: ContextVar[Tasks] = ContextVar("linqbot_agent_tasks")
 
 _CUT: Final = ("content_filter", "length", "max_tokens", "refusal", "safety")
 """The reasons of providers for the end of a response that is not whole."""
-_MOST_STEPS: Final = 100
-"""A request and the calls of its tools are two steps, so this is as many requests as other frameworks make."""
+_MOST_STEPS: Final = 2 * MOST_REQUESTS
+"""A request and the calls of its tools are two steps."""
 
 
 async def run(

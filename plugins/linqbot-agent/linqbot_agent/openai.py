@@ -36,7 +36,7 @@ from linqbot_agent.memory import summary_key as conversation_key
 from linqbot_agent.outputs import KNOWN, OUTPUTS, can_be_said
 from linqbot_agent.progress import PROGRESS
 from linqbot_agent.requests import Write
-from linqbot_agent.run import Prompt, ServerTool, Settings, agent_run
+from linqbot_agent.run import MOST_REQUESTS, Prompt, ServerTool, Settings, agent_run
 
 if TYPE_CHECKING:
     from linqbot_agent.mcp import McpServer
@@ -62,7 +62,7 @@ async def run(
     *,
     deps: object = None,
     stream: bool = False,
-    max_turns: int = 50,
+    max_turns: int = MOST_REQUESTS,
     run_config: RunConfig | None = None,
     timeout_s: float = 60.0,
     progress: str | None = PROGRESS,
@@ -82,7 +82,8 @@ async def run(
         prompt: The prompt: a text, or texts and `BinaryContent` of pydantic-ai. None is the text of the event's message.
         deps: The context of tools, `wrapper.context`; None is `ctx`.
         stream: True says texts while the model writes them, and also those that it writes before it calls a tool.
-        max_turns, run_config: As for `Runner.run`. Without a config, the SDK traces nothing.
+        max_turns: The most requests to models. After that the person hears `sorry`.
+        run_config: As for `Runner.run`. Without one, the SDK traces nothing.
         timeout_s: The longest time of one request, in seconds.
         progress: The text to say, once, if nothing was said for a while; None says nothing.
         progress_after_s: The seconds after which it is said.

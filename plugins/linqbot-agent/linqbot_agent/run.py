@@ -152,6 +152,8 @@ class Answer(BaseModel):
     unreadable: list[str] = []  # the digests of files that the provider has refused in the run
 
 
+MOST_REQUESTS: Final = 50
+"""The most requests of a run to its model, of any framework: one that calls tools again and again gives no answer."""
 TROUBLE: Final = "linqbot_agent.Trouble"
 """The name of the state, next to the states of the bot's author."""
 _PAUSE_S: Final = 3600.0

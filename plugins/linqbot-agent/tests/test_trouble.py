@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
-from fake_provider import Raw, Reply
+from answers import answers
+from fake_provider import Asked, Raw, Reply
+from frameworks import Call
 from linqbot_agent import LinqAgent, idempotency_key, run
+from linqbot_agent.run import MOST_REQUESTS
 from one_handler import bot_of, does
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ModelFallback
@@ -69,6 +73,26 @@ async def test_a_deferred_message_is_answered_when_the_model_is_back() -> None:
         assert await phone.errors() == []
     assert len(script.requests) == 2 + len(failures)
     assert booked == [1]
+
+
+async def test_a_model_that_calls_tools_without_an_end_makes_as_many_requests_with_each_framework(
+    client: Client,
+) -> None:
+    calls = count()
+
+    async def look() -> str:
+        """Look."""
+        return "free"
+
+    def answer(_: Asked) -> Reply:
+        return Reply(calls=[Call("look", f"c{next(calls)}")])
+
+    async with asking(client, answer, [look], LinqAgent(sorry=SORRY, outage="defer")) as (phone, model):
+        assert await answers(phone, "Is a table free?") == [SORRY]
+        assert len(model.requests) == MOST_REQUESTS
+        model.answer = lambda _: Reply(["Fine."])
+        assert await answers(phone, "And now?") == ["Fine."]
+        assert await phone.errors() == []
 
 
 OF_NO_API = [
