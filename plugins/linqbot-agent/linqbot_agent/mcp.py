@@ -24,12 +24,14 @@ import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
+from pydantic import ValidationError
 
 from linqbot import BotError
-from linqbot.characters import to_json
 from linqbot.errors import TurnDeferred
 from linqbot_agent.entries import idempotency_key, with_cut_texts
+from linqbot_agent.foreign_data import clean, json_text
 from linqbot_agent.run import ServerAway, ServerTool, Settings
+from linqbot_agent.server_messages import read_response, stdio
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ _OPEN: Final = (
     *(types.METHOD_NOT_FOUND, types.PARSE_ERROR, types.REQUEST_TIMEOUT),
 )
 """Errors of the way to a server, such as a proxy's 502. They do not say if the tool has acted."""
+_UNREADABLE: Final = "The tool was called, but its result cannot be read."
 _OF_NAMES: Final = frozenset(f"{ascii_letters}{digits}_-")
 _LONGEST_NAME: Final = 64
 """The characters of a tool's name that each provider takes, and the most of them."""
@@ -144,12 +147,17 @@ class _Link:
 
     async def tools(self, _: str) -> Any:
         """Return what is recorded of the server's tools, as JSON data."""
-        page: types.ListToolsResult = await self._request(methodcaller("list_tools"))
-        tools = [*page.tools]
-        while (cursor := page.next_cursor) is not None:
-            page = await self._request(methodcaller("list_tools", cursor=cursor))
-            tools += page.tools
-        return with_cut_texts([_recorded(tool) for tool in tools])
+        try:
+            page: types.ListToolsResult = await self._request(methodcaller("list_tools"))
+            tools = [*page.tools]
+            while (cursor := page.next_cursor) is not None:
+                page = await self._request(methodcaller("list_tools", cursor=cursor))
+                tools += page.tools
+        except ValidationError:
+            raise ConnectionError(
+                f"The MCP server {self.server.id} did not name its tools in a form that can be read."
+            ) from None
+        return with_cut_texts(clean([_recorded(tool) for tool in tools]))
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """Call a tool. Return its result as a text, and True if the server says that the call has failed.
@@ -163,6 +171,8 @@ class _Link:
             result = await self._request(lambda client: client.call_tool(tool, arguments, meta=meta))
         except MCPError as error:
             return without_secrets(error.message), True
+        except ValidationError:
+            return _UNREADABLE, True
         text = _text(result)
         return (without_secrets(text), True) if result.is_error else (text, False)
 
@@ -181,7 +191,8 @@ class _Link:
                             connection.is_new = False
                             return answer
                     except Exception as error:
-                        if isinstance(error, MCPError) and error.code not in _OPEN:
+                        is_of_server = isinstance(error, MCPError) and error.code not in _OPEN
+                        if is_of_server or isinstance(error, ValidationError):
                             connection.is_new = False  # an error of the server is an answer
                             raise
                         failed = error
@@ -272,11 +283,19 @@ async def _client_of(server: McpServer) -> AsyncIterator[Client]:
         if isinstance(way, str):
             auth = None if server.token is None else _Bearer(server.token)
             verify = await asyncio.to_thread(_trust)
-            http = httpx2.AsyncClient(auth=auth, verify=verify, timeout=httpx2.Timeout(server.timeout_s, read=None))
+            http = httpx2.AsyncClient(
+                auth=auth,
+                verify=verify,
+                timeout=httpx2.Timeout(server.timeout_s, read=None),
+                headers={"accept-encoding": "identity"},
+                event_hooks={"response": [read_response]},
+            )
             await stack.enter_async_context(http)
             way = streamable_http_client(way, http_client=http, max_sse_event_size=_LONGEST_EVENT)
         elif isinstance(way, Sequence):
             way = StdioServerParameters(command=way[0], args=[*way[1:]])
+        if isinstance(way, StdioServerParameters):
+            way = stdio(way)
         yield await stack.enter_async_context(Client(way))
 
 
@@ -305,7 +324,7 @@ class _Bearer(httpx2.Auth):
 def _text(result: types.CallToolResult) -> str:
     texts = [*map(_text_of, result.content)]
     if not texts and result.structured_content is not None:
-        return to_json(result.structured_content).decode()
+        return json_text(result.structured_content)
     return "\n\n".join(texts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -79,35 +79,21 @@ class Provider:
     url: str = ""
     requests: list[Asked] = field(default_factory=list)
     pieces: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of its own: asyncio complains of one that is cancelled.
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
-                length = next(
-                    int(each[15:]) for each in head.split(b"\r\n") if each.lower().startswith(b"content-length")
-                )
-                body = json.loads(await reader.readexactly(length))
-                await self._answered(_APIS[path], body, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has left
-        finally:
-            writer.close()
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
+            length = next(int(each[15:]) for each in head.split(b"\r\n") if each.lower().startswith(b"content-length"))
+            body = json.loads(await reader.readexactly(length))
+            await self._answered(_APIS[path], body, writer)
 
     async def _answered(self, api: Api, body: Any, writer: asyncio.StreamWriter) -> None:
         asked = Asked([*api.said(body)], bool(body.get("stream")), body)
         self.requests.append(asked)
         found = self.answer(asked)
         if isinstance(found, Reply) and asked.is_stream:
-            writer.write(_head(200, "text/event-stream", "transfer-encoding: chunked"))
+            writer.write(head_of(200, "text/event-stream", "transfer-encoding: chunked"))
             if (task := asyncio.current_task()) is not None:
                 self._writing.add(task)
                 task.add_done_callback(self._writing.discard)
@@ -124,7 +110,7 @@ class Provider:
         else:
             raw = Raw(_json(api.body(found)).encode()) if isinstance(found, Reply) else found
             length = len(raw.body) + (not raw.is_whole)
-            writer.write(_head(raw.status, raw.kind, f"content-length: {length}") + raw.body)
+            writer.write(head_of(raw.status, raw.kind, f"content-length: {length}") + raw.body)
             if not raw.is_whole:
                 writer.close()
         await writer.drain()
@@ -134,11 +120,37 @@ class Provider:
         if self._writing:
             await asyncio.wait(self._writing)
 
-    async def close(self) -> None:
-        for task in (tasks := [*self._tasks]):
+
+@asynccontextmanager
+async def serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+) -> AsyncIterator[str]:
+    """Serve connections on loopback for the duration of a block, and give it the address."""
+    tasks = set[asyncio.Task[None]]()
+
+    async def of_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has left
+        finally:
+            writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of its own: asyncio complains of one that is cancelled.
+        task = asyncio.create_task(of_connection(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 24)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in (open_tasks := [*tasks]):
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if open_tasks:
+            await asyncio.wait(open_tasks)
 
 
 @asynccontextmanager
@@ -148,16 +160,11 @@ async def providing(answer: Answer) -> AsyncIterator[Provider]:
 
     async with httpx2.AsyncClient(verify=False, trust_env=False) as http:
         provider = Provider(answer, http)
-        server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, limit=1 << 24)
-        provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with serving(provider.serve) as provider.url:
             yield provider
-        finally:
-            server.close()
-            await provider.close()
 
 
-def _head(status: int, kind: str, *headers: str) -> bytes:
+def head_of(status: int, kind: str, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} X", f"content-type: {kind}", *headers, "", ""]).encode()
 
 

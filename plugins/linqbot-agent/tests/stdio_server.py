@@ -1,7 +1,7 @@
 """An MCP server on standard input and output. Without the package `mcp`, which takes seconds to import.
 
 Its argument is a folder. It notes each call in the file `acts` of it. If there is a file `die`, it dies after a call,
-and after each call if the file says `always`.
+and after each call if the file says `always`. A file `result` has the JSON text of the results of calls.
 """
 
 import json
@@ -35,6 +35,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             if (FOLDER / "die").read_text() != "always":
                 (FOLDER / "die").unlink()
             sys.exit(1)
+        if (FOLDER / "result").exists():
+            return {"any": (FOLDER / "result").read_text()}
         return {"content": [{"type": "text", "text": f"{params['name']} is done"}]}
     return None
 
@@ -46,4 +48,8 @@ for line in sys.stdin:
         continue
     found = answer(asked["method"], asked.get("params", {}))
     said = {"error": {"code": -32601, "message": "Method not found"}} if found is None else {"result": found}
-    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **said}), flush=True)
+    written = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **said})
+    if found is not None and "any" in found:
+        written = written.replace(json.dumps(found), found["any"])
+    sys.stdout.buffer.write(f"{written}\n".encode("latin-1"))
+    sys.stdout.flush()

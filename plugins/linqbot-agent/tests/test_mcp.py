@@ -20,6 +20,8 @@ from answers import answers
 pytest.importorskip("mcp", reason="The package mcp is not installed")
 
 import uvicorn
+from fake_mcp_server import odd_server
+from fake_provider import Reply
 from frameworks import FRAMEWORKS, PARAGRAPHS, Answer, Outside, bot_of, each_framework, without_numbers  # noqa: F401 - a fixture
 from linqbot_agent import LinqAgent, run
 from linqbot_agent.mcp import McpServer, with_key, without_secrets
@@ -30,6 +32,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import INVALID_PARAMS, CallToolResult, ImageContent, TextContent, ToolAnnotations
 from patience import PATIENCE_S
 from pydantic_ai import Agent
+from real_clients import CLIENTS, asking, calls_first
 from scripted_agents import Script, calls, kinds, says, tool
 from structlog.testing import capture_logs
 
@@ -408,3 +411,50 @@ async def test_the_server_of_another_toolset_gets_the_key_of_each_call() -> None
         assert await answers(phone, "Book") == ["Done."]
     ((name, arguments, metadata),) = given
     assert (name, arguments, [*metadata]) == ("book", {"hour": 8}, ["idempotency-key"])
+
+
+ODD_RESULTS = {
+    r'{"content": [{"type": "text", "text": "cut \ud83d here"}]}': "cut \ufffd here",
+    r'{"content": [{"type": "text", "text": "\ud83d"}], "isError": true}': "\ufffd",
+    '{"content": [{"type": "text", "text": "cut \xed\xa0\xbd here"}]}': "cut ",
+    '{"content": [], "structuredContent": {"wind": 1e999}}': "Infinity",
+    '{"content": [{"type": "hologram"}]}': "cannot be read",
+    '{"content": [{"type": "text", "text": 5}]}': "cannot be read",
+    '{"content": ' + "[" * 300 + "]" * 300 + "}": "cannot be read",
+    "{}": "cannot be read",
+    "null": "cannot be read",
+    '"text"': "cannot be read",
+}
+"""Results that no client reads, or whose text no JSON holds, and what the model reads of each."""
+
+
+async def test_a_server_whose_answer_cannot_be_read_is_called_once(subtests: pytest.Subtests) -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed")
+    async with odd_server() as odd:
+        ledger = McpServer("ledger", odd.url)
+        answer = calls_first("ledger_act", "{}", Reply(["Done."]))
+        async with asking(CLIENTS["anthropic"], answer, servers=[ledger]) as (phone, model):
+            for result, read in ODD_RESULTS.items():
+                for odd.as_stream in (False, True):
+                    with subtests.test(result, as_stream=odd.as_stream):
+                        odd.result, odd.acts = result, 0
+                        assert await answers(phone, f"Close it, {len(model.requests)}") == ["Done."]
+                        assert read in model.requests[-1].results[0]
+                        assert odd.acts == 1
+            assert await phone.errors() == []
+    assert "A \ufffd tool" in str(model.requests[0].body)
+
+
+@pytest.mark.process
+async def test_a_command_whose_answer_cannot_be_read_is_called_once(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed")
+    menu = McpServer("menu", [sys.executable, str(STDIO_SERVER), str(tmp_path)])
+    answer = calls_first("menu_reserve", "{}", Reply(["Done."]))
+    async with asking(CLIENTS["anthropic"], answer, servers=[menu]) as (phone, model):
+        for number, (result, read) in enumerate(ODD_RESULTS.items(), 1):
+            with subtests.test(result):
+                (tmp_path / "result").write_text(result)
+                assert await answers(phone, f"Reserve {number}") == ["Done."]
+                assert read in model.requests[-1].results[0]
+                assert len((tmp_path / "acts").read_text().splitlines()) == number
+        assert await phone.errors() == []

@@ -210,6 +210,8 @@ async def test_a_history_that_a_client_cannot_send_is_left_out(client: Client) -
 
 @pytest.mark.parametrize("arguments", ['{"cents": 1e999}', '{"cents": "five"}', "[1]"])
 async def test_a_call_whose_arguments_do_not_fit_the_tool_is_remembered_as_a_text(arguments: str) -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed")
+
     async def refund(cents: int) -> str:
         """Send money back."""
         return "sent"
