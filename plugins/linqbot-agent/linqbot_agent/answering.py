@@ -23,7 +23,7 @@ from linqbot_agent.memory import answer_of, keep_answer, keep_work
 from linqbot_agent.messages import parted, prompt_for
 from linqbot_agent.requests import Requests
 from linqbot_agent.run import Answer, Prompt, Settings, done, server_tools
-from linqbot_agent.saying import Say, outputs_of, text_of
+from linqbot_agent.saying import outputs_of, text_of
 
 _PARAGRAPH: Final = "\n\n"
 
@@ -48,7 +48,7 @@ async def answered(
             _, live = parted(requests.given, settings.run_id)
             await keep_work(requests, past, live)
             raise
-    outputs = [Say(done(settings))] if result.owes_words else outputs_of(result.output)
+    outputs = outputs_of(done(settings) if result.owes_words else result.output)
     text = text_of(outputs)
     answer = answer_of(
         requests,

@@ -6,7 +6,7 @@ a turn goes through the whole graph again, and is answered from the record. `int
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -359,7 +359,7 @@ def _block(item: Any) -> Message:
     return {"type": "image", **file} if item.is_image else {"type": "file", "filename": item.identifier, **file}
 
 
-async def _streamed(chunks: AsyncIterator[Any], write: Write) -> Any:
+async def _streamed(chunks: Any, write: Write) -> Any:
     """Return the message that a stream writes."""
     message: Any = None
     is_whole = True
@@ -377,7 +377,7 @@ async def _streamed(chunks: AsyncIterator[Any], write: Write) -> Any:
 
 def _with_broken_calls(chunk: Any) -> Any:
     """Return the message of a whole stream. LangChain completes by itself arguments that have no end."""
-    message = message_chunk_to_message(chunk)
+    message: Any = message_chunk_to_message(chunk)
     broken = [each for each in getattr(chunk, "tool_call_chunks", ()) if arguments_in(each["args"] or "") is None]
     is_empty = not (message.text or message.tool_calls or message.usage_metadata)
     if (broken or is_empty) and not _reason(message.response_metadata):

@@ -182,7 +182,7 @@ class Loop:
         is_new = not self._has_ended or (self._is_answered and output != self._text)
         outputs = self._permitted(outputs_of(output)) if self.has_asked and is_new else []
         if self._owes_words and not outputs:
-            outputs = [Say(done(self._settings))]
+            outputs = outputs_of(done(self._settings))
         await say(outputs, speech, self._settings.ctx, self._settings.event, key=f"{self._settings.name}/output")
         with_effect = (each.text for each in outputs if isinstance(each, Say) and each.effect is not None)
         said = "\n\n".join([*speech.said, *with_effect])

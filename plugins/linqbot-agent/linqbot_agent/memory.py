@@ -340,7 +340,7 @@ def _without_misfits(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     kept: list[Any] = []
     for message in messages:
         said = ((part, texts.get(id(part), "")) for part in message.parts)
-        parts = [UserPromptPart(text) if text else part for part, text in said if text is not None]
+        parts: Any = [UserPromptPart(text) if text else part for part, text in said if text is not None]
         kept += [replace(message, parts=parts)] if parts else []
     return kept
 

@@ -311,8 +311,11 @@ class _RecordedModel(Model):
         async def ask(given: list[Any], write: Write) -> Any:
             if self._loop.stream:
                 events = self._model.stream_response(system_instructions, given, *more, **named)
-                return _recorded(*await _streamed(events, write))
-            return _recorded(await self._model.get_response(system_instructions, given, *more, **named))
+                response, is_cut = await _streamed(events, write)
+            else:
+                response = await self._model.get_response(system_instructions, given, *more, **named)
+                is_cut = False
+            return _recorded(response, is_cut=is_cut, is_text=is_text)
 
         step = await self._loop.ask(
             input, ask, model=self._name, instructions=system_instructions or "", is_text=is_text
@@ -374,8 +377,8 @@ def _ended(response: Any) -> ModelResponse:
     return ModelResponse(output=response.output, usage=usage, response_id=response.id)
 
 
-def _recorded(response: ModelResponse, is_cut: bool = False) -> Any:
-    """Return a response as JSON data."""
+def _recorded(response: ModelResponse, *, is_cut: bool, is_text: bool) -> Any:
+    """Return a response as JSON data. Its texts may be JSON themselves, which the SDK reads."""
     with reading():
         # The SDK gives the next request the fields that are set, and OpenAI refuses fields that it does not know.
         found = _responses.dump_python(response, mode="json", by_alias=True, exclude_unset=True, warnings=False)
@@ -383,6 +386,10 @@ def _recorded(response: ModelResponse, is_cut: bool = False) -> Any:
         for item in found["output"]:
             if item["type"] == "function_call":
                 item["arguments"] = clean_arguments(item["arguments"])
+            elif item["type"] == "message" and not is_text:
+                for part in item["content"]:
+                    if part["type"] == "output_text":
+                        part["text"] = clean_arguments(part["text"])
         return {**found, "is_cut": is_cut}
 
 

@@ -36,7 +36,7 @@ def openai(provider: Provider, tools: Tools, **how: Any) -> Answering:
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(api_key="k", base_url=f"{provider.url}/v1", max_retries=0, http_client=provider.http)
-    own = [function_tool(each) for each in tools]
+    own: list[Any] = [function_tool(each) for each in tools]
     agent = Agent("host", model=OpenAIResponsesModel("gpt-5", client), instructions=INSTRUCTIONS, tools=own)
     return lambda ctx: run(agent, ctx, **how)
 

@@ -185,7 +185,8 @@ async def test_a_node_of_a_graph_calls_a_durable_tool_with_arguments_and_gets_it
             raise ConnectionError(fails.pop())
         return {"messages": [await durable(model).ainvoke("Hello")]}
 
-    graph = StateGraph(MessagesState).add_node("look", look).add_edge(START, "look").compile()
+    node: Any = look
+    graph = StateGraph(MessagesState).add_node("look", node).add_edge(START, "look").compile()
     async with talking(bot_of(Outside(), lambda ctx: run(graph, ctx))) as phone:
         await phone.text("The weather?")
         assert [type(error) for error in await phone.errors()] == [ConnectionError]

@@ -185,7 +185,7 @@ async def test_a_file_that_the_provider_refuses_is_not_sent_again_although_a_lat
 
 async def test_a_history_that_a_client_cannot_send_is_left_out(client: Client) -> None:
     """Check a call whose number has no end, as an earlier release has stored it: Anthropic's client fails to write it."""
-    poison = [
+    poison: list[ModelMessage] = [
         ModelRequest(parts=[UserPromptPart("A refund, please")]),
         ModelResponse(parts=[ToolCallPart("refund", '{"cents": 1e999}', "c1")]),
         ModelRequest(parts=[ToolReturnPart("refund", "not possible", "c1")]),

@@ -117,7 +117,7 @@ async def test_what_is_no_answer_of_the_providers_api_is_an_outage(
     plugin = LinqAgent(outage="defer")
     async with asking(client, lambda _: Reply(["Back."]), plugin=plugin, stream=stream) as (ann, model):
         for number, page in enumerate(OF_NO_API):
-            with subtests.test(page.body, kind=page.kind):
+            with subtests.test(page.body.decode(), kind=page.kind):
                 phone, given = ann.person(f"+1415555{number:04}"), iter([page])
                 model.answer = lambda _: next(given, Reply(["Back."]))  # noqa: B023 - within this round
                 model.requests.clear()
