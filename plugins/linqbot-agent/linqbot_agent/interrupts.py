@@ -91,8 +91,9 @@ async def run_to_the_end(
         if not found:
             return state
         if is_resumable:
-            # In the order of the tasks, and not in that in which they have ended.
-            found = [*_waiting(await graph.aget_state(config, subgraphs=True))]
+            # In the order of the tasks, and not in that in which they have ended. A checkpoint has other half characters.
+            asked = {each.id: each for each in found}
+            found = [asked.get(each.id, each) for each in _waiting(await graph.aget_state(config, subgraphs=True))]
         what = Command(resume=await questions.answers(found))
         if not is_resumable:
             # There was nothing to ask, such as about a call that cannot be shown. The next run keeps checkpoints.

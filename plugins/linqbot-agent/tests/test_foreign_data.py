@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import pytest
 from answers import answers
-from fake_provider import Asked, Reply
+from fake_provider import Asked, Reply, providing
 from frameworks import Call, Outside, bot_of
-from linqbot_agent import idempotency_key
-from linqbot_agent.foreign_data import arguments_in, clean, clean_arguments, json_text
+from linqbot_agent import LinqAgent, Say, idempotency_key
+from linqbot_agent.foreign_data import NO_OBJECT, arguments_in, clean, clean_arguments, json_text
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 from real_clients import CLIENTS, Client, asking, calls_first, each_client  # noqa: F401 - a fixture
@@ -195,3 +195,36 @@ async def test_a_node_of_a_graph_calls_a_durable_tool_with_arguments_and_gets_it
     assert read == [{"wind": "Infinity", "rain": 0.5}] * 6
     assert sorted(each.split()[0] for each in keys) == ["Oslo", "Rome", "Rome"]
     assert set(keys.values()) == {1}
+
+
+HALF: Final = '{"text": "Half \\ud83d\\u0000 of it", "effect": null}'
+WHOLE: Final = "Half \ufffd of it"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_is_data_is_said_without_its_odd_characters_and_one_that_is_no_object_is_given_again(
+    stream: bool,
+) -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed")
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(calls=[Call("answer_with_say", f"c{len(asked.results)}", HALF if asked.results else "[1, 2]")])
+
+    async with asking(CLIENTS["anthropic"], answer, output_type=Say, stream=stream) as (phone, model):
+        assert await answers(phone, "Hello") == [WHOLE]
+        assert model.requests[1].results == [NO_OBJECT]
+        assert await phone.errors() == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_text_that_is_data_is_said_without_its_odd_characters(stream: bool) -> None:
+    agents = pytest.importorskip("agents", reason="openai-agents is not installed")
+    from linqbot_agent.openai import run
+    from openai import AsyncOpenAI
+
+    async with providing(lambda _: Reply([f'{{"response": {HALF}}}'])) as model:
+        client = AsyncOpenAI(api_key="k", base_url=f"{model.url}/v1", max_retries=0, http_client=model.http)
+        agent = agents.Agent("host", model=agents.OpenAIResponsesModel("gpt-5", client), output_type=Say)
+        async with talking(bot_of(Outside(), lambda ctx: run(agent, ctx, stream=stream), LinqAgent())) as phone:
+            assert await answers(phone, "Hello") == [WHOLE]
+            assert await phone.errors() == []

@@ -325,6 +325,61 @@ async def test_the_middleware_that_asks_is_an_approval_of_each_call_and_the_mode
         assert "The person has not approved this, and wrote instead: At eight, please" in last, phone.killed
 
 
+async def test_odd_data_of_nodes_tools_and_models_is_asked_and_decided_once() -> None:
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+    from langgraph.types import interrupt
+
+    odd = {"question": "Cut \ud83d here?", "wind": float("inf")}
+    booked = Counter[str]()
+
+    async def asks(_: Talk) -> str:
+        return f"You said {interrupt(odd)}"
+
+    async def book(name: str) -> str:
+        """Book a table."""
+        booked[name] += 1
+        return f"{interrupt(odd)}"
+
+    call = Call("book", "c1", '{"name": "A\\ud83d"}')
+    asking = HumanInTheLoopMiddleware({"book": True})
+    async with talking(bot_with(sequence_of(asks))) as phone:
+        assert await answers(phone, "Hi") == ["Cut \ufffd here?\nwind: Infinity"]
+        assert await answers(phone, "yes") == ["You said yes"]
+        assert await phone.errors() == []
+    bot = bot_with(agent_of(book, call, middleware=[asking]), LinqAgent(needs_approval=["book"]))
+    async with talking(bot) as phone:
+        assert await answers(phone, "Hi") == ["May I book? 👍 or yes, 👎 or no\n\n▸ name: A\ufffd"]
+        assert await answers(phone, "yes") == ["Cut \ufffd here?\nwind: Infinity"]
+        assert await answers(phone, "At eight") == ["Results: At eight"]
+        assert await phone.errors() == []
+    assert booked == {"A\ufffd": 2}  # up to the question, and to the end
+
+
+async def test_a_tool_that_a_node_calls_before_its_question_acts_once() -> None:
+    from langgraph.types import interrupt
+    from linqbot_agent.langgraph import durable
+
+    acted = Counter[str]()
+
+    async def look_up(city: str) -> dict[str, str]:
+        """Look up the weather."""
+        acted[city] += 1
+        return {"wind": f"in {city}"}
+
+    tool = durable(look_up)
+
+    async def asks(_: Talk) -> str:
+        found = [await tool.ainvoke({"city": city}) for city in ("Rome", "Rome")]
+        sure, hour = interrupt("Are you sure?"), interrupt("When?")
+        return f"{found[1]['wind']}: {sure}, {hour}"
+
+    async with talking(bot_with(sequence_of(asks))) as phone:
+        assert await answers(phone, "Hi") == ["Are you sure?"]
+        assert await answers(phone, "Yes") == ["When?"]
+        assert await answers(phone, "At eight") == ["in Rome: Yes, At eight"]
+    assert acted == {"Rome": 2}
+
+
 async def test_an_owner_approves_a_call_of_the_middleware_in_their_own_chat_and_it_may_act_elsewhere() -> None:
     from langchain.agents.middleware import HumanInTheLoopMiddleware
     from linqbot_agent.langgraph import run

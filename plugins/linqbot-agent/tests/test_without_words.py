@@ -9,10 +9,10 @@ import pytest
 from answers import answers
 from fake_provider import Asked, Raw, Reply, providing
 from frameworks import Call, Outside, bot_of
-from linqbot_agent import LinqAgent
+from linqbot_agent import LinqAgent, Say, Silence
 from linqbot_agent.plugin import DONE
 from linqbot_agent.run import ASK_FOR_WORDS
-from real_clients import SORRY, Client, asking, each_client  # noqa: F401 - a fixture
+from real_clients import CLIENTS, SORRY, Client, asking, each_client  # noqa: F401 - a fixture
 
 from linqbot import Context
 from linqbot.testing import killed_between_calls, talking
@@ -69,6 +69,16 @@ async def test_a_model_that_says_nothing_after_an_act_is_asked_once_and_then_it_
                 assert await answers(ann, "And you?") == ["Fine."]
                 assert said[0] in model.requests[-1].texts
                 assert await ann.errors() == []
+
+
+async def test_a_model_that_answers_with_an_output_may_do_so_when_it_is_asked_for_words() -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed")
+    client = CLIENTS["anthropic"]
+    for kind, given, said in (("say", '{"text": "Booked."}', ["Booked."]), ("silence", "{}", [])):
+        silent = Silent(Reply(calls=[Call(f"answer_with_{kind}", "c2", given)]))
+        async with asking(client, silent.answer, [silent.book], output_type=[str, Say, Silence]) as (phone, model):
+            assert await answers(phone, "A table, please") == said
+            assert (silent.booked, len(model.requests)) == (1, 3)
 
 
 async def test_an_author_may_want_silence(client: Client) -> None:
