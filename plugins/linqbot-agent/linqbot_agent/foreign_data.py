@@ -27,6 +27,7 @@ _MOST_LEVELS: Final = 100
 _DEEPER: Final = "[There is more inside, which cannot be shown.]"
 _MOST_DIGITS: Final = 4000
 """The most digits of a whole number. Python itself reads no longer ones."""
+_TOO_LONG: Final = "[a number that is too long]"
 _ODD: Final = (b"NaN", b"Infinity", rb"\u0000")
 """What JSON of odd data has in it: numbers that are none, and a character that not each storage holds."""
 
@@ -54,6 +55,18 @@ def clean(value: Any, *, text_of: Callable[[Any], str] = str) -> Any:
     return _Cleaner(text_of).cleaned(value, frozenset())
 
 
+def read_json(text: str) -> Any:
+    """Read JSON with half characters and numbers of any length, which pydantic's reader refuses. The data is not clean yet.
+
+    Raises ValueError if it is no JSON, and RecursionError if it is too deep to be read.
+    """
+    return json.loads(text, parse_int=_int_in)
+
+
+def _int_in(digits: str) -> Any:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _TOO_LONG
+
+
 def json_text(value: Any) -> str:
     """Return any value as JSON text; see `clean`."""
     return pydantic_core.to_json(clean(value)).decode()
@@ -66,8 +79,7 @@ def arguments_in(written: Any) -> dict[str, Any] | None:
     """
     if isinstance(written, str):
         try:
-            # Not with pydantic's reader, which refuses half characters.
-            written = json.loads(written or "{}")
+            written = read_json(written or "{}")
         except (RecursionError, ValueError):
             return None
     return clean(written) if isinstance(written, Mapping) else None
@@ -76,14 +88,14 @@ def arguments_in(written: Any) -> dict[str, Any] | None:
 def clean_arguments(written: str) -> str:
     """Return the arguments of a call with what is odd in them replaced, as JSON text. What is no JSON stays no JSON."""
     try:
-        found = json.loads(written)
+        found = read_json(written)
     except RecursionError:
         return json_text(_DEEPER)  # frameworks fail to read it
     except ValueError:
         return _clean_text(written)
     cleaned = clean(found)
-    # Most stay as the model has written them.
-    return written if cleaned == found else json_text(cleaned)
+    # Most stay as the model has written them. A number that is too long is in no short text.
+    return written if cleaned == found and len(written) <= _MOST_DIGITS else json_text(cleaned)
 
 
 def _is_odd(data: bytes) -> bool:
@@ -151,7 +163,7 @@ def _clean_text(text: str) -> str:
 
 
 def _of_int(number: int) -> Any:
-    return number if abs(number) < 10**_MOST_DIGITS else "[a number that is too long]"
+    return number if abs(number) < 10**_MOST_DIGITS else _TOO_LONG
 
 
 def _of_float(number: float) -> Any:

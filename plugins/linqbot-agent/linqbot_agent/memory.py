@@ -106,8 +106,16 @@ def summary_key(settings: Settings) -> str:
 
 def said_at(messages: Sequence[Any]) -> str:
     """Return the time of an exchange, which its prompt has; empty if there is no prompt."""
-    first = messages[0]["parts"] if messages else []  # of calls that were too large, nothing is kept
-    return next((part["timestamp"] for part in first if "timestamp" in part), "")
+    first = (
+        messages[0]["parts"] if messages and _are_messages(messages) else []
+    )  # of calls that were too large, nothing is kept
+    return next((str(part["timestamp"]) for part in first if "timestamp" in part), "")
+
+
+def _are_messages(stored: Sequence[Any]) -> bool:
+    """Return True if stored data has the form of messages. Another release may have stored another one."""
+    parts = [message.get("parts") if isinstance(message, dict) else None for message in stored]
+    return all(isinstance(each, list) and all(isinstance(part, dict) for part in each) for each in parts)
 
 
 def said_of(event: MessageReceived | MessageEdited, heard: str = "") -> dict[str, Any]:
@@ -170,18 +178,19 @@ def _text_after(edit: MessageEdited, said: dict[str, Any]) -> str | None:
 async def kept_of(settings: Settings, name: str) -> dict[str, list[Any]]:
     """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again."""
     stored = await settings.ctx.state.person(Kept, name=name)
-    kept = dict(stored.by_message)
-    for key, acted in (await settings.ctx.state.person(Kept, name=ACTED)).by_message.items():
+    kept = {key: messages for key, messages in stored.by_message.items() if _are_messages(messages)}
+    acts = (await settings.ctx.state.person(Kept, name=ACTED)).by_message
+    for key, acted in ((key, messages) for key, messages in acts.items() if _are_messages(messages)):
         if key not in kept and said_at(acted) < stored.dropped:
             continue  # it was dropped with its answer
         ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
         missing = (each for each in acted if each["parts"][0].get("tool_call_id") not in ids)
         # This run has its own calls from the record.
-        if new := [each for each in missing if each["run_id"] != settings.run_id]:
+        if new := [each for each in missing if each.get("run_id") != settings.run_id]:
             said = kept.get(key, [])
-            is_answered = bool(said) and said[-1]["kind"] == "response"
+            is_answered = bool(said) and said[-1].get("kind") == "response"
             # What an earlier run of the turn did comes before the answer of its last run, behind the prompt.
-            place = 1 if is_answered and (new[0]["timestamp"] or "") < said_at(said) else len(said)
+            place = 1 if is_answered and str(new[0].get("timestamp") or "") < said_at(said) else len(said)
             kept[key] = [*said[:place], *new, *said[place:]]
     return kept
 

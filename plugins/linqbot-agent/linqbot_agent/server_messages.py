@@ -6,10 +6,10 @@ the page of a gateway, stays as it is: it does not say if the tool has acted.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx2
 import mcp_types as types
@@ -19,7 +19,9 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from linqbot_agent.foreign_data import clean
+from linqbot_agent.foreign_data import clean, read_json
+
+_ID: Final = re.compile(rb'"id"\s{0,9}:\s{0,9}(\d{1,18}|"[^"\\]{1,200}")')
 
 
 def readable(message: bytes) -> bytes:
@@ -28,8 +30,10 @@ def readable(message: bytes) -> bytes:
         found = from_json(message)
     except ValueError:
         try:
-            found = clean(json.loads(message.decode(errors="replace")))
-        except (RecursionError, ValueError):
+            found = clean(read_json(message.decode(errors="replace")))
+        except RecursionError:
+            found = {"jsonrpc": "2.0", "id": _id_of(message), "result": None}
+        except ValueError:
             return message
     else:
         if not isinstance(found, dict) or isinstance(found.get("result", {}), dict):
@@ -37,6 +41,12 @@ def readable(message: bytes) -> bytes:
     if isinstance(found, dict) and not isinstance(found.get("result", {}), dict):
         found["result"] = {}  # which is no result of a call either, but an answer
     return to_json(found)
+
+
+def _id_of(message: bytes) -> Any:
+    """Return the id of a message that is too deep to be read."""
+    found = _ID.search(message)
+    return None if found is None else from_json(found[1])
 
 
 async def read_response(response: httpx2.Response) -> None:

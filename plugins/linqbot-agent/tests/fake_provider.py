@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,11 +24,13 @@ class Reply:
     Attributes:
         pieces: The pieces of the text, which a stream writes one by one. It may have no end.
         stop: `max_tokens` or `refusal` if the response ended for that reason, or a word that the API does not know.
+        spoiled: Changes the JSON texts of the response: its body, or each event of its stream.
     """
 
     pieces: Sequence[str] | Callable[[], Iterator[str]] = ()
     calls: Sequence[Call] = ()
     stop: str = ""
+    spoiled: Callable[[str], Iterable[str]] = lambda text: [text]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Raw:
     status: int = 200
     kind: str = "application/json"
     is_whole: bool = True
+    headers: Sequence[str] = ()
 
 
 class Asked(NamedTuple):
@@ -97,7 +100,7 @@ class Provider:
             if (task := asyncio.current_task()) is not None:
                 self._writing.add(task)
                 task.add_done_callback(self._writing.discard)
-            for kind, event in api.events(found):
+            for kind, event in ((kind, each) for kind, written in api.events(found) for each in found.spoiled(written)):
                 named = f"event: {kind}\n" if kind else ""
                 data = f"{named}data: {event}\n\n".encode()
                 writer.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -108,9 +111,12 @@ class Provider:
             writer.write(b"0\r\n\r\n")
             self._writing.clear()
         else:
-            raw = Raw(_json(api.body(found)).encode()) if isinstance(found, Reply) else found
+            raw = found
+            if isinstance(found, Reply):
+                raw = Raw("".join(found.spoiled(_json(api.body(found)))).encode())
+            assert isinstance(raw, Raw)
             length = len(raw.body) + (not raw.is_whole)
-            writer.write(head_of(raw.status, raw.kind, f"content-length: {length}") + raw.body)
+            writer.write(head_of(raw.status, raw.kind, f"content-length: {length}", *raw.headers) + raw.body)
             if not raw.is_whole:
                 writer.close()
         await writer.drain()
