@@ -199,7 +199,7 @@ async def fuzz(client: Client, seeds: range, *, stream: bool) -> list[str]:
                 async with talking(bot_of(Outside(), answer, plugin)) as ann:
                     for seed in (each for each in seeds if each // 2 % 2 == (memory == "person")):
                         found += await chat(fuzzed, ann.person(f"+1415{seed:07}"), seed)
-                    found += [f"dead letter {each.reason}" for each in await ann.dead_letters()]
+                    found += [f"dead letter {each.error}" for each in await ann.dead_letters()]
     return found
 
 
