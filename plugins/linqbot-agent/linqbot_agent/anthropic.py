@@ -131,7 +131,8 @@ async def _response(client: AsyncAnthropic, loop: Loop, request: Mapping[str, An
         if not loop.stream:
             message = await client.messages.create(**whole)
             with reading():
-                return _recorded(_as_json(message))
+                message = _as_json(message)
+            return _recorded(message)
         async with await client.messages.create(**whole, stream=True) as events:
             return await _streamed(events, write)
 
@@ -194,18 +195,25 @@ def _without_end(message: dict[str, Any]) -> Any:
     return _recorded({**message, "content": texts, "stop_reason": "max_tokens"})
 
 
+_TEXTS: Final = {"text": ("text",), "tool_use": ("id", "name")}
+"""The fields of blocks that must be texts."""
+
+
 def _recorded(message: Mapping[str, Any]) -> Any:
     """Return what is recorded of a response."""
     no_objects = list[str]()
-    for block in message["content"]:
-        if "input" in block or block["type"] == "tool_use":
-            given = arguments_in(block.pop("partial_json", "") or block.get("input"))
-            block["input"] = given or {}  # the provider takes nothing else back
-            if given is None:
-                no_objects.append(block["id"])
-    usage = message["usage"]
-    read, written = usage.get("cache_read_input_tokens", 0), usage.get("cache_creation_input_tokens", 0)
-    tokens = {"input_tokens": usage["input_tokens"] + read + written, "output_tokens": usage["output_tokens"]}
+    with reading():
+        for block in message["content"]:
+            if not all(isinstance(block[name], str) for name in _TEXTS.get(block["type"], ())):
+                raise TypeError(block["type"])
+            if "input" in block or block["type"] == "tool_use":
+                given = arguments_in(block.pop("partial_json", "") or block.get("input"))
+                block["input"] = given or {}  # the provider takes nothing else back
+                if given is None:
+                    no_objects.append(block["id"])
+        usage = message["usage"]
+        read, written = usage.get("cache_read_input_tokens", 0), usage.get("cache_creation_input_tokens", 0)
+        tokens = {"input_tokens": usage["input_tokens"] + read + written, "output_tokens": usage["output_tokens"]}
     return {
         "content": message["content"],
         "stop_reason": message.get("stop_reason"),

@@ -266,7 +266,9 @@ class _DurableModel(BaseChatModel):
             for each in broken
         ]
         no_objects = [each["id"] for each in broken]
-        return {**message_to_dict(message), "usage": _usage(message), "no_objects": no_objects}
+        found = {**message_to_dict(message), "usage": _usage(message), "no_objects": no_objects}
+        _message(found)  # LangChain has not checked each field of a provider's answer
+        return found
 
 
 def _outputs(tools: Iterable[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -408,7 +410,15 @@ def _usage(message: Any) -> dict[str, int]:
 
 
 def _text(recorded: Any) -> str:
-    return str(_message(recorded).text)
+    content = recorded["data"]["content"]
+    if isinstance(content, str):
+        return content
+    texts = (each if isinstance(each, str) else each.get("text") for each in content if _is_text(each))
+    return "".join(filter(None, texts))
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, str) or block.get("type") == "text"
 
 
 def _has_failed(recorded: Any) -> bool:

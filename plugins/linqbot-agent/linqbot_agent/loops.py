@@ -337,11 +337,7 @@ class Loop:
             # Without a stream, the text is said when the response is complete.
             is_written = self.stream and is_heard
             given = [*past, *new, *self.formed([*then, *go_on(said)])]
-            response = await request(given, write if is_written else lambda _: True)
-            with reading():
-                for read in (framework.text, framework.calls_tool, framework.is_cut):
-                    read(response)
-            return response
+            return await request(given, write if is_written else lambda _: True)
 
         step = await requests.response(
             f"model@{digest}{'-again' if then else ''}",

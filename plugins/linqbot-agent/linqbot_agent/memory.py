@@ -114,8 +114,10 @@ def said_at(messages: Sequence[Any]) -> str:
 
 def _are_messages(stored: Sequence[Any]) -> bool:
     """Return True if stored data has the form of messages. Another release may have stored another one."""
-    parts = [message.get("parts") if isinstance(message, dict) else None for message in stored]
-    return all(isinstance(each, list) and all(isinstance(part, dict) for part in each) for each in parts)
+    try:
+        return all(message["parts"] and all(type(part) is dict for part in message["parts"]) for message in stored)
+    except (KeyError, TypeError):
+        return False
 
 
 def said_of(event: MessageReceived | MessageEdited, heard: str = "") -> dict[str, Any]:

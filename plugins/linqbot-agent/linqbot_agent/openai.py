@@ -390,6 +390,7 @@ def _recorded(response: ModelResponse, *, is_cut: bool, is_text: bool) -> Any:
                 for part in item["content"]:
                     if part["type"] == "output_text":
                         part["text"] = clean_arguments(part["text"])
+        _text(found)
         return {**found, "is_cut": is_cut}
 
 

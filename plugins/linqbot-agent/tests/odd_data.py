@@ -110,7 +110,7 @@ def result(chance: Random, levels: int = 2) -> Any:
                 {None: value},
                 {("a", 1): value},
             ),
-            *({1, 2}, frozenset("ab"), _Model(value=value), _Data(value), endless, deep, range(3), "x" * 3000),
+            *({1, 2}, frozenset("ab"), _Model(value=value), _Data(value), endless, deep, "x" * 3000),
         )
     )
 

@@ -21,7 +21,7 @@ from fake_provider import Asked, Raw, Reply, providing
 from frameworks import Call, Outside, bot_of
 from linqbot_agent import LinqAgent, idempotency_key
 from linqbot_agent.foreign_data import clean
-from linqbot_agent.memory import TALK, TOOL_WORK, Kept
+from linqbot_agent.memory import ACTED, TALK, TOOL_WORK, Kept
 from real_clients import CLIENTS, SORRY, Client, each_client  # noqa: F401 - a fixture
 
 from linqbot import Context
@@ -151,7 +151,7 @@ class Fuzzed:
 
     async def remember(self, ctx: Context) -> None:
         if self.case.past is not None:
-            for name in (TALK, TOOL_WORK):
+            for name in (ACTED, TALK, TOOL_WORK):
                 kept = await ctx.state.person(Kept, name=name)
                 kept.by_message["earlier"] = clean(self.case.past)
 
@@ -195,7 +195,7 @@ async def fuzz(client: Client, seeds: range, *, stream: bool) -> list[str]:
                 await inner(ctx)
 
             for memory in ("chat", "person"):
-                plugin = LinqAgent(sorry=SORRY, done="Done.", more="More?", memory=memory, history=6)
+                plugin = LinqAgent(sorry=SORRY, done="Done.", more="More?", memory=memory, history=3)
                 async with talking(bot_of(Outside(), answer, plugin)) as ann:
                     for seed in (each for each in seeds if each // 2 % 2 == (memory == "person")):
                         found += await chat(fuzzed, ann.person(f"+1415{seed:07}"), seed)
@@ -219,7 +219,7 @@ async def chat(fuzzed: Fuzzed, phone: Phone, seed: int) -> list[str]:
         errors = await phone.errors()
         said = [] if errors else [str(each) for each in await phone.replies()]
         wrong = [*map(repr, errors), *fuzzed.faults(said)]
-        found += [f"seed {seed}, {boundary.__name__}: {each} in {case!r}"[:700] for each in wrong]
+        found += [f"seed {seed}, {boundary.__name__}: {each} in {_shown(case)}" for each in wrong]
         if errors:
             return found
     fuzzed.begin(Case())
@@ -227,6 +227,13 @@ async def chat(fuzzed: Fuzzed, phone: Phone, seed: int) -> list[str]:
     errors = await phone.errors()
     said = [] if errors else [str(each) for each in await phone.replies()]
     return found if said == ["Fine."] else [*found, f"seed {seed}: then {errors or said}"]
+
+
+def _shown(case: Case) -> str:
+    try:
+        return repr(case)[:500]
+    except ValueError:
+        return "a case with a number that Python does not show"
 
 
 QUICK: Final = 3
