@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+import random
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.testing import talking
 
 FRIEND, OWNER = "+14155550199", "+14155550198"
+ORDERS = 50
 
 
 def bot_with_everything() -> Bot:
@@ -125,7 +126,9 @@ async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest
     assert await commits_of_a_day() == made
     free = [place for place in places if place not in names]
     different = []
-    for order in list(permutations(free))[::101]:
+    dice = random.Random(1)
+    for _ in range(ORDERS):  # each further part multiplies the number of all orders
+        order = tuple(dice.sample(free, len(free)))
         places[:] = (*names, *order)
         if await commits_of_a_day() != made:
             different.append(order)
