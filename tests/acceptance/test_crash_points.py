@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 TWO_REPLIES = (
     DYING
     + """
-from linqbot.storage.STORAGE
+from STORAGE
 
 dying(Storage, "put", "take", "begin", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)
@@ -94,7 +94,10 @@ OF_SEVERAL_CALLS = [
     "before put 2",  # the delivery is not stored yet
     *(f"after {step}" for step in ("put 2", "begin 1", "run 1", "join 1", "begin 2", "run 2", "run 3", "finish 1")),
 ]
-STORAGES = {"sqlite": "sqlite.storage import SQLiteStorage", "postgres": "postgres.storage import PostgresStorage"}
+STORAGES = {
+    "sqlite": "linqbot.storage.sqlite.storage import SQLiteStorage",
+    "postgres": "linqbot_postgres.storage import PostgresStorage",
+}
 
 
 async def said_after_kills(
