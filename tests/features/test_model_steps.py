@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -144,3 +145,26 @@ async def test_plugins_observe_steps_and_the_tokens_of_a_model() -> None:
         ("model", None, True, usage),
         ("pay", None, False, {}),
     ]
+
+
+async def test_a_source_learns_that_nothing_more_of_its_text_is_said() -> None:
+    bot, clocks, written = Bot(), list[Clock](), list[str]()
+
+    @bot.on_start
+    async def note_clock(running: Running) -> None:
+        clocks.append(running.clock)
+
+    async def endless(draft: Draft) -> str:
+        while not draft.is_over:
+            written.append(f"Paragraph {len(written)}.")
+            draft.write(f"{written[-1]}\n\n")
+            await clocks[0].wait_until(clocks[0].now() + 3)
+        return "\n\n".join(written)
+
+    @bot.on_message
+    async def chat(message: MessageReceived, ctx: Context) -> None:
+        await ctx.model_step("answer", endless, say=str, stream=partial(ctx.stream, max_messages=2, more="More?"))
+
+    async with talking(bot) as phone:
+        assert await answers(phone, "Tell me all") == ["Paragraph 0.", "Paragraph 1.", "More?"]
+    assert len(written) <= 5

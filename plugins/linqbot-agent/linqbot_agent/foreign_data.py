@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from linqbot.characters import whole
 
 NO_OBJECT: Final = "The arguments are no JSON object, so nothing was done. Call the tool again, with an object."
-"""What a model reads in place of the result of a call whose arguments no tool can take."""
+"""The text that a model reads in place of the result of a call whose arguments no tool can take."""
 
 _MOST_LEVELS: Final = 100
 """The most lists and dicts inside of one another. Readers of JSON give up at two hundred, and data is put into other data."""
@@ -29,7 +29,7 @@ _MOST_DIGITS: Final = 4000
 """The most digits of a whole number. Python itself reads no longer ones."""
 _TOO_LONG: Final = "[a number that is too long]"
 _ODD: Final = (b"NaN", b"Infinity", rb"\u0000")
-"""What JSON of odd data has in it: numbers that are none, and a character that not each storage holds."""
+"""The marks of odd data in JSON: numbers that are none, and a character that not each storage holds."""
 
 _UNREADABLE: Final = (PydanticSerializationError, ValueError, RecursionError)
 
@@ -41,7 +41,7 @@ def clean(value: Any, *, text_of: Callable[[Any], str] = str) -> Any:
     """Return any value as JSON data that each storage can hold and each reader of JSON can read.
 
     Half a character becomes U+FFFD, U+0000 is left out, and a number that is none a text, such as `Infinity`. Bytes that are no
-    text are told as such.
+    text become a text that says so.
 
     Args:
         text_of: Returns the text that stands for an object without a JSON form.

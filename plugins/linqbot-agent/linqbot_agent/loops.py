@@ -104,7 +104,7 @@ class NoEnd(Exception):
 
 
 class NoResponse(Exception):
-    """What has answered a request is no response of the provider's API, such as the page of a gateway."""
+    """The answer to a request is no response of the provider's API, but such as the page of a gateway."""
 
 
 @contextmanager

@@ -250,7 +250,7 @@ async def run(
 
 
 ASK_FOR_WORDS: Final = "[Your answer was empty, and the person has read nothing of what you did. Say in one sentence what was done. Call no tool.]"
-"""What a model is asked once that says nothing when its tools have acted."""
+"""The words by which a model is asked once more that says nothing when its tools have acted."""
 
 
 async def owes_words(settings: Settings) -> bool:

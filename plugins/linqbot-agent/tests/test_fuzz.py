@@ -236,7 +236,7 @@ def _shown(case: Case) -> str:
         return "a case with a number that Python does not show"
 
 
-QUICK: Final = 3
+QUICK: Final = 2
 """The chats of the quick test with each client; the others are in the slow one. Together they are 2,000 cases."""
 CHATS: Final = 2000 // (CHAIN * 2 * len(CLIENTS))
 
