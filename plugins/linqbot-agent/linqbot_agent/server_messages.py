@@ -51,7 +51,7 @@ def _id_of(message: bytes) -> Any:
 
 async def read_response(response: httpx2.Response) -> None:
     """Let a response of a server be read as JSON that its client reads. A hook of an HTTP client whose answers are not packed."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
     if kind in ("application/json", "text/event-stream"):
         response.stream = _Readable(response.stream, is_stream=kind == "text/event-stream")
 
