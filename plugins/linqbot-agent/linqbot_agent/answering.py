@@ -14,6 +14,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.output import NativeOutput, PromptedOutput
 
 from linqbot import BotError, Draft
+from linqbot.characters import repaired
 from linqbot_agent.approvals import Questions
 from linqbot_agent.capabilities import KnownLinks, NoContent, Rules
 from linqbot_agent.durability import completed
@@ -34,7 +35,7 @@ async def answered(
     _check_output(agent, settings)
     requests, entries = Requests(settings), settings.entries
     past = await past_of(settings, _model(agent), has_prompt=prompt is not None)
-    given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else prompt
+    given = prompt_for(settings.event, settings.ctx.already_sent, past.words) if prompt is None else repaired(prompt)
     questions = Questions(settings)
     capabilities = [Rules(settings, questions), *_guards(settings)]
     async with settings.progress.watching(settings.ctx, key=f"{settings.name}/progress"):

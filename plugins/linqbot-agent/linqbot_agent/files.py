@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from pydantic_ai.messages import BinaryContent
 
 from linqbot import Context, MediaPart, MessageEdited, MessageReceived, Tally
-from linqbot.characters import cut
+from linqbot.characters import cut, whole
 from linqbot.frames import place_of
 from linqbot.speakers import in_mark, said_by
 from linqbot_agent import photos
@@ -284,4 +284,4 @@ def _extracted(content: bytes) -> str:
         text += f"{page.extract_text()}\n"
         if len(text) > MOST_CHARACTERS:
             break
-    return text
+    return whole(text)

@@ -167,6 +167,14 @@ async def test_a_model_that_writes_odd_arguments_learns_of_it_and_the_chat_goes_
         assert await phone.errors() == []
 
 
+@pytest.mark.parametrize("prompt", ["cut \ud83d here", ["What is this?", "cut \ud83d here"]])
+async def test_a_prompt_of_the_author_may_be_cut_from_a_page(prompt: Any) -> None:
+    pytest.importorskip("openai", reason="openai is not installed")
+    async with asking(CLIENTS["pydantic-ai"], lambda _: Reply(["Fine."]), prompt=prompt) as (phone, model):
+        assert await answers(phone, "Hello") == ["Fine."]
+    assert "cut \ufffd here" in model.requests[-1].texts
+
+
 async def test_a_node_of_a_graph_calls_a_durable_tool_with_arguments_and_gets_its_result() -> None:
     pytest.importorskip("langgraph", reason="langgraph is not installed")
     from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
