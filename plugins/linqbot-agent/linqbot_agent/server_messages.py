@@ -19,6 +19,7 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
+from linqbot.characters import whole
 from linqbot_agent.foreign_data import clean, read_json
 
 _ID: Final = re.compile(rb'"id"\s{0,9}:\s{0,9}(\d{1,18}|"[^"\\]{1,200}")')
@@ -117,7 +118,7 @@ def _repaired(item: Any) -> Any:
     if not isinstance(item, ValidationError):
         return item
     given = item.errors(include_url=False)[0]["input"]
-    message = readable(given.encode(errors="replace") if isinstance(given, str) else to_json(given))
+    message = readable(whole(given).encode() if isinstance(given, str) else to_json(given))
     try:
         return SessionMessage(types.jsonrpc_message_adapter.validate_json(message, by_name=False))
     except ValidationError:
