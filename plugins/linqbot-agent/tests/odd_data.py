@@ -122,7 +122,7 @@ def spoiling(chance: Random, *, likely: float) -> Callable[[str], list[str]]:
         if chance.random() > likely:
             return [written]
         how = chance.choice(("field", "field", "field", "field", "cut", "none", "twice", "other"))
-        if how == "field" and written[:1] in ("{", "["):
+        if how == "field" and written.startswith("{"):
             found = json.loads(written)
             spoil_field(chance, found)
             return [json.dumps(found)]
