@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -209,7 +210,7 @@ async def test_start_in_a_burst_brings_recurring_sends_back() -> None:
     @bot.on_message
     async def other(message: MessageReceived, ctx: Context) -> None: ...
 
-    async with talking(bot) as phone:
+    async with talking(bot, start=datetime(2026, 11, 19, 12, 30, tzinfo=UTC)) as phone:
         for text in ("remind me", "STOP", "START", "I am back"):
             await phone.text(text)
         await phone.advance(3600)

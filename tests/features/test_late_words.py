@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from linqbot.storage.backend import Storage
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ANN = "+14155550142"
+
+START = datetime(2026, 11, 19, 12, 30, tzinfo=UTC)
+"""Far from a full hour, at which the recurring sends are due."""
 
 
 class Shop:
@@ -65,7 +69,7 @@ async def write_late(phone: Phone, late: str, *others: str) -> None:
 
 async def test_a_text_that_was_written_before_stop_is_not_handled_after_it_and_does_not_lift_it() -> None:
     shop = Shop(manners=Manners())
-    async with talking(shop.bot, handle=ANN) as phone:
+    async with talking(shop.bot, handle=ANN, start=START) as phone:
         await write_late(phone, "written before", "STOP")
         assert (shop.seen, await shop.is_stopped(), [call.name for call in phone.calls]) == ([], True, [])
         await phone.text("written after")
@@ -75,7 +79,7 @@ async def test_a_text_that_was_written_before_stop_is_not_handled_after_it_and_d
 
 async def test_a_text_that_was_accepted_before_stop_is_handled_although_it_waited() -> None:
     shop = Shop(manners=Manners())
-    async with talking(shop.bot, handle=ANN) as phone:
+    async with talking(shop.bot, handle=ANN, start=START) as phone:
 
         async def stopped() -> None:
             phone.emulator.clock.advance(1)
@@ -92,7 +96,7 @@ async def test_a_text_that_was_accepted_before_stop_is_handled_although_it_waite
 
 async def test_a_consent_of_a_message_from_before_stop_does_not_undo_it() -> None:
     shop = Shop(manners=Manners())
-    async with talking(shop.bot, handle=ANN) as phone:
+    async with talking(shop.bot, handle=ANN, start=START) as phone:
 
         async def stopped() -> None:
             phone.emulator.clock.advance(1)
@@ -111,7 +115,7 @@ async def test_a_consent_of_a_message_from_before_stop_does_not_undo_it() -> Non
 @pytest.mark.parametrize("options", [{"manners": Manners()}, {}], ids=["with manners", "without"])
 async def test_a_start_that_was_written_before_stop_does_not_undo_it(options: dict[str, Any]) -> None:
     shop = Shop(**options)
-    async with talking(shop.bot, handle=ANN) as phone:
+    async with talking(shop.bot, handle=ANN, start=START) as phone:
         await phone.text("remind me")
         await phone.quiet()
         await write_late(phone, "START", "STOP")
@@ -128,7 +132,7 @@ async def test_a_start_that_was_written_before_stop_does_not_undo_it(options: di
 @pytest.mark.parametrize("options", [{"manners": Manners()}, {}], ids=["with manners", "without"])
 async def test_a_stop_that_was_written_before_start_does_not_undo_it(options: dict[str, Any]) -> None:
     shop = Shop(**options)
-    async with talking(shop.bot, handle=ANN) as phone:
+    async with talking(shop.bot, handle=ANN, start=START) as phone:
         await phone.text("remind me")
         await phone.quiet()
         await write_late(phone, "STOP", "START", "ask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from linqbot.testing import Phone, talking
 
 ANN, BOB, OWNER = "+14155550142", "+14155550143", "+14155550100"
 LINE = "+12025550100"
+
+START = datetime(2026, 11, 19, 12, 30, tzinfo=UTC)
+"""Far from a full hour, at which the recurring sends are due."""
 
 
 def shop() -> Bot:
@@ -78,11 +82,11 @@ async def test_what_is_not_about_the_call_delays_it_at_every_door(
 ) -> None:
     for door, call in CALLS.items():
         with subtests.test(door=door):
-            async with talking(shop(), handle=ANN) as usual:
+            async with talking(shop(), handle=ANN, start=START) as usual:
                 await usual.text(door)
                 await usual.advance(3600)
                 wanted = bubbles(usual)
-            async with talking(shop(), handle=ANN) as phone:
+            async with talking(shop(), handle=ANN, start=START) as phone:
                 phone.fail_next(call, **fault)
                 await phone.text(door)
                 await phone.advance(3600)
@@ -91,7 +95,7 @@ async def test_what_is_not_about_the_call_delays_it_at_every_door(
 
 
 async def test_a_recurring_send_goes_on_after_its_message_was_deleted() -> None:
-    async with talking(shop(), handle=ANN) as phone:
+    async with talking(shop(), handle=ANN, start=START) as phone:
         await phone.text("again")
         await phone.quiet()
         phone.drop_next("chats.messages.send", lost="request", times=1000)
