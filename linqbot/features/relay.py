@@ -46,8 +46,8 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, mute_of
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.engine.turns import Turns
+    from linqbot.features.proactive import BotContext
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -79,9 +79,8 @@ class Handoffs(TurnPart):
                 turn.lease = replace(turn.lease, delivery=as_answer(turn.lease.delivery))
                 where = None
             elif len(known) != len(steps):
-                where = (
-                    None  # the turn has begun without a relay, whose sends come after its step, and goes on as it began
-                )
+                # The turn has begun without a relay, whose sends come after its step, and goes on as it began.
+                where = None
         if where is not None:
             turn.is_muted = True
             turn.kind = Kind(run=partial(_relay, where=where))
@@ -275,9 +274,9 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
         try:
             for each, event in zip(relayed, messages or (turn.event,), strict=False):
                 if "owner" in each:
-                    await _to_owner(turns, ctx, ChatHandoff(**each["owner"]), turn.event)
-                else:
-                    await _to_person(turns, ctx, each, event)
+                    await _to_owner(turns, ctx.bot, ChatHandoff(**each["owner"]), turn.event)
+                elif (notice := await _to_person(turns, ctx.bot, each, event)) is not None:
+                    await ctx.send(notice)
         except Muted:
             turn.why = turn_record.MUTED
         finally:
@@ -319,11 +318,11 @@ def _named(event: Event, name: str) -> str | None:
     return None if sentence is None else sentence.format(name=name, options=options)
 
 
-async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Event) -> None:
+async def _to_owner(turns: Turns, bot: BotContext, handoff: ChatHandoff, event: Event) -> None:
     """Send a message of the person to the owner. If the owner cannot be written to, the handoff ends."""
 
     def send(content: Sequence[Content]) -> Awaitable[Sent]:
-        return ctx.bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{LABEL}{handoff.chat_id}")
+        return bot.send(*content, to=handoff.owner, line=handoff.line, key=f"{LABEL}{handoff.chat_id}")
 
     with speaking(turns.dispatcher.language_named(handoff.language)):
         named = _named(event, handoff.name)
@@ -332,27 +331,26 @@ async def _to_owner(turns: Turns, ctx: Context, handoff: ChatHandoff, event: Eve
         await end_handoff(turns.storage, handoff, "unreachable", turns.clock)
 
 
-async def _to_person(turns: Turns, ctx: Context, where: _Where, event: Event) -> None:
-    """Send a message of an owner to the person that it is for, or say to the owner why not."""
+async def _to_person(turns: Turns, bot: BotContext, where: _Where, event: Event) -> str | None:
+    """Send a message of an owner to the person that it is for. Return what the owner reads, if it was not sent."""
     handoff = ChatHandoff(**where["to"]) if "to" in where else None
     if handoff is not None and where["done"]:
         await end_handoff(turns.storage, handoff, "owner", turns.clock)
-        return
+        return None
     if (
         handoff is not None
         and _named(event, handoff.name) is None
         and await _forwarded(
             event,
             handoff.owner_name,
-            lambda content: ctx.bot.send_in(handoff.chat_id, *content, key=OWNERS_WORDS),
+            lambda content: bot.send_in(handoff.chat_id, *content, key=OWNERS_WORDS),
             without=handoff,
         )
     ):
-        return
+        return None
     language = where["language"] if handoff is None else handoff.language
     with speaking(turns.dispatcher.language_named(language)):
-        text = _notice(where) if handoff is None else sentences().not_delivered.format(name=handoff.name)
-    await ctx.send(text)
+        return _notice(where) if handoff is None else sentences().not_delivered.format(name=handoff.name)
 
 
 def _notice(where: _Where) -> str:
