@@ -30,6 +30,9 @@ LOOK_BACK: Final = timedelta(seconds=5)
 NEWEST: Final = "20"
 """Messages of the chat to search, the newest."""
 
+OPENS_CHAT: Final = "chats.create"
+"""The call that opens a chat with people."""
+
 HasSent = Callable[[str], Awaitable[bool]]
 
 AMBIGUOUS_ANSWERS: Final[dict[str, Any]] = {
@@ -216,7 +219,7 @@ def answer_of(entry: JournalEntry, call: Call) -> ApiResponse:
 def lacks_chat(entry: JournalEntry, call: Call) -> bool:
     """Return True if a call has opened a chat of which nothing is known: Linq's answer was lost, and a receipt came."""
     is_from_receipt = entry.answer is None and entry.message_id is not None
-    return is_from_receipt and call.name == "chats.create" and entry.chat_id is None
+    return is_from_receipt and call.name == OPENS_CHAT and entry.chat_id is None
 
 
 async def opened_chat(entry: JournalEntry, run: Run) -> ApiResponse:
@@ -226,14 +229,14 @@ async def opened_chat(entry: JournalEntry, run: Run) -> ApiResponse:
     except LinqApiError as error:
         if error.status != 404:
             raise
-        raise MessageGone("chats.create") from error
+        raise MessageGone(OPENS_CHAT) from error
     return ApiResponse(202, {"chat": {"id": found.data["chat_id"], "message": found.data}})
 
 
 def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     """Build the answer of a send whose answer was lost, from the message id that its receipt gave."""
     message = {"id": entry.message_id, "delivery_status": entry.delivery}
-    if call.name == "chats.create":
+    if call.name == OPENS_CHAT:
         return {"chat": {"id": entry.chat_id or "", "message": message}}
     chat_id = id_in_path(call) if call.name == "chats.messages.send" else entry.chat_id
     return {"chat_id": chat_id or "", "message": message}

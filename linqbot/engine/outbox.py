@@ -20,11 +20,11 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from linqbot.branch import running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, error_json, lacks_target, stopped_json
+from linqbot.engine.call_lookup import GONE, NOT_MADE, OPENS_CHAT, change_made, error_json, lacks_target, stopped_json
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.turn_journal import TurnJournal, too_late
 from linqbot.errors import (
@@ -41,10 +41,6 @@ from linqbot.storage.journal import JournalEntry
 
 if TYPE_CHECKING:
     from linqbot.engine.turns import Turns
-
-
-OPENS_CHAT: Final = "chats.create"
-"""The call that opens a chat with people."""
 
 
 @dataclass(slots=True)

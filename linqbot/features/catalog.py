@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.outbox import OPENS_CHAT
+from linqbot.engine.call_lookup import OPENS_CHAT
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Kind, Points
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.features import schedules

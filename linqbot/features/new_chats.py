@@ -16,8 +16,7 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.clock import Clock
-from linqbot.engine.call_lookup import ids_in
-from linqbot.engine.outbox import OPENS_CHAT
+from linqbot.engine.call_lookup import OPENS_CHAT, ids_in
 from linqbot.engine.turn import Turn, TurnPart
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_post
@@ -84,8 +83,13 @@ class NewChats(TurnPart):
         commit.timers += [Timer(name, now, lane_of_chat(chat), KIND, b"{}") for chat in chats if chat]
 
 
-async def held(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
-    """Give back a lease on a direct chat that a turn opens now; see `admission.after_openings`. Raises LeaseLost."""
+async def after_openings(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
+    """Let what a person does in a direct chat wait while a turn opens it. None if the lease was given back for that.
+
+    Raises LeaseLost.
+    """
+    if not storage.conversations_in(NEW_CHAT):
+        return lease  # nearly always
     delivery = lease.delivery
     if chat_of_lane(delivery.lane) is None or (opening := _opening_of(lease, storage)) is None:
         return lease

@@ -32,8 +32,9 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
-from linqbot.features.asking.admission import after_openings, after_timeouts, log_unresumable
+from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.features.gaps import Gaps, end_downtime
+from linqbot.features.new_chats import after_openings
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running

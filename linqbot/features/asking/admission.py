@@ -14,7 +14,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import NEW_CHAT, Conversation
+from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
@@ -67,15 +67,6 @@ async def after_timeouts(lease: Lease, storage: Storage, clock: Clock) -> Lease 
         log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
         return lease
     return None
-
-
-async def after_openings(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
-    """Let what a person does in a direct chat wait while a turn opens it. None if the lease was given back for that."""
-    if not storage.conversations_in(NEW_CHAT):
-        return lease  # nearly always
-    from linqbot.features.new_chats import held
-
-    return await held(lease, storage, clock)
 
 
 async def waiting_in(chat_id: str, storage: Storage) -> list[Conversation]:

@@ -28,7 +28,7 @@ from storage.test_edits import edit
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
-from linqbot.features.asking.admission import after_openings
+from linqbot.features.new_chats import after_openings
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import NEW_CHAT
