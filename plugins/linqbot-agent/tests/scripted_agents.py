@@ -152,3 +152,14 @@ def streamed(respond: Respond, clock: BotClock) -> FunctionModel:
                 }
 
     return FunctionModel(respond, stream_function=stream)
+
+
+def echoing() -> tuple[list[list[str]], Agent[None, str]]:
+    """Return an agent that numbers its answers, and what its model was sent."""
+    sent: list[list[str]] = []
+
+    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        sent.append(kinds(messages))
+        return says(f"Answer {len(sent)}.")
+
+    return sent, Agent(FunctionModel(respond))

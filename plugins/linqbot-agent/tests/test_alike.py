@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import pytest
 from answers import answers
+from every_output import EVERYTHING
 from frameworks import FRAMEWORKS, PACKAGES, Call, Outside, bot_of
 from linqbot_agent import LinqAgent
 from one_handler import bot_of as bot_with_handler
 from one_handler import does
 from test_openai import kitchen
-from test_outputs_alike import EVERYTHING, EVIL, Saying
+from test_outputs_alike import EVIL, Saying
 from test_steering_alike import Waiting, meanwhile
 
 from linqbot import Bot, BotError

@@ -17,7 +17,7 @@ from linqbot_agent.messages import tokens_of
 from pydantic_ai import Agent
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, answering, bot_with, calls, files_of, fixed, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, echoing, files_of, fixed, kinds, says, tool
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
@@ -25,17 +25,6 @@ from linqbot.cli.main import main
 from linqbot.testing import Phone, killed_between_calls, talking
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
-
-
-def echoing() -> tuple[list[list[str]], Agent[None, str]]:
-    """Return an agent that numbers its answers, and what its model was sent."""
-    sent: list[list[str]] = []
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        sent.append(kinds(messages))
-        return says(f"Answer {len(sent)}.")
-
-    return sent, Agent(FunctionModel(respond))
 
 
 @pytest.mark.slow

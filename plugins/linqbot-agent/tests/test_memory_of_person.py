@@ -12,24 +12,13 @@ from linqbot_agent.memory import SUMMARIES, TALK, Kept, Summaries
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from scripted_agents import Script, answering, bot_with, calls, fixed, kinds, says, tool
+from scripted_agents import Script, answering, bot_with, calls, echoing, fixed, kinds, says, tool
 
 from linqbot import Bot, Context, Fetched, MessageEdited
 from linqbot.testing import Phone, killed_between_calls, talking
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 BOB = "+14155550143"
-
-
-def echoing() -> tuple[list[list[str]], Agent[None, str]]:
-    """Return an agent that numbers its answers, and what its model was sent."""
-    sent: list[list[str]] = []
-
-    def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        sent.append(kinds(messages))
-        return says(f"Answer {len(sent)}.")
-
-    return sent, Agent(FunctionModel(respond))
 
 
 # Edits

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from every_output import EVERYTHING, PHOTO, assert_is_said_once
 from linqbot_agent import Media, Poll, Say, Silence, Tapback
 from pydantic_ai import Agent, ModelResponse
 from pydantic_ai.messages import ModelMessage, ToolCallPart, ToolReturnPart
@@ -15,7 +16,6 @@ from scripted_agents import Script, bot_with, calls, fixed, says, tool
 
 from linqbot.testing import killed_between_calls, talking
 
-PHOTO = "https://photos.example.com/room.jpg"
 TAP_LOVE = ToolCallPart("final_result", {"name": "love"}, "c9")
 
 
@@ -49,15 +49,6 @@ async def test_the_model_chooses_silence_from_the_types_it_is_offered() -> None:
         assert phone.messages == ["Bye"]
 
 
-EVERYTHING = [
-    {"name": "laugh"},
-    {"text": "**Congratulations!** https://example.com/x", "effect": "confetti"},
-    {"text": "When shall we meet?"},
-    {"options": ["Friday", "Saturday"]},
-    {"url": PHOTO},
-]
-
-
 @pytest.mark.slow
 async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_is_killed() -> None:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -69,13 +60,7 @@ async def test_a_list_of_outputs_is_said_in_its_order_and_once_wherever_the_bot_
     points = 0
     async for phone in killed_between_calls(bot_with(agent), lambda phone: phone.text("I got the job!")):
         points += 1
-        said = phone.messages[1:]
-        assert said[:2] == ["Congratulations! https://example.com/x", "When shall we meet?"], phone.killed
-        assert (said[0].effect, [part.type for part in said[0].parts]) == ("confetti", ["text"])  # no preview card
-        assert list(said[2].votes) == ["Friday", "Saturday"]
-        assert [part.url for part in said[3].media] == [PHOTO]
-        assert len(said) == 4
-        assert phone.messages[0].tapbacks == ["laugh"], phone.killed
+        assert_is_said_once(phone)
     assert points > 10
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from answers import answers
+from every_output import EVERYTHING, PHOTO, assert_is_said_once
 from frameworks import (
     FRAMEWORKS,
     Answer,
@@ -27,15 +28,7 @@ from linqbot import Bot, BotError, Context, MessageReceived
 from linqbot.errors import ConfigError
 from linqbot.testing import killed_between_calls, talking
 
-PHOTO = "https://photos.example.com/room.jpg"
 EVIL = "https://evil.example/?secret=4711"
-EVERYTHING = [
-    {"name": "laugh"},
-    {"text": "**Congratulations!** https://example.com/x", "effect": "confetti"},
-    {"text": "When shall we meet?"},
-    {"options": ["Friday", "Saturday"]},
-    {"url": PHOTO},
-]
 
 
 class Saying(Outside):
@@ -76,13 +69,7 @@ async def test_several_outputs_are_said_in_their_order_and_once_wherever_the_bot
     bot = bot_of(outside, framework(outside), LinqAgent(memory="person"))
     async for phone in killed_between_calls(bot, lambda phone: phone.text("I got the job!")):
         points += 1
-        said = phone.messages[1:]
-        assert said[:2] == ["Congratulations! https://example.com/x", "When shall we meet?"], phone.killed
-        assert (said[0].effect, [part.type for part in said[0].parts]) == ("confetti", ["text"])  # no preview card
-        assert list(said[2].votes) == ["Friday", "Saturday"]
-        assert [part.url for part in said[3].media] == [PHOTO]
-        assert len(said) == 4
-        assert phone.messages[0].tapbacks == ["laugh"], phone.killed
+        assert_is_said_once(phone)
         (talk,) = (await phone.state(Kept, name=TALK)).by_message.values()
         told = talk[-1]["parts"][-1]["content"]
         assert "When shall we meet?" in told, phone.killed
