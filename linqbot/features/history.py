@@ -128,9 +128,9 @@ class History(Sequence[HistoryEntry]):
                 yield "user", shown_tapback(tapback, entry.shown(), is_group=self.is_group)
 
     def _label(self, entry: HistoryEntry, me: str, them: str) -> str:
-        if entry.speaker in (ME, OWNER):
-            return me if entry.speaker == ME else OWNER
-        return entry.speaker if self.is_group else them
+        if entry.speaker == ME:
+            return me
+        return entry.speaker if self.is_group or entry.speaker == OWNER else them
 
     @overload
     def __getitem__(self, index: int) -> HistoryEntry: ...

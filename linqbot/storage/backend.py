@@ -943,7 +943,9 @@ class StorageBackend(ABC):
         Raises:
             ConfigError: storages of this scheme cannot be checked and copied, which is the default.
         """
-        raise ConfigError(f"A storage of {url.partition('://')[0]}:// cannot be checked or copied.")
+        raise ConfigError(
+            f"A storage of {url.partition('://')[0]}:// cannot be checked or copied. Name another one, such as sqlite:///linqbot.db."
+        )
 
     async def check_up(self, url: str) -> Checkup | None:
         """Inspect a storage for `linqbot check`, without changing it. Return None if it cannot be looked into.

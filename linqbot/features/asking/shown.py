@@ -116,9 +116,9 @@ def _label(errand: Errand) -> str:
 
 
 def _has_begun(turn: Turn, errand: Errand) -> bool:
-    """Return True if an earlier run of the turn may have sent the question. Then this run goes on, though it may be over by now.
+    """Return True if an earlier run of the turn may have sent the question. Then this run shows it, though it may be over by now.
 
-    The person would answer what is not on record. What says that it is over comes later in the lane.
+    Else the person could answer a question that is not on record. The errand that ends the question comes later in the lane.
     """
     label = _label(errand)
     return any(each.status != "refused" and each.slot.partition(":")[2] == label for each in turn.opening.known)

@@ -29,6 +29,8 @@ from linqbot.plugins.loading import NAME_TAKEN
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.server.secret_file import KnownSecrets
+from linqbot.settings import Settings
+from linqbot.storage.backend import StorageBackend
 from linqbot.storage.open import backend_of, path_of, scheme
 from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
 
@@ -81,18 +83,26 @@ def _readers(path: Path) -> list[Finding]:
 async def storage(context: DoctorContext) -> Sequence[Finding]:
     """Check that deliveries can be stored, that the disk has room, and that the bot can go on with what it holds."""
     url = context.settings.storage
-    await asyncio.to_thread(context.settings.open_storage, serving=False)
+    backend = await asyncio.to_thread(_backend, context.settings)
     if scheme(url) == "memory":
         return [warning("storage", "LQB6083", "It is in memory: waiting deliveries are lost when the process ends.")]
     path = path_of(url)
     if path is None:
-        return await _of_plugin(context, url)
+        return await _of_plugin(context, backend)
     how = await asyncio.to_thread(check_up, path)
     return [_file(path, how), *_inside(how.dead), *_questions(context, how.questions), *_room(path, how)]
 
 
-async def _of_plugin(context: DoctorContext, url: str) -> list[Finding]:
-    how = await backend_of(url, context.settings.backends_for(url)).check_up(url)
+def _backend(settings: Settings) -> StorageBackend:
+    """Return the backend of the storage. Raises ConfigError if there is none for its URL, or if the URL cannot be used."""
+    backend = backend_of(settings.storage, settings.backends_for(settings.storage))
+    backend.open(settings.storage, clock=None, serving=False, keep_days=settings.keep_days)
+    return backend
+
+
+async def _of_plugin(context: DoctorContext, backend: StorageBackend) -> list[Finding]:
+    url = context.settings.storage
+    how = await backend.check_up(url)
     if how is None:
         what = f"A plugin brings the storage for {scheme(url)}:// URLs, which linqbot check cannot look into."
         return [ok("storage", what)]

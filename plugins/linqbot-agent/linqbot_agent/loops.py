@@ -144,9 +144,8 @@ class Loop:
         self._said: list[Message] = []  # the same, in the form of the framework
         self._decided: Counter[str] = Counter()  # the calls that people have approved, and that are not made yet
         self._asking: dict[str, bool] = {}  # the places of calls that go on behind a question, with True if approved
-        self._incoming: list[
-            tuple[int, str]
-        ] = []  # what came meanwhile, with the number of messages of the run before it
+        # What came meanwhile, with the number of messages of the run before it.
+        self._incoming: list[tuple[int, str]] = []
         self._instructions = ""  # those of the last request
         self._text = ""  # what the model has said last
         self._is_answered = False  # True if a person has answered a question of the author's code behind it
