@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import click
 from linqbot.cli.main import main
-from linqbot.cli.table import SECTIONS
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -34,12 +33,13 @@ def pages() -> dict[str, str]:
 
 def _commands() -> Iterator[str]:
     yield from ("# Commands", "", "`linqbot COMMAND --help` prints the same. Plugins may add more.")
-    for title, commands in SECTIONS.items():
+    sections = main.sections()
+    for title, commands in sections.items():
         yield from ("", f"**{title}**", "", "| command | does |", "| --- | --- |")
         yield from (f"| [`linqbot {name}`](#linqbot-{name}) | {about} |" for name, about in commands.items())
     yield from ("", "Every command also takes `--help`. Every command that prints something takes `--json`.")
     root = click.Context(main, info_name="linqbot")
-    for name in (name for commands in SECTIONS.values() for name in commands):
+    for name in (name for commands in sections.values() for name in commands):
         command = main.get_command(root, name)
         assert command is not None, name
         yield from _command(f"linqbot {name}", command, "##")

@@ -51,7 +51,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import pluggy
 
 if TYPE_CHECKING:
-    import click
     from starlette.routing import BaseRoute
 
     from linqbot.bot.bot import Bot
@@ -219,6 +218,24 @@ class TurnReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginCommand:
+    """A command of a plugin, run as `linqbot <name>`.
+
+    Attributes:
+        name: Name of the command.
+        about: Line of the command in `linqbot --help`: one sentence.
+        target: Place of the `click.Command`, such as `shop_bot.commands:orders`. The module is imported only when the command
+            is called, so that `linqbot --help` stays fast.
+        section: Section of `linqbot --help` that lists the command.
+    """
+
+    name: str
+    about: str
+    target: str
+    section: str = "From plugins"
+
+
+@dataclass(frozen=True, slots=True)
 class PersonalData:
     """The rows that a plugin keeps of people outside the bot's storage: what `export` returns is what `forget` erases.
 
@@ -289,7 +306,7 @@ def register_broadcast_checks() -> Iterable[Callable[[str, Sequence[str]], None]
 
 
 @hookspec
-def register_commands() -> Iterable[click.Command]:
+def register_commands() -> Iterable[PluginCommand]:
     """Add commands, run as `linqbot <name>`. For installed plugins only, and for names that linqbot does not use."""
 
 

@@ -10,14 +10,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.cli import plugin_commands
+from linqbot.cli.table import COMMANDS, GROUPS, PACKAGES, SECTIONS
+from linqbot.errors import LinqbotError
 from linqbot.nearest import nearest_name
 
 if TYPE_CHECKING:
@@ -78,28 +78,37 @@ class Commands(ListedGroup):
     """The commands at the top. Those of plugins are looked up only for a name that is not in the table."""
 
     def all_lines(self) -> Mapping[str, str]:
-        added = {name: command.get_short_help_str(80) for name, command in plugin_commands().items()}
-        return {**self.lines, **added}
+        return {**self.lines, **{name: command.about for name, command in plugin_commands.found().items()}}
+
+    def sections(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the commands of each section of the help with their lines, those of plugins included."""
+        sections = {title: dict(lines) for title, lines in SECTIONS.items()}
+        for name, command in plugin_commands.found().items():
+            sections.setdefault(command.section, {})[name] = command.about
+        return sections
 
     def nearest(self, name: str, names: Sequence[str]) -> str | None:
         groups = [group for group, lines in GROUPS.items() if name in lines]
         return f"{groups[0]} {name}" if len(groups) == 1 else super().nearest(name, names)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *(name for name in PACKAGES if name not in self.all_lines())]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lines:
-            return plugin_commands().get(cmd_name)
+            return plugin_commands.command(cmd_name)
         if cmd_name in GROUPS:
             return ListedGroup(cmd_name, lines=GROUPS[cmd_name], help=self.lines[cmd_name])
         return _command(_module(cmd_name), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        known = self.all_lines()
-        widest = max(map(len, known))
-        others = {name: about for name, about in known.items() if name not in self.lines}
-        for title, commands in {**SECTIONS, "From plugins": others}.items():
-            if rows := [(name.ljust(widest), about) for name, about in commands.items()]:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        widest = max(map(len, self.all_lines()))
+        for title, commands in self.sections().items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), about) for name, about in commands.items()])
+        if missing := plugin_commands.missing():
+            with formatter.section("Not installed"):
+                formatter.write_dl([(name.ljust(widest), f"It comes with {PACKAGES[name]}.") for name in missing])
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command line and end the process. An error is printed by `linqbot.cli.failure`."""
@@ -181,42 +190,3 @@ def _command(module: ModuleType, name: str) -> click.Command:
 
     # The name of Python's own function gets an underscore.
     return command_of(getattr(module, f"{name}_", None) or getattr(module, name), name)
-
-
-@cache
-def plugin_commands() -> dict[str, click.Command]:
-    """Return the commands that installed plugins add, by name.
-
-    A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
-    """
-    # Imported here, so that `linqbot --help` stays fast while no plugin is installed.
-    from importlib.metadata import entry_points
-
-    from linqbot.hookspecs import GROUP
-
-    if not entry_points(group=GROUP):
-        return {}
-    from linqbot.cli import logs
-    from linqbot.settings import from_env
-
-    logs.configure("error", "auto")
-    found: dict[str, click.Command] = {}
-    try:
-        plugins = from_env().load_plugins()
-        for impl, added in plugins.ask("register_commands", _commands):
-            if wrong := sorted((COMMANDS.keys() | found.keys()) & added.keys()):
-                plugins.blame(impl.plugin, impl.hook, ConfigError(f"there is a command {wrong[0]} already"))
-            else:
-                found |= added
-    except ConfigError as error:
-        click.secho(f"No plugin's commands: {error}", fg="red", err=True)
-        return {}
-    return found
-
-
-def _commands(given: Any) -> dict[str, click.Command]:
-    commands = list(given)
-    for each in commands:
-        if not isinstance(each, click.Command) or not each.name:
-            raise TypeError(f"a {type(each).__name__} is not a click command with a name")
-    return {str(each.name): each for each in commands}

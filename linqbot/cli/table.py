@@ -37,6 +37,9 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """The commands of each section, with their lines of help."""
 
+PACKAGES: Final[Mapping[str, str]] = {}
+"""The commands that packages of linqbot's repository bring, each with its package. Their plugins have the packages' names without `linqbot-`."""
+
 COMMANDS: Final = dict(sorted(each for commands in SECTIONS.values() for each in commands.items()))
 """Each command of linqbot with its line of help, by name."""
 

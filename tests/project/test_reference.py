@@ -184,7 +184,7 @@ async def test_a_snippet_runs(monkeypatch: pytest.MonkeyPatch, subtests: pytest.
 
 def test_the_page_of_hooks_says_what_each_takes_and_returns() -> None:
     page = built()["hooks.md"]
-    assert "register_commands() -> Iterable[click.Command]" in page
+    assert "register_commands() -> Iterable[PluginCommand]" in page
     assert "refused(reason: Reason, status: int) -> None" in page
 
 

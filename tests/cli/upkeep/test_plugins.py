@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from plugin_packages import install_plugin
 from signed import SECRET
 from sqlite_connections import in_storage
 
-from linqbot.cli.main import main, plugin_commands
+from linqbot.cli import plugin_commands
+from linqbot.cli.main import main
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import samples
@@ -31,10 +33,10 @@ async def echo(message: MessageReceived, ctx: Context) -> None:
     await ctx.reply(f"You said: {message.text}")
 """
 GOOD = """
-import click
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from linqbot import hookimpl
+from linqbot.hookspecs import PluginCommand
 
 class Plugin:
     def __init__(self):
@@ -52,11 +54,17 @@ class Plugin:
 
     @hookimpl
     def register_commands(self):
-        @click.command("greet")
-        def greet():
-            '''Say hello.'''
-            click.echo("hello")
-        return [greet]
+        return [PluginCommand("greet", "Say hello.", "greetings_plugin:greet")]
+"""
+GREETINGS = """
+import click
+
+@click.command
+def greet():
+    '''Say hello.'''
+    click.echo("hello")
+
+spoken = "hello"
 """
 RAISES = """
 from linqbot import hookimpl
@@ -88,13 +96,18 @@ def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     monkeypatch.syspath_prepend(str(site))
 
     def run(*arguments: str, **environ: str) -> Result:
-        plugin_commands.cache_clear()
+        forget_commands()
         return CliRunner().invoke(main, arguments, env=environ)
 
     yield run
-    plugin_commands.cache_clear()
+    forget_commands()
     for name in [name for name in sys.modules if name == "bot" or name.endswith("_plugin")]:
         del sys.modules[name]
+
+
+def forget_commands() -> None:
+    plugin_commands.of_packages.cache_clear()
+    plugin_commands.of_others.cache_clear()
 
 
 def post(url: str, text: str) -> None:
@@ -184,10 +197,22 @@ def test_a_required_plugin_that_cannot_be_loaded_is_found_by_check_and_refused_b
 
 def test_a_plugins_command_is_a_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "good", GOOD, entry="Plugin")
-    assert linqbot("greet").stdout == "hello\n"
+    (site / "greetings_plugin.py").write_text(GREETINGS)
     assert "From plugins:\n  greet     Say hello." in linqbot("--help").stdout
+    assert "greetings_plugin" not in sys.modules, "The help imports no command."
+    assert linqbot("greet").stdout == "hello\n"
     assert "Did you mean greet?" in linqbot("gret").output
     assert "There is no command greet" in linqbot("greet", LINQBOT_PLUGINS="").output
+
+
+def test_a_plugins_command_can_be_in_any_section_and_one_that_is_none_is_named(
+    site: Path, linqbot: Callable[..., Result]
+) -> None:
+    wrong = GOOD.replace("greetings_plugin:greet", "greetings_plugin:spoken").replace('")]', '", "Run it")]')
+    install_plugin(site, "wrong", wrong, entry="Plugin")
+    (site / "greetings_plugin.py").write_text(GREETINGS)
+    assert re.search(r"\n  serve +Run a bot.*\n  greet +Say hello[.]\n", linqbot("--help").stdout)
+    assert "greet is at greetings_plugin:spoken, where no click.Command is." in str(linqbot("greet").output)
 
 
 def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callable[..., Result]) -> None:
@@ -200,7 +225,7 @@ def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callabl
 def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
-    assert plugin_commands.cache_info().misses == 0
+    assert plugin_commands.of_others.cache_info().misses == 0
 
 
 # Storages

@@ -1,0 +1,110 @@
+"""The commands that installed plugins add: those of linqbot's own packages, and those of others.
+
+A command of linqbot's own package is found by its name alone. So it needs no setting, other plugins are not loaded for it,
+and LINQBOT_PLUGINS, which says what a bot loads, does not leave it out.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import click
+
+from linqbot.cli.table import COMMANDS, PACKAGES
+from linqbot.errors import ConfigError
+from linqbot.hookspecs import GROUP, PluginCommand
+from linqbot.plugins.registry import Plugins
+
+_OURS: Final = frozenset(package.removeprefix("linqbot-") for package in PACKAGES.values())
+"""The names of the plugins of linqbot's own packages."""
+
+
+def command(name: str) -> click.Command | None:
+    """Return a command by its name, or None if no plugin has it.
+
+    Raises:
+        ConfigError: the package of the command is not installed.
+    """
+    if name not in PACKAGES:
+        found = of_others().get(name)
+    elif (found := of_packages().get(name)) is None:
+        from linqbot.installing import plugin_advice
+
+        package = PACKAGES[name]
+        raise ConfigError(
+            f"linqbot {name} needs the package {package}, which is not installed. {plugin_advice(package)}"
+        )
+    return None if found is None else _imported(found)
+
+
+def found() -> Mapping[str, PluginCommand]:
+    return {**of_packages(), **of_others()}
+
+
+def missing() -> Collection[str]:
+    """Return the commands whose package is not installed."""
+    return PACKAGES.keys() - of_packages().keys()
+
+
+@cache
+def of_packages() -> Mapping[str, PluginCommand]:
+    """Return the commands of those packages of linqbot's repository that are installed."""
+    installed = _OURS & {entry.name for entry in entry_points(group=GROUP)}
+    if not installed:
+        return {}
+    from linqbot.plugins.loading import load
+
+    return _added(load(sorted(installed), lenient=True), COMMANDS)
+
+
+@cache
+def of_others() -> Mapping[str, PluginCommand]:
+    """Return the commands of all other plugins that are installed and allowed.
+
+    A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
+    """
+    if not {entry.name for entry in entry_points(group=GROUP)} - _OURS:
+        return {}
+    from linqbot.cli import logs
+    from linqbot.settings import from_env
+
+    logs.configure("error", "auto")
+    try:
+        return _added(from_env().load_plugins(), {*COMMANDS, *PACKAGES}, leave_out=_OURS)
+    except ConfigError as error:
+        click.secho(f"No plugin's commands: {error}", fg="red", err=True)
+        return {}
+
+
+def _added(plugins: Plugins, taken: Iterable[str], leave_out: Collection[str] = ()) -> Mapping[str, PluginCommand]:
+    added: dict[str, PluginCommand] = {}
+    for impl, commands in plugins.ask("register_commands", _checked):
+        if impl.plugin.name in leave_out:
+            continue
+        if wrong := sorted({*taken, *added} & commands.keys()):
+            plugins.blame(impl.plugin, impl.hook, ConfigError(f"there is a command {wrong[0]} already"))
+        else:
+            added |= commands
+    return added
+
+
+def _checked(given: Any) -> dict[str, PluginCommand]:
+    commands = list(given)
+    for each in commands:
+        if not isinstance(each, PluginCommand) or not each.name:
+            raise TypeError(f"a {type(each).__name__} is not a PluginCommand with a name")
+    return {each.name: each for each in commands}
+
+
+def _imported(added: PluginCommand) -> click.Command:
+    module, _, name = added.target.partition(":")
+    imported = getattr(importlib.import_module(module), name, None)
+    if not isinstance(imported, click.Command):
+        raise ConfigError(
+            f"The plugin's command {added.name} is at {added.target}, where no click.Command is. Correct the plugin."
+        )
+    return imported
