@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from linqbot.emulator.acts.conversation import Body
-from linqbot.emulator.web.control import REQUESTS, summary
+from linqbot_dev.emulator.acts.conversation import Body
+from linqbot_dev.emulator.web.control import REQUESTS, summary
 
 _HEAD = """\
 # Control API
@@ -48,7 +48,7 @@ def lines() -> Iterator[str]:
 
 
 def _model(body: type[Body], schema: Mapping[str, Any], status: int) -> Iterator[str]:
-    is_act = body.__module__.startswith("linqbot.emulator.acts.")
+    is_act = body.__module__.startswith("linqbot_dev.emulator.acts.")
     in_python = f" In Python: `{body.__module__}.{body.__name__}`." if is_act else ""
     yield from ("", f"Answers {status}.{in_python}", "", *_table(schema))
 

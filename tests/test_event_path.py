@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from app_with_emulator import ANN, LINE, RunningApp, run_app
+from linqbot_dev.emulator.acts.conversation import Edit, React, Write
 from one_handler import bot_of, says
 
 from linqbot import Bot, Context, MessageEdited, MessageReceived, ReactionAdded, in_group
-from linqbot.emulator.acts.conversation import Edit, React, Write
 
 BOB = "+14155550143"
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from linqbot_dev.emulator.declared_world import read_world
 from patience import until
 from served_bot import message, noted, post, serving
 
 from linqbot.bot.ready_made import AllowFile
-from linqbot.emulator.declared_world import read_world
 from linqbot.linq.events.event import UnknownEvent
 from linqbot.server.secret_file import SecretFile
 from linqbot.settings import from_env

@@ -9,15 +9,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from linqbot.cli.table import COMMANDS, PACKAGES
 from linqbot.errors import ConfigError
-from linqbot.hookspecs import GROUP, PluginCommand
-from linqbot.plugins.registry import Plugins
+
+if TYPE_CHECKING:
+    from linqbot.hookspecs import PluginCommand
+    from linqbot.plugins.registry import Plugins
 
 _OURS: Final = frozenset(package.removeprefix("linqbot-") for package in PACKAGES.values())
 """The names of the plugins of linqbot's own packages."""
@@ -47,18 +48,15 @@ def found() -> Mapping[str, PluginCommand]:
 
 def missing() -> Collection[str]:
     """Return the commands whose package is not installed."""
-    return PACKAGES.keys() - of_packages().keys()
+    return sorted(PACKAGES.keys() - of_packages().keys())
 
 
 @cache
 def of_packages() -> Mapping[str, PluginCommand]:
     """Return the commands of those packages of linqbot's repository that are installed."""
-    installed = _OURS & {entry.name for entry in entry_points(group=GROUP)}
-    if not installed:
-        return {}
-    from linqbot.plugins.loading import load
+    from linqbot.plugins.loading import installed, load  # imported late: a command of the core needs no plugin
 
-    return _added(load(sorted(installed), lenient=True), COMMANDS)
+    return _added(load(sorted(_OURS & {entry.name for entry in installed()}), lenient=True), COMMANDS)
 
 
 @cache
@@ -67,10 +65,12 @@ def of_others() -> Mapping[str, PluginCommand]:
 
     A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
     """
-    if not {entry.name for entry in entry_points(group=GROUP)} - _OURS:
-        return {}
     from linqbot.cli import logs
+    from linqbot.plugins.loading import installed
     from linqbot.settings import from_env
+
+    if not {entry.name for entry in installed()} - _OURS:
+        return {}
 
     logs.configure("error", "auto")
     try:
@@ -93,6 +93,8 @@ def _added(plugins: Plugins, taken: Iterable[str], leave_out: Collection[str] = 
 
 
 def _checked(given: Any) -> dict[str, PluginCommand]:
+    from linqbot.hookspecs import PluginCommand
+
     commands = list(given)
     for each in commands:
         if not isinstance(each, PluginCommand) or not each.name:

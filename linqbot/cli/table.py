@@ -13,9 +13,6 @@ from typing import Final
 SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Write a bot": {
         "new": "Create a folder with a bot, its tests and its settings.",
-        "dev": "Try a bot on an emulated phone in the browser, with no account.",
-        "rehearse": "Let simulated people talk to a bot while things go wrong.",
-        "trigger": "Send a signed event of any type to a bot.",
         "mcp": "Let a coding agent see what a bot does, text it and act.",
     },
     "Run it": {
@@ -28,7 +25,6 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "why": "Say what became of a person's messages, and why.",
         "mute": "Make the bot silent for a person or everywhere; end it; list.",
         "waiting": "List what waits or was given up; retry, answer, cancel.",
-        "replay": "Run a bot on stored deliveries without sending; compare code.",
         "person": "Show, edit and erase what is stored about a person.",
         "storage": "Back up, migrate and copy the storage; delete dead letters.",
         "send": "Send one message.",
@@ -37,7 +33,12 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """The commands of each section, with their lines of help."""
 
-PACKAGES: Final[Mapping[str, str]] = {}
+PACKAGES: Final[Mapping[str, str]] = {
+    "dev": "linqbot-dev",
+    "rehearse": "linqbot-dev",
+    "replay": "linqbot-dev",
+    "trigger": "linqbot-dev",
+}
 """The commands that packages of linqbot's repository bring, each with its package. Their plugins have the packages' names without `linqbot-`."""
 
 COMMANDS: Final = dict(sorted(each for commands in SECTIONS.values() for each in commands.items()))

@@ -58,9 +58,9 @@ def load(
     given = tuple(given)
     own, named = _own(given), {name for name in given if isinstance(name, str)}
     wanted = named | (set(required) - own.keys())
-    installed = _installed() if discover or wanted or allowed else []
-    entries = [entry for entry in installed if discover or entry.name in wanted]
-    known = {*own, *(entry.name for entry in installed)}
+    listed = installed() if discover or wanted or allowed else []
+    entries = [entry for entry in listed if discover or entry.name in wanted]
+    known = {*own, *(entry.name for entry in listed)}
     _refuse_missing(ConfigError, named, "The bot names", known)
     _refuse_missing(SettingWrong, required, "LINQBOT_REQUIRED_PLUGINS names", known)
     # A misspelt name would leave out the plugin that was meant, without a word.
@@ -117,7 +117,7 @@ def _own(given: Iterable[object]) -> dict[str, object]:
     return own
 
 
-def _installed() -> list[EntryPoint]:
+def installed() -> list[EntryPoint]:
     """Return the installed plugins, sorted by name and then by distribution: of two with one name the first counts."""
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
 

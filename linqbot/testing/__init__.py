@@ -4,39 +4,41 @@
         await phone.text("hi")
         assert await phone.next_reply() == "hello"
 
-Each name is imported from its module when it is first used: pytest imports this package to find its plugin, and most
-runs need no emulator.
+The package linqbot-dev brings them: these names are those of `linqbot_dev.testing`, so that a test imports from linqbot alone.
 """
 
 from typing import TYPE_CHECKING
 
-from linqbot.lazy_exports import homes_of, lazy_exports
+from linqbot.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:  # `import X as X` makes X a name of this module
-    from linqbot.emulator.declared_world import AccountLine as AccountLine
-    from linqbot.emulator.declared_world import Contact as Contact
-    from linqbot.emulator.declared_world import DeclaredWorld as DeclaredWorld
-    from linqbot.emulator.declared_world import GroupChat as GroupChat
-    from linqbot.testing.bubble import Bubble as Bubble
-    from linqbot.testing.bubble import Tapback as Tapback
-    from linqbot.testing.phone import Phone as Phone
-    from linqbot.testing.stage.connections import ApiCall as ApiCall
-    from linqbot.testing.stage.record import HandlerFailed as HandlerFailed
-    from linqbot.testing.stage.record import NothingCame as NothingCame
-    from linqbot.testing.talk import PhoneFor as PhoneFor
-    from linqbot.testing.talk import killed_between_calls as killed_between_calls
-    from linqbot.testing.talk import talking as talking
+    from linqbot_dev.testing import AccountLine as AccountLine
+    from linqbot_dev.testing import ApiCall as ApiCall
+    from linqbot_dev.testing import Bubble as Bubble
+    from linqbot_dev.testing import Contact as Contact
+    from linqbot_dev.testing import DeclaredWorld as DeclaredWorld
+    from linqbot_dev.testing import GroupChat as GroupChat
+    from linqbot_dev.testing import HandlerFailed as HandlerFailed
+    from linqbot_dev.testing import NothingCame as NothingCame
+    from linqbot_dev.testing import Phone as Phone
+    from linqbot_dev.testing import PhoneFor as PhoneFor
+    from linqbot_dev.testing import Tapback as Tapback
+    from linqbot_dev.testing import killed_between_calls as killed_between_calls
+    from linqbot_dev.testing import talking as talking
 
-_NAMES = {
-    "linqbot.emulator.declared_world": "AccountLine Contact DeclaredWorld GroupChat",
-    "linqbot.testing.bubble": "Bubble Tapback",
-    "linqbot.testing.phone": "Phone",
-    "linqbot.testing.stage.connections": "ApiCall",
-    "linqbot.testing.stage.record": "HandlerFailed NothingCame",
-    "linqbot.testing.talk": "PhoneFor killed_between_calls talking",
-}
-_HOMES = homes_of(_NAMES)
-__all__ = list(_HOMES)
+try:
+    from linqbot_dev.testing import HOMES
+except ModuleNotFoundError as error:
+    if error.name != "linqbot_dev":
+        raise
+    from linqbot.installing import plugin_advice
+
+    raise ModuleNotFoundError(
+        f"linqbot.testing is in the package linqbot-dev, which is not installed. {plugin_advice('linqbot-dev')}",
+        name=error.name,
+    ) from error
+
+__all__ = list(HOMES)
 
 if not TYPE_CHECKING:  # a type checker would accept any name
-    __getattr__ = lazy_exports(__name__, _HOMES)
+    __getattr__ = lazy_exports(__name__, HOMES)

@@ -16,18 +16,18 @@ from collections.abc import Mapping
 from typing import Any, Final, Self, cast
 
 import pytest
+from linqbot_dev.emulator.declared_world import LINES
+from linqbot_dev.testing.stage.bot_run import CrashPoints
+from linqbot_dev.testing.stage.stage import Stage
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, hookimpl
 from linqbot.clock import Clock
-from linqbot.emulator.declared_world import LINES
 from linqbot.errors import StorageUnavailable
 from linqbot.storage.backend import Storage, StorageBackend
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.testing import HandlerFailed, Phone
-from linqbot.testing.stage.bot_run import CrashPoints
-from linqbot.testing.stage.stage import Stage
 
 FIRST, SEEDS = int(os.environ.get("MODEL_FIRST", "0")), int(os.environ.get("MODEL_SEEDS", "30"))
 PEOPLE: Final = ("+14155550101", "+14155550102", "+14155550103")

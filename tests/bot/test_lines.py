@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from linqbot.emulator.acts.conversation import Text, Write
-from linqbot.emulator.model.message_content import TextPartRecord
+from linqbot_dev.emulator.acts.conversation import Text, Write
+from linqbot_dev.emulator.model.message_content import TextPartRecord
+
 from linqbot.testing import talking
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lines.md").read_text()

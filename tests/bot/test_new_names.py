@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from linqbot_dev.emulator.acts.conversation import React, SetBackground, Write
 from one_handler import bot_of
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived, ReactionAdded, UnknownEvent, voice_memo
-from linqbot.emulator.acts.conversation import React, SetBackground, Write
 from linqbot.errors import BotError, RuleBroken
 from linqbot.linq.types.message import Effect, MessageContent, UnknownPart
 from linqbot.testing import talking

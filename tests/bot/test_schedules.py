@@ -7,13 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from linqbot_dev.testing.stage.record import HandlerFailed
 from one_handler import bot_of
 
 from linqbot import Bot, BotError, Context, MessageReceived, RuleBroken, ScheduleDue
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
 from linqbot.testing import talking
-from linqbot.testing.stage.record import HandlerFailed
 
 PERSON = "+14155550142"
 LINE = "+12025550100"

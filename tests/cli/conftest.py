@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -112,25 +112,29 @@ def _starting(kind: type[Command], folder: Path) -> Iterator[Callable[..., Comma
         each.stop(signal.SIGKILL)
 
 
+DEV: Final = EntryPoint("dev", "linqbot_dev.plugin", "linqbot")
+
+
 @pytest.fixture(autouse=True)
 def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that run in this process find only the plugins that a test installs.
+    """Let commands that run in this process find linqbot-dev and the plugins that a test installs.
 
-    They are in folders that the test adds to the path: to read the metadata of every package takes 13 ms of each command.
+    These are in folders that the test adds to the path: to read the metadata of every package takes 13 ms of each command.
     """
 
     def of_the_test(*, group: str) -> list[EntryPoint]:
         added = [folder for folder in sys.path if folder not in PATH]
-        return [entry for each in distributions(path=added) for entry in each.entry_points if entry.group == group]
+        entries = (entry for each in distributions(path=added) for entry in each.entry_points)
+        return [DEV, *(entry for entry in entries if entry.group == group)]
 
     monkeypatch.setattr("linqbot.plugins.loading.entry_points", of_the_test)
 
 
 @pytest.fixture
 def postgres_plugin(no_plugins_of_the_workspace: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that run in this process find linqbot-postgres, and no other plugin."""
+    """Let commands that run in this process find linqbot-dev and linqbot-postgres, and no other plugin."""
     entry = EntryPoint("postgres", "linqbot_postgres:Postgres", "linqbot")
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [entry])
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [DEV, entry])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from linqbot.cli.main import main
-from linqbot.cli.table import COMMANDS
+from linqbot.cli.table import COMMANDS, PACKAGES
 
 
 def offered(line: str) -> list[str]:
@@ -38,4 +38,4 @@ def test_the_first_word_is_completed_without_importing_the_commands(monkeypatch:
         raise AssertionError("a command was imported")
 
     monkeypatch.setattr(type(main), "get_command", refuse)
-    assert offered("linqbot ") == list(COMMANDS)
+    assert sorted(offered("linqbot ")) == sorted({*COMMANDS, *PACKAGES})

@@ -16,7 +16,7 @@ from signed import SECRET
 from sqlite_connections import in_storage
 
 from linqbot.cli.main import main
-from linqbot.cli.table import COMMANDS, GROUPS, SECTIONS
+from linqbot.cli.table import COMMANDS, GROUPS, PACKAGES
 from linqbot.ops.explanations import of_ours
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -101,15 +101,16 @@ def test_help_fits_a_terminal_and_begins_with_a_sentence(subtests: pytest.Subtes
 def test_without_arguments_it_lists_the_commands_in_sections() -> None:
     result = run()
     assert result.exit_code == 0
-    assert sum(map(len, SECTIONS.values())) == len(COMMANDS)
-    for name, about in COMMANDS.items():
+    listed = [row for lines in main.sections().values() for row in lines.items()]
+    assert sorted(name for name, _ in listed) == sorted({*COMMANDS, *PACKAGES})
+    for name, about in listed:
         assert about.endswith(".")
         assert len(re.findall(rf"^  {name} +{about[:40]}", result.output, re.MULTILINE)) == 1
     assert "Begin with: linqbot new" in result.output
 
 
 def test_there_are_few_commands_to_know() -> None:
-    count = len(COMMANDS) - len(GROUPS) + sum(map(len, GROUPS.values()))
+    count = len(COMMANDS) + len(PACKAGES) - len(GROUPS) + sum(map(len, GROUPS.values()))
     assert count <= 30, "A new command takes the place of another one, or is an option of one."
 
 

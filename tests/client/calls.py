@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 import httpx
+from linqbot_dev.emulator.acts.chat_acts import Connect, Pay, ShareLocation
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.endpoints import payments
+from linqbot_dev.emulator.web.app import create_app
 
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.chat_acts import Connect, Pay, ShareLocation
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.endpoints import payments
-from linqbot.emulator.web.app import create_app
 
 KEY = "lk_test_key"
 LINE, PERSON, FRIEND, THIRD, NEWCOMER = "+12025550100", "+14155550142", "+14155550187", "+14155550199", "+14155550111"

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 from client.calls import CALLS, CONTENT, KEY, Linq, emulated
+from linqbot_dev.emulator.emulator import Emulator
 
 from linqbot import Bot, Client, Context, MessageReceived, RuleBroken
-from linqbot.emulator.emulator import Emulator
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.testing import Phone, killed_between_calls
 

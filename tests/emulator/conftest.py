@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 
 if TYPE_CHECKING:
     from emulator.everything import World

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from linqbot_dev.emulator.acts import chat_acts as acts
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine
+from linqbot_dev.emulator.acts.conversation import NameGroup, React, Read, SetTyping, Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.faults import Fault
+
 from emulator.conftest import CARD, FOURTH, FRIEND, HI, LINE, PERSON, THIRD, Api, Receiver, say
-from linqbot.emulator.acts import chat_acts as acts
-from linqbot.emulator.acts.chat_acts import ChangeLine
-from linqbot.emulator.acts.conversation import NameGroup, React, Read, SetTyping, Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.faults import Fault
 
 
 class World:

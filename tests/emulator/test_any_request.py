@@ -10,14 +10,14 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from linqbot_dev.emulator.acts.chat_acts import MakePoll
+from linqbot_dev.emulator.acts.conversation import React
+from linqbot_dev.emulator.api import HANDLERS
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.control import REQUESTS, ControlRequest
 
 from emulator.conftest import FRIEND, LINE, NOBODY, PERSON, THIRD, Api, say
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.chat_acts import MakePoll
-from linqbot.emulator.acts.conversation import React
-from linqbot.emulator.api import HANDLERS
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.control import REQUESTS, ControlRequest
 from linqbot.linq.endpoints import ENDPOINTS as TABLE
 from linqbot.linq.rules.check import takes_body
 

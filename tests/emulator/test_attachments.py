@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.declared_world import LINES
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.message_content import MediaPartRecord
 
 from emulator.conftest import LINE, PERSON, Api, Ids, Receiver, passes, refused
-from linqbot.emulator.acts.chat_acts import ChangeLine
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.declared_world import LINES
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.message_content import MediaPartRecord
 
 ASKED = {"filename": "pic.png", "content_type": "image/png", "size_bytes": 4}
 

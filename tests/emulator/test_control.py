@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.state import BACKLOG, Feed
 
 from emulator.conftest import FRIEND, HI, LINE, OTHER_LINE, PERSON, SEND, THIRD, Api, Ids, Receiver, refused, say
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.state import BACKLOG, Feed
 
 
 async def act(api: Api, verb: str, **body: Any) -> dict[str, Any]:

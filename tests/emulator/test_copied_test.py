@@ -8,16 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import Connect, Decline
+from linqbot_dev.emulator.copied_test.exchanges import Exchange, Grouping
+from linqbot_dev.emulator.copied_test.source import PytestSource, literal
+from linqbot_dev.emulator.copied_test.steps import Copier
+from linqbot_dev.emulator.engine.webhook import WebhookDelivery
+from linqbot_dev.emulator.model import documents
+from linqbot_dev.emulator.model.answers import ApiError
 
 from emulator.conftest import PERSON
 from emulator.everything import EVERYTHING, World
-from linqbot.emulator.acts.chat_acts import Connect, Decline
-from linqbot.emulator.copied_test.exchanges import Exchange, Grouping
-from linqbot.emulator.copied_test.source import PytestSource, literal
-from linqbot.emulator.copied_test.steps import Copier
-from linqbot.emulator.engine.webhook import WebhookDelivery
-from linqbot.emulator.model import documents
-from linqbot.emulator.model.answers import ApiError
 
 LINE, ANN, BOB = "+12025550100", "+14155550142", "+14155550143"
 FAILED = {"outcome": "retried", "error": {"type": "KeyError"}, "retry_in_s": 0.9}

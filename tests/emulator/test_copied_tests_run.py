@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from app_with_emulator import RunningApp, run_app
+from linqbot_dev.dev.reporting import TurnReports
+from linqbot_dev.emulator.acts import chat_acts, conversation
+from linqbot_dev.emulator.copied_test.steps import Copier
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.answers import ApiError
 from patience import until
 
 from emulator.conftest import PERSON, Receiver, arrives
-from linqbot.cli.dev.reporting import TurnReports
-from linqbot.emulator.acts import chat_acts, conversation
-from linqbot.emulator.copied_test.steps import Copier
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.answers import ApiError
 from linqbot.ops.bot_file import load_bot
 from linqbot.plugins.loading import load
 

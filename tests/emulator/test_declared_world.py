@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from linqbot_dev.emulator.declared_world import AccountLine, Contact, DeclaredWorld, GroupChat, read_world
+from linqbot_dev.emulator.emulator import Emulator
 
-from linqbot.emulator.declared_world import AccountLine, Contact, DeclaredWorld, GroupChat, read_world
-from linqbot.emulator.emulator import Emulator
 from linqbot.errors import ConfigError
 
 ANN, BOB, CAT = "+14155550142", "+14155550143", "cat@example.com"

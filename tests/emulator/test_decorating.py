@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import Join, Leave, ShareLocation
+from linqbot_dev.emulator.acts.conversation import Edit, NameGroup, React, SetBackground, SetGroupIcon
+from linqbot_dev.emulator.emulator import Emulator
 
 from emulator.conftest import FRIEND, LINE, PERSON, Api, Ids, Receiver, refused
-from linqbot.emulator.acts.chat_acts import Join, Leave, ShareLocation
-from linqbot.emulator.acts.conversation import Edit, NameGroup, React, SetBackground, SetGroupIcon
-from linqbot.emulator.emulator import Emulator
 
 STRANGER = "+14155550166"
 IMAGE = {"type": "media", "data_base64": "iVBORw0KGgo=", "filename": "a.png"}

@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.conversation import Read
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.faults import Fault
+from linqbot_dev.emulator.web.app import create_app
 from patience import until
 from standardwebhooks import Webhook
 
 from emulator.conftest import FRIEND, OTHER_LINE, PERSON, Api, Ids, Receiver, arrives, passes, refused, say
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Read
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.web.app import create_app
 from linqbot.linq.signatures import sign_legacy
 
 RECEIVED = ["message.received"]

@@ -12,10 +12,10 @@ import pytest
 import trustme
 from client.raw_server import Peer, certified, once, raw, said
 from client.test_sender import unused_port
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.engine import deliveries, webhook
 
 from emulator.conftest import Api, Receiver, arrives, say
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.engine import deliveries, webhook
 from linqbot.errors import ConfigError
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import event_of
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import BotRunner, Emulator
+from linqbot_dev.emulator.endpoints import attachments
+from linqbot_dev.emulator.model.documents import iso
+from linqbot_dev.emulator.web.app import create_app
 from patience import PATIENCE_S
 
 from emulator.conftest import HI, LINE, PERSON, SEND, Api, Ids, Receiver, refused, say
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.chat_acts import event_of
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import BotRunner, Emulator
-from linqbot.emulator.endpoints import attachments
-from linqbot.emulator.model.documents import iso
-from linqbot.emulator.web.app import create_app
 from linqbot.server import uvicorn_server
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator.conftest import LINE, PERSON, refused
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 
 
 def arriving(app: ASGIApp, address: str) -> httpx.ASGITransport:

@@ -16,6 +16,10 @@ import linq
 import pytest
 import uvicorn
 from linq import AsyncLinqAPIV3, LinqAPIV3
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.faults import Fault
+from linqbot_dev.emulator.web.app import create_app
 from patience import PATIENCE_S
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,10 +27,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emulator.conftest import FRIEND, LINE, PERSON, say
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.faults import Fault
-from linqbot.emulator.web.app import create_app
 from linqbot.server.uvicorn_server import KEEP_ALIVE_S
 
 

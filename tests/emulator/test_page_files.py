@@ -9,9 +9,9 @@ from typing import get_args
 
 import httpx
 import pytest
+from linqbot_dev.emulator.web.app import PAGE, PageFiles
 
 from emulator.conftest import Api
-from linqbot.emulator.web.app import PAGE, PageFiles
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, TapbackName
 
 SCRIPT = '<script type="module" src="./app.js"></script>'

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from linq_events import EXAMPLES, example
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine, MakePoll
+from linqbot_dev.emulator.acts.conversation import Edit
 from pydantic import BaseModel
 
 from emulator.conftest import LINE, PERSON, say
 from emulator.everything import EVERYTHING, World, account, chats, messages, polls
-from linqbot.emulator.acts.chat_acts import ChangeLine, MakePoll
-from linqbot.emulator.acts.conversation import Edit
 
 # Free-form text, or lists whose content is the case's own.
 OPEN = {"target_url", "from", "to"}

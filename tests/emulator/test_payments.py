@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import Pay, SetProvider
+from linqbot_dev.emulator.emulator import Emulator
 
 from emulator.conftest import LINE, OTHER_LINE, PERSON, SEND, Api, Receiver, refused, say
-from linqbot.emulator.acts.chat_acts import Pay, SetProvider
-from linqbot.emulator.emulator import Emulator
 
 ASKED = {"amount": 2500, "currency": "usd"}
 CHARGE = {"handle": PERSON, "amount_cents": 2500, "currency": "usd"}

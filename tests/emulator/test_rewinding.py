@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.faults import Fault
+
 from emulator.conftest import LINE, PERSON, Receiver, passes, say
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.faults import Fault
 
 
 def write(emulator: Emulator, text: str) -> str:

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import Leave
+from linqbot_dev.emulator.acts.conversation import NameGroup, Placement, React
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.message_content import StickerPlacement
 
 from emulator.conftest import FOURTH, FRIEND, HI, LINE, PERSON, Api, Ids, Receiver, say
 from emulator.everything import EVERYTHING, World
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.chat_acts import Leave
-from linqbot.emulator.acts.conversation import NameGroup, Placement, React
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.message_content import StickerPlacement
 from linqbot.errors import ConfigError
 
 NOT_KEPT = {"subscriptions", "shares", "audits", "card_writes", "released", "received_cards", "sends"}

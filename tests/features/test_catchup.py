@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 
 from linqbot import Client, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.events import Delivery
 from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime, newest, sent_at
 from linqbot.linq.events.parse import parse

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from fakes import settled
 from gap_harness import LINE, Harness
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.model.faults import Fault
 from one_handler import bot_of, says
 from patience import PATIENCE_S
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import SystemClock
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.model.faults import Fault
 from linqbot.errors import LeaseLost, StorageUnavailable
 from linqbot.storage.inbox import Lease
 

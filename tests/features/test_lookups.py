@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from answers import answers
+from linqbot_dev.emulator.model.faults import Fault
 from one_handler import does
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.emulator.model.faults import Fault
 from linqbot.events import Event, ReactionAdded
 from linqbot.testing import Bubble, Phone, talking
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from answers import answers
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine
 from one_handler import bot_of, does, says
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from linqbot import Bot, BroadcastDone, Context, Manners, MessageReceived, ScheduleDue, link
-from linqbot.emulator.acts.chat_acts import ChangeLine
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ANN, BOB, CHIARA, MAIL = "+14155550142", "+14155550143", "+393123456789", "dan@example.com"

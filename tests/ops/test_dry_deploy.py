@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from dry_deploys import Day, texts, the_group
 from fakes import delivery, edit_body, text_body
+from linqbot_dev.dry_runs.dry_deploy import loaded
 from one_handler import does, says
 from patience import PATIENCE_S
 from pydantic import BaseModel
@@ -30,7 +31,6 @@ from linqbot.errors import StorageUnavailable
 from linqbot.features.handoff import RELAY_STEP
 from linqbot.features.streams import PaceName
 from linqbot.linq.events.delivery import Joined
-from linqbot.ops.dry_runs.dry_deploy import loaded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.upkeep import Selection
@@ -566,7 +566,7 @@ def test_two_versions_of_a_bot_import_their_own_modules(tmp_path: Path) -> None:
 def test_what_is_installed_below_the_folder_of_a_bot_stays_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bot may be in a home folder that has Python itself too, whose modules do not work when they are imported twice."""
     home = Path(os.__file__).parents[2]
-    monkeypatch.setattr("linqbot.ops.dry_runs.dry_deploy.load_bot", lambda _: Bot())
+    monkeypatch.setattr("linqbot_dev.dry_runs.dry_deploy.load_bot", lambda _: Bot())
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     with loaded(str(home / "bot.py")):
         pass

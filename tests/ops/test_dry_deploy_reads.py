@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from fakes import delivery, text_body
+from linqbot_dev.dry_runs.dry_deploy import Report, dry_deploy
+from linqbot_dev.dry_runs.recorded_turns import chosen_turns
 from one_handler import bot_of, does
 
 from linqbot import (
@@ -24,8 +26,6 @@ from linqbot import (
     poll,
     voice_memo,
 )
-from linqbot.ops.dry_runs.dry_deploy import Report, dry_deploy
-from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from linqbot_dev.dev.reporting import TurnReports
+from linqbot_dev.dev.turn_report import ObservedTurn
 from storages import open_storage
 from typed_command import shown
 
 from linqbot import Bot, Context, Draft, MessageReceived
-from linqbot.cli.dev.reporting import TurnReports
-from linqbot.cli.dev.turn_report import ObservedTurn
 from linqbot.hookspecs import TurnStep
 from linqbot.ops import runs
 from linqbot.ops.why import look

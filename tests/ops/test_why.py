@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from linqbot_dev.emulator.model.faults import Fault
 from one_handler import does, says
 from postgres_server import empty_storage_url
 from refusing import Refusing
@@ -17,7 +18,6 @@ from storages import open_storage
 from linqbot import Bot, Context, Event, MessageReceived, Router, contains, in_group, muted
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
-from linqbot.emulator.model.faults import Fault
 from linqbot.ops.why import look
 from linqbot.storage.backend import Storage
 from linqbot.testing import HandlerFailed, Phone, talking

@@ -6,13 +6,13 @@ import {
   Drafts,
   emptyDraft,
   isEmpty,
-} from "../../linqbot/emulator/web/page/composer/draft.js";
-import { deliver, inboundMessage, Outbox } from "../../linqbot/emulator/web/page/composer/sending.js";
-import { DraftTexts } from "../../linqbot/emulator/web/page/model/drafts.js";
-import { draftChat } from "../../linqbot/emulator/web/page/model/chats.js";
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/draft.js";
+import { deliver, inboundMessage, Outbox } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/sending.js";
+import { DraftTexts } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/drafts.js";
+import { draftChat } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
 import { chatData, chatIn, FRIEND, group, LINE, ME, memory, message, storeWith } from "./world.js";
 
-/** @import { SentDraft } from "../../linqbot/emulator/web/page/composer/sending.js" */
+/** @import { SentDraft } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/sending.js" */
 
 /**
  * @param {Partial<SentDraft>} [more]

@@ -10,10 +10,10 @@ import {
   isMoved,
   newFault,
   span,
-} from "../../linqbot/emulator/web/page/model/conditions.js";
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/conditions.js";
 import { LINE, ME } from "./world.js";
 
-/** @import { Conditions, Fault } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { Conditions, Fault } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
 
 /**
  * @param {Partial<Fault>} fault

@@ -2,18 +2,18 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TranscriptWindow } from "../../linqbot/emulator/web/page/conversation/window.js";
-import { sortedWith } from "../../linqbot/emulator/web/page/model/chats.js";
-import { isDecorated, moved, toggled, trimmed } from "../../linqbot/emulator/web/page/model/content/decorations.js";
-import { amountText, nextStep, paymentsIn } from "../../linqbot/emulator/web/page/model/content/payments.js";
-import { readVcard, writeVcard } from "../../linqbot/emulator/web/page/model/content/vcard.js";
-import { DraftTexts, draftKey } from "../../linqbot/emulator/web/page/model/drafts.js";
-import { phoneMemory } from "../../linqbot/emulator/web/page/model/people.js";
-import { excerpt, search } from "../../linqbot/emulator/web/page/model/search.js";
-import { replyCount, rootOf, threadOf } from "../../linqbot/emulator/web/page/model/threads.js";
+import { TranscriptWindow } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/conversation/window.js";
+import { sortedWith } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
+import { isDecorated, moved, toggled, trimmed } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/decorations.js";
+import { amountText, nextStep, paymentsIn } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/payments.js";
+import { readVcard, writeVcard } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/vcard.js";
+import { DraftTexts, draftKey } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/drafts.js";
+import { phoneMemory } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/people.js";
+import { excerpt, search } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/search.js";
+import { replyCount, rootOf, threadOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/threads.js";
 import { chatData, chatIn, ME, memory, message, reply, storeWith } from "./world.js";
 
-/** @import { Decoration, Payment } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { Decoration, Payment } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
 
 const bold = { style: "bold" };
 const shake = { animation: "shake" };

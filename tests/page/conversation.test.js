@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { breaksOf } from "../../linqbot/emulator/web/page/conversation/runs.js";
-import { noticeText } from "../../linqbot/emulator/web/page/conversation/notices.js";
+import { breaksOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/conversation/runs.js";
+import { noticeText } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/conversation/notices.js";
 import { FRIEND, group, LINE, ME, message, person, reply, storeWith } from "./world.js";
 
-/** @import { Notice } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { Notice } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
 
 /** @param {number} minutes */
 const at = (minutes) => ({ created_at: new Date(Date.UTC(2026, 0, 1) + minutes * 60_000).toISOString() });

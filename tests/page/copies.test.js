@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curlOfCall, curlOfDelivery, quoted, triggerOf } from "../../linqbot/emulator/web/page/inspector/shell.js";
+import { curlOfCall, curlOfDelivery, quoted, triggerOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/shell.js";
 import { LINE, ME } from "./world.js";
 
-/** @import { SentDelivery } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { SentDelivery } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
 
 const data = {
   id: "m1",

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { briefly, outcomeOf } from "../../linqbot/emulator/web/page/inspector/outcome.js";
-import { exchangesOf } from "../../linqbot/emulator/web/page/model/exchanges.js";
-import { setNow } from "../../linqbot/emulator/web/page/model/time.js";
-import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
+import { briefly, outcomeOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/outcome.js";
+import { exchangesOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/exchanges.js";
+import { setNow } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/time.js";
+import { Traces } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/traces.js";
 
-/** @import { Call, Delivery, Observation } from "../../linqbot/emulator/web/page/client/types.d.ts" */
-/** @import { Exchange } from "../../linqbot/emulator/web/page/model/exchanges.js" */
+/** @import { Call, Delivery, Observation } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
+/** @import { Exchange } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/exchanges.js" */
 
 /** @param {number} seconds */
 const at = (seconds) => new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();

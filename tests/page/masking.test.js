@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { maskedText } from "../../linqbot/emulator/web/page/saving/masking.js";
+import { maskedText } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/saving/masking.js";
 import { LINE, ME } from "./world.js";
 
 /** @type {Record<string, string>} */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileSize } from "../../linqbot/emulator/web/page/model/content/files.js";
-import { chatTitle, nameIn } from "../../linqbot/emulator/web/page/model/names.js";
-import { initialPerson } from "../../linqbot/emulator/web/page/model/people.js";
-import { chatPreview, messagePreview } from "../../linqbot/emulator/web/page/model/previews.js";
+import { fileSize } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/files.js";
+import { chatTitle, nameIn } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/names.js";
+import { initialPerson } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/people.js";
+import { chatPreview, messagePreview } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/previews.js";
 import {
   bot,
   chatData,

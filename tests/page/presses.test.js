@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { Presses } from "../../linqbot/emulator/web/page/elements/presses.js";
+import { Presses } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/elements/presses.js";
 
 beforeEach(() => mock.timers.enable({ apis: ["setTimeout"] }));
 afterEach(() => mock.timers.reset());

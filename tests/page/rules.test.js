@@ -6,7 +6,7 @@ import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const PAGE = join(dirname(fileURLToPath(import.meta.url)), "../../linqbot/emulator/web/page");
+const PAGE = join(dirname(fileURLToPath(import.meta.url)), "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page");
 
 /**
  * @param {string} folder

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countOf, messagesBetween, messagesOf, shownChat } from "../../linqbot/emulator/web/page/model/chats.js";
-import { Store } from "../../linqbot/emulator/web/page/model/store.js";
+import { countOf, messagesBetween, messagesOf, shownChat } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
+import { Store } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/store.js";
 import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
 
-/** @import { Message, Notice } from "../../linqbot/emulator/web/page/client/types.d.ts" */
+/** @import { Message, Notice } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
 
 const now = "2026-01-01T00:00:00Z";
 const lines = [{ phone_number: LINE }];
@@ -236,7 +236,7 @@ test("the phone could belong to all members and remembered people, but not to a 
 });
 
 test("conditions are replaced as a whole, and the clock follows", async () => {
-  const { now } = await import("../../linqbot/emulator/web/page/model/time.js");
+  const { now } = await import("../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/time.js");
   const store = new Store(ME, memory());
   const conditions = {
     now: "2031-01-01T00:00:00Z",

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isJumbo, runsOf } from "../../linqbot/emulator/web/page/model/content/text.js";
+import { isJumbo, runsOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/text.js";
 
 /** @param {string} value */
 const text = (value) => ({ type: "text", value });
 
-/** @param {import("../../linqbot/emulator/web/page/client/types.d.ts").Part} part */
+/** @param {import("../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts").Part} part */
 const shown = (part) =>
   runsOf(part).map((run) => [run.text, ...run.marks.map((mark) => mark.cls ?? mark.animation ?? mark.href)]);
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 process.env.TZ = "Europe/Berlin"; // a zone that changes its clocks
 // Imported after the zone is set, because the module makes its formats when it is loaded.
 const { clockTime, dayName, listTime, now, preciseTime, setNow, statusBarTime } = await import(
-  "../../linqbot/emulator/web/page/model/time.js"
+  "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/time.js"
 );
 
 /**
@@ -54,7 +54,7 @@ test("the inspector's times have milliseconds", () => {
 });
 
 test("an input for a date holds local time", async () => {
-  const { toInputValue } = await import("../../linqbot/emulator/web/page/model/time.js");
+  const { toInputValue } = await import("../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/time.js");
   assert.equal(toInputValue(new Date("2026-11-20T23:30:00Z")), "2026-11-21T00:30:00");
   assert.equal(toInputValue(new Date("2026-07-20T23:30:00Z")), "2026-07-21T01:30:00");
 });

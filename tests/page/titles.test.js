@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { titleOf } from "../../linqbot/emulator/web/page/inspector/titles.js";
-import { exchangesOf } from "../../linqbot/emulator/web/page/model/exchanges.js";
-import { Traces } from "../../linqbot/emulator/web/page/model/traces.js";
+import { titleOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/titles.js";
+import { exchangesOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/exchanges.js";
+import { Traces } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/traces.js";
 import { chatData, reply, storeWith } from "./world.js";
 
 test("an event that is about no message is not titled with the bot's answer to it", () => {

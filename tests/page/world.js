@@ -1,9 +1,9 @@
 // Chats, messages and stores for the tests of the page.
 
-import { Store } from "../../linqbot/emulator/web/page/model/store.js";
+import { Store } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/store.js";
 
-/** @import { ChatData, Member, Message } from "../../linqbot/emulator/web/page/client/types.d.ts" */
-/** @import { ShownChat } from "../../linqbot/emulator/web/page/model/chats.js" */
+/** @import { ChatData, Member, Message } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */
+/** @import { ShownChat } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js" */
 
 export const ME = "+14155550142";
 export const FRIEND = "+14155550187";

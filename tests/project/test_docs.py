@@ -22,7 +22,7 @@ from project.test_reference import anchors, built
 from linqbot import Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
-from linqbot.cli.table import COMMANDS
+from linqbot.cli.table import COMMANDS, PACKAGES
 from linqbot.clock import SystemClock
 from linqbot.events import MessageDelivered
 from linqbot.linq.endpoints import ENDPOINTS
@@ -31,6 +31,7 @@ from linqbot.testing import talking
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+DEV = ROOT / "plugins" / "linqbot-dev" / "linqbot_dev"
 WRITTEN = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -183,7 +184,7 @@ def test_pages_that_errors_comments_and_files_name_exist() -> None:
 def test_files_that_contributing_names_exist() -> None:
     page = ROOT / "CONTRIBUTING.md"
     for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|toml|json|sql)))`", page.read_text()):
-        assert (ROOT / "linqbot" / name).exists() or (ROOT / name).exists(), name
+        assert any((each / name).exists() for each in (ROOT / "linqbot", ROOT, DEV)), name
 
 
 def test_settings_a_page_names_exist(subtests: pytest.Subtests) -> None:
@@ -203,7 +204,7 @@ def test_modules_a_page_names_exist(subtests: pytest.Subtests) -> None:
 
 
 def test_every_command_stands_in_the_readme() -> None:
-    assert set(re.findall(r"\blinqbot ([a-z]+)", (ROOT / "README.md").read_text())) >= set(COMMANDS)
+    assert set(re.findall(r"\blinqbot ([a-z]+)", (ROOT / "README.md").read_text())) >= {*COMMANDS, *PACKAGES}
 
 
 def test_every_argument_of_a_bot_is_explained() -> None:

@@ -23,8 +23,11 @@ FOLDS = frozenset({"casefold", "lower", "normalize", "isdigit", "isdecimal", "is
 
 READS_NO_WORDS = (
     "linqbot/cli/",  # arguments of commands
+    "plugins/linqbot-dev/linqbot_dev/commands/",  # the same
+    "plugins/linqbot-dev/linqbot_dev/dev/",  # the same
+    "plugins/linqbot-dev/linqbot_dev/rehearsal/",  # the same
     "linqbot/client/",  # headers, addresses
-    "linqbot/emulator/",  # Linq's end of the wire
+    "plugins/linqbot-dev/linqbot_dev/emulator/",  # Linq's end of the wire
     "linqbot/ops/",  # arguments of operators, cookies
     "linqbot/server/",  # headers
     "linqbot/storage/",  # handles, names of SQL files
@@ -55,9 +58,9 @@ OF_NO_PERSON = {
     "linqbot/linq/types/message.py": ("(self.filename or '').rpartition('.')[2]",),  # a suffix
     "linqbot/settings.py": ("str",),  # names of environment variables
     "linqbot/speakers.py": ("unicodedata",),  # finds marks of speakers that a text imitates; no words
-    "linqbot/testing/people/checks.py": ("act.contains", "text"),  # answers of the bot
-    "linqbot/testing/people/persona.py": ("text",),  # questions of the bot
-    "linqbot/testing/samples.py": ("name",),  # a place in JSON
+    "plugins/linqbot-dev/linqbot_dev/testing/people/checks.py": ("act.contains", "text"),  # answers of the bot
+    "plugins/linqbot-dev/linqbot_dev/testing/people/persona.py": ("text",),  # questions of the bot
+    "plugins/linqbot-dev/linqbot_dev/testing/samples.py": ("name",),  # a place in JSON
     "plugins/linqbot-agent/linqbot_agent/langgraph.py": (
         "str(facts.get('finish_reason') or facts.get('stop_reason') or '')",  # of a model
     ),
@@ -91,7 +94,9 @@ HANDLES = frozenset({"actor", "handle", "handles", "of", "owner", "people", "per
 
 def test_people_are_compared_under_their_key_only() -> None:
     found = []
-    for name, module in modules("linqbot/linq/handles.py", "linqbot/cli/rehearsal/"):  # names of people in tests
+    for name, module in modules(
+        "linqbot/linq/handles.py", "plugins/linqbot-dev/linqbot_dev/rehearsal/"
+    ):  # names of people in tests
         for node in ast.walk(module):
             if not (isinstance(node, ast.Attribute) and node.attr in FOLDS):
                 continue
@@ -134,16 +139,17 @@ RAW_PARTS = {
     "linqbot/engine/call_lookup.py": "calls of our own, and answers in which such a call is looked for",
     "linqbot/features/asking/elsewhere.py": "a question of our own",
     "linqbot/features/manners/gate.py": "a call of our own",
-    "linqbot/cli/dev/reporting.py": "a call of our own",
-    "linqbot/cli/dev/runner.py": "a send of our own that waits",
-    "linqbot/cli/dev/terminal.py": "what the emulator shows",
-    "linqbot/testing/samples.py": "the samples of events",
+    "plugins/linqbot-dev/linqbot_dev/dev/reporting.py": "a call of our own",
+    "plugins/linqbot-dev/linqbot_dev/dev/runner.py": "a send of our own that waits",
+    "plugins/linqbot-dev/linqbot_dev/dev/terminal.py": "what the emulator shows",
+    "plugins/linqbot-dev/linqbot_dev/testing/samples.py": "the samples of events",
 }
 """The modules that look into the parts of a message as JSON, and what they look into. None reads a message of a person."""
 
 
 def test_the_parts_of_a_message_of_linqs_are_read_by_the_reader_of_events_only() -> None:
-    left_out = ("linqbot/linq/", "linqbot/emulator/", "plugins/")  # the reader; Linq's end; messages of models
+    # The reader; Linq's end; messages of models.
+    left_out = ("linqbot/linq/", "plugins/linqbot-dev/linqbot_dev/emulator/", "plugins/linqbot-agent/")
     found = set()
     for name, module in modules(*left_out):
         for node in ast.walk(module):

@@ -35,7 +35,9 @@ WORDS = re.compile(
 NAMED = {"__init__", "__call__", "__enter__", "__exit__", "__aenter__", "__aexit__"}
 """Special methods that count as public functions. Operators such as `[]` raise what Python's rules for them say."""
 INSIDE = re.compile(
-    r"linqbot/(cli|ops|client/http|testing/stage|testing/arguments\.py|emulator/(?!emulator\.py|declared_world\.py))"
+    r"linqbot/(cli|ops|client/http)"
+    r"|plugins/linqbot-dev/linqbot_dev/(commands|dev|dry_runs|rehearsal|testing/stage|testing/arguments\.py)"
+    r"|plugins/linqbot-dev/linqbot_dev/emulator/(?!emulator\.py|declared_world\.py)"
     r"|plugins/linqbot-agent/linqbot_agent/(?!plugin|run\.py|entries|budget|progress|saying)"
 )
 """Modules that only their own room imports. What their functions raise is a few lines below the signature."""

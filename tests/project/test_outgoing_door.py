@@ -23,9 +23,9 @@ REASONS = {
     "linqbot/client/http/addresses.py": "a received file name loses what cannot be printed",
     "linqbot/client/resources/attachments.py": "a file name on disk that is no UTF-8 gets question marks, as `ls` shows it",
     # The emulator keeps half a character as Linq would, and a test that is copied from its page escapes it.
-    "linqbot/emulator/copied_test/source.py": "escapes it in Python's source",
-    "linqbot/emulator/endpoints/reactions.py": "a picture of an emoji",
-    "linqbot/emulator/web/app.py": "a contact card",
+    "plugins/linqbot-dev/linqbot_dev/emulator/copied_test/source.py": "escapes it in Python's source",
+    "plugins/linqbot-dev/linqbot_dev/emulator/endpoints/reactions.py": "a picture of an emoji",
+    "plugins/linqbot-dev/linqbot_dev/emulator/web/app.py": "a contact card",
 }
 """The other modules that look at it, and why."""
 

@@ -16,14 +16,14 @@ from typing import Any, get_args
 
 import httpx
 import pytest
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 
 import linqbot.events
 import linqbot.testing
 from linqbot import Client, hookspecs
-from linqbot.cli.table import COMMANDS
+from linqbot.cli.table import COMMANDS, PACKAGES
 from linqbot.clock import MovableClock
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.hookspecs import End, Reason
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
@@ -99,7 +99,7 @@ def anchors(text: str) -> set[str]:
 
 def test_every_command_setting_event_code_and_hook_is_listed() -> None:
     listed = {
-        "commands.md": [f"\n## linqbot {name}\n" for name in COMMANDS],
+        "commands.md": [f"\n## linqbot {name}\n" for name in (*COMMANDS, *PACKAGES)],
         "settings.md": [f"| `{variable(name)}` |" for name in Settings.model_fields],
         "events.md": [f"| `{name}` |" for name in EVENT_TYPES],
         "codes.md": [code for codes in (of_ours(), of_linq(), of_rules()) for code in codes],

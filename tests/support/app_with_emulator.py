@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app as create_emulator_app
 from patience import PATIENCE_S
 
 from linqbot import Bot, Client
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app as create_emulator_app
 from linqbot.server.app import WEBHOOK_PATH, create_app, running
 from linqbot.storage.sqlite.storage import SQLiteStorage
 

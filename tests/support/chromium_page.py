@@ -17,12 +17,12 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 from patience import PATIENCE_S
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, ViewportSize, expect
 from ports import free_port
 
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.server.uvicorn_server import Server, listen
 
 Scheme = Literal["light", "dark"]

@@ -11,11 +11,11 @@ from typing import Any
 
 from asking_talk import Talk
 from fakes import delivery, text_body
+from linqbot_dev.dry_runs.dry_deploy import Group, Report, dry_deploy
+from linqbot_dev.dry_runs.recorded_turns import chosen_turns
 
 from linqbot import Bot
 from linqbot.events import Delivery
-from linqbot.ops.dry_runs.dry_deploy import Group, Report, dry_deploy
-from linqbot.ops.dry_runs.recorded_turns import chosen_turns
 from linqbot.plugins.loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage

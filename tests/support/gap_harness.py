@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 from app_with_emulator import AppTransport, client_of_linq
 from fakes import settled
+from linqbot_dev.emulator.acts.conversation import Write
+from linqbot_dev.emulator.emulator import Emulator
 from patience import PATIENCE_S
 from starlette.applications import Starlette
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.emulator.acts.conversation import Write
-from linqbot.emulator.emulator import Emulator
 from linqbot.options import Role
 from linqbot.server.app import create_app, running
 from linqbot.storage.backend import Storage

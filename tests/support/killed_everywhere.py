@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from linqbot_dev.testing.stage.bot_run import CrashPoints
+from linqbot_dev.testing.stage.stage import Stage
+from linqbot_dev.testing.talk import first_phone
+
 from linqbot import Bot
 from linqbot.testing import Phone
-from linqbot.testing.stage.bot_run import CrashPoints
-from linqbot.testing.stage.stage import Stage
-from linqbot.testing.talk import first_phone
 
 
 async def killed_everywhere(

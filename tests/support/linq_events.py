@@ -14,11 +14,11 @@ from linqbot.events import Delivery
 from linqbot.linq.events.parse import parse
 
 FOLDER = Path(__file__).parent.parent / "data" / "events"
-SAMPLES = files("linqbot.testing") / "samples.json"
+SAMPLES = files("linqbot_dev.testing") / "samples.json"
 
 
 def _payloads() -> Mapping[str, str]:
-    """Return the samples of `linqbot.testing.samples` in an envelope, and the further payloads of the folder, as JSON."""
+    """Return the samples of `linqbot_dev.testing.samples` in an envelope, and the further payloads of the folder, as JSON."""
     found = dict[str, str]()
     for event_type, samples in json.loads(SAMPLES.read_bytes()).items():
         if event_type.startswith("call."):  # Linq does not document these

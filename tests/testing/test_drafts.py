@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from answers import answers
 from fakes import settled
+from linqbot_dev.testing.phone import Service
 from one_handler import bot_of, does
 from refusing import Refusing
 
@@ -34,7 +35,6 @@ from linqbot import (
 from linqbot.content import typing as dots
 from linqbot.content.drafts import MediaDraft, PollDraft
 from linqbot.testing import Phone, killed_between_calls, talking
-from linqbot.testing.phone import Service
 
 PNG = b"\x89PNG\r\n\x1a\n"
 APP = {"team_id": "ABCDE12345", "bundle_id": "com.example.parcels", "name": "Parcels"}

@@ -7,13 +7,13 @@ import inspect
 from datetime import UTC, datetime
 
 import pytest
+from linqbot_dev.testing.stage.connections import WRITES, WatchedStorage
 from one_handler import bot_of, says
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.storage import backend
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
-from linqbot.testing.stage.connections import WRITES, WatchedStorage
 
 PERSON, LINE = "+14155550142", "+12025550100"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine
+from linqbot_dev.emulator.acts.conversation import Text, Write
+from linqbot_dev.emulator.model.answers import ApiError
 from one_handler import bot_of, says
 
 from linqbot import Bot, Context, Event, MessageEdited, MessageReceived, ReactionAdded
-from linqbot.emulator.acts.chat_acts import ChangeLine
-from linqbot.emulator.acts.conversation import Text, Write
-from linqbot.emulator.model.answers import ApiError
 from linqbot.errors import ConfigError
 from linqbot.linq.types.message import MessageContent, ReplyTo, TextPart
 from linqbot.testing import talking

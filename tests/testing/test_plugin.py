@@ -110,7 +110,7 @@ def run(folder: Path, test: str, *options: str, code: str = BOT) -> subprocess.C
     (folder / "test_it.py").write_text("\n".join(line.removeprefix("    ") for line in lines) + "\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "--strict-markers",
-         "-p", "linqbot.testing.plugin", *options],
+         "-p", "linqbot_dev.testing.plugin", *options],
         cwd=folder,
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True,
@@ -175,13 +175,14 @@ def test_it_works_under_anyio(tmp_path: Path) -> None:
 
 
 def test_a_run_without_phones_does_not_import_what_they_need() -> None:
-    code = "import sys, linqbot.testing.plugin; print(*sys.modules)"
+    code = "import sys, linqbot_dev.testing.plugin; print(*sys.modules)"
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "linqbot.testing.plugin" in imported
-    unwanted = {f"linqbot.{room}" for room in ("emulator", "server", "engine.worker", "testing.talk", "testing.phone")}
+    assert "linqbot_dev.testing.plugin" in imported
+    unwanted = {f"linqbot.{room}" for room in ("server", "engine.worker", "testing")}
+    unwanted |= {f"linqbot_dev.{room}" for room in ("emulator", "testing.talk", "testing.phone")}
     assert unwanted.isdisjoint(imported)
 
 
 def test_pytest_finds_the_plugin_by_itself() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pytest11"] == {"linqbot": "linqbot.testing.plugin"}
+    project = tomllib.loads((ROOT / "plugins" / "linqbot-dev" / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"linqbot": "linqbot_dev.testing.plugin"}

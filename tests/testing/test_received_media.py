@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from linqbot_dev.emulator.emulator import Emulator
 from one_handler import bot_of
 
 from linqbot import BotError, Context, MediaPart, MessageReceived, has_media
-from linqbot.emulator.emulator import Emulator
 from linqbot.errors import FetchFailed
 from linqbot.testing import Bubble, Phone, killed_between_calls, talking
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from linq_events import EXAMPLES, example
+from linqbot_dev.testing import samples
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, parse
 from linqbot.linq.signatures import Secret, verify
-from linqbot.testing import samples
 
 SECRET = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 KINDS = [(name, version) for name in EVENT_TYPES for version in samples.VERSIONS]

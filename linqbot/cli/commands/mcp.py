@@ -18,7 +18,6 @@ import httpx
 from pydantic_core import from_json
 
 from linqbot.cli.commands.waiting import Kind
-from linqbot.emulator.declared_world import FIRST_PERSON
 from linqbot.errors import ConfigError
 from linqbot.installing import extra_command
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 JsonObject: TypeAlias = dict[str, Any]
 _Run: TypeAlias = Callable[..., Awaitable[JsonObject]]
 
+FIRST_PERSON: Final = "+14155550142"
 PAGE: Final = "http://127.0.0.1:4010"
 
 

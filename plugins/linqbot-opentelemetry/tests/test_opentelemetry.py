@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from app_with_emulator import ANN, LINE, run_app
+from linqbot_dev.emulator.model.faults import Fault
 from linqbot_opentelemetry import OpenTelemetry
 from one_handler import says
 from opentelemetry import baggage, trace
@@ -21,7 +22,6 @@ from patience import PATIENCE_S
 
 from linqbot import Bot, Context, Draft, LinqApiError, MessageReceived, Running
 from linqbot.client.call import prepare
-from linqbot.emulator.model.faults import Fault
 from linqbot.engine.failure import RetryPolicy
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport

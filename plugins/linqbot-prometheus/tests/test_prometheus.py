@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from app_with_emulator import ANN, RunningApp, run_app
+from linqbot_dev.emulator.model.faults import Fault
 from linqbot_prometheus import Prometheus
 from one_handler import says
 from prometheus_client import Counter
@@ -13,7 +14,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.emulator.model.faults import Fault
 from linqbot.hookspecs import Reason
 from linqbot.testing import talking
 

@@ -11,9 +11,8 @@ import httpx
 import pytest
 from dev_command import Dev
 from emulator_control import ANN, replies
+from linqbot_dev.dev.runner import KEPT
 from patience import PATIENCE_S
-
-from linqbot.cli.dev.runner import KEPT
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

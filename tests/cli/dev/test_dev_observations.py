@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.dev.bot import start_failure, still_loading
+from linqbot_dev.dev.bot_process import BotProcess, note_end
+from linqbot_dev.dev.reporting import MAX_WAITING, Observations
+from linqbot_dev.emulator.emulator import Emulator
 
-from linqbot.cli.dev.bot import start_failure, still_loading
-from linqbot.cli.dev.bot_process import BotProcess, note_end
-from linqbot.cli.dev.reporting import MAX_WAITING, Observations
-from linqbot.emulator.emulator import Emulator
 from linqbot.errors import BotError, ConfigError, LinqbotError
 from linqbot.frames import authors_place_of_thread
 from linqbot.ops.bot_file import load_bot

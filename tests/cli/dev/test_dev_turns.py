@@ -12,14 +12,14 @@ from typing import Any
 import click
 import pytest
 from answers import answers
+from linqbot_dev.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
+from linqbot_dev.dev.turn_report import ObservedTurn
+from linqbot_dev.emulator.acts.chat_acts import SetOptOut
 from one_handler import bot_of, says
 from storages import open_storage
 
 from linqbot import Bot, Context, Event, LinkPart, MessageReceived, ReactionAdded, markdown, poll
 from linqbot.bot.router import Next
-from linqbot.cli.dev.reporting import TurnLines, TurnReports, is_shown, line, quoted
-from linqbot.cli.dev.turn_report import ObservedTurn
-from linqbot.emulator.acts.chat_acts import SetOptOut
 from linqbot.ops.why import look
 from linqbot.testing import HandlerFailed, talking
 

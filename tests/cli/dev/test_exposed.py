@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from linqbot_dev.commands.dev import exposed, warn
 
-from linqbot.cli.commands.dev import exposed, warn
 from linqbot.server import uvicorn_server
 
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from linqbot_dev.dev.bot_process import BotProcess
+from linqbot_dev.dev.processes import bots_socket, end
+from linqbot_dev.dev.runner import DevRunner
+from linqbot_dev.emulator.emulator import Emulator
 from patience import PATIENCE_S, until
 from ports import free_port
 from signed import SECRET
-
-from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.processes import bots_socket, end
-from linqbot.cli.dev.runner import DevRunner
-from linqbot.emulator.emulator import Emulator
 
 CODE = """
 from linqbot import Bot, {event}

@@ -21,14 +21,14 @@ import pytest
 from cli.practice import ALWAYS, KEY, LINES, Practice
 from cli.running.broken_proxies import Crooked, proxying
 from dev_command import save
+from linqbot_dev.dev import real_account
+from linqbot_dev.dev.bot_process import BotProcess
+from linqbot_dev.dev.processes import Needs
+from linqbot_dev.dev.session import Session
 from patience import PATIENCE_S, until
 from ports import free_port
 from typed_command import shown
 
-from linqbot.cli.dev import real_account
-from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.processes import Needs
-from linqbot.cli.dev.session import Session
 from linqbot.errors import ConfigError
 
 REACTS = '\n@bot.on_edit("love")\nasync def loved(edit, ctx): ...\n'

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from linqbot_dev.dev import runner
+from linqbot_dev.dev.bot_process import BotProcess
+from linqbot_dev.dev.runner import MOST, DevRunner, Work, everything
+from linqbot_dev.emulator.emulator import Emulator
 from storage.conftest import asked, delivery, handle
 
-from linqbot.cli.dev import runner
-from linqbot.cli.dev.bot_process import BotProcess
-from linqbot.cli.dev.runner import MOST, DevRunner, Work, everything
 from linqbot.cli.storage_option import FILE, find_storage, folder_prefix
 from linqbot.clock import MovableClock
-from linqbot.emulator.emulator import Emulator
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
 from linqbot.storage.conversations import ANYONE

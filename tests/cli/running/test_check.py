@@ -24,6 +24,8 @@ import trustme
 from cli.practice import KEY, LINE, Practice, problems, serve, text_the_bot, the
 from cli.running.broken_proxies import Crooked, Headers, proxying
 from fakes import NOW, PERSON, delivery, text_body
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.web.app import create_app
 from linqbot_postgres.storage import PostgresStorage
 from plugin_packages import install_plugin
 from ports import free_port
@@ -32,8 +34,6 @@ from storages import BACKENDS
 
 import linqbot.ops.doctor
 from linqbot import Client
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.web.app import create_app
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import PROBE_TYPE
 from linqbot.linq.events.parse import EVENT_TYPES

@@ -22,13 +22,13 @@ import structlog
 from cli.practice import ALONE, KEY, is_ready, serve_alone
 from emulator_control import ANN, replies, text
 from fake_api import FakeApi
+from linqbot_dev.dry_runs.dry_deploy import loaded
 from loader import Connection
 from ports import free_port
 from signed import linq
 from typed_command import data, shown
 
 from linqbot.ops.bot_file import log_opt_outs
-from linqbot.ops.dry_runs.dry_deploy import loaded
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -142,7 +142,7 @@ RARE = {
     "watchfiles",
     "linqbot.content.received",
     "linqbot.client.http.media_fetch",
-    "linqbot.emulator",
+    "linqbot_dev.emulator",
     "linqbot.linq.events.chat",
     "linqbot.linq.events.payment",
     "linqbot.linq.events.poll",

@@ -15,6 +15,7 @@ import pytest
 from cli.practice import ALONE, serve_alone
 from click.testing import CliRunner, Result
 from fakes import delivery, text_body
+from linqbot_dev.testing import samples
 from plugin_packages import install_plugin
 from signed import SECRET
 from sqlite_connections import in_storage
@@ -23,7 +24,6 @@ from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot.testing import samples
 
 ECHO = """
 from linqbot import Bot, Context, MessageReceived

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typed_command import data, shown
 
-from linqbot.cli.table import COMMANDS
+from linqbot.cli.table import COMMANDS, PACKAGES
 from linqbot.settings import Settings, from_env
 
 MYPY_CACHE = Path(__file__).parents[3] / ".mypy_cache" / "strict"
@@ -115,7 +115,7 @@ def test_the_readme_names_existing_commands_and_files_and_says_how_secrets_are_r
     shown("new", "my-bot")
     text = (folder / "my-bot" / "README.md").read_text()
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
-    assert {"dev", "serve", "explain"} <= set(re.findall(r"\blinqbot ([a-z]+)\b", code)) <= set(COMMANDS)
+    assert {"dev", "serve", "explain"} <= set(re.findall(r"\blinqbot ([a-z]+)\b", code)) <= {*COMMANDS, *PACKAGES}
     for name in re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE):
         assert (folder / "my-bot" / name).is_file(), name
     for name in ("README.md", ".env.example"):

@@ -12,10 +12,10 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from linqbot_dev.rehearsal.evals import Suite, load
+from linqbot_dev.rehearsal.report import PersonResult, Report, print_summary
 from patience import PATIENCE_S
 
-from linqbot.cli.rehearsal.evals import Suite, load
-from linqbot.cli.rehearsal.report import PersonResult, Report, print_summary
 from linqbot.errors import ConfigError
 from linqbot.installing import extra_command
 from linqbot.testing.people import Decide, Inject, Judgement, Locate, Pause, PayRequest, Persona, Say, Tap, VoteFor

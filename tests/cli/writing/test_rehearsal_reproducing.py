@@ -10,13 +10,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from linqbot_dev.rehearsal import reproducing
+from linqbot_dev.rehearsal.reproducing import reproductions
+from linqbot_dev.testing.people.checks import Rule
+from linqbot_dev.testing.people.persona import Performed, PersonAct, Stretch, Visit
 from patience import PATIENCE_S
 
-from linqbot.cli.rehearsal import reproducing
-from linqbot.cli.rehearsal.reproducing import reproductions
 from linqbot.testing.people import Inject, Pause, Persona, Say, Violation
-from linqbot.testing.people.checks import Rule
-from linqbot.testing.people.persona import Performed, PersonAct, Stretch, Visit
 
 HEAD = """
 import os

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from linqbot.cli.rehearsal.report import MIB, PersonResult, Report, counts_of, in_use, print_summary
-from linqbot.testing.people.checks import Rule, Violation
-from linqbot.testing.people.kinds import INJECTIONS, crowd
-from linqbot.testing.people.persona import Correct, Performed, Persona, PersonAct, Say, Stretch, Visit
+from linqbot_dev.rehearsal.report import MIB, PersonResult, Report, counts_of, in_use, print_summary
+from linqbot_dev.testing.people.checks import Rule, Violation
+from linqbot_dev.testing.people.kinds import INJECTIONS, crowd
+from linqbot_dev.testing.people.persona import Correct, Performed, Persona, PersonAct, Say, Stretch, Visit
 
 
 def broken(rule: Rule, person: str, *, expected: str = "an answer", happened: str = "no message") -> Violation:

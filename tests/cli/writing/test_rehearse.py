@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from linqbot_dev.rehearsal.run import ServedBot
 from patience import PATIENCE_S
 
-from linqbot.cli.rehearsal.run import ServedBot
 from linqbot.errors import ConfigError
 from linqbot.server import uvicorn_server
 

@@ -21,11 +21,10 @@ from emulator.conftest import (
     refused,
     say,
 )
-
-from linqbot.emulator.acts.chat_acts import ChangeLine, Leave, Vote
-from linqbot.emulator.acts.conversation import React, Read
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.message_content import StickerPlacement
+from linqbot_dev.emulator.acts.chat_acts import ChangeLine, Leave, Vote
+from linqbot_dev.emulator.acts.conversation import React, Read
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.message_content import StickerPlacement
 
 
 async def test_r57_only_groups_can_be_renamed(api: Api, chat: Ids) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from emulator.conftest import CARD, HI, Api, Ids, refused, say
+from linqbot_dev.emulator.emulator import Emulator
 
-from linqbot.emulator.emulator import Emulator
 from linqbot.linq.rules import check
 
 LINK = {"type": "link", "value": "https://example.com"}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from emulator.conftest import LINE, NOBODY, SEND, Api, Ids, refused, say
-
-from linqbot.emulator.emulator import Emulator
+from linqbot_dev.emulator.emulator import Emulator
 
 
 async def test_r1_a_call_without_a_token_is_refused(api: Api, subtests: pytest.Subtests) -> None:

@@ -21,10 +21,10 @@ from emulator.conftest import (
     refused,
     say,
 )
+from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.model.records import Line
 
 from linqbot.clock import MovableClock
-from linqbot.emulator.emulator import Emulator
-from linqbot.emulator.model.records import Line
 
 NOBODYS = "+12025550999"
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from linqbot_dev.testing.people.checks import Rule
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.testing import talking
 from linqbot.testing.ledger import Ledger
 from linqbot.testing.people import KINDS, Persona, Say, Violation, crowd, rehearse
-from linqbot.testing.people.checks import Rule
 
 pytestmark = pytest.mark.slow
 

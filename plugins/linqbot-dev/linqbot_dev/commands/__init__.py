@@ -1,0 +1,1 @@
+"""The commands of this package, each in the module of its name."""
