@@ -3,6 +3,8 @@
 from every_test import (  # noqa: F401 - pytest finds them here
     anyio_backend,
     pytest_pycollect_makeitem,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
     reset_logs,
     subtests,
 )

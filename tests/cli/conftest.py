@@ -80,14 +80,18 @@ class Program(Command):
     forks = False
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder whose fixtures start a command."""
+def mark_starting(items: list[pytest.Item], folder: Path) -> None:
+    """Mark the tests of a folder whose fixtures start a command."""
     for item in items:
         # The fixtures first: the folders of 13,000 tests take an eighth of a second, in each process of a run.
         starts = {"command", "emulator", "manager", "program"}.intersection(getattr(item, "fixturenames", ()))
-        if starts and Path(__file__).parent in item.path.parents:
+        if starts and folder in item.path.parents:
             item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_starting(items, Path(__file__).parent)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Driving the emulator's page in Chromium: a served emulator, the bot and other people, and pages as a person uses them.
 
-The fixtures are in `tests/emulator/page/conftest.py`.
+The fixtures are in `plugins/linqbot-dev/tests/emulator/page/conftest.py`.
 """
 
 from __future__ import annotations

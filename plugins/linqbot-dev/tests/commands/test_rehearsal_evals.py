@@ -70,7 +70,7 @@ def test_a_case_has_every_act_or_a_persona_of_the_author(tmp_path: Path) -> None
 
 
 def test_the_file_in_the_docs_is_read(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "testing.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "testing.md").read_text()
     written = page.partition("```yaml\n")[2].partition("```")[0].replace("judges:grade", "judge_of_test:grade")
     people = suite(tmp_path, written).people(lambda: [Persona("Ann", [Say("hi")])])
     assert [one.name for one in people][2:4] == ["books after a yes 3", "is patient 1"]

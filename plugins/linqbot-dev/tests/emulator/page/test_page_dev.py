@@ -1,7 +1,7 @@
 """The page of `linqbot dev`, in Chromium: what a bot does and what goes wrong in it is on the page, without the terminal.
 
 One `linqbot dev` runs, with a world. Each test writes as another person. The words for each outcome are tested in
-`tests/page/exchanges.test.js`, the reports of `linqbot dev` in `tests/cli/dev`.
+`tests/page/exchanges.test.js`, the reports of `linqbot dev` in `tests/commands`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from patience import PATIENCE_S
 pytestmark = pytest.mark.process
 
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[4]
 
 BOT = """
     import asyncio

@@ -28,7 +28,7 @@ from linqbot.ops.bot_file import load_bot
 from linqbot.plugins.loading import load
 
 LINE, ANN, BOB, CAT = "+12025550100", "+14155550142", "+14155550187", "cat@example.com"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[4] / "examples"
 BOT = """
 from collections import Counter
 

@@ -21,7 +21,7 @@ from ports import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[5] / "examples"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deploy.tools import ran, tool
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 TESTS = ROOT / "tests" / "page"
 
 
