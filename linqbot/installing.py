@@ -22,7 +22,7 @@ from urllib.request import url2pathname
 
 @dataclass(frozen=True, slots=True)
 class InstalledFrom:
-    """The place that linqbot was installed from.
+    """The place that a package of linqbot's repository was installed from.
 
     Attributes:
         folder: The folder of its clone; None if it was installed from elsewhere.
@@ -36,8 +36,8 @@ class InstalledFrom:
     url: str = ""
 
 
-def installed_from() -> InstalledFrom:
-    found = json.loads(importlib.metadata.distribution("linqbot").read_text("direct_url.json") or "{}")
+def installed_from(package: str = "linqbot") -> InstalledFrom:
+    found = json.loads(importlib.metadata.distribution(package).read_text("direct_url.json") or "{}")
     url = found.get("url", "")
     if "dir_info" in found:
         return InstalledFrom(Path(url2pathname(urlsplit(url).path)), found["dir_info"].get("editable", False))
@@ -70,7 +70,11 @@ def plugin_command(name: str) -> str | None:
     ours = installed_from()
     if ours.folder is not None:
         folder = ours.folder / "plugins" / name
-        return _command((str(folder),), is_editable=ours.is_editable) if (folder / "pyproject.toml").is_file() else None
+        if not (folder / "pyproject.toml").is_file():
+            return None
+        if ours.folder == _uv_project() and not _is_of_pipx():
+            return f"uv sync --inexact --package {name}"
+        return _command((str(folder),), is_editable=ours.is_editable)
     return _command((f"{name} @ {ours.url}#subdirectory=plugins/{name}",)) if ours.url.startswith("git+") else None
 
 

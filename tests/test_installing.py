@@ -78,6 +78,7 @@ def test_the_clone_itself_is_not_added_to_its_own_project(machine: Machine, monk
     (machine.clone / "uv.lock").touch()
     monkeypatch.chdir(machine.clone)
     assert extra_command("page") == "uv sync --inexact --extra page"
+    assert plugin_command("linqbot-agent") == "uv sync --inexact --package linqbot-agent"
 
 
 def test_an_environment_with_pip_is_changed_with_its_own_pip(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

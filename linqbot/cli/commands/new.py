@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,7 +23,7 @@ import click
 
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import ConfigError
-from linqbot.installing import environment_command, installed_from, is_activated
+from linqbot.installing import InstalledFrom, environment_command, installed_from, is_activated, plugin_command
 from linqbot.settings import Settings, variable
 
 PLACES: Final = {
@@ -37,6 +38,9 @@ PLACES: Final = {
 
 A leading dot is left out of a template's name, because git would apply a `.gitignore` here.
 """
+
+DEV: Final = "linqbot-dev"
+"""The package with the tools that a bot is written and tested with."""
 
 TAKEN: Final = {"bot", "linqbot", "mypy", "pytest", "test", "tests"}
 """Names of modules that a bot imports, and of its own files: a project with such a name could not import them."""
@@ -56,7 +60,7 @@ def new(
     _refuse_if_not_empty(folder)
     module = _module(project)
     words = {"name": project, "image": project.lower(), "module": module, "short": module.removeprefix("linqbot_")}
-    made = list(_write_templates(folder, "plugin" if plugin else "bot", words | _requirement(folder)))
+    made = list(_write_templates(folder, "plugin" if plugin else "bot", words | _requirements(folder)))
     if not plugin:
         made.append(_write_settings_file(folder))
     steps = _next_steps(folder, plugin=plugin)
@@ -128,8 +132,8 @@ def _write_settings_file(folder: Path) -> str:
     return "linqbot.toml"
 
 
-def _requirement(folder: Path) -> dict[str, str]:
-    """Return the new project's requirement: this version of linqbot or newer, or the place it was installed from.
+def _requirements(folder: Path) -> dict[str, str]:
+    """Return what the new project requires: linqbot and linqbot-dev, of this version or newer or from the place of linqbot.
 
     A folder is named by the way to it from the project, which is right on each machine with the two next to each other.
     `clone` is the folder with linqbot's Dockerfile: an example if linqbot was not installed from a folder.
@@ -139,19 +143,40 @@ def _requirement(folder: Path) -> dict[str, str]:
         clone = str(ours.folder)
         with suppress(ValueError):  # on Windows, from one drive to another
             clone = os.path.relpath(clone, folder.resolve())
+        sources = {"linqbot": clone, DEV: os.path.join(clone, "plugins", DEV)}  # noqa: PTH118 - a way to a folder, not a folder
         where = (
             "\n# linqbot was installed from this folder. On another machine, name the folder of its clone there.\n"
-            f"[tool.uv.sources]\nlinqbot = {{ path = {json.dumps(clone)}, editable = true }}\n"
+            "[tool.uv.sources]\n"
+            + "".join(f"{name} = {{ path = {json.dumps(path)}, editable = true }}\n" for name, path in sources.items())
         )
-        return {"requirement": json.dumps("linqbot"), "sources": where, "clone": shlex.quote(clone)}
+        return {"requirement": '"linqbot"', "tools": f'"{DEV}", ', "sources": where, "clone": shlex.quote(clone)}
     version = importlib.metadata.distribution("linqbot").version
-    requirement = json.dumps(f"linqbot @ {ours.url}" if ours.url else f"linqbot>={version}")
-    return {"requirement": requirement, "sources": "", "clone": "../linqbot"}
+    asked = [f"linqbot @ {ours.url}" if ours.url else f"linqbot>={version}", *_tools(ours, version)]
+    requirement, *tools = map(json.dumps, asked)
+    return {
+        "requirement": requirement,
+        "tools": "".join(f"{each}, " for each in tools),
+        "sources": "",
+        "clone": "../linqbot",
+    }
+
+
+def _tools(ours: InstalledFrom, version: str) -> list[str]:
+    """Return the requirement of linqbot-dev, next to a linqbot that was not installed from a folder; empty if its place is not known."""
+    if ours.url.startswith("git+"):
+        return [f"{DEV} @ {ours.url}#subdirectory=plugins/{DEV}"]
+    if not ours.url:
+        return [f"{DEV}>={version}"]
+    if find_spec("linqbot_dev") is None:
+        return []
+    return [f"{DEV} @ {url}"] if (url := installed_from(DEV).url) else []
 
 
 def _next_steps(folder: Path, *, plugin: bool) -> list[str]:
     run = "uv run " if _is_uv_in_use() else ""
     steps = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
+    if not run and find_spec("linqbot_dev") is None and (command := plugin_command(DEV)):
+        steps = [command, *steps]
     if plugin:
         return [
             *steps,

@@ -182,34 +182,69 @@ def test_an_unusable_name_is_refused(folder: Path, subtests: pytest.Subtests) ->
     shown("new", "json")  # a bot is no package, so it may have the name of a standard module
 
 
+GIT = "git+https://example.com/linqbot.git@abc"
+FROM_GIT = {"url": "https://example.com/linqbot.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}
+FROM_FOLDER = {"url": "file:///src/linq%20bot", "dir_info": {"editable": True}}
+
+
+def from_wheel(package: str) -> dict[str, Any]:
+    return {"url": f"file:///dist/{package}-0.1.0.whl", "archive_info": {}}
+
+
 @pytest.mark.parametrize(
     ("origin", "wanted"),
     [
-        (None, ["linqbot>="]),
-        ({"url": "file:///src/linq%20bot", "dir_info": {"editable": True}}, ["linqbot"]),
-        (
-            {"url": "https://example.com/linqbot.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
-            ["linqbot @ git+https://example.com/linqbot.git@abc"],
-        ),
-        ({"url": "file:///dist/linqbot-0.1.0.whl", "archive_info": {}}, ["linqbot @ file:///dist/linqbot-0.1.0.whl"]),
+        (lambda _: None, ["linqbot>=0.1.0", "linqbot-dev>=0.1.0"]),
+        (lambda _: FROM_FOLDER, ["linqbot", "linqbot-dev"]),
+        (lambda _: FROM_GIT, [f"linqbot @ {GIT}", f"linqbot-dev @ {GIT}#subdirectory=plugins/linqbot-dev"]),
+        (from_wheel, [f"{name} @ file:///dist/{name}-0.1.0.whl" for name in ("linqbot", "linqbot-dev")]),
     ],
+    ids=["an index", "a folder", "git", "wheels"],
 )
-def test_the_project_requires_the_linqbot_that_created_it(
+def test_the_project_requires_the_linqbot_that_created_it_and_its_tools(
     folder: Path, monkeypatch: pytest.MonkeyPatch, origin: Any, wanted: list[str]
 ) -> None:
     class Ours:
         version = "0.1.0"
 
+        def __init__(self, package: str) -> None:
+            self.found = origin(package)
+
         def read_text(self, name: str) -> str | None:
             assert name == "direct_url.json"
-            return origin and json.dumps(origin)
+            return self.found and json.dumps(self.found)
 
-    monkeypatch.setattr("importlib.metadata.distribution", lambda _: Ours())
+    monkeypatch.setattr("importlib.metadata.distribution", Ours)
     shown("new", "mybot")
     project = tomllib.loads((folder / "mybot" / "pyproject.toml").read_text())
-    (asked,) = project["project"]["dependencies"]
-    assert asked.startswith(wanted[0])
-    sources = project["tool"]["uv"].get("sources")
+    asked = [*project["project"]["dependencies"], project["dependency-groups"]["dev"][0]]
+    assert asked == wanted
     # From the project's folder, so that a colleague with both folders next to each other can run it too.
-    path = os.path.relpath("/src/linq bot", (folder / "mybot").resolve())
-    assert sources == ({"linqbot": {"path": path, "editable": True}} if wanted == ["linqbot"] else None)
+    clone = os.path.relpath("/src/linq bot", (folder / "mybot").resolve())
+    paths = {"linqbot": clone, "linqbot-dev": f"{clone}/plugins/linqbot-dev"}
+    sources = {name: {"path": path, "editable": True} for name, path in paths.items()}
+    assert project["tool"]["uv"].get("sources") == (sources if origin("linqbot") == FROM_FOLDER else None)
+
+
+def test_a_project_of_a_wheel_names_no_tools_whose_place_is_not_known_and_says_how_to_install_them_from_a_clone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ours:
+        version, place = "0.1.0", from_wheel("linqbot")
+
+        def read_text(self, name: str) -> str:
+            return json.dumps(self.place)
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: Ours())
+    monkeypatch.setattr("linqbot.cli.commands.new.find_spec", lambda _: None)
+    shown("new", "mybot")
+    project = tomllib.loads((folder / "mybot" / "pyproject.toml").read_text())
+    assert project["dependency-groups"]["dev"][0].startswith("mypy")
+    clone = folder / "clone"
+    (clone / "plugins" / "linqbot-dev").mkdir(parents=True)
+    (clone / "plugins" / "linqbot-dev" / "pyproject.toml").touch()
+    Ours.place = {"url": clone.as_uri(), "dir_info": {}}
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    steps = [line.strip() for line in shown("new", "other").splitlines()[-4:]]
+    assert steps[0].endswith(f" {clone}/plugins/linqbot-dev")
+    assert steps[1:3] == ["cd other", "linqbot dev bot.py"]

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from linqbot.errors import ConfigError
-from linqbot.installing import extra_command
+from linqbot.installing import install_command
 from linqbot.nearest import suggestion
 from linqbot.text_files import written_text
 from linqbot_dev.rehearsal.report import PersonResult, Report
@@ -233,7 +233,7 @@ def load(file: Path) -> Suite:
         import yaml
     except ImportError as error:
         raise ConfigError(
-            f"linqbot rehearse --evals needs a further package. Install it: {extra_command('evals')}"
+            f"linqbot rehearse --evals needs a further package. Install it: {install_command('pyyaml')}"
         ) from error
     try:
         evals = Evals.model_validate(yaml.safe_load(written_text(file)) or {})

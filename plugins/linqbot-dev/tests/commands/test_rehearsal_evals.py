@@ -17,7 +17,7 @@ from linqbot_dev.rehearsal.report import PersonResult, Report, print_summary
 from patience import PATIENCE_S
 
 from linqbot.errors import ConfigError
-from linqbot.installing import extra_command
+from linqbot.installing import install_command
 from linqbot.testing.people import Decide, Inject, Judgement, Locate, Pause, PayRequest, Persona, Say, Tap, VoteFor
 
 JUDGE = """
@@ -103,7 +103,7 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, subtests: pytest.Subte
 
 def test_without_pyyaml_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(ConfigError, match=re.escape(extra_command("evals"))):
+    with pytest.raises(ConfigError, match=re.escape(install_command("pyyaml"))):
         suite(tmp_path, TWO)
 
 
