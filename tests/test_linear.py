@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import linqbot_dev
 import pytest
 from client.raw_server import Nowhere
 
@@ -101,7 +102,7 @@ ENDS = ["", " ", "@", "!", "\n!"]
 METHODS = {"fullmatch", "match", "search", "sub", "split", "findall", "finditer"}
 USED_LATER = {"linq/rules/check.py": "fullmatch", "linq/text/pieces.py": "match"}
 """Modules that use patterns by another name than that of the constant, and how they use them."""
-OF_BOTS = {"bot/filters.py", "cli/commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
+OF_BOTS = {"bot/filters.py", "commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
 """Modules that compile the patterns of bots and of their authors."""
 COMPOSED = {
     "bot/hours.py",  # an owner's text, in the English of the parsers, which refuse long ones
@@ -115,11 +116,11 @@ OF_SHORT_TEXTS = ("parse/", "bot/hours_text.py")
 
 
 def uses() -> set[tuple[str, str]]:
-    """Return each pattern of the package with each method that it is used with, as its modules write them."""
-    root = Path(linqbot.__file__).parent
+    """Return each pattern of linqbot and linqbot-dev with each method that it is used with, as their modules write them."""
+    roots = [Path(each.__file__).parent for each in (linqbot, linqbot_dev)]
     written: dict[tuple[str, str], str] = {}
     used, called = set[tuple[str, str]](), set[tuple[str, str, str]]()
-    for path in root.rglob("*.py"):
+    for root, path in ((each, path) for each in roots for path in each.rglob("*.py")):
         module = path.relative_to(root).as_posix()
         if module.startswith(OF_SHORT_TEXTS):
             continue
