@@ -1,10 +1,11 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot", "linqbot-agent[anthropic,langgraph,openai]", "langchain"]
+# dependencies = ["linqbot", "linqbot-agent[anthropic,langgraph,openai]", "linqbot-dev", "langchain"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
 # linqbot-agent = { path = "../plugins/linqbot-agent", editable = true }
+# linqbot-dev = { path = "../plugins/linqbot-dev", editable = true }
 # ///
 """Kills `linqbot serve` with SIGKILL at random steps of agents, and counts what was lost, doubled, repeated or misremembered.
 
