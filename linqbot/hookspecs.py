@@ -326,15 +326,6 @@ def register_routes(running: Running) -> Iterable[BaseRoute]:
 
 
 @hookspec
-def register_health_checks(running: Running) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
-    """Add health checks by name. /readyz shows their results, and waits at most 2 s for each.
-
-    A check returns None if all is well, or a sentence about what is wrong. A check that raises has failed. Only a
-    failed check of a required plugin makes /readyz answer 503.
-    """
-
-
-@hookspec
 def register_storage() -> Mapping[str, StorageBackend]:
     """Add storage backends by URL scheme. For installed plugins only; built-in schemes cannot be replaced."""
 

@@ -1,13 +1,13 @@
 """The health checks of the app: `/livez` says that the process answers, `/readyz` that it does its part of the work.
 
-Plugins may add checks. Their routes, and their hooks that run when the app starts and stops, are here too.
+The routes of plugins, and their hooks that run when the app starts and stops, are here too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,10 +27,6 @@ from linqbot.storage.backend import Storage
 
 START_S: Final = 10.0
 """Seconds that `started` or `stopped` of one plugin may take."""
-CHECK_S: Final = 2.0
-"""Seconds that one health check may take."""
-
-Check = Callable[[], Awaitable[str | None]]
 
 
 def routes(plugins: Plugins, running: Running) -> list[BaseRoute]:
@@ -99,26 +95,9 @@ async def _run(call: Callable[[], Any]) -> None:
         raise
 
 
-async def _problem(check: Check) -> str | None:
-    """Run a check and return the problem in one sentence; None if all is well."""
-    task = RunningTask()
-    try:
-        async with asyncio.timeout(CHECK_S):
-            problem: object = await check()
-    except TimeoutError:
-        return f"no answer in {CHECK_S:g} s"
-    except BaseException as error:
-        if task.is_ended_by(error):
-            raise
-        return f"raised {type(error).__name__}"
-    if problem is None or isinstance(problem, str):
-        return problem
-    return f"returned a {type(problem).__name__}, and must return the problem as a text, or None"
-
-
 @dataclass
 class Health:
-    """The health checks of one process, with those that plugins add. Raises ConfigError if a required plugin failed."""
+    """The health checks of one process."""
 
     role: Role
     webhook: WebhookEndpoint
@@ -126,16 +105,12 @@ class Health:
     running: Running
     plugins: Plugins
 
-    def __post_init__(self) -> None:
-        asked = self.plugins.ask("register_health_checks", dict[str, Check], running=self.running)
-        self._checks = [(impl.plugin, name, check) for impl, added in asked for name, check in added.items()]
-
     async def livez(self, _: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _: Request) -> JSONResponse:
         """Answer 200 if the process does its part of the work, else 503 with the reason."""
-        reason, results, waiting = await self._examined()
+        reason, waiting = await self._examined()
         report: dict[str, object] = {
             "ready": reason is None,
             "role": self.role,
@@ -147,36 +122,23 @@ class Health:
             report["reason"] = reason
         if statuses := self.plugins.report():
             failing = [plugin.name for plugin in self.plugins.every if plugin.status == "failing"]
-            report |= {"plugins": statuses, "checks": results, "failing": failing}
+            report |= {"plugins": statuses, "failing": failing}
         return JSONResponse(report, 503 if reason else 200)
 
     async def is_ready(self) -> bool:
         """Return True if `/readyz` answers 200."""
         return (await self._examined())[0] is None
 
-    async def _examined(self) -> tuple[str | None, Mapping[str, object], int | None]:
-        """Return the reason why the process is not ready, the results of the plugins' checks, and the number of deliveries."""
+    async def _examined(self) -> tuple[str | None, int | None]:
+        """Return the reason why the process is not ready, and the number of deliveries that wait; None if not known."""
         reason = self._not_running()
         if reason is not None:
-            return reason, {}, None
-        results, all_required_ok = await self._run_checks()
+            return reason, None
         reason = self.running.storage.trouble or self.webhook.storage_trouble or self.worker.failing
-        if reason is None and not all_required_ok:
-            reason = "A health check of a required plugin failed; see checks."
         waiting = await depth_of(self.running.storage)
         if reason is None and waiting is None:
             reason = "The storage cannot be read; see the log."
-        return reason, results, waiting
-
-    async def _run_checks(self) -> tuple[dict[str, str], bool]:
-        """Run the checks of all plugins that are not disabled.
-
-        Returns `ok` or the problem for each, by `plugin.check`; and True if no check of a required plugin failed.
-        """
-        on = [each for each in self._checks if each[0].is_on]
-        problems = await asyncio.gather(*(_problem(check) for _, _, check in on))
-        results = {f"{plugin.name}.{name}": why or "ok" for (plugin, name, _), why in zip(on, problems, strict=True)}
-        return results, not any(why and plugin.required for (plugin, _, _), why in zip(on, problems, strict=True))
+        return reason, waiting
 
     def _not_running(self) -> str | None:
         """Return the reason why this process does not do its part now; None if it does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -19,7 +19,6 @@ from starlette.routing import Route
 from linqbot import Bot, Context, Running, hookimpl
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
-from linqbot.server import health
 from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
 
@@ -138,70 +137,27 @@ async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> Non
     assert ready.json()["plugins"]["pages"].startswith("disabled: stored raised ValueError at test_plugin_routes.py:")
 
 
-@pytest.mark.parametrize(
-    ("hook", "given"), [("register_routes", None), ("register_routes", ["/page"]), ("register_health_checks", None)]
-)
-async def test_a_plugin_that_adds_neither_routes_nor_checks_is_disabled(hook: str, given: object) -> None:
-    def add() -> object:
-        return given
+@pytest.mark.parametrize("given", [None, ["/page"]])
+async def test_a_plugin_that_adds_something_else_than_routes_is_disabled(given: object) -> None:
+    class Adds:
+        name = "adds"
 
-    plugin = type("Adds", (), {"name": "adds"})()
-    setattr(plugin, hook, hookimpl(add))
-    async with served(plugin) as client:
+        @hookimpl
+        def register_routes(self) -> object:
+            return given
+
+    async with served(Adds()) as client:
         report = (await client.get("/readyz")).json()["plugins"]["adds"]
-    assert report.startswith(f"disabled: {hook} raised")
+    assert report.startswith("disabled: register_routes raised")
 
 
 # Health
-
-
-def checking(check: Callable[[], Awaitable[str | None]], *, required: bool = False) -> Any:
-    class Checks:
-        name = "checks"
-
-        @hookimpl
-        def register_health_checks(self, running: Running) -> dict[str, Callable[[], Awaitable[str | None]]]:
-            return {"database": check}
-
-    plugin: Any = Checks()
-    plugin.required = required
-    return plugin
-
-
-def answering(result: Any) -> Any:
-    """Return a check that returns this, or raises it if it is a class of errors."""
-
-    async def check() -> Any:
-        if isinstance(result, type):
-            raise result
-        return result
-
-    return check
 
 
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
         ready = {"ready": True, "role": "all", "busy": 0, "waiting": 0, "lost": 0}
         assert (await client.get("/readyz")).json() == ready
-
-
-@pytest.mark.parametrize(
-    ("result", "required", "status", "says"),
-    [
-        (None, True, 200, "ok"),
-        ("no connection", False, 200, "no connection"),
-        ("no connection", True, 503, "no connection"),
-        (ValueError, True, 503, "raised ValueError"),
-        (SystemExit, True, 503, "raised SystemExit"),
-        (asyncio.CancelledError, True, 503, "raised CancelledError"),
-        (OSError("broken"), True, 503, "returned a OSError, and must return the problem as a text, or None"),
-    ],
-)
-async def test_only_a_required_check_makes_an_app_unready(result: Any, required: bool, status: int, says: str) -> None:
-    async with served(checking(answering(result), required=required)) as client:
-        answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()["checks"]) == (status, {"checks.database": says})
-    assert answer.json()["ready"] is (status == 200)
 
 
 async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_until_it_recovers() -> None:
@@ -229,7 +185,7 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
             finished.set()
 
     approval, finished = Approval(), asyncio.Event()
-    async with served(approval, checking(answering(None))) as client:
+    async with served(approval) as client:
         assert (await client.get("/readyz")).json()["failing"] == []
         assert await post(client, text_body(chat="one")) == 200
         await asyncio.wait_for(finished.wait(), PATIENCE_S)
@@ -240,16 +196,6 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
         assert await post(client, text_body(chat="two")) == 200
         await asyncio.wait_for(finished.wait(), PATIENCE_S)
         assert (await client.get("/readyz")).json()["failing"] == []
-
-
-async def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "CHECK_S", 0.01)
-
-    async def hang() -> None:
-        await asyncio.Event().wait()
-
-    async with served(checking(hang)) as client:
-        assert (await client.get("/readyz")).json()["checks"] == {"checks.database": "no answer in 0.01 s"}
 
 
 # Start and end
