@@ -44,7 +44,7 @@ turns that ended.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -235,21 +235,6 @@ class PluginCommand:
     section: str = "From plugins"
 
 
-@dataclass(frozen=True, slots=True)
-class PersonalData:
-    """The rows that a plugin keeps of people outside the bot's storage: what `export` returns is what `forget` erases.
-
-    Both take the handle, in lower case, and the ids of the direct chats with the person that are known.
-
-    Attributes:
-        export: Returns the rows of a person by table, or under another name. They must have a JSON form.
-        forget: Erases these rows, and returns their numbers under the same names.
-    """
-
-    export: Callable[[str, Collection[str]], Awaitable[Mapping[str, Sequence[Mapping[str, Any]]]]]
-    forget: Callable[[str, Collection[str]], Awaitable[Mapping[str, int]]]
-
-
 # Hooks that add something to the bot
 
 
@@ -308,16 +293,6 @@ def register_broadcast_checks() -> Iterable[Callable[[str, Sequence[str]], None]
 @hookspec
 def register_commands() -> Iterable[PluginCommand]:
     """Add commands, run as `linqbot <name>`. For installed plugins only, and for names that linqbot does not use."""
-
-
-@hookspec
-def register_personal_data() -> PersonalData:
-    """Add what the plugin keeps of people outside the bot's storage, for `linqbot person show` and `linqbot person forget`.
-
-    For installed plugins only. No bot runs in the process of these commands, so the functions open what they need. If one raises, or
-    the plugin cannot be loaded, the command goes on, names the plugin, and ends with 1. What a plugin stores with `ctx.state` needs
-    no such hook.
-    """
 
 
 @hookspec

@@ -1,8 +1,7 @@
 """All that is kept of a person, for operators: shown, exported and erased; and the ledger of consents as rows of a file.
 
-`storage/personal.py` finds what is kept; plugins may keep more.
-
-Next to a running server. A turn about the person that runs meanwhile keeps its rows until it has ended.
+`storage/personal.py` finds what is kept. Next to a running server, a turn about the person that runs meanwhile keeps its rows
+until it has ended.
 """
 
 from __future__ import annotations
@@ -12,23 +11,16 @@ import csv
 import hashlib
 import io
 import json
-import operator
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, cast
-
-from pydantic_core import to_jsonable_python
+from typing import Any, Final, cast
 
 from linqbot.errors import BotError, LinqApiError
-from linqbot.hookspecs import PersonalData
 from linqbot.linq.handles import person_key
 from linqbot.ops.stored_contents import decoded
 from linqbot.ops.why import chats_with
 from linqbot.options import check_handle
-from linqbot.plugins.registry import describe
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -60,58 +52,14 @@ async def chats_of(settings: Settings, handle: str) -> set[str]:
         return {chat.id for chat in chats if not chat.is_group}
 
 
-class Keepers:
-    """The installed plugins that keep something of people.
-
-    Attributes:
-        problems: Sentences about the plugins whose rows are missing or left.
-    Raises:
-        ConfigError: a required plugin cannot be loaded.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        plugins = settings.load_plugins()
-        found = plugins.ask("register_personal_data", _checked)
-        self._kept = {impl.plugin.name: kept for impl, kept in found}
-        self.problems = [f"{each.name} is disabled: {each.why}" for each in plugins.every if each.status == "disabled"]
-
-    async def ask(self, what: Literal["export", "forget"], handle: str, chats: Collection[str]) -> dict[str, Any]:
-        """Return the rows that each plugin keeps of a person, or the numbers of those that it has erased, by table."""
-        answers: dict[str, Any] = {}
-        for name, kept in self._kept.items():
-            try:
-                found = await getattr(kept, what)(handle, chats)
-                # An answer of another form raises here.
-                read = operator.index if what == "forget" else _rows
-                answers |= {f"{name}.{table}": read(each) for table, each in found.items()}
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - of a plugin
-                self.problems.append(f"{name} failed: {describe(what, error)}")
-        return answers
-
-
-def _rows(given: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in given]
-
-
-def _checked(given: Any) -> PersonalData:
-    if not isinstance(given, PersonalData):
-        raise TypeError(f"a {type(given).__name__} is not a PersonalData")
-    return given
-
-
-async def export(storage: Storage, keepers: Keepers, handle: str, chats: Collection[str], by: By) -> dict[str, Any]:
+async def export(storage: Storage, handle: str, chats: Collection[str], by: By) -> dict[str, Any]:
     """Return all that is kept of a person, as JSON."""
     found = await storage.export(handle, chats=chats, by=by)
     tables = {table: [_readable(row) for row in rows] for table, rows in found.rows.items()}
-    more = await keepers.ask("export", handle, found.chats)
-    if counts := +Counter({table: len(rows) for table, rows in more.items()}):
-        await storage.note_receipt(handle, "export", counts, by=by)
-    return {"person": handle, "chats": list(found.chats), "tables": tables | to_jsonable_python(more, fallback=str)}
+    return {"person": handle, "chats": list(found.chats), "tables": tables}
 
 
-async def forget(
-    storage: Storage, keepers: Keepers, handle: str, chats: Collection[str], by: By, *, wait_s: float
-) -> Forgotten:
+async def forget(storage: Storage, handle: str, chats: Collection[str], by: By, *, wait_s: float) -> Forgotten:
     """Erase a person, and wait for handlers that are working on a message of the person."""
     until = time.monotonic() + wait_s
     forgotten = await storage.forget(handle, chats=chats, by=by)
@@ -120,9 +68,7 @@ async def forget(
         before, forgotten = forgotten, forgotten + await storage.forget(handle, chats=forgotten.chats, by=by)
         if forgotten.left == before.left:  # questions that wait for other people
             break
-    if counts := +Counter(await keepers.ask("forget", handle, forgotten.chats)):
-        await storage.note_receipt(handle, "forget", counts, by=by)
-    return replace(forgotten, rows=forgotten.rows + counts)
+    return forgotten
 
 
 async def _ended(storage: Storage, ids: Collection[str], until: float) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
@@ -866,15 +866,9 @@ class Storage(ABC):
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
         found = await personal.export(person, self._survey)
         if found.counts:
-            await self.note_receipt(handle, "export", found.counts, by=by)
+            of = [ActedOn("", acts.digest_of(self.install, handle))]
+            await self._write(lambda tx: acts.note(tx, by, "export", of, found.counts))
         return found
-
-    async def note_receipt(
-        self, handle: str, what: Literal["export", "forget"], counts: Mapping[str, int], *, by: By
-    ) -> None:
-        """Store a receipt of what was exported or erased outside the storage: the number of rows by table."""
-        of = [ActedOn("", acts.digest_of(self.install, handle))]
-        await self._write(lambda tx: acts.note(tx, by, what, of, counts))
 
     async def forget(self, handle: str, *, chats: Collection[str] = (), by: By = THE_BOT) -> Forgotten:
         """Erase a person from storage and disk. Each commit that erases stores a receipt.

@@ -15,7 +15,6 @@ from typing import Annotated, Any, TypeAlias
 
 import click
 
-from linqbot.cli import logs
 from linqbot.cli.deliveries import person_or_chat, who_of
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import Number, print_facts, print_table, printable, printable_json
@@ -84,26 +83,14 @@ async def show(
     if who is None or not who.startswith(PERSON):
         return await _show_state(storage, who)
     handle = who.removeprefix(PERSON)
-    keepers, known = await _known(settings, handle, chats)
-    found = await person.export(storage, keepers, handle, known, by)
+    found = await person.export(storage, handle, await _known(settings, handle, chats), by)
     receipts = [act_row(each) for each in await storage.acts(handle=handle) if each.counts is not None]
-    failure = _failure(keepers, f"More may be kept of {handle}")
     show_rows = partial(_show_every_row, found["tables"]) if every else partial(_show_person, found)
-    return Result(
-        found | {"receipts": receipts}, partial(_show_all, show_rows, found["tables"], receipts), failure=failure
-    )
+    return Result(found | {"receipts": receipts}, partial(_show_all, show_rows, found["tables"], receipts))
 
 
-async def _known(settings: Settings, handle: str, given: Collection[str]) -> tuple[person.Keepers, set[str]]:
-    """Return the plugins that keep something of people, and the chats of a person."""
-    logs.configure("error", "auto")
-    return person.Keepers(settings), {*given, *await person.chats_of(settings, handle)}
-
-
-def _failure(keepers: person.Keepers, what: str) -> StorageError | None:
-    if not keepers.problems:
-        return None
-    return StorageError(f"{what}: the plugin {'; the plugin '.join(keepers.problems)}. Correct it, and run this again.")
+async def _known(settings: Settings, handle: str, given: Collection[str]) -> set[str]:
+    return {*given, *await person.chats_of(settings, handle)}
 
 
 def _show_every_row(tables: dict[str, list[_Row]]) -> None:
@@ -113,7 +100,7 @@ def _show_every_row(tables: dict[str, list[_Row]]) -> None:
 
 
 def _show_row(table: str, row: _Row) -> None:
-    click.secho(f"{table}  {KEPT[table].about if table in KEPT else 'of a plugin'}", bold=True)
+    click.secho(f"{table}  {KEPT[table].about}", bold=True)
     print_facts({key: _words(value) for key, value in row.items()})
     click.echo()
 
@@ -129,9 +116,8 @@ def _show_person(found: _Row) -> None:
         click.secho(title, bold=True)
         print_table(rows, empty="None.")
         click.echo()
-    for table, rows in tables.items():
-        for row in rows if table == "state" or table not in KEPT else ():
-            _show_row(table, row)
+    for row in tables["state"]:
+        _show_row("state", row)
 
 
 def _show_all(show_rows: Callable[[], None], tables: dict[str, list[_Row]], receipts: list[_Row]) -> None:
@@ -250,15 +236,15 @@ async def forget(
 
     Deletes what linqbot person show prints of them. The storage file is rewritten, so
     that the deleted bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is
-    deleted at Linq. The command waits for handlers that are working on a message of this person. The exit code is 1 if
-    data is left.
+    deleted at Linq, or where the bot's own code and plugins keep something outside the storage. The command waits for
+    handlers that are working on a message of this person. The exit code is 1 if data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
-    keepers, known = await _known(settings, handle, chats)
-    forgotten = await person.forget(storage, keepers, handle, known, by, wait_s=wait_s)
+    known = await _known(settings, handle, chats)
+    forgotten = await person.forget(storage, handle, known, by, wait_s=wait_s)
     row = {"rows": dict(forgotten.rows), **{name: getattr(forgotten, name) for name in ("left", "chats", "wiped")}}
     again = shlex.join(["linqbot", "person", "forget", handle, *(f"--chat={chat}" for chat in forgotten.chats)])
-    failure = _failure(keepers, f"Data of {handle} may be left")
+    failure = None
     if forgotten.left:
         count = len(forgotten.left)
         what = "delivery is being handled now, or waits" if count == 1 else "deliveries are being handled now, or wait"

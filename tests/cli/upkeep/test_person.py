@@ -18,7 +18,6 @@ from cli.practice import KEY
 from emulator_control import text
 from fakes import CHAT, NOW, PERSON, delivery, text_body
 from patience import PATIENCE_S
-from plugin_packages import install_plugin
 from pydantic import BaseModel
 from sqlite_connections import bytes_of, in_storage
 from typed_command import data, run, shown
@@ -391,95 +390,3 @@ def test_the_end_of_a_turn_is_awaited_and_what_it_stored_is_erased_too(folder: P
     counts = asyncio.run(work())
     assert (counts["rows"]["delivery"], counts["rows"]["timer"], counts["left"]) == (1, 1, [])
     assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
-
-
-TICKETS = """
-import json
-from pathlib import Path
-from linqbot import hookimpl
-from linqbot.hookspecs import PersonalData
-
-FILE = Path("tickets.json")
-
-@hookimpl
-def register_personal_data():
-    return PersonalData(export, forget)
-
-async def export(handle, chats):
-    return {"tickets": json.loads(FILE.read_text()).get(handle, []), "chats": [{"id": chat} for chat in chats]}
-
-async def forget(handle, chats):
-    kept = json.loads(FILE.read_text())
-    gone = kept.pop(handle, [])
-    FILE.write_text(json.dumps(kept))
-    return {"tickets": len(gone), "chats": len(chats)}
-"""
-
-
-@pytest.fixture
-def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for installed plugins."""
-    made = folder / "site"
-    made.mkdir()
-    monkeypatch.syspath_prepend(made)
-    return made
-
-
-def test_what_a_plugin_keeps_is_exported_and_erased_too(folder: Path, site: Path) -> None:
-    install_plugin(site, "desk", TICKETS)
-    keep()
-    (folder / "tickets.json").write_text(json.dumps({PERSON: [{"ticket": 7}], "+1999": [{"ticket": 8}]}))
-    exported = data("person", "show", PERSON)
-    assert exported["tables"]["desk.tickets"] == [{"ticket": 7}]
-    assert exported["tables"]["desk.chats"] == [{"id": CHAT}]
-    assert re.search(r"^ticket +7$", shown("person", "show", PERSON), re.MULTILINE)
-    erased = data("person", "forget", PERSON, "--yes")["rows"]
-    assert erased == {"dead": 1, "state": 1, "desk.tickets": 1, "desk.chats": 1}
-    assert json.loads((folder / "tickets.json").read_text()) == {"+1999": [{"ticket": 8}]}
-    (newest, *_) = data("person", "show", PERSON)["receipts"]  # showing nothing has left none
-    assert (newest["what"], newest["counts"]) == ("forget", {"desk.tickets": 1, "desk.chats": 1})
-
-
-def test_a_plugin_that_fails_is_named_and_all_else_is_erased(folder: Path, site: Path) -> None:
-    install_plugin(site, "desk", TICKETS)  # there is no file of tickets
-    install_plugin(site, "gone", "import does_not_exist")
-    keep()
-    done = run("person", "forget", PERSON, "--yes", "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["rows"] == {"dead": 1, "state": 1}
-    assert "gone is disabled: loading it raised ModuleNotFoundError" in done.output
-    assert "the plugin desk failed: forget raised FileNotFoundError" in done.output
-    assert WORDS.encode() not in bytes_of(folder / "linqbot.db")
-
-
-CARELESS = """
-import sys
-from linqbot import hookimpl
-from linqbot.hookspecs import PersonalData
-
-@hookimpl
-def register_personal_data():
-    return PersonalData(export, forget)
-
-async def export(handle, chats):
-    return {"tickets": [7]}
-
-async def forget(handle, chats):
-    if handle == "+1999":
-        sys.exit(3)
-    return {"tickets": "seven"}
-"""
-
-
-def test_a_plugin_that_returns_something_else_or_exits_is_named_too(site: Path) -> None:
-    install_plugin(site, "careless", CARELESS)
-    keep()
-    done = run("person", "show", PERSON, "--json")
-    assert (done.exit_code, json.loads(done.stdout)["person"]) == (1, PERSON)
-    assert "careless failed: export raised TypeError: 'int' object is not iterable" in done.output
-    done = run("person", "forget", PERSON, "--yes", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["rows"]) == (1, {"dead": 1, "state": 1})
-    assert "careless failed: forget raised TypeError: 'str' object cannot be interpreted as an integer" in done.output
-    done = run("person", "forget", "+1999", "--yes")
-    assert done.exit_code == 1
-    assert "careless failed: forget raised SystemExit" in done.output

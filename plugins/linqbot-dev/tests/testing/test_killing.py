@@ -52,7 +52,7 @@ async def test_each_point_of_a_turn_has_one_run() -> None:
 
 
 BY_OPERATORS = {
-    "forget", "import_consents", "name_send", "note_act", "note_receipt", "purge", "put_order", "replay_live", "retry",
+    "export", "forget", "import_consents", "name_send", "note_act", "purge", "put_order", "replay_live", "retry",
 }  # fmt: skip
 
 
