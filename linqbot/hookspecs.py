@@ -420,22 +420,11 @@ def stepped(
 
 
 @hookspec
-def handed_over(handoff: ChatHandoff, text: str) -> None:
-    """A chat was handed over with `ctx.handoff`, and its owner could be written to: for a help desk, which opens a ticket.
-
-    Called in the task of the turn, and again if the process dies just then: `handoff.id` is the same.
-
-    Args:
-        text: What the owner got: the summary and the last messages. Do not log it.
-    """
-
-
-@hookspec
 def handed_back(handoff: ChatHandoff) -> None:
     """A handoff has ended, and both people were notified. `handoff.ended` says how.
 
-    Called in the task of the turn, and again if the process dies just then. A handoff that could not begin, because its owner
-    could not be written to, ends with `unreachable` and without `handed_over`.
+    Called in the task of the turn, and again if the process dies just then. Called too if the owner could not be written to, so that
+    `ctx.handoff` has returned False: `handoff.ended` is `unreachable`.
     """
 
 

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from linqbot.features.state import TurnState
     from linqbot.features.state_journal import StateJournal
     from linqbot.features.streams import StreamJournal
-    from linqbot.plugins.registry import Plugins
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -482,10 +481,6 @@ class TurnJournal:
         return found or ()
 
     # What features record
-
-    @property
-    def plugins(self) -> Plugins:
-        return self._outbound.plugins
 
     def stream(self, key: str | None) -> StreamJournal:
         made: StreamJournal = self._turns.features.stream_journal(self, key)

@@ -123,8 +123,6 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
             return False
         until = mutes.clock.now() + terms.taken_within_s
         await change_handoff(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
-        if (handed_over := journal.plugins.handed_over) is not None:
-            handed_over(handoff, "\n\n".join(content))
         return True
 
     mutes.asking.is_handed_over = True

@@ -62,7 +62,6 @@ class Plugins:
     routed: Notify | None = None
     sent: Notify | None = None
     stepped: Notify | None = None
-    handed_over: Notify | None = None
     handed_back: Notify | None = None
     turn_ended: Notify | None = None
 

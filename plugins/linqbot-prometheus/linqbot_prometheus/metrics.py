@@ -99,9 +99,10 @@ class Metrics:
         version: Release of linqbot, for `linqbot_info`.
         reasons: Reasons for which a POST may be refused. Their counters begin at 0, so that an alert sees the first
             refusal as an increase.
+        handoff_ends: Ends of handoffs. Their counters begin at 0 too.
     """
 
-    def __init__(self, *, version: str, reasons: Sequence[str] = ()) -> None:
+    def __init__(self, *, version: str, reasons: Sequence[str] = (), handoff_ends: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
         Info("linqbot", "Release of linqbot that is running.", registry=self.registry).info({"version": version})
         counts, times = partial(Counts, self.registry), partial(Times, self.registry)
@@ -133,6 +134,9 @@ class Metrics:
             "Calls answered from the journal, because an earlier run of the turn had made them.",
             "call",
         )
+        self.handoffs = counts("handoffs", "Handoffs that have ended, by their end.", "ended")
+        for ended in handoff_ends:
+            self.handoffs.add(ended, by=0)
         self.busy = 0
         busy = Gauge("linqbot_turns_busy", "Turns that are running.", registry=self.registry)
         busy.set_function(lambda: self.busy)

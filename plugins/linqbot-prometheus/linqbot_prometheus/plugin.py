@@ -21,6 +21,7 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError
 from linqbot.events import Delivery
 from linqbot.hookspecs import Reason, Running, TurnReport
+from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot_prometheus.metrics import Bounded, InboxCollector, Metrics, call_name, event_type
 
 
@@ -37,7 +38,7 @@ class Prometheus:
     name: Final = "prometheus"
 
     def __init__(self) -> None:
-        self._metrics = Metrics(version=version("linqbot"), reasons=get_args(Reason))
+        self._metrics = Metrics(version=version("linqbot"), reasons=get_args(Reason), handoff_ends=get_args(HandoffEnd))
         self._handler = Bounded()
         self._error = Bounded()
         self._code = Bounded()
@@ -91,6 +92,10 @@ class Prometheus:
         code = failed.code if failed else None
         self._metrics.calls.add(name, self._status(status), self._code(code))
         self._metrics.call_s.observe(took_s, name)
+
+    @hookimpl
+    def handed_back(self, handoff: ChatHandoff) -> None:
+        self._metrics.handoffs.add(str(handoff.ended))
 
     @hookimpl
     def turn_ended(self, report: TurnReport) -> None:

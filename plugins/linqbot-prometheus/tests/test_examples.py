@@ -15,6 +15,7 @@ from prometheus_client import Metric, ProcessCollector
 from linqbot import errors
 from linqbot.clock import SystemClock
 from linqbot.hookspecs import End, Reason
+from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 README = Path(__file__).parent.parent / "README.md"
@@ -95,7 +96,11 @@ async def test_the_table_of_the_docs_is_exact(families: list[Metric]) -> None:
 
 def test_the_docs_name_every_reason_and_every_end() -> None:
     text = README.read_text()
-    for metric, values in (("linqbot_deliveries_refused_total", Reason), ("linqbot_turns_total", End)):
+    for metric, values in (
+        ("linqbot_deliveries_refused_total", Reason),
+        ("linqbot_turns_total", End),
+        ("linqbot_handoffs_total", HandoffEnd),
+    ):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{metric}`"))
         what = row.rpartition(":")[2]
         assert set(re.findall(r"`(\w+)`", what)) == set(get_args(values)), metric

@@ -15,11 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.hookspecs import Reason
+from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.testing import talking
 
 METRICS = "/plugins/prometheus/metrics"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SECRET_WORDS = "the kitchen is closed"
+OWNER = "+14155550143"
 
 
 def echo() -> Bot:
@@ -106,6 +108,33 @@ async def test_a_send_that_waits_for_linq_is_no_failure_of_the_handler() -> None
     samples = families["linqbot_turn_failures"].samples
     # The classes that the alert and the dashboard leave out.
     assert {sample.labels["error"] for sample in samples} == {"TurnDeferred"}
+
+
+async def test_a_handoff_is_counted_by_its_end() -> None:
+    metrics = Prometheus()
+    bot = Bot(plugins=[metrics])
+
+    @bot.on_message("human please")
+    async def human(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say="Dana answers you here.", taken_within_s=600)
+
+    def counted() -> dict[str, float]:
+        (family,) = (each for each in metrics.registry.collect() if each.name == "linqbot_handoffs")
+        return {sample.labels["ended"]: sample.value for sample in family.samples}
+
+    async with talking(bot) as phone:
+        assert counted() == dict.fromkeys(get_args(HandoffEnd), 0)
+        await phone.text("human please")
+        await phone.next_reply()
+        assert set(counted().values()) == {0}
+        await phone.person(OWNER).text("#done")
+        await phone.next_reply()
+        await phone.text("human please")
+        await phone.next_reply()
+        await phone.advance(601)
+        await phone.next_reply()
+        await phone.quiet()
+    assert {ended: count for ended, count in counted().items() if count} == {"owner": 1, "not_taken": 1}
 
 
 async def test_no_label_holds_what_a_person_is_or_says(tmp_path: Path) -> None:
