@@ -1,7 +1,8 @@
-"""Each hook is documented, and one turn calls each observing hook with all its arguments."""
+"""Each hook is documented and has a user, and one turn calls each observing hook with all its arguments."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable
@@ -37,6 +38,27 @@ def test_every_observing_hook_is_called_somewhere() -> None:
     code = "".join(file.read_text() for file in package.rglob("*.py") if file.parent.name != "plugins")
     uncalled = {name for name in OBSERVED if not re.search(rf"plugins\.(notify_)?{name}\b", code)}
     assert not uncalled, "Call these where they happen."
+
+
+USED_BY_LINQBOT = {"register_commands", "routed"}
+"""Hooks that no package in `plugins/` implements yet: `routed` is what `linqbot dev` shows."""
+
+
+def implemented(source: str) -> set[str]:
+    """Return the names of the functions that are marked with `hookimpl`."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for mark in node.decorator_list
+        if ast.unparse(mark).partition("(")[0].rpartition(".")[2] == "hookimpl"
+    }
+
+
+def test_every_hook_has_a_user_among_our_plugins() -> None:
+    files = (Path(__file__).parents[1] / "plugins").glob("linqbot-*/linqbot_*/**/*.py")
+    used = set[str]().union(*(implemented(file.read_text()) for file in files))
+    assert HOOKS.keys() - used == USED_BY_LINQBOT, "Give these hooks a plugin that needs them, or remove them."
 
 
 class Every:
