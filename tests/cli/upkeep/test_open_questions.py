@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,13 @@ def written(folder: Path, bot: str = BOT, intake: str = INTAKE) -> Path:
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what the loading of a bot's file changes."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    yield
+    for name in ("bot", "intake"):  # and no module of linqbot: a second import would make other classes of its events
+        sys.modules.pop(name, None)
 
 
 async def checked(talk: Talk, file: Path) -> tuple[int, list[dict[str, Any]]]:
