@@ -117,7 +117,7 @@ OF_SHORT_TEXTS = ("parse/", "bot/hours_text.py")
 
 def uses() -> set[tuple[str, str]]:
     """Return each pattern of linqbot and linqbot-dev with each method that it is used with, as their modules write them."""
-    roots = [Path(each.__file__).parent for each in (linqbot, linqbot_dev)]
+    roots = [Path(linqbot.__file__).parent, Path(linqbot_dev.__file__).parent]
     written: dict[tuple[str, str], str] = {}
     used, called = set[tuple[str, str]](), set[tuple[str, str, str]]()
     for root, path in ((each, path) for each in roots for path in each.rglob("*.py")):
