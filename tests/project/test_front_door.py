@@ -121,3 +121,19 @@ def test_the_errors_that_a_handler_meets_are_in_linqbot_errors() -> None:
 def test_importing_linqbot_imports_nothing_else() -> None:
     loaded = "sorted(name for name in sys.modules if name.startswith(('pydantic', 'httpx', 'linqbot.')))"
     assert printed(f"import linqbot, sys; print({loaded})") == "['linqbot.lazy_exports']"
+
+
+@pytest.mark.process
+def test_without_linqbot_dev_an_import_for_tests_says_how_to_install_it() -> None:
+    code = """
+import sys
+sys.modules["linqbot_dev"] = None
+for module in ("linqbot.testing", "linqbot.testing.people", "linqbot.testing.ledger"):
+    try:
+        __import__(module)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    (said,) = {*printed(code).splitlines()}
+    assert said.startswith("linqbot.testing is in the package linqbot-dev, which is not installed. Install it: ")
+    assert "linqbot-dev" in said.partition("Install it: ")[2]
