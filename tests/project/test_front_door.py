@@ -127,7 +127,13 @@ def test_importing_linqbot_imports_nothing_else() -> None:
 def test_without_linqbot_dev_an_import_for_tests_says_how_to_install_it() -> None:
     code = """
 import sys
-sys.modules["linqbot_dev"] = None
+
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name == "linqbot_dev":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
 for module in ("linqbot.testing", "linqbot.testing.people", "linqbot.testing.ledger"):
     try:
         __import__(module)
