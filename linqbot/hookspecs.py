@@ -51,6 +51,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import pluggy
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
     from linqbot.bot.bot import Bot
@@ -235,6 +236,26 @@ class PluginCommand:
     section: str = "From plugins"
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A server of a plugin on a port of its own, which `linqbot serve` opens next to the bot's, on the same host.
+
+    Attributes:
+        name: The name of its address in what `linqbot serve --json` prints, such as `metrics`.
+        title: The beginning of the line with its address, such as `The metrics page` of "The metrics page is on http://…".
+        port: The port; 0 for a free one.
+        setting: The variable that sets the port, for the error when the port is in use.
+        make_app: Returns the app, before the bot starts. A ConfigError ends the start. The lifespan of the app runs once
+            the bot has started; if it fails, the log says so, and the bot goes on.
+    """
+
+    name: str
+    title: str
+    port: int
+    setting: str
+    make_app: Callable[[], Starlette]
+
+
 # Hooks that add something to the bot
 
 
@@ -298,6 +319,17 @@ def register_commands() -> Iterable[PluginCommand]:
 @hookspec
 def register_routes(running: Running) -> Iterable[BaseRoute]:
     """Add Starlette routes under `/plugins/<name of the plugin>/`. Storage and client are not open at this time."""
+
+
+@hookspec
+def register_listeners(running: Running, page: bool) -> Iterable[Listener]:
+    """Add servers on ports of their own to `linqbot serve`, for what must not be on the port that Linq reaches.
+
+    Storage and client are not open at this time. They are while the lifespan of the app of a listener runs.
+
+    Args:
+        page: True with `linqbot serve --page`, which asks for the operator's page: a listener with the name `page`.
+    """
 
 
 @hookspec

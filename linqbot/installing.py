@@ -52,7 +52,7 @@ def install_command(*packages: str) -> str:
 
 
 def extra_command(extra: str) -> str:
-    """Return the command that installs what an extra of linqbot needs, such as `uv add --editable '/src/linqbot[page]'`."""
+    """Return the command that installs what an extra of linqbot needs, such as `uv add --editable '/src/linqbot[languages]'`."""
     ours = installed_from()
     if _is_of_pipx():
         return _command(_libraries(extra))  # pipx injects what is not there yet, and linqbot is

@@ -11,7 +11,7 @@ import pytest
 
 from linqbot.installing import environment_command, extra_command, install_command, plugin_command
 
-NEEDS = ["httpx>=0.28", "babel>=2.16; extra == 'languages'", "jinja2>=3.1.6; extra == 'page'"]
+NEEDS = ["httpx>=0.28", "babel>=2.16; extra == 'languages'", "phonenumbers>=8.13; extra == 'manners'"]
 GIT = {"url": "https://example.com/linqbot.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}
 WHEEL = {"url": "file:///dist/linqbot-0.1.0.whl", "archive_info": {}}
 
@@ -61,7 +61,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_a_project_of_uv_gets_a_command_of_uv(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.is_project_of_uv()
     assert install_command("tzdata") == "uv add tzdata"
-    assert extra_command("page") == f"uv add --editable '{machine.clone}[page]'"
+    assert extra_command("languages") == f"uv add --editable '{machine.clone}[languages]'"
     assert plugin_command("linqbot-agent") == f"uv add --editable '{machine.clone}/plugins/linqbot-agent'"
     (machine.project / "bots").mkdir()
     monkeypatch.chdir(machine.project / "bots")
@@ -77,14 +77,14 @@ def test_the_clone_itself_is_not_added_to_its_own_project(machine: Machine, monk
     (machine.clone / "pyproject.toml").touch()
     (machine.clone / "uv.lock").touch()
     monkeypatch.chdir(machine.clone)
-    assert extra_command("page") == "uv sync --inexact --extra page"
+    assert extra_command("languages") == "uv sync --inexact --extra languages"
     assert plugin_command("linqbot-agent") == "uv sync --inexact --package linqbot-agent"
 
 
 def test_an_environment_with_pip_is_changed_with_its_own_pip(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.has(pip=True)
     python = f"{machine.environment}/bin/python -m pip"
-    assert extra_command("page") == f"{python} install -e '{machine.clone}[page]'"
+    assert extra_command("languages") == f"{python} install -e '{machine.clone}[languages]'"
     assert install_command("tzdata") == f"{python} install tzdata"
     monkeypatch.setattr("shutil.which", lambda name: str(machine.environment / "bin" / name))
     assert install_command("tzdata") == "pip install tzdata"
@@ -102,7 +102,7 @@ def test_an_environment_with_pip_is_changed_with_its_own_pip(machine: Machine, m
 def test_an_environment_without_pip_is_changed_by_uv(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert install_command("tzdata") == f"uv pip install --python {machine.environment}/bin/python tzdata"
     monkeypatch.setenv("VIRTUAL_ENV", str(machine.environment))
-    assert extra_command("page") == f"uv pip install -e '{machine.clone}[page]'"
+    assert extra_command("languages") == f"uv pip install -e '{machine.clone}[languages]'"
     # `linqbot new` names the environment, whatever project the current folder has.
     machine.is_project_of_uv()
     assert environment_command("-e", ".", "pytest") == "uv pip install -e . pytest"
@@ -121,14 +121,14 @@ def test_no_package_of_linqbots_is_named_as_if_it_were_on_an_index(machine: Mach
     machine.is_project_of_uv()
     machine.came_from(GIT)
     address = "git+https://example.com/linqbot.git@abc"
-    assert extra_command("page") == f"uv add 'linqbot[page] @ {address}'"
+    assert extra_command("languages") == f"uv add 'linqbot[languages] @ {address}'"
     assert plugin_command("linqbot-agent") == f"uv add 'linqbot-agent @ {address}#subdirectory=plugins/linqbot-agent'"
     machine.came_from(WHEEL)
-    assert extra_command("page") == "uv add 'linqbot[page] @ file:///dist/linqbot-0.1.0.whl'"
+    assert extra_command("languages") == "uv add 'linqbot[languages] @ file:///dist/linqbot-0.1.0.whl'"
     assert plugin_command("linqbot-agent") is None
     machine.came_from({"url": machine.clone.as_uri(), "dir_info": {}})
-    assert extra_command("page") == f"uv add '{machine.clone}[page]'"
+    assert extra_command("languages") == f"uv add '{machine.clone}[languages]'"
     assert plugin_command("linqbot-weather") is None
     machine.came_from(None)  # from an index, or a folder of wheels
-    assert extra_command("page") == "uv add 'jinja2>=3.1.6'"
+    assert extra_command("languages") == "uv add 'babel>=2.16'"
     assert plugin_command("linqbot-agent") is None

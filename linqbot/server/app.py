@@ -41,7 +41,7 @@ from linqbot.hookspecs import Running
 from linqbot.options import Role
 from linqbot.plugins.loading import load
 from linqbot.plugins.registry import Plugins
-from linqbot.server import health
+from linqbot.server import health, listeners
 from linqbot.server.health import Health, depth_of
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
@@ -222,7 +222,9 @@ def create_app(
         Route("/readyz", probes.readyz),
         *_post_routes(environment, post_secrets, webhook),
     ]
-    return _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+    app = _App(webhook, routes=[*routes, *added_routes], lifespan=lifespan)
+    app.state.added_listeners = partial(listeners.added, plugins, environment)
+    return app
 
 
 class _App(Starlette):

@@ -15,7 +15,7 @@ import pytest
 from signed import SECRET
 from typed_command import run, shown
 
-from linqbot.installing import extra_command
+from linqbot.installing import extra_command, plugin_command
 
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
 ECHO = "from linqbot import Bot\nbot = Bot()\n"
@@ -264,11 +264,25 @@ def test_a_name_that_names_nothing_is_a_usage_error_before_the_storage_is_opened
 def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message was one sentence, so the advice that follows it was the one for a wrong setting."""
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
-    monkeypatch.setitem(sys.modules, "linqbot.ops.page.app", None)
-    for name, arguments in {"mcp": ["mcp"], "page": ["serve", "bot.py", "--page"]}.items():
-        said = shown(*arguments, code=2, **GOOD | {"LINQBOT_STORAGE": "memory://"})
-        assert f"needs a further package. Install it: {extra_command(name)}" in said
-        assert "setting" not in said
+    said = shown("mcp", code=2, **GOOD | {"LINQBOT_STORAGE": "memory://"})
+    assert f"needs a further package. Install it: {extra_command('operator')}" in said
+    assert "setting" not in said
+
+
+def test_the_page_and_its_settings_need_a_package_that_is_named_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "linqbot_operator", None)
+    for options, environ in (
+        (("--page",), {}),
+        ((), {"LINQBOT_PAGE_PASSWORD": "scrypt$a$b"}),
+        ((), {"LINQBOT_PAGE_PORT": "8001"}),
+    ):
+        said = shown("serve", "bot.py", *options, code=2, **GOOD, **environ)
+        wanting = next(iter(environ), "--page")
+        install = plugin_command("linqbot-operator")
+        assert f"{wanting} needs the package linqbot-operator, which is not installed. Install it: {install}" in said
+        assert "Correct" not in said
 
 
 def test_an_emulator_that_could_not_save_its_state_at_the_end_does_not_start() -> None:

@@ -28,9 +28,10 @@ READS_NO_WORDS = (
     "plugins/linqbot-dev/linqbot_dev/rehearsal/",  # the same
     "linqbot/client/",  # headers, addresses
     "plugins/linqbot-dev/linqbot_dev/emulator/",  # Linq's end of the wire
-    "linqbot/ops/",  # arguments of operators, cookies
+    "linqbot/ops/",  # arguments of operators
     "linqbot/server/",  # headers
     "linqbot/storage/",  # handles, names of SQL files
+    "plugins/linqbot-operator/",  # arguments of operators, cookies
     "plugins/linqbot-postgres/",  # addresses of databases
 )
 """Rooms in which no text of a person is compared with anything."""

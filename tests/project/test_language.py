@@ -38,6 +38,7 @@ INSIDE = re.compile(
     r"linqbot/(cli|ops|client/http)"
     r"|plugins/linqbot-dev/linqbot_dev/(commands|dev|dry_runs|rehearsal|testing/stage|testing/arguments\.py)"
     r"|plugins/linqbot-dev/linqbot_dev/emulator/(?!emulator\.py|declared_world\.py)"
+    r"|plugins/linqbot-operator"
     r"|plugins/linqbot-agent/linqbot_agent/(?!plugin|run\.py|entries|budget|progress|saying)"
 )
 """Modules that only their own room imports. What their functions raise is a few lines below the signature."""

@@ -187,7 +187,8 @@ async def _plugins(context: DoctorContext) -> Sequence[Finding]:
     plugins = settings.load_plugins(bot.plugins, lenient=True)
     plugins.backends()
     client = Client(settings.api_key or "unused", base_url=settings.base_url)
-    create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
+    app = create_app(bot, client=client, storage=MemoryStorage(), secrets=[random_secret()], plugins=plugins)
+    app.state.added_listeners(page=False)
     return [machine.of_plugin(plugin) for plugin in plugins.every]
 
 

@@ -48,7 +48,7 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
         from mcp.server.mcpserver import MCPServer
     except ImportError as error:
         needs = "linqbot mcp needs a further package. Install it"
-        raise ConfigError(f"{needs}: {extra_command('mcp')}") from error
+        raise ConfigError(f"{needs}: {extra_command('operator')}") from error
     server = MCPServer(
         "linqbot", instructions="Tools to find out what a chatbot did and why, by Linq's ids and handles."
     )

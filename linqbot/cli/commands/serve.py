@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from typing import Final, get_args
 
 import click
+from starlette.applications import Starlette
 
 from linqbot.cli import logs
 from linqbot.cli.logs import log_uncaught
@@ -18,9 +20,11 @@ from linqbot.cli.output import Whole, file_argument, json_option, print_started
 from linqbot.client.call import prepare
 from linqbot.client.client import Client
 from linqbot.errors import ConfigError, LinqApiError
+from linqbot.hookspecs import Listener
 from linqbot.ops.bot_file import load_bot, log_opt_outs
 from linqbot.options import Role
 from linqbot.server import loop_watch, systemd, uvicorn_server
+from linqbot.server.listeners import serve as serve_listener
 from linqbot.settings import LINQS_OWN, Settings, from_env, variable
 
 _WRONG_KEY: Final = (
@@ -51,7 +55,7 @@ class _WithSettings(click.Command):
     type=click.Choice(get_args(Role)),
     help="all, or the part that this process does of a bot in PostgreSQL; overrides LINQBOT_ROLE.",
 )
-@click.option("--page", is_flag=True, help="Also serve the operator's page, on LINQBOT_PAGE_PORT.")
+@click.option("--page", is_flag=True, help="Also serve the operator's page, of linqbot-operator, on LINQBOT_PAGE_PORT.")
 @json_option
 def command(*, file: str, host: str | None, port: int | None, role: Role | None, page: bool, as_json: bool) -> None:
     """Run the bot in FILE: bot.py, which is the default, bot.py:name or package.module:name.
@@ -69,46 +73,39 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             with suppress(OSError):  # the terminal may be gone
                 click.echo(f"Waiting for {handlers}, at most {settings.drain_s:g} s. {again}", err=True)
 
+    _require_operator(settings, page=page)
     bot = load_bot(file)
     log_opt_outs(bot)
     app = settings.create_app(bot, on_drain=say_waiting)
     log_uncaught(with_tracebacks=settings.log_tracebacks)
-    serve_page = None
-    if page:
-        try:
-            from linqbot.ops.page.app import page_server  # few bots have it, and it needs jinja2
-        except ImportError as error:
-            from linqbot.installing import extra_command
-
-            raise ConfigError(f"The page needs a further package. Install it: {extra_command('page')}") from error
-        serve_page = page_server(settings, mute_s=bot.mute_s)
+    listeners = _listeners(app, settings, page=page)
     tasks: list[asyncio.Task[None]] = []  # the event loop itself holds tasks only weakly
-    with (
-        systemd.inherited() or uvicorn_server.listen(settings.host, settings.port) as bound,
-        uvicorn_server.listen(settings.host, settings.page_port, setting="LINQBOT_PAGE_PORT")
-        if page
-        else nullcontext() as bound_page,
-    ):
+    with ExitStack() as sockets:
+        bound = sockets.enter_context(systemd.inherited() or uvicorn_server.listen(settings.host, settings.port))
+        opened = [
+            (each, of_it, sockets.enter_context(uvicorn_server.listen(settings.host, each.port, setting=each.setting)))
+            for each, of_it in listeners
+        ]
 
         def ready() -> None:
             # Only now: a start that fails has no address.
             address = uvicorn_server.address(bound)
             webhook = None if settings.role == "work" else f"{address}/webhooks/linq"
-            page_at = None if bound_page is None else uvicorn_server.address(bound_page)
+            others = [(each, uvicorn_server.address(at)) for each, _, at in opened]
             with suppress(OSError):  # a full disk below the log must not end the bot
                 if as_json:
-                    more = {} if page_at is None else {"page": page_at}
+                    more = {each.name: at for each, at in others}
                     print_started({"bot": file, "webhook": webhook, "role": settings.role} | more)
                 elif webhook is None:
                     click.echo(f"linqbot works for {file}, with health checks on {address}/readyz", err=True)
                 else:
                     click.echo(f"linqbot serves {file} on {webhook}", err=True)
-                if page_at is not None and not as_json:
-                    click.echo(f"The operator's page is on {page_at}", err=True)
+                if not as_json:
+                    for each, at in others:
+                        click.echo(f"{each.title} is on {at}", err=True)
             loop = asyncio.get_running_loop()
             tasks.append(loop.create_task(_check_key(settings)))
-            if serve_page is not None and bound_page is not None:
-                tasks.append(loop.create_task(serve_page(bound_page)))
+            tasks.extend(loop.create_task(serve_listener(*each)) for each in opened)
 
         uvicorn_server.run(
             app,
@@ -117,6 +114,39 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             when_ready=ready,
             drain_s=settings.drain_s,
             around=loop_watch.watching,
+        )
+
+
+def _listeners(app: Starlette, settings: Settings, *, page: bool) -> list[tuple[Listener, Starlette]]:
+    """Return the listeners that plugins add, each with its app.
+
+    Raises:
+        ConfigError: the page is asked for and no plugin has one, or a listener cannot be opened with these settings.
+    """
+    found: list[tuple[Listener, Starlette]] = app.state.added_listeners(page=page)
+    for each, _ in found:
+        # Two sockets may be bound to one port, and only the second that listens would fail.
+        if each.port == settings.port != 0:
+            raise ConfigError(
+                f"{each.setting} and the port of the bot are both {each.port}. Set {each.setting} to another port."
+            )
+    if page and all(each.name != "page" for each, _ in found):
+        raise ConfigError(
+            "--page needs the plugin operator, which is not active. Add it to LINQBOT_PLUGINS, or correct what the log says of it."
+        )
+    return found
+
+
+def _require_operator(settings: Settings, *, page: bool) -> None:
+    """Raise ConfigError if the page is asked for or has settings, and its package is not installed."""
+    wanting = [variable(name) for name in sorted(settings.model_fields_set) if name.startswith("page_")]
+    if page:
+        wanting.insert(0, "--page")
+    if wanting and find_spec("linqbot_operator") is None:
+        from linqbot.installing import plugin_advice
+
+        raise ConfigError(
+            f"{wanting[0]} needs the package linqbot-operator, which is not installed. {plugin_advice('linqbot-operator')}"
         )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.practice import ALONE
 from fakes import Linq
+from linqbot_operator.page.access import COOKIE, hashed
+from linqbot_operator.page.app import page_app
+from linqbot_operator.page.views import Names
 from office import PROXY, STRANGER, Office, Operator, at_office
 from one_handler import says
 from patience import until
@@ -22,10 +24,6 @@ from typed_command import shown
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import ApiResponse
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.installing import extra_command
-from linqbot.ops.page.access import COOKIE, hashed
-from linqbot.ops.page.app import page_server
-from linqbot.ops.page.views import Names
 from linqbot.settings import Settings
 from linqbot.storage.sqlite.transaction import SQLiteReader
 
@@ -280,10 +278,10 @@ async def test_a_trusted_proxy_says_who_acts_and_who_looks(office: Office) -> No
 
 
 def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+    bot_file: str, subtests: pytest.Subtests
 ) -> None:
     good = {"page_password": hashed("let me act")}
-    page_server(Settings(**good), mute_s=1800.0)
+    page_app(Settings(**good), mute_s=1800.0)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "LINQBOT_PAGE_PASSWORD is not set"),
         ({"page_password": "let me act"}, "LINQBOT_PAGE_PASSWORD is not the hash of a password"),
@@ -291,25 +289,52 @@ def test_a_page_that_no_one_could_use_is_an_error_before_the_bot_starts(
         ({"page_user_header": "x-user"}, "LINQBOT_TRUSTED_PROXIES names none"),
         ({"page_user_header": "x-user", "trusted_proxies": "*"}, "LINQBOT_TRUSTED_PROXIES names none"),
         (good | {"storage": "memory://"}, "cannot look into a storage in memory"),
-        (good | {"port": 8001}, "LINQBOT_PAGE_PORT and the port of the bot are both 8001"),
     ]
     for given, message in wrong:
         with subtests.test(message), pytest.raises(ConfigError, match=re.escape(message)):
-            page_server(Settings(**given), mute_s=1800.0)
-    page_server(Settings(**good, trusted_proxies="*"), mute_s=1800.0)
-    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+            page_app(Settings(**given), mute_s=1800.0)
+    page_app(Settings(**good, trusted_proxies="*"), mute_s=1800.0)
+    assert "LINQBOT_PAGE_PASSWORD is not set" in serve_page(bot_file)
+
+
+def test_a_port_that_is_in_use_is_an_error_before_the_bot_starts(bot_file: str) -> None:
+    password = {"LINQBOT_PAGE_PASSWORD": hashed("let me act")}
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        environ = ALONE | {
-            "LINQBOT_PAGE_PASSWORD": good["page_password"],
-            "LINQBOT_PAGE_PORT": str(taken.getsockname()[1]),
-        }
-        in_use = shown("serve", str(tmp_path / "bot.py"), "--page", "--port", "0", code=2, **environ)
+        in_use = serve_page(bot_file, **password, LINQBOT_PAGE_PORT=str(taken.getsockname()[1]))
     assert "choose another LINQBOT_PAGE_PORT" in in_use
-    monkeypatch.delitem(sys.modules, "linqbot.ops.page.app")
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    assert extra_command("page") in shown("serve", str(tmp_path / "bot.py"), "--page", code=2, **ALONE)
+    same = serve_page(bot_file, **password, LINQBOT_PAGE_PORT="8002", LINQBOT_PORT="8002")
+    assert "LINQBOT_PAGE_PORT and the port of the bot are both 8002" in same
+
+
+def test_a_page_whose_plugin_is_left_out_is_an_error_that_says_so(bot_file: str) -> None:
+    assert "Add it to LINQBOT_PLUGINS" in serve_page(bot_file, LINQBOT_PLUGINS="")
+
+
+@pytest.mark.process
+def test_a_page_that_cannot_be_imported_is_an_error_and_the_log_says_why(
+    bot_file: str, tmp_path: Path, program: Callable[..., Any]
+) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ImportError('jinja2 is broken')")
+    broken = program(
+        "serve", bot_file, "--page", **ALONE, LINQBOT_PLUGINS="operator", LINQBOT_PORT="0", PYTHONPATH=str(tmp_path)
+    )
+    assert broken.end() == 2
+    assert "jinja2 is broken" in broken.said()
+    assert "or correct what the log says of it" in broken.said()
+
+
+@pytest.fixture
+def bot_file(tmp_path: Path) -> str:
+    (tmp_path / "bot.py").write_text("from linqbot import Bot\nbot = Bot()\n")
+    return str(tmp_path / "bot.py")
+
+
+def serve_page(bot_file: str, **environ: str) -> str:
+    """Return what a `linqbot serve --page` says that does not start."""
+    alone = ALONE | {"LINQBOT_PLUGINS": "operator", "LINQBOT_PORT": "0"}
+    return shown("serve", bot_file, "--page", code=2, **alone | environ)
 
 
 @pytest.mark.slow

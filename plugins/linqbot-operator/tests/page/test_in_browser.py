@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+import linqbot_operator.page
 import pytest
 from chromium_page import CHROMIUM, CHROMIUM_ARGS, DESKTOP, MOBILE, Scheme, axe_source, violations
 from cli.practice import Practice, serve
-from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
+from linqbot_operator.page.access import hashed
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from linqbot.ops.page.access import hashed
+pytestmark = pytest.mark.browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
+STYLE = (Path(linqbot_operator.page.__file__).parent / "templates" / "style.css").read_text()
+LOG = """<nav><a>Chats</a><a>Troubles</a><a>Day</a><a>Lines</a><a>Log</a></nav><table>
+<tr><th>When</th><th>Operator</th><th>Act</th></tr>
+<tr><td>just now</td><td>operator</td><td class="name">mute 79240ed6-8748-437b-87cd-db7f1e6f1f19: """
+_BROKEN = """() => [...document.querySelectorAll("a, th, td:not(.name)")].filter((each) => {
+    const lines = document.createRange();
+    lines.selectNodeContents(each);
+    return lines.getClientRects().length > each.textContent.split(" ").length;
+}).map((each) => each.textContent)"""
 
 BOT = """
 from linqbot import Bot, Context, MessageReceived
@@ -31,16 +43,43 @@ async def boom(message: MessageReceived, ctx: Context) -> None:
 """
 
 
-def test_an_operator_works_with_the_page(practice: Practice, command: Callable[..., Any], port: int) -> None:
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Open Chromium. While it is open, a test can run no event loop of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def needs_chromium() -> None:
     if CHROMIUM is None:
         missing = (
             "Chromium is not installed (Debian: apt-get install chromium), and the page cannot be tested without it"
         )
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+
+
+def test_on_a_narrow_screen_no_word_is_broken_and_nothing_is_beside_the_screen() -> None:
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 320, "height": 640})
+        page.set_content(f"<style>{STYLE}</style><main>{LOG}{'x' * 200}</td></tr></table></main>")
+        assert page.evaluate(_BROKEN) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_an_operator_works_with_the_page(practice: Practice, command: Callable[..., Any], port: int) -> None:
     (practice.folder / "bot.py").write_text(BOT)
     practice.sync()
     page = f"http://127.0.0.1:{port}"
-    environ = {"LINQBOT_PAGE_PORT": str(port), "LINQBOT_PAGE_PASSWORD": hashed("let me act")}
+    environ = {
+        "LINQBOT_PLUGINS": "operator",
+        "LINQBOT_PAGE_PORT": str(port),
+        "LINQBOT_PAGE_PASSWORD": hashed("let me act"),
+    }
     server = serve(practice, command, "--page", **environ)
     server.until(lambda: httpx.get(f"{page}/login").is_success)
     practice.text("book")
@@ -48,8 +87,7 @@ def test_an_operator_works_with_the_page(practice: Practice, command: Callable[.
     practice.text("boom", person="+14155550143")
     server.until(lambda: "turn.dead_lettered" in server.said())
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+    with chromium() as browser:
         with browser.new_context(bypass_csp=True, viewport=MOBILE) as context:
             shown = context.new_page()
             shown.goto(page)
@@ -71,7 +109,6 @@ def test_an_operator_works_with_the_page(practice: Practice, command: Callable[.
             write_without_scripts(context.new_page(), page)
         with browser.new_context(bypass_csp=True) as context:
             follow(context.new_page(), page, practice)
-        browser.close()
     server.until(lambda: practice.replies()[1:] == ["Dana here.", "A table for 4.", "Without scripts.", "By Enter."])
     assert server.stop() == 0
     assert "Traceback" not in server.said()

@@ -31,7 +31,7 @@ SESSION_S: Final = 12 * 3600.0
 MOST_TRIES: Final = 10
 """Wrong passwords in a minute, of all clients together, after which no password is looked at for a while."""
 
-HOW_TO_HASH: Final = "Make the hash of a password with: python -m linqbot.ops.page.access"
+HOW_TO_HASH: Final = "Make the hash of a password with: python -m linqbot_operator.page.access"
 
 NO_ADDRESSES: Final = frozenset({"unix:", "*"})
 """Trusted proxies of the bot's port that say nothing about the page's: it has no socket, and not every client is a proxy."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes import CHAT, NOW, PERSON, delivery, text_body
+from linqbot_operator.page.chat_view import STEPS, Lists, conversation
 from office import PROXY, Seen, at_office
 from one_handler import says
 from storage.conftest import leased
@@ -19,7 +20,6 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
 from linqbot.linq.types.message import MessageContent, TextPart
-from linqbot.ops.page.chat_view import STEPS, Lists, conversation
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute
@@ -117,7 +117,7 @@ async def test_what_failed_waits_or_was_muted_is_marked_and_leads_to_its_why(url
         said = await operator.chat(guest.chat_id)
         marks = {(each.text, each.mark) for each in said if each.mark}
         assert {mark for text, mark in marks if text == "boom"} == {
-            "Given up in tests.ops.test_page_chat_view:desk.<locals>.boom: ValueError."
+            f"Given up in {__name__}:desk.<locals>.boom: ValueError."
         }
         wanted = {
             ("what", "No handler took it: no filter fits."),
@@ -210,7 +210,7 @@ async def test_a_text_is_shown_as_it_is_and_no_file_of_it_is_loaded(url: str) ->
         assert "https://example.com/a?b=1&amp;c=2</p>" in html
         assert "love by +14155550142" in html
         assert "Edited" in html
-        assert "reaction.added: tests.ops.test_page_chat_view:desk.<locals>.liked" in unescape(html)
+        assert f"reaction.added: {__name__}:desk.<locals>.liked" in unescape(html)
         loads = re.findall(r'(?:src|href|srcset|poster|data)="([^"]*)"', html)
         assert [each for each in loads if not each.startswith(("/", "#"))] == []
 

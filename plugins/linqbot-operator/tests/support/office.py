@@ -11,13 +11,13 @@ from html import unescape
 
 import httpx
 import pytest
+from linqbot_operator.page.access import Access, Role, hashed
+from linqbot_operator.page.app import create_page
 from storages import open_storage
 
 from linqbot import Bot
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
-from linqbot.ops.page.access import Access, Role, hashed
-from linqbot.ops.page.app import create_page
 from linqbot.storage.backend import Storage
 from linqbot.testing import Phone, talking
 

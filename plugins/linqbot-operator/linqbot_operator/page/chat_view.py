@@ -26,12 +26,12 @@ from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EventNotUnderstood, parse
 from linqbot.linq.types.message import Message
 from linqbot.ops import why
-from linqbot.ops.page.bubbles import NOT_LISTED, ChatItem, IsYou, Teller, content_shown, time_of
 from linqbot.storage.acts import OperatorAct
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute
 from linqbot.storage.timers import Timer
+from linqbot_operator.page.bubbles import NOT_LISTED, ChatItem, IsYou, Teller, content_shown, time_of
 
 STEPS: Final = (50, 200, 500, 1000)
 """The numbers of messages that are shown: at first, and each time an operator asks for earlier ones."""

@@ -8,8 +8,8 @@ sent to this origin only, with a token of their session, and lead back to the pa
 from __future__ import annotations
 
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock, clock_time
@@ -30,16 +31,24 @@ from linqbot.errors import ConfigError, LinqApiError, LinqbotError, StorageUnava
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
-from linqbot.ops.page import views
-from linqbot.ops.page.access import HOW_TO_HASH, NO_ADDRESSES, SESSION_S, Access, Role, Session, check_hash, cookie_of
-from linqbot.ops.page.bubbles import time_by
-from linqbot.ops.page.chat_view import STEPS, Lists, conversation
 from linqbot.server.refusals import BoundedLog
-from linqbot.server.uvicorn_server import Server
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
 from linqbot.storage.mutes import Mute
+from linqbot_operator.page import views
+from linqbot_operator.page.access import (
+    HOW_TO_HASH,
+    NO_ADDRESSES,
+    SESSION_S,
+    Access,
+    Role,
+    Session,
+    check_hash,
+    cookie_of,
+)
+from linqbot_operator.page.bubbles import time_by
+from linqbot_operator.page.chat_view import STEPS, Lists, conversation
 
 log = structlog.get_logger("linqbot.page")
 
@@ -67,8 +76,8 @@ View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]
 Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
 
 
-def page_server(settings: Settings, *, mute_s: float) -> Callable[[socket.socket], Coroutine[Any, Any, None]]:
-    """Return the function that serves the page on a bound socket, until its task is cancelled.
+def page_app(settings: Settings, *, mute_s: float) -> Starlette:
+    """Return the app of the page with these settings. Its lifespan opens the storage and the client.
 
     Args:
         mute_s: See `create_page`.
@@ -79,18 +88,17 @@ def page_server(settings: Settings, *, mute_s: float) -> Callable[[socket.socket
         raise ConfigError(
             "The page cannot look into a storage in memory. Set LINQBOT_STORAGE, such as to sqlite:///linqbot.db"
         )
-    if settings.page_port == settings.port != 0:
-        raise ConfigError(
-            f"LINQBOT_PAGE_PORT and the port of the bot are both {settings.port}. The page needs a port of its own: set "
-            "LINQBOT_PAGE_PORT to another one."
-        )
     access = _access(settings)
+    # Not those of the bot: a long look at the storage does not keep a turn waiting, and the page's calls pass no middleware.
+    storage = settings.open_storage(serving=False)
+    client = Client(settings.api_key, base_url=settings.base_url) if settings.api_key else None
 
-    async def serve(bound: socket.socket) -> None:
-        async with settings.open_storage(serving=False) as storage, settings.linq() as client:
-            await Server(create_page(storage, client, access, SystemClock(), mute_s=mute_s), is_main=False).serve(bound)
+    @asynccontextmanager
+    async def opened(_: Starlette) -> AsyncIterator[None]:
+        async with storage, client or nullcontext():
+            yield
 
-    return serve
+    return create_page(storage, client, access, SystemClock(), mute_s=mute_s, lifespan=opened)
 
 
 def _access(settings: Settings) -> Access:
@@ -112,13 +120,22 @@ def _access(settings: Settings) -> Access:
     return Access(SystemClock(), passwords, user_header=header, proxies=proxies, operators=operators)
 
 
-def create_page(storage: Storage, client: Client | None, access: Access, clock: Clock, *, mute_s: float) -> Starlette:
+def create_page(
+    storage: Storage,
+    client: Client | None,
+    access: Access,
+    clock: Clock,
+    *,
+    mute_s: float,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
     """Return the app of the page.
 
     Args:
-        storage: The storage of the bot; open, and served by this process or another one.
-        client: Asks Linq for names, lines and messages, and sends what an operator writes; open. None does neither.
+        storage: The storage of the bot, served by this process or another one.
+        client: Asks Linq for names, lines and messages, and sends what an operator writes. None does neither.
         mute_s: Seconds for which the bot is muted in a chat in which an operator writes: `Bot(mute_s=…)`.
+        lifespan: Opens storage and client, if they are not open.
     """
     page = OperatorsPage(storage, client, access, clock, views.Names(client), Lists(client), mute_s)
     return Starlette(
@@ -130,7 +147,8 @@ def create_page(storage: Storage, client: Client | None, access: Access, clock: 
             Route("/logout", page.log_out, methods=["POST"]),
             *(Route(path, page.seen(template, view)) for path, (template, view) in _VIEWS.items()),
             *(Route(path, page.done(act), methods=["POST"]) for path, act in _ACTS.items()),
-        ]
+        ],
+        lifespan=lifespan,
     )
 
 
