@@ -44,7 +44,7 @@ turns that ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -314,6 +314,19 @@ def register_broadcast_checks() -> Iterable[Callable[[str, Sequence[str]], None]
 @hookspec
 def register_commands() -> Iterable[PluginCommand]:
     """Add commands, run as `linqbot <name>`. For installed plugins only, and for names that linqbot does not use."""
+
+
+@hookspec
+def register_tools(dev: str | None, allow_writes: bool) -> Iterable[Callable[..., Awaitable[Any]]]:
+    """Add tools to `linqbot mcp`: async functions. An agent is shown their names, annotations and docstrings, and their results as JSON.
+
+    The agent is also shown the message of a `linqbot.errors.LinqbotError` that a tool raises; of other errors it learns nothing.
+    No bot runs in the process of this command, so a tool opens what it needs. For installed plugins only.
+
+    Args:
+        dev: With `--dev`, the address of the page of the `linqbot dev` that the tools are about; otherwise None.
+        allow_writes: True with `--allow-writes`. Without it, a tool changes nothing of a bot that people write to.
+    """
 
 
 @hookspec

@@ -7,9 +7,9 @@ and LINQBOT_PLUGINS, which says what a bot loads, does not leave it out.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -19,6 +19,8 @@ from linqbot.errors import ConfigError
 if TYPE_CHECKING:
     from linqbot.hookspecs import PluginCommand
     from linqbot.plugins.registry import Plugins
+
+T = TypeVar("T")
 
 _OURS: Final = frozenset(package.removeprefix("linqbot-") for package in PACKAGES.values())
 """The names of the plugins of linqbot's own packages."""
@@ -51,33 +53,50 @@ def missing() -> Collection[str]:
     return sorted(PACKAGES.keys() - of_packages().keys())
 
 
-@cache
 def of_packages() -> Mapping[str, PluginCommand]:
     """Return the commands of those packages of linqbot's repository that are installed."""
-    from linqbot.plugins.loading import installed, load  # imported late: a command of the core needs no plugin
-
-    return _added(load(sorted(_OURS & {entry.name for entry in installed()}), lenient=True), COMMANDS)
+    return _added(packages(), COMMANDS)
 
 
-@cache
 def of_others() -> Mapping[str, PluginCommand]:
     """Return the commands of all other plugins that are installed and allowed.
 
     A plugin that cannot be loaded is reported on standard error, and so is a command whose name is taken.
     """
+    return {} if (plugins := others()) is None else _added(plugins, {*COMMANDS, *PACKAGES}, leave_out=_OURS)
+
+
+def ask(hook: str, fit: Callable[[Any], T], **facts: Any) -> list[T]:
+    """Collect what these plugins add to a command through another hook. See `Plugins.ask`."""
+    found = packages().ask(hook, fit, **facts)
+    if (plugins := others()) is not None:
+        found += [(impl, added) for impl, added in plugins.ask(hook, fit, **facts) if impl.plugin.name not in _OURS]
+    return [added for _, added in found]
+
+
+@cache
+def packages() -> Plugins:
+    """Return the plugins of linqbot's own packages that are installed."""
+    from linqbot.plugins.loading import installed, load  # imported late: a command of the core needs no plugin
+
+    return load(sorted(_OURS & {entry.name for entry in installed()}), lenient=True)
+
+
+@cache
+def others() -> Plugins | None:
+    """Return all plugins that are installed and allowed; None if there are only those of `packages`, or settings are wrong."""
     from linqbot.cli import logs
     from linqbot.plugins.loading import installed
     from linqbot.settings import from_env
 
     if not {entry.name for entry in installed()} - _OURS:
-        return {}
-
+        return None
     logs.configure("error", "auto")
     try:
-        return _added(from_env().load_plugins(), {*COMMANDS, *PACKAGES}, leave_out=_OURS)
+        return from_env().load_plugins()
     except ConfigError as error:
         click.secho(f"No plugin's commands: {error}", fg="red", err=True)
-        return {}
+        return None
 
 
 def _added(plugins: Plugins, taken: Iterable[str], leave_out: Collection[str] = ()) -> Mapping[str, PluginCommand]:

@@ -13,7 +13,6 @@ from typing import Final
 SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Write a bot": {
         "new": "Create a folder with a bot, its tests and its settings.",
-        "mcp": "Let a coding agent see what a bot does, text it and act.",
     },
     "Run it": {
         "connect": "Subscribe a bot to the events it handles; rotate the secret.",
@@ -35,6 +34,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 PACKAGES: Final[Mapping[str, str]] = {
     "dev": "linqbot-dev",
+    "mcp": "linqbot-operator",
     "rehearse": "linqbot-dev",
     "replay": "linqbot-dev",
     "trigger": "linqbot-dev",

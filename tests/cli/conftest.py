@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,12 +117,17 @@ def _starting(kind: type[Command], folder: Path) -> Iterator[Callable[..., Comma
         each.stop(signal.SIGKILL)
 
 
-DEV: Final = EntryPoint("dev", "linqbot_dev.plugin", "linqbot")
+TOOLS: Final = [
+    EntryPoint(name, f"linqbot_{name}.plugin", "linqbot")
+    for name in ("dev", "operator")
+    if find_spec(f"linqbot_{name}") is not None  # the lowest versions are tried without linqbot-operator
+]
+"""The packages of linqbot that bring commands."""
 
 
 @pytest.fixture(autouse=True)
 def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that run in this process find linqbot-dev and the plugins that a test installs.
+    """Let commands that run in this process find the packages that bring commands, and the plugins that a test installs.
 
     These are in folders that the test adds to the path: to read the metadata of every package takes 13 ms of each command.
     """
@@ -129,16 +135,16 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_the_test(*, group: str) -> list[EntryPoint]:
         added = [folder for folder in sys.path if folder not in PATH]
         entries = (entry for each in distributions(path=added) for entry in each.entry_points)
-        return [DEV, *(entry for entry in entries if entry.group == group)]
+        return [*TOOLS, *(entry for entry in entries if entry.group == group)]
 
     monkeypatch.setattr("linqbot.plugins.loading.entry_points", of_the_test)
 
 
 @pytest.fixture
 def postgres_plugin(no_plugins_of_the_workspace: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that run in this process find linqbot-dev and linqbot-postgres, and no other plugin."""
+    """Let commands that run in this process find the packages that bring commands, linqbot-postgres and no other plugin."""
     entry = EntryPoint("postgres", "linqbot_postgres:Postgres", "linqbot")
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [DEV, entry])
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [*TOOLS, entry])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from signed import SECRET
 from typed_command import run, shown
 
-from linqbot.installing import extra_command, plugin_command
+from linqbot.installing import plugin_command
 
 GOOD = {"LINQ_API_V3_API_KEY": "token-that-must-not-show", "LINQ_WEBHOOK_SECRET": SECRET}
 ECHO = "from linqbot import Bot\nbot = Bot()\n"
@@ -259,14 +259,6 @@ def test_a_name_that_names_nothing_is_a_usage_error_before_the_storage_is_opened
         with subtests.test(command=command):
             assert says in shown(*command, code=2, LINQBOT_STORAGE="sqlite:///made.db")
             assert not Path("made.db").exists()
-
-
-def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message was one sentence, so the advice that follows it was the one for a wrong setting."""
-    monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
-    said = shown("mcp", code=2, **GOOD | {"LINQBOT_STORAGE": "memory://"})
-    assert f"needs a further package. Install it: {extra_command('operator')}" in said
-    assert "setting" not in said
 
 
 def test_the_page_and_its_settings_need_a_package_that_is_named_with_the_way_to_install_it(

@@ -1,1 +1,1 @@
-"""The page for the operators of a bot, which `linqbot serve --page` serves. `plugin.py` says what linqbot gets of it."""
+"""A page and tools for the operators of a bot: `linqbot serve --page` and `linqbot mcp`. `plugin.py` says what linqbot gets of it."""

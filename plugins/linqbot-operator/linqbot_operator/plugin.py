@@ -1,10 +1,11 @@
-"""The plugin `operator`: the page. Every bot imports it, so it imports nothing else of this package."""
+"""The plugin `operator`: the page, the command and its tools. Every command imports it, so it imports nothing else of this package."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
-from linqbot.hookspecs import Listener, Running, hookimpl
+from linqbot.hookspecs import Listener, PluginCommand, Running, hookimpl
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -24,3 +25,17 @@ def register_listeners(running: Running, page: bool) -> list[Listener]:
         return page_app(settings, mute_s=running.bot.mute_s)
 
     return [Listener("page", "The operator's page", settings.page_port, "LINQBOT_PAGE_PORT", make_app)]
+
+
+@hookimpl
+def register_commands() -> list[PluginCommand]:
+    about = "Let a coding agent see what a bot does, text it and act."
+    return [PluginCommand("mcp", about, "linqbot_operator.mcp:command", "Write a bot")]
+
+
+@hookimpl
+def register_tools(dev: str | None, allow_writes: bool) -> list[Callable[..., Awaitable[Any]]]:
+    from linqbot_operator import phone_tools
+    from linqbot_operator.command_tools import command_tools
+
+    return [*command_tools(dev, allow_writes=allow_writes), *phone_tools.register_tools(dev)]

@@ -22,6 +22,8 @@ from sqlite_connections import in_storage
 
 from linqbot.cli import plugin_commands
 from linqbot.cli.main import main
+from linqbot.cli.table import PACKAGES
+from linqbot.installing import plugin_advice
 from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
@@ -106,8 +108,8 @@ def linqbot(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
 
 
 def forget_commands() -> None:
-    plugin_commands.of_packages.cache_clear()
-    plugin_commands.of_others.cache_clear()
+    plugin_commands.packages.cache_clear()
+    plugin_commands.others.cache_clear()
 
 
 def post(url: str, text: str) -> None:
@@ -215,6 +217,20 @@ def test_a_plugins_command_can_be_in_any_section_and_one_that_is_none_is_named(
     assert "greet is at greetings_plugin:spoken, where no click.Command is." in str(linqbot("greet").output)
 
 
+def test_a_command_whose_package_is_missing_says_how_to_install_it(
+    linqbot: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [])
+    listed = linqbot("--help").stdout.partition("Not installed:")[2]
+    for name, package in PACKAGES.items():
+        assert re.search(rf"^  {name} +It comes with {package}\.$", listed, re.MULTILINE)
+        for arguments in ((name,), (name, "--help")):
+            result = linqbot(*arguments)
+            assert result.exit_code == 2
+            needs = f"linqbot {name} needs the package {package}, which is not installed. {plugin_advice(package)}"
+            assert needs in " ".join(result.output.split())
+
+
 def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "thief", GOOD.replace('"greet"', '"serve"'), entry="Plugin")
     assert "Run the bot in FILE" in linqbot("serve", "--help").stdout
@@ -225,7 +241,7 @@ def test_a_plugin_cannot_replace_a_built_in_command(site: Path, linqbot: Callabl
 def test_the_help_of_a_built_in_command_loads_no_plugin(site: Path, linqbot: Callable[..., Result]) -> None:
     install_plugin(site, "fatal", "raise SystemExit('imported')")
     assert linqbot("serve", "--help").exit_code == 0
-    assert plugin_commands.of_others.cache_info().misses == 0
+    assert plugin_commands.others.cache_info().misses == 0
 
 
 # Storages

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from emulator_control import replies
+from mcp import Client, StdioServerParameters
 from patience import PATIENCE_S
+from plugin_packages import install_plugin
 from ports import free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
-
-mcp = pytest.importorskip("mcp", reason="The package mcp is not installed.")
 
 BOT = """
 from linqbot import Bot, Context, MessageReceived
@@ -33,8 +33,6 @@ async def boom(message: MessageReceived, ctx: Context) -> None:
 
 
 async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Path, command: Callable[..., Any]) -> None:
-    from mcp import Client, StdioServerParameters
-
     (tmp_path / "bot.py").write_text(BOT)
     page = f"http://127.0.0.1:{free_port()}"
     dev = command("dev", "bot.py", "--port", page.rpartition(":")[2])
@@ -82,8 +80,6 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
 
 
 async def test_without_a_page_a_tool_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
-    from mcp import Client, StdioServerParameters
-
     page = f"http://127.0.0.1:{free_port()}"
     line = ["-m", "linqbot", "mcp", "--dev", "--page", page]
     async with Client(
@@ -98,3 +94,43 @@ async def test_without_a_page_a_tool_says_where_it_looked_and_what_to_do(tmp_pat
             result = await agent.call_tool(tool, arguments)
             assert result.is_error
             assert f"No page of linqbot dev answers at {page}. Start linqbot dev" in str(result.content)
+
+
+SHOP = """
+from linqbot import hookimpl
+from linqbot.errors import LinqbotError
+
+@hookimpl
+def register_tools(allow_writes):
+    async def order(number: int) -> dict[str, str]:
+        \"\"\"Return an order of the shop.\"\"\"
+        if number < 0:
+            raise ValueError("a secret")
+        if number == 0:
+            raise LinqbotError("There is no order 0.")
+        return {"order": str(number)}
+
+    async def cancel(number: int) -> None:
+        \"\"\"Cancel an order.\"\"\"
+
+    return [order, cancel] if allow_writes else [order]
+"""
+
+
+async def test_a_plugin_adds_tools_and_its_errors_of_linqbot_are_shown(tmp_path: Path) -> None:
+    install_plugin(tmp_path, "shop", SHOP)
+    install_plugin(
+        tmp_path, "broken", "from linqbot import hookimpl\n@hookimpl\ndef register_tools(): raise ValueError"
+    )
+    environ = os.environ | {"PYTHONPATH": str(tmp_path), "LINQBOT_PLUGINS": "shop,broken"}
+    line = ["-m", "linqbot", "mcp"]
+    async with Client(StdioServerParameters(command=sys.executable, args=line, env=environ, cwd=tmp_path)) as agent:
+        tools = {each.name: each for each in (await agent.list_tools()).tools}
+        assert set(tools) == {"why", "waiting", "mutes", "explain", "order"}, "those that write are not asked for"
+        assert tools["order"].description == "Return an order of the shop."
+        found = await agent.call_tool("order", {"number": 7})
+        assert found.structured_content == {"order": "7"}
+        refused = await agent.call_tool("order", {"number": 0})
+        assert (refused.is_error, "There is no order 0." in str(refused.content)) == (True, True)
+        failed = await agent.call_tool("order", {"number": -1})
+        assert (failed.is_error, "a secret" in str(failed.content)) == (True, False)
