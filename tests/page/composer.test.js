@@ -7,7 +7,11 @@ import {
   emptyDraft,
   isEmpty,
 } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/draft.js";
-import { deliver, inboundMessage, Outbox } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/sending.js";
+import {
+  deliver,
+  inboundMessage,
+  Outbox,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/composer/sending.js";
 import { DraftTexts } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/drafts.js";
 import { draftChat } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
 import { chatData, chatIn, FRIEND, group, LINE, ME, memory, message, storeWith } from "./world.js";

@@ -4,8 +4,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TranscriptWindow } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/conversation/window.js";
 import { sortedWith } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
-import { isDecorated, moved, toggled, trimmed } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/decorations.js";
-import { amountText, nextStep, paymentsIn } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/payments.js";
+import {
+  isDecorated,
+  moved,
+  toggled,
+  trimmed,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/decorations.js";
+import {
+  amountText,
+  nextStep,
+  paymentsIn,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/payments.js";
 import { readVcard, writeVcard } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/content/vcard.js";
 import { DraftTexts, draftKey } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/drafts.js";
 import { phoneMemory } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/people.js";

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { curlOfCall, curlOfDelivery, quoted, triggerOf } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/shell.js";
+import {
+  curlOfCall,
+  curlOfDelivery,
+  quoted,
+  triggerOf,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/shell.js";
 import { LINE, ME } from "./world.js";
 
 /** @import { SentDelivery } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/client/types.d.ts" */

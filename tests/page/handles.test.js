@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatHandle, normaliseHandle } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/handles.js";
+import {
+  formatHandle,
+  normaliseHandle,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/handles.js";
 
 test("phone numbers are written with spaces, e-mail addresses as they are", () => {
   assert.equal(formatHandle("+14155550142"), "+1 415 555 0142");

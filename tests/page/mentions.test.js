@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { membersToMention, mentionsIn } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/mentions.js";
+import {
+  membersToMention,
+  mentionsIn,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/mentions.js";
 import { FRIEND, group, LINE, OTHER_LINE, storeWith } from "./world.js";
 
 const store = storeWith();

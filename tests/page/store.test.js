@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countOf, messagesBetween, messagesOf, shownChat } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
+import {
+  countOf,
+  messagesBetween,
+  messagesOf,
+  shownChat,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/chats.js";
 import { Store } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/store.js";
 import { bot, chatData, chatIn, FRIEND, LINE, ME, memory, message, person, reply, storeWith } from "./world.js";
 

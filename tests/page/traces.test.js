@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jsonPieces, summaryOf, tone } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/summary.js";
+import {
+  jsonPieces,
+  summaryOf,
+  tone,
+} from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/inspector/summary.js";
 import { Traces } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/traces.js";
 
 /** @import { Row } from "../../plugins/linqbot-dev/linqbot_dev/emulator/web/page/model/exchanges.js" */
