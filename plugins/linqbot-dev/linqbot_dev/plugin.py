@@ -1,6 +1,9 @@
-"""The plugin `dev`: the commands of this package. It is imported by every `linqbot --help`, so it imports nothing else of it."""
+"""The plugin `dev`: the commands of this package, and its tools. Every `linqbot --help` imports it, so it imports nothing else of it."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from linqbot.hookspecs import PluginCommand, hookimpl
 
@@ -14,6 +17,15 @@ def register_commands() -> list[PluginCommand]:
         _command("trigger", "Send a signed event of any type to a bot.", write),
         _command("replay", "Run a bot on stored deliveries without sending; compare code.", look_after),
     ]
+
+
+@hookimpl
+def register_tools(dev: str | None) -> list[Callable[..., Awaitable[Any]]]:
+    if dev is None:
+        return []
+    from linqbot_dev.phone_tools import phone_tools
+
+    return phone_tools(dev)
 
 
 def _command(name: str, about: str, section: str) -> PluginCommand:

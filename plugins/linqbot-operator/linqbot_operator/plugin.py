@@ -35,7 +35,6 @@ def register_commands() -> list[PluginCommand]:
 
 @hookimpl
 def register_tools(dev: str | None, allow_writes: bool) -> list[Callable[..., Awaitable[Any]]]:
-    from linqbot_operator import phone_tools
     from linqbot_operator.command_tools import command_tools
 
-    return [*command_tools(dev, allow_writes=allow_writes), *phone_tools.register_tools(dev)]
+    return command_tools(dev, allow_writes=allow_writes)

@@ -5,21 +5,14 @@ and moves the clock.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 
 from linqbot.errors import LinqbotError
-from linqbot.hookspecs import hookimpl
+from linqbot_dev.emulator.declared_world import FIRST_PERSON
 
 JsonObject: TypeAlias = dict[str, Any]
-
-FIRST_PERSON: Final = "+14155550142"
-
-
-@hookimpl
-def register_tools(dev: str | None) -> list[Callable[..., Awaitable[Any]]]:
-    return [] if dev is None else phone_tools(dev)
 
 
 def phone_tools(page: str) -> list[Callable[..., Awaitable[Any]]]:
