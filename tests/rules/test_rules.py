@@ -383,6 +383,7 @@ def test_a_near_miss_is_answered_with_what_to_write() -> None:
 # --- every rule has a test ------------------------------------------------------------------------------------------
 
 TESTS = Path(__file__).parent.parent
+OF_EMULATOR = TESTS.parent / "plugins" / "linqbot-dev" / "tests" / "emulator"
 IN_THE_TABLE = {int(rule.name.removeprefix("R")) for rule in RULES}
 
 ALL = frozenset(int(name.removeprefix("R")) for name in book.RULES)
@@ -401,7 +402,7 @@ def numbers_in(files: Iterable[Path]) -> set[int]:
 
 
 def test_every_rule_has_a_test_as_a_rule_or_where_the_emulators_state_decides() -> None:
-    tested = numbers_in((TESTS / "rules").glob("test_*.py")) | numbers_in((TESTS / "emulator").rglob("test_*.py"))
+    tested = numbers_in((TESTS / "rules").glob("test_*.py")) | numbers_in(OF_EMULATOR.rglob("test_*.py"))
     assert ALL - tested - IN_THE_TABLE == set()
 
 

@@ -84,5 +84,5 @@ def test_a_url_as_providers_of_databases_write_it_names_the_same_storage() -> No
 
 
 def test_without_its_package_a_storage_in_postgresql_says_how_to_install_it() -> None:
-    with pytest.raises(ConfigError, match=r"needs the package linqbot-postgres.*plugins/linqbot-postgres"):
+    with pytest.raises(ConfigError, match=r"needs the package linqbot-postgres.*Install it: .*linqbot-postgres"):
         open_storage("postgresql://bot:hunter2@db.example/linq")
