@@ -237,6 +237,26 @@ class PluginCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentTool:
+    """A tool of `linqbot mcp`. The hints are those of the protocol, by which a client decides when to ask its user first.
+
+    Attributes:
+        run: An async function. An agent is shown its name, its annotations and its docstring, and its result as JSON. Text of
+            people in a result belongs in a field of its own whose name says so: an agent may take it for an instruction.
+        title: A short name for people, such as "Mute the bot".
+        read_only: True if the tool changes nothing.
+        destructive: True if it does something that cannot be taken back, such as a message that is sent.
+        idempotent: True if a second call with the same arguments changes nothing more.
+    """
+
+    run: Callable[..., Awaitable[Any]]
+    title: str
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """A server of a plugin on a port of its own, which `linqbot serve` opens next to the bot's, on the same host.
 
@@ -317,10 +337,10 @@ def register_commands() -> Iterable[PluginCommand]:
 
 
 @hookspec
-def register_tools(dev: str | None, allow_writes: bool) -> Iterable[Callable[..., Awaitable[Any]]]:
-    """Add tools to `linqbot mcp`: async functions. An agent is shown their names, annotations and docstrings, and their results as JSON.
+def register_tools(dev: str | None, allow_writes: bool) -> Iterable[AgentTool]:
+    """Add tools to `linqbot mcp`.
 
-    The agent is also shown the message of a `linqbot.errors.LinqbotError` that a tool raises; of other errors it learns nothing.
+    An agent is shown the message of a `linqbot.errors.LinqbotError` that a tool raises; of other errors it learns nothing.
     No bot runs in the process of this command, so a tool opens what it needs. For installed plugins only.
 
     Args:

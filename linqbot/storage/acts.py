@@ -32,6 +32,7 @@ What: TypeAlias = Literal[
     "edit",
     "consent",
     "send",
+    "post",
     "export",
     "forget",
 ]
@@ -101,8 +102,8 @@ async def noting(tx: Writable, act: Awaitable[T], by: By | None, what: What, *ta
 
 
 async def name_send(tx: Writable, key: str, chat_id: str, message_id: str) -> None:
-    """Store the message that an operator has sent to a chat in place of its key."""
-    sql = "UPDATE act SET target = $3 WHERE about = $1 AND target = $2 AND what = 'send'"
+    """Store the message that an operator has sent in place of its key, and its chat, which a send to a person learns only then."""
+    sql = "UPDATE act SET target = $3, about = $1 WHERE (about = $1 OR about IS NULL) AND target = $2 AND what = 'send'"
     await tx.run(sql, chat_id, key, message_id)
 
 

@@ -835,7 +835,7 @@ class Storage(ABC):
         await self._write(lambda tx: acts.note(tx, by, what, [of]))
 
     async def name_send(self, key: str, chat_id: str, message_id: str) -> None:
-        """Store the message of a send to a chat that was noted with its idempotency key: the chat view says who sent it."""
+        """Store the message and the chat of a send that was noted with its idempotency key: the chat view says who sent it."""
         await self._write(lambda tx: acts.name_send(tx, key, chat_id, message_id))
 
     async def acts(

@@ -13,12 +13,14 @@ from linqbot.cli.deliveries import chat_of
 from linqbot.cli.kit import Opt, Result
 from linqbot.errors import BotError
 from linqbot.features.posts import post_delivery
+from linqbot.storage.acts import By, of_lane
 from linqbot.storage.backend import Storage
 
 
 async def post(
     name: str,
     storage: Storage,
+    by: By,
     *,
     post_id: Annotated[str, Opt("The same for every repetition of this post, such as an order number.", "--id")],
     data: Annotated[str | None, Opt("A JSON object. Default: standard input.", "--data -d", "JSON")] = None,
@@ -38,6 +40,7 @@ async def post(
         delivery = post_delivery(name, content, time.time(), post_id=post_id, chat=chat, person=person)
     except BotError as error:
         raise click.UsageError(str(error)) from None
-    is_new = await storage.put(delivery)
+    if is_new := await storage.put(delivery):
+        await storage.note_act("post", of_lane(delivery.id, delivery.lane), by=by)
     shown = f"Posted {name} as {delivery.id}." if is_new else f"Nothing was posted: {delivery.id} was stored before."
     return Result({"id": delivery.id, "stored": is_new}, shown)

@@ -4,18 +4,18 @@ and moves the clock.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import httpx
 
 from linqbot.errors import LinqbotError
+from linqbot.hookspecs import AgentTool
 from linqbot_dev.emulator.declared_world import FIRST_PERSON
 
 JsonObject: TypeAlias = dict[str, Any]
 
 
-def phone_tools(page: str) -> list[Callable[..., Awaitable[Any]]]:
+def phone_tools(page: str) -> list[AgentTool]:
     """Return the tools for the phone on a page of `linqbot dev`."""
     http = httpx.AsyncClient(base_url=f"{page}/emulator", trust_env=False, timeout=60)
 
@@ -46,7 +46,8 @@ def phone_tools(page: str) -> list[Callable[..., Awaitable[Any]]]:
         found = await state()
         handles = {chat["id"] for chat in found["chats"] if any(one["handle"] == person for one in chat["handles"])}
         messages = [each for chat in found["chats"] if chat["id"] in handles for each in chat["messages"]]
-        return {"messages": messages, "turns": [each for each in found["observations"] if each["chat_id"] in handles]}
+        turns = [each for each in found["observations"] if each["chat_id"] in handles]
+        return {"messages_with_text_of_people": messages, "turns": turns}
 
     async def copy_test(person: str = FIRST_PERSON) -> JsonObject:
         """Return the latest conversation with a person as a pytest: what people wrote, and what the bot did, is expected."""
@@ -57,4 +58,9 @@ def phone_tools(page: str) -> list[Callable[..., Awaitable[Any]]]:
         """Move the clock of the bot and of the emulator: what is due meanwhile happens."""
         return await asked("POST", "/clock", {"advance_s": seconds})
 
-    return [text, conversation, copy_test, move_clock]
+    return [
+        AgentTool(text, "Text the bot on the emulated phone"),
+        AgentTool(conversation, "Read the conversation on the emulated phone", read_only=True),
+        AgentTool(copy_test, "Copy the conversation as a test", read_only=True),
+        AgentTool(move_clock, "Move the clock of linqbot dev"),
+    ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from linqbot.hookspecs import PluginCommand, hookimpl
+from linqbot.hookspecs import AgentTool, PluginCommand, hookimpl
 
 
 @hookimpl
@@ -20,7 +17,7 @@ def register_commands() -> list[PluginCommand]:
 
 
 @hookimpl
-def register_tools(dev: str | None) -> list[Callable[..., Awaitable[Any]]]:
+def register_tools(dev: str | None) -> list[AgentTool]:
     if dev is None:
         return []
     from linqbot_dev.phone_tools import phone_tools

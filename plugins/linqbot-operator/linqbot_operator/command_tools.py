@@ -14,13 +14,15 @@ from typing import Any, TypeAlias
 from pydantic_core import from_json
 
 from linqbot.cli.commands.waiting import Kind
+from linqbot.cli.kit import operator
 from linqbot.errors import LinqbotError
+from linqbot.hookspecs import AgentTool
 
 JsonObject: TypeAlias = dict[str, Any]
-Tool: TypeAlias = Callable[..., Awaitable[JsonObject]]
+Run: TypeAlias = Callable[..., Awaitable[JsonObject]]
 
 
-def command_tools(dev: str | None, *, allow_writes: bool) -> list[Tool]:
+def command_tools(dev: str | None, *, allow_writes: bool) -> list[AgentTool]:
     """Return the tools. See the hook `register_tools`."""
     run = partial(_run, dev)
     return [*_reads(run), *(_writes(run) if allow_writes else ())]
@@ -52,7 +54,7 @@ def _given(**options: str | None) -> Sequence[str]:
     return [word for name, value in options.items() if value is not None for word in (f"--{name}", value)]
 
 
-def _reads(run: Tool) -> list[Tool]:
+def _reads(run: Run) -> list[AgentTool]:
     async def why(who: str, at: str | None = None) -> JsonObject:
         """Say what became of a person's messages and why: handlers tried, calls, refusals, mutes, open questions.
 
@@ -78,36 +80,56 @@ def _reads(run: Tool) -> list[Tool]:
         """Explain an error code of linqbot (LQB…) or of Linq: its meaning, its causes, and what to do."""
         return await run("explain", said=[code], stored=False)
 
-    return [why, waiting, mutes, explain]
+    return [
+        AgentTool(why, "Say what became of messages", read_only=True),
+        AgentTool(waiting, "List what waits or was given up", read_only=True),
+        AgentTool(mutes, "List mutes", read_only=True),
+        AgentTool(explain, "Explain an error code", read_only=True),
+    ]
 
 
-def _writes(run: Tool) -> list[Tool]:
-    async def mute_of(who: str, *options: str) -> JsonObject:
-        return await (run("mute", "--all", *options) if who == "all" else run("mute", *options, said=[who]))
+def _writes(run: Run) -> list[AgentTool]:
+    """Return the tools that change something. Each asks for a reason, for the log of operators."""
+    who_acts = f"{operator(None, None).who}, by linqbot mcp"
 
-    async def mute(who: str, for_time: str | None = None, reason: str | None = None) -> JsonObject:
+    async def act(*words: str, reason: str, said: Sequence[str] = ()) -> JsonObject:
+        return await run(*words, "--as", who_acts, "--reason", reason, said=said)
+
+    async def mute_of(who: str, *options: str, reason: str) -> JsonObject:
+        if who == "all":
+            return await act("mute", "--all", *options, reason=reason)
+        return await act("mute", *options, reason=reason, said=[who])
+
+    async def mute(who: str, reason: str, for_time: str | None = None) -> JsonObject:
         """Make the bot silent.
 
         Args:
             who: A handle, the id of a chat, or all.
+            reason: Why, for the log.
             for_time: Such as 30m, 2h or 1d; None is until unmute.
         """
-        return await mute_of(who, *_given(**{"for": for_time}, reason=reason))
+        return await mute_of(who, *_given(**{"for": for_time}), reason=reason)
 
-    async def unmute(who: str, catch_up: bool = False) -> JsonObject:
-        """Let the bot speak again for a handle, a chat or all; with catch_up it answers what came meanwhile."""
-        return await mute_of(who, "--end", *(["--catch-up"] if catch_up else []))
+    async def unmute(who: str, reason: str, catch_up: bool = False) -> JsonObject:
+        """Let the bot speak again for a handle, a chat or all; with catch_up it answers what came meanwhile. The log has the reason."""
+        return await mute_of(who, "--end", *(["--catch-up"] if catch_up else []), reason=reason)
 
-    async def retry(delivery: str) -> JsonObject:
-        """Have a dead letter handled again."""
-        return await run("waiting", "retry", said=[delivery])
+    async def retry(delivery: str, reason: str) -> JsonObject:
+        """Have a dead letter handled again. The log has the reason."""
+        return await act("waiting", "retry", reason=reason, said=[delivery])
 
-    async def answer(question: str, text: str) -> JsonObject:
-        """Answer an open question in place of the person."""
-        return await run("waiting", "answer", said=[question, text])
+    async def answer(question: str, text: str, reason: str) -> JsonObject:
+        """Answer an open question in place of the person. The log has the reason."""
+        return await act("waiting", "answer", reason=reason, said=[question, text])
 
-    async def send(to: str, text: str) -> JsonObject:
-        """Send a message to a handle."""
-        return await run("send", "--text", text, said=[to], stored=False)
+    async def send(to: str, text: str, reason: str) -> JsonObject:
+        """Send a message to a handle. The log has the reason."""
+        return await act("send", "--text", text, reason=reason, said=[to])
 
-    return [mute, unmute, retry, answer, send]
+    return [
+        AgentTool(mute, "Make the bot silent", idempotent=True),
+        AgentTool(unmute, "Let the bot speak again", destructive=True, idempotent=True),
+        AgentTool(retry, "Handle a dead letter again", destructive=True),
+        AgentTool(answer, "Answer a question in place of a person", destructive=True),
+        AgentTool(send, "Send a message", destructive=True),
+    ]

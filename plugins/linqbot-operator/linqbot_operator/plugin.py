@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from linqbot.hookspecs import Listener, PluginCommand, Running, hookimpl
+from linqbot.hookspecs import AgentTool, Listener, PluginCommand, Running, hookimpl
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -34,7 +33,7 @@ def register_commands() -> list[PluginCommand]:
 
 
 @hookimpl
-def register_tools(dev: str | None, allow_writes: bool) -> list[Callable[..., Awaitable[Any]]]:
+def register_tools(dev: str | None, allow_writes: bool) -> list[AgentTool]:
     from linqbot_operator.command_tools import command_tools
 
     return command_tools(dev, allow_writes=allow_writes)

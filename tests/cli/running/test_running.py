@@ -123,6 +123,23 @@ def test_send_sends_one_message(emulator: str) -> None:
     assert "555 is not a handle" in shown("send", "555", "--text", "hi", code=2, **environ)
 
 
+def test_what_an_operator_sends_and_posts_is_in_the_log_with_who_and_why(emulator: str, command_folder: Path) -> None:
+    environ: dict[str, Any] = {"LINQ_API_V3_API_KEY": KEY, "LINQ_API_V3_BASE_URL": f"{emulator}/api/partner"}
+    by = ("--as", "Dana", "--reason", "the oven is broken")
+    assert "The log of operators does not name this message" in shown("send", ANN, "--text", "hi", **environ)
+    assert not list(command_folder.iterdir()), "a send makes no storage where none is"
+    shown("storage", "migrate")
+    sent = data("send", ANN, "--text", "hi", *by, **environ)
+    posted = data("post", "oven.broken", "--id", "7", "--chat", sent["chat_id"], "--data", "{}", *by)
+    data("post", "oven.broken", "--id", "7", "--chat", sent["chat_id"], "--data", "{}", *by)  # nothing is stored again
+    rows = [
+        (row["what"], row["target"], row["about"], row["who"], row["reason"])
+        for row in data("waiting", "list", "--log")
+    ]
+    about = (sent["chat_id"], "Dana", "the oven is broken")
+    assert rows == [("post", posted["id"], *about), ("send", sent["message_id"], *about)]
+
+
 def test_a_taken_port_is_an_error_of_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -39,7 +39,9 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
     dev.until(lambda: "Text your bot" in dev.said())
     line = ["-m", "linqbot", "mcp", "--dev", "--allow-writes", "--page", page]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LINQ_", "LINQBOT_"))}
-    server = StdioServerParameters(command=sys.executable, args=line, env=environ, cwd=tmp_path)
+    server = StdioServerParameters(
+        command=sys.executable, args=line, env=environ | {"LINQBOT_OPERATOR": "Ann"}, cwd=tmp_path
+    )
     async with Client(server) as agent:
 
         async def call(tool: str, **arguments: Any) -> Any:
@@ -61,10 +63,10 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
         said = [case["answer"] for case in found["cases"] if case["type"] == "message.received"]
         assert "No handler took it: no filter fits." in said
         (letter,) = (await call("waiting", kind="dead"))["rows"]
-        assert await call("retry", delivery=letter["id"]) == {"retried": 1}
+        assert await call("retry", delivery=letter["id"], reason="repaired") == {"retried": 1}
         for tool, wrong, what in (
-            ("retry", {"delivery": "w.unknown"}, "is not a dead letter"),
-            ("mute", {"who": "--all"}, "nor the id of a chat"),
+            ("retry", {"delivery": "w.unknown", "reason": ""}, "is not a dead letter"),
+            ("mute", {"who": "--all", "reason": ""}, "nor the id of a chat"),
             ("copy_test", {"person": "+14155550199"}, "Chat not found"),
             ("text", {"text": "hi", "person": "Dana"}, "must be an E.164 number"),
             ("move_clock", {"seconds": -5}, "greater than or equal to 0"),
@@ -73,7 +75,23 @@ async def test_an_agent_finds_the_reason_of_a_silence_in_few_calls(tmp_path: Pat
             assert (result.is_error, what in str(result.content)) == (True, True), result
         assert (await call("mute", who="all", for_time="1h", reason="dinner"))["rows"][0]["reason"] == "dinner"
         assert len((await call("mutes"))["rows"]) == 1
-        await call("unmute", who="all")
+        await call("unmute", who="all", reason="back")
+        await call("send", to="+14155550142", text="Closed today.", reason="holiday")
+        assert replies(page)[-1] == "Closed today."
+        rows = (await call("waiting", kind="log"))["rows"]
+        assert [(row["what"], row["reason"]) for row in rows] == [
+            ("send", "holiday"),
+            ("unmute", "back"),
+            ("mute", "dinner"),
+            ("retry", "repaired"),
+        ]
+        assert {row["who"] for row in rows} == {"Ann, by linqbot mcp"}
+        (told,) = [
+            each
+            for each in (await call("conversation"))["messages_with_text_of_people"]
+            if each["id"] == rows[0]["target"]
+        ]
+        assert told["chat_id"] == rows[0]["about"]
         assert (await call("explain", code="LQB4001"))["code"] == "LQB4001"
         before = (await call("move_clock", seconds=0))["now"]
         assert (await call("move_clock", seconds=3600))["now"] > before
@@ -96,9 +114,23 @@ async def test_without_a_page_a_tool_says_where_it_looked_and_what_to_do(tmp_pat
             assert f"No page of linqbot dev answers at {page}. Start linqbot dev" in str(result.content)
 
 
+async def test_a_client_learns_of_each_tool_whether_it_changes_something_and_can_be_taken_back(tmp_path: Path) -> None:
+    line = ["-m", "linqbot", "mcp", "--dev", "--allow-writes"]
+    server = StdioServerParameters(command=sys.executable, args=line, env=dict(os.environ), cwd=tmp_path)
+    async with Client(server) as agent:
+        tools = (await agent.list_tools()).tools
+    hints = {each.name: each.annotations for each in tools if each.title and each.annotations}
+    assert len(hints) == len(tools) == 13
+    reading = {name for name, hint in hints.items() if hint.read_only_hint}
+    assert reading == {"why", "waiting", "mutes", "explain", "conversation", "copy_test"}
+    assert {name for name, hint in hints.items() if hint.destructive_hint} == {"unmute", "retry", "answer", "send"}
+    assert {name for name, hint in hints.items() if hint.idempotent_hint} == {*reading, "mute", "unmute"}
+
+
 SHOP = """
 from linqbot import hookimpl
 from linqbot.errors import LinqbotError
+from linqbot.hookspecs import AgentTool
 
 @hookimpl
 def register_tools(allow_writes):
@@ -113,7 +145,8 @@ def register_tools(allow_writes):
     async def cancel(number: int) -> None:
         \"\"\"Cancel an order.\"\"\"
 
-    return [order, cancel] if allow_writes else [order]
+    reads = [AgentTool(order, "Look an order up", read_only=True)]
+    return [*reads, AgentTool(cancel, "Cancel an order", destructive=True)] if allow_writes else reads
 """
 
 
