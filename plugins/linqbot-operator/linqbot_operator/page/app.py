@@ -40,15 +40,15 @@ from linqbot_operator.page import views
 from linqbot_operator.page.access import (
     HOW_TO_HASH,
     NO_ADDRESSES,
-    SESSION_S,
     Access,
-    Role,
+    LogInRefused,
     Session,
     check_hash,
     cookie_of,
 )
 from linqbot_operator.page.bubbles import time_by
 from linqbot_operator.page.chat_view import STEPS, Lists, conversation
+from linqbot_operator.page.sessions import SESSION_S, Role, Sessions
 
 log = structlog.get_logger("linqbot.page")
 
@@ -72,7 +72,8 @@ _HEADERS_OF_A_CHAT: Final = _HEADERS | {
 }
 
 Form: TypeAlias = Mapping[str, str]
-View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]]  # returns the facts for a template
+View: TypeAlias = Callable[["OperatorsPage", Request], Awaitable[dict[str, Any]]]
+"""Returns the facts for a template. The session of the request is its `state.session`."""
 Act: TypeAlias = Callable[["OperatorsPage", str, Form, By], Awaitable[str]]
 
 
@@ -88,9 +89,9 @@ def page_app(settings: Settings, *, mute_s: float) -> Starlette:
         raise ConfigError(
             "The page cannot look into a storage in memory. Set LINQBOT_STORAGE, such as to sqlite:///linqbot.db"
         )
-    access = _access(settings)
     # Not those of the bot: a long look at the storage does not keep a turn waiting, and the page's calls pass no middleware.
     storage = settings.open_storage(serving=False)
+    access = _access(settings, Sessions(storage, SystemClock()))
     client = Client(settings.api_key, base_url=settings.base_url) if settings.api_key else None
 
     @asynccontextmanager
@@ -101,7 +102,7 @@ def page_app(settings: Settings, *, mute_s: float) -> Starlette:
     return create_page(storage, client, access, SystemClock(), mute_s=mute_s, lifespan=opened)
 
 
-def _access(settings: Settings) -> Access:
+def _access(settings: Settings, sessions: Sessions) -> Access:
     passwords: dict[Role, str] = {}
     names: dict[Role, str] = {"operator": "page_password", "reader": "page_reader_password"}
     for role, name in names.items():
@@ -117,7 +118,7 @@ def _access(settings: Settings) -> Access:
     if not passwords and header is None:
         raise ConfigError(f"LINQBOT_PAGE_PASSWORD is not set, so no one could log in to the page. {HOW_TO_HASH}")
     operators = settings.page_operators
-    return Access(SystemClock(), passwords, user_header=header, proxies=proxies, operators=operators)
+    return Access(sessions, SystemClock(), passwords, user_header=header, proxies=proxies, operators=operators)
 
 
 def create_page(
@@ -189,9 +190,10 @@ class OperatorsPage:
         """Return an endpoint that shows a view to those who may see it."""
 
         async def endpoint(request: Request) -> Response:
-            session = self.access.session(request)
+            session = await self.access.session(request)
             if session is None:
                 return RedirectResponse(f"/login?to={quote(_path_of(request))}", 303, _HEADERS)
+            request.state.session = session
             try:
                 facts = await view(self, request)
             except StorageUnavailable as error:
@@ -204,9 +206,10 @@ class OperatorsPage:
 
     async def live(self, request: Request) -> Response:
         """Answer with the conversation of a chat as it is now, for the script of its view; 304 if that has it."""
-        session = self.access.session(request)
+        session = await self.access.session(request)
         if session is None:
             return PlainTextResponse("Log in again.", 401, _HEADERS)
+        request.state.session = session
         try:
             html = self.rendered("conversation.html", session, await _conversation(self, request))
         except LinqbotError as error:
@@ -220,7 +223,7 @@ class OperatorsPage:
         """Return an endpoint that does something for an operator, and leads back with a sentence."""
 
         async def endpoint(request: Request) -> Response:
-            session = self.access.session(request)
+            session = await self.access.session(request)
             form = await _form(request)
             if session is None or form is None or not self._is_own(request, session, form):
                 return PlainTextResponse(_why_refused(request, form), 403, _HEADERS)
@@ -246,19 +249,21 @@ class OperatorsPage:
     # Sessions
 
     async def log_in_page(self, request: Request) -> Response:
-        if self.access.session(request) is not None:
+        if await self.access.session(request) is not None:
             return RedirectResponse("/", 303, _HEADERS)
         if not self.access.has_passwords:
             return PlainTextResponse("The proxy before this page has not said who you are.", 403, _HEADERS)
-        return self.shown("login.html", None, to=request.query_params.get("to", "/"), wrong=False)
+        return self.shown("login.html", None, to=request.query_params.get("to", "/"), refused="")
 
     async def log_in(self, request: Request) -> Response:
         form = await _form(request) or {}
         to = form.get("to", "/")
-        cookie = await self.access.log_in(form.get("password", ""))
-        if cookie is None:
-            self.bounded_log.warning("page.login_refused", client=request.client.host if request.client else None)
-            return self.shown("login.html", None, status=403, to=to, wrong=True)
+        client = self.access.client_of(request)
+        try:
+            cookie = await self.access.log_in(form.get("password", ""), client)
+        except LogInRefused as error:
+            self.bounded_log.warning("page.login_refused", client=client)
+            return self.shown("login.html", None, status=403, to=to, refused=str(error))
         answer = RedirectResponse(to if _is_path(to) else "/", 303, _HEADERS)
         is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
         answer.set_cookie(
@@ -267,6 +272,7 @@ class OperatorsPage:
         return answer
 
     async def log_out(self, request: Request) -> Response:
+        await self.access.log_out(request)
         answer = RedirectResponse("/login", 303, _HEADERS)
         answer.delete_cookie(cookie_of(request))
         return answer
@@ -306,10 +312,7 @@ def _why_refused(request: Request, form: Form | None) -> str:
     if form is None:
         return f"Nothing was done. A form has at most {MAX_FORM_BYTES // 1024} KiB, and this one is longer, or no form."
     if _is_of_host(request):
-        why_not = (
-            "The session of this form has ended: after 12 hours, with another login, or because linqbot was started again. "
-            "Open the page again."
-        )
+        why_not = "The session of this form has ended: after 12 hours, at log-out, or with another login. Open the page again."
     else:
         why_not = (
             f"The form is of {request.headers.get('origin')}, and the request is for {request.headers.get('host')}. A proxy "
@@ -343,19 +346,19 @@ async def _chat(page: OperatorsPage, request: Request) -> dict[str, Any]:
         "name": (await page.names.of([chat_id], page.clock.now()))[chat_id],
         "once": secrets.token_hex(16),  # a form that is sent twice sends one message
         "mute_s": page.mute_s,
-        "unsent": page.unsent_in(chat_id, page.access.session(request)),
+        "unsent": page.unsent_in(chat_id, request.state.session),
     }
 
 
 async def _conversation(page: OperatorsPage, request: Request) -> dict[str, Any]:
-    chat_id, session, now = request.path_params["id"], page.access.session(request), page.clock.now()
+    session: Session = request.state.session
+    chat_id, now = request.path_params["id"], page.clock.now()
     asked = request.query_params.get("show", "")
     most = next((step for step in STEPS if str(step) == asked), STEPS[0])
 
     def is_you(message_id: str, who: str) -> bool:
         # Several people may share a password, and so a name.
-        is_named = session is not None and who == session.name != session.role
-        return is_named or (session is not None and page.senders.get(message_id) == session.form_token)
+        return who == session.name != session.role or page.senders.get(message_id) == session.form_token
 
     is_group = await page.names.is_group(chat_id, now)
     chat = await conversation(page.storage, page.lists, chat_id, is_group=is_group, is_you=is_you, most=most, now=now)

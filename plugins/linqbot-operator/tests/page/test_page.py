@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ from cli.practice import ALONE
 from fakes import Linq
 from linqbot_operator.page.access import COOKIE, hashed
 from linqbot_operator.page.app import page_app
+from linqbot_operator.page.sessions import SESSION_S, Sessions
 from linqbot_operator.page.views import Names
 from office import PROXY, STRANGER, Office, Operator, at_office
 from one_handler import says
@@ -220,21 +222,80 @@ async def test_a_refused_form_says_why_and_gives_back_the_text(office: Office) -
         assert answer.text.endswith("You wrote:\nWe open at six.")
 
 
-async def test_wrong_passwords_let_no_one_in_and_too_many_close_the_door_for_a_minute(office: Office) -> None:
+async def test_who_guesses_passwords_waits_a_minute_and_keeps_out_no_one_else(office: Office) -> None:
     async with office.browser() as guesser:
         assert (await guesser.http.get("/troubles?x=1")).headers["location"] == "/login?to=/troubles%3Fx%3D1"
         with capture_logs() as logs:
             assert [await guesser.log_in(f"guess {n}") for n in range(10)] == [403] * 10
-        assert [line["event"] for line in logs] == ["page.login_refused"] * 5
-        assert await guesser.log_in("let me act") == 403
+        assert [(line["event"], line["client"]) for line in logs] == [("page.login_refused", STRANGER)] * 5
+        refused = await guesser.http.post("/login", data={"password": "let me act"})
+        assert (refused.status_code, "Wait a minute." in refused.text) == (403, True)
+        async with office.browser(peer="10.0.0.77") as operator:
+            assert await operator.log_in("let me act") == 303
         office.clock.stop_at(office.clock.now() + 61)
         entered = await guesser.http.post("/login", data={"password": "let me act", "to": "//evil.example"})
         assert (entered.status_code, entered.headers["location"]) == (303, "/")
         kept = entered.headers["set-cookie"]
         assert "HttpOnly" in kept
         assert "SameSite=strict" in kept
-        guesser.http.cookies.set(COOKIE, guesser.http.cookies[COOKIE].replace("operator", "reader", 1))
+        guesser.http.cookies.set(COOKIE, guesser.http.cookies[COOKIE][::-1])
         assert (await guesser.http.get("/")).headers["location"] == "/login?to=/"
+
+
+async def test_a_client_behind_a_trusted_proxy_is_known_by_what_the_proxy_has_noted(office: Office) -> None:
+    async def guesses(peer: str, noted: str, last: str = "wrong") -> list[int]:
+        async with office.browser(peer=peer, **{"x-forwarded-for": noted}) as one:
+            return [await one.log_in("wrong") for _ in range(10)] + [await one.log_in(last)]
+
+    assert await guesses(PROXY, "203.0.113.7") == [403] * 11
+    async with office.browser(peer=PROXY, **{"x-forwarded-for": "203.0.113.8"}) as operator:
+        assert await operator.log_in("let me act") == 303
+    # What the client itself writes stands before what the proxy has noted, and that of a stranger's proxy does not count.
+    assert (await guesses(PROXY, "198.51.100.1, 203.0.113.9", last="let me act"))[-1] == 403
+    assert (await guesses(PROXY, "198.51.100.2, 203.0.113.9", last="let me act"))[-1] == 403
+    assert (await guesses(STRANGER, "198.51.100.3", last="let me act"))[-1] == 403
+    async with office.browser(peer=STRANGER, **{"x-forwarded-for": "198.51.100.4"}) as stranger:
+        assert await stranger.log_in("let me act") == 403
+    # A household has more addresses of IPv6 than anyone can try from.
+    await guesses(PROXY, "2001:db8:1:2::1")
+    for address, status in (("2001:db8:1:2:ffff::9", 403), ("2001:db8:1:3::1", 303)):
+        async with office.browser(peer=PROXY, **{"x-forwarded-for": address}) as one:
+            assert await one.log_in("let me act") == status
+
+
+async def test_a_client_that_guesses_many_at_once_has_one_looked_at(office: Office) -> None:
+    async with office.browser() as guesser:
+        answers = await asyncio.gather(*(guesser.http.post("/login", data={"password": f"{n}"}) for n in range(20)))
+    assert sum("This is not the password." in answer.text for answer in answers) == 1
+
+
+async def test_a_session_outlives_a_restart_and_ends_at_log_out_also_for_who_has_its_cookie(office: Office) -> None:
+    async with office.operator() as operator, office.browser() as thief:
+        thief.http.cookies.set(COOKIE, operator.http.cookies[COOKIE])
+        office.start_again()
+        for one in (operator, thief):
+            assert (await one.http.get("/")).status_code == 200
+        await operator.http.post("/logout")
+        for one in (operator, thief):
+            assert (await one.http.get("/")).status_code == 303
+
+
+async def test_all_sessions_end_with_a_command_and_those_that_are_over_leave_no_row(office: Office) -> None:
+    async with office.operator() as one, office.operator("let me look") as other:
+        sessions = Sessions(office.storage, office.clock)
+        assert await sessions.end_all() == 2
+        assert [(await each.http.get("/")).status_code for each in (one, other)] == [303, 303]
+    async with office.operator():
+        office.clock.stop_at(office.clock.now() + SESSION_S)
+        async with office.operator():
+            assert await sessions.end_all() == 1
+
+
+async def test_a_doubled_header_of_the_proxy_names_no_one(office: Office) -> None:
+    async with office.browser(peer=PROXY) as one:
+        for names, status in ((["Dana"], 200), (["Eve", "Dana"], 303), (["Dana", "Dana"], 303)):
+            headers = [("x-user", name) for name in names]
+            assert (await one.http.get("/", headers=headers)).status_code == status
 
 
 async def test_a_form_whose_browser_leaves_is_no_error_of_the_page(office: Office) -> None:
@@ -366,8 +427,8 @@ async def test_ten_thousand_chats_take_few_statements_with_an_index(
                 plans.clear()
                 await operator.see(view)
                 looks.append([*plans])
-            # The storage also reads by itself what another process has changed.
-            assert min(map(len, looks)) <= 10, view
+            # One is for the session; and the storage also reads by itself what another process has changed.
+            assert min(map(len, looks)) <= 11, view
             for sql, plan in min(looks, key=len):
                 # The index of edits has a row only for an edit that waits.
                 reads_all = re.search(

@@ -7,12 +7,15 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from html import unescape
 
 import httpx
 import pytest
-from linqbot_operator.page.access import Access, Role, hashed
+from linqbot_operator.page.access import Access, hashed
 from linqbot_operator.page.app import create_page
+from linqbot_operator.page.sessions import Role, Sessions
+from starlette.applications import Starlette
 from storages import open_storage
 
 from linqbot import Bot
@@ -87,6 +90,14 @@ class Operator:
         return said[1]
 
 
+def _page(
+    storage: Storage, client: Client | None, clock: MovableClock, hashes: dict[Role, str], mute_s: float
+) -> Starlette:
+    sessions = Sessions(storage, clock)
+    access = Access(sessions, clock, hashes, user_header="x-user", proxies=[PROXY], operators=["Dana"])
+    return create_page(storage, client, access, clock, mute_s=mute_s)
+
+
 class Office:
     """A bot, its phone, and the page next to it."""
 
@@ -95,8 +106,12 @@ class Office:
     ) -> None:
         self.phone, self.storage, self.clock = phone, storage, clock
         hashes: dict[Role, str] = {"operator": hashed("let me act"), "reader": hashed("let me look")}
-        access = Access(clock, hashes, user_header="x-user", proxies=[PROXY], operators=["Dana"])
-        self.app = create_page(storage, client, access, clock, mute_s=mute_s)
+        self._page = partial(_page, storage, client, clock, hashes, mute_s)
+        self.app = self._page()
+
+    def start_again(self) -> None:
+        """Serve the page by a new process, as it were: on the same storage, with nothing else of the old one."""
+        self.app = self._page()
 
     @asynccontextmanager
     async def browser(self, *, peer: str = STRANGER, **headers: str) -> AsyncIterator[Operator]:
