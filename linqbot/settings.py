@@ -170,6 +170,7 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
+    page: bool = Field(False, description="Also serve the operator's page, of linqbot-operator, as --page does")
     page_port: int = Field(8001, ge=0, le=65535, description="Port of the operator's page, with --page")
     page_password: str | None = Field(
         None, repr=False, description="Hash of the password with which operators log in to the page"

@@ -156,6 +156,8 @@ def test_a_file_for_the_token_that_cannot_be_read_is_named(folder: Path) -> None
 
 
 def test_every_setting_is_read_somewhere() -> None:
-    code = "".join(file.read_text() for file in Path(settings.__file__).parent.rglob("*.py"))
+    package = Path(settings.__file__).parent
+    files = (*package.rglob("*.py"), *package.parent.glob("plugins/linqbot-operator/linqbot_operator/**/*.py"))
+    code = "".join(file.read_text() for file in files)
     read = rf"(?:self|settings|from_env\(\))\.({'|'.join(Settings.model_fields)})\b|\"(page_\w*password)\""
     assert set(Settings.model_fields) == {one for found in re.findall(read, code) for one in found if one}

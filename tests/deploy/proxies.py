@@ -25,6 +25,7 @@ from ports import free_port
 from served_bot import NOTES, noted, serving
 
 DOMAIN = "localhost"
+PAGE_DOMAIN = "ops.localhost"
 GET = {"nginx": "apt-get install nginx; Debian has it in /usr/sbin", "caddy": "apt-get install caddy"}
 
 
@@ -45,6 +46,11 @@ class Proxy:
     def url(self) -> str:
         return f"https://{DOMAIN}:{self.port}"
 
+    @property
+    def page(self) -> str:
+        """The address of the operator's page."""
+        return f"https://{PAGE_DOMAIN}:{self.port}"
+
     def connect(self, sent: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
         """Open a raw TLS connection from an address of the loopback network, and send `sent`."""
         with ExitStack() as unless_sent:
@@ -62,26 +68,26 @@ _NGINX_KEEPS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
-    """Run nginx as on a separate machine. Only ports and paths differ from the files in `deploy/`."""
+def nginx(folder: Path, upstream: str, page: str = "127.0.0.1:9") -> Iterator[Proxy]:
+    """Run nginx as on a separate machine, before a bot and its page. Only ports and paths differ from the files in `deploy/`."""
     program, port = tool("nginx", get=GET["nginx"]), free_port()
     folder.mkdir(exist_ok=True)
     authority = trustme.CA()
-    certificate = authority.issue_cert(DOMAIN)
+    certificate = authority.issue_cert(DOMAIN, PAGE_DOMAIN)
     certificate.private_key_pem.write_to_path(folder / "privkey.pem")
     for n, pem in enumerate(certificate.cert_chain_pems):
         pem.write_to_path(folder / "fullchain.pem", append=n > 0)
     authority.cert_pem.write_to_path(folder / "authority.pem")
-    site = (DEPLOY / "nginx" / "linqbot.conf.template").read_text()
-    for name, value in {"UPSTREAM": upstream, "DOMAIN": DOMAIN, "CERTIFICATES": str(folder)}.items():
-        site = site.replace(f"${{BOT_{name}}}", value)
-    site = re.sub(r"listen \[::\]:.*;\n", "", site)
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{free_port()};").replace(
-        "listen 443", f"listen 127.0.0.1:{port}"
-    )
-    (folder / "linqbot.conf").write_text(site)
+    values = {"UPSTREAM": upstream, "DOMAIN": DOMAIN, "CERTIFICATES": str(folder)}
+    values |= {"PAGE_UPSTREAM": page, "PAGE_DOMAIN": PAGE_DOMAIN}
+    for conf in ("linqbot.conf", "page.conf"):
+        site = (DEPLOY / "nginx" / f"{conf}.template").read_text()
+        for name, value in values.items():
+            site = site.replace(f"${{BOT_{name}}}", value)
+        site = re.sub(r"listen \[::\]:.*;\n", "", site).replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
+        (folder / conf).write_text(site.replace("listen 443", f"listen 127.0.0.1:{port}"))
     whole = (DEPLOY / "nginx" / "nginx.conf").read_text()
-    whole = whole.replace("/etc/nginx/conf.d/linqbot.conf", str(folder / "linqbot.conf"))
+    whole = whole.replace("/etc/nginx/conf.d/", f"{folder}/")
     whole = whole.replace("/var/run/nginx.pid", str(folder / "nginx.pid"))
     own = "".join(f"    {each}_temp_path {folder / each};\n" for each in _NGINX_KEEPS)
     (folder / "nginx.conf").write_text(whole.replace("http {\n", "http {\n" + own))
@@ -92,14 +98,16 @@ def nginx(folder: Path, upstream: str) -> Iterator[Proxy]:
 
 
 @contextmanager
-def caddy(folder: Path, upstream: str) -> Iterator[Proxy]:
+def caddy(folder: Path, upstream: str, page: str = "127.0.0.1:9") -> Iterator[Proxy]:
     """Run Caddy with the Caddyfile of `deploy/`, to which only options are added that isolate the test's Caddy."""
     program, port = tool("caddy", get=GET["caddy"]), free_port()
     folder.mkdir(exist_ok=True)
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
     own = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {free_port()}\n"
     (folder / "Caddyfile").write_text(re.sub(r"^\{\n", own, shipped, count=1, flags=re.MULTILINE))
+    (folder / "page.Caddyfile").write_text((DEPLOY / "caddy" / "page.Caddyfile").read_text())
     environ = {"BOT_DOMAIN": f"https://{DOMAIN}:{port}", "BOT_UPSTREAM": upstream}
+    environ |= {"BOT_PAGE_DOMAIN": f"https://{PAGE_DOMAIN}:{port}", "BOT_PAGE_UPSTREAM": page}
     environ |= {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
     version = subprocess.run([program, "version"], capture_output=True, text=True, check=True)
     if tuple(int(n) for n in re.findall(r"\d+", version.stdout)[:3]) < (2, 6, 3):

@@ -49,7 +49,7 @@ class Pod:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {each["name"]: each["value"] for each in self.bot["env"]}
+        return {each["name"]: each["value"] for each in self.bot["env"] if "value" in each}
 
     @property
     def address(self) -> Address:
@@ -95,8 +95,11 @@ def test_a_pod_has_settings_volumes_and_files_that_exist_and_no_secret_has_a_val
     volumes = {volume["name"] for volume in pod.template["spec"]["volumes"]}
     claims = {claim["metadata"]["name"] for claim in pod.owner["spec"].get("volumeClaimTemplates", [])}
     assert {mount["name"] for mount in pod.bot["volumeMounts"]} == volumes | claims
-    (port,) = pod.bot["ports"]
-    assert port["containerPort"] == Settings.model_fields["port"].default
+    defaults = {name: Settings.model_fields[name].default for name in ("port", "page_port")}
+    ports = {each["name"]: each["containerPort"] for each in pod.bot["ports"]}
+    assert ports == {"http": defaults["port"]} | (
+        {"page": defaults["page_port"]} if "LINQBOT_PAGE" in pod.environ else {}
+    )
     (secret,) = (volume["secret"]["secretName"] for volume in pod.template["spec"]["volumes"] if "secret" in volume)
     folder = next(mount["mountPath"] for mount in pod.bot["volumeMounts"] if mount["name"] == "secrets")
     files = {value for name, value in pod.environ.items() if name.endswith("_FILE")}

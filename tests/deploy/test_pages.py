@@ -63,10 +63,11 @@ def test_every_line_that_the_page_explains_is_in_the_configuration(proxy: str, f
 
 def test_nginx_gets_the_same_variables_everywhere() -> None:
     wanted = set(re.findall(r"\$\{(\w+)\}", TEMPLATE))
+    of_page = set(re.findall(r"\$\{(\w+)\}", (DEPLOY / "nginx" / "page.conf.template").read_text()))
     assert wanted == set(re.findall(r"(BOT_\w+)=", console(section(page("proxy.md"), "nginx"))[0]))
     assert wanted == set(re.findall(r"\$(BOT_\w+)", console(section(page("proxy.md"), "nginx"))[0]))
     compose = yaml.safe_load((DEPLOY / "compose.nginx.yaml").read_text())
-    assert wanted == set(compose["services"]["nginx"]["environment"])
+    assert wanted | of_page == set(compose["services"]["nginx"]["environment"])
 
 
 async def _deliver(bot: Served, http: httpx.AsyncClient, *bodies: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -33,7 +34,7 @@ async def test_each_account_has_its_path_its_secret_and_its_storage(
     for named, free in ports.items():
         routes = routes.replace(f"127.0.0.1:{named}", f"127.0.0.1:{free}")
     shipped = (DEPLOY / "caddy" / "Caddyfile").read_text()
-    (tmp_path / "caddy").mkdir()
+    shutil.copytree(DEPLOY / "caddy", tmp_path / "caddy")
     (tmp_path / "caddy" / "Caddyfile").write_text(shipped.replace("\thandle /webhooks", f"{routes}\thandle /webhooks"))
     monkeypatch.setattr(proxies, "DEPLOY", tmp_path)
     accounts = {"acme": (ports["8001"], SECRET), "zest": (ports["8002"], OTHER_SECRET)}

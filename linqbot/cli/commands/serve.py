@@ -73,6 +73,7 @@ def command(*, file: str, host: str | None, port: int | None, role: Role | None,
             with suppress(OSError):  # the terminal may be gone
                 click.echo(f"Waiting for {handlers}, at most {settings.drain_s:g} s. {again}", err=True)
 
+    page = page or settings.page
     _require_operator(settings, page=page)
     bot = load_bot(file)
     log_opt_outs(bot)
@@ -132,7 +133,7 @@ def _listeners(app: Starlette, settings: Settings, *, page: bool) -> list[tuple[
             )
     if page and all(each.name != "page" for each, _ in found):
         raise ConfigError(
-            "--page needs the plugin operator, which is not active. Add it to LINQBOT_PLUGINS, or correct what the log says of it."
+            "The page needs the plugin operator, which is not active. Add it to LINQBOT_PLUGINS, or correct what the log says of it."
         )
     return found
 
@@ -141,7 +142,7 @@ def _require_operator(settings: Settings, *, page: bool) -> None:
     """Raise ConfigError if the page is asked for or has settings, and its package is not installed."""
     wanting = [variable(name) for name in sorted(settings.model_fields_set) if name.startswith("page_")]
     if page:
-        wanting.insert(0, "--page")
+        wanting.insert(0, variable("page") if settings.page else "--page")
     if wanting and find_spec("linqbot_operator") is None:
         from linqbot.installing import plugin_advice
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -14,7 +17,9 @@ import linqbot_operator.page
 import pytest
 from chromium_page import CHROMIUM, CHROMIUM_ARGS, DESKTOP, MOBILE, Scheme, axe_source, violations
 from cli.practice import Practice, serve
+from deploy.proxies import PAGE_DOMAIN, PROXIES
 from linqbot_operator.page.access import hashed
+from patience import PATIENCE_S
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 pytestmark = pytest.mark.browser
@@ -112,6 +117,56 @@ def test_an_operator_works_with_the_page(practice: Practice, command: Callable[.
     server.until(lambda: practice.replies()[1:] == ["Dana here.", "A table for 4.", "Without scripts.", "By Enter."])
     assert server.stop() == 0
     assert "Traceback" not in server.said()
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.tools
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_behind_a_proxy_an_operator_logs_in_while_a_stranger_floods_the_page_with_wrong_passwords(
+    practice: Practice, command: Callable[..., Any], port: int, proxy: str
+) -> None:
+    (practice.folder / "bot.py").write_text(BOT)
+    practice.sync()
+    environ = {
+        "LINQBOT_PLUGINS": "operator",
+        "LINQBOT_PAGE": "true",
+        "LINQBOT_PAGE_PORT": str(port),
+        "LINQBOT_PAGE_PASSWORD": hashed("let me act"),
+        "LINQBOT_TRUSTED_PROXIES": "127.0.0.1",
+    }
+    server = serve(practice, command, **environ)
+    server.until(lambda: httpx.get(f"http://127.0.0.1:{port}/login").is_success)
+    practice.text("book")
+    server.until(lambda: practice.replies() == ["How many?"])
+    is_over = Event()
+    with PROXIES[proxy](practice.folder / "proxy", "127.0.0.1:9", page=f"127.0.0.1:{port}") as front:
+
+        def flood() -> None:
+            transport = httpx.HTTPTransport(verify=front.trust, local_address="127.0.0.2")
+            with httpx.Client(
+                transport=transport, base_url=f"https://127.0.0.1:{front.port}", timeout=PATIENCE_S
+            ) as http:
+                headers, extensions = {"host": PAGE_DOMAIN}, {"sni_hostname": PAGE_DOMAIN}
+                while not is_over.is_set():
+                    http.post("/login", data={"password": "wrong", "to": "/"}, headers=headers, extensions=extensions)
+
+        with ThreadPoolExecutor(4) as strangers, chromium() as browser:
+            floods = [strangers.submit(flood) for _ in range(4)]
+            try:
+                server.until(lambda: "page.login_refused" in server.said())
+                shown = browser.new_page(ignore_https_errors=True)
+                open_chat(shown, front.page)
+                shown.get_by_label("Write as the line").fill("Dana here.")
+                shown.get_by_role("button", name="Send").click()
+                expect(shown.get_by_role("status")).to_have_text("Sent. The bot is muted here.")
+            finally:
+                is_over.set()
+        for each in floods:
+            each.result()
+    refused = [json.loads(line) for line in server.said().splitlines() if "page.login_refused" in line]
+    assert {line["client"] for line in refused if "client" in line} == {"127.0.0.2"}
+    assert server.stop() == 0
 
 
 def act(shown: Page, page: str) -> None:
