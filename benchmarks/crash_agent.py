@@ -13,12 +13,14 @@
 
 For each framework, with and without streaming: people write to the emulator, which delivers and retries. An agent whose
 scripted model words each response in other words answers each message: it calls three tools that act outside, one of
-which needs the person's approval, and says four messages. The process is killed after a random number of model requests and
-tool calls. At last, one turn alone is killed again and again.
+which needs approval, and says four messages. Every second person approves the call, and for the others the owner of the bot,
+who is asked in their own chat. The process is killed after a random number of model requests, tool calls and messages. At
+last, one turn alone is killed again and again, of which the owner approves the call.
 
-At the end, every person must have got the questions and the answers, each once and in order. Each call of a tool must have
-acted under one key. No model request and no tool call may have been made again after the next step had begun, because then
-it was on record. Each request must have shown to the model what the phone shows. Nothing is a dead letter.
+At the end, every person must have got the questions and the answers, each once and in order, and the owner one question for
+each message of those others, shown when the one before was answered. Each call of a tool must have acted under one key. No
+model request and no tool call may have been made again after the next step had begun, because then it was on record. Each
+request must have shown to the model what the phone shows, and what the tools did for earlier messages. Nothing is a dead letter.
 """
 
 from __future__ import annotations
@@ -90,15 +92,15 @@ class Killed(Outside):
 
 
 outside = Killed()
-answer = FRAMEWORKS[FRAMEWORK](outside, stream=STREAM)
+answers = {who: FRAMEWORKS[FRAMEWORK](outside, stream=STREAM, approver=who) for who in ("asker", OWNER)}
 
 
 async def chat(ctx):
     turn.set(ctx.event.text)
-    await answer(ctx)
+    await answers[OWNER if ctx.event.sender.handle.endswith(OF_OWNER) else "asker"](ctx)
 
 
-bot = bot_of(outside, chat, LinqAgent(needs_approval=["charge"]), attempts=25)
+bot = bot_of(outside, chat, LinqAgent(needs_approval=["charge"], meanwhile=MEANWHILE), attempts=25)
 """
 IMPORTED: Final = {
     "pydantic-ai": "fake_pydantic_ai",
@@ -110,18 +112,28 @@ IMPORTED: Final = {
 ASKED: Final = "May I charge? 👍 or yes, 👎 or no"
 PARAGRAPHS: Final = ["A table is free at 8", "It is paid for", "The cook knows of it", "Enjoy your meal"]
 ANSWER: Final = [ASKED, *PARAGRAPHS]
+OWNER: Final = "+14159999999"
+OF_OWNER: Final = ("0", "2", "4", "6", "8")
+"""The ends of the handles of those for whom the owner approves."""
+MEANWHILE: Final = "I have asked the owner"
+ANSWER_OF_OWNER: Final = [MEANWHILE, *PARAGRAPHS]
+"""What these people are sent. The question is sent to the owner."""
 MOMENT: Final = "One moment …"
 """Said to those who wait for long. On a slow machine, many do."""
 HIT: Final = "Hit me"
 """The message whose turn is killed again and again."""
+HIT_BY: Final = "+14159999998"
+"""The person who writes it."""
 TOOLS: Final = {"reserve": 1, "charge": 1, "notify": 1}
-"""The calls of each tool in a turn."""
+"""The calls of each tool in a turn, in order."""
+DONE: Final = "".join(f"\n\n[You have called the tool {tool} with {{}}. Its result was: done]" for tool in TOOLS)
+"""What a model reads behind an earlier message of a person: what the tools did for it."""
 AT_ONCE: Final = 6
 PATIENCE_S: Final = 900.0
 """Seconds for which people wait after the last kill. Until then they wait without limit: Linq's retries of a webhook may
 all come while the process starts."""
 FEWEST_ACTS, MOST_ACTS = 4, 30
-"""Acts between two kills."""
+"""Acts of the bot and messages of people between two kills."""
 
 
 class Act(NamedTuple):
@@ -164,9 +176,11 @@ class Report:
 
     Attributes:
         hits: The kills of the one turn that is hit alone.
+        of_owner: The turns in which the owner approves a call.
+        doubled: The messages that a chat has too often, or should not have at all.
         made_again: The acts that a kill cut off, and that were made again.
         acted_twice: The calls of tools that acted under two keys, or not at all.
-        misremembered: The requests that have shown to the model another conversation than the phone.
+        misremembered: The requests that have shown to the model another conversation than the phone, or other work of tools.
     """
 
     framework: str = ""
@@ -175,6 +189,7 @@ class Report:
     hits: int = 0
     people: int = 0
     turns: int = 0
+    of_owner: int = 0
     acts: int = 0
     made_again: int = 0
     seconds: int = 0
@@ -188,11 +203,12 @@ class Report:
 
     def __str__(self) -> str:
         return (
-            f"{self.framework}{', stream' if self.stream else ''}: {self.turns} turns, {self.acts} requests and tool calls, "
-            f"{self.kills} kills and {self.hits} of one turn in {self.seconds} s: {len(self.lost)} messages lost, "
-            f"{len(self.doubled)} doubled, {len(self.disordered)} chats out of order, {len(self.acted_twice)} effects wrong "
-            f"by key, {len(self.misremembered)} requests with another history than the phone's, {len(self.repeated)} acts on "
-            f"record repeated, {self.dead_letters} dead letters; {self.made_again} cut-off acts were made again"
+            f"{self.framework}{', stream' if self.stream else ''}: {self.turns} turns, {self.of_owner} of them approved in "
+            f"another chat, {self.acts} requests and tool calls, {self.kills} kills and {self.hits} of one turn "
+            f"in {self.seconds} s: {len(self.lost)} messages lost, {len(self.doubled)} doubled, {len(self.disordered)} chats "
+            f"out of order, {len(self.acted_twice)} effects wrong by key, {len(self.misremembered)} requests with another "
+            f"history than the phone's, {len(self.repeated)} acts on record repeated, {self.dead_letters} dead letters; "
+            f"{self.made_again} cut-off acts were made again"
         )
 
     @property
@@ -213,10 +229,11 @@ class Report:
 
 
 class Guests:
-    """People who write twice, approve what they are asked, and wait for the whole answers.
+    """People who write twice, approve what they are asked, and wait for the whole answers; and the owner, who approves too.
 
     Attributes:
         chats: By handle, the id of the chat.
+        written: The number of messages that all have written.
     """
 
     def __init__(self, linq: str, http: httpx.AsyncClient) -> None:
@@ -225,6 +242,7 @@ class Guests:
         self._number = 0
         self._over_at: float | None = None
         self.chats: dict[str, str] = {}
+        self.written = 0
 
     async def run(self, at_once: int) -> None:
         async with asyncio.TaskGroup() as group:
@@ -244,12 +262,28 @@ class Guests:
     async def order(self, handle: str, *texts: str) -> None:
         """Let a person write each text when the one before has its answer."""
         for number, text in enumerate(texts):
-            self.chats[handle] = await crash.write(self._http, self._linq, handle, text)
-            for count, answer in ((1, "yes"), (len(ANSWER), "")):
-                if not await self._wait(handle, number * len(ANSWER) + count):
+            await self._write(handle, text)
+            if not handle.endswith(OF_OWNER):
+                if not await self._wait(handle, number * len(ANSWER) + 1):
                     return
-                if answer:
-                    await crash.write(self._http, self._linq, handle, answer)
+                await self._write(handle, "yes")
+            if not await self._wait(handle, (number + 1) * len(ANSWER)):
+                return
+
+    async def approve(self) -> None:
+        """Let the owner say yes to each question, until the task is cancelled. The first question opens the owner's chat."""
+        while True:
+            if OWNER in self.chats:
+                said = await self.read(OWNER)
+                if sum(is_ours for is_ours, _ in said) > len(said) / 2:
+                    await self._write(OWNER, "yes")
+            elif found := (await self._get(f"v3/chats?to=%2B{OWNER[1:]}"))["chats"]:
+                self.chats[OWNER] = str(found[0]["id"])
+            await asyncio.sleep(0.3)
+
+    async def _write(self, handle: str, text: str) -> None:
+        self.chats[handle] = await crash.write(self._http, self._linq, handle, text)
+        self.written += 1
 
     async def _wait(self, handle: str, messages: int) -> bool:
         """Wait until a person was sent a number of messages. Return False if the person has lost patience."""
@@ -261,29 +295,45 @@ class Guests:
 
     async def read(self, handle: str) -> list[tuple[bool, str]]:
         """Return the texts of a chat, each with True if it is of the bot, without what it says to those who wait."""
-        answer = await self._http.get(
-            f"{self._linq}/v3/chats/{self.chats[handle]}/messages", headers={"authorization": "Bearer crash"}
-        )
-        messages: list[dict[str, Any]] = answer.raise_for_status().json()["messages"]
-        # Linq lists the newest first.
-        found = [(bool(each["is_from_me"]), str(each["parts"][0]["value"])) for each in reversed(messages)]
+        messages = (await self._get(f"emulator/chats/{self.chats[handle]}/messages"))["messages"]
+        found = [(bool(each["is_from_me"]), str(each["parts"][0]["value"])) for each in messages]
         return [each for each in found if each[1] != MOMENT]
+
+    async def _get(self, path: str) -> Any:
+        answer = await self._http.get(f"{self._linq}/{path}", headers={"authorization": "Bearer crash"})
+        return answer.raise_for_status().json()
 
 
 def judge(report: Report, transcripts: Mapping[str, Sequence[tuple[bool, str]]], acts: Sequence[Act]) -> None:
     """Note in the report what is wrong with what people were sent, with what was done for them, and with what models read."""
-    report.people, report.acts = len(transcripts), len(acts)
-    for handle, transcript in transcripts.items():
+    people = {handle: transcript for handle, transcript in transcripts.items() if handle != OWNER}
+    report.people, report.acts = len(people), len(acts)
+    asked = list[str]()  # the questions for the owner
+    for handle, transcript in people.items():
         turns = [text for is_ours, text in transcript if not is_ours and text != "yes"]
-        said = [text.partition(" (")[0] if text != ASKED else text for is_ours, text in transcript if is_ours]
+        said = [text.partition(" (")[0] for is_ours, text in transcript if is_ours]
         report.turns += len(turns)
-        counts, expected = Counter(said), ANSWER * len(turns)
-        report.lost += [f"{handle}: {each}" for each in ANSWER for _ in range(len(turns) - counts[each])]
-        report.doubled += [f"{handle}: {each}" for each in counts for _ in range(counts[each] - len(turns))]
-        if counts == Counter(expected) and said != expected:
+        expected = (ANSWER_OF_OWNER if handle.endswith(OF_OWNER) else ANSWER) * len(turns)
+        if _has_each(report, handle, said, expected) and said != expected:
             report.disordered.append(handle)
+        if handle.endswith(OF_OWNER):
+            asked += [f"For {handle}: {ASKED}"] * len(turns)
         for turn in turns:
             _judge_turn(report, turn, transcript, [each for each in acts if each.turn == turn])
+    report.of_owner = len(asked)
+    shown = transcripts.get(OWNER, ())
+    is_whole = _has_each(report, OWNER, [text for is_ours, text in shown if is_ours], asked)
+    # The order in which the owner is asked about people is open, but a question waits for the answer to the one before.
+    if is_whole and [is_ours for is_ours, _ in shown] != [True, False] * len(asked):
+        report.disordered.append(OWNER)
+
+
+def _has_each(report: Report, handle: str, said: Sequence[str], expected: Sequence[str]) -> bool:
+    """Return True if a person has all messages that are expected, and no other. Note in the report which are wrong."""
+    missing, more = Counter(expected) - Counter(said), Counter(said) - Counter(expected)
+    report.lost += [f"{handle}: {each}" for each in missing.elements()]
+    report.doubled += [f"{handle}: {each}" for each in more.elements()]
+    return not missing and not more
 
 
 def _judge_turn(report: Report, turn: str, transcript: Sequence[tuple[bool, str]], acts: Sequence[Act]) -> None:
@@ -300,16 +350,27 @@ def _judge_turn(report: Report, turn: str, transcript: Sequence[tuple[bool, str]
             report.repeated.append(f"{turn}: {each.name}")
         lives.add((each.life, each.name))
         reached = max(reached, place)
-        if kind == "request" and not _is_true(turn, transcript, each.messages):
+        if kind == "request" and not _is_true(turn, transcript, each.messages, work_of_tools(report.framework)):
             report.misremembered.append(f"{turn}: {each.messages}")
 
 
-def _is_true(turn: str, transcript: Sequence[tuple[bool, str]], messages: Sequence[str]) -> bool:
-    """Return True if a request has all that the phone showed up to the message, and behind it what was said of the answer."""
-    at = transcript.index((False, turn)) + 1
-    said = itertools.takewhile(lambda each: each[0] or each[1] == "yes", transcript[at:])
-    before, after = transcript[:at], [each for each in said if each[1] not in (ASKED, "yes")]
-    whole, known = ("\n\n".join(text for _, text in each) for each in ([*before, *after], before))
+def work_of_tools(framework: str) -> str:
+    """Return what the texts of a request say behind each earlier message. The calls of pydantic-ai are calls, and no texts."""
+    return "" if framework == "pydantic-ai" else DONE
+
+
+def _is_true(turn: str, transcript: Sequence[tuple[bool, str]], messages: Sequence[str], work: str) -> bool:
+    """Return True if a request has all that the phone showed up to the message, and behind it what was said of the answer.
+
+    Args:
+        work: The work of tools, as the texts of a request have it behind each earlier message that the bot has answered.
+    """
+    at = transcript.index((False, turn))
+    said = itertools.takewhile(lambda each: each[0] or each[1] == "yes", transcript[at + 1 :])
+    after = [text for _, text in said if text not in (ASKED, MEANWHILE, "yes")]
+    before = [text if is_ours or text == "yes" else f"{text}{work}" for is_ours, text in transcript[:at]]
+    known = "\n\n".join([*before, turn])
+    whole = "\n\n".join([known, *after])
     shown = "\n\n".join(each for each in messages if each and not each.startswith("[You were cut off"))
     shown = shown.replace(f"{MOMENT}\n\n", "")
     return shown.startswith(known) and whole.startswith(shown)
@@ -334,12 +395,10 @@ async def _hit(bot: crash.Served, guests: Guests, acts: Acts, hits: int, dice: r
     """Kill the bot in one turn, each time when it does something new."""
 
     def done() -> set[str]:
-        """Return what was done in the turn, behind the question."""
-        names = {each.name for each in acts.read() if each.turn == HIT}
-        return {name for name in names if not name.startswith("reserve") and name != "request 0"}
+        return {each.name for each in acts.read() if each.turn == HIT}
 
     seen = set[str]()
-    ordering = asyncio.create_task(guests.order("+14159999998", HIT))
+    ordering = asyncio.create_task(guests.order(HIT_BY, HIT))
     for _ in range(hits):
         await _kill(bot, dice, lambda: done() > seen or ordering.done(), PATIENCE_S)  # noqa: B023
         assert not ordering.done(), f"The turn has ended before it was hit {hits} times."
@@ -363,6 +422,9 @@ async def run(
         "SCRIPTED": str(SCRIPTED),
         "FRAMEWORK": framework,
         "STREAM": stream,
+        "OWNER": OWNER,
+        "OF_OWNER": OF_OWNER,
+        "MEANWHILE": MEANWHILE,
         "HIT": HIT,
         "ROUNDS": rounds_for(hits),
     }
@@ -370,25 +432,25 @@ async def run(
     with tempfile.TemporaryDirectory(prefix="linqbot-crash-agent-") as folder:
         place = Path(folder)
         with contextlib.closing(Acts(place / "acts")) as acts:
-            async with crash.house(place, code) as (bot, emulator, http):
+            async with crash.house(place, code) as (bot, emulator, http), asyncio.TaskGroup() as group:
                 await bot.up(http, "/readyz")
                 await crash.subscribe(http, emulator.url, bot.url, place)
                 guests = Guests(emulator.url, http)
-                writing = asyncio.create_task(guests.run(at_once))
-                try:
-                    for number in range(kills):
-                        until = len(acts.read()) + dice.randint(FEWEST_ACTS, MOST_ACTS)
-                        await _kill(bot, dice, lambda: len(acts.read()) >= until, 20)  # noqa: B023
-                        await bot.start()
-                        await bot.up(http, "/readyz")
-                        report.kills += 1
-                        if sys.stderr.isatty():
-                            print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr)
-                finally:
-                    guests.end()
+                approving = group.create_task(guests.approve())
+                writing = group.create_task(guests.run(at_once))
+                for number in range(kills):
+                    until = len(acts.read()) + guests.written + dice.randint(FEWEST_ACTS, MOST_ACTS)
+                    await _kill(bot, dice, lambda: len(acts.read()) + guests.written >= until, 20)  # noqa: B023
+                    await bot.start()
+                    await bot.up(http, "/readyz")
+                    report.kills += 1
+                    if sys.stderr.isatty():
+                        print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr)
+                guests.end()
                 await writing
                 await _hit(bot, guests, acts, hits, dice)
                 await crash.settled(http, bot.url)
+                approving.cancel()
                 # Read once more: a message may have been sent twice after its person had the whole answer.
                 transcripts = {handle: await guests.read(handle) for handle in guests.chats}
                 report.dead_letters = await crash.count_dead_letters(bot.environ["LINQBOT_STORAGE"])

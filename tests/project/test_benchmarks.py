@@ -108,6 +108,56 @@ def test_what_agents_lost_doubled_misordered_repeated_and_misremembered_is_found
     assert report.made_again == 2
 
 
+def test_what_the_owner_of_agents_is_asked_twice_not_at_all_or_too_early_is_found() -> None:
+    people = [f"+1415000000{end}" for end in crash_agent.OF_OWNER[:2]]
+    transcripts = {
+        each: [(False, f"A table for {each}"), *((True, text) for text in crash_agent.ANSWER_OF_OWNER)]
+        for each in people
+    }
+    first, second = (f"For {each}: {crash_agent.ASKED}" for each in people)
+
+    def found(*shown: str) -> tuple[list[str], list[str], list[str]]:
+        report = crash_agent.Report()
+        owner = [(text != "yes", text) for text in shown]
+        crash_agent.judge(report, {**transcripts, crash_agent.OWNER: owner}, [])
+        assert report.of_owner == report.people == 2
+        return report.lost, report.doubled, report.disordered
+
+    of_owner = f"{crash_agent.OWNER}: "
+    assert found(second, "yes", first, "yes") == ([], [], [])
+    assert found(first, "yes") == ([of_owner + second], [], [])
+    assert found(first, "yes", second, "yes", second) == ([], [of_owner + second], [])
+    assert found(first, "yes", second, "yes", "Too late.") == ([], [of_owner + "Too late."], [])
+    assert found(first, second, "yes", "yes") == ([], [], [crash_agent.OWNER])
+
+
+def test_a_request_is_true_only_with_each_text_of_the_phone_and_each_result_of_earlier_tools_once() -> None:
+    done = crash_agent.DONE
+    transcript = [(False, "one"), *((True, text) for text in crash_agent.ANSWER), (False, "two")]
+    texts = [text for _, text in transcript]
+    charge = done[done.index("\n\n", 2) : done.rindex("\n\n")]
+
+    def is_found(framework: str, *shown: str) -> bool:
+        report = crash_agent.Report(framework)
+        crash_agent.judge(report, {"+1": transcript}, [crash_agent.Act(1, "two", "request 0", shown)])
+        return bool(report.misremembered)
+
+    assert "tool charge with" in charge
+    for framework in crash_agent.IMPORTED:
+        # The calls of pydantic-ai are no texts.
+        wrong, right = ("", done)[:: -1 if framework == "pydantic-ai" else 1]
+        assert not is_found(framework, f"one{right}", *texts[1:])
+        assert not is_found(framework, f"one{right}", *texts[1:], "", "[You were cut off here.]")
+        assert is_found(framework, f"one{wrong}", *texts[1:])
+        assert is_found(framework, f"one{right}{charge}", *texts[1:])
+        assert is_found(framework, f"one{right}", *texts[1:-1], f"two{charge}")
+        assert is_found(framework, f"one{done.replace(charge, '')}", *texts[1:])
+        assert is_found(framework, f"one{right} [You have called the tool", *texts[1:])
+        for place in range(1, len(texts)):
+            assert is_found(framework, f"one{right}", *texts[1:place], *texts[place + 1 :])
+            assert is_found(framework, f"one{right}", *texts[1:place], texts[place], *texts[place:])
+
+
 def test_scale_compares_a_fleet_with_procrastinate_and_leases_with_and_without_a_backlog(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
