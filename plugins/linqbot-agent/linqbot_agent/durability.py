@@ -470,12 +470,14 @@ def _without_end(response: ModelResponse) -> ModelResponse:
 def _recorded(response: ModelResponse) -> Any:
     """Return a response as JSON data, with the arguments of calls as texts that are clean."""
     parts = [_with_clean_arguments(part) if isinstance(part, BaseToolCallPart) else part for part in response.parts]
-    return _fitted(clean(JSON_CODEC.dump(ModelResponse, replace(response, parts=parts))))
+    cleaned = response if parts == response.parts else replace(response, parts=parts)
+    return _fitted(clean(JSON_CODEC.dump(ModelResponse, cleaned)))
 
 
 def _with_clean_arguments(call: T) -> T:
     if isinstance(call.args, str):
-        return replace(call, args=clean_arguments(call.args))
+        args = clean_arguments(call.args)
+        return call if args == call.args else replace(call, args=args)
     # A provider may give any JSON.
     return call if isinstance(call.args, dict | None) else replace(call, args=json_text(call.args))
 

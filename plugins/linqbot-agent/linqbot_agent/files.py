@@ -69,9 +69,10 @@ class Files:
 
     def words_of(self, files: Sequence[MediaPart]) -> str:
         """Return the marks of what voice memos among files say."""
-        texts = [text for file in files if (text := self.heard.get(file.id or "")) is not None]
         return "".join(
-            f" [The voice memo says: {in_mark(each)}]" if each else " [It cannot be heard.]" for each in texts
+            f" [The voice memo says: {in_mark(text)}]" if text else " [It cannot be heard.]"
+            for file in files
+            if (text := self.heard.get(file.id or "")) is not None
         )
 
     def content_of(self, files: Sequence[MediaPart]) -> Content:

@@ -99,7 +99,7 @@ def clean_arguments(written: str) -> str:
 
 
 def _is_odd(data: bytes) -> bool:
-    return any(each in data for each in _ODD) or _is_deep(data)
+    return any(map(data.__contains__, _ODD)) or _is_deep(data)
 
 
 def _is_deep(data: bytes) -> bool:

@@ -20,7 +20,6 @@ direct chats, and of `memory="person"`, because `linqbot person forget` could no
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -169,24 +168,24 @@ async def _of_chat(
     """Return what was said in the chat, its files, and True if it is a group."""
     ctx, event, options = settings.ctx, settings.event, settings.turn.options
     is_of_person = isinstance(event, MessageReceived | MessageEdited)
-    work = await kept_of(settings, TOOL_WORK) if is_of_person else {}
     limit = options.history if options.summary_model is None else options.history * 2
     joined = {each.id for each in event.burst} if isinstance(event, MessageReceived) else frozenset[str]()
     history = await ctx.history(min(limit + max(len(joined), 1), 1000))
     entries = list(history)
     if not with_current:
         # What the turn has sent before, such as a question for approval, would seem older than the prompt.
-        before = itertools.takewhile(lambda entry: entry.id != event.message_id, entries)
-        entries = [entry for entry in before if entry.id not in joined]
+        if event.message_id in (ids := [entry.id for entry in entries]):
+            entries = entries[: ids.index(event.message_id)]
+        entries = [entry for entry in entries if entry.id not in joined]
     entries = entries[-limit:]
     newest = entries[-options.history :]
     theirs = [file for entry in newest if entry.speaker not in (ME, OWNER) for file in entry.media]
     # With a prompt of the handler, the event's message is one of the entries.
     every = theirs if with_current else [*theirs, *files]
     shown = await shown_files(settings, every, said)
-    ids = {entry.id for entry in entries}
-    shown_work = readable({key: messages for key, messages in work.items() if key in ids}, ctx)
-    groups = _messages(entries, shown_work, shown, is_group=history.is_group)
+    read = {entry.id for entry in entries if entry.id is not None}
+    work = readable(await kept_of(settings, TOOL_WORK, read), ctx) if is_of_person else {}
+    groups = _messages(entries, work, shown, is_group=history.is_group)
     return [(entry.id, group) for entry, group in zip(entries, groups, strict=True)], shown, history.is_group
 
 
@@ -202,8 +201,8 @@ def _messages(
             content = shown.content_of(entry.media)
             group.append(ModelRequest(parts=[UserPromptPart([said, *content] if content else said)]))
         group += work.get(entry.id or "", [])
-        facts = (shown_tapback(each, entry.shown(), is_group=is_group) for each in entry.tapbacks)
-        group += (ModelRequest(parts=[UserPromptPart(fact)]) for fact in facts)
+        for each in entry.tapbacks:
+            group.append(ModelRequest(parts=[UserPromptPart(shown_tapback(each, entry.shown(), is_group=is_group))]))
         yield group
 
 

@@ -232,8 +232,9 @@ class Loop:
         """Yield messages in the form of the framework. Those of one role that stand together are one."""
         for role, group in itertools.groupby(_items(messages), key=itemgetter(0)):
             items = [item for _, item in group]
-            is_text = all(isinstance(item, str) for item in items)
-            yield {"role": role, "content": "\n\n".join(items) if is_text else [*map(self._framework.block, items)]}
+            texts = [item for item in items if isinstance(item, str)]
+            is_text = len(texts) == len(items)
+            yield {"role": role, "content": "\n\n".join(texts) if is_text else [*map(self._framework.block, items)]}
 
     async def ask(
         self,
@@ -502,7 +503,8 @@ def _items(messages: Iterable[ModelMessage]) -> Iterator[tuple[str, Any]]:
         for part in message.parts:
             if isinstance(part, UserPromptPart | TextPart):
                 content = [part.content] if isinstance(part.content, str) else part.content
-                yield from ((role, item) for item in content)
+                for item in content:
+                    yield role, item
             elif isinstance(part, ToolCallPart):
                 calls[part.tool_call_id] = part
             elif isinstance(part, ToolReturnPart | RetryPromptPart) and part.tool_call_id in calls:

@@ -14,7 +14,7 @@ This module imports pydantic-ai, so it is imported at the first run of an agent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
@@ -115,7 +115,7 @@ def said_at(messages: Sequence[Any]) -> str:
 def _are_messages(stored: Sequence[Any]) -> bool:
     """Return True if stored data has the form of messages. Another release may have stored another one."""
     try:
-        return all(message["parts"] and all(type(part) is dict for part in message["parts"]) for message in stored)
+        return {type(part) for message in stored for part in message["parts"] or [None]} <= {dict}
     except (KeyError, TypeError):
         return False
 
@@ -177,12 +177,20 @@ def _text_after(edit: MessageEdited, said: dict[str, Any]) -> str | None:
     return f"{prompt_of(message)}{said['heard']}"
 
 
-async def kept_of(settings: Settings, name: str) -> dict[str, list[Any]]:
-    """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again."""
+async def kept_of(settings: Settings, name: str, only: Container[str] | None = None) -> dict[str, list[Any]]:
+    """Return a state by message, with the calls of tools that it lacks: their turns were given up, or run again.
+
+    Args:
+        only: The ids of the messages of interest; None for all.
+    """
+
+    def messages_of(every: Kept) -> dict[str, list[Any]]:
+        given = every.by_message.items()
+        return {key: said for key, said in given if (only is None or key in only) and _are_messages(said)}
+
     stored = await settings.ctx.state.person(Kept, name=name)
-    kept = {key: messages for key, messages in stored.by_message.items() if _are_messages(messages)}
-    acts = (await settings.ctx.state.person(Kept, name=ACTED)).by_message
-    for key, acted in ((key, messages) for key, messages in acts.items() if _are_messages(messages)):
+    kept = messages_of(stored)
+    for key, acted in messages_of(await settings.ctx.state.person(Kept, name=ACTED)).items():
         if key not in kept and said_at(acted) < stored.dropped:
             continue  # it was dropped with its answer
         ids = {part.get("tool_call_id") for message in kept.get(key, ()) for part in message["parts"]}
