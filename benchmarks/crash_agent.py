@@ -275,7 +275,7 @@ class Guests:
         while True:
             if OWNER in self.chats:
                 said = await self.read(OWNER)
-                if sum(is_ours for is_ours, _ in said) > len(said) / 2:
+                if sum(text.endswith(ASKED) for _, text in said) > sum(not is_ours for is_ours, _ in said):
                     await self._write(OWNER, "yes")
             elif found := (await self._get(f"v3/chats?to=%2B{OWNER[1:]}"))["chats"]:
                 self.chats[OWNER] = str(found[0]["id"])
@@ -377,8 +377,11 @@ def _is_true(turn: str, transcript: Sequence[tuple[bool, str]], messages: Sequen
 
 
 def rounds_for(hits: int) -> int:
-    """Return how often the agent calls its last tool in the turn that is hit: each hit must find something new under way."""
-    return hits // 2 + 1
+    """Return how often the agent calls its last tool in the turn that is hit: each hit must find something new under way.
+
+    A call and its request would do for two hits, but on a busy machine more is done between two hits.
+    """
+    return hits
 
 
 async def _kill(bot: crash.Served, dice: random.Random, ready: Callable[[], bool], limit_s: float) -> None:
