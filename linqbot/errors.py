@@ -58,7 +58,29 @@ class with its own `lqb` has both paragraphs, in whatever module it is defined.
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar, Literal, TypeAlias
+
+
+def error_name(error: BaseException | type[BaseException]) -> str:
+    """Return the name of an error's class, as the code has it: it may be logged, shown and counted.
+
+    A class that was made at run time may have a text of a person as its name. So of a class that no code names, return the
+    name of the nearest base class that code names.
+    """
+    of = error if isinstance(error, type) else type(error)
+    return next(kind.__name__ for kind in of.__mro__ if _is_in_code(kind))
+
+
+def _is_in_code(kind: type) -> bool:
+    """Return True for a class that a module has under its name, or that a function defines with a `class` statement."""
+    name, path = kind.__name__, kind.__qualname__
+    if path != name and path.endswith(f".{name}") and ".<locals>." in path:
+        return name.isidentifier()
+    found: object = sys.modules.get(kind.__module__)
+    for part in path.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return isinstance(found, type) and found.__name__ == name
 
 
 class LinqbotError(Exception):
@@ -548,6 +570,14 @@ class LinqApiError(LinqbotError):
         self.call = call
         self.is_final = status in self.FINAL_STATUSES
         super().__init__(message)
+
+    @property
+    def summary(self) -> str:
+        """The call, the status, the code and the trace id as a sentence, without Linq's explanation, which may quote a value."""
+        numbers = "/".join(str(n) for n in (self.status, self.code) if n is not None)
+        call = self.call or "a call"
+        said = f"Linq answered {call} with {numbers}" if numbers else f"Linq did not answer {call}"
+        return f"{said} (trace {self.trace_id})" if self.trace_id else said
 
     def __str__(self) -> str:
         numbers = "/".join(str(n) for n in (self.status, self.code) if n is not None)

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _LIBRARIES: Final = ("stdlib", "platstdlib", "purelib", "platlib")
 """Not `data`, the root of an environment: a bot may lie in it, as /usr/src/app does with the Python of Debian."""
@@ -25,6 +25,26 @@ _OTHERS: Final = tuple(
     {str(Path(path)) + os.sep for path in (str(Path(__file__).parent), *map(sysconfig.get_path, _LIBRARIES))}
 )
 """Folders whose code is not the author's, with a separator at the end: a bot may lie in `linqbot-shop`."""
+
+
+class Place(NamedTuple):
+    """A place in code, from a traceback."""
+
+    file: str
+    line: int
+    function: str
+
+
+def places_of(error: BaseException) -> list[Place]:
+    """Return the author's places in an error's traceback, the outermost first.
+
+    Without any, return the innermost place in installed code. Other code, such as that of `exec`, is left out: its names and
+    even the name of its file may be texts of people.
+    """
+    frames = _frames_of(error)
+    own = [frame for frame in frames if is_authors(frame.filename)]
+    installed = [frame for frame in frames if frame.filename.startswith(_OTHERS)]
+    return [Place(frame.filename, frame.lineno or 0, frame.name) for frame in own or installed[-1:]]
 
 
 def place_of(error: BaseException, otherwise: str | None = None) -> str:

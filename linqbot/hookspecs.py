@@ -197,8 +197,8 @@ class TurnReport:
         outcome: None as long as the turn runs. The outcome is on disk unless it is `lost`.
         took_s: Seconds since `taken`, including the commit.
         again_in_s: Seconds until the delivery is handled again, for `retry` and `defer`; otherwise None.
-        reason: Why the turn was retried, deferred or given up; otherwise None. Do not log the reason of a dead letter: it
-            may be a traceback, which may quote a person.
+        reason: Why the turn was retried, deferred or given up; otherwise None. It quotes no person: of an error of the bot's
+            code it is the class and the place.
     """
 
     delivery: Delivery

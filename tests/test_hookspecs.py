@@ -162,7 +162,7 @@ async def test_each_taken_is_followed_by_one_turn_ended_with_the_same_report_als
     assert {(type(report.error), report.handler_s) for report in turns} == {(ValueError, None)}
     assert [report.again_in_s is not None for report in turns] == [True] * 4 + [False]
     assert "ValueError at test_hookspecs.py:" in str(turns[0].reason)
-    assert "ValueError: fail" in str(turns[4].reason)
+    assert turns[4].reason == turns[0].reason
     pairs = [(name, id(facts["report"])) for name, facts in every.calls if name in ("taken", "turn_ended")]
     taken, ended = pairs[::2], pairs[1::2]
     assert [("turn_ended", of) for _, of in taken] == ended

@@ -34,6 +34,7 @@ from linqbot.client.http.http11 import Request, RequestHeaders, Response
 from linqbot.client.outcome import LONGEST_READ, error_for, is_page, not_linqs
 from linqbot.client.resources.resource import read
 from linqbot.content.message_split import bubbles
+from linqbot.error_details import ErrorDetails, read_error, stored_error
 from linqbot.errors import InvalidSignature, LinqApiError
 from linqbot.features.loops import gist_of_message
 from linqbot.language import CODES
@@ -44,7 +45,6 @@ from linqbot.linq.signatures import Secret, verify
 from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse
-from linqbot.ops.why import without_messages
 from linqbot.parse.translation import LONGEST_TEXT
 from linqbot.storage.dialect import drive
 from linqbot.storage.personal import Person, StoredRow
@@ -326,10 +326,7 @@ DECODERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     "a stream's items": (streamed, lambda size: f"- {'a' * 200}\n" * (size // 203)),
     "a reply's styles": (markdown, lambda size: f"**{'a' * 100}** " * (size // 105)),
     "a stored call": (Call.from_json, lambda size: SEND.with_key("a" * size).to_json()),
-    "a traceback": (
-        without_messages,
-        lambda size: "Traceback (most recent call last):\n" + "  a\nb: c\n" * (size // 10),
-    ),
+    "a stored error": (read_error, lambda size: stored_error("x" * size, ErrorDetails(text='\n"' * size))),
 }
 
 

@@ -30,7 +30,7 @@ from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.turn import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
-from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable
+from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
 from linqbot.features.catalog import Features
 from linqbot.features.loops import Loop, LoopBreaker
@@ -286,7 +286,7 @@ class Dispatcher:
             await self.routes.speaking(partial(handler, error))(event, ctx)
             if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
                 await ctx.side.ask_again(ctx)
-        ctx.recovered = f"{type(error).__name__} was handled by {handler_name(handler)}"
+        ctx.recovered = f"{error_name(error)} was handled by {handler_name(handler)}"
         turn_watcher.get().handled_error(error, handler_name(handler))
 
     async def _say_end(self, ended: AskEnded, event: Event, ctx: TurnContext) -> None:

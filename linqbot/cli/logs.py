@@ -25,6 +25,7 @@ from pydantic_core import to_json
 
 from linqbot import tracebacks
 from linqbot.cli.output import printable, printable_lines
+from linqbot.errors import error_name
 from linqbot.frames import file_name, place_of, place_of_caller
 
 # `import structlog` also imports rich, if another package has installed it, for tracebacks that linqbot never renders
@@ -224,13 +225,13 @@ def _placed(_: WrappedLogger, __: str, event: EventDict, *, log_tracebacks: bool
     given = event.pop("exc_info", None)
     for name, value in event.items():
         if isinstance(value, BaseException):  # log.error("…", error=error)
-            given, event[name] = given or value, type(value).__name__
+            given, event[name] = given or value, error_name(value)
     if not given:
         return event
     error = given if isinstance(given, BaseException) else (given if isinstance(given, tuple) else sys.exc_info())[1]
     if error is None:
         return event
-    event.setdefault("error", type(error).__name__)
+    event.setdefault("error", error_name(error))
     event.setdefault("at", place_of(error))
     if "_record" in event:
         # From the second line on, asyncio logs the repr of the task, which includes that of its exception.
@@ -338,7 +339,7 @@ def log_uncaught(*, with_tracebacks: bool = False) -> None:
 
     def say(event: str, kind: type[BaseException], error: BaseException | None) -> None:
         at = "?" if error is None else place_of(error)
-        log.error(event, error=kind.__name__, at=at, exc_info=error if with_tracebacks else None)
+        log.error(event, error=error_name(kind), at=at, exc_info=error if with_tracebacks else None)
 
     def thread_failed(failed: threading.ExceptHookArgs) -> None:
         if failed.exc_type is not SystemExit:  # which ends a thread in silence, as `threading` documents

@@ -151,7 +151,7 @@ class Uploads:
             except LinqApiError as error:
                 if meaning_of(error) is not Refusal.WAIT:
                     raise
-                raise TurnDeferred(str(error), after_s=error.retry_after_s) from error
+                raise TurnDeferred(error.summary, after_s=error.retry_after_s) from error
 
         return await self.recorded(name, upload_or_defer)
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
 
-from linqbot.characters import storable
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.clock import Clock
 from linqbot.engine.deadline import DEADLINE_S
+from linqbot.error_details import ErrorDetails, details_of, readable
 from linqbot.errors import (
     Ambiguous,
     AmbiguousCall,
@@ -32,11 +31,14 @@ from linqbot.errors import (
     NoVerdict,
     Refused,
     RuleBroken,
+    SendMissed,
     StateConflict,
     StateUnreadable,
+    StorageError,
     StorageUnavailable,
     TurnDeferred,
     Withheld,
+    error_name,
 )
 from linqbot.frames import place_of
 from linqbot.linq.events.parse import EventNotUnderstood
@@ -52,9 +54,6 @@ MAX_CONFLICTS: Final = 50
 
 CONFLICT_WAIT_S: Final = 60.0
 """Maximum seconds that a turn waits for its place in a `StateQueue`. Then it runs all the same, and may lose again."""
-
-LONGEST_TEXT: Final = 20_000
-"""Maximum characters of a traceback in a dead letter. The middle of a longer one is left out."""
 
 _PACKAGE: Final = "linqbot."
 _WRONG_CALL: Final = re.compile(
@@ -173,7 +172,7 @@ def decide(
         log.info("turn.state_conflict", delivery=lease.delivery.id, runs=lease.delivery_count + 1)
         return Defer(now, str(cause))
     if (wait := _wait_for(cause)) is not None:
-        return _defer(lease, *wait, retry_policy, now)
+        return replace(_defer(lease, *wait, retry_policy, now), details=_of_linq(cause))
     if isinstance(cause, Refused):
         why = readable(str(cause))
         log.info("turn.refused", delivery=lease.delivery.id, plugin=cause.plugin, reason=why)
@@ -181,7 +180,7 @@ def decide(
         return DeadLetter(f"A call was refused by {by}: {why}", failure.handler)
     if failure.is_final or isinstance(cause, Ambiguous | AmbiguousCall | EventNotUnderstood):
         # No retry can help: the operator decides, or a later release understands the event.
-        return DeadLetter(readable(str(cause)), failure.handler)
+        return DeadLetter(reason_of(failure), failure.handler, details=_details(failure))
     return _retry(lease, failure, retry_policy, now, log_tracebacks=log_tracebacks)
 
 
@@ -296,23 +295,15 @@ def _is_slip(error: BaseException) -> bool:
             return False
 
 
-def readable(text: str) -> str:
-    """Return a text that every storage can keep: of limited length, without lone surrogates and NUL characters."""
-    if len(text) > LONGEST_TEXT:
-        half = LONGEST_TEXT // 2
-        text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
-    return storable(text)
-
-
 def _wait_for(cause: BaseException) -> tuple[str, float | None] | None:
     """Return the reason and the seconds (None if unknown) for which to defer a turn; None if its own code failed."""
     match cause:
         case TurnDeferred():
             return str(cause), cause.after_s
         case LinqApiError(status=401):
-            return f"{str(cause).removesuffix('.')}. Check LINQ_API_V3_API_KEY.", None
+            return f"{cause.summary}. Check LINQ_API_V3_API_KEY.", None
         case LinqApiError() if meaning_of(cause) is Refusal.WAIT:
-            return str(cause), cause.retry_after_s
+            return cause.summary, cause.retry_after_s
         case StorageUnavailable():
             return str(cause), STORAGE_PAUSE_S
         case NoVerdict():
@@ -338,12 +329,11 @@ def _retry(
     lease: Lease, failure: TurnFailure, retry_policy: RetryPolicy, now: float, *, log_tracebacks: bool
 ) -> Retry | DeadLetter:
     failures, error = lease.attempts + 1, failure.error
-    kind = _name_of(error)
     facts = {
         "delivery": lease.delivery.id,
         "handler": failure.handler,
         "attempt": failures,
-        "error": kind,
+        "error": error_name(error),
         "at": failure.place,
         **_numbers(error),
         # A traceback may quote the texts that the handler got, so it is only shown in the author's own terminal.
@@ -353,25 +343,54 @@ def _retry(
     if final or failures >= (failure.attempts or retry_policy.attempts):
         why = {"why": _why(error)} if final else {}
         log.error("turn.dead_lettered", **facts, **why, see="linqbot waiting list --dead")
-        return DeadLetter(_traceback(failure), failure.handler, failed=True, kind=kind)
+        return DeadLetter(reason_of(failure), failure.handler, failed=True, details=_details(failure))
     pause_s = retry_policy.pause_s(failures)
     log.warning("turn.failed", **facts, again_in_s=round(pause_s, 1))
-    return Retry(now + pause_s, f"{kind} at {failure.place}")
+    # The text is kept of what is given up: a row that waits stays small.
+    return Retry(now + pause_s, reason_of(failure), details=_details(failure, with_text=False))
 
 
 def _why(error: BaseException) -> str:
-    # The message of another error may quote a person's text.
-    return str(error) if isinstance(error, NeverAwaited | StateUnreadable) else "A retry would fail in the same way."
+    return str(error) if isinstance(error, _WITHOUT_TEXTS) else "A retry would fail in the same way."
 
 
-def _traceback(failure: TurnFailure) -> str:
-    if isinstance(failure.error, NeverAwaited):
-        return readable(str(failure.error))
-    try:
-        text = "".join(traceback.format_exception(failure.error))
-    except Exception:  # noqa: BLE001 - formatting runs code of the error's class, such as __str__, which may fail
-        text = f"{_name_of(failure.error)} at {failure.place}\n"
-    return readable(f"{text}It was running {failure.at}.\n" if failure.at else text)
+_WITHOUT_TEXTS: Final = (
+    Ambiguous,
+    AmbiguousCall,
+    EventNotUnderstood,
+    NeverAwaited,
+    NoVerdict,
+    Refused,
+    SendMissed,
+    StateUnreadable,
+    StorageError,
+    TurnDeferred,
+)
+"""The errors whose messages quote no person: they are linqbot's, or words of a plugin that may be logged."""
+
+
+def reason_of(failure: TurnFailure) -> str:
+    """Return why a turn has failed, in words that quote no person: they may be logged, stored and shown."""
+    error = failure.error
+    if isinstance(error, _WITHOUT_TEXTS):
+        return readable(str(error))
+    return error.summary if isinstance(error, LinqApiError) else f"{error_name(error)} at {failure.place}"
+
+
+def _details(failure: TurnFailure, *, with_text: bool = True) -> ErrorDetails | None:
+    """Return what is kept of an error besides its reason: nothing of one whose message is the reason."""
+    if isinstance(failure.error, _WITHOUT_TEXTS):
+        return None
+    found = details_of(failure.error, with_text=with_text)
+    if failure.at is None or found.text is None:
+        return found
+    return replace(found, text=f"{found.text}It was running {failure.at}.\n")
+
+
+def _of_linq(cause: BaseException) -> ErrorDetails | None:
+    """Return Linq's explanation of the answer because of which a turn is deferred."""
+    answer = cause.__cause__ if isinstance(cause, TurnDeferred) else cause
+    return ErrorDetails(text=readable(str(answer))) if isinstance(answer, LinqApiError) else None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -382,12 +401,6 @@ def _cause(error: BaseException) -> BaseException:
             found = found.exceptions[0]
         return found or error
     return error
-
-
-def _name_of(error: BaseException) -> str:
-    """Return the name of the error's class, short and in ASCII: a class made at run time may have a text as its name."""
-    name = type(error).__name__
-    return name if len(name) <= 64 and name.isascii() and name.isidentifier() else ascii(name)[:64]
 
 
 def _numbers(error: BaseException) -> dict[str, object]:

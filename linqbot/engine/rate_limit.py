@@ -135,14 +135,16 @@ async def call_with_retries(
                 raise
             retry_after_s = error.retry_after_s or backoff_s
             rate_limit.hold(pair, retry_after_s)
-            await _wait(retry_after_s, until, clock, str(error), may_be_made=may_be_made)
+            await _wait(retry_after_s, until, clock, error.summary, may_be_made=may_be_made)
         except LinqUnavailable as error:
             is_extended = extends_a_limit(error)
             if is_extended or (call.safety == "once" and not error.is_unsent):
                 pause_s = error.retry_after_s or (EXTENDED_LIMIT_S if is_extended else None)
-                raise TurnDeferred(str(error), after_s=pause_s) from error
+                raise TurnDeferred(error.summary, after_s=pause_s) from error
             may_be_made = may_be_made or not error.is_unsent
-            await _wait(max(backoff_s, error.retry_after_s or 0.0), until, clock, str(error), may_be_made=may_be_made)
+            await _wait(
+                max(backoff_s, error.retry_after_s or 0.0), until, clock, error.summary, may_be_made=may_be_made
+            )
         except LinqApiError as error:
             if may_be_made and is_deleted_before(call, error):
                 return ApiResponse(204)

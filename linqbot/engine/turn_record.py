@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.characters import cut
-from linqbot.engine.failure import TurnFailure, refused_by
-from linqbot.errors import Ambiguous, LinqApiError, NoVerdict, Refused, StorageError, TurnDeferred
+from linqbot.engine.failure import refused_by
+from linqbot.errors import LinqApiError, Refused, error_name
 from linqbot.linq.events.lane import is_lane_of_receipts, token
-from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
 from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
@@ -81,7 +80,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
 def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
     """Return what became of the delivery, why, and True if its handler has failed."""
     if isinstance(outcome, DeadLetter):
-        return "dead_letter", short(turn.why or outcome.kind or outcome.error), outcome.failed
+        return "dead_letter", short(turn.why or outcome.error), outcome.failed
     if isinstance(outcome, Retry):
         return "retry", short(turn.why or outcome.error), True
     if isinstance(outcome, Defer):
@@ -95,26 +94,6 @@ def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
     return result, why, False
 
 
-def reason_of(failure: TurnFailure) -> str:
-    """Return why a run has failed, without what a person may have written."""
-    error = failure.error
-    if isinstance(error, LinqApiError):
-        return said_by_linq(error)
-    if isinstance(error, _WITHOUT_TEXTS):
-        return str(error)
-    return f"{type(error).__name__} at {failure.place}"
-
-
-_WITHOUT_TEXTS: Final = (Ambiguous, EventNotUnderstood, NoVerdict, Refused, StorageError, TurnDeferred)
-"""The errors whose messages quote no person: they are linqbot's, or the words of a plugin."""
-
-
-def said_by_linq(error: LinqApiError) -> str:
-    numbers = [str(each) for each in (error.status, error.code) if each is not None]
-    answer = f"Linq answered {error.call} with {'/'.join(numbers)}" if numbers else f"Linq did not answer {error.call}"
-    return f"{answer} (trace {error.trace_id})" if error.trace_id else answer
-
-
 def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     facts: dict[str, Any] = {"call": name}
     if isinstance(error, LinqApiError):
@@ -122,7 +101,7 @@ def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     elif isinstance(error, Refused):
         facts |= {"by": refused_by(error), "why": short(str(error))}
     else:
-        facts |= {"error": type(error).__name__}
+        facts |= {"error": error_name(error)}
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -134,7 +113,7 @@ def step_facts(step: TurnStep) -> dict[str, Any]:
         "remembered": step.from_journal,
     }
     if step.error is not None:
-        facts["error"] = type(step.error).__name__
+        facts["error"] = error_name(step.error)
     return {**facts, **step.usage}
 
 

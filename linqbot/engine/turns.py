@@ -37,7 +37,7 @@ from linqbot.engine.failure import (
     conflict_of,
     decide,
     outdated,
-    readable,
+    reason_of,
     unreachable,
 )
 from linqbot.engine.outbound_plugins import Outbound
@@ -52,6 +52,7 @@ from linqbot.engine.turn import (
 )
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.watcher import turn_watcher
+from linqbot.error_details import readable
 from linqbot.errors import (
     AskEnded,
     LeaseLost,
@@ -62,6 +63,7 @@ from linqbot.errors import (
     StorageError,
     StorageUnavailable,
     Suspended,
+    error_name,
 )
 from linqbot.frames import place_of, place_of_task
 from linqbot.hookspecs import TurnReport
@@ -167,7 +169,7 @@ class Turns:
         if isinstance(error, StorageError | OSError | MemoryError):
             # The storage is away, or the machine has run out of something, such as open files. The next run may find more.
             return self._judged(lease, error)
-        return DeadLetter(f"linqbot itself failed with {type(error).__name__} at {at}. Please report this.")
+        return DeadLetter(f"linqbot itself failed with {error_name(error)} at {at}. Please report this.")
 
     async def end_broken_off(self, lease: Lease, error: GeneratorExit) -> None:
         """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
@@ -502,7 +504,7 @@ class Turns:
             # Linq would refuse the same scheduled send again, so a retry is useless.
             is_final=ctx is None and isinstance(error, LinqApiError | SendMissed),
         )
-        turn.why = turn_record.reason_of(failure)
+        turn.why = reason_of(failure)
         if turn.report is not None:
             turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
             turn.report.error = failure.error

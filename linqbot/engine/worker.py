@@ -17,7 +17,7 @@ from linqbot.branch import follow_tasks
 from linqbot.clock import Clock
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.turns import Turns
-from linqbot.errors import LeaseLost, StorageError
+from linqbot.errors import LeaseLost, StorageError, error_name
 from linqbot.frames import place_of, place_of_task
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Defer, Lease
@@ -202,7 +202,7 @@ class Worker:
             log.error("turn.crashed", delivery=lease.delivery.id, error=type(error).__name__, at=at)
             # No attempt is counted, because no handler has run. The next run of the turn is prepared with less.
             pause_s = self._turns.retry_policy.pause_s(lease.delivery_count + 1)
-            outcome = Defer(self._clock.now() + pause_s, f"It could not begin: {type(error).__name__} at {at}")
+            outcome = Defer(self._clock.now() + pause_s, f"It could not begin: {error_name(error)} at {at}")
             await self._turns.give_back(lease, outcome)
         else:
             if ready is not None:

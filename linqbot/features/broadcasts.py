@@ -20,9 +20,10 @@ from linqbot.client.client import Client
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.client.resources.chats import send_call
 from linqbot.client.resources.resource import checked_call
-from linqbot.engine.failure import readable, refused_by
+from linqbot.engine.failure import refused_by
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.turn import Turn
+from linqbot.error_details import readable
 from linqbot.errors import (
     BotError,
     CallSkipped,
@@ -174,7 +175,7 @@ class BroadcastSend(Data):
             if refusal is None or refusal is Refusal.WAIT:
                 raise
             if refusal is Refusal.DENIED:  # no other person would get the message either
-                raise TurnDeferred(f"{error} The broadcast {self.broadcast} waits until then.") from error
+                raise TurnDeferred(f"{error.summary}. The broadcast {self.broadcast} waits until then.") from error
             return self._ended("opted_out") if refusal is Refusal.OPTED_OUT else self._ended("refused", str(error))
         return self._ended("sent")
 
@@ -225,6 +226,4 @@ def give_up_person(delivery: Delivery, commit: Commit) -> None:
     """Add the outcome of a person whose delivery became a dead letter: it must not keep the broadcast from ending."""
     if isinstance(outcome := commit.outcome, DeadLetter):
         name, n = place_of_person(delivery.id)
-        # Of a failure only the class of the error: its message may quote a text, and the outcome is kept for ever.
-        reason = (outcome.kind or "an error") if outcome.failed else outcome.error
-        commit.recipients = (RecipientUpdate(name, n, "failed", reason[:LONGEST_REASON]),)
+        commit.recipients = (RecipientUpdate(name, n, "failed", outcome.error[:LONGEST_REASON]),)

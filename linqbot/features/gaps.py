@@ -269,7 +269,7 @@ class Gaps:
             count = await self._store_missed(since)
         except LinqApiError as error:
             log.error("history.failed", error=str(error), again_in_s=RETRY_S)
-            await self._storage.finish(lease, Commit(Defer(now() + RETRY_S, str(error))))
+            await self._storage.finish(lease, Commit(Defer(now() + RETRY_S, error.summary)))
         except asyncio.CancelledError:
             await self._storage.finish(lease, Commit(Defer(now(), "stopped")))
             raise

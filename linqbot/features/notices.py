@@ -48,7 +48,7 @@ def dead_letter_timer(lease: Lease, outcome: DeadLetter, now: float) -> Timer:
         # As JSON and not as text, because `linqbot person forget` looks for handles among the values.
         "body": decode(delivery.body),
         "delivery": {"id": delivery.id, "type": delivery.type, "received_at": delivery.received_at},
-        "failure": {"reason": outcome.error, "handler": outcome.handler, "attempts": attempts},
+        "failure": {"reason": outcome.whole_error, "handler": outcome.handler, "attempts": attempts},
     }
     payload |= retention_mark(off_the_record=delivery.is_off_the_record)
     return Timer(f"{delivery.id}.{lease.replay}", now, delivery.lane, KIND, to_json(payload))

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of
+from linqbot.error_details import OF_OLDER_RELEASE
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
@@ -74,12 +75,14 @@ def _timer(row: _Row) -> _Row:
 
 
 def _delivery(row: _Row) -> _Row:
-    error = (row["error"] or "").splitlines()[-1:]  # the last line of a traceback says most
+    error = row["error"]
+    if row["error"] is not None:
+        error = row["error"]["said"] if isinstance(row["error"], dict) else OF_OLDER_RELEASE
     return {
         "received_at": row["received_at"],
         "type": row["type"],
         "given_up": row.get("dead_lettered_at"),
-        "error": "".join(error),
+        "error": error,
         "id": row["id"],
     }
 

@@ -33,7 +33,7 @@ _LOOK_EVERY_S: Final = 0.2
 _TIMES: Final = frozenset({"at", "due", "since", "until", "not_before"})
 """Columns with times, next to those whose names end in `_at`."""
 
-_JSON: Final = frozenset({"carrier", "handoff", "tried", "calls"})
+_JSON: Final = frozenset({"carrier", "handoff", "tried", "calls", "error"})
 """Columns with JSON as text. All bytes are JSON."""
 
 

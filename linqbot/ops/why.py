@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from linqbot.client.client import Client
 from linqbot.clock import clock_time
+from linqbot.error_details import ErrorDetails
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import newest, sent_at
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
@@ -54,7 +54,9 @@ class Case:
         rows: Its outcomes, the oldest first.
         waiting: Its delivery, if that waits; `behind` is the head of its lane, if that is another one.
         dead: Its dead letter.
-        error: Why its last run has failed; without messages of exceptions, unless bodies are asked for.
+        error: Why its last run has failed. It quotes no person.
+        details: The exceptions behind `error`.
+        text: What Python or Linq has said of it, which may quote a person, if bodies are asked for.
         body: What was received, if bodies are asked for and it waits or was given up.
         known: True if its id is known, although nothing says what became of it.
         calls: Its calls, those included that were refused; None if they were not looked up.
@@ -72,6 +74,8 @@ class Case:
     behind: Waiting | None = None
     dead: DeadDelivery | None = None
     error: str | None = None
+    details: ErrorDetails | None = None
+    text: str | None = None
     body: Any = None
     known: bool = False
     calls: Sequence[dict[str, Any]] | None = None
@@ -108,6 +112,8 @@ class Case:
             "attempts": None if counted is None else counted.attempts,
             "crashes": None if counted is None else counted.crashes,
             "error": self.error,
+            "raised": [] if self.details is None else self.details.lines,
+            **({} if self.text is None else {"error_text": self.text}),
             **({} if self.body is None else {"body": self.body}),
             "calls": self.calls or [],
             "outcomes": [
@@ -265,13 +271,14 @@ class _Cases:
     def of(self, key: str, at: float, chat_id: str | None, kind: str, message_id: str | None) -> Case:
         return self.by_key.setdefault(key, Case(at, chat_id, kind, message_id))
 
-    def of_delivery(self, delivery: Delivery, error: str | None) -> Case:
-        """Return the case of a delivery that is stored."""
+    def of_delivery(self, delivery: Delivery, stored: Waiting | DeadDelivery) -> Case:
+        """Return the case of a delivery that waits or was given up."""
         key, chat_id = delivery.message_key or delivery.id, chat_of_lane(delivery.lane)
         case = self.of(key, delivery.received_at, chat_id, delivery.type, message_of(delivery))
         case.ids = [delivery.id, *(one for one in case.ids if one != delivery.id)]
-        case.error = error and (error if self._bodies else without_messages(error))
+        case.error, case.details = stored.error, stored.details
         if self._bodies:
+            case.text = None if stored.details is None else stored.details.text
             decoded = decode(delivery.body)
             case.body = delivery.body.decode("utf-8", "replace") if decoded is None else decoded
         return case
@@ -300,11 +307,11 @@ async def _add_stored(storage: Storage, cases: _Cases, lane: str) -> None:
     waiting = await storage.waiting(lane=lane, limit=_MOST)
     for each in waiting:
         if cases.covers(each.received_at) and (delivery := await storage.delivery(each.id)) is not None:
-            case = cases.of_delivery(delivery, each.error)
+            case = cases.of_delivery(delivery, each)
             case.waiting, case.behind = each, waiting[0] if each is not waiting[0] else None
     for letter in await storage.dead_letters(lane=lane, limit=_MOST):
         if cases.covers(letter.delivery.received_at):
-            cases.of_delivery(letter.delivery, letter.error).dead = letter
+            cases.of_delivery(letter.delivery, letter).dead = letter
 
 
 async def _add_listed(client: Client, cases: _Cases, chat_id: str, found: Findings) -> None:
@@ -380,9 +387,8 @@ def answer_of(case: Case, *, keep_days: float, now: float, first_at: float | Non
     if last is not None:
         return _ended(case, last)
     if case.dead is not None:
-        last_line = without_messages(case.dead.error).rstrip().rpartition("\n")[2]
         by = f" in the handler {case.dead.handler}" if case.dead.handler else ""
-        return f"It was given up{by}: {_stop(last_line)} Handle it again: linqbot waiting retry {case.dead.delivery.id}"
+        return f"It was given up{by}: {_stop(case.dead.error)} Handle it again: linqbot waiting retry {case.dead.delivery.id}"
     if case.rows or case.known:
         return "It was received before, and what became of it then is not on record."
     if now - case.at > keep_days * DAY_S:
@@ -498,35 +504,3 @@ def _duration(seconds: float) -> str:
 def answer_code(error: LinqApiError) -> str:
     """Return the status and the code of an answer of Linq, such as 403/2004; without them the class of the error."""
     return "/".join(str(each) for each in (error.status, error.code) if each is not None) or type(error).__name__
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-_CHAINS = ("The above exception was the direct cause", "During handling of the above exception")
-_IN_A_GROUP = re.compile(r"^ *[|+]-? ?")
-
-
-def without_messages(error: str) -> str:
-    """Return a stored error without the messages of exceptions, which may quote what a person wrote.
-
-    A traceback keeps its frames and the types of its exceptions. An error without a traceback is linqbot's own sentence,
-    and is returned unchanged.
-    """
-    if "Traceback (most recent call last)" not in error:
-        return error
-    kept: list[str] = []
-    in_frames = False
-    for line in error.splitlines():
-        inner = _IN_A_GROUP.sub("", line)
-        if "Traceback (most recent call last):" in line and not in_frames:
-            in_frames = True
-            kept.append(line)
-        elif in_frames and inner.startswith("  "):
-            kept.append(line)
-        elif in_frames:
-            # The first word is the exception's type. The rest, which may have any number of lines, is its message.
-            in_frames = False
-            kept.append(re.split(r"[^\w.]", inner, maxsplit=1)[0])
-        elif line.startswith(_CHAINS):
-            kept.append(line)
-    return "\n".join(kept)

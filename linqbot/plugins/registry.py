@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 import pluggy
 import structlog
 
-from linqbot.errors import ConfigError, LinqbotError
+from linqbot.errors import ConfigError, LinqbotError, error_name
 from linqbot.frames import file_name
 from linqbot.hookspecs import MAX_CARRIER_BYTES, TurnReport
 from linqbot.interrupts import is_ctrl_c
@@ -381,7 +381,7 @@ def describe(what: str, error: BaseException, *, with_message: bool = False) -> 
     is_shown = is_about_code or (with_message and isinstance(error, _SAFE_ERRORS))
     # Without a full stop: what is returned is a part of sentences that end with one.
     message = " ".join(str(error).split())[:_MAX_MESSAGE].removesuffix(".") if is_shown else ""
-    raised = "" if isinstance(error, WrongUse) else f" raised {type(error).__name__}"
+    raised = "" if isinstance(error, WrongUse) else f" raised {error_name(error)}"
     return f"{what}{raised}{at}" + (f": {message}" if message else "")
 
 

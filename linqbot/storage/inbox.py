@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from linqbot.error_details import ErrorDetails
 from linqbot.errors import LaneFull, LeaseLost, StorageBusy
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
@@ -62,18 +63,28 @@ class Ack:
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Retry:
-    """The handler failed: run it again, not before `at` (Unix seconds). Its lane waits; other lanes go on."""
+    """The handler failed: run it again, not before `at` (Unix seconds). Its lane waits; other lanes go on.
+
+    Attributes:
+        error, details: See `DeadLetter`.
+    """
 
     at: float
     error: str
+    details: ErrorDetails | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
 class Defer:
-    """The handler is not at fault, so no attempt is counted: run it again, not before `at` (Unix seconds)."""
+    """The handler is not at fault, so no attempt is counted: run it again, not before `at` (Unix seconds).
+
+    Attributes:
+        reason, details: As `error` and `details` of a `DeadLetter`.
+    """
 
     at: float
     reason: str
+    details: ErrorDetails | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`
@@ -81,16 +92,21 @@ class DeadLetter:
     """Give up: keep the delivery as a dead letter with the reason. Its lane goes on.
 
     Attributes:
-        error: The reason, for operators.
+        error: The reason, for operators. It quotes no text of a person, so that it may be shown, logged and counted.
         handler: The name of the handler that failed, if one did.
         failed: True if the handler failed in this turn too, so that one more attempt is counted.
-        kind: The class of the error, if the handler failed. Unlike `error`, it quotes no text.
+        details: The exceptions behind the reason, and their text, which may quote a person; None if the reason says it all.
     """
 
     error: str
     handler: str | None = None
     failed: bool = False
-    kind: str | None = field(default=None, compare=False)
+    details: ErrorDetails | None = field(default=None, compare=False)
+
+    @property
+    def whole_error(self) -> str:
+        """The reason with all that is kept of it. It may quote a person."""
+        return (self.details and self.details.text) or self.error
 
 
 Outcome: TypeAlias = Ack | Retry | Defer | DeadLetter
@@ -160,6 +176,7 @@ class DeadDelivery(NamedTuple):
     """A dead letter, with the reason. Its journal entries are kept, so that a retry does not repeat their calls.
 
     Attributes:
+        error, details: See `DeadLetter`.
         attempts: Failed runs of the handler, including the last run if it failed.
         crashes: As on the last lease.
         dead_lettered_at: Unix seconds.
@@ -173,3 +190,9 @@ class DeadDelivery(NamedTuple):
     crashes: int
     dead_lettered_at: float
     replay: int = 0
+    details: ErrorDetails | None = None
+
+    @property
+    def whole_error(self) -> str:
+        """The reason with all that is kept of it. It may quote a person."""
+        return (self.details and self.details.text) or self.error

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from linqbot.characters import storable
+from linqbot.error_details import stored_error
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, timers, upkeep
@@ -457,9 +458,9 @@ async def _postpone(tx: Writable, stays: Mapping[int, FinishOp]) -> None:
     for seq, op in stays.items():
         end = op.commit.outcome
         if isinstance(end, Retry):
-            rows.append((seq, 1, "retrying", storable(end.error), end.at))
+            rows.append((seq, 1, "retrying", stored_error(end.error, end.details), end.at))
         elif isinstance(end, Defer):
-            rows.append((seq, 0, "deferred", storable(end.reason), end.at))
+            rows.append((seq, 0, "deferred", stored_error(end.reason, end.details), end.at))
     sql = f"""UPDATE delivery SET attempts = attempts + $2, waits = $3, error = $4, not_before = $5, {tx.freed},
                   crashed_with_others = 0, max_concurrent_suspects = 0 WHERE seq = $1"""
     await tx.run_each(sql, rows)
@@ -504,7 +505,7 @@ async def _dead_letter(tx: Writable, seq: int, outcome: DeadLetter) -> None:
                      replay, delivery_count, attempts + $4, crashes, $5, body{tx.padding}
               FROM delivery JOIN body USING (seq) WHERE seq = $1"""
     handler = None if outcome.handler is None else storable(outcome.handler)
-    await tx.run(sql, seq, storable(outcome.error), handler, int(outcome.failed), tx.now)
+    await tx.run(sql, seq, stored_error(outcome.error, outcome.details), handler, int(outcome.failed), tx.now)
 
 
 async def fire(tx: LaneTransaction, now: float, limit: int, *, has_steps: bool) -> int:

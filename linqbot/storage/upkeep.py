@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
+from linqbot.error_details import ErrorDetails, read_error
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import acts, conversations, decisions, journal, mutes, outcomes
@@ -43,8 +44,9 @@ class Waiting(NamedTuple):
     attempts: int  # see `Lease`, also for crashes and replay
     crashes: int
     not_before: float | None  # Unix seconds; None if it never failed and was never deferred
-    error: str | None  # the reason for the last retry or deferral
+    error: str | None  # the reason for the last retry or deferral; it quotes no text of a person
     replay: int = 0
+    details: ErrorDetails | None = None  # see `DeadLetter`
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,11 @@ async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, 
                   CASE WHEN {db.is_leased} THEN 'leased' WHEN not_before > $1 THEN waits ELSE 'ready' END,
                   attempts, crashes, nullif(not_before, 0), error, replay
               FROM delivery {which} ORDER BY seq LIMIT $2"""
-    return [Waiting(*row) for row in await db.fetch(sql, now, limit, *values)]
+    found = []
+    for *facts, error, replay in await db.fetch(sql, now, limit, *values):
+        said, details = (None, None) if error is None else read_error(error)
+        found.append(Waiting._make((*facts, said, replay, details)))
+    return found
 
 
 async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
@@ -140,7 +146,11 @@ async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]
     which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
               FROM dead {which} ORDER BY n DESC LIMIT $1"""
-    return [DeadDelivery(Delivery(*row[:7]), *row[7:]) for row in await db.fetch(sql, limit, *values)]
+    found = []
+    for *columns, error, handler, attempts, crashes, at, replay in await db.fetch(sql, limit, *values):
+        said, details = read_error(error)
+        found.append(DeadDelivery(Delivery(*columns), said, handler, attempts, crashes, at, replay, details))
+    return found
 
 
 async def find(db: Readable, delivery_id: str) -> Delivery | None:

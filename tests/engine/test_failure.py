@@ -99,7 +99,7 @@ def test_the_log_has_linqs_numbers_and_says_why_a_turn_is_not_run_again() -> Non
         assert (line["call"], line["status"], line["code"]) == ("chats.messages.send", status, 1005)
     assert [line["event"] for line in logs] == ["turn.failed", "turn.dead_lettered", "turn.deferred"]
     assert dead["why"] == "A retry would fail in the same way."
-    assert deferred["reason"].endswith("401/1005: no. Check LINQ_API_V3_API_KEY.")
+    assert deferred["reason"] == "Linq answered chats.messages.send with 401/1005. Check LINQ_API_V3_API_KEY."
 
 
 def test_the_dead_letter_of_a_refused_call_names_who_refused_it() -> None:
@@ -141,18 +141,26 @@ def test_a_person_is_out_of_reach_after_an_opt_out_and_where_the_bot_left_or_may
     assert [unreachable(error) for error, _ in rows] == [why for _, why in rows]
 
 
-def test_an_error_is_named_shortly_and_in_ascii_and_its_traceback_is_kept_in_the_dead_letter() -> None:
+def test_an_error_is_named_as_in_the_code_and_its_traceback_is_kept_in_the_dead_letter() -> None:
+    class Broken(KeyError): ...
+
     last = replace(FIRST, attempts=2)
-    for name, shown in (
-        ("Broken", "Broken"),
-        ("a text of a person", "'a text of a person'"),
-        ("X" * 99, f"'{'X' * 63}"),
+    for kind, shown in (
+        (Broken, "Broken"),
+        (type("a text of a person", (Broken,), {}), "Broken"),
+        (type("Hello", (LookupError,), {}), "LookupError"),
+        (type("f.<locals>.Hello", (LookupError,), {}), "LookupError"),
+        (LinqApiError, "LinqApiError"),
     ):
-        error = type(name, (Exception,), {})("secret")
-        retry = decide(FIRST, TurnFailure(error, "answer"), POLICY, now=NOW)
+        error = kind("secret")
+        at = "Linq did not answer a call" if kind is LinqApiError else f"{shown} at bot.py:7"
+        retry = decide(FIRST, TurnFailure(error, "answer", at="bot.py:7"), POLICY, now=NOW)
         assert isinstance(retry, Retry)
-        assert retry.error.partition(" at ")[0] == shown
+        assert retry.error == at
+        assert retry.details is not None
+        assert (retry.details.lines, retry.details.text) == ([shown], None)
         letter = decide(last, TurnFailure(error, "answer", at="bot.py:7"), POLICY, now=NOW)
         assert isinstance(letter, DeadLetter)
-        assert (letter.kind, letter.failed) == (shown, True)
-        assert letter.error.endswith("secret\nIt was running bot.py:7.\n")
+        assert (letter.error, letter.failed) == (at, True)
+        assert "secret" in letter.whole_error
+        assert letter.whole_error.endswith("\nIt was running bot.py:7.\n")

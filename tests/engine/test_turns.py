@@ -442,7 +442,7 @@ async def test_a_handler_may_have_its_own_attempts_and_time_limit(idle: Harness)
     for text in ("once", "anything"):
         await put(idle, text)
         await turns.run(await idle.lease())
-    errors = [dead.error.rstrip().rpartition("\n")[2] for dead in await idle.storage.dead_letters()]
+    errors = [dead.whole_error.rstrip().rpartition("\n")[2] for dead in await idle.storage.dead_letters()]
     assert errors == ["TimeoutError: It did not end within 0.01 s.", "ValueError"]
 
 

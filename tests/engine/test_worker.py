@@ -408,4 +408,5 @@ async def test_a_handler_that_awaits_a_task_which_raises_generator_exit_does_not
         await until(storage)
         (dead,) = await storage.dead_letters()
     assert seen == ["next"]
-    assert dead.error.splitlines()[-1] == "GeneratorExit"
+    assert dead.error.startswith("GeneratorExit at test_worker.py:")
+    assert dead.whole_error.splitlines()[-1] == "GeneratorExit"

@@ -27,6 +27,7 @@ from linqbot import (
     hookimpl,
 )
 from linqbot.client.call import Call
+from linqbot.error_details import ErrorDetails
 from linqbot.errors import CallSkipped
 from linqbot.events import Delivery
 from linqbot.features.broadcasts import broadcast_send, give_up_person, people_of
@@ -323,10 +324,11 @@ async def test_a_send_that_cannot_be_read_fails_for_its_person_only() -> None:
     broken = Delivery("i.broadcast.july.7", "b:july.7", "linqbot.broadcast", b'{"broadcast":"july"}', 0.0)
     with pytest.raises(EventNotUnderstood):
         broadcast_send(broken)
-    reason = "Traceback (most recent call last):\n  in go\nRuntimeError: Boom\nDear Ada, your code is 1234\n"
+    text = "Traceback (most recent call last):\n  in go\nRuntimeError: Boom\nDear Ada, your code is 1234\n"
+    failed = DeadLetter("RuntimeError at bot.py:7", failed=True, details=ErrorDetails(text=text))
     late = "It was deferred for 24 hours without success: 503"
     for outcome, why in (
-        (DeadLetter(reason, failed=True, kind="RuntimeError"), "RuntimeError"),
+        (failed, "RuntimeError at bot.py:7"),
         (DeadLetter(late), late),
         (Ack(), None),
     ):

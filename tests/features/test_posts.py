@@ -103,8 +103,8 @@ async def test_a_post_that_nothing_handles_or_that_does_not_fit_is_kept_as_a_dea
         await phone.post("order.shipped", {"number": "many"}, post_id="2")
         unhandled, unfit = await phone.dead_letters()
         assert "@bot.on_post('order.lost')" in unhandled.error
-        assert "number missing or wrong" in unfit.error
-        assert "many" not in unfit.error
+        assert "number missing or wrong" in unfit.whole_error
+        assert "many" not in unfit.whole_error
         await phone.errors()
 
 

@@ -177,7 +177,7 @@ plant(SILENCES, "It has asked a question, and waits for the answer.")(texts("nam
 plant(SILENCES, "KeyError at test_why.py")(texts("broken"))
 plant(SILENCES, "Linq refused chats.messages.send with 403/2024: ")(failing(1, status=403, code=2024))
 plant(SILENCES, "two bots answer each other")(texts(*["menu"] * 12))
-plant(WAITING, "It is deferred: chats.messages.send was answered 429")(failing(9, status=429, retry_after_s=600))
+plant(WAITING, "It is deferred: Linq answered chats.messages.send with 429")(failing(9, status=429, retry_after_s=600))
 plant(WAITING, "It waits behind w.")(texts("menu"))
 plant(WAITING, "Its handler has failed once: KeyError at")(texts("broken"))
 
@@ -253,7 +253,7 @@ plant(DOUBTS, ".back took it")(texts("quiet", "back"))
 plant(DOUBTS, ".name took it.")(texts("name", "Ada"))
 
 
-@plant(DOUBTS, "before that: chats.messages.send was answered 503")
+@plant(DOUBTS, "before that: Linq answered chats.messages.send with 503")
 async def deferred(phone: Phone) -> str | None:
     bubble = await failing(99, status=503)(phone)
     phone.emulator.world.faults.clear()

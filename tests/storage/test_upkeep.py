@@ -9,7 +9,9 @@ import pytest
 from storage.conftest import NOON, MakeStorage, delivery, entry, handle, leased, passes
 
 from linqbot.clock import MovableClock
+from linqbot.error_details import ErrorDetails, Raised
 from linqbot.events import Delivery
+from linqbot.frames import Place
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import SEEN_KEPT_S, Ack, Commit, DeadLetter, Defer, Retry
 from linqbot.storage.journal import ENTRIES_KEPT_S
@@ -106,6 +108,23 @@ async def test_dead_letters_are_found_by_id_lane_type_and_time(storage: Storage,
     assert (letter.error, letter.handler, letter.attempts, letter.crashes) == ("Boom", "bot:echo", 1, 0)
     assert letter.dead_lettered_at == NOON + 20
     assert await storage.dead_letter("w.9") is None
+
+
+async def test_the_details_of_an_error_come_back_with_a_dead_letter_and_with_what_waits(storage: Storage) -> None:
+    place = Place('/srv/"shop"/bot.py', 7, "greet")
+    raised = (Raised("NoOrder", "error", 0, 1, (place, place)), Raised("KeyError", "member", 1, 0, ()))
+    details = ErrorDetails(raised, 'Traceback: {"said": "Grüße \u2028"}\n')
+    await handle(storage, delivery("c:1"), commit=Commit(DeadLetter("NoOrder at bot.py:7", details=details)))
+    await handle(storage, delivery("c:2"), commit=Commit(Retry(9e9, "NoOrder at bot.py:7", ErrorDetails(raised))))
+    await handle(storage, delivery("c:3"), commit=Commit(Defer(9e9, "Linq is away.", ErrorDetails(text="503: no"))))
+    await storage.put(delivery("c:4"))
+    (letter,) = await storage.dead_letters()
+    assert (letter.error, letter.details, letter.whole_error) == ("NoOrder at bot.py:7", details, details.text)
+    assert [(each.error, each.details) for each in await storage.waiting()] == [
+        ("NoOrder at bot.py:7", ErrorDetails(raised)),
+        ("Linq is away.", ErrorDetails(text="503: no")),
+        (None, None),
+    ]
 
 
 # Retry

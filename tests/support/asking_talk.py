@@ -71,7 +71,7 @@ class Talk(Life):
         self.attempts = 1
         known = {letter.delivery.id for letter in await self.storage.dead_letters()}
         await self.say(*texts)
-        (error,) = (each.error for each in await self.storage.dead_letters() if each.delivery.id not in known)
+        (error,) = (each.whole_error for each in await self.storage.dead_letters() if each.delivery.id not in known)
         return error
 
     async def run(self) -> None:

@@ -34,7 +34,6 @@ from linqbot.linq.events.delivery import decode
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.ops import questions
-from linqbot.ops.why import without_messages
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import ALLOWED, Order
@@ -138,7 +137,7 @@ async def _deliveries(storage: Storage, of: _Wanted) -> list[_Row]:
 
 async def _dead(storage: Storage, of: _Wanted) -> list[_Row]:
     letters = await storage.dead_letters(lane=of.lane, type=of.type, since=of.since, until=of.until, limit=of.limit)
-    return [dead_row(letter, without_messages(letter.error).rpartition("\n")[2]) for letter in letters]
+    return [dead_row(letter, letter.error) for letter in letters]
 
 
 async def _scheduled(storage: Storage, of: _Wanted) -> list[_Row]:

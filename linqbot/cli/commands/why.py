@@ -33,7 +33,7 @@ async def why(
     body: Annotated[
         bool,
         Opt(
-            "Also print what was received, and the whole errors, of what waits or was given up. Both may hold messages."
+            "Also print what was received of what waits or was given up, and the messages of its errors. Both may quote people."
         ),
     ] = False,
 ) -> Result:
@@ -81,8 +81,10 @@ def _show_case(case: Case, *, several: bool) -> None:
         click.echo("\n".join([printable(f"  {name}"), *(printable(f"    {step}") for step in steps)]))
     for call in case.calls or ():
         click.echo(printable(f"  call      {_call(call)}"))
-    if case.error and "\n" in case.error:
-        click.echo(printable_lines(f"  error\n{case.error}"))
+    if case.details is not None and case.details.raised:
+        click.echo("\n".join(["  error", *(printable(f"    {line}") for line in case.details.lines)]))
+    if case.text is not None:
+        click.echo(printable_lines(f"  its text\n{case.text}"))
     if case.body is not None:
         click.echo(f"  body\n{printable_json(case.body, indent=1)}")
     ids = [*case.ids, *([f"trace {facts['trace_id']}"] if facts["trace_id"] else [])]

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import LinqApiError, RuleBroken
+from linqbot.errors import LinqApiError, RuleBroken, error_name
 from linqbot.events import Delivery
 from linqbot.hookspecs import TurnReport
 from linqbot.linq.endpoints import ENDPOINTS
@@ -25,7 +25,6 @@ Attributes: TypeAlias = dict[str, str | int | float | bool]
 SYSTEM: Final = "linq"
 OTHER: Final = "other"
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _IDS: Final = re.compile(r"@[^/]*")
 _TRACE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -117,15 +116,6 @@ def step_name(name: str) -> str:
 def of_step(name: str, usage: Mapping[str, float]) -> Attributes:
     """Return the attributes of a step of `ctx.once` or `ctx.model_step`, with the tokens of a language model."""
     return {"linqbot.step": name, **{f"gen_ai.usage.{kind}": count for kind, count in usage.items()}}
-
-
-def error_name(error: BaseException) -> str:
-    """Return the name of an error's class.
-
-    A class can be created while the bot runs, so its name may be a person's text. If the name is not a plain identifier
-    of at most 64 characters, the name of the nearest base class is returned.
-    """
-    return next(kind.__name__ for kind in type(error).__mro__ if _NAME.fullmatch(kind.__name__))
 
 
 def of_error(error: BaseException) -> Attributes:

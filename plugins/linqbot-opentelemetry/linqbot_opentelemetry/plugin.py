@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import ConfigError
+from linqbot.errors import ConfigError, error_name
 from linqbot.events import Delivery
 from linqbot.hookspecs import Reason, Running, TurnReport
 from linqbot_opentelemetry import attributes
@@ -143,7 +143,7 @@ class OpenTelemetry:
         )
         span.set_attributes(attributes.of_answer(answer, error))
         if error is not None:
-            span.set_status(StatusCode.ERROR, attributes.error_name(error))
+            span.set_status(StatusCode.ERROR, error_name(error))
         span.end(end)
 
     @hookimpl
@@ -160,7 +160,7 @@ class OpenTelemetry:
         span = tracer.start_span(attributes.step_name(name), attributes=facts, start_time=end - int(took_s * 1e9))
         if error is not None:
             span.set_attributes(attributes.of_error(error))
-            span.set_status(StatusCode.ERROR, attributes.error_name(error))
+            span.set_status(StatusCode.ERROR, error_name(error))
         span.end(end)
 
     @hookimpl
@@ -170,7 +170,7 @@ class OpenTelemetry:
         self._turn.set(None)
         turn.span.set_attributes(attributes.of_end(report))
         if report.error is not None:
-            turn.span.set_status(StatusCode.ERROR, f"{attributes.error_name(report.error)}: {report.outcome}")
+            turn.span.set_status(StatusCode.ERROR, f"{error_name(report.error)}: {report.outcome}")
         elif report.outcome == "dead_letter":
             turn.span.set_status(StatusCode.ERROR, report.outcome)
         turn.span.end()

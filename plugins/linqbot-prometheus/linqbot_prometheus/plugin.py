@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from linqbot import hookimpl
 from linqbot.client.call import ApiResponse, Call
-from linqbot.errors import LinqApiError
+from linqbot.errors import LinqApiError, error_name
 from linqbot.events import Delivery
 from linqbot.hookspecs import Reason, Running, TurnReport
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
@@ -103,7 +103,7 @@ class Prometheus:
         if report.handler is not None and report.handler_s is not None:
             self._metrics.handler_s.observe(report.handler_s, handler, kind)
         if report.error is not None:
-            self._metrics.failures.add(handler, kind, self._error(type(report.error).__qualname__))
+            self._metrics.failures.add(handler, kind, self._error(error_name(report.error)))
         self._metrics.busy -= 1
         self._metrics.turns.add(kind, str(report.outcome))
         self._metrics.turn_s.observe(report.took_s, kind)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import sentry_sdk
 from sentry_sdk.utils import BadDsn
 
 from linqbot import hookimpl
-from linqbot.errors import ConfigError, LinqApiError
+from linqbot.errors import ConfigError, LinqApiError, error_name
 from linqbot.hookspecs import TurnReport
 
 if TYPE_CHECKING:
@@ -60,27 +61,45 @@ class Sentry:
             scope.set_level("error" if report.outcome == "dead_letter" else "warning")
             for name, value in _tags(report).items():
                 scope.set_tag(name, value)
-            scope.add_event_processor(self._without_texts)
+            scope.add_event_processor(partial(self._without_texts, report.error))
             if report.error is not None:
                 sentry_sdk.capture_exception(report.error)
             else:
-                # The reason is not sent: it may be a traceback.
+                # Without the reason, which has ids: Sentry would list each delivery as a trouble of its own.
                 sentry_sdk.capture_message("A delivery was given up. See: linqbot why")
 
     @hookimpl
     async def stopped(self) -> None:
         await asyncio.to_thread(sentry_sdk.flush, _FLUSH_S)
 
-    def _without_texts(self, event: Event, _hint: Hint) -> Event:
+    def _without_texts(self, error: BaseException | None, event: Event, _hint: Hint) -> Event:
         for name in ("breadcrumbs", "request", "extra"):
             event.pop(name, None)  # type: ignore[misc]
-        errors: list[dict[str, Any]] = (event.get("exception") or {}).get("values", [])
-        for error in errors:
+        names = {} if error is None else _names(error)
+        shown: list[dict[str, Any]] = (event.get("exception") or {}).get("values", [])
+        for each in shown:
             if not self._messages:
-                error["value"] = ""
-            for frame in (error.get("stacktrace") or {}).get("frames", ()):
+                each["type"], each["value"] = names.get(each["type"], "Exception"), ""
+            for frame in (each.get("stacktrace") or {}).get("frames", ()):
                 frame.pop("vars", None)
         return event
+
+
+def _names(error: BaseException) -> dict[str, str]:
+    """Return the names of the classes of an error, of its causes and of the errors of a group, by those that the SDK gives.
+
+    The SDK names a class as it is, but one that was made at run time may have a person's text as its name.
+    """
+    names: dict[str, str] = {}
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            names[type(one).__qualname__] = error_name(one)
+            members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+            waiting += [each for each in (one.__cause__, one.__context__, *members) if each is not None]
+    return names
 
 
 def _tags(report: TurnReport) -> dict[str, str | int]:

@@ -275,7 +275,7 @@ async def test_a_handler_that_never_stops_asking_is_stopped(talk: Talk, monkeypa
     for number in range(6):
         await talk.say(f"{number}")
     (letter,) = await talk.storage.dead_letters()
-    assert "ConversationTooLong: The conversation has 5 questions, which is the most." in letter.error
+    assert "ConversationTooLong: The conversation has 5 questions, which is the most." in letter.whole_error
     assert talk.open_questions() == ["failed"]
 
 
@@ -288,7 +288,7 @@ async def test_a_result_that_is_no_json_says_what_to_do_and_is_not_made_again(ta
 
     await talk.to(does(lambda ctx: ctx.once("order", work)), "once")
     (letter,) = await talk.storage.dead_letters()
-    assert "The step 'order' was made, but its result of type object" in letter.error
+    assert "The step 'order' was made, but its result of type object" in letter.whole_error
     await talk.storage.retry([letter.delivery.id])
     await talk.run()
     assert "cut off" in (await talk.storage.dead_letters())[0].error
@@ -443,7 +443,7 @@ async def test_a_person_is_not_asked_two_questions_at_a_time(talk: Talk) -> None
     talk.attempts = 1
     await talk.say("hi")
     await talk.receive(tapback("love", "sent-1"))
-    assert "has already asked" in (await talk.storage.dead_letters())[0].error
+    assert "has already asked" in (await talk.storage.dead_letters())[0].whole_error
     assert talk.said == ["Welcome!", "Your name?"]
 
 
@@ -473,7 +473,7 @@ async def test_an_event_without_a_chat_or_beside_the_chat_cannot_ask(talk: Talk)
     talk.attempts = 1
     await talk.receive(envelope("contact_card.received", {"sender_handle": PERSON, "owner_handle": LINE}))
     await talk.receive(envelope("chat.typing_indicator.started", {"chat_id": CHAT, "chat": {"id": CHAT}}))
-    beside, without = [letter.error for letter in await talk.storage.dead_letters()]
+    beside, without = [letter.whole_error for letter in await talk.storage.dead_letters()]
     assert "runs next to the chat's other handlers" in beside
     assert "belongs to no chat" in without
 

@@ -56,7 +56,7 @@ async def test_a_retry_waits_for_the_end_of_a_newer_question(talk: Talk) -> None
     await talk.say("new")
     await retry(talk)
     (letter,) = await talk.storage.dead_letters()
-    assert "has already asked in this chat" in letter.error
+    assert "has already asked in this chat" in letter.whole_error
     assert sorted(talk.open_questions()) == ["failed", "waiting"]
     await talk.say("Grace", "Paris")
     await retry(talk)

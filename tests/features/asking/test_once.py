@@ -128,8 +128,8 @@ async def test_a_result_that_a_changed_type_does_not_take_names_step_and_field_a
     await talk.say("Paris")
     (dead,) = await talk.storage.dead_letters()
     why = "The result of the step 'order' does not fit kind="
-    assert f"{why}{Changed.__qualname__}: items: Input should be a valid integer." in dead.error
-    assert "pizza" not in dead.error
+    assert f"{why}{Changed.__qualname__}: items: Input should be a valid integer." in dead.whole_error
+    assert "pizza" not in dead.whole_error
     kinds.append(Corrected)
     await talk.storage.retry([dead.delivery.id])
     await talk.run()

@@ -29,7 +29,8 @@ CREATE TABLE meta (
 -- progress is how far the turn of the delivery had come when it last ran after a crash: see Storage.note_progress.
 -- crashes_before_progress is the value of crashes when the turn had just come that far.
 -- leased is set by the commit of take, so it is still set when the file is opened after a crash.
--- waits shows operators the reason for not_before: retrying, deferred or gathering. error is the message that goes with it.
+-- waits shows operators the reason for not_before: retrying, deferred or gathering. error is what goes
+-- with it, as in dead.
 CREATE TABLE delivery (
     seq                     INTEGER PRIMARY KEY,
     id                      TEXT NOT NULL,
@@ -81,7 +82,7 @@ CREATE TABLE seen (
 -- seen_by_message_key: the other key by which a second copy is refused. Only received messages have one.
 CREATE UNIQUE INDEX seen_by_message_key ON seen (message_key) WHERE message_key IS NOT NULL;
 
--- dead: dead letters, with the reason. Their bodies and journal entries stay until an operator retries or purges them.
+-- dead: dead letters, with the reason: error is JSON, see error_details.py. Their bodies and journal entries stay until an operator retries or purges them.
 -- body is the last column, here and in done, because SQLite reads through it to reach a column behind it.
 CREATE TABLE dead (
     n                INTEGER PRIMARY KEY,

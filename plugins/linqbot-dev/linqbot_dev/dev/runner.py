@@ -319,7 +319,7 @@ async def everything(storage: Storage, chat_id: str | None, people: Sequence[str
     return of_all | {
         "questions": [question_row(each) for each in await storage.conversations(chat_id=chat_id)],
         "waiting": [waiting_row(each) for each in waiting],
-        "dead": [dead_row(each, each.error) for each in dead],
+        "dead": [dead_row(each, each.whole_error) for each in dead],
         "state": await _state(storage, CHAT + chat_id),
         "people": [
             {"handle": handle, "state": await _state(storage, PERSON + person_key(handle))} for handle in people[:MOST]

@@ -24,10 +24,10 @@ from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
 from linqbot.content.preview import Preview, Said, preview
 from linqbot.engine.call_lookup import ids_in
-from linqbot.engine.failure import readable
 from linqbot.engine.rate_limit import SENDS
 from linqbot.engine.turn_record import step_facts
 from linqbot.engine.watcher import AnswerResult
+from linqbot.error_details import readable
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
 from linqbot.hookspecs import End, Tried, TurnCall, TurnReport

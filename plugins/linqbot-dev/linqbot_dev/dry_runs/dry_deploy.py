@@ -244,16 +244,9 @@ async def dry_deploy(
 def on_record(turn: RecordedTurn) -> RunResult:
     if turn.dead is None:
         return RunResult(turn.calls, turn.later)
-    return RunResult(turn.calls, turn.later, turn.dead.handler, failure=RunFailure(_type_of(turn.dead.error), "", ""))
-
-
-def _type_of(error: str) -> str:
-    """Return the name of the exception with which a stored traceback ends; empty for a sentence of linqbot's own."""
-    if "Traceback (most recent call last)" not in error:
-        return ""
-    names = (line.partition(":")[0] for line in reversed(error.splitlines()) if not line.startswith(" "))
-    found = next((name for name in names if all(part.isidentifier() for part in name.split("."))), "")
-    return found.rpartition(".")[2]
+    raised = () if turn.dead.details is None else turn.dead.details.raised
+    kind = raised[0].type if raised else ""  # a sentence of linqbot's own has none
+    return RunResult(turn.calls, turn.later, turn.dead.handler, failure=RunFailure(kind, "", ""))
 
 
 def compared(delivery_id: str, before: RunResult, after: RunResult) -> Compared:

@@ -18,7 +18,7 @@ from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turn_record import KEPT
-from linqbot.errors import LeaseLost, Suspended
+from linqbot.errors import LeaseLost, Suspended, error_name
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
@@ -189,7 +189,7 @@ class DryTurn(MemoryStorage):
     def _failure(self, error: BaseException) -> RunFailure:
         ctx = self.ctx
         failed = TurnFailure(error, at=ctx.stuck_at if ctx else None, handler_at=ctx.handler_at if ctx else None)
-        return RunFailure(type(error).__name__, failed.place, folded(error))
+        return RunFailure(error_name(error), failed.place, folded(error))
 
     # Storage
 

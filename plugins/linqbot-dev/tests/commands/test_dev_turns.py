@@ -502,7 +502,7 @@ async def test_the_page_shows_the_sentence_of_why(tmp_path: Path, subtests: pyte
             ("2", "order took it."),
             ("broken", "Its handler has failed once: KeyError at test_dev_turns.py"),
             ("broken", "It was given up in the handler"),
-            ("away", "It is deferred: chats.messages.send was answered 429"),
+            ("away", "It is deferred: Linq answered chats.messages.send with 429"),
             ("quiet", "quiet took it. It sent nothing."),
             ("hello?", "No handler took it: the bot is muted in this chat."),
         ):

@@ -201,9 +201,8 @@ class Teller:
         last = case.last
         if case.dead is not None:
             where = f" in {case.dead.handler}" if case.dead.handler else ""
-            error = why.without_messages(case.dead.error).rstrip().rpartition("\n")[2]
             said.mark, said.is_bad, said.retry = (
-                with_full_stop(f"Given up{where}: {error}"),
+                with_full_stop(f"Given up{where}: {case.dead.error}"),
                 True,
                 case.dead.delivery.id,
             )

@@ -130,7 +130,7 @@ def _note(row: ChatRow, outcome: OutcomeRow) -> None:
 
 @dataclass(slots=True)
 class Cause:
-    """Dead letters of one cause: a handler, and the last line of its error without what a person may have written."""
+    """Dead letters of one cause: a handler, and the reason why it gave up, which quotes no person."""
 
     key: str
     handler: str | None
@@ -142,9 +142,8 @@ async def troubles(storage: Storage) -> list[Cause]:
     """Return the dead letters by their cause, the one with the newest dead letter first."""
     found: dict[str, Cause] = {}
     for letter in await storage.dead_letters(limit=MOST):
-        error = why.without_messages(letter.error).rstrip().rpartition("\n")[2]
-        key = hashlib.sha256(f"{letter.handler} {error}".encode()).hexdigest()[:16]
-        found.setdefault(key, Cause(key, letter.handler, error)).letters.append(letter)
+        key = hashlib.sha256(f"{letter.handler} {letter.error}".encode()).hexdigest()[:16]
+        found.setdefault(key, Cause(key, letter.handler, letter.error)).letters.append(letter)
     return list(found.values())
 
 

@@ -116,9 +116,9 @@ async def test_what_failed_waits_or_was_muted_is_marked_and_leads_to_its_why(url
         await write(guest, "hush", "hello?")
         said = await operator.chat(guest.chat_id)
         marks = {(each.text, each.mark) for each in said if each.mark}
-        assert {mark for text, mark in marks if text == "boom"} == {
-            f"Given up in {__name__}:desk.<locals>.boom: ValueError."
-        }
+        (boom,) = {mark for text, mark in marks if text == "boom"}
+        at = f"Given up in {__name__}:desk.<locals>.boom: ValueError at test_chat_view.py:"
+        assert boom.startswith(at)
         wanted = {
             ("what", "No handler took it: no filter fits."),
             ("Hello!", "Not delivered."),

@@ -35,7 +35,8 @@ CREATE SEQUENCE lease_token;
 -- crash, as in the SQLite schema; 0 means that it is not a suspect. Both are reset when a run ends.
 -- token and owner (a process) are set while the delivery is leased, and stay when the lease runs out until the lane is
 -- leased again: a late finish is valid until then.
--- waits shows operators the reason for not_before: retrying, deferred or gathering. error is the message that goes with it.
+-- waits shows operators the reason for not_before: retrying, deferred or gathering. error is what goes
+-- with it, as in dead.
 -- A lease is found by its lane: the leased delivery is the head. So a lease changes no indexed column, and the free half
 -- of each page takes the new version of the row.
 CREATE TABLE delivery (
@@ -102,7 +103,7 @@ CREATE TABLE seen (
 );
 CREATE INDEX seen_by_age ON seen (at);
 
--- dead: dead letters, with the reason. Their bodies and journal entries stay until an operator retries or purges them.
+-- dead: dead letters, with the reason: error is JSON, see error_details.py. Their bodies and journal entries stay until an operator retries or purges them.
 CREATE TABLE dead (
     n                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id               text NOT NULL UNIQUE,
