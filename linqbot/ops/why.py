@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from linqbot.client.client import Client
 from linqbot.clock import clock_time
+from linqbot.engine.slots import is_outside_of_answer, outside_of_answer
 from linqbot.error_details import ErrorDetails
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
+from linqbot.features.asking.records import explains_refusal
 from linqbot.features.gaps import newest, sent_at
+from linqbot.features.handoff import LABEL
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of, chat_of_lane, lane_of_chat
 from linqbot.linq.handles import is_handle, plain_handle
@@ -37,6 +41,15 @@ LOOK_BACK_S: Final = 2 * DAY_S
 
 AROUND_S: Final = 600.0
 """Seconds before and after a time that is named."""
+
+_LATE_S: Final = 5.0
+"""Seconds after its arrival from which on a run is late."""
+
+_HELD: Final[Mapping[str, str]] = {"retry": "failed", "deferred": "was deferred", "dead_letter": "failed"}
+"""Words for the ends of runs for which the next delivery of their lane waits."""
+
+_PART: Final = re.compile(r"@(\d+):")
+"""The beginning of the slots of the calls that follow a question of a conversation."""
 
 _MOST_CHATS: Final = 50
 _MOST: Final = 500
@@ -59,7 +72,9 @@ class Case:
         text: What Python or Linq has said of it, which may quote a person, if bodies are asked for.
         body: What was received, if bodies are asked for and it waits or was given up.
         known: True if its id is known, although nothing says what became of it.
-        calls: Its calls, those included that were refused; None if they were not looked up.
+        calls: Its calls, those included that were refused, in their order; None if they were not looked up.
+        held: A run of a delivery before it in its lane for whose end the case waited; None if it did not wait.
+        owner: The person of yours to whom its chat is handed over, if the case has handed it over or was passed on.
         answer: What became of it, in a sentence. It is set last.
     """
 
@@ -79,6 +94,8 @@ class Case:
     body: Any = None
     known: bool = False
     calls: Sequence[dict[str, Any]] | None = None
+    held: OutcomeRow | None = None
+    owner: str | None = None
     answer: str = ""
 
     @property
@@ -116,6 +133,8 @@ class Case:
             **({} if self.text is None else {"error_text": self.text}),
             **({} if self.body is None else {"body": self.body}),
             "calls": self.calls or [],
+            "answer_to": None if self.last is None else self.last.turn,
+            "held_by": None if self.held is None else self.held.delivery,
             "outcomes": [
                 {**row._asdict(), "tried": json.loads(row.tried or "[]"), "calls": json.loads(row.calls or "[]")}
                 | {"steps": json.loads(row.steps or "[]")}
@@ -180,13 +199,15 @@ async def look(
     silent = [each for each in chosen if not each.ids and each.message_id]
     seen = await storage.seen([f"m.{each.message_id}" for each in silent]) if silent else {}
     first = await storage.first_activity()
+    mutes = await storage.stored_mutes()
     for each in chosen:
         each.known = f"m.{each.message_id}" in seen
         each.calls = await _calls(storage, each, cases.statuses)
+        each.held, each.owner = await _held(storage, each), _owner(each, mutes)
         each.answer = answer_of(each, keep_days=storage.keep_outcomes_days, now=now, first_at=first)
     found.cases = sorted(chosen, key=lambda each: each.at)
     chats = {*found.chats, EVERY_CHAT}
-    found.mutes = [each for each in await storage.stored_mutes() if each.chat_id in chats and each.until > now]
+    found.mutes = [each for each in mutes if each.chat_id in chats and each.until > now]
     for chat_id in found.chats:
         found.questions += [each for each in await storage.conversations(chat_id=chat_id) if each.status == "waiting"]
     return found
@@ -339,13 +360,13 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
     turns |= {(each, 0) for each in case.ids}
     for turn, replay in sorted(turns):
         entries = await storage.entries(turn, replay)
-        own = [entry for entry in entries if turn in case.ids or _is_of(entry, case.rows)]
-        made = [row for entry in own for row in _entry(entry, statuses)]
+        made = [row for entry in _own(case, turn, entries) for row in _entry(entry, statuses)]
         asked = [each for each in made if (each["call"], each["status"]) == ("ctx.ask", "attempting")]
         if asked and not await _is_open(storage, turn):
             for each in asked:
                 each["status"] = "ended"
         calls += made
+    calls.sort(key=lambda each: float(each["at"]))
     last = case.last
     refused = {each["call"]: each for each in reversed(calls) if each["status"] == "refused"}
     for failed in json.loads(last.calls or "[]") if last is not None else ():
@@ -362,9 +383,52 @@ async def _is_open(storage: Storage, turn: str) -> bool:
     return found is not None and found[0].status == "waiting"
 
 
-def _is_of(entry: JournalEntry, rows: Sequence[OutcomeRow]) -> bool:
-    """Return True if a call of a conversation was made by one of these runs."""
-    return any(row.ended_at - (row.ms or 0.0) / 1000 - 1 <= entry.first_at <= row.ended_at + 1 for row in rows)
+def _own(case: Case, turn: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """Return the entries of a turn that a case has made.
+
+    In a conversation, the handler's calls between two questions are a part with a number, which their slots have. The message that
+    began the conversation has made the first part, each answer the part that follows its question, and an answer that was not
+    taken the call that says so.
+    """
+    outside = tuple(map(outside_of_answer, case.ids))
+    own = list[JournalEntry]()
+    runs: dict[int | str, list[JournalEntry]] = {}
+    for entry in entries:
+        if is_outside_of_answer(entry.slot):
+            own += [entry] if entry.slot.startswith(outside) else []
+        else:
+            runs.setdefault(entry.slot if explains_refusal(entry) else _part_of(entry), []).append(entry)
+    if turn in case.ids:
+        return own + runs.get(0, [])
+    part = _ended_by(entries, case.ids)
+    return own + (_begun_by(case, runs) if part is None else runs.get(part, []))
+
+
+def _begun_by(case: Case, runs: Mapping[int | str, list[JournalEntry]]) -> list[JournalEntry]:
+    """Return the calls of a conversation that an answer has made, by their times."""
+    first = min((row.received_at for row in case.rows), default=case.at)
+    # The clock of a database may differ from that of the process that made the calls.
+    last = math.inf if case.waiting is not None else max((row.ended_at for row in case.rows), default=first) + 1
+    begun = [made for run, made in runs.items() if run != 0 and first <= made[0].first_at <= last]
+    return min(begun, key=lambda made: made[0].first_at, default=[])
+
+
+def _part_of(entry: JournalEntry) -> int:
+    """Return the number of the question that comes before a call in its conversation; 0 before the first one."""
+    if entry.safety == "ask":
+        part = (decode(entry.call) or {}).get("part")  # it is gone when the conversation is over
+        return part if isinstance(part, int) else int(entry.slot.partition(":")[2]) - 1
+    found = _PART.match(entry.slot)
+    return 0 if found is None else int(found[1])
+
+
+def _ended_by(entries: Sequence[JournalEntry], ids: Collection[str]) -> int | None:
+    """Return the number of the question that a delivery has answered; None if that is not kept any more."""
+    asked = (entry for entry in entries if entry.safety == "ask" and entry.answer is not None)
+    found = (
+        int(entry.slot.partition(":")[2]) for entry in asked if (decode(entry.answer or b"") or {}).get("by") in ids
+    )
+    return next(found, None)
 
 
 def _entry(entry: JournalEntry, statuses: dict[str, str | None]) -> list[dict[str, Any]]:
@@ -373,7 +437,33 @@ def _entry(entry: JournalEntry, statuses: dict[str, str | None]) -> list[dict[st
         return []
     name = "ctx.ask" if entry.safety == "ask" else f"{call.get('noun')}.{call.get('verb')}"
     row: dict[str, Any] = {"call": name, "status": entry.status, "message_id": entry.message_id}
-    return [row | {"delivery": entry.delivery or statuses.get(entry.message_id or ""), "at": entry.first_at}]
+    row |= {"delivery": entry.delivery or statuses.get(entry.message_id or ""), "at": entry.first_at}
+    return [row | {"chat": entry.chat_id, "to_owner": LABEL in entry.slot}]
+
+
+async def _held(storage: Storage, case: Case) -> OutcomeRow | None:
+    """Return the run for which a case waited in its lane; None if it did not wait, or for nothing that is on record."""
+    last = case.last
+    if last is None or case.chat_id is None or _waited_s(last) <= _LATE_S:
+        return None
+    began_at = last.received_at + _waited_s(last)
+    around = await storage.outcomes([case.chat_id], since=last.received_at - DAY_S, until=began_at, limit=_MOST)
+    # A lane is in order: what ended in it before this case began came before it.
+    before = [
+        row
+        for row in around
+        if row.lane == last.lane and row.delivery not in case.ids and last.received_at <= row.ended_at <= began_at
+    ]
+    return max(before, key=lambda row: (row.outcome in _HELD, row.ms or 0.0), default=None)
+
+
+def _owner(case: Case, mutes: Sequence[Mute]) -> str | None:
+    """Return the person of yours to whom the chat of a case is handed over, if the case has written to them."""
+    if case.last is None or not any(each.get("to_owner") for each in case.calls or ()):
+        return None
+    ended_at = case.last.ended_at
+    of_chat = (each for each in mutes if each.chat_id == case.chat_id and each.handoff and each.since <= ended_at + 1)
+    return next((each.handoff.owner for each in of_chat if each.handoff is not None), None)
 
 
 # --- sentences --------------------------------------------------------------------------------------------------------
@@ -434,7 +524,8 @@ def _ended(case: Case, last: OutcomeRow) -> str:
             return f"No handler took it: {why}"
         case "retry" | "deferred":
             return f"It was to run again, and what became of it is not on record: {why}"
-    return " ".join(filter(None, (f"{by} took it{_lateness(case, last)}.", last.why and why, _said(case, last))))
+    asked = "" if last.turn is None else f" as the answer to the question of {last.turn}"
+    return " ".join(filter(None, (f"{by} took it{asked}{_lateness(case, last)}.", last.why and why, _said(case, last))))
 
 
 def _said(case: Case, last: OutcomeRow) -> str:
@@ -449,7 +540,15 @@ def _said(case: Case, last: OutcomeRow) -> str:
     if any(each["call"] == "ctx.ask" and each["status"] == "ended" for each in calls):
         parts.append("It has asked a question, which waits for no answer any more.")
     if refused is None and case.calls is not None and not calls:
-        parts.append("It sent nothing.")
+        parts.append("It sent nothing." if last.turn is None else "It sent nothing after the answer.")
+    if to_owner := [each for each in sent if each.get("to_owner")]:
+        who = case.owner or f"the person in the chat {to_owner[0]['chat']}"
+        parts.append(f"It was passed on to {who}." if last.handler is None else f"It handed the chat over to {who}.")
+    away = [each for each in sent if each.get("chat") not in (None, case.chat_id) and not each.get("to_owner")]
+    if away and case.chat_id is not None:
+        chats = ", ".join(dict.fromkeys(each["chat"] for each in away))
+        many = "It" if len(away) == len(sent) else f"{len(away)} of its {len(sent)} messages"
+        parts.append(f"{many} went to another chat, not to this one: {chats}.")
     if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:
         states = ", ".join(sorted({each["delivery"] or "without a receipt yet" for each in bad}))
         parts.append(
@@ -473,18 +572,27 @@ def refusal(answer: dict[str, Any]) -> str:
 
 def _lateness(case: Case, last: OutcomeRow) -> str:
     """Return how late the handler began, and why, if it was late."""
-    waited_s = last.ended_at - last.received_at - (last.ms or 0.0) / 1000
+    waited_s = _waited_s(last)
     facts = []
     if last.received_at - case.at > 60:
         facts.append(f"Linq delivered it {_duration(last.received_at - case.at)} after it was sent")
-    if waited_s > 5:
+    if waited_s > _LATE_S:
         facts.append(f"{_duration(waited_s)} after it was received")
+    if case.held is not None:
+        held = case.held
+        why = f"{_HELD[held.outcome]}: {held.why}" if held.outcome in _HELD else "took its time"
+        facts.append(f"it waited behind {held.delivery}, which {why}".removesuffix("."))
     if last.attempts:
         facts.append(f"in run {last.attempts + 1}")
     earlier = next((row.why for row in reversed(case.rows[:-1]) if row.outcome in ("retry", "deferred")), None)
     if earlier is not None:
         facts.append(f"before that: {earlier.removesuffix('.')}")
     return f" ({'; '.join(facts)})" if facts else ""
+
+
+def _waited_s(last: OutcomeRow) -> float:
+    """Return the seconds from the arrival of a delivery to its last run."""
+    return last.ended_at - last.received_at - (last.ms or 0.0) / 1000
 
 
 def _stop(text: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from linqbot.ops.why import look
 from linqbot.storage.backend import Storage
 from linqbot.testing import HandlerFailed, Phone, talking
 
-STRANGER, SECRET, DAY = "+14155550999", "my secret", 86_400
+STRANGER, OWNER, SECRET, DAY = "+14155550999", "+14155550143", "my secret", 86_400
 
 
 NIGHT = Refusing(lambda call: "night" in str(call.body), "it is night", name="night")
@@ -92,6 +93,26 @@ def desk() -> Bot:  # noqa: C901 - one handler for each way in which a message c
         if len(failures) < 3:
             raise OSError
         await ctx.reply("Now.")
+
+    @bot.on_message("town")
+    async def town(message: MessageReceived, ctx: Context) -> None:
+        await ctx.ask("Your town?", timeout_s=9 * DAY)
+
+    async def write_elsewhere(ctx: Context) -> None:
+        await ctx.client.chats.create(
+            from_=str(ctx.event.line), to=[STRANGER], message={"parts": [{"type": "text", "value": "Hi."}]}
+        )
+
+    bot.on_message("elsewhere")(does(write_elsewhere))
+
+    @bot.on_message("also elsewhere")
+    async def also_elsewhere(message: MessageReceived, ctx: Context) -> None:
+        await write_elsewhere(ctx)
+        await ctx.reply("I have written to them.")
+
+    @bot.on_message("a person, please")
+    async def hand_over(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say="Dana answers.", taken_within_s=9 * DAY)
 
     bursts = Router(gather_s=3)
 
@@ -250,7 +271,12 @@ plant(DOUBTS, "maybe (exact('maybe'))")(texts("menu"))
 plant(DOUBTS, "ZeroDivisionError was handled by")(texts("clumsy"))
 plant(DOUBTS, "in run 3")(texts("once more"))
 plant(DOUBTS, ".back took it")(texts("quiet", "back"))
-plant(DOUBTS, ".name took it.")(texts("name", "Ada"))
+plant(DOUBTS, ".name took it as the answer to the question of w.")(texts("name", "Ada"))
+plant(SILENCES, ".town took it as the answer to the question of w.")(texts("town", "Paris"))
+plant(SILENCES, "It sent nothing after the answer.")(texts("town", "Rome"))
+plant(SILENCES, "It went to another chat, not to this one: ")(texts("elsewhere"))
+plant(DOUBTS, "1 of its 2 messages went to another chat, not to this one: ")(texts("also elsewhere"))
+plant(SILENCES, f"It handed the chat over to {OWNER}.")(texts("a person, please"))
 
 
 @plant(DOUBTS, "before that: Linq answered chats.messages.send with 503")
@@ -259,6 +285,22 @@ async def deferred(phone: Phone) -> str | None:
     phone.emulator.world.faults.clear()
     await pass_time(phone, 3600)
     return bubble
+
+
+@plant(DOUBTS, ", which failed: KeyError at test_why.py:")
+async def behind_a_failing_one(phone: Phone) -> str | None:
+    failing_one = await phone.text("broken")
+    bubble = await phone.text("menu")
+    await pass_time(phone, 3600)
+    await phone.errors()
+    assert failing_one.id != bubble.id
+    return bubble.id
+
+
+@plant(SILENCES, f"It was passed on to {OWNER}.")
+async def passed_on(phone: Phone) -> str | None:
+    await texts("a person, please")(phone)
+    return await texts("Is anyone there?")(phone)
 
 
 @plant(DOUBTS, "1 of its 1 messages is not delivered: failed")
@@ -313,7 +355,7 @@ async def explained(storage: Storage, phone: Phone, who: str, kind: str, *, at: 
 
 @pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgres", marks=[pytest.mark.process, pytest.mark.slow])])
 async def test_every_silence_and_every_doubt_of_yesterday_has_its_reason(backend: str, tmp_path: Path) -> None:
-    assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (27, 11)
+    assert (len(SILENCES) + len(WAITING), len(DOUBTS)) == (32, 13)
     url = f"sqlite:///{tmp_path}/bot.db" if backend == "sqlite" else empty_storage_url("why")
     people = (f"+141555502{n:02}" for n in range(99))
     asked: list[tuple[Plant, str, float]] = []
@@ -364,6 +406,45 @@ async def test_an_answer_behind_which_the_next_question_is_open_is_said_to_wait(
             one = phone.person(f"+1415555020{n}")
             await texts("form", "Ada")(one)
             clock.stop_at(phone.now)
-            said.add(await explained(storage, phone, one.handle, "message.received"))
+            answer = await explained(storage, phone, one.handle, "message.received")
+            said.add(re.sub("w\\.[0-9a-f-]+", "w.…", answer))
     (answer,) = said
     assert answer.endswith("It has asked a question, and waits for the answer.")
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_question_and_its_answers_list_their_own_calls_only(ends: bool, tmp_path: Path) -> None:
+    bot = Bot(typing=False, read=False)
+
+    @bot.on_message("form")
+    async def form(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply("Welcome.")
+        await ctx.ask("How many?", kind=int)
+        await ctx.reply("Thanks.")
+        await ctx.reply("Nearly there.")
+        await ctx.ask("Town?")
+        if not ends:
+            await ctx.ask("Street?")
+
+    url, n = f"sqlite:///{tmp_path}/bot.db", ("form", "many", "4", "Paris")
+    async with talking(bot, storage=url) as phone, operator(url, phone) as (storage, _):
+        ids = [(await phone.text(text)).id for text in n[:1]]
+        for text in n[1:]:
+            await phone.quiet()
+            ids.append((await phone.text(text)).id)
+        await phone.errors()
+        found = await look(storage, phone.client, phone.handle, now=phone.now)
+        by_message = {each.message_id: each for each in found.cases}
+        made = {
+            text: [call["call"] for call in by_message[each].calls or ()] for text, each in zip(n, ids, strict=True)
+        }
+        (alone,) = (await look(storage, None, ids[2], now=phone.now)).cases
+    say = "chats.messages.send"
+    assert made == {
+        "form": [say, say, "ctx.ask"],
+        "many": [say],
+        "4": [say, say, say, "ctx.ask"],
+        "Paris": [] if ends else [say, "ctx.ask"],
+    }
+    assert [each["call"] for each in alone.calls or ()] == made["4"]
+    assert alone.to_json()["answer_to"] == by_message[ids[0]].ids[0]

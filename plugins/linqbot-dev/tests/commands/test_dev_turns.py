@@ -499,7 +499,7 @@ async def test_the_page_shows_the_sentence_of_why(tmp_path: Path, subtests: pyte
             ("what", "No handler took it: no filter fits."),
             ("refused", "Linq refused chats.messages.send with 403/2024"),
             ("order", "order took it. It has asked a question, and waits for the answer."),
-            ("2", "order took it."),
+            ("2", "order took it as the answer to the question of w."),
             ("broken", "Its handler has failed once: KeyError at test_dev_turns.py"),
             ("broken", "It was given up in the handler"),
             ("away", "It is deferred: Linq answered chats.messages.send with 429"),
