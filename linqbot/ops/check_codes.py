@@ -14,6 +14,7 @@ _EXAMPLES: Final = {
     "file": "bot.py",
     "url": "https://your.host",
     "secret_file": ".linqbot/webhook-secret",
+    "storage_file": "linqbot.db",
     "name": "NAME",
 }
 
@@ -206,6 +207,12 @@ CODES: Final[dict[str, DoctorCode]] = {
         "The storage is in memory.",
         "LINQBOT_STORAGE is memory://, which is for tests: when the process ends, waiting deliveries are lost.",
         "Set LINQBOT_STORAGE to a file, such as sqlite:///linqbot.db, or to a PostgreSQL database.",
+    ),
+    "LQB6084": DoctorCode(
+        "Every user of this machine can read the storage file, and so what people wrote.",
+        "It was copied or restored with permissions for all, as cp and scp do; linqbot serve may not change those of another user's file.",
+        "Let only its owner read it: chmod 600 {storage_file}. linqbot serve does that when it starts; for a program of another user, such as a"
+        " backup, give the file a group: chmod 640.",
     ),
     "LQB6085": DoctorCode(
         "There are dead letters: deliveries that the bot gave up on.",

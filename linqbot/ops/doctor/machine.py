@@ -32,6 +32,7 @@ from linqbot.server.secret_file import KnownSecrets
 from linqbot.settings import Settings
 from linqbot.storage.backend import StorageBackend
 from linqbot.storage.open import backend_of, path_of, scheme
+from linqbot.storage.sqlite.file import mode_for_all
 from linqbot.storage.sqlite.upkeep import SQLiteCheckup, check_up
 
 ENOUGH_BYTES: Final = 1 << 30
@@ -90,7 +91,13 @@ async def storage(context: DoctorContext) -> Sequence[Finding]:
     if path is None:
         return await _of_plugin(context, backend)
     how = await asyncio.to_thread(check_up, path)
-    return [_file(path, how), *_inside(how.dead), *_questions(context, how.questions), *_room(path, how)]
+    return [
+        _file(path, how),
+        *_readable(path),
+        *_inside(how.dead),
+        *_questions(context, how.questions),
+        *_room(path, how),
+    ]
 
 
 def _backend(settings: Settings) -> StorageBackend:
@@ -116,6 +123,18 @@ def _file(path: Path, how: SQLiteCheckup) -> Finding:
         return ok("storage", f"{path} does not exist yet and can be created.")
     by = f"process {how.serving} serves it" if how.serving else "no process serves it"
     return ok("storage", f"{path} is writable (schema {how.schema}, {how.journal}), {by}, {how.waiting} waiting.")
+
+
+def _readable(path: Path) -> list[Finding]:
+    try:
+        mode = mode_for_all(path)
+    except OSError:
+        return []
+    if mode is None:
+        return []
+    return [
+        warning("storage", "LQB6084", f"Every user can read {path}: its mode is {mode:04o}.", storage_file=str(path))
+    ]
 
 
 def _inside(dead: int) -> list[Finding]:

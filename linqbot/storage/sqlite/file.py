@@ -24,11 +24,12 @@ import errno
 import os
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_IMODE, S_IRWXO, S_IRWXU, S_ISDIR
 from typing import Final
 
 import structlog
@@ -92,6 +93,30 @@ def refuse_folder(path: Path) -> None:
     """Raise ConfigError if the path of the file is that of a folder."""
     if path.is_dir():
         raise StorageMisplaced(f"The storage path {path} is a folder. Name a file in it: sqlite:///{path}/linqbot.db")
+
+
+def mode_for_all(path: Path) -> int | None:
+    """Return the mode of a storage file that every user of the machine may read or write; None for any other file."""
+    if sys.platform == "win32":  # where a mode says nothing about other users
+        return None
+    mode = S_IMODE(path.stat().st_mode)
+    return mode if mode & S_IRWXO else None
+
+
+def tighten(path: Path) -> None:
+    """Let only its owner read a storage file that every user may read, as one that was copied with `cp`, and its WAL.
+
+    A mode for the owner and a group, such as 0640, is kept: it was set on purpose, for example for a program that makes backups.
+    """
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        try:
+            if (mode := mode_for_all(each)) is not None:
+                each.chmod(mode & S_IRWXU)
+                log.warning("storage.tightened", file=each.name, mode=f"{mode:04o}", now=f"{mode & S_IRWXU:04o}")
+        except FileNotFoundError:
+            continue
+        except OSError as error:  # of another owner, or on a disk without modes
+            log.warning("storage.readable", file=each.name, why="every user may read it", error=error.strerror)
 
 
 def check_rights(path: Path) -> None:

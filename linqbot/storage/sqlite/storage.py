@@ -24,7 +24,7 @@ from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp, nothing
 from linqbot.storage.sqlite import file, lanes
-from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, transaction, translated
+from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, tighten, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import Index, SQLiteReader
 from linqbot.storage.sqlite.writer import SQLiteWriter
@@ -181,6 +181,7 @@ class SQLiteStorage(SQLiteMethods):
             undo.callback(self._lock.release)
             if self._serving:
                 self._lock.acquire()
+                tighten(self._path)
             else:
                 self._lock.check_file()
             self._queue.place.opening()

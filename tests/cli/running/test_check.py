@@ -158,6 +158,11 @@ def newer_storage(practice: Practice) -> None:
         db.executescript(f"PRAGMA application_id = {0x6C696E71}; PRAGMA user_version = 99; CREATE TABLE meta (key)")
 
 
+def readable_storage(practice: Practice) -> None:
+    Path("linqbot.db").touch()
+    Path("linqbot.db").chmod(0o644)
+
+
 SECRET_FILE = ".linqbot/webhook-secret"
 HIDDEN_HANDLER = """
 from linqbot import Bot
@@ -207,6 +212,7 @@ PLANTED: list[tuple[Plant, list[str], str]] = [
     (kept_secret("{} another-subscription\n", LINQ_WEBHOOK_SECRET="{}"), ["warning LQB6042"], ""),
     (lambda practice: practice.secret_file.chmod(0o644), ["warning LQB6043"], f"chmod 600 {SECRET_FILE}"),
     (kept_secret("nonsense!\n"), ["failure LQB1006"], SECRET_FILE),
+    (readable_storage, ["warning LQB6084"], "chmod 600 "),
     (storage("sqlite:////proc/self/linqbot.db"), ["failure LQB4002"], ""),  # even root cannot create a file there
     (storage("sqlite:///bot.py"), ["failure LQB1008"], "not an SQLite file"),
     (storage("sqlite:///."), ["failure LQB1008"], "is a folder"),

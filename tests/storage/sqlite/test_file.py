@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from forked_code import forked
 from patience import PATIENCE_S
 from sqlite_connections import largest_file, writing
@@ -343,3 +346,44 @@ async def test_a_damaged_file_is_called_damaged(path: Path) -> None:
         await open_and_close(SQLiteStorage(path))
     with pytest.raises(StorageUnavailable, match="is damaged"):
         check_up(path)
+
+
+def set_mode(file: Path, mode: int) -> None:
+    file.chmod(mode)
+
+
+def mode_of(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Its files have no modes.")
+async def test_a_file_that_every_user_may_read_is_its_owners_alone_once_it_is_served(path: Path) -> None:
+    await open_and_close(SQLiteStorage(path))
+    wal = path.with_name(f"{path.name}-wal")
+    for before, after in ((0o644, 0o600), (0o666, 0o600), (0o640, 0o640), (0o660, 0o660), (0o600, 0o600)):
+        set_mode(path, before)
+        async with SQLiteStorage(path, serving=False):
+            assert mode_of(path) == before  # a command changes no rights
+        with structlog.testing.capture_logs() as logs:
+            async with SQLiteStorage(path):
+                assert mode_of(path) == after
+                assert mode_of(wal) == after
+        lines = [(line["file"], line["mode"], line["now"]) for line in logs if line["event"] == "storage.tightened"]
+        assert lines == ([] if before == after else [(path.name, f"{before:04o}", "0600")])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Its files have no modes.")
+async def test_a_file_of_another_user_is_served_although_its_mode_cannot_be_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_and_close(SQLiteStorage(path))
+    set_mode(path, 0o644)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with structlog.testing.capture_logs() as logs:
+        await open_and_close(SQLiteStorage(path))
+    (line,) = [line for line in logs if line["event"] == "storage.readable"]
+    assert (line["file"], line["error"]) == (path.name, "Operation not permitted")
