@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from linqbot.bot.bot import Bot
     from linqbot.client.client import Client
     from linqbot.plugins.registry import Plugins
-    from linqbot.server.telling import Telling
+    from linqbot.server.targets import Telling
     from linqbot.storage.backend import Storage, StorageBackend
 
 
@@ -211,7 +211,7 @@ class Settings(BaseModel):
     tell: List = Field(
         (),
         repr=False,
-        description="Where you learn once of each trouble: sms:+1…, mailto:…@… or https://… for a webhook, comma-separated",
+        description="Where you learn of each trouble: sms:+1…, mailto:…@… or https://… for a webhook, comma-separated",
     )
     smtp_url: str | None = Field(
         None,
@@ -219,7 +219,13 @@ class Settings(BaseModel):
         description="Server for e-mails to mailto: addresses: smtps://USER:PASSWORD@HOST?from=ADDRESS, or smtp:// for STARTTLS",
     )
     heartbeat_url: str | None = Field(
-        None, repr=False, description="Gets a GET each minute while the bot is well; a service of yours expects it"
+        None, repr=False, description="Gets a GET each minute while people are answered; a service of yours expects it"
+    )
+    wait_min: float = Field(
+        5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Minutes for which a message may wait for an answer before LINQBOT_TELL reports it; more than handlers take",
     )
     silence_min: float = Field(
         0.0,
@@ -340,7 +346,7 @@ class Settings(BaseModel):
         """
         if not self.tell and self.heartbeat_url is None:
             return None
-        from linqbot.server.telling import ADDRESSES, Telling
+        from linqbot.server.targets import ADDRESSES, Telling
 
         given = {"tell": self.tell, "heartbeat_url": (self.heartbeat_url,), "smtp_url": (self.smtp_url,)}
         for name, (fits, problem) in ADDRESSES.items():
@@ -350,7 +356,7 @@ class Settings(BaseModel):
             raise SettingWrong(
                 "LINQBOT_TELL has a mailto: address, and LINQBOT_SMTP_URL is not set. Set it to smtps://USER:PASSWORD@HOST"
             )
-        return Telling(self.tell, self.smtp_url, self.heartbeat_url, self.silence_min)
+        return Telling(self.tell, self.smtp_url, self.heartbeat_url, self.wait_min, self.silence_min)
 
     def without_telling(self) -> Settings:
         """Return the same settings for a bot that is only tried out: it tells its owner nothing, and sends no heartbeat."""

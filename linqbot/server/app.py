@@ -51,7 +51,7 @@ from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:
-    from linqbot.server.telling import Telling
+    from linqbot.server.targets import Telling
 
 log = structlog.get_logger("linqbot.server")
 
@@ -215,7 +215,7 @@ def create_app(
                 await refusals.close()
                 log.info("bot.stopped", waiting=await depth_of(storage))
 
-    probes = Health(role, webhook, worker, environment, plugins)
+    probes = Health(role, webhook, worker, environment, plugins, clock)
     routes = [
         *(Route(path, webhook) for path in WEBHOOK_PATHS),
         Route("/livez", probes.livez),
@@ -255,7 +255,9 @@ async def _watched(
     from linqbot.server.telling import TroubleWatch  # few bots have it
 
     client, storage, clock = environment.client, environment.storage, environment.clock
-    watch = TroubleWatch(telling, client, storage, clock, refusals=refusals, gaps=gaps, is_ready=probes.is_ready)
+    watch = TroubleWatch(
+        telling, client, storage, clock, refusals, gaps, probes.is_ready, storage_trouble=probes.storage_trouble
+    )
     task = asyncio.get_running_loop().create_task(watch.run(), name="linqbot troubles")
     try:
         yield

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
+from linqbot.clock import Clock
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageError
 from linqbot.hookspecs import Running
@@ -104,6 +105,7 @@ class Health:
     worker: Worker
     running: Running
     plugins: Plugins
+    clock: Clock
 
     async def livez(self, _: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -116,6 +118,7 @@ class Health:
             "role": self.role,
             "busy": self.worker.busy,
             "waiting": waiting,
+            "oldest_s": None if waiting is None else await self._oldest_s(),
             "lost": self.running.lost(),
         }
         if reason is not None:
@@ -134,11 +137,23 @@ class Health:
         reason = self._not_running()
         if reason is not None:
             return reason, None
-        reason = self.running.storage.trouble or self.webhook.storage_trouble or self.worker.failing
+        reason = self.storage_trouble()
         waiting = await depth_of(self.running.storage)
         if reason is None and waiting is None:
             reason = "The storage cannot be read; see the log."
         return reason, waiting
+
+    def storage_trouble(self) -> str | None:
+        """Return the reason why this process cannot store or handle deliveries; None if none is known."""
+        return self.running.storage.trouble or self.webhook.storage_trouble or self.worker.failing
+
+    async def _oldest_s(self) -> int | None:
+        """Return the seconds for which the webhook that waits longest has waited; 0 if none waits, None if it is not known."""
+        try:
+            oldest = await self.running.storage.oldest_webhooks()
+        except StorageError:
+            return None
+        return max(round(self.clock.now() - oldest[0]), 0) if oldest else 0
 
     def _not_running(self) -> str | None:
         """Return the reason why this process does not do its part now; None if it does."""

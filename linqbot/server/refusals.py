@@ -15,6 +15,7 @@ are counted, and the count is logged when the minute is over, so a flood ends wi
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,11 +67,12 @@ class Refusals:
 class RefusalRecord:
     """Counts refused deliveries, and writes the counts to a file, if there is one, from `open` to `close`.
 
-    `forged` is the number of deliveries without a valid signature that this process has refused.
+    `of_people` counts, by reason, the deliveries that looked like Linq's and that this process has refused: there may be a message
+    of a person in each.
     """
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
-        self.forged = 0
+        self.of_people: Counter[Reason] = Counter()
         self._path = path
         self._clock = clock
         self._started_at = clock.now()
@@ -91,9 +93,10 @@ class RefusalRecord:
         self._is_open = True
         self._write()
 
-    def note(self, reason: Reason, subscription_id: str | None = None) -> None:
+    def note(self, reason: Reason, subscription_id: str | None = None, *, is_stranger: bool = False) -> None:
+        """Count a refusal. A stranger has sent a request that cannot be Linq's."""
         now = self._clock.now()
-        self.forged += reason == "forged"
+        self.of_people[reason] += not is_stranger
         each = self._refused.get((reason, subscription_id))
         if each is None:
             each = self._refused[reason, subscription_id] = RefusalCount(reason, subscription_id, 0, now, now)

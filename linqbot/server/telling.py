@@ -1,43 +1,47 @@
 """Tells the owner of a bot about its troubles, by a text, an e-mail or a webhook. It works without Prometheus.
 
 A task looks once a minute: it never runs on the way of an event, and a target that does not answer delays nothing. `troubles.py`
-decides what is said.
+decides what is said. The watch does not depend on what it watches: while the storage fails it goes on with a record in memory,
+messages are sent in threads of their own, and while the event loop is blocked, a thread says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import platform
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final, TypeAlias, TypeVar
 
 import structlog
-from pydantic_core import to_json
 
 from linqbot.client.client import Client
-from linqbot.client.http.addresses import LOOPBACK, target
-from linqbot.client.http.connector import Connector, environment_proxy, trust
-from linqbot.client.http.http11 import Request, RequestHeaders, reason_of
-from linqbot.client.http.pool import Pool
+from linqbot.client.http.http11 import reason_of
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqbotError, StorageError
+from linqbot.errors import LinqApiError, LinqbotError, StorageError, StorageUnavailable
 from linqbot.features.gaps import Gaps
+from linqbot.hookspecs import Reason
 from linqbot.interrupts import RunningTask
-from linqbot.linq.handles import E164
 from linqbot.linq.types.line import PhoneNumber
 from linqbot.options import DAY_S
 from linqbot.server.refusals import RefusalRecord
+from linqbot.server.targets import SEND_S, NotSent, Telling, apart, id_of, is_by_linq, request, send, text_of
 from linqbot.server.troubles import (
+    BLOCKED,
     KEY,
+    LINE,
+    UNANSWERED,
+    OpenTrouble,
     TroubleFacts,
     TroubleMessage,
     TroubleRecord,
+    adopt,
+    blocked,
     claim,
     follow,
     note_sent,
@@ -45,79 +49,38 @@ from linqbot.server.troubles import (
 )
 from linqbot.storage.backend import Storage
 
-if TYPE_CHECKING:
-    from email.message import EmailMessage
-
 log = structlog.get_logger("linqbot.server")
 
 T = TypeVar("T")
 
+Answered: TypeAlias = tuple[bool | None, dict[str, str | None] | None]
+"""True if Linq refuses the key, and the trouble of each line in words; None for what it has not answered."""
+
+Change: TypeAlias = Callable[[TroubleRecord, str | None], T]
+"""A function that changes a record. It gets the reason why the record is not stored, None if it is."""
+
 LOOK_EVERY_S: Final = 60.0
 ASK_EVERY_S: Final = 300.0
-"""Seconds between two looks, and the least between two questions to Linq: does it accept the key, and how are the lines?"""
+"""Seconds between two looks, and the least between two questions to Linq: does it accept the key, and how are the lines? While it
+does not, or one is flagged, each look asks."""
 
-SEND_S: Final = 30.0
-"""Seconds that one message may take. It is shorter than the wait before its second attempt."""
+STORAGE_S: Final = 10.0
+"""Seconds that the storage may take for one answer. Then it counts as failing."""
 
-MAIL_S: Final = 10.0
-"""Seconds that the server for e-mails may take for each of its answers."""
+UNSTORED_EVERY_S: Final = 120.0
+"""Shortest time between two messages to a target while it cannot be stored what was said."""
 
-_NOT_IN_ADDRESS: Final = frozenset(' @"(),:;<>[\\]')
+ASK_S: Final = 5.0
+"""Seconds that a look waits for Linq's answers. Later ones are for the next look."""
 
+LOOP_EVERY_S: Final = 5.0
+"""Seconds between two questions of a thread to the event loop."""
 
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """The targets that the owner's messages go to. Some are secrets, so its repr shows none.
+RESUMED_S: Final = 1.0
+"""Seconds that a loop gets to answer after the whole process was stopped for a while, such as by SIGSTOP."""
 
-    Attributes:
-        targets: `sms:+1…` gets a text, `mailto:…` an e-mail, and `https://…` JSON by POST.
-        smtp_url: The server for e-mails: `smtps://USER:PASSWORD@HOST`, or `smtp://…` for STARTTLS. `?from=…` is the sender's
-            address, if the user is none.
-        heartbeat_url: Gets a GET each minute while the bot is well, so that a service which expects it notices that the process
-            is dead.
-        silence_min: Minutes without a webhook that are a trouble while two weeks are not known; 0 for none.
-    """
-
-    targets: tuple[str, ...] = field(default=(), repr=False)
-    smtp_url: str | None = field(default=None, repr=False)
-    heartbeat_url: str | None = field(default=None, repr=False)
-    silence_min: float = 0.0
-
-    @property
-    def is_only_by_linq(self) -> bool:
-        """True if no message can say that a line or the key is broken."""
-        return bool(self.targets) and all(map(_is_by_linq, self.targets))
-
-
-class NotSent(Exception):
-    """A target did not take a message. The text has the reason, and nothing of the target."""
-
-
-def _is_target(given: str) -> bool:
-    scheme, _, address = given.partition(":")
-    if scheme == "sms":
-        return E164.fullmatch(address) is not None
-    return _is_mail_address(address) if scheme == "mailto" else _is_read(target, given)
-
-
-def _is_read(read: Callable[[str], object], given: str) -> bool:
-    """Return True unless reading an address raises ValueError."""
-    try:
-        read(given)
-    except ValueError:
-        return False
-    return True
-
-
-ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
-    "tell": (_is_target, "is neither sms:+1…, mailto:…@…, nor https://…"),
-    "heartbeat_url": (partial(_is_read, target), "is not https://…"),
-    "smtp_url": (
-        lambda given: _is_read(_mail_server, given),
-        "is not smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS",
-    ),
-}
-"""For each setting with addresses: the check of one, and what is wrong if it fails. The words quote nothing of the address."""
+MOST_COUNTED: Final = 10_000
+"""Largest number of messages that wait, or were given up, that a look counts: it must cost little in the worst outage."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -126,8 +89,9 @@ class TroubleWatch:
 
     Attributes:
         client: The client of calls outside of a turn.
-        refusals, gaps: Count forged deliveries, and messages that had to be fetched.
+        refusals, gaps: Count refused deliveries, and messages that had to be fetched.
         is_ready: Returns True while the process does its part of the work.
+        storage_trouble: Returns the reason why this process cannot store or handle deliveries; None if none is known.
     """
 
     telling: Telling
@@ -137,85 +101,142 @@ class TroubleWatch:
     refusals: RefusalRecord
     gaps: Gaps
     is_ready: Callable[[], Awaitable[bool]]
+    storage_trouble: Callable[[], str | None] = lambda: None
     _targets: dict[str, str] = field(init=False)  # by their ids
     _since: float = field(init=False)
     _beats: bool = field(default=True, init=False)  # False while the last heartbeat has failed
     _asked_at: float = field(default=-ASK_EVERY_S, init=False)
-    _counted: tuple[int, int] = field(default=(0, 0), init=False)  # what the record knows of the two counts
+    _asking: asyncio.Task[Answered] | None = field(default=None, init=False)
+    _counted: tuple[Counter[Reason], int] = field(init=False)  # what the record knows of the two counts
+    # The record as it was last stored, or as it goes on in memory while the storage fails, since `_unstored` is True.
+    _record: TroubleRecord = field(default_factory=TroubleRecord, init=False)
+    _unstored: bool = field(default=False, init=False)
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _said_at: dict[str, float] = field(default_factory=dict, init=False)  # by target, while the storage fails
+    # The trouble of a loop that is blocked, which only the thread uses; and one that is over, for the next look.
+    _blocked: OpenTrouble | None = field(default=None, init=False)
+    _was_blocked: OpenTrouble | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._targets = {_id_of(each): each for each in self.telling.targets}
+        self._targets = {id_of(each): each for each in self.telling.targets}
         self._since = self.clock.now()
+        self._counted = Counter(), 0
+
+    @property
+    def _limit_s(self) -> float:
+        return self.telling.wait_min * 60
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
-        task = RunningTask()
-        while True:
-            began = self.clock.now()
-            try:
-                await self.look()
-            except StorageError as error:
-                log.warning("troubles.unknown", error=str(error))
-            except Exception as error:
-                if task.is_ended_by(error):
-                    raise
-                log.error("troubles.failed", error=type(error).__name__)
-            await self.clock.wait_until(began + LOOK_EVERY_S)
+        task, ended = RunningTask(), threading.Event()
+        watched = asyncio.get_running_loop(), ended
+        threading.Thread(target=self.watch_loop, args=watched, name="linqbot loop alarm", daemon=True).start()
+        try:
+            while True:
+                began = self.clock.now()
+                try:
+                    await self.look()
+                except Exception as error:
+                    if task.is_ended_by(error):
+                        raise
+                    log.error("troubles.failed", error=type(error).__name__)
+                await self.clock.wait_until(began + LOOK_EVERY_S)
+        finally:
+            ended.set()
+            if self._asking is not None:
+                self._asking.cancel()
 
     async def look(self) -> None:
-        """Look once, and send the messages that are due, and the heartbeat if the bot is well."""
+        """Look once, and send the messages that are due, and the heartbeat if people are answered."""
         found, counts = await self._found()
-        reached = {target_id: _is_by_linq(given) for target_id, given in self._targets.items()}
+        was_blocked, self._was_blocked = self._was_blocked, None
 
-        def change(record: TroubleRecord) -> tuple[list[TroubleMessage], bool]:
-            follow(record, found)
-            key = record.troubles.get(KEY)
-            return claim(record, reached, found.now), key is None or key.ended_at is not None
+        def change(record: TroubleRecord, unstored: str | None) -> list[TroubleMessage]:
+            if was_blocked is not None:
+                adopt(record, TroubleRecord(troubles={BLOCKED: was_blocked}))
+            follow(record, found if unstored is None else replace(found, storage_trouble=unstored))
+            return self._claim(record, found.now, is_stored=unstored is None)
 
-        messages, has_key = await self._change(change)
+        messages = await self._change(change)
         self._counted = counts
-        sends = [self._tell(message) for message in messages]
-        if self.telling.heartbeat_url is not None and has_key:
+        sends: list[Coroutine[Any, Any, None]] = [self._tell(message) for message in messages]
+        is_answering = not self._unstored and not any(map(self._record.is_open, UNANSWERED))
+        if self.telling.heartbeat_url is not None and is_answering:
             sends.append(self._beat(self.telling.heartbeat_url))
         await asyncio.gather(*sends)
 
+    def _claim(self, record: TroubleRecord, now: float, *, is_stored: bool) -> list[TroubleMessage]:
+        reached = {target_id: is_by_linq(given) for target_id, given in self._targets.items()}
+        if is_stored:
+            return claim(record, reached, now)
+        # A record that is not stored might be wrong: it must not flood anyone.
+        latest = now - UNSTORED_EVERY_S
+        reached = {each: by_linq for each, by_linq in reached.items() if self._said_at.get(each, latest) <= latest}
+        messages = claim(record, reached, now, one_each=True, keep=True)
+        self._said_at |= dict.fromkeys((each.target for each in messages), now)
+        return messages
+
     async def _beat(self, url: str) -> None:
-        if not await self.is_ready():
-            return
         before, self._beats = self._beats, False
         try:
             async with asyncio.timeout(SEND_S):
-                await _post(url, None, {})
+                if not await self.is_ready():
+                    self._beats = before
+                    return
+                await apart(partial(request, url))
         except Exception as error:  # noqa: BLE001 - troubles must be said all the same
             if before:
                 log.warning("heartbeat.not_sent", error=_reason(error))
         else:
             self._beats = True
 
-    async def _found(self) -> tuple[TroubleFacts, tuple[int, int]]:
+    async def _found(self) -> tuple[TroubleFacts, tuple[Counter[Reason], int]]:
         """Return the facts, and the counts that they are up to."""
-        now, dead = self.clock.now(), 0
-        if await self.storage.dead_letters(since=now - DAY_S, limit=1):
-            dead = (await self.storage.inbox_counts()).dead
-        key_refused, lines = None, None
-        if now - self._asked_at >= ASK_EVERY_S:
-            self._asked_at = now
-            key_refused, lines = await self._ask()
-        forged, lost = counts = self.refusals.forged, self.gaps.lost
+        now, storage = self.clock.now(), self.storage
+        waiting = await self._read(storage.oldest_webhooks(MOST_COUNTED))
+        dead = await self._read(storage.given_up(since=now - DAY_S, limit=MOST_COUNTED))
+        heard_at = await self._read(storage.last_activity())
+        key_refused, lines = await self._heard_of_linq(now)
+        # Read last: what is refused while Linq is asked is not older than the other facts.
+        refused, lost = counts = Counter(self.refusals.of_people), self.gaps.lost
         found = TroubleFacts(
             now,
-            dead,
-            key_refused,
-            lines,
-            forged - self._counted[0],
-            lost - self._counted[1],
-            await self.storage.last_activity(),
-            self._since,
-            self.telling.silence_min * 60,
+            self._limit_s,
+            refused=refused - self._counted[0],
+            storage_trouble=self.storage_trouble(),
+            waiting=waiting,
+            dead=dead,
+            key_refused=key_refused,
+            lines=lines,
+            lost=lost - self._counted[1],
+            heard_at=heard_at,
+            watched_since=self._since,
+            silence_s=self.telling.silence_min * 60,
         )
         return found, counts
 
-    async def _ask(self) -> tuple[bool | None, dict[str, str | None] | None]:
+    async def _read(self, answer: Awaitable[T]) -> T | None:
+        """Return what the storage answers; None while it does not."""
+        with suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(STORAGE_S):
+                return await answer
+        return None
+
+    async def _heard_of_linq(self, now: float) -> Answered:
+        """Return what Linq has answered since the last look. A Linq that does not answer delays the look only shortly."""
+        is_wrong = any(name.startswith((KEY, LINE)) and self._record.is_open(name) for name in self._record.troubles)
+        if self._asking is None and (is_wrong or now - self._asked_at >= ASK_EVERY_S):
+            self._asked_at = now
+            self._asking = asyncio.get_running_loop().create_task(self._ask(), name="linqbot asks about lines")
+        if self._asking is None:
+            return None, None
+        await asyncio.wait({self._asking}, timeout=ASK_S)
+        if not self._asking.done():
+            return None, None
+        asked, self._asking = self._asking, None
+        return asked.result()
+
+    async def _ask(self) -> Answered:
         """Ask Linq if it accepts the key, and how each line is. What it does not answer is not known."""
         try:
             async with asyncio.timeout(SEND_S):
@@ -233,47 +254,95 @@ class TroubleWatch:
         standing = line.reputation.status if line.reputation else ""
         return f"is {standing}" if standing in ("AT_RISK", "CRITICAL") else None
 
-    async def _change(self, to: Callable[[TroubleRecord], T]) -> T:
-        def change(text: str | None) -> tuple[str, T]:
-            record = read_record(text)
-            result = to(record)
-            return record.model_dump_json(exclude_defaults=True), result
+    async def _change(self, to: Change[T]) -> T:
+        """Change the stored record; while the storage fails, the record in memory, which is stored once the storage works."""
+        async with self._changing:
+            return await self._change_alone(to)
 
-        return await self.storage.change_troubles(change)
+    async def _change_alone(self, to: Change[T]) -> T:
+        own = self._record if self._unstored else None
+
+        def change(text: str | None) -> tuple[str, tuple[TroubleRecord, T]]:
+            record = read_record(text)
+            if own is not None:
+                adopt(record, own)
+            result = to(record, None)
+            return record.model_dump_json(exclude_defaults=True), (record, result)
+
+        try:
+            async with asyncio.timeout(STORAGE_S):
+                record, result = await self.storage.change_troubles(change)
+        except (StorageError, TimeoutError) as raised:
+            error = raised if isinstance(raised, StorageError) else StorageUnavailable("The storage does not answer.")
+            if not self._unstored:
+                log.warning("troubles.unstored", error=str(error))
+            self._unstored = True
+            return to(self._record, str(error))
+        self._record, self._unstored = record, False
+        self._said_at.clear()
+        return result
 
     async def _tell(self, message: TroubleMessage) -> None:
         given = self._targets[message.target]
-        # Without the number of a line: the log has no phone numbers.
-        facts = {"trouble": message.name.partition(" ")[0], "by": given.partition(":")[0], "target": message.target}
+        facts = _facts(message, given)
         try:
             async with asyncio.timeout(SEND_S):
-                await self._send(given, message)
+                if is_by_linq(given):
+                    await self._text(given.partition(":")[2], message)
+                else:
+                    await apart(partial(send, self.telling, given, message, self.storage.install))
         except Exception as error:  # noqa: BLE001 - the messages to the other targets must be sent
             log.warning("trouble.not_sent", **facts, error=_reason(error))
         else:
-            log.info("trouble.sent", **facts, over=message.ended_at is not None)
-            await self._change(partial(note_sent, message=message))
+            log.info("trouble.sent", **facts)
+            await self._change(lambda record, _: note_sent(record, message))
 
-    async def _send(self, given: str, message: TroubleMessage) -> None:
-        scheme, _, address = given.partition(":")
-        text = f"{_here()}: {message.text}"
-        if scheme == "sms":
-            await self._text(address, message, text)
-        elif scheme == "mailto":
-            mail = _mail(address, message, text, self.storage.install)
-            # In a thread, which ends by its own time limits if the bot stops meanwhile.
-            await asyncio.to_thread(_send_mail, self.telling.smtp_url or "", mail)
-        else:
-            headers = {"Content-Type": "application/json", "Idempotency-Key": message.id}
-            await _post(given, _as_json(message, text), headers)
-
-    async def _text(self, person: str, message: TroubleMessage, text: str) -> None:
+    async def _text(self, person: str, message: TroubleMessage) -> None:
         made = "\0".join((self.storage.install, message.id, message.target))
         key = hashlib.blake2b(made.encode(), digest_size=16).hexdigest()
         # From the line that Linq chooses: that of the chat with the owner, or else the best one.
         await self.client.messages.create(
-            to=[person], message={"parts": [{"type": "text", "value": text}]}, idempotency_key=key
+            to=[person], message={"parts": [{"type": "text", "value": text_of(message)}]}, idempotency_key=key
         )
+
+    # In a thread, because a loop that is blocked runs no task
+
+    def watch_loop(self, loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
+        """Ask the event loop for an answer now and then, and tell the owner while it gives none."""
+        while not ended.wait(LOOP_EVERY_S):
+            answered, began = threading.Event(), time.monotonic()
+            try:
+                loop.call_soon_threadsafe(answered.set)
+            except RuntimeError:  # the loop is closed
+                return
+            while not (answered.wait(min(self._limit_s, LOOK_EVERY_S)) or answered.wait(RESUMED_S) or ended.is_set()):
+                self.tell_blocked(time.monotonic() - began)
+            self.end_blocked()
+
+    def tell_blocked(self, blocked_s: float) -> None:
+        """Tell the owner, if it is time, that the event loop has been blocked for so long. No text: Linq's client needs the loop."""
+        now = self.clock.now()
+        trouble = blocked(now - blocked_s, now, self._limit_s)
+        if trouble.size < 1:
+            return
+        if self._blocked is not None:
+            trouble.since, trouble.told = self._blocked.since, self._blocked.told
+        self._blocked = trouble
+        record = TroubleRecord(troubles={BLOCKED: trouble})
+        reached = {target_id: False for target_id, given in self._targets.items() if not is_by_linq(given)}
+        for message in claim(record, reached, now):
+            given = self._targets[message.target]
+            try:
+                send(self.telling, given, message, self.storage.install)
+            except Exception as error:  # noqa: BLE001 - the other targets must be told
+                log.warning("trouble.not_sent", **_facts(message, given), error=_reason(error))
+            else:
+                log.info("trouble.sent", **_facts(message, given))
+                note_sent(record, message)
+
+    def end_blocked(self) -> None:
+        """Let the next look of the event loop, which runs again, say that the trouble is over."""
+        self._was_blocked, self._blocked = self._blocked or self._was_blocked, None
 
 
 async def can_send(client: Client, line: PhoneNumber, every: Sequence[PhoneNumber]) -> bool:
@@ -290,112 +359,13 @@ async def can_send(client: Client, line: PhoneNumber, every: Sequence[PhoneNumbe
     return True
 
 
-def _is_by_linq(given: str) -> bool:
-    return given.startswith("sms:")
-
-
-def _is_mail_address(address: str) -> bool:
-    name, _, host = address.partition("@")
-    return (
-        bool(name and host) and address.isascii() and address.isprintable() and _NOT_IN_ADDRESS.isdisjoint(name + host)
-    )
+def _facts(message: TroubleMessage, given: str) -> dict[str, object]:
+    """Return the facts of a message for the log, without the number of a line: the log has no phone numbers."""
+    name, by = message.name.partition(" ")[0], given.partition(":")[0]
+    return {"trouble": name, "state": message.state, "size": message.size, "by": by, "target": message.target}
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, LinqApiError):
         return f"Linq answered {error.status}/{error.code}"
     return str(error) if isinstance(error, NotSent) else reason_of(error)
-
-
-def _id_of(given: str) -> str:
-    """Return the id of a target, which is stored and logged: it discloses nothing of the target."""
-    return hashlib.blake2b(given.encode(), digest_size=4).hexdigest()
-
-
-def _as_json(message: TroubleMessage, text: str) -> bytes:
-    body: dict[str, Any] = {
-        "id": message.id,
-        "trouble": message.name,
-        "state": "began" if message.ended_at is None else "over",
-        "text": text,
-        "since": _iso(message.since),
-        "ended_at": None if message.ended_at is None else _iso(message.ended_at),
-    }
-    return to_json(body)
-
-
-def _here() -> str:
-    # Without its domain: a name with dots would be shown as a link.
-    return f"linqbot on {platform.node().partition('.')[0] or 'this machine'}"
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
-def _mail(address: str, message: TroubleMessage, text: str, install: str) -> EmailMessage:
-    from email.message import EmailMessage  # few bots send e-mails
-
-    mail = EmailMessage()
-    over = "" if message.ended_at is None else ", over"
-    mail["Subject"] = f"{_here()}: {message.name.replace('_', ' ')}{over}"
-    mail["To"] = address
-    mail["Date"] = datetime.now(UTC)
-    mail["Message-ID"] = f"<{message.id.replace(' ', '.')}.{message.target}@{install[:16]}.linqbot>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(f"{text}\n\nSince {_iso(message.since)}\n")
-    return mail
-
-
-class _MailServer(NamedTuple):
-    is_tls: bool  # from the first byte
-    host: str
-    port: int
-    user: str
-    password: str
-    sender: str
-
-
-def _mail_server(url: str) -> _MailServer:
-    """Read the address of a server for e-mails, or raise ValueError."""
-    parts = urlsplit(url)
-    user, is_tls = unquote(parts.username or ""), parts.scheme == "smtps"
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise ValueError
-    default = user if _is_mail_address(user) else f"linqbot@{parts.hostname}"
-    sender = dict(parse_qsl(parts.query)).get("from", default)
-    if not _is_mail_address(sender):
-        raise ValueError
-    port = parts.port or (465 if is_tls else 587)
-    return _MailServer(is_tls, parts.hostname, port, user, unquote(parts.password or ""), sender)
-
-
-def _send_mail(url: str, mail: EmailMessage) -> None:
-    """Send an e-mail. Raises OSError, such as an SMTPException."""
-    from smtplib import SMTP, SMTP_SSL
-
-    server = _mail_server(url)
-    mail["From"] = server.sender
-    address = server.host, server.port
-    with (
-        SMTP_SSL(*address, timeout=MAIL_S, context=trust()) if server.is_tls else SMTP(*address, timeout=MAIL_S) as smtp
-    ):
-        smtp.ehlo()
-        # A password goes to another machine only if it is encrypted: without STARTTLS there, this is an error.
-        if not server.is_tls and server.host not in LOOPBACK and (server.user or smtp.has_extn("starttls")):
-            smtp.starttls(context=trust())
-        if server.user:
-            smtp.login(server.user, server.password)
-        smtp.send_message(mail)
-
-
-async def _post(url: str, content: bytes | None, headers: Mapping[str, str]) -> None:
-    """Send a request without redirects: POST, or GET without content. Raises NotSent if the response is no success."""
-    goal = target(url)
-    fields = RequestHeaders({"Host": goal.origin.authority, "User-Agent": "linqbot", **headers})
-    request = Request("GET" if content is None else "POST", goal.origin, goal.target, fields, content)
-    connector = Connector(goal.origin, connect_timeout_s=5.0, proxy=environment_proxy(goal.origin))
-    async with aclosing(Pool(connector)) as pool:
-        response = await pool.send(request)
-    if not 200 <= response.status < 300:
-        raise NotSent(f"status {response.status}")

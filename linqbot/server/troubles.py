@@ -1,26 +1,62 @@
-"""The troubles of a bot, and the messages that its owner gets: one when a trouble begins, and one when it is over.
+"""The troubles of a bot, and the messages that its owner gets: when a trouble begins, when it has grown tenfold, and when it is over.
 
-Nothing here asks or sends. `TroubleWatch` (`telling.py`) looks once a minute, and lets the storage's record follow what it has found:
+| trouble | its size |
+| --- | --- |
+| `refused`: messages of people are refused for good | deliveries that were refused |
+| `storage`: messages cannot be stored, so Linq has to deliver them again | deliveries that were refused |
+| `waiting`: messages wait for longer than some minutes | those that wait so long |
+| `blocked`: the event loop is blocked, so no message is accepted or answered | the time, as a multiple of these minutes |
+| `dead_letters`: messages were given up | those of the last 24 hours |
+| `key`, `line +1…`: Linq refuses the API key; a line is flagged | all messages that wait |
+| `lost`: messages had to be fetched | these |
+| `silence`: no webhook comes | 0 |
+
+Nothing here asks or sends. `TroubleWatch` (`telling.py`) looks once a minute, and lets a record follow what it has found:
 `follow` begins and ends troubles, and `claim` returns the messages to send now. The record is one row of the storage, so that
-several processes, and a process that was restarted, send a message once.
+several processes, and a process that was restarted, send a message once. While the storage cannot be written, a process goes
+on with a record in its memory, and `adopt` takes that into the stored one later.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
+from linqbot.hookspecs import Reason
 from linqbot.options import DAY_S
 
+REFUSED: Final = "refused"
+STORAGE: Final = "storage"
+WAITING: Final = "waiting"
+BLOCKED: Final = "blocked"
+DEAD_LETTERS: Final = "dead_letters"
 KEY: Final = "key"
 LINE: Final = "line "
 """The name of a trouble with a line is this and its number."""
-
+LOST: Final = "lost"
 SILENCE: Final = "silence"
+
+UNANSWERED: Final = frozenset({REFUSED, STORAGE, WAITING, KEY})
+"""The troubles in which people get no answer: while one of them is open, no heartbeat is sent."""
+
+NOT_AGAIN: Final[Mapping[Reason, str]] = {
+    "forged": (
+        "their signature fits no secret of the bot. If they are from Linq, people get no answer: Linq does not deliver them "
+        "again. See: linqbot check"
+    ),
+    "out_of_time": "they were signed at another time than the clock of this machine shows. Set the clock",
+    "closed": "this process only handles deliveries (LINQBOT_ROLE=work). Send webhooks to one with the role receive or all",
+}
+"""The refusals that do not heal by themselves, and why: what follows *because*."""
+
+UNSTORED: Final[frozenset[Reason]] = frozenset({"busy", "unavailable"})
+
+TENFOLD: Final = 10
+"""A trouble is told again when its size is this multiple of the size that was last told."""
 
 HOUR_S: Final = 3600.0
 WEEK_H: Final = 7 * 24
@@ -29,15 +65,36 @@ SHORTEST_SILENCE_S: Final = 900.0
 """A silence is a trouble after this multiple of the longest one of that hour in the last two weeks, at the earliest after so many
 seconds: the time of the last webhook is known to a minute."""
 
+BLIP_S: Final = 45.0
+"""Seconds for which the storage may fail before that is a trouble: a server that restarts. Two looks are farther apart."""
+
+STORED_AGAIN_S: Final = 90.0
+"""Seconds without a look of any process that found the storage failing, after which that is over."""
+
 AGAIN_S: Final = 300.0
 """Seconds after which a message that may not have been sent is sent again."""
 
+State: TypeAlias = Literal["began", "grew", "over"]
 
-class Sending(BaseModel):
-    """The message of a trouble to one target: that it has begun or, once it is over, that it is over."""
 
-    is_done: bool = False
-    again_at: float = 0.0
+class Attempt(BaseModel):
+    """A message that may have been sent. It is sent again, as it was, at `again_at`; until then no other process sends it."""
+
+    state: State
+    what: str
+    size: int
+    again_at: float
+
+
+class Told(BaseModel):
+    """The messages about a trouble to one target.
+
+    Attributes:
+        size: The size that the last one told; None if none was sent.
+    """
+
+    size: int | None = None
+    attempt: Attempt | None = None
 
 
 class OpenTrouble(BaseModel):
@@ -45,21 +102,25 @@ class OpenTrouble(BaseModel):
 
     Attributes:
         what: The trouble in plain words, with what to do. No text of a person and no secret.
+        size: See the table above.
         ended_at: Unix seconds; None while it goes on.
-        sent: By the id of a target.
+        told: By the id of a target.
     """
 
     since: float
     what: str
+    size: int = 0
     ended_at: float | None = None
-    sent: dict[str, Sending] = {}
+    told: dict[str, Told] = {}
 
 
 class Sign(BaseModel):
-    """Events that are a trouble for a day: the time of the last one, and their number."""
+    """Events that are a trouble until some time has passed without one: the times of the first and the last, their number and cause."""
 
+    since: float
     at: float
     count: int = 0
+    why: str = ""
 
 
 class TroubleRecord(BaseModel):
@@ -73,30 +134,50 @@ class TroubleRecord(BaseModel):
     signs: dict[str, Sign] = {}
     hours: dict[int, int] = {}
 
+    def is_open(self, name: str) -> bool:
+        """Return True while a trouble goes on."""
+        trouble = self.troubles.get(name)
+        return trouble is not None and trouble.ended_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class TroubleFacts:
     """The facts that one look has found. None stands for a fact that is not known.
 
     Attributes:
-        dead: Number of dead letters; 0 if none of them is from the last 24 hours.
+        limit_s: Seconds for which a message may wait, and after which refusals that have stopped are over.
+        refused: Deliveries that looked like Linq's and were refused since the last look of this process, by reason.
+        storage_trouble: The reason why this process cannot store or handle deliveries, as a sentence.
+        waiting: The times of receipt of the webhooks that wait longest, the oldest first.
+        dead: Number of deliveries that were given up in the last 24 hours.
         key_refused: True if Linq has refused the API key.
         lines: The trouble of each line of the account in words; None for a line that has none.
-        forged, lost: Number of forged deliveries, and of messages that had to be fetched, since the last look of this process.
+        lost: Number of messages that had to be fetched since the last look of this process.
         heard_at: Time of the last webhook, in Unix seconds.
         watched_since: Time since which this process looks. A silence before is not known.
         silence_s: Seconds of silence that are a trouble while the usual one is not known; 0 for none.
     """
 
     now: float
+    limit_s: float = 300.0
+    refused: Mapping[Reason, int] = field(default_factory=dict)
+    storage_trouble: str | None = None
+    waiting: Sequence[float] | None = None
     dead: int | None = None
     key_refused: bool | None = None
     lines: Mapping[str, str | None] | None = None
-    forged: int = 0
     lost: int = 0
     heard_at: float | None = None
     watched_since: float | None = None
     silence_s: float = 0.0
+
+
+class Verdict(NamedTuple):
+    """A trouble of which the facts say something: in words, with its size; None if there is no such trouble."""
+
+    name: str
+    what: str | None
+    size: int = 0
 
 
 class TroubleMessage(NamedTuple):
@@ -104,20 +185,23 @@ class TroubleMessage(NamedTuple):
 
     target: str
     name: str
+    state: State
     since: float
     ended_at: float | None
     what: str
+    size: int
 
     @property
     def id(self) -> str:
         """The same for each attempt."""
-        return f"{self.name}.{self.since:.0f}.{'began' if self.ended_at is None else 'over'}"
+        grown = f".{self.size}" if self.state == "grew" else ""
+        return f"{self.name}.{self.since:.0f}.{self.state}{grown}"
 
     @property
     def text(self) -> str:
-        if self.ended_at is None:
-            return self.what
-        return f"Over after {_shown(self.ended_at - self.since)}: {self.what}"
+        if self.ended_at is not None:
+            return f"Over after {shown(self.ended_at - self.since)}: {self.what}"
+        return f"It has grown: {self.what}" if self.state == "grew" else self.what
 
 
 def read_record(text: str | None) -> TroubleRecord:
@@ -129,96 +213,208 @@ def read_record(text: str | None) -> TroubleRecord:
 
 
 def follow(record: TroubleRecord, found: TroubleFacts) -> None:
-    """Begin and end the troubles of a record, as the facts say."""
-    for name, what in [*_judged(found), *_events(record, found), *_lines(record, found), *_silence(record, found)]:
-        trouble = record.troubles.get(name)
-        if what is None:
-            if trouble is not None and trouble.ended_at is None:
-                trouble.ended_at = found.now
-                trouble.sent = {target: Sending() for target in trouble.sent}
-        elif trouble is None or trouble.ended_at is not None:
-            record.troubles[name] = OpenTrouble(since=found.now, what=what)
+    """Begin, size and end the troubles of a record, as the facts say."""
+    for judged in (_refused, _storage, _waiting, _blocked, _given_up, _of_linq, _lost, _silence):
+        for name, what, size in list(judged(record, found)):
+            trouble = record.troubles.get(name)
+            if what is None:
+                if trouble is not None and trouble.ended_at is None:
+                    trouble.ended_at = found.now
+            elif trouble is None or trouble.ended_at is not None:
+                record.troubles[name] = OpenTrouble(since=found.now, what=what, size=size)
+            else:
+                trouble.what, trouble.size = what, size
 
 
-def claim(record: TroubleRecord, targets: Mapping[str, bool], now: float) -> list[TroubleMessage]:
+def blocked(since: float, now: float, limit_s: float) -> OpenTrouble:
+    """Return the trouble of an event loop that has been blocked since a time."""
+    what = (
+        f"The bot has done nothing for {shown(now - since)}, because a function blocks the event loop. No message is accepted or "
+        "answered. The log names the function (loop.blocked); a restart helps until it blocks again."
+    )
+    return OpenTrouble(since=since, what=what, size=int((now - since) // limit_s))
+
+
+def claim(
+    record: TroubleRecord, targets: Mapping[str, bool], now: float, *, one_each: bool = False, keep: bool = False
+) -> list[TroubleMessage]:
     """Return the messages to send now. Each will be returned again after a while, unless `note_sent` is called.
 
     A target that got no message about a trouble before it was over gets none, but one that may have got it learns the end.
 
     Args:
         targets: By id: True if the target is reached by way of Linq. It gets no message that a line or the key is broken.
+        one_each: True for at most one message to each target.
+        keep: True keeps a trouble whose end was told, so that `adopt` ends it in the stored record too.
     """
-    messages = []
+    messages: list[TroubleMessage] = []
     for name, trouble in list(record.troubles.items()):
-        is_open, is_of_linq = trouble.ended_at is None, name.startswith((KEY, LINE))
-        reached = [each for each, is_by_linq in targets.items() if not (is_by_linq and is_of_linq)]
-        for target in reached:
-            if is_open:
-                trouble.sent.setdefault(target, Sending())
-            sending = trouble.sent.get(target)
-            if sending is None or sending.is_done or sending.again_at > now:
+        for target, is_by_linq in targets.items():
+            if is_by_linq and name.startswith((KEY, LINE)):
                 continue
-            # Also the lease on the message: no other process sends it before.
-            sending.again_at = now + AGAIN_S
-            messages.append(TroubleMessage(target, name, trouble.since, trouble.ended_at, trouble.what))
+            if one_each and any(each.target == target for each in messages):
+                continue
+            attempt = _attempt(trouble, target, now)
+            if attempt is not None:
+                told = attempt.state, trouble.since, trouble.ended_at, attempt.what, attempt.size
+                messages.append(TroubleMessage(target, name, *told))
         # Another process may know other targets. A target that is known to none any more is forgotten after a day.
-        is_said = all(each.is_done for each in trouble.sent.values())
-        if trouble.ended_at is not None and (is_said or trouble.ended_at <= now - DAY_S):
+        ended_at = trouble.ended_at
+        if ended_at is not None and not keep and (not trouble.told or ended_at <= now - DAY_S):
             del record.troubles[name]
     return messages
 
 
+def _attempt(trouble: OpenTrouble, target: str, now: float) -> Attempt | None:
+    """Return the message that is due to a target now, and note that it is being sent; None if none is due."""
+    told = trouble.told.get(target)
+    state = state_to_tell(trouble, told)
+    if state is None:
+        return None
+    told = trouble.told.setdefault(target, Told())
+    attempt = told.attempt
+    if attempt is None or attempt.state != state:
+        attempt = told.attempt = Attempt(state=state, what=trouble.what, size=trouble.size, again_at=0.0)
+    if attempt.again_at > now:
+        return None
+    attempt.again_at = now + AGAIN_S
+    return attempt
+
+
+def state_to_tell(trouble: OpenTrouble, told: Told | None) -> State | None:
+    """Return what a target is to be told about a trouble, if anything, after what it was told."""
+    if trouble.ended_at is not None:
+        return None if told is None else "over"
+    if told is None or told.size is None:
+        return "began"
+    return "grew" if trouble.size >= TENFOLD * max(told.size, 1) else None
+
+
 def note_sent(record: TroubleRecord, message: TroubleMessage) -> None:
-    """Note that a message was sent, unless the trouble has changed since."""
+    """Note that a message was sent, unless the trouble has begun again since."""
     trouble = record.troubles.get(message.name)
-    if trouble is None or (trouble.since, trouble.ended_at) != (message.since, message.ended_at):
+    told = trouble.told.get(message.target) if trouble is not None and trouble.since == message.since else None
+    if trouble is None or told is None:
         return
-    if (sending := trouble.sent.get(message.target)) is not None:
-        sending.is_done = True
+    if message.state == "over":
+        del trouble.told[message.target]
+        return
+    told.size = message.size
+    if told.attempt is not None and told.attempt.state == message.state:
+        told.attempt = None
 
 
-def _judged(found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
-    """Yield each trouble of which the facts say something: its name, and the trouble in words; None if there is none."""
-    if found.dead is not None:
-        count = "A delivery was" if found.dead == 1 else f"{found.dead} deliveries were"
-        yield "dead_letters", f"{count} given up. See: linqbot waiting list --dead" if found.dead else None
-    if found.key_refused is not None:
-        what = "Linq refuses the API key, so the bot answers no message until the key is corrected. See: linqbot check"
-        yield KEY, what if found.key_refused else None
-
-
-def _events(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
-    """Note events, and yield the troubles that they are until a day has passed without one."""
-    for name, count, things, words in (
-        (
-            "forged",
-            found.forged,
-            "webhook",
-            "without a valid signature of Linq came. If the secret was changed, none is accepted.",
-        ),
-        ("lost", found.lost, "message", "had to be fetched, because Linq could not deliver the webhook."),
-    ):
-        sign = record.signs.get(name)
-        if count:
-            sign = record.signs[name] = Sign(at=found.now, count=count + (sign.count if sign else 0))
-        if sign is None or sign.at <= found.now - DAY_S:
-            record.signs.pop(name, None)
-            yield name, None
+def adopt(record: TroubleRecord, own: TroubleRecord) -> None:
+    """Take into the stored record what a process has found and told while it could not store it."""
+    for name, trouble in own.troubles.items():
+        stored = record.troubles.get(name)
+        if stored is None or stored.ended_at is not None or stored.since == trouble.since:
+            record.troubles[name] = trouble.model_copy(deep=True)
         else:
-            yield name, f"{sign.count} {things}{'' if sign.count == 1 else 's'} {words} See: linqbot check"
+            stored.told = {**trouble.model_copy(deep=True).told, **stored.told}
+    for name, sign in own.signs.items():
+        known = record.signs.get(name)
+        if known is None or known.at < sign.at:
+            record.signs[name] = sign.model_copy()
+    for hour, minutes in own.hours.items():
+        record.hours[hour] = max(record.hours.get(hour, 0), minutes)
 
 
-def _lines(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
+def _refused(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    """Judge the refusals that do not heal: over when there was none for a while, and since then a delivery was accepted."""
+    counts = {reason: found.refused.get(reason, 0) for reason in NOT_AGAIN}
+    if any(counts.values()):
+        most = max(counts, key=lambda reason: counts[reason])
+        _note(record, REFUSED, found.now, sum(counts.values()), NOT_AGAIN[most])
+    sign = record.signs.get(REFUSED)
+    if sign is not None:
+        is_heard = sign.at <= found.now - found.limit_s and found.heard_at is not None and found.heard_at > sign.at
+        if is_heard or sign.at <= found.now - DAY_S:
+            del record.signs[REFUSED]
+            sign = None
+    if sign is None:
+        yield Verdict(REFUSED, None)
+    else:
+        was = f"{_number(sign.count, 'webhook', 'webhooks')} {'was' if sign.count == 1 else 'were'} refused"
+        yield Verdict(REFUSED, f"{was}, because {sign.why}.", sign.count)
+
+
+def _storage(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    """Judge a storage that fails, longer than a server takes to restart."""
+    if found.storage_trouble is not None:
+        refused = sum(found.refused.get(reason, 0) for reason in UNSTORED)
+        _note(record, STORAGE, found.now, refused, found.storage_trouble)
+    sign = record.signs.get(STORAGE)
+    if sign is None or sign.at <= found.now - STORED_AGAIN_S:
+        record.signs.pop(STORAGE, None)
+        yield Verdict(STORAGE, None)
+    elif sign.at - sign.since >= BLIP_S:
+        refused_so_far = _number(sign.count, "webhook was", "webhooks were")
+        why = sign.why.rstrip(".")
+        what = f"No message can be stored: {why}. {refused_so_far} refused so far; Linq delivers each again for half an hour."
+        yield Verdict(STORAGE, what, sign.count)
+
+
+def _waiting(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    """Judge the messages that wait. The trouble is over once none waits for half of the time, so that it does not come and go."""
+    if found.waiting is None:
+        return
+    limit_s = found.limit_s / 2 if record.is_open(WAITING) else found.limit_s
+    late = [at for at in found.waiting if at <= found.now - limit_s]
+    if not late:
+        yield Verdict(WAITING, None)
+        return
+    wait = "A message waits" if len(late) == 1 else f"{len(late)} messages wait"
+    longest = f"the oldest for {shown(found.now - min(late))}"
+    yield Verdict(WAITING, f"{wait} for an answer, {longest}. See: linqbot waiting list", len(late))
+
+
+def _blocked(_: TroubleRecord, __: TroubleFacts) -> Iterator[Verdict]:
+    yield Verdict(BLOCKED, None)  # a look runs in the event loop
+
+
+def _given_up(_: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    if found.dead is not None:
+        were = _number(found.dead, "delivery was", "deliveries were")
+        what = f"{were} given up. See: linqbot waiting list --dead"
+        yield Verdict(DEAD_LETTERS, what if found.dead else None, found.dead)
+
+
+def _of_linq(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    """Judge the key and the lines, as Linq has answered. What Linq did not answer changes nothing but the size."""
+    size = len(found.waiting or ())
+    waits = f" {_number(size, 'message waits', 'messages wait')}." if size else ""
+    if found.key_refused is not None:
+        what = "Linq refuses the API key, so the bot answers no message until the key is corrected."
+        yield Verdict(KEY, f"{what}{waits} See: linqbot check" if found.key_refused else None, size)
     if found.lines is None:
         return
-    for number, what in found.lines.items():
-        yield LINE + number, what and f"The line {number} {what}. See: linqbot check"
+    for number, problem in found.lines.items():
+        yield Verdict(LINE + number, problem and f"The line {number} {problem}.{waits} See: linqbot check", size)
     for name in record.troubles:
         if name.startswith(LINE) and name.removeprefix(LINE) not in found.lines:
-            yield name, None  # the account has it no more
+            yield Verdict(name, None)  # the account has it no more
 
 
-def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, str | None]]:
+def _lost(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+    """Judge the messages that Linq could not deliver, until a day has passed without one."""
+    if found.lost:
+        _note(record, LOST, found.now, found.lost, "Linq could not deliver the webhook")
+    sign = record.signs.get(LOST)
+    if sign is None or sign.at <= found.now - DAY_S:
+        record.signs.pop(LOST, None)
+        yield Verdict(LOST, None)
+    else:
+        messages = _number(sign.count, "message", "messages")
+        yield Verdict(LOST, f"{messages} had to be fetched, because {sign.why}. See: linqbot check", sign.count)
+
+
+def _note(record: TroubleRecord, name: str, now: float, count: int, why: str) -> None:
+    sign = record.signs.setdefault(name, Sign(since=now, at=now))
+    sign.at, sign.count, sign.why = now, sign.count + count, why
+
+
+def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
     """Note how long no webhook has come, and yield if that is a trouble."""
     if found.watched_since is None:
         return
@@ -229,13 +425,12 @@ def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[tuple[str, 
     minutes = math.ceil((min(silent_s, limit_s) if limit_s else silent_s) / 60)
     record.hours[hour] = max(record.hours.get(hour, 0), minutes)
     record.hours = {each: longest for each, longest in record.hours.items() if each >= hour - 2 * WEEK_H - 24}
-    trouble = record.troubles.get(SILENCE)
-    if trouble is not None and trouble.ended_at is None:
+    if record.is_open(SILENCE):
         # A process that was started since has not been silent for so long.
-        if found.heard_at is not None and found.heard_at > trouble.since:
-            yield SILENCE, None
+        if found.heard_at is not None and found.heard_at > record.troubles[SILENCE].since:
+            yield Verdict(SILENCE, None)
     elif limit_s and silent_s >= limit_s:
-        yield SILENCE, f"No webhook has come for {_shown(silent_s)}. See: linqbot check"
+        yield Verdict(SILENCE, f"No webhook has come for {shown(silent_s)}. See: linqbot check")
 
 
 def silence_limit_s(record: TroubleRecord, now: float) -> float | None:
@@ -247,7 +442,12 @@ def silence_limit_s(record: TroubleRecord, now: float) -> float | None:
     return max(TIMES_LONGEST * 60 * max(known), SHORTEST_SILENCE_S)
 
 
-def _shown(seconds: float) -> str:
+def _number(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
+
+
+def shown(seconds: float) -> str:
+    """Return a duration as people read it, such as `5 minutes`."""
     for unit, name in ((DAY_S, "days"), (HOUR_S, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"

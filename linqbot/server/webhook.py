@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -186,7 +186,9 @@ class WebhookEndpoint:
             else:
                 reason = str(error)
                 self.bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
-                self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
+                self._notify_refused(
+                    "forged", 401, given.get(SUBSCRIPTION_HEADER), is_stranger=self._is_stranger(given)
+                )
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
         at = self.clock.now()
         delivery = Delivery.from_webhook(
@@ -205,15 +207,20 @@ class WebhookEndpoint:
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
             self.bounded_log.error("webhook.closed", why=self.closed_because)
-            return self._deliver_again("closed")
+            return self._deliver_again("closed", is_stranger=self._is_stranger(dict(scope["headers"])))
         if not isinstance(body, bytes):
             kind = type(body).__name__
             self.bounded_log.warning(
                 "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
             )
-            return self._deliver_again("incomplete", CLOSE)
+            return self._deliver_again("incomplete", CLOSE, is_stranger=True)
         self.bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
-        return self._deliver_again("too_large", CLOSE)
+        return self._deliver_again("too_large", CLOSE, is_stranger=True)
+
+    def _is_stranger(self, given: Mapping[bytes, bytes]) -> bool:
+        """Return True if a request lacks headers of a signature: Linq sends them all, and a scanner or a check by hand none."""
+        sets = (STANDARD_HEADERS, LEGACY_HEADERS) if self.allow_legacy else (STANDARD_HEADERS,)
+        return not any(all(given.get(name) for name in each) for each in sets)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self.secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -302,17 +309,20 @@ class WebhookEndpoint:
         )
         return self._deliver_again("out_of_time")
 
-    def _deliver_again(self, reason: Reason, *headers: tuple[bytes, bytes]) -> Answer:
+    def _deliver_again(self, reason: Reason, *headers: tuple[bytes, bytes], is_stranger: bool = False) -> Answer:
         """Return a 503, after which Linq delivers again, and record the refusal."""
-        self._notify_refused(reason, 503)
+        self._notify_refused(reason, 503, is_stranger=is_stranger)
         return 503, [RETRY_AFTER, *headers], b""
 
-    def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
+    def _notify_refused(
+        self, reason: Reason, status: int, named: bytes | None = None, *, is_stranger: bool = False
+    ) -> None:
         """Record a refused delivery, and notify the plugins. `named` is the subscription that a forger gave."""
         if self.record is not None:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
-            self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
+            known_id = subscription_id if subscription_id in self.secrets.subscription_ids else None
+            self.record.note(reason, known_id, is_stranger=is_stranger)
         if (refused := self.plugins.refused) is not None:
             refused(reason, status)
 

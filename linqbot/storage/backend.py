@@ -745,6 +745,19 @@ class Storage(ABC):
         waiting = await self.depth()
         return InboxCounts(waiting, *await self._read(upkeep.oldest_and_dead))
 
+    async def oldest_webhooks(self, limit: int = 1) -> list[float]:
+        """Return when the webhooks that wait longest were received, at most `limit`, the oldest first.
+
+        Those that are being handled are among them, because their people have no answer yet. Deliveries of linqbot's own, and
+        those that an operator has put back, are not: nobody waits for them since the time of their receipt. The cost does not
+        grow with what is stored.
+        """
+        return await self._read(lambda db: upkeep.oldest_webhooks(db, limit))
+
+    async def given_up(self, *, since: float, limit: int) -> int:
+        """Count the dead letters since a Unix time, at most `limit`. The cost does not grow with what is stored."""
+        return await self._read(lambda db: upkeep.given_up(db, since, limit))
+
     async def dead_letters(
         self,
         *,

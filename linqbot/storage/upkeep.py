@@ -142,6 +142,19 @@ async def oldest_and_dead(db: Readable) -> tuple[float | None, int]:
     return oldest_at, dead
 
 
+async def oldest_webhooks(db: Readable, limit: int) -> list[float]:
+    """See `Storage.oldest_webhooks`. Reads the first rows only, past those that are no webhooks or were put back."""
+    sql = "SELECT received_at FROM delivery WHERE id LIKE 'w.%' AND NOT put_back ORDER BY seq LIMIT $1"
+    return sorted(at for (at,) in await db.fetch(sql, limit))
+
+
+async def given_up(db: Readable, since: float, limit: int) -> int:
+    """See `Storage.given_up`. Reads the newest rows only: they are in the order in which they were given up."""
+    sql = """SELECT count(*) FROM (SELECT dead_lettered_at FROM dead ORDER BY n DESC LIMIT $2) AS newest
+             WHERE dead_lettered_at >= $1"""
+    return int(await db.value(sql, since, limit))
+
+
 async def dead_letters(db: Readable, limit: int, *conditions: tuple[str, object]) -> list[DeadDelivery]:
     which, values = where(*conditions, first=2)
     sql = f"""SELECT {DELIVERY}, error, handler, attempts, crashes, dead_lettered_at, replay
@@ -324,7 +337,8 @@ async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: fl
 async def last_activity(db: Readable) -> float | None:
     """Return when the newest webhook was accepted, as far as it is stored; None if none was."""
     sql = """SELECT max(at) FROM (SELECT CAST(value AS double precision) AS at FROM meta WHERE key = 'active_at'
-                                  UNION ALL SELECT max(received_at) FROM delivery WHERE id LIKE 'w.%') AS known"""
+                                  UNION ALL SELECT * FROM (SELECT received_at FROM delivery WHERE id LIKE 'w.%'
+                                                            ORDER BY seq DESC LIMIT 1) AS newest) AS known"""
     newest: float | None = await db.value(sql)
     return newest
 

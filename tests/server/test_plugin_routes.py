@@ -156,7 +156,7 @@ async def test_a_plugin_that_adds_something_else_than_routes_is_disabled(given: 
 
 async def test_without_plugins_readyz_says_nothing_of_them() -> None:
     async with served() as client:
-        ready = {"ready": True, "role": "all", "busy": 0, "waiting": 0, "lost": 0}
+        ready = {"ready": True, "role": "all", "busy": 0, "waiting": 0, "oldest_s": 0, "lost": 0}
         assert (await client.get("/readyz")).json() == ready
 
 

@@ -140,6 +140,21 @@ async def test_one_chat_with_a_full_lane_makes_nothing_unready() -> None:
         assert storage.checks == 0
 
 
+async def test_readyz_says_how_many_deliveries_wait_and_how_long_the_oldest_does() -> None:
+    clock = MovableClock(1_800_000_000, frozen=True)
+    app = create_app(
+        Bot(), client=Linq().client, storage=Shared(clock=clock), secrets=[SECRET], role="receive", clock=clock
+    )
+    async with running_client(app) as http:
+        said = []
+        for text in ("early", "late"):
+            assert await Door(http).deliver(text) == 200
+            clock.advance(40)
+            report = (await http.get("/readyz")).json()
+            said.append((report["waiting"], report["oldest_s"]))
+    assert said == [(1, 40), (2, 80)]
+
+
 @pytest.mark.usefixtures("often")
 async def test_an_app_that_stops_does_not_wait_for_the_storage() -> None:
     storage = Failing()

@@ -1,178 +1,68 @@
-"""The owner of a bot gets one message when a trouble begins, and one when it is over, whatever restarts meanwhile."""
+"""The owner of a bot learns when a trouble begins, grows tenfold and is over, once each, whatever fails or restarts meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import inspect
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import trustme
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from asgi_client import PATH, SECRET, running_client
+from asgi_client import PATH, SECRET, posted, running_client
 from fakes import LINE, NOW
-from patience import PATIENCE_S
+from owner import (
+    OwnersLinq,
+    Watched,
+    give_up,
+    handle_all,
+    heard,
+    hook_served,
+    mails_served,
+    watched_by_all_ways,
+    watching,
+)
+from patience import PATIENCE_S, until
 from structlog.testing import capture_logs
 
-from linqbot import Bot, Client, LinqApiError, LinqUnavailable
-from linqbot.client.call import ApiResponse, Call
+from linqbot import Bot, LinqApiError, LinqUnavailable
 from linqbot.clock import MovableClock
-from linqbot.errors import ConfigError
-from linqbot.events import Delivery
-from linqbot.features.gaps import Gaps
+from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.server import telling
 from linqbot.server.app import create_app
-from linqbot.server.refusals import RefusalRecord
-from linqbot.server.telling import Telling, TroubleWatch
-from linqbot.server.troubles import TroubleFacts, TroubleRecord, claim, follow, read_record
+from linqbot.server.targets import Telling
+from linqbot.server.troubles import (
+    OpenTrouble,
+    Told,
+    TroubleFacts,
+    TroubleRecord,
+    claim,
+    follow,
+    read_record,
+    state_to_tell,
+)
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Commit, DeadLetter
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
+
+OTHER_SECRET = "whsec_" + "B" * 43 + "="
+
+
+@pytest.fixture
+async def watched() -> AsyncIterator[Watched]:
+    async with watched_by_all_ways() as made:
+        yield made
 
 
 @pytest.fixture
 def clock() -> MovableClock:
     return MovableClock(NOW, frozen=True)
-
-
-class Linq:
-    """A Linq with one line, which records what is sent."""
-
-    def __init__(self) -> None:
-        self.error: LinqApiError | None = None
-        self.reputation = "HEALTHY"
-        self.may_send = True
-        self.sent: list[Call] = []
-        self.client = Client("key-that-must-not-show").wrapped(lambda _: self.run)
-
-    async def run(self, call: Call) -> ApiResponse:
-        if self.error is not None:
-            raise self.error
-        match call.name:
-            case "phone_numbers.list":
-                line = {"id": "1", "phone_number": LINE, "reputation": {"status": self.reputation}}
-                return ApiResponse(200, {"phone_numbers": [line]})
-            case "available_number.retrieve":
-                if not self.may_send:
-                    raise LinqUnavailable("no line can send", status=503)
-                return ApiResponse(200, {"phone_number": LINE, "vcf_url": "https://x.test"})
-            case "messages.create":
-                self.sent.append(call)
-                return ApiResponse(202, {"chat_id": "1", "message": {"id": "1"}})
-        raise AssertionError(call.name)
-
-    def texts(self) -> list[str]:
-        """Return the texts since the last call."""
-        sent, self.sent = self.sent, []
-        return [call.body["message"]["parts"][0]["value"] for call in sent if call.body]
-
-
-class Hook:
-    """A webhook of the owner's, which keeps what it got."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.got: list[dict[str, Any]] = []
-        self.beats: list[str] = []
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length: ")[2].partition("\r")[0] or 0)
-        body = await reader.readexactly(length)
-        if head.startswith("get "):
-            self.beats.append(head.split()[1])
-        elif self.status == 200:
-            self.got.append(json.loads(body))
-        writer.write(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % self.status)
-        writer.close()
-
-    def said(self) -> list[tuple[str, str]]:
-        """Return the troubles and states of the messages since the last call."""
-        got, self.got = self.got, []
-        return [(each["trouble"], each["state"]) for each in got]
-
-
-@asynccontextmanager
-async def hook_served() -> AsyncIterator[Hook]:
-    hook = Hook()
-    async with await asyncio.start_server(hook.serve, "127.0.0.1", 0) as server:
-        hook.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/secret-path"
-        yield hook
-
-
-class Mails:
-    """An SMTP server, which keeps what it got. A handler of aiosmtpd."""
-
-    def __init__(self) -> None:
-        self.got: list[EmailMessage] = []
-        self.logins: list[tuple[bytes, bytes]] = []
-        self.port = 0
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        assert isinstance(envelope.content, bytes)
-        mail = message_from_bytes(envelope.content, policy=default)
-        assert isinstance(mail, EmailMessage)
-        self.got.append(mail)
-        return "250 OK"
-
-    def log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, given: Any) -> AuthResult:
-        self.logins.append((given.login, given.password))
-        return AuthResult(success=given.password == b"pass word")
-
-    def subjects(self) -> list[str]:
-        """Return the subjects since the last call, without the name of the machine."""
-        got, self.got = self.got, []
-        return [each["Subject"].partition(": ")[2] for each in got]
-
-
-@asynccontextmanager
-async def mails_served(host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Mails]:
-    mails = Mails()
-
-    def connected() -> SMTP:
-        needs_tls = tls is not None
-        return SMTP(
-            mails, hostname="mail.test", tls_context=tls, authenticator=mails.log_in, auth_require_tls=needs_tls
-        )
-
-    async with await asyncio.get_running_loop().create_server(connected, host, 0) as server:
-        mails.port = server.sockets[0].getsockname()[1]
-        yield mails
-
-
-async def always() -> bool:
-    return True
-
-
-def watching(
-    telling: Telling,
-    linq: Linq,
-    storage: Storage,
-    clock: MovableClock,
-    is_ready: Callable[[], Awaitable[bool]] = always,
-) -> TroubleWatch:
-    refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
-    return TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps, is_ready=is_ready)
-
-
-async def give_up(storage: Storage, name: str) -> None:
-    await storage.put(Delivery(name, f"c:{name}", "message.received", b'{"text": "secret words"}', NOW))
-    (lease,) = await storage.take(1, lease_s=60)
-    await storage.finish(lease, Commit(DeadLetter("ValueError: secret words")))
-
-
-async def heard(storage: Storage, at: float) -> None:
-    await storage.put(Delivery(f"w.{at}", "c:heard", "message.received", b"{}", at))
 
 
 async def remember_hours(storage: Storage, now: float) -> None:
@@ -187,63 +77,44 @@ async def remember_hours(storage: Storage, now: float) -> None:
     await storage.change_troubles(change)
 
 
-async def test_each_trouble_and_its_end_is_said_once_by_each_way(clock: MovableClock) -> None:
-    linq = Linq()
-    async with MemoryStorage(clock=clock) as storage, hook_served() as hook, mails_served() as mails:
-        targets = (hook.url, "mailto:ann@a.test", "sms:+14155550142")
-        telling = Telling(targets, f"smtp://127.0.0.1:{mails.port}")
-        refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
-        watch = TroubleWatch(telling, linq.client, storage, clock, refusals=refusals, gaps=gaps, is_ready=always)
+async def test_each_trouble_and_its_end_is_said_once_by_each_way(watched: Watched) -> None:
+    storage, clock = watched.storage, watched.clock
 
-        async def refuse(*, status: int | None) -> None:
-            linq.error = None if status is None else LinqApiError("no", status=status)
+    async def fall_silent() -> None:
+        await remember_hours(storage, clock.now())
+        await heard(storage, clock.now())
+        clock.advance(29 * 60)
+        await watched.watch.look()
+        assert watched.hook.got == []
+        clock.advance(60)
 
-        async def flag(*, reputation: str = "HEALTHY", may_send: bool = True) -> None:
-            linq.reputation, linq.may_send = reputation, may_send
-
-        async def forge() -> None:
-            refusals.note("forged")
-            refusals.note("busy")
-
-        async def lose() -> None:
-            gaps.lost += 3
-
-        async def a_day() -> None:
-            clock.advance(86_400)
-
-        async def fall_silent() -> None:
-            await remember_hours(storage, clock.now())
-            await heard(storage, clock.now())
-            clock.advance(29 * 60)
-            await watch.look()
-            assert hook.got == []
-            clock.advance(60)
-
-        rows: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
-            ("dead_letters", lambda: give_up(storage, "w.1"), lambda: storage.retry(["w.1"])),
-            ("key", lambda: refuse(status=401), lambda: refuse(status=None)),
-            ("key", lambda: refuse(status=403), lambda: refuse(status=None)),
-            ("forged", forge, a_day),
-            (f"line {LINE}", lambda: flag(reputation="AT_RISK"), flag),
-            (f"line {LINE}", lambda: flag(may_send=False), flag),
-            ("lost", lose, a_day),
-            ("silence", fall_silent, lambda: heard(storage, clock.now())),
-        ]
-        for name, begin, end in rows:
-            for change, state in ((begin, "began"), (end, "over")):
-                await change()
-                with capture_logs() as logs:
-                    for _ in range(3):
-                        await watch.look()
-                        clock.advance(300 if name != "silence" else 60)
-                assert {each["trouble"] for each in logs} == {name.partition(" ")[0]}
-                assert LINE not in repr(logs)
-                assert hook.said() == [(name, state)]
-                subject = name.replace("_", " ") + ", over" * (state == "over")
-                assert mails.subjects() == [subject]
-                # What says that the line or the key is broken never goes over that line.
-                texts = linq.texts()
-                assert len(texts) == (0 if name.startswith(("key", "line ")) else 1), (name, texts)
+    rows: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
+        ("dead_letters", lambda: give_up(storage, "w.1"), lambda: storage.retry(["w.1"])),
+        ("key", lambda: watched.refuse_key(401), watched.accept_key),
+        ("key", lambda: watched.refuse_key(403), watched.accept_key),
+        ("refused", watched.forge, lambda: watched.accept(1)),
+        ("refused", watched.forge, lambda: clock.advance(86_400)),
+        ("storage", lambda: watched.fail("The disk is full."), watched.fail),
+        ("waiting", lambda: watched.keep_waiting(300), lambda: handle_all(storage)),
+        (f"line {LINE}", lambda: watched.flag(reputation="AT_RISK"), watched.flag),
+        (f"line {LINE}", lambda: watched.flag(may_send=False), watched.flag),
+        ("lost", lambda: watched.lose(3), lambda: clock.advance(86_400)),
+        ("silence", fall_silent, lambda: heard(storage, clock.now())),
+    ]
+    for name, begin, end in rows:
+        for change, state in ((begin, "began"), (end, "over")):
+            if inspect.isawaitable(changed := change()):
+                await changed
+            with capture_logs() as logs:
+                said = await watched.looks(3, every_s=300 if name != "silence" else 60)
+            assert {each["trouble"] for each in logs} == {name.partition(" ")[0]}
+            assert LINE not in repr(logs)
+            assert said == [(name, state)]
+            subject = name.replace("_", " ") + ", over" * (state == "over")
+            assert watched.mails.subjects() == [subject]
+            # What says that the line or the key is broken never goes over that line.
+            texts = watched.linq.texts()
+            assert len(texts) == (0 if name.startswith(("key", "line ")) else 1), (name, texts)
 
 
 def test_a_silence_is_measured_by_the_same_hour_of_the_last_two_weeks() -> None:
@@ -284,7 +155,7 @@ def test_without_two_weeks_a_setting_says_how_long_a_silence_is_a_trouble() -> N
 
 async def test_a_text_is_sent_with_the_same_key_again(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage:
-        linq = Linq()
+        linq = OwnersLinq()
         await give_up(storage, "w.1")
         for _ in range(2):  # the first process dies before it has noted the message
             watch = watching(Telling(("sms:+14155550142",)), linq, storage, clock)
@@ -309,7 +180,7 @@ async def test_a_password_goes_to_another_machine_only_if_it_is_encrypted(
     for context, number in ((None, 0), (tls, 1)):
         async with MemoryStorage(clock=clock) as storage, mails_served("127.0.0.2", tls=context) as mails:
             smtp = f"smtp://ann:pass%20word@127.0.0.2:{mails.port}?from=bot@a.test"
-            watch = watching(Telling(("mailto:ann@a.test",), smtp), Linq(), storage, clock)
+            watch = watching(Telling(("mailto:ann@a.test",), smtp), OwnersLinq(), storage, clock)
             await give_up(storage, "w.1")
             with capture_logs() as logs:
                 await watch.look()
@@ -320,10 +191,10 @@ async def test_a_password_goes_to_another_machine_only_if_it_is_encrypted(
 
 async def test_a_dead_letter_of_yesterday_is_no_news(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
-        watch = watching(Telling((hook.url,)), Linq(), storage, clock)
+        watch = watching(Telling((hook.url,)), OwnersLinq(), storage, clock)
         await give_up(storage, "w.1")
         await watch.look()
-        assert hook.got[0]["text"].endswith(": A delivery was given up. See: linqbot waiting list --dead")
+        assert hook.got[0]["text"].endswith(": 1 delivery was given up. See: linqbot waiting list --dead")
         clock.advance(86_401)
         await watch.look()
         await give_up(storage, "w.2")
@@ -336,14 +207,14 @@ async def test_processes_and_restarts_tell_one_trouble_once(tmp_path: Path, cloc
     async with hook_served() as hook:
         telling = Telling((hook.url,))
         async with SQLiteStorage(path, clock=clock) as one, SQLiteStorage(path, clock=clock, serving=False) as two:
-            watches = [watching(telling, Linq(), each, clock) for each in (one, two)]
+            watches = [watching(telling, OwnersLinq(), each, clock) for each in (one, two)]
             await give_up(one, "w.1")
             for _ in range(3):
                 await asyncio.gather(*(each.look() for each in watches * 2))
                 clock.advance(60)
             assert hook.said() == [("dead_letters", "began")]
         async with SQLiteStorage(path, clock=clock) as again:
-            watch = watching(telling, Linq(), again, clock)
+            watch = watching(telling, OwnersLinq(), again, clock)
             await watch.look()
             await again.retry(["w.1"])
             await watch.look()
@@ -352,7 +223,7 @@ async def test_processes_and_restarts_tell_one_trouble_once(tmp_path: Path, cloc
 
 async def test_a_target_that_refuses_is_tried_again_and_keeps_no_other_waiting(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook, hook_served() as other:
-        watch = watching(Telling((hook.url, other.url)), Linq(), storage, clock)
+        watch = watching(Telling((hook.url, other.url)), OwnersLinq(), storage, clock)
         await give_up(storage, "w.1")
         hook.status, tries = 500, list[int]()
         with capture_logs() as logs:
@@ -375,7 +246,7 @@ async def test_a_target_that_refuses_is_tried_again_and_keeps_no_other_waiting(c
 
 async def test_a_linq_that_is_away_says_nothing_about_the_key(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
-        linq = Linq()
+        linq = OwnersLinq()
         watch = watching(Telling((hook.url,)), linq, storage, clock)
         for error in (LinqApiError("no", status=401), LinqUnavailable("away"), LinqApiError("no", status=401), None):
             linq.error = error
@@ -386,7 +257,7 @@ async def test_a_linq_that_is_away_says_nothing_about_the_key(clock: MovableCloc
 
 async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> None:
     async with hook_served() as hook, asyncio.timeout(PATIENCE_S):
-        storage, linq = MemoryStorage(clock=clock), Linq()
+        storage, linq = MemoryStorage(clock=clock), OwnersLinq()
         linq.error = LinqApiError("no", status=401)
         telling = Telling((hook.url,))
         app = create_app(Bot(), client=linq.client, storage=storage, secrets=[SECRET], clock=clock, telling=telling)
@@ -394,16 +265,20 @@ async def test_a_served_bot_tells_without_being_asked(clock: MovableClock) -> No
             while not hook.got:
                 await asyncio.sleep(0.01)
             linq.error = None
-            assert (await http.post(PATH, content=b"{}")).status_code == 401
+            assert (await http.post(PATH, content=b"{}")).status_code == 401, "a stranger, who is no trouble"
+            while len(hook.got) < 2:
+                clock.advance(60)
+                await asyncio.sleep(0.01)
+            assert await posted(http, b"{}", secret=OTHER_SECRET) == 401
             while len(hook.got) < 3:
                 clock.advance(60)
                 await asyncio.sleep(0.01)
-        assert hook.said() == [("key", "began"), ("forged", "began"), ("key", "over")]
+        assert hook.said() == [("key", "began"), ("key", "over"), ("refused", "began")]
 
 
-async def test_the_heartbeat_is_sent_while_the_bot_is_well(clock: MovableClock) -> None:
+async def test_the_heartbeat_is_sent_while_people_are_answered(clock: MovableClock) -> None:
     async with MemoryStorage(clock=clock) as storage, hook_served() as hook:
-        linq, ready = Linq(), True
+        linq, ready = OwnersLinq(), True
 
         async def is_ready() -> bool:
             return ready
@@ -435,6 +310,230 @@ async def test_the_heartbeat_is_sent_while_the_bot_is_well(clock: MovableClock) 
         assert {*hook.beats} == {"/secret-path?bot=1"}
 
 
+def test_a_target_is_told_the_begin_each_tenfold_growth_and_the_end() -> None:
+    rows: list[tuple[int, int | None, bool, str | None]] = [
+        # the size now, the size that was told, is it over, what is told
+        (0, None, False, "began"),
+        (5000, None, False, "began"),
+        (9, 0, False, None),
+        (10, 0, False, "grew"),
+        (10, 1, False, "grew"),
+        (19, 2, False, None),
+        (1, 10, False, None),
+        (99, 10, False, None),
+        (100, 10, False, "grew"),
+        (5, 1, True, "over"),
+        (5000, 1, True, "over"),
+    ]
+    for size, told_size, is_over, state in rows:
+        trouble = OpenTrouble(since=NOW, what="x", size=size, ended_at=NOW + 9 if is_over else None)
+        assert state_to_tell(trouble, Told(size=told_size)) == state, (size, told_size, is_over)
+    over = OpenTrouble(since=NOW, what="x", ended_at=NOW + 9)
+    assert state_to_tell(over, None) is None, "no end without a begin"
+    assert state_to_tell(over, Told()) == "over", "the begin may have been sent"
+
+
+async def test_a_trouble_that_grows_tenfold_is_told_again_with_its_size_by_each_way(watched: Watched) -> None:
+    said = list[tuple[str, str, int]]()
+    for count in (1, 8, 1, 80, 10, 1):
+        watched.forge(count)
+        await watched.watch.look()
+        watched.clock.advance(60)
+        said += [(each["trouble"], each["state"], each["size"]) for each in watched.hook.got]
+        watched.hook.got.clear()
+    assert said == [("refused", "began", 1), ("refused", "grew", 10), ("refused", "grew", 100)]
+    assert watched.mails.subjects() == ["refused", "refused, grown", "refused, grown"]
+    texts = watched.linq.texts()
+    assert [text.partition(": ")[2].partition(",")[0] for text in texts] == [
+        "1 webhook was refused",
+        "It has grown: 10 webhooks were refused",
+        "It has grown: 100 webhooks were refused",
+    ]
+
+
+async def test_refusals_are_over_once_none_came_for_a_while_and_a_delivery_was_accepted(watched: Watched) -> None:
+    watched.forge()
+    assert await watched.looks(1) == [("refused", "began")]
+    assert await watched.looks(30) == [], "nobody has written, so it is not known if it is over"
+    await watched.accept(1)
+    assert await watched.looks(1) == [("refused", "over")]
+    watched.forge()
+    assert await watched.looks(1) == [("refused", "began")]
+    await watched.accept(1)
+    assert await watched.looks(3) == [], "two secrets, one of which is wrong: some deliveries are accepted"
+    assert await watched.looks(2) == [("refused", "over")]
+
+
+async def test_messages_that_wait_are_told_by_their_number_until_none_waits_for_half_the_time(watched: Watched) -> None:
+    await watched.keep_waiting(240, count=1)
+    await watched.keep_waiting(0, count=20)
+    assert await watched.looks(1) == []
+    await watched.watch.look()
+    assert [(each["size"], each["text"].partition(": ")[2]) for each in watched.hook.got] == [
+        (1, "A message waits for an answer, the oldest for 5 minutes. See: linqbot waiting list")
+    ]
+    watched.hook.got.clear()
+    watched.clock.advance(240)
+    await watched.watch.look()
+    assert [(each["state"], each["size"]) for each in watched.hook.got] == [("grew", 21)]
+    watched.hook.got.clear()
+    await handle_all(watched.storage)
+    await watched.keep_waiting(200)
+    assert await watched.looks(1) == [], "one waits for more than half of the time, so it could come and go"
+    await handle_all(watched.storage)
+    assert await watched.looks(1) == [("waiting", "over")]
+
+
+async def test_a_storage_that_restarts_is_no_trouble(watched: Watched) -> None:
+    watched.fail("The server restarts.")
+    assert await watched.looks(1) == []
+    watched.fail()
+    assert await watched.looks(5) == []
+    watched.fail("The disk is full.")
+    assert await watched.looks(2) == [("storage", "began")]
+
+
+class Broken(MemoryStorage):
+    """A storage that can be read and written only while `how` is None; `hangs` never answers."""
+
+    how: str | None = None
+
+    async def change_troubles(self, to: Any) -> Any:
+        if self.how == "hangs":
+            await asyncio.Event().wait()
+        if self.how is not None:
+            raise StorageUnavailable("The disk is full.")
+        return await super().change_troubles(to)
+
+    async def _read(self, query: Any) -> Any:
+        if self.how == "hangs":
+            await asyncio.Event().wait()
+        if self.how == "gone":
+            raise StorageUnavailable("The file is gone.")
+        return await super()._read(query)
+
+
+@pytest.mark.parametrize("how", ["full", "gone", "hangs"])
+async def test_messages_are_sent_while_the_storage_fails_and_none_is_sent_again_after_it(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "STORAGE_S", 0.01 if how == "hangs" else 60)
+    async with watched_by_all_ways(lambda clock: Broken(clock=clock)) as watched:
+        storage = watched.storage
+        assert isinstance(storage, Broken)
+        watched.refuse_key(401)
+        assert await watched.looks(1) == [("key", "began")]
+        storage.how = how
+        watched.forge(1)
+        watched.accept_key()
+        with capture_logs() as logs:
+            # One message each two minutes: "key" is over, and two troubles have begun.
+            assert [await watched.looks(2) for _ in range(4)] == [[each] for each in EACH_OF_THREE] + [[]]
+        assert [each["event"] for each in logs].count("troubles.unstored") == 1
+        watched.refusals.of_people["unavailable"] += 20
+        assert await watched.looks(2) == [("storage", "grew")]
+        assert len(watched.mails.subjects()) == 5
+        storage.how = None
+        assert await watched.looks(1) == []
+        assert await watched.looks(2) == [("storage", "over")]
+        await watched.accept(300)
+        assert await watched.looks(3) == [("refused", "over")]
+        # Another process reads the same in the storage.
+        again = watching(Telling((watched.hook.url,)), watched.linq, storage, watched.clock)
+        await again.look()
+        assert watched.hook.said() == []
+
+
+EACH_OF_THREE = [("key", "over"), ("refused", "began"), ("storage", "began")]
+
+
+async def test_the_heartbeat_stops_while_people_are_not_answered(watched: Watched) -> None:
+    async def beats() -> int:
+        before = len(watched.hook.beats)
+        await watched.looks(2)
+        return len(watched.hook.beats) - before
+
+    assert await beats() == 2
+    await watched.keep_waiting(300)
+    assert await beats() == 0
+    await handle_all(watched.storage)
+    assert await beats() == 2
+    watched.forge()
+    assert await beats() == 0
+    await watched.accept(300)
+    assert await beats() == 2
+    with patch.object(watched.storage, "change_troubles", side_effect=StorageUnavailable("The disk is full.")):
+        assert await beats() == 0
+    assert await beats() == 1, "a look that finds the storage well again may be the first of two"
+    assert await beats() == 2
+
+
+async def test_a_message_needs_none_of_the_threads_that_handlers_use(watched: Watched) -> None:
+    ended = threading.Event()
+    loop = asyncio.get_running_loop()
+    stuck = [loop.run_in_executor(None, ended.wait) for _ in range(64)]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            watched.forge()
+            assert await watched.looks(1) == [("refused", "began")]
+        assert watched.mails.subjects() == ["refused"]
+        assert len(watched.hook.beats) == 0
+    finally:
+        ended.set()
+        await asyncio.gather(*stuck)
+
+
+async def test_a_blocked_event_loop_is_told_from_a_thread_and_its_end_by_the_loop(watched: Watched) -> None:
+    watch, clock = watched.watch, watched.clock
+    said = list[list[tuple[str, str]]]()
+    for blocked_s in (299.0, 300.0, 301.0, 3000.0):
+        await asyncio.to_thread(watch.tell_blocked, blocked_s)
+        said.append(watched.hook.said())
+    assert said == [[], [("blocked", "began")], [], [("blocked", "grew")]]
+    assert watched.mails.subjects() == ["blocked", "blocked, grown"]
+    clock.advance(10)
+    watch.end_blocked()
+    assert await watched.looks(3) == [("blocked", "over")]
+    assert watched.mails.subjects() == ["blocked, over"]
+    assert watched.linq.texts() == [], "Linq's client needs the loop"
+
+
+class BlockedLoop:
+    """An event loop that does nothing until it is free."""
+
+    def __init__(self) -> None:
+        self._called = list[Callable[[], object]]()
+        self._is_free = False
+
+    def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
+        self._called.append(call)
+        if self._is_free:
+            call()
+
+    def free(self) -> None:
+        self._is_free = True
+        for call in self._called:
+            call()
+
+
+async def test_the_thread_notices_a_loop_that_does_not_answer(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "LOOP_EVERY_S", 0.001)
+    monkeypatch.setattr(telling, "RESUMED_S", 0.001)
+    watch = replace(watched.watch, telling=Telling((watched.hook.url,), wait_min=1e-6))
+    loop: Any = BlockedLoop()
+    ended = threading.Event()
+    watching_it = asyncio.create_task(asyncio.to_thread(watch.watch_loop, loop, ended))
+    await until(lambda: watched.hook.got)
+    assert watched.hook.got[0]["trouble"] == "blocked"
+    loop.free()
+    ended.set()
+    await watching_it
+    await watch.look()
+    assert watched.hook.said()[-1] == ("blocked", "over")
+
+
 def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> None:
     assert from_env({}).telling() is None
     given = "https://a.example/hidden, sms:+14155550142,mailto:ann@a.test"
@@ -454,6 +553,12 @@ def test_settings_name_what_cannot_be_a_target(subtests: pytest.Subtests) -> Non
             with pytest.raises(ConfigError, match=neither) as refused:
                 from_env({"LINQBOT_TELL": f"https://a.example/x,{wrong.replace(',', ' ')}"}).telling()
             assert "hidden" not in str(refused.value)
+    for name in ("LINQBOT_TELL", "LINQBOT_HEARTBEAT_URL"):
+        with pytest.raises(ConfigError, match=f"{name} does not fit: .*http:// is only for a relay") as refused:
+            from_env({name: "http://hidden.example/x"}).telling()
+        assert "hidden" not in str(refused.value)
+        for local in ("http://127.0.0.1:8080/x", "http://localhost/x", "http://[::1]/x"):
+            assert from_env({name: local}).telling() is not None
     with pytest.raises(ConfigError, match="LINQBOT_HEARTBEAT_URL does not fit: an address is not https") as refused:
         from_env({"LINQBOT_HEARTBEAT_URL": "hidden"}).telling()
     assert "hidden" not in str(refused.value)

@@ -24,12 +24,13 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from linqbot import Bot, Context, Event, UnknownEvent
-from linqbot.clock import SystemClock
+from linqbot.clock import MovableClock, SystemClock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import PROBE_TYPE
 from linqbot.linq.signatures import sign_legacy
 from linqbot.server import uvicorn_server
 from linqbot.server.app import create_app, running
+from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, SecretFile
 from linqbot.server.webhook import WebhookEndpoint
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -135,6 +136,24 @@ async def test_a_forgery_is_answered_401_and_never_stored(house: House, subtests
                 assert (await http.post(PATH, content=sent, headers=headers)).status_code == 401
                 assert await house.storage.depth() == 0
     assert house.seen == []
+
+
+async def test_only_refusals_of_what_looks_like_linqs_may_be_of_people(house: House) -> None:
+    record = house.webhook.record = RefusalRecord(None, MovableClock())
+    body = text_body()
+    async with house.open() as http:
+        await http.post(PATH, content=b"")
+        for missing in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+            await http.post(PATH, content=body, headers={k: v for k, v in signed(body).items() if k != missing})
+        await http.post(PATH, content=body, headers=signed(body) | {"webhook-signature": ""})
+        await http.post(PATH, content=b"x" * ((1 << 20) + 1), headers=signed(body))
+        assert +record.of_people == {}, "strangers"
+        await posted(http, body, secret=OTHER)
+        await posted(http, body, at=1_000)
+        house.webhook.is_open = False
+        await http.post(PATH, content=b"")
+        await posted(http, body)
+    assert +record.of_people == {"forged": 1, "out_of_time": 1, "closed": 1}
 
 
 async def test_a_flood_of_refused_deliveries_writes_a_few_lines_with_the_sender_and_their_number(

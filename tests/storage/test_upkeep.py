@@ -68,6 +68,28 @@ async def test_the_counts_of_the_inbox_are_those_of_waiting_deliveries_and_dead_
     assert await storage.inbox_counts() == InboxCounts(waiting=2, oldest_at=NOON - 60, dead=2)
 
 
+async def test_the_webhooks_that_wait_longest_are_found_whatever_else_waits(storage: Storage) -> None:
+    assert await storage.oldest_webhooks() == []
+    await dead_letter(storage, replace(delivery("c:0", name="w.back"), received_at=NOON - 900))
+    for name, age_s in (("i.own", 600), ("w.1", 60), ("w.2", 30), ("w.3", 0)):
+        await storage.put(replace(delivery(f"c:{name}", name=name), received_at=NOON - age_s))
+    await storage.retry(["w.back"])
+    await leased(storage)
+    assert await storage.oldest_webhooks() == [NOON - 60], "also while it is being handled"
+    assert await storage.oldest_webhooks(2) == [NOON - 60, NOON - 30]
+    assert await storage.oldest_webhooks(9) == [NOON - 60, NOON - 30, NOON]
+    assert await storage.last_activity() == NOON
+
+
+async def test_what_was_given_up_since_a_time_is_counted_up_to_a_limit(storage: Storage, clock: MovableClock) -> None:
+    await dead_letter(storage, delivery("c:1"), delivery("c:2"))
+    clock.advance(100)
+    await dead_letter(storage, delivery("c:3"), delivery("c:4"), delivery("c:5"))
+    counts = [await storage.given_up(since=NOON + since_s, limit=9) for since_s in (0, 1, 100, 101)]
+    assert counts == [5, 3, 3, 0]
+    assert await storage.given_up(since=NOON, limit=4) == 4
+
+
 async def test_waiting_deliveries_are_found_by_id_lane_and_type(storage: Storage) -> None:
     for name, lane in (("w.1", "c:1"), ("w.2", "c:2"), ("w.3", "c:1")):
         await storage.put(delivery(lane, name=name))
