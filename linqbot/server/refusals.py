@@ -68,11 +68,12 @@ class RefusalRecord:
     """Counts refused deliveries, and writes the counts to a file, if there is one, from `open` to `close`.
 
     `of_people` counts, by reason, the deliveries that looked like Linq's and that this process has refused: there may be a message
-    of a person in each.
+    of a person in each. The last was at `people_at`, by the clock of the bot.
     """
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
         self.of_people: Counter[Reason] = Counter()
+        self.people_at = 0.0
         self._path = path
         self._clock = clock
         self._started_at = clock.now()
@@ -93,10 +94,14 @@ class RefusalRecord:
         self._is_open = True
         self._write()
 
-    def note(self, reason: Reason, subscription_id: str | None = None, *, is_stranger: bool = False) -> None:
-        """Count a refusal. A stranger has sent a request that cannot be Linq's."""
+    def note_people(self, reason: Reason, at: float) -> None:
+        """Count, for `LINQBOT_TELL`, a refusal of a delivery that looked like Linq's."""
+        self.of_people[reason] += 1
+        self.people_at = at
+
+    def note(self, reason: Reason, subscription_id: str | None = None) -> None:
+        """Count a refusal, for the file."""
         now = self._clock.now()
-        self.of_people[reason] += not is_stranger
         each = self._refused.get((reason, subscription_id))
         if each is None:
             each = self._refused[reason, subscription_id] = RefusalCount(reason, subscription_id, 0, now, now)

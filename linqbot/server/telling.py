@@ -203,6 +203,7 @@ class TroubleWatch:
             now,
             self._limit_s,
             refused=refused - self._counted[0],
+            refused_at=self.refusals.people_at,
             storage_trouble=self.storage_trouble(),
             waiting=waiting,
             dead=dead,
@@ -228,13 +229,14 @@ class TroubleWatch:
         if self._asking is None and (is_wrong or now - self._asked_at >= ASK_EVERY_S):
             self._asked_at = now
             self._asking = asyncio.get_running_loop().create_task(self._ask(), name="linqbot asks about lines")
-        if self._asking is None:
+        asking = self._asking
+        if asking is None:
             return None, None
-        await asyncio.wait({self._asking}, timeout=ASK_S)
-        if not self._asking.done():
+        await asyncio.wait({asking}, timeout=ASK_S)
+        if not asking.done():
             return None, None
-        asked, self._asking = self._asking, None
-        return asked.result()
+        self._asking = None
+        return asking.result()
 
     async def _ask(self) -> Answered:
         """Ask Linq if it accepts the key, and how each line is. What it does not answer is not known."""

@@ -147,6 +147,7 @@ class TroubleFacts:
     Attributes:
         limit_s: Seconds for which a message may wait, and after which refusals that have stopped are over.
         refused: Deliveries that looked like Linq's and were refused since the last look of this process, by reason.
+        refused_at: Time of the last of them.
         storage_trouble: The reason why this process cannot store or handle deliveries, as a sentence.
         waiting: The times of receipt of the webhooks that wait longest, the oldest first.
         dead: Number of deliveries that were given up in the last 24 hours.
@@ -161,6 +162,7 @@ class TroubleFacts:
     now: float
     limit_s: float = 300.0
     refused: Mapping[Reason, int] = field(default_factory=dict)
+    refused_at: float = 0.0
     storage_trouble: str | None = None
     waiting: Sequence[float] | None = None
     dead: int | None = None
@@ -325,10 +327,10 @@ def _refused(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
     counts = {reason: found.refused.get(reason, 0) for reason in NOT_AGAIN}
     if any(counts.values()):
         most = max(counts, key=lambda reason: counts[reason])
-        _note(record, REFUSED, found.now, sum(counts.values()), NOT_AGAIN[most])
+        _note(record, REFUSED, found.refused_at, sum(counts.values()), NOT_AGAIN[most])
     sign = record.signs.get(REFUSED)
     if sign is not None:
-        is_heard = sign.at <= found.now - found.limit_s and found.heard_at is not None and found.heard_at > sign.at
+        is_heard = sign.at <= found.now - found.limit_s and found.heard_at is not None and found.heard_at >= sign.at
         if is_heard or sign.at <= found.now - DAY_S:
             del record.signs[REFUSED]
             sign = None
@@ -409,9 +411,9 @@ def _lost(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
         yield Verdict(LOST, f"{messages} had to be fetched, because {sign.why}. See: linqbot check", sign.count)
 
 
-def _note(record: TroubleRecord, name: str, now: float, count: int, why: str) -> None:
-    sign = record.signs.setdefault(name, Sign(since=now, at=now))
-    sign.at, sign.count, sign.why = now, sign.count + count, why
+def _note(record: TroubleRecord, name: str, at: float, count: int, why: str) -> None:
+    sign = record.signs.setdefault(name, Sign(since=at, at=at))
+    sign.at, sign.count, sign.why = max(sign.at, at), sign.count + count, why
 
 
 def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:

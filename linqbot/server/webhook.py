@@ -321,8 +321,9 @@ class WebhookEndpoint:
         if self.record is not None:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
-            known_id = subscription_id if subscription_id in self.secrets.subscription_ids else None
-            self.record.note(reason, known_id, is_stranger=is_stranger)
+            self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
+            if not is_stranger:
+                self.record.note_people(reason, self.clock.now())
         if (refused := self.plugins.refused) is not None:
             refused(reason, status)
 

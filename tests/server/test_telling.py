@@ -430,7 +430,8 @@ async def test_messages_are_sent_while_the_storage_fails_and_none_is_sent_again_
             # One message each two minutes: "key" is over, and two troubles have begun.
             assert [await watched.looks(2) for _ in range(4)] == [[each] for each in EACH_OF_THREE] + [[]]
         assert [each["event"] for each in logs].count("troubles.unstored") == 1
-        watched.refusals.of_people["unavailable"] += 20
+        for _ in range(20):
+            watched.refusals.note_people("unavailable", watched.clock.now())
         assert await watched.looks(2) == [("storage", "grew")]
         assert len(watched.mails.subjects()) == 5
         storage.how = None

@@ -203,8 +203,7 @@ class Watched:
 
     def forge(self, count: int = 1) -> None:
         for _ in range(count):
-            self.refusals.note("forged")
-            self.refusals.note("busy")
+            self.refusals.note_people("forged", self.clock.now())
 
     def fail(self, reason: str | None = None) -> None:
         self.storage_trouble = reason
