@@ -328,7 +328,7 @@ class TroubleWatch:
         if trouble.size < 1:
             return
         if self._blocked is not None:
-            trouble.since, trouble.told = self._blocked.since, self._blocked.told
+            trouble.since, trouble.notified = self._blocked.since, self._blocked.notified
         self._blocked = trouble
         record = TroubleRecord(troubles={BLOCKED: trouble})
         reached = {target_id: False for target_id, given in self._targets.items() if not is_by_linq(given)}
@@ -336,7 +336,7 @@ class TroubleWatch:
             given = self._targets[message.target]
             try:
                 send(self.telling, given, message, self.storage.install)
-            except Exception as error:  # noqa: BLE001 - the other targets must be told
+            except Exception as error:  # noqa: BLE001 - the other targets must be notified
                 log.warning("trouble.not_sent", **_facts(message, given), error=_reason(error))
             else:
                 log.info("trouble.sent", **_facts(message, given))

@@ -2,7 +2,7 @@
 
 | trouble | its size |
 | --- | --- |
-| `refused`: messages of people are refused for good | deliveries that were refused |
+| `refused`: messages of people are refused, and Linq does not deliver them again | deliveries that were refused |
 | `storage`: messages cannot be stored, so Linq has to deliver them again | deliveries that were refused |
 | `waiting`: messages wait for longer than some minutes | those that wait so long |
 | `blocked`: the event loop is blocked, so no message is accepted or answered | the time, as a multiple of these minutes |
@@ -56,7 +56,7 @@ NOT_AGAIN: Final[Mapping[Reason, str]] = {
 UNSTORED: Final[frozenset[Reason]] = frozenset({"busy", "unavailable"})
 
 TENFOLD: Final = 10
-"""A trouble is told again when its size is this multiple of the size that was last told."""
+"""A trouble is sent again when its size is this multiple of the size that was last sent."""
 
 HOUR_S: Final = 3600.0
 WEEK_H: Final = 7 * 24
@@ -77,7 +77,7 @@ AGAIN_S: Final = 300.0
 State: TypeAlias = Literal["began", "grew", "over"]
 
 
-class Attempt(BaseModel):
+class SentMessage(BaseModel):
     """A message that may have been sent. It is sent again, as it was, at `again_at`; until then no other process sends it."""
 
     state: State
@@ -86,15 +86,15 @@ class Attempt(BaseModel):
     again_at: float
 
 
-class Told(BaseModel):
+class Notified(BaseModel):
     """The messages about a trouble to one target.
 
     Attributes:
-        size: The size that the last one told; None if none was sent.
+        size: The size in the last one; None if none was sent.
     """
 
     size: int | None = None
-    attempt: Attempt | None = None
+    attempt: SentMessage | None = None
 
 
 class OpenTrouble(BaseModel):
@@ -104,14 +104,14 @@ class OpenTrouble(BaseModel):
         what: The trouble in plain words, with what to do. No text of a person and no secret.
         size: See the table above.
         ended_at: Unix seconds; None while it goes on.
-        told: By the id of a target.
+        notified: By the id of a target.
     """
 
     since: float
     what: str
     size: int = 0
     ended_at: float | None = None
-    told: dict[str, Told] = {}
+    notified: dict[str, Notified] = {}
 
 
 class Sign(BaseModel):
@@ -174,7 +174,7 @@ class TroubleFacts:
     silence_s: float = 0.0
 
 
-class Verdict(NamedTuple):
+class Judged(NamedTuple):
     """A trouble of which the facts say something: in words, with its size; None if there is no such trouble."""
 
     name: str
@@ -247,7 +247,7 @@ def claim(
     Args:
         targets: By id: True if the target is reached by way of Linq. It gets no message that a line or the key is broken.
         one_each: True for at most one message to each target.
-        keep: True keeps a trouble whose end was told, so that `adopt` ends it in the stored record too.
+        keep: True keeps a trouble whose end was sent, so that `adopt` ends it in the stored record too.
     """
     messages: list[TroubleMessage] = []
     for name, trouble in list(record.troubles.items()):
@@ -258,62 +258,62 @@ def claim(
                 continue
             attempt = _attempt(trouble, target, now)
             if attempt is not None:
-                told = attempt.state, trouble.since, trouble.ended_at, attempt.what, attempt.size
-                messages.append(TroubleMessage(target, name, *told))
+                content = attempt.state, trouble.since, trouble.ended_at, attempt.what, attempt.size
+                messages.append(TroubleMessage(target, name, *content))
         # Another process may know other targets. A target that is known to none any more is forgotten after a day.
         ended_at = trouble.ended_at
-        if ended_at is not None and not keep and (not trouble.told or ended_at <= now - DAY_S):
+        if ended_at is not None and not keep and (not trouble.notified or ended_at <= now - DAY_S):
             del record.troubles[name]
     return messages
 
 
-def _attempt(trouble: OpenTrouble, target: str, now: float) -> Attempt | None:
+def _attempt(trouble: OpenTrouble, target: str, now: float) -> SentMessage | None:
     """Return the message that is due to a target now, and note that it is being sent; None if none is due."""
-    told = trouble.told.get(target)
-    state = state_to_tell(trouble, told)
+    notified = trouble.notified.get(target)
+    state = state_to_send(trouble, notified)
     if state is None:
         return None
-    told = trouble.told.setdefault(target, Told())
-    attempt = told.attempt
+    notified = trouble.notified.setdefault(target, Notified())
+    attempt = notified.attempt
     if attempt is None or attempt.state != state:
-        attempt = told.attempt = Attempt(state=state, what=trouble.what, size=trouble.size, again_at=0.0)
+        attempt = notified.attempt = SentMessage(state=state, what=trouble.what, size=trouble.size, again_at=0.0)
     if attempt.again_at > now:
         return None
     attempt.again_at = now + AGAIN_S
     return attempt
 
 
-def state_to_tell(trouble: OpenTrouble, told: Told | None) -> State | None:
-    """Return what a target is to be told about a trouble, if anything, after what it was told."""
+def state_to_send(trouble: OpenTrouble, notified: Notified | None) -> State | None:
+    """Return what a target is to be sent about a trouble, if anything, after what it was sent."""
     if trouble.ended_at is not None:
-        return None if told is None else "over"
-    if told is None or told.size is None:
+        return None if notified is None else "over"
+    if notified is None or notified.size is None:
         return "began"
-    return "grew" if trouble.size >= TENFOLD * max(told.size, 1) else None
+    return "grew" if trouble.size >= TENFOLD * max(notified.size, 1) else None
 
 
 def note_sent(record: TroubleRecord, message: TroubleMessage) -> None:
     """Note that a message was sent, unless the trouble has begun again since."""
     trouble = record.troubles.get(message.name)
-    told = trouble.told.get(message.target) if trouble is not None and trouble.since == message.since else None
-    if trouble is None or told is None:
+    notified = trouble.notified.get(message.target) if trouble is not None and trouble.since == message.since else None
+    if trouble is None or notified is None:
         return
     if message.state == "over":
-        del trouble.told[message.target]
+        del trouble.notified[message.target]
         return
-    told.size = message.size
-    if told.attempt is not None and told.attempt.state == message.state:
-        told.attempt = None
+    notified.size = message.size
+    if notified.attempt is not None and notified.attempt.state == message.state:
+        notified.attempt = None
 
 
 def adopt(record: TroubleRecord, own: TroubleRecord) -> None:
-    """Take into the stored record what a process has found and told while it could not store it."""
+    """Take into the stored record what a process has found and sent while it could not store it."""
     for name, trouble in own.troubles.items():
         stored = record.troubles.get(name)
         if stored is None or stored.ended_at is not None or stored.since == trouble.since:
             record.troubles[name] = trouble.model_copy(deep=True)
         else:
-            stored.told = {**trouble.model_copy(deep=True).told, **stored.told}
+            stored.notified = {**trouble.model_copy(deep=True).notified, **stored.notified}
     for name, sign in own.signs.items():
         known = record.signs.get(name)
         if known is None or known.at < sign.at:
@@ -322,7 +322,7 @@ def adopt(record: TroubleRecord, own: TroubleRecord) -> None:
         record.hours[hour] = max(record.hours.get(hour, 0), minutes)
 
 
-def _refused(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _refused(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Judge the refusals that do not heal: over when there was none for a while, and since then a delivery was accepted."""
     counts = {reason: found.refused.get(reason, 0) for reason in NOT_AGAIN}
     if any(counts.values()):
@@ -335,13 +335,13 @@ def _refused(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
             del record.signs[REFUSED]
             sign = None
     if sign is None:
-        yield Verdict(REFUSED, None)
+        yield Judged(REFUSED, None)
     else:
         was = f"{_number(sign.count, 'webhook', 'webhooks')} {'was' if sign.count == 1 else 'were'} refused"
-        yield Verdict(REFUSED, f"{was}, because {sign.why}.", sign.count)
+        yield Judged(REFUSED, f"{was}, because {sign.why}.", sign.count)
 
 
-def _storage(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _storage(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Judge a storage that fails, longer than a server takes to restart."""
     if found.storage_trouble is not None:
         refused = sum(found.refused.get(reason, 0) for reason in UNSTORED)
@@ -349,66 +349,66 @@ def _storage(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
     sign = record.signs.get(STORAGE)
     if sign is None or sign.at <= found.now - STORED_AGAIN_S:
         record.signs.pop(STORAGE, None)
-        yield Verdict(STORAGE, None)
+        yield Judged(STORAGE, None)
     elif sign.at - sign.since >= BLIP_S:
         refused_so_far = _number(sign.count, "webhook was", "webhooks were")
         why = sign.why.rstrip(".")
         what = f"No message can be stored: {why}. {refused_so_far} refused so far; Linq delivers each again for half an hour."
-        yield Verdict(STORAGE, what, sign.count)
+        yield Judged(STORAGE, what, sign.count)
 
 
-def _waiting(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _waiting(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Judge the messages that wait. The trouble is over once none waits for half of the time, so that it does not come and go."""
     if found.waiting is None:
         return
     limit_s = found.limit_s / 2 if record.is_open(WAITING) else found.limit_s
     late = [at for at in found.waiting if at <= found.now - limit_s]
     if not late:
-        yield Verdict(WAITING, None)
+        yield Judged(WAITING, None)
         return
     wait = "A message waits" if len(late) == 1 else f"{len(late)} messages wait"
     longest = f"the oldest for {shown(found.now - min(late))}"
-    yield Verdict(WAITING, f"{wait} for an answer, {longest}. See: linqbot waiting list", len(late))
+    yield Judged(WAITING, f"{wait} for an answer, {longest}. See: linqbot waiting list", len(late))
 
 
-def _blocked(_: TroubleRecord, __: TroubleFacts) -> Iterator[Verdict]:
-    yield Verdict(BLOCKED, None)  # a look runs in the event loop
+def _blocked(_: TroubleRecord, __: TroubleFacts) -> Iterator[Judged]:
+    yield Judged(BLOCKED, None)  # a look runs in the event loop
 
 
-def _given_up(_: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _given_up(_: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     if found.dead is not None:
         were = _number(found.dead, "delivery was", "deliveries were")
         what = f"{were} given up. See: linqbot waiting list --dead"
-        yield Verdict(DEAD_LETTERS, what if found.dead else None, found.dead)
+        yield Judged(DEAD_LETTERS, what if found.dead else None, found.dead)
 
 
-def _of_linq(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _of_linq(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Judge the key and the lines, as Linq has answered. What Linq did not answer changes nothing but the size."""
     size = len(found.waiting or ())
     waits = f" {_number(size, 'message waits', 'messages wait')}." if size else ""
     if found.key_refused is not None:
         what = "Linq refuses the API key, so the bot answers no message until the key is corrected."
-        yield Verdict(KEY, f"{what}{waits} See: linqbot check" if found.key_refused else None, size)
+        yield Judged(KEY, f"{what}{waits} See: linqbot check" if found.key_refused else None, size)
     if found.lines is None:
         return
     for number, problem in found.lines.items():
-        yield Verdict(LINE + number, problem and f"The line {number} {problem}.{waits} See: linqbot check", size)
+        yield Judged(LINE + number, problem and f"The line {number} {problem}.{waits} See: linqbot check", size)
     for name in record.troubles:
         if name.startswith(LINE) and name.removeprefix(LINE) not in found.lines:
-            yield Verdict(name, None)  # the account has it no more
+            yield Judged(name, None)  # the account has it no more
 
 
-def _lost(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _lost(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Judge the messages that Linq could not deliver, until a day has passed without one."""
     if found.lost:
         _note(record, LOST, found.now, found.lost, "Linq could not deliver the webhook")
     sign = record.signs.get(LOST)
     if sign is None or sign.at <= found.now - DAY_S:
         record.signs.pop(LOST, None)
-        yield Verdict(LOST, None)
+        yield Judged(LOST, None)
     else:
         messages = _number(sign.count, "message", "messages")
-        yield Verdict(LOST, f"{messages} had to be fetched, because {sign.why}. See: linqbot check", sign.count)
+        yield Judged(LOST, f"{messages} had to be fetched, because {sign.why}. See: linqbot check", sign.count)
 
 
 def _note(record: TroubleRecord, name: str, at: float, count: int, why: str) -> None:
@@ -416,7 +416,7 @@ def _note(record: TroubleRecord, name: str, at: float, count: int, why: str) -> 
     sign.at, sign.count, sign.why = max(sign.at, at), sign.count + count, why
 
 
-def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
+def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
     """Note how long no webhook has come, and yield if that is a trouble."""
     if found.watched_since is None:
         return
@@ -430,9 +430,9 @@ def _silence(record: TroubleRecord, found: TroubleFacts) -> Iterator[Verdict]:
     if record.is_open(SILENCE):
         # A process that was started since has not been silent for so long.
         if found.heard_at is not None and found.heard_at > record.troubles[SILENCE].since:
-            yield Verdict(SILENCE, None)
+            yield Judged(SILENCE, None)
     elif limit_s and silent_s >= limit_s:
-        yield Verdict(SILENCE, f"No webhook has come for {shown(silent_s)}. See: linqbot check")
+        yield Judged(SILENCE, f"No webhook has come for {shown(silent_s)}. See: linqbot check")
 
 
 def silence_limit_s(record: TroubleRecord, now: float) -> float | None:

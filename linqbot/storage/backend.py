@@ -749,8 +749,8 @@ class Storage(ABC):
         """Return when the webhooks that wait longest were received, at most `limit`, the oldest first.
 
         Those that are being handled are among them, because their people have no answer yet. Deliveries of linqbot's own, and
-        those that an operator has put back, are not: nobody waits for them since the time of their receipt. The cost does not
-        grow with what is stored.
+        those that an operator has put back, are not: the time of their receipt does not say how long they have waited. The cost
+        does not grow with what is stored.
         """
         return await self._read(lambda db: upkeep.oldest_webhooks(db, limit))
 

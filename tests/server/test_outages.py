@@ -109,7 +109,7 @@ class House:
             await posted(self.http, text_body("hello", chat=chat), secret=secret)
 
     async def hears(self, trouble: str, state: str) -> None:
-        """Let time pass until the owner is told, and about nothing else but a part of the same outage."""
+        """Let time pass until the owner has got this message."""
         async with asyncio.timeout(PATIENCE_S):
             while (trouble, state) not in self.hook.said():
                 self.clock.advance(30)
@@ -118,7 +118,7 @@ class House:
 
 @dataclass(frozen=True)
 class Outage:
-    """An outage: the trouble that the owner is told, and how it begins and ends.
+    """An outage: the trouble that the owner learns of, and how it begins and ends.
 
     Attributes:
         secret: The secret with which Linq signs during the outage.

@@ -37,14 +37,14 @@ from linqbot.server import telling
 from linqbot.server.app import create_app
 from linqbot.server.targets import Telling
 from linqbot.server.troubles import (
+    Notified,
     OpenTrouble,
-    Told,
     TroubleFacts,
     TroubleRecord,
     claim,
     follow,
     read_record,
-    state_to_tell,
+    state_to_send,
 )
 from linqbot.settings import from_env
 from linqbot.storage.backend import Storage
@@ -310,9 +310,9 @@ async def test_the_heartbeat_is_sent_while_people_are_answered(clock: MovableClo
         assert {*hook.beats} == {"/secret-path?bot=1"}
 
 
-def test_a_target_is_told_the_begin_each_tenfold_growth_and_the_end() -> None:
+def test_a_target_gets_the_begin_each_tenfold_growth_and_the_end() -> None:
     rows: list[tuple[int, int | None, bool, str | None]] = [
-        # the size now, the size that was told, is it over, what is told
+        # the size now, the size that was sent, is it over, what is sent
         (0, None, False, "began"),
         (5000, None, False, "began"),
         (9, 0, False, None),
@@ -327,10 +327,10 @@ def test_a_target_is_told_the_begin_each_tenfold_growth_and_the_end() -> None:
     ]
     for size, told_size, is_over, state in rows:
         trouble = OpenTrouble(since=NOW, what="x", size=size, ended_at=NOW + 9 if is_over else None)
-        assert state_to_tell(trouble, Told(size=told_size)) == state, (size, told_size, is_over)
+        assert state_to_send(trouble, Notified(size=told_size)) == state, (size, told_size, is_over)
     over = OpenTrouble(since=NOW, what="x", ended_at=NOW + 9)
-    assert state_to_tell(over, None) is None, "no end without a begin"
-    assert state_to_tell(over, Told()) == "over", "the begin may have been sent"
+    assert state_to_send(over, None) is None, "no end without a begin"
+    assert state_to_send(over, Notified()) == "over", "the begin may have been sent"
 
 
 async def test_a_trouble_that_grows_tenfold_is_told_again_with_its_size_by_each_way(watched: Watched) -> None:
