@@ -11,57 +11,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import httpx
 import pytest
 from asgi_client import SECRET, posted, running_client
 from fakes import LINE, NOW, text_body
 from one_handler import bot_of
-from owner import Hook, OwnersLinq, handle_all, hook_served
+from owner import FailingStorage, Hook, OwnersLinq, handle_all, hook_served
 from patience import PATIENCE_S
 
 from linqbot import Context, LinqApiError, LinqUnavailable, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.errors import StorageUnavailable
 from linqbot.options import Role
 from linqbot.server import telling, webhook
 from linqbot.server.app import create_app
 from linqbot.server.targets import Telling
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite import storage as sqlite_storage
-from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
 OTHER_SECRET = "whsec_" + "B" * 43 + "="
-
-
-class Fails(MemoryStorage):
-    """A storage that several processes may share. It writes nothing while `is_full`, and answers nothing while `is_gone`."""
-
-    is_shared = True
-    is_full = False
-    is_gone = False
-
-    async def _write(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse(is_write=True)
-        return await super()._write(*args, **kwargs)
-
-    async def put(self, delivery: Any) -> bool:
-        self._refuse(is_write=True)
-        return await super().put(delivery)
-
-    async def take(self, *args: Any, **kwargs: Any) -> Any:
-        self._refuse(is_write=False)
-        return await super().take(*args, **kwargs)
-
-    async def _read(self, query: Any) -> Any:
-        self._refuse(is_write=False)
-        return await super()._read(query)
-
-    def _refuse(self, *, is_write: bool) -> None:
-        if self.is_gone or (is_write and self.is_full):
-            raise StorageUnavailable("The server is gone." if self.is_gone else "The disk is full.")
 
 
 @dataclass
@@ -142,9 +112,9 @@ def set_linq(house: House, *, is_away: bool) -> None:
     house.linq.error = LinqUnavailable("away", status=503) if is_away else None
 
 
-def set_storage(house: House, *, is_full: bool = False, is_gone: bool = False) -> None:
-    assert isinstance(house.storage, Fails)
-    house.storage.is_full, house.storage.is_gone = is_full, is_gone
+def set_storage(house: House, how: Literal["full", "gone"] | None = None) -> None:
+    assert isinstance(house.storage, FailingStorage)
+    house.storage.how = how
 
 
 def set_line(house: House, *, may_send: bool) -> None:
@@ -164,8 +134,8 @@ async def put_back(house: House) -> None:
 
 OUTAGES: dict[str, Outage] = {
     "wrong secret": Outage("refused", nothing, nothing, secret=OTHER_SECRET),
-    "disk full": Outage("storage", lambda h: set_storage(h, is_full=True), set_storage),
-    "database server gone": Outage("storage", lambda h: set_storage(h, is_gone=True), set_storage),
+    "disk full": Outage("storage", lambda h: set_storage(h, "full"), set_storage),
+    "database server gone": Outage("storage", lambda h: set_storage(h, "gone"), set_storage),
     "Linq answers 503": Outage("waiting", lambda h: set_linq(h, is_away=True), lambda h: set_linq(h, is_away=False)),
     "Linq does not answer": Outage("waiting", lambda h: h.linq.answers.clear(), lambda h: h.linq.answers.set()),
     "API key refused": Outage("key", lambda h: set_key(h, 401), lambda h: set_key(h, None)),
@@ -183,7 +153,7 @@ async def test_each_outage_is_told_when_it_begins_grows_and_is_over(
         clock = MovableClock(NOW, frozen=True)
         with subtests.test(name):
             async with hook_served() as hook:
-                house = House(Fails(clock=clock), clock, hook)
+                house = House(FailingStorage(clock=clock), clock, hook)
                 async with house.served():
                     await told_of(house, outage)
 
@@ -215,7 +185,7 @@ async def test_a_storage_file_that_is_gone_is_told(tmp_path: Path, monkeypatch: 
 async def test_a_receiver_tells_that_no_worker_is_there() -> None:
     clock = MovableClock(NOW, frozen=True)
     async with hook_served() as hook:
-        inbox = Fails(clock=clock)
+        inbox = FailingStorage(clock=clock)
         house = House(inbox, clock, hook)
         async with house.served("receive"):
             await told_of(house, Outage("waiting", nothing, lambda _: handle_all(inbox)))

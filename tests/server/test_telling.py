@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import pytest
@@ -17,6 +17,7 @@ import trustme
 from asgi_client import PATH, SECRET, posted, running_client
 from fakes import LINE, NOW
 from owner import (
+    FailingStorage,
     OwnersLinq,
     Watched,
     give_up,
@@ -393,34 +394,14 @@ async def test_a_storage_that_restarts_is_no_trouble(watched: Watched) -> None:
     assert await watched.looks(2) == [("storage", "began")]
 
 
-class Broken(MemoryStorage):
-    """A storage that can be read and written only while `how` is None; `hangs` never answers."""
-
-    how: str | None = None
-
-    async def change_troubles(self, to: Any) -> Any:
-        if self.how == "hangs":
-            await asyncio.Event().wait()
-        if self.how is not None:
-            raise StorageUnavailable("The disk is full.")
-        return await super().change_troubles(to)
-
-    async def _read(self, query: Any) -> Any:
-        if self.how == "hangs":
-            await asyncio.Event().wait()
-        if self.how == "gone":
-            raise StorageUnavailable("The file is gone.")
-        return await super()._read(query)
-
-
 @pytest.mark.parametrize("how", ["full", "gone", "hangs"])
 async def test_messages_are_sent_while_the_storage_fails_and_none_is_sent_again_after_it(
-    how: str, monkeypatch: pytest.MonkeyPatch
+    how: Literal["full", "gone", "hangs"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling, "STORAGE_S", 0.01 if how == "hangs" else 60)
-    async with watched_by_all_ways(lambda clock: Broken(clock=clock)) as watched:
+    async with watched_by_all_ways(lambda clock: FailingStorage(clock=clock)) as watched:
         storage = watched.storage
-        assert isinstance(storage, Broken)
+        assert isinstance(storage, FailingStorage)
         watched.refuse_key(401)
         assert await watched.looks(1) == [("key", "began")]
         storage.how = how

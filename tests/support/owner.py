@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any
+from typing import Any, Literal
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from fakes import LINE, NOW
@@ -18,13 +18,14 @@ from fakes import LINE, NOW
 from linqbot import Client, LinqApiError, LinqUnavailable
 from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import MovableClock
+from linqbot.errors import StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.features.gaps import Gaps
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.targets import Telling
 from linqbot.server.telling import TroubleWatch
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Ack, Commit, DeadLetter
+from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 
 
@@ -171,6 +172,53 @@ async def heard(storage: Storage, at: float) -> None:
 async def handle_all(storage: Storage) -> None:
     for lease in await storage.take(100, lease_s=60):
         await storage.finish(lease, Commit(Ack()))
+
+
+class FailingStorage(MemoryStorage):
+    """A storage that several processes may share, and that fails.
+
+    It writes nothing while `how` is `full`, and answers nothing while it is `gone`; while it `hangs`, no answer comes.
+    """
+
+    is_shared = True
+    how: Literal["full", "gone", "hangs"] | None = None
+
+    async def put(self, delivery: Delivery) -> bool:
+        await self._answer(is_write=True)
+        return await super().put(delivery)
+
+    async def check(self) -> None:
+        await self._answer(is_write=True)
+
+    async def change_troubles(self, to: Any) -> Any:
+        await self._answer(is_write=True)
+        return await super().change_troubles(to)
+
+    async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
+        await self._answer()
+        return await super().take(limit, lease_s=lease_s)
+
+    async def depth(self) -> int:
+        await self._answer()
+        return await super().depth()
+
+    async def oldest_webhooks(self, limit: int = 1) -> list[float]:
+        await self._answer()
+        return await super().oldest_webhooks(limit)
+
+    async def given_up(self, *, since: float, limit: int) -> int:
+        await self._answer()
+        return await super().given_up(since=since, limit=limit)
+
+    async def last_activity(self) -> float | None:
+        await self._answer()
+        return await super().last_activity()
+
+    async def _answer(self, *, is_write: bool = False) -> None:
+        if self.how == "hangs":
+            await asyncio.Event().wait()
+        if self.how == "gone" or (is_write and self.how == "full"):
+            raise StorageUnavailable("The server is gone." if self.how == "gone" else "The disk is full.")
 
 
 class Watched:
