@@ -13,7 +13,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
@@ -23,8 +22,9 @@ import structlog
 from linqbot.client.client import Client
 from linqbot.client.http.http11 import reason_of
 from linqbot.clock import Clock
-from linqbot.errors import LinqApiError, LinqbotError, StorageError, StorageUnavailable
+from linqbot.errors import LinqApiError, LinqbotError, StorageError
 from linqbot.features.gaps import Gaps
+from linqbot.frames import place_of
 from linqbot.hookspecs import Reason
 from linqbot.interrupts import RunningTask
 from linqbot.linq.types.line import PhoneNumber
@@ -217,10 +217,14 @@ class TroubleWatch:
         return found, counts
 
     async def _read(self, answer: Awaitable[T]) -> T | None:
-        """Return what the storage answers; None while it does not."""
-        with suppress(StorageError, TimeoutError):
+        """Return what the storage answers; None while it does not. Whatever fails there, the other troubles must be found."""
+        try:
             async with asyncio.timeout(STORAGE_S):
                 return await answer
+        except (StorageError, TimeoutError):
+            pass  # that it fails is noticed when the record is changed
+        except Exception as error:  # noqa: BLE001 - a mistake in linqbot
+            log.error("troubles.unread", error=type(error).__name__, at=place_of(error))
         return None
 
     async def _heard_of_linq(self, now: float) -> Answered:
@@ -248,6 +252,9 @@ class TroubleWatch:
             return (True if error.status in (401, 403) else None), None
         except (LinqbotError, TimeoutError):
             return None, None
+        except Exception as error:  # noqa: BLE001 - such as an answer that linqbot does not understand
+            log.error("troubles.unasked", error=type(error).__name__, at=place_of(error))
+            return None, None
 
     async def _problem(self, line: PhoneNumber, every: Sequence[PhoneNumber]) -> str | None:
         """Return the trouble of a line in words; None if there is none."""
@@ -274,12 +281,12 @@ class TroubleWatch:
         try:
             async with asyncio.timeout(STORAGE_S):
                 record, result = await self.storage.change_troubles(change)
-        except (StorageError, TimeoutError) as raised:
-            error = raised if isinstance(raised, StorageError) else StorageUnavailable("The storage does not answer.")
+        except Exception as error:  # noqa: BLE001 - whatever fails in the storage, the owner must learn of it
+            why = _why(error)
             if not self._unstored:
-                log.warning("troubles.unstored", error=str(error))
+                log.warning("troubles.unstored", error=why)
             self._unstored = True
-            return to(self._record, str(error))
+            return to(self._record, why)
         self._record, self._unstored = record, False
         self._said_at.clear()
         return result
@@ -365,6 +372,15 @@ def _facts(message: TroubleMessage, given: str) -> dict[str, object]:
     """Return the facts of a message for the log, without the number of a line: the log has no phone numbers."""
     name, by = message.name.partition(" ")[0], given.partition(":")[0]
     return {"trouble": name, "state": message.state, "size": message.size, "by": by, "target": message.target}
+
+
+def _why(error: Exception) -> str:
+    """Return why the storage fails, as a sentence."""
+    if isinstance(error, StorageError):
+        return str(error)
+    return (
+        "The storage does not answer." if isinstance(error, TimeoutError) else f"{type(error).__name__} in the storage."
+    )
 
 
 def _reason(error: Exception) -> str:

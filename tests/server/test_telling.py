@@ -429,6 +429,18 @@ async def test_messages_are_sent_while_the_storage_fails_and_none_is_sent_again_
 EACH_OF_THREE = [("key", "over"), ("refused", "began"), ("storage", "began")]
 
 
+async def test_a_mistake_in_linqbot_silences_no_other_trouble(watched: Watched) -> None:
+    broken = watched.linq.error = AssertionError("a mistake")
+    watched.forge()
+    with (
+        patch.object(watched.storage, "change_troubles", side_effect=broken),
+        patch.object(watched.storage, "given_up", side_effect=broken),
+        capture_logs() as logs,
+    ):
+        assert await watched.looks(1) == [("refused", "began")]
+    assert {each["event"] for each in logs} >= {"troubles.unasked", "troubles.unread", "troubles.unstored"}
+
+
 async def test_the_heartbeat_stops_while_people_are_not_answered(watched: Watched) -> None:
     async def beats() -> int:
         before = len(watched.hook.beats)

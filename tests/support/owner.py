@@ -33,7 +33,7 @@ class OwnersLinq:
     """A Linq with one line, which records the texts to the owner."""
 
     def __init__(self) -> None:
-        self.error: LinqApiError | None = None
+        self.error: Exception | None = None
         self.reputation = "HEALTHY"
         self.may_send = True
         self.send_error: LinqApiError | None = None
