@@ -36,6 +36,9 @@ log = structlog.get_logger("linqbot.server")
 WRITE_EVERY_S: Final = 2.0
 """Shortest time, in seconds, between two writes of the file."""
 
+IDS: Final = 10_000
+"""Number of deliveries that are recognised when they come again and are refused again."""
+
 KEEP_S: Final = 7 * 86_400.0
 """Age, in seconds, from which the refusals of earlier servers are left out."""
 
@@ -68,12 +71,13 @@ class RefusalRecord:
     """Counts refused deliveries, and writes the counts to a file, if there is one, from `open` to `close`.
 
     `of_people` counts, by reason, the deliveries that looked like Linq's and that this process has refused: there may be a message
-    of a person in each. The last was at `people_at`, by the clock of the bot.
+    of a person in each. Linq delivers most of them again and again, which counts once. The last was at `people_at`, by the clock of the bot.
     """
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
         self.of_people: Counter[Reason] = Counter()
         self.people_at = 0.0
+        self._people_ids: dict[str, None] = {}  # the ids of the last of them, in order
         self._path = path
         self._clock = clock
         self._started_at = clock.now()
@@ -94,10 +98,20 @@ class RefusalRecord:
         self._is_open = True
         self._write()
 
-    def note_people(self, reason: Reason, at: float) -> None:
-        """Count, for `LINQBOT_TELL`, a refusal of a delivery that looked like Linq's."""
-        self.of_people[reason] += 1
+    def note_people(self, reason: Reason, at: float, delivery_id: str | None = None) -> None:
+        """Count, for `LINQBOT_TELL`, a refusal of a delivery that looked like Linq's; one that comes again only once.
+
+        Args:
+            delivery_id: The id, if its signature was valid: a stranger chooses the other ids.
+        """
         self.people_at = at
+        if delivery_id is None:
+            self.of_people[reason] += 1
+        elif delivery_id not in self._people_ids:
+            self.of_people[reason] += 1
+            self._people_ids[delivery_id] = None
+            if len(self._people_ids) > IDS:
+                del self._people_ids[next(iter(self._people_ids))]
 
     def note(self, reason: Reason, subscription_id: str | None = None) -> None:
         """Count a refusal, for the file."""

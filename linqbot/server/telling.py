@@ -36,6 +36,7 @@ from linqbot.server.troubles import (
     KEY,
     LINE,
     UNANSWERED,
+    WAITING,
     OpenTrouble,
     TroubleFacts,
     TroubleMessage,
@@ -62,7 +63,7 @@ Change: TypeAlias = Callable[[TroubleRecord, str | None], T]
 LOOK_EVERY_S: Final = 60.0
 ASK_EVERY_S: Final = 300.0
 """Seconds between two looks, and the least between two questions to Linq: does it accept the key, and how are the lines? While it
-does not, or one is flagged, each look asks."""
+does not, a line is flagged, or messages wait, each look asks."""
 
 STORAGE_S: Final = 10.0
 """Seconds that the storage may take for one answer. Then it counts as failing."""
@@ -229,7 +230,9 @@ class TroubleWatch:
 
     async def _heard_of_linq(self, now: float) -> Answered:
         """Return what Linq has answered since the last look. A Linq that does not answer delays the look only shortly."""
-        is_wrong = any(name.startswith((KEY, LINE)) and self._record.is_open(name) for name in self._record.troubles)
+        # Messages may wait because of the key or the line.
+        causes = KEY, LINE, WAITING
+        is_wrong = any(name.startswith(causes) and self._record.is_open(name) for name in self._record.troubles)
         if self._asking is None and (is_wrong or now - self._asked_at >= ASK_EVERY_S):
             self._asked_at = now
             self._asking = asyncio.get_running_loop().create_task(self._ask(), name="linqbot asks about lines")

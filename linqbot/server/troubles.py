@@ -351,9 +351,9 @@ def _storage(record: TroubleRecord, found: TroubleFacts) -> Iterator[Judged]:
         record.signs.pop(STORAGE, None)
         yield Judged(STORAGE, None)
     elif sign.at - sign.since >= BLIP_S:
-        refused_so_far = _number(sign.count, "webhook was", "webhooks were")
         why = sign.why.rstrip(".")
-        what = f"No message can be stored: {why}. {refused_so_far} refused so far; Linq delivers each again for half an hour."
+        were = _number(sign.count, "webhook was", "webhooks were")
+        what = f"No message can be stored: {why}. {were} refused so far; Linq delivers each again for half an hour."
         yield Judged(STORAGE, what, sign.count)
 
 

@@ -186,9 +186,9 @@ class WebhookEndpoint:
             else:
                 reason = str(error)
                 self.bounded_log.warning("delivery.forged", kind=reason, client=_client(scope), reason=reason)
-                self._notify_refused(
-                    "forged", 401, given.get(SUBSCRIPTION_HEADER), is_stranger=self._is_stranger(given)
-                )
+                self._notify_refused("forged", 401, given.get(SUBSCRIPTION_HEADER))
+                if self._looks_like_linqs(given):
+                    self._note_people("forged")
             return 401, [(b"www-authenticate", _challenge(headers, body))], b""
         at = self.clock.now()
         delivery = Delivery.from_webhook(
@@ -207,20 +207,22 @@ class WebhookEndpoint:
             return 405, [(b"allow", b"POST")], b""
         if not self.is_open:
             self.bounded_log.error("webhook.closed", why=self.closed_because)
-            return self._deliver_again("closed", is_stranger=self._is_stranger(dict(scope["headers"])))
+            if self._looks_like_linqs(dict(scope["headers"])):
+                self._note_people("closed")
+            return self._deliver_again("closed")
         if not isinstance(body, bytes):
             kind = type(body).__name__
             self.bounded_log.warning(
                 "delivery.incomplete", kind=kind, client=_client(scope), error=kind, timeout_s=self.body_timeout_s
             )
-            return self._deliver_again("incomplete", CLOSE, is_stranger=True)
+            return self._deliver_again("incomplete", CLOSE)
         self.bounded_log.error("delivery.too_large", client=_client(scope), max_body_bytes=self.max_body_bytes)
-        return self._deliver_again("too_large", CLOSE, is_stranger=True)
+        return self._deliver_again("too_large", CLOSE)
 
-    def _is_stranger(self, given: Mapping[bytes, bytes]) -> bool:
-        """Return True if a request lacks headers of a signature: Linq sends them all, and a scanner or a check by hand none."""
+    def _looks_like_linqs(self, given: Mapping[bytes, bytes]) -> bool:
+        """Return True if a request has all headers of a signature, as Linq's have, and those of scanners and checks by hand do not."""
         sets = (STANDARD_HEADERS, LEGACY_HEADERS) if self.allow_legacy else (STANDARD_HEADERS,)
-        return not any(all(given.get(name) for name in each) for each in sets)
+        return any(all(given.get(name) for name in each) for each in sets)
 
     def _verify(self, headers: dict[str, str], body: bytes, now: float) -> Verified:
         self.secrets.refresh(now, after_s=REFRESH_EVERY_S)
@@ -274,7 +276,9 @@ class WebhookEndpoint:
             if not isinstance(error, LaneFull):
                 self._note_trouble(str(error))
             self._note_refused(delivery.lane)
-            return self._deliver_again("busy" if isinstance(error, StorageBusy) else "unavailable")
+            reason: Reason = "busy" if isinstance(error, StorageBusy) else "unavailable"
+            self._note_people(reason, delivery.id)
+            return self._deliver_again(reason)
         if self.storage_trouble is not None:
             self._note_stored()
         if (stored := self.plugins.stored) is not None:
@@ -307,23 +311,25 @@ class WebhookEndpoint:
         self.bounded_log.warning(
             "delivery.out_of_time", delivery=delivery.id, age_s=round(error.age_s), reason=str(error)
         )
+        self._note_people("out_of_time", delivery.id)
         return self._deliver_again("out_of_time")
 
-    def _deliver_again(self, reason: Reason, *headers: tuple[bytes, bytes], is_stranger: bool = False) -> Answer:
+    def _deliver_again(self, reason: Reason, *headers: tuple[bytes, bytes]) -> Answer:
         """Return a 503, after which Linq delivers again, and record the refusal."""
-        self._notify_refused(reason, 503, is_stranger=is_stranger)
+        self._notify_refused(reason, 503)
         return 503, [RETRY_AFTER, *headers], b""
 
-    def _notify_refused(
-        self, reason: Reason, status: int, named: bytes | None = None, *, is_stranger: bool = False
-    ) -> None:
+    def _note_people(self, reason: Reason, delivery_id: str | None = None) -> None:
+        """Note that there may be a message of a person in what was refused, with its id if its signature is valid."""
+        if self.record is not None:
+            self.record.note_people(reason, self.clock.now(), delivery_id)
+
+    def _notify_refused(self, reason: Reason, status: int, named: bytes | None = None) -> None:
         """Record a refused delivery, and notify the plugins. `named` is the subscription that a forger gave."""
         if self.record is not None:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
             self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
-            if not is_stranger:
-                self.record.note_people(reason, self.clock.now())
         if (refused := self.plugins.refused) is not None:
             refused(reason, status)
 

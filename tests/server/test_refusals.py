@@ -55,6 +55,22 @@ async def test_a_record_holds_counts_and_times_by_reason(tmp_path: Path) -> None
     assert names_in(tmp_path) == [path.name]
 
 
+def test_a_delivery_that_comes_again_counts_once_and_what_a_stranger_may_have_sent_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refusals, "IDS", 2)
+    record = RefusalRecord(None, MovableClock(NOON, frozen=True))
+    for id_ in ("w.1", "w.1", "w.2", "w.1"):
+        record.note_people("unavailable", NOON, id_)
+    for _ in range(2):
+        record.note_people("forged", NOON)
+    assert record.of_people == {"unavailable": 2, "forged": 2}
+    for id_ in ("w.3", "w.4", "w.3", "w.4", "w.1"):
+        record.note_people("unavailable", NOON + 9, id_)
+    assert record.of_people["unavailable"] == 5, "the first was forgotten meanwhile"
+    assert record.people_at == NOON + 9
+
+
 async def test_a_later_server_continues_the_record_without_what_is_old(tmp_path: Path) -> None:
     path, clock = tmp_path / "record.json", MovableClock(NOON, frozen=True)
     for reason in ("forged", "busy"):
