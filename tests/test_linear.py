@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -46,8 +46,7 @@ from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse
 from linqbot.parse.translation import LONGEST_TEXT
-from linqbot.storage.dialect import drive
-from linqbot.storage.personal import Person, StoredRow
+from linqbot.storage.personal import Person
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
 MOST_TIMES_LONGER = 12
@@ -373,11 +372,7 @@ def forgotten(text: str) -> object:
     body = received(parts=[{"type": "text", "value": text}], sender={"handle": "+15551234567"})
     person = Person("+15551234567", [])
 
-    async def records() -> AsyncIterator[StoredRow]:
-        for n in range(3):
-            yield "done", {"id": str(n), "lane": "c", "body": body}
-
-    return drive(person.find(records))
+    return person.is_named_in(body)
 
 
 READERS: dict[str, Callable[[str], object]] = {

@@ -877,7 +877,7 @@ class Storage(ABC):
         from linqbot.storage import personal
 
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
-        found = await personal.export(person, self._survey)
+        found = await personal.export(person, self._survey, self._operate)
         if found.counts:
             of = [ActedOn("", acts.digest_of(self.install, handle))]
             await self._write(lambda tx: acts.note(tx, by, "export", of, found.counts))

@@ -19,7 +19,19 @@ from pydantic_core import to_json
 from linqbot.characters import storable
 from linqbot.errors import StorageError, StorageMisplaced
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, consents, conversations, decisions, journal, mutes, outcomes, state, timers, upkeep
+from linqbot.storage import (
+    acts,
+    consents,
+    conversations,
+    decisions,
+    journal,
+    mutes,
+    outcomes,
+    people,
+    state,
+    timers,
+    upkeep,
+)
 from linqbot.storage.dialect import Readable, Writable
 from linqbot.storage.timers import Timer
 
@@ -240,6 +252,7 @@ class Contents(ABC):
             await self._add(table, [dict(zip(TABLES[table], row, strict=True)) for row in rows])
 
     async def _complete(self) -> None:
+        await people.mark_unfilled(self._tx)
         await upkeep.remove_fact(self._tx, upkeep.COPYING)
 
     @abstractmethod

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.options import DAY_S
-from linqbot.storage import journal
+from linqbot.storage import journal, people
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.journal import JournalEntry
 
@@ -104,8 +105,7 @@ async def write(tx: Writable, commits: Iterable[Commit]) -> None:
         await _delete(tx, deleted)
         for new in commit.conversations:
             await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
-            await tx.insert(f"conversation ({COLUMNS})", [_row(new)], off_the_record=[new.off_the_record])
-            tx.changes.conversations.append(new.summary)
+            await _insert(tx, new)
 
 
 async def note_opening(tx: Writable, row: Conversation) -> None:
@@ -114,8 +114,13 @@ async def note_opening(tx: Writable, row: Conversation) -> None:
         "SELECT id FROM conversation WHERE chat_id = $1 AND (person = $2 OR id = $3)", row.chat_id, row.person, row.id
     )
     await _delete(tx, {each for (each,) in old})
-    await tx.insert(f"conversation ({COLUMNS})", [_row(row)], off_the_record=[row.off_the_record])
-    tx.changes.conversations.append(row.summary)
+    await _insert(tx, row)
+
+
+async def _insert(tx: Writable, new: Conversation) -> None:
+    await tx.insert(f"conversation ({COLUMNS})", [_row(new)], off_the_record=[new.off_the_record])
+    people.note_in_lane(tx, lane_of_chat(new.chat_id), new.root, new.question)
+    tx.changes.conversations.append(new.summary)
 
 
 async def oldest_first(db: Readable, chat_id: str | None, limit: int) -> list[Conversation]:

@@ -15,8 +15,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
-if TYPE_CHECKING:  # it imports modules that import this one
+if TYPE_CHECKING:  # they import modules that import this one
     from linqbot.storage.indexes import Changes
+    from linqbot.storage.people import KnownNames
 
 T = TypeVar("T")
 
@@ -27,6 +28,8 @@ Values: TypeAlias = tuple[Any, ...]
 class Readable(Protocol):
     is_leased: ClassVar[str]
     """The condition for a row of the table `delivery` that is leased."""
+    of_ids: ClassVar[str]
+    """The condition for the rows of the table `delivery` whose ids are in the list $1."""
     seen_with_delivery: ClassVar[str]
     """The rows of `seen` with a key, which is $1, each with its row of `delivery` if it is in the inbox; what follows FROM."""
 
@@ -71,6 +74,14 @@ class Writable(Readable, Protocol):
     def keep_s(self) -> float:
         """Seconds of history; 0 keeps none."""
         ...
+
+    @property
+    def keep_outcomes_s(self) -> float:
+        """Seconds for which outcomes are kept; see `Storage.keep_outcomes_days`."""
+        ...
+
+    @property
+    def names(self) -> KnownNames: ...
 
     @property
     def changes(self) -> Changes: ...

@@ -32,6 +32,7 @@ from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import KEEP_OUTCOMES_DAYS
+from linqbot.storage.people import KnownNames, Named
 
 
 @dataclass(slots=True, eq=False)
@@ -464,6 +465,11 @@ class Changes:
     received_at: float | None = None  # when the newest webhook of this transaction was accepted
     noted_at: float | None = None  # the `active_at` that was written to the table `meta`
     purge_at: float | None = None  # time before which no purge needs to run
+    fill_at: float | None = None  # time before which no further rows are added to the index of people
+    named: set[Named] = field(default_factory=set)  # what this transaction adds to the index of people
+    # True if rows of the index of people were deleted: no process may take them for known.
+    forgets_names: bool = False
+    names_known: dict[tuple[object, ...], int] = field(default_factory=dict)  # see `KnownNames.days`
 
     def note_received(self, webhooks: Iterable[Delivery]) -> None:
         """Note when the newest of accepted webhooks was received."""
@@ -496,8 +502,15 @@ class StorageMemory(ABC):
         # See `Storage.has_made_scheduled_sends`. It stays True when the last of these entries is deleted.
         self.has_own_entries = False
         self.purge_at = 0.0  # time before which no purge needs to run
+        self.fill_at = 0.0  # time before which no further rows are added to the index of people
+        self.names = KnownNames()
         # Seconds for which outcomes are kept; see `Storage.keep_outcomes_days`.
         self.keep_outcomes_s = KEEP_OUTCOMES_DAYS * DAY_S
+
+    @property
+    def next_upkeep(self) -> float:
+        """The time at which the next transaction deletes old rows, or adds some to the index of people."""
+        return min(self.purge_at, self.fill_at)
 
     @abstractmethod
     def release(self, leases: Iterable[Lease]) -> object:
@@ -520,19 +533,24 @@ class StorageMemory(ABC):
         self.steps.changes += changes.steps
         if changes.purge_at is not None:
             self.purge_at = changes.purge_at
+        if changes.fill_at is not None:
+            self.fill_at = changes.fill_at
+        self.names.follow(changes.names_known, is_outdated=changes.forgets_names)
         for chat_id, conversation_id in changes.ended:
             self.conversations.remove(chat_id, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
-        for chat, mute in (changes.read_mutes | changes.mutes).items():
+        self._follow_mutes(changes.read_mutes | changes.mutes)
+        if changes.all_edited is not None:
+            self.edited.intersection_update(changes.all_edited)
+        self.edited |= changes.edited
+
+    def _follow_mutes(self, changed: Mapping[str, Mute | None]) -> None:
+        for chat, mute in changed.items():
             if mute is None:
                 self.mutes.pop(chat, None)
             else:
                 self.mutes[chat] = mute
-
-        if changes.all_edited is not None:
-            self.edited.intersection_update(changes.all_edited)
-        self.edited |= changes.edited
 
     def replace_edited(self, lanes: Iterable[str]) -> None:
         """Keep only these lanes with edits. The set stays the same: `Storage.edited` is this one."""

@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.options import DAY_S
+from linqbot.storage import people
 from linqbot.storage.dialect import Readable, Writable
 
 DeliveryStatus: TypeAlias = Literal["sent", "failed", "delivered", "read"]
@@ -152,7 +153,9 @@ async def begin(tx: Writable, entries: Sequence[JournalEntry]) -> None:
     """Store journal entries before the first attempt of their calls. An entry on record stays as it is."""
     note_own(tx, entries)
     # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
-    await _insert(tx, [row(entry, texts=True) for entry in entries], "ON CONFLICT (turn, replay, slot) DO NOTHING")
+    rows = [row(entry, texts=True) for entry in entries]
+    note_names(tx, rows)
+    await _insert(tx, rows, "ON CONFLICT (turn, replay, slot) DO NOTHING")
 
 
 async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool = False) -> None:
@@ -163,6 +166,7 @@ async def settle(tx: Writable, entries: Sequence[JournalEntry], *, ended: bool =
     note_own(tx, entries)
     # The last outcome of each entry: one statement cannot change a row twice.
     rows = {each[:3]: each for each in outcomes(tx, entries, ended=ended)}
+    note_names(tx, rows.values())
     await _insert(tx, [*rows.values()], REPLACE)
 
 
@@ -269,6 +273,18 @@ async def has_sent(db: Readable, message_id: str) -> bool:
 
 async def ambiguous(db: Readable, limit: int) -> list[JournalEntry]:
     return await _entries(db, "WHERE status = 'ambiguous' ORDER BY first_at, n LIMIT $1", limit)
+
+
+def is_found_by_lane(tx: Writable) -> bool:
+    """Return True if outcomes say which turns a lane has had, for as long as the entries of these turns are kept."""
+    return tx.keep_outcomes_s >= max(ENTRIES_KEPT_S, tx.keep_s)
+
+
+def note_names(tx: Writable, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Note whom the rows of entries name, which are stored in this transaction; see `people.py`."""
+    is_found = is_found_by_lane(tx)
+    for each in rows:
+        people.note_entry(tx, each[0], (each[5], each[8]), each[10], each[13], is_found=is_found)
 
 
 def is_own(entry: JournalEntry) -> bool:

@@ -17,7 +17,7 @@ from linqbot.characters import storable, to_json
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S
-from linqbot.storage import journal
+from linqbot.storage import journal, people
 from linqbot.storage.dialect import Readable, Writable
 
 FOREVER: Final = 1e13
@@ -85,6 +85,7 @@ async def write(tx: Writable, mute: Mute) -> None:
     handoff = None if mute.handoff is None else to_json(asdict(mute.handoff)).decode()
     until, since, lane = mute.until + tx.ahead_s, mute.since + tx.ahead_s, lane_of_chat(mute.chat_id)
     await tx.insert(f"mute ({COLUMNS})", [(lane, until, mute.person, mute.reason, handoff, mute.only_proactive, since)])
+    people.note_in_lane(tx, lane, None if handoff is None else handoff.encode())
     tx.changes.mutes[mute.chat_id] = mute
 
 

@@ -19,7 +19,7 @@ from linqbot.characters import storable
 from linqbot.error_details import stored_error
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, timers, upkeep
+from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, people, timers, upkeep
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
@@ -346,11 +346,19 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
     if PutReceiptOp in ops:
         await tx.put_receipts(of(ops, PutReceiptOp))
     await _work(tx, of(ops, WorkOp))
+    await people.write(tx)
     if TakeOp in ops:
         await tx.take(of(ops, TakeOp))
     if tx.changes.received_at is not None:
         await upkeep.note_activity(tx, tx.changes.received_at, memory.noted_at, after_s=ACTIVITY_EVERY_S)
-    if purging and tx.now >= memory.purge_at:
+    if purging and tx.now >= memory.next_upkeep:
+        await _keep_up(tx, memory)
+
+
+async def _keep_up(tx: LaneTransaction, memory: StorageMemory) -> None:
+    if tx.now >= memory.fill_at:
+        await upkeep.fill_index(tx)
+    if tx.now >= memory.purge_at:
         await upkeep.purge(tx, memory.keep_outcomes_s)
         if memory.edited:
             tx.changes.all_edited = await edits.lanes(tx)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import is_lane_of_receipts, lane_of_chat, lane_of_person, lane_of_post, lane_of_receipts
+from linqbot.linq.events.lane import is_lane_of_receipts, lane_of_chat, lane_of_receipts
 from linqbot.storage.dialect import Readable, Writable
 
 KEEP_OUTCOMES_DAYS: Final = 7.0
@@ -148,13 +148,10 @@ async def _rows(db: Readable, which: str, *values: object) -> list[OutcomeRow]:
     return [OutcomeRow(*row) for row in await db.fetch(sql, *values)]
 
 
-async def lanes_naming(db: Readable, handle: str) -> list[str]:
-    """Return the lanes of outcomes that name a person, in lower case: those of a few events hold a handle.
-
-    A post to a person waits in a lane of theirs until Linq was asked for the chat, and a send until the end of quiet hours.
-    """
-    lanes = await db.fetch("SELECT DISTINCT lane FROM outcome WHERE lane >= 'p:' AND lane < 'p;'")
-    return [lane_of_post(handle), lane_of_person(handle), *(lane for (lane,) in lanes if handle in lane.split(":"))]
+async def turns_in(db: Readable, lanes: Collection[str]) -> set[str]:
+    """Return the ids of the turns of lanes, and of those that went on with their deliveries."""
+    found = await db.fetch("SELECT DISTINCT delivery, turn FROM outcome WHERE lane = ANY($1)", list(lanes))
+    return {one for row in found for one in row if one is not None}
 
 
 async def purge(tx: Writable, keep_s: float, limit: int) -> int:

@@ -5,14 +5,17 @@ concerns the person if one of them contains their handle as a value or a key. A 
 a message of another person that is this handle. The records also show which direct chats are with the person. Records of
 these chats, of turns about the person, and of messages that answer the person concern them too.
 
-The search reads all such records, from one snapshot. Only the deletion is a write transaction. The next search finds what a
-turn stores between the two.
+The index of people (`people.py`) says in which lanes and turns the person is named. Only the rows there are read, so the search
+costs what these chats have, and not what the storage has. It reads one snapshot. Only the deletion is in write transactions, each
+of a few rows, so a server can write between them. The next search finds what a turn stores in the meantime.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -26,11 +29,12 @@ from linqbot.linq.events.lane import (
     lane_of_receipts,
 )
 from linqbot.linq.handles import person_key
-from linqbot.storage import acts, broadcasts, mutes, outcomes, state
+from linqbot.storage import acts, broadcasts, journal, mutes, outcomes, people, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
 from linqbot.storage.operations import LaneTransaction
+from linqbot.storage.people import IN_TABLES, NO_PLACES, WRITTEN, Places, strings
 from linqbot.storage.upkeep import Exported, Forgotten
 
 Keys: TypeAlias = Mapping[str, Collection[str]]
@@ -73,7 +77,7 @@ KEPT: Final[Mapping[str, Kept]] = {
     "timer": _searched("a scheduled send, a timeout, or an edit that is kept", "timer"),
     "conversation": _searched("a question", "conversation"),
     "mute": _searched("a mute, or who answers by hand", "mute", "lane"),
-    "state": Kept("a value of ctx.state", "lower(scope) = ANY($1)", lambda person, _: (person.scopes,)),
+    "state": Kept("a value of ctx.state", "scope = ANY($1)", lambda person, _: (person.scopes,)),
     "recipient": Kept("a message to many", "lower(handle) = ANY($1)", lambda person, _: ([person.handle],)),
     "decision": Kept("why a message was sent or not", "person = ANY($1)", lambda person, _: ([person.handle],)),
     "consent": Kept("a consent, or its end", "person = ANY($1)", lambda person, _: ([person.handle],)),
@@ -81,7 +85,7 @@ KEPT: Final[Mapping[str, Kept]] = {
     # It is not theirs, but names their chat until it ends.
     "broadcast": Kept(
         "a broadcast that a message of theirs began",
-        "lane = ANY($1)",
+        "lane <> '' AND lane = ANY($1)",
         lambda person, _: (person.lanes,),
         erase="UPDATE broadcast SET lane = ''",
     ),
@@ -95,18 +99,19 @@ KEPT: Final[Mapping[str, Kept]] = {
 }
 """The tables with rows of people, in the order in which an export shows them. All others hold nothing of a person."""
 
-_WRITTEN = frozenset({"value", "text", "filename", "first_name", "last_name"})
-"""Keys of texts that people write: those of parts and polls, the names of files and on contact cards."""
-
 _MANY = 50
 """From this number of ids on, searching the decoded document is faster than searching its bytes."""
 
 
+_NUMBERED: Final = ("outcome", "decision", "consent", "act")
+"""The tables of which a person may have more rows than are erased at once, found without a search."""
+
+_DOCUMENTS: Final = frozenset(name for where in IN_TABLES.values() for name in where.documents)
+"""The columns with JSON documents that may contain a handle."""
+
+
 StoredRow: TypeAlias = tuple[str, Mapping[str, Any]]
 """The table of a row that is searched, and its values by column."""
-
-_DOCUMENTS: Final = ("body", "call", "answer", "origin", "payload", "root", "question", "handoff")
-"""The columns with JSON documents that may contain a handle."""
 
 
 @dataclass(slots=True)
@@ -115,7 +120,7 @@ class Found:
 
     keys: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     turns: dict[str, str | None] = field(default_factory=dict)
-    # Ids of all deliveries that are being handled, also of those that do not concern the person.
+    # Ids of the deliveries that are being handled, among `deliveries`.
     leased: set[str] = field(default_factory=set)
     # Ids and chats of the conversations that other people have begun and must go on with.
     asked: dict[str, str] = field(default_factory=dict)
@@ -125,6 +130,21 @@ class Found:
         """Ids of the turns that go on, so that records about the person cannot be erased yet."""
         asked = self.asked.keys() & {*self.keys["conversation"], *self.turns.values()}
         return asked | self.leased & {*self.keys["delivery"], *self.turns.values()}
+
+    @property
+    def deliveries(self) -> set[str]:
+        """Ids of the deliveries of all turns with records about the person."""
+        return self.keys["delivery"] | {turn for turn in self.turns.values() if turn is not None}
+
+    def parts(self, size: int) -> list[Found]:
+        """Return the records in parts with at most `size` of each table."""
+        keys = {table: sorted(found) for table, found in self.keys.items()}
+        parts = []
+        for start in range(0, max(map(len, keys.values()), default=0), size):
+            part = defaultdict(set, {table: set(each[start : start + size]) for table, each in keys.items()})
+            turns = {key: self.turns[key] for key in part["journal"]}
+            parts.append(replace(self, keys=part, turns=turns))
+        return parts
 
     @property
     def all(self) -> Keys:
@@ -159,12 +179,14 @@ class Person:
         self.digest: str = digest
         self.handle: str = person_key(handle)
         self.named_lanes: set[str] = set()  # lanes that hold the handle
+        self.erased_at = 0.0  # the time of the first transaction that erases rows, by the clock of the database
         self._turns: set[str] = set()
         self._messages: set[str] = set()
+        self._chats_of_answers: set[str] = set()
 
     @property
     def scopes(self) -> set[str]:
-        return {f"person:{self.handle}", *(f"chat:{chat}".lower() for chat in self.chats)}
+        return {f"person:{self.handle}", *(f"chat:{chat}" for chat in self.chats)}
 
     @property
     def lanes(self) -> set[str]:
@@ -174,25 +196,50 @@ class Person:
     def lanes_of_outcomes(self) -> set[str]:
         return self.lanes | {lane_of_receipts(chat) for chat in self.chats} | self.named_lanes
 
-    async def find(self, rows: Callable[[], AsyncIterator[StoredRow]]) -> Found:
-        """Find the rows that concern the person. Each may link to others, so `rows` is called several times."""
-        found = Found()
-        async for table, row in rows():
-            if row.get("leased"):
-                found.leased.add(row["id"])
-            if table == "conversation" and self._is_asked_of_another(row):
-                found.asked[row["id"]] = row["chat_id"]
-            is_theirs = table == "mute" and row["person"] == self.handle
-            if self.is_named_in(*_documents(row)) or is_theirs:
-                self._add(table, row, found)
-        known = -1
-        while known != (known := len(self.chats) + len(self._turns) + len(self._messages)):
-            if known:
-                async for table, row in rows():
-                    if row[KEPT[table].key] not in found.keys[table] and self._is_linked_to(row):
-                        self._add(table, row, found)
+    async def find(self, db: Readable) -> Found:
+        """Find the rows that concern the person. Each may lead to other places, whose rows are read next."""
+        found, read, pending = Found(), Places(frozenset(), frozenset()), dict[tuple[str, str], Mapping[str, Any]]()
+        while (new := await self._places(db, read)) != NO_PLACES:
+            read = read.union(new)
+            async for table, row in _rows_in(db, new):
+                key = row[KEPT[table].key]
+                if table == "conversation" and self._is_asked_of_another(row):
+                    found.asked[key] = row["chat_id"]
+                if key in found.keys[table]:
+                    continue
+                if self.is_named_in(*_documents(row)) or (table == "mute" and row["person"] == self.handle):
+                    self._add(table, row, found)
+                else:
+                    pending[table, key] = row
+            self._add_linked(pending, found)
+        found.leased = await leased_among(db, found.deliveries)
         found.asked = {one: chat for one, chat in found.asked.items() if chat not in self.chats}
         return found
+
+    async def _places(self, db: Readable, read: Places) -> Places:
+        """Return the places, besides those that were read, where rows about the person may be."""
+        named = await people.places(db, [self.handle], self.chats)
+        chats = {chat for each in named.lanes if (chat := chat_of_lane(each))} | self.chats | self._chats_of_answers
+        lanes = named.lanes | {
+            *people.own_lanes(self.handle),
+            *map(lane_of_chat, self.chats),
+            *map(lane_of_receipts, chats),
+        }
+        lanes |= {lane_of_receipts(f"m:{one}") for one in self._messages}
+        muted = await db.fetch("SELECT lane FROM mute WHERE person = $1", self.handle)
+        lanes = (lanes | {lane for (lane,) in muted}) - read.lanes
+        self.named_lanes |= {each for each in lanes if each.startswith("p:")} | {*people.own_lanes(self.handle)}
+        turns = named.turns | self._turns | await outcomes.turns_in(db, lanes)
+        return Places(frozenset(lanes), frozenset(turns - read.turns))
+
+    def _add_linked(self, pending: dict[tuple[str, str], Mapping[str, Any]], found: Found) -> None:
+        """Add the rows that those which were found lead to."""
+        known = -1
+        while known != (known := len(self.chats) + len(self._turns) + len(self._messages)):
+            for (table, key), row in [*pending.items()]:
+                if self._is_linked_to(row):
+                    del pending[table, key]
+                    self._add(table, row, found)
 
     def _is_asked_of_another(self, row: Mapping[str, Any]) -> bool:
         person = row["person"].partition(" ")[0]
@@ -209,7 +256,7 @@ class Person:
         return found
 
     def _is_value_in(self, data: Any) -> bool:
-        return any(person_key(value) == self.handle for value in _strings(data, without=_WRITTEN))
+        return any(person_key(value) == self.handle for value in strings(data, without=WRITTEN))
 
     def _direct_chats(self, data: Any) -> Iterator[str]:
         """Yield the ids of chats that are no groups, at any depth of data; in a list, only of items that name the person."""
@@ -242,12 +289,14 @@ class Person:
             found.turns[key] = row["turn"]
             if row["message_id"] is not None:
                 self._messages.add(row["message_id"])
+            if row["chat_id"] is not None:
+                self._chats_of_answers.add(row["chat_id"])
         elif table not in ("timer", "mute") and key not in found.asked:
             self._turns.add(key)
 
 
 def _documents(row: Mapping[str, Any]) -> list[bytes | str]:
-    return [row[name] for name in _DOCUMENTS if row.get(name)]
+    return [row[name] for name in row.keys() & _DOCUMENTS if row[name]]
 
 
 def _encoded(document: bytes | str) -> bytes:
@@ -261,44 +310,40 @@ def _mentions(given: bytes | str, ids: set[str]) -> bool:
         return False
     if len(ids) < _MANY and not any(one.encode() in document for one in ids):
         return False
-    return any(not ids.isdisjoint(value.split("/")) for value in _strings(decode(document)))
-
-
-def _strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
-    """Yield every key and string value, but those of the keys `without`, and those inside objects with `is_me`.
-
-    The bot's own line is in every chat, so matching its number would erase all data.
-    """
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, list):
-        for value in data:
-            yield from _strings(value, without=without)
-    elif isinstance(data, dict) and data.get("is_me") is not True:
-        yield from data
-        for key, value in data.items():
-            if key not in without or not isinstance(value, str):
-                yield from _strings(value, without=without)
+    return any(not ids.isdisjoint(value.split("/")) for value in strings(decode(document)))
 
 
 _ROUNDS = 5
 """Maximum number of searches. If the last one still finds something, records are added faster than they are erased."""
 
-_PAGE = 500
+_PAGE: Final = 500
+"""Lanes or turns whose rows are read at once."""
+
+_ERASED_AT_ONCE: Final = 300
+_FILLED_AT_ONCE: Final = 500
+_PAUSE_S: Final = 0.03
+"""Seconds between two transactions, in which a server writes what has arrived."""
+
+_HEARD_S: Final = 0.1
+"""Seconds in which other processes hear that the index of people has changed, before the next search."""
 
 Read: TypeAlias = Callable[[Callable[[Readable], Any]], Awaitable[Any]]
+Operate: TypeAlias = Callable[[Callable[[Any], Any]], Awaitable[Any]]
 
 
-async def export(person: Person, read: Read) -> Exported:
+async def export(person: Person, read: Read, operate: Operate) -> Exported:
+    await _complete_index(operate)
     await _add_chats(person, read)
 
     async def rows(db: Readable) -> dict[str, list[dict[str, Any]]]:
         async with db.snapshot():
-            found = await _find(db, person)
+            found = await person.find(db)
             return {
                 table: [
                     dict(zip(TABLES[table], row, strict=True))
-                    for row in await db.fetch(select(table, db, kept.condition), *_values(kept, person, found.all))
+                    for row in await db.fetch(
+                        select(table, db, _condition(db, table)), *_values(kept, person, found.all)
+                    )
                 ]
                 for table, kept in KEPT.items()
             }
@@ -306,47 +351,94 @@ async def export(person: Person, read: Read) -> Exported:
     return Exported(await read(rows), tuple(sorted(person.chats)))
 
 
-async def forget(
-    person: Person,
-    by: By,
-    read: Read,
-    operate: Callable[[Callable[[Any], Any]], Awaitable[Any]],
-) -> Forgotten:
+async def forget(person: Person, by: By, read: Read, operate: Operate) -> Forgotten:
+    await _complete_index(operate)
     await _add_chats(person, read)
     forgotten = Forgotten()
     for n in range(_ROUNDS):
         found = await read(lambda db: _search(db, person))
-        erased = await operate(partial(_erase, person, by, found, is_first=not n))
+        erased = await _erase_all(person, by, found, operate, is_first=not n)
         forgotten += erased
         if n and not erased.rows:
             break
+        await asyncio.sleep(_HEARD_S)
     else:
         found = await read(lambda db: _search(db, person))
     left = found.left.union(*found.erasable.values())
+    if not left:
+        await operate(lambda tx: people.forget(tx, person.handle, person.chats, person.erased_at))
     return replace(forgotten, left=tuple(sorted(left)), chats=tuple(sorted(person.chats)))
+
+
+async def _complete_index(operate: Operate) -> None:
+    """Add to the index of people what a server has not yet added since the storage was migrated."""
+    while await operate(_fill):  # noqa: ASYNC110 - it lets a server write, and waits for no event
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _fill(tx: LaneTransaction) -> int:
+    return await people.fill(tx, _FILLED_AT_ONCE, is_found=journal.is_found_by_lane(tx))
+
+
+async def _erase_all(person: Person, by: By, found: Found, operate: Operate, *, is_first: bool) -> Forgotten:
+    """Erase rows in as many transactions as are needed for each to be short."""
+    erased, parts = Forgotten(), found.parts(_ERASED_AT_ONCE)
+    for n in itertools.count():
+        part = parts[n] if n < len(parts) else Found()
+        now: Forgotten = await operate(partial(_erase, person, by, part, is_first=is_first and not n))
+        erased += now
+        if n + 1 >= len(parts) and max((now.rows[table] for table in _NUMBERED), default=0) < _ERASED_AT_ONCE:
+            return erased
+        await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("unreachable")
 
 
 async def _add_chats(person: Person, read: Read) -> None:
     person.chats |= await read(lambda db: state.chats_with(db, person.handle))
 
 
+async def leased_among(db: Readable, ids: Collection[str]) -> set[str]:
+    """Return those of the ids of deliveries that are being handled."""
+    found = await db.fetch(f"SELECT id FROM delivery WHERE {db.of_ids} AND {db.is_leased}", sorted(ids))
+    return {one for (one,) in found}
+
+
 async def _search(db: Readable, person: Person) -> Found:
     async with db.snapshot():
-        return await _find(db, person)
+        return await person.find(db)
 
 
-async def _find(db: Readable, person: Person) -> Found:
-    found = await person.find(lambda: _searched_rows(db))
-    person.named_lanes.update(await outcomes.lanes_naming(db, person.handle))
-    return found
+_BY_PLACE: Final[Mapping[str, Sequence[tuple[str, Callable[[Places], Collection[str]]]]]] = {
+    table: [
+        *([(where.lane, lambda places: places.lanes)] if where.lane else []),
+        *(
+            [(where.chat, lambda places: {chat for each in places.lanes if (chat := chat_of_lane(each))})]
+            if where.chat
+            else []
+        ),
+        *([(where.turn, lambda places: places.turns)] if where.turn else []),
+    ]
+    for table, where in IN_TABLES.items()
+}
+"""For each table the columns by which the rows of places are found, and the values that they then have."""
 
 
-async def _searched_rows(db: Readable) -> AsyncIterator[StoredRow]:
-    for table, kept in KEPT.items():
-        if kept.key:
-            async for page in db.pages(select(table, db, "true"), _PAGE):
-                for row in page:
+async def _rows_in(db: Readable, new: Places) -> AsyncIterator[StoredRow]:
+    """Yield the rows of places that `IN_TABLES` names, each with its table, perhaps more than once."""
+    for table, columns in _BY_PLACE.items():
+        for column, of in columns:
+            values = sorted(of(new))
+            for start in range(0, len(values), _PAGE):
+                for row in await db.fetch(select(table, db, _among(db, table, column)), values[start : start + _PAGE]):
                     yield table, dict(zip(TABLES[table], row, strict=True))
+
+
+def _among(db: Readable, table: str, column: str) -> str:
+    return db.of_ids if (table, column) == ("delivery", "id") else f"{column} = ANY($1)"
+
+
+def _condition(db: Readable, table: str) -> str:
+    return _among(db, table, "id") if table == "delivery" else KEPT[table].condition
 
 
 def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
@@ -355,9 +447,10 @@ def _values(kept: Kept, person: Person, keys: Keys) -> list[list[str]]:
 
 async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, is_first: bool) -> Forgotten:
     # Since the search, other deliveries may have been leased. Those that are not cannot be until the commit.
-    sql = "SELECT seq FROM delivery WHERE id = ANY($1) ORDER BY seq FOR UPDATE"
-    await tx.fetch(sql, sorted(found.keys["delivery"]))
-    leased = {one for (one,) in await tx.fetch(f"SELECT id FROM delivery WHERE {tx.is_leased}")}
+    await tx.fetch(
+        f"SELECT seq FROM delivery WHERE {tx.of_ids} ORDER BY seq FOR UPDATE", sorted(found.keys["delivery"])
+    )
+    leased = await leased_among(tx, found.deliveries)
     keys = replace(found, leased=leased).erasable
     await broadcasts.lock(tx)
     asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
@@ -367,10 +460,16 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0)
     for table, kept in KEPT.items():
         if table not in rows:
-            sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {kept.condition}"
+            which = kept.condition
+            if table in _NUMBERED:
+                which = f"n IN (SELECT n FROM {table} WHERE {which} LIMIT {_ERASED_AT_ONCE})"
+            sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {which}"
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.timers |= rows["timer"] + rows["recipient"] > 0
     tx.changes.wakes_worker |= rows["recipient"] > 0
+    # What is stored from now on is found by new rows of the index, in every process; what was stored before, by the old ones.
+    tx.changes.forgets_names = True
+    person.erased_at = person.erased_at or tx.now
     # The first round stores a receipt, also if nothing is kept.
     if is_first or +rows:
         await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)

@@ -101,7 +101,7 @@ class StateBatch:
 
     async def write(self) -> None:
         rows = [
-            (write.scope, write.name, write.value, write.person)
+            (write.scope, write.name, write.value, None if write.person is None else person_key(write.person))
             for write in self._writes.values()
             if write.value is not None
         ]
@@ -146,5 +146,5 @@ async def rows(db: Readable, *, prefix: str, name: str | None, after: tuple[str,
 
 async def chats_with(db: Readable, handle: str) -> set[str]:
     """Return the ids of the direct chats with a person, given with `casefold` applied, whose state is stored."""
-    found = await db.fetch("SELECT DISTINCT scope, person FROM state WHERE person IS NOT NULL AND scope LIKE 'chat:%'")
-    return {scope.removeprefix("chat:") for scope, person in found if person_key(person) == handle}
+    sql = "SELECT DISTINCT scope FROM state WHERE person IS NOT NULL AND lower(person) = $1 AND scope LIKE 'chat:%'"
+    return {scope.removeprefix("chat:") for (scope,) in await db.fetch(sql, handle)}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, lane_of_chat
+from linqbot.storage import people
 from linqbot.storage.dialect import Readable, Writable, where
 
 if TYPE_CHECKING:  # it imports this module
@@ -106,6 +107,7 @@ async def schedule(tx: Writable, timer: Timer) -> bool:
         f"timer ({COLUMNS})", [row], "ON CONFLICT (id) DO NOTHING", off_the_record=[timer.is_off_the_record]
     )
     tx.changes.timers |= stored > 0
+    people.note_in_lane(tx, timer.lane, timer.payload)
     if timer.kind == EDIT:
         tx.changes.edited.add(timer.lane)
     return stored > 0

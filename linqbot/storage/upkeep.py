@@ -8,6 +8,7 @@ the server notices the changes.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Ty
 from linqbot.error_details import ErrorDetails, read_error
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, conversations, decisions, journal, mutes, outcomes
+from linqbot.storage import acts, conversations, decisions, journal, mutes, outcomes, people
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
@@ -121,6 +122,9 @@ TROUBLES: Final = "troubles"
 _KEPT_IN = ("done", "dead")
 _PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 200
+_FILL_EVERY_S = 1.0
+_FILLED_ROWS = 100
+"""Rows that are added at once to the index of people: some milliseconds of work."""
 
 
 async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, object]) -> list[Waiting]:
@@ -280,8 +284,15 @@ async def purge(tx: LaneTransaction, outcomes_s: float) -> None:
     await conversations.purge(tx)
     await mutes.purge(tx)
     await decisions.purge(tx)
+    await people.purge(tx)
     if max(len(done), seen, entries, ended) < _PURGE_ROWS:
         tx.changes.purge_at = tx.now + _PURGE_EVERY_S
+
+
+async def fill_index(tx: LaneTransaction) -> None:
+    """Add a few rows of a storage of an older linqbot to the index of people, in the transaction of other operations."""
+    is_left = await people.fill(tx, _FILLED_ROWS, is_found=journal.is_found_by_lane(tx))
+    tx.changes.fill_at = tx.now + (_FILL_EVERY_S if is_left else math.inf)
 
 
 async def purge_dead(tx: Writable, before: float, limit: int) -> int:

@@ -46,8 +46,9 @@ class Calls:
 
 
 def answer(request: httpx.Request) -> httpx.Response:
+    chat_id = request.url.path.partition("/chats/")[2].partition("/")[0]
     message = {"id": str(uuid4()), "delivery_status": "pending", "parts": []}
-    return httpx.Response(202, json={"chat_id": request.url.path.split("/")[3], "message": message})
+    return httpx.Response(202, json={"chat_id": chat_id, "message": message})
 
 
 async def test_an_echo_and_its_receipts_call_few_functions(tmp_path: Path) -> None:

@@ -336,5 +336,6 @@ async def test_every_column_of_postgresql_is_copied() -> None:
     assert columns.pop("process") == {"id", "lock", "settled", "started_at"}
     assert columns.pop("head") == {"lane", "seq"}  # triggers fill it
     assert columns.pop("queue") == {"seq", "free_at"}  # a copy gives new numbers
+    assert columns.pop("named") == {"who", "place", "at"}  # a copy makes it of the rows that it finds
     copied = {table: set(names) - own for table, names in TABLES.items()}
     assert {table: names - own for table, names in columns.items()} == copied

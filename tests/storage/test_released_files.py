@@ -67,6 +67,7 @@ async def test_every_column_of_a_file_is_copied(tmp_path: Path) -> None:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = {table: {row[1] for row in db.execute(f"PRAGMA table_info({table})")} for table in tables}
     columns["delivery"] |= columns.pop("body")
+    del columns["named"]  # a copy makes it of the rows that it finds
     # In a copy, a message key is a row of its own.
     columns["seen"] ^= {"delivery_id", "message_key"}
     own = {"n", "seq", "padding"}

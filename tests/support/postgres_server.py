@@ -133,7 +133,7 @@ def empty_storage_url(name: str) -> str:
 
     schema = f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     base = server_url()
-    tables = [*(table for table in TABLES if table != "meta"), "body", "queue", "process"]
+    tables = [*(table for table in TABLES if table != "meta"), "body", "queue", "named", "process"]
     delete = "".join(f'DELETE FROM "{schema}".{table};' for table in tables)
     execute(
         base,

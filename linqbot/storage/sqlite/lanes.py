@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 
 from linqbot.errors import LaneFull
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import edits, journal, operations, upkeep
+from linqbot.storage import edits, journal, operations, people, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of
 from linqbot.storage.indexes import LaneLease
@@ -127,6 +127,7 @@ class SQLiteLaneTransaction(Transaction):
             # The index does not know yet which lanes wait since an earlier operation of this batch.
             gathering |= {self.changes.gathering[d.lane] for _, d in new if d.lane in self.changes.gathering}
         await self._among("UPDATE delivery SET not_before = 0 WHERE seq = ANY($1)", gathering)
+        people.note_deliveries(self, [d for _, d in new])
         self.changes.accepted += new
         self.changes.prefetched |= prefetched
         self.changes.edited.update(d.lane for _, d in new if d.type == edits.TYPE)
@@ -168,7 +169,7 @@ class SQLiteLaneTransaction(Transaction):
         return range(first, first + len(deliveries))
 
     async def forget(self, ids: Collection[str]) -> int:
-        seqs = [seq for (seq,) in await self.fetch("SELECT seq FROM delivery WHERE id = ANY($1)", list(ids))]
+        seqs = [seq for (seq,) in await self.fetch(f"SELECT seq FROM delivery WHERE {self.of_ids}", list(ids))]
         await self._delete(seqs, seqs)
         return len(seqs)
 

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
+from linqbot.storage import people
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -50,9 +51,14 @@ class SQLiteMethods(Storage):
     async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
         now = self._clock.now()
 
+        async def named(tx: LaneTransaction) -> T:
+            result = await work(tx)
+            await people.write(tx)
+            return result
+
         def write(db: sqlite3.Connection) -> T:
             with transaction(db):
-                return drive(work(lanes.outside(db, now)))
+                return drive(named(lanes.outside(db, now)))
 
         return await self._upkeep(write)
 
@@ -242,6 +248,6 @@ class SQLiteStorage(SQLiteMethods):
         with contextlib.suppress(StorageUnavailable, sqlite3.Error):
             self._queue.place.check()
             self._queue.truncates = self._queue.truncate_at <= self._clock.now()
-            if self._queue.truncates or self._queue.is_outdated or self._memory.purge_at <= self._clock.now():
+            if self._queue.truncates or self._queue.is_outdated or self._memory.next_upkeep <= self._clock.now():
                 self._queue.post(WorkOp(nothing))
         self._next_look = loop.call_later(LOOK_EVERY_S, self._look, loop)

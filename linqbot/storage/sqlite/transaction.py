@@ -27,6 +27,7 @@ from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Values, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import Changes, LaneLease, Lanes, OpenConversations, Recent, StorageMemory
+from linqbot.storage.people import KnownNames
 from linqbot.storage.sqlite import file
 
 
@@ -208,6 +209,7 @@ def _insert(into: str, given: tuple[bool, ...], rows: int, on_conflict: str) -> 
 @dataclass(slots=True, eq=False)
 class SQLiteReader:
     is_leased: ClassVar[str] = "leased"
+    of_ids: ClassVar[str] = "seq IN (SELECT seen.seq FROM seen WHERE seen.id = ANY($1))"
     seen_with_delivery: ClassVar[str] = "seen LEFT JOIN delivery USING (seq) WHERE seen.message_key = $1"
     ahead_s: ClassVar[float] = 0.0  # the database has no clock of its own
     db: sqlite3.Connection
@@ -257,6 +259,14 @@ class Transaction(SQLiteReader):
     now: float
     monotonic: float
     keep_s: float
+
+    @property
+    def keep_outcomes_s(self) -> float:
+        return self.index.keep_outcomes_s
+
+    @property
+    def names(self) -> KnownNames:
+        return self.index.names
 
     async def run(self, sql: str, *values: object) -> int:
         return self._execute(sql, values).rowcount

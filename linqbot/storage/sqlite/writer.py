@@ -127,6 +127,8 @@ class Writer(OpQueue):
         found = drive(conversations.summaries(reader))
         self._index.replace_mutes(drive(mutes.stored(reader)))
         self._index.replace_edited(drive(edits.lanes(reader)))
+        # A separate connection may have forgotten a person.
+        self._index.names.days.clear()
         # A separate connection may have stored a broadcast off the record.
         self._index.is_off_the_record = file.is_off_the_record(self._db)
         if self._index.is_off_the_record:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
-from linqbot.storage import conversations, edits, journal, mutes, operations, outcomes, upkeep
+from linqbot.storage import conversations, edits, journal, mutes, operations, outcomes, people, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -79,6 +79,7 @@ def add_arrivals(
         _note_accepted(tx, stored)
         tx.changes.note_received([delivery for delivery in stored if not delivery.is_internal])
 
+    people.note_deliveries(tx, new)
     counted = sorted({delivery.lane for delivery in new}) if limits else []
     limit = limits.lane_limit if limits else _UNLIMITED
     values = statement.values(*_columns(new), tx.now, left, counted, limit, tx.memory.address.channel, payload)
@@ -263,7 +264,11 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
     muted = f"""(SELECT coalesce(json_agg(m), '{_NO_MUTES}')::text FROM mute m
                  WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS mutes"""
     statement.step("begun", f"{held}, {muted}", "held, mutes", note)
-    rows = [(*journal.row(entry, texts=True)[:-1], None if op.lease is None else op.lease.token) for op, entry in begun]
+    given = [journal.row(entry, texts=True) for _, entry in begun]
+    journal.note_names(tx, given)
+    rows = [
+        (*row[:-1], None if op.lease is None else op.lease.token) for row, (op, _) in zip(given, begun, strict=True)
+    ]
     # DO NOTHING applies to a repeated slot only. A key that another entry has must raise an error.
     statement.write(
         "new_entries",
@@ -294,7 +299,9 @@ def add_ends(statement: Statement, ops: Collection[FinishOp]) -> None:
         search = isinstance(op.commit.outcome, Ack) and not (ends and op.commit.has_all_entries)
         searched.append(op.lease.delivery.id if search else None)
         if ends:
-            rows += [(*row[:-1], op.lease.token) for row in journal.outcomes(tx, op.commit.entries, ended=True)]
+            given = list(journal.outcomes(tx, op.commit.entries, ended=True))
+            journal.note_names(tx, given)
+            rows += [(*row[:-1], op.lease.token) for row in given]
             journal.note_own(tx, op.commit.entries)
 
     async def note(found: Sequence[Any]) -> None:
@@ -328,6 +335,16 @@ def add_outcomes(statement: Statement, ops: Collection[FinishOp]) -> None:
             SELECT {outcomes.COLUMNS} FROM ended, {_with_tokens(statement, "outcome", outcomes.COLUMNS, given)}
             WHERE u.token <> ALL (ended.over)""",
     )
+
+
+def add_names(statement: Statement) -> None:
+    """Store what the rows of this transaction name; see `storage/people.py`."""
+    tx = statement.tx
+    if not tx.changes.named:
+        return
+    whos, places, times = statement.values(*map(list, zip(*people.rows(tx, tx.names.install), strict=True))).split(", ")
+    given = f"unnest({whos}::text[], {places}::text[], {times}::float8[])"
+    statement.write("naming", f"INSERT INTO {people.INTO} SELECT * FROM {given} {people.REPLACE}")
 
 
 class PostgresLaneTransaction(Transaction):

@@ -231,7 +231,7 @@ class PostgresStorage(Storage):
         memory.taken = Taken(memory.now)
         async with writer.transaction():
             tx = self._queue.begin(writer)
-            self._install = str(await upkeep.fact(tx, "install"))
+            self._install = memory.names.install = str(await upkeep.fact(tx, "install"))
             await processes.remember(tx, memory, self.settled)
         memory.apply(tx.changes)
 
@@ -258,6 +258,8 @@ class PostgresStorage(Storage):
             self._gap_found(lane, None)
         if news.gap is not None or news.refused is None:
             self._gap_found(None, news.gap)
+        if news.chats is None:
+            self._memory.names.days.clear()
         if news.chats is None or news.chats:
             self._queue.post(WorkOp(self._reading_chats(news.chats)))
         if news.times:

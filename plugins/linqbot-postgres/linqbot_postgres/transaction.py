@@ -21,6 +21,7 @@ from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Values
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import Changes, OpenConversations, StorageMemory
+from linqbot.storage.people import KnownNames
 from linqbot_postgres.address import Address, Connection
 from linqbot_postgres.link import ServerTime
 
@@ -141,6 +142,7 @@ class PostgresReader:
     """A connection, for the SQL that SQLite and PostgreSQL share; see `storage/dialect.py`."""
 
     is_leased: ClassVar[str] = "token IS NOT NULL"
+    of_ids: ClassVar[str] = "id = ANY($1)"
     seen_with_delivery: ClassVar[str] = "seen LEFT JOIN delivery ON delivery.id = seen.delivery_id WHERE seen.id = $1"
     connection: Connection
     # Seconds by which the clock of the database is ahead of the storage's clock, which gives the times of operations.
@@ -177,6 +179,14 @@ class Transaction(PostgresReader):
     @property
     def keep_s(self) -> float:
         return self.memory.keep_s
+
+    @property
+    def keep_outcomes_s(self) -> float:
+        return self.memory.keep_outcomes_s
+
+    @property
+    def names(self) -> KnownNames:
+        return self.memory.names
 
     async def run(self, sql: str, *values: object) -> int:
         status: str = await self.connection.execute(sql, *values)

@@ -102,7 +102,7 @@ class PostgresWriter(OpQueue):
         # take, which chooses among suspects, note_activity and purge.
         noted_until = memory.noted_at + operations.ACTIVITY_EVERY_S
         is_noted = all(op.delivery.received_at < noted_until or op.delivery.is_internal for op in puts)
-        if memory.has_suspects or not is_noted or (memory.serving and tx.now >= memory.purge_at):
+        if memory.has_suspects or not is_noted or (memory.serving and tx.now >= memory.next_upkeep):
             return False
         # The notification at the end of `_run`: in one statement, only what is put is notified.
         entries = [*begun, *(entry for op in ends for entry in op.commit.entries)]
@@ -122,6 +122,7 @@ class PostgresWriter(OpQueue):
             lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, payload)
         for taking in of(ops, operations.TakeOp):
             lanes.add_take(statement, taking, may_choose=False)
+        lanes.add_names(statement)
         await statement.run()
 
     async def _run(self, tx: PostgresLaneTransaction, ops: OpsByKind) -> None:
@@ -144,7 +145,16 @@ class PostgresWriter(OpQueue):
         # All of them: if one was left for a later transaction, another process could lease the next delivery of its lane before.
         changes.refused.update(self._memory.refused)
         wakes, times = changes.wakes_others, changes.timers or changes.steps
-        if not (wakes or times or own or changes.chats or changes.refused or changes.gap is not None):
+        if not (
+            wakes
+            or times
+            or own
+            or changes.chats
+            or changes.refused
+            or changes.forgets_names
+            or changes.gap is not None
+        ):
             return None
         chats, grown, refused = map(sorted, (changes.chats, changes.lanes, changes.refused))
-        return News(self._memory.sender, wakes, times, own, chats, grown, refused, changes.gap).to_payload()
+        every = None if changes.forgets_names else chats
+        return News(self._memory.sender, wakes, times, own, every, grown, refused, changes.gap).to_payload()

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.events import Delivery
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
-from linqbot.storage.personal import Found, Person, StoredRow
+from linqbot.storage.personal import Found, Person
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
@@ -227,8 +228,8 @@ async def test_records_stored_during_the_search_are_erased_too(path: Path, monke
         lease = await leased(storage, from_ann(1))
         timer = Timer("t", NOON, "c:group", "send", json.dumps({"to": ANN, "text": MARKER.decode()}).encode())
 
-        async def then_the_turn_ends(person: Person, records: Callable[[], AsyncIterator[StoredRow]]) -> Found:
-            found = await find(person, records)
+        async def then_the_turn_ends(person: Person, db: Readable) -> Found:
+            found = await find(person, db)
             if not searches:
                 ended = storage.finish(lease, Commit(Ack(), timers=[timer]))
                 asyncio.run_coroutine_threadsafe(ended, loop).result(30)
@@ -254,9 +255,9 @@ async def test_forget_reports_what_comes_faster_than_it_erases(path: Path, monke
         async def put_one_more() -> None:
             await storage.put(from_ann(next(numbers)))
 
-        async def after_one_more_message(person: Person, records: Callable[[], AsyncIterator[StoredRow]]) -> Found:
+        async def after_one_more_message(person: Person, db: Readable) -> Found:
             asyncio.run_coroutine_threadsafe(put_one_more(), loop).result(30)
-            return await find(person, records)
+            return await find(person, db)
 
         monkeypatch.setattr(Person, "find", after_one_more_message)
         forgotten = await storage.forget(ANN)
