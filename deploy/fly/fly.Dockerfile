@@ -5,7 +5,8 @@ FROM python:3.13-slim-trixie
 ENV HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     LINQBOT_HOST=0.0.0.0 \
-    LINQBOT_STORAGE=sqlite:////data/linqbot.db
+    LINQBOT_STORAGE=sqlite:////data/linqbot.db \
+    SQLITE_TMPDIR=/data
 RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin linqbot
 COPY vendor /vendor
 # Packages that the bot needs go at the end of this line.

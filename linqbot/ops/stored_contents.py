@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from linqbot.errors import ConfigError, StorageError, StorageUnavailable
 from linqbot.nearest import nearest_name
@@ -19,6 +19,11 @@ from linqbot.storage.contents import TABLES, Digest, SchemaState
 from linqbot.storage.open import backend_of
 from linqbot.storage.state import StateWrite
 from linqbot.storage.upkeep import Progress
+
+COPIES_ARE_LEFT: Final = (
+    "Copies of deleted rows may be left in the free space of the file, until new rows take it or the file is written again: "
+    "linqbot storage purge --compact."
+)
 
 Backends: TypeAlias = Mapping[str, StorageBackend]
 """The backend of each URL scheme, as `Settings.backends_for` returns them."""

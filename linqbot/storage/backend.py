@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.errors import ConfigError, StorageError, StorageUnavailable
+from linqbot.errors import ConfigError, StorageError
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
 from linqbot.options import DAY_S
@@ -816,23 +816,38 @@ class Storage(ABC):
         """
         return await self._operate(lambda tx: upkeep.put_back(tx, ids, ["dead", "done"], again=True, by=by))
 
-    async def purge(self, *, before: float, limit: int = 500) -> int:
+    async def purge(self, *, before: float, limit: int = 200) -> int:
         """Delete dead letters that are older than a time, the oldest first, and return their number.
 
-        The bytes of all calls leave the disk with the call that finds fewer than `limit`: call until it returns 0. Raises
-        StorageUnavailable also if rows were deleted whose bytes are left on the disk: then call it again.
+        Call it until it returns 0, with pauses in which a server writes, and then `wipe`.
 
         Args:
             before: Unix seconds; a delivery that was dead-lettered earlier is deleted.
         """
-        purged = await self._operate(lambda tx: upkeep.purge_dead(tx, before, limit))
-        is_left = purged < limit and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is not None
-        if is_left and not await self._wipe():
-            raise StorageUnavailable(
-                "The dead letters were purged, but the file could not be written again, so that their bytes are still in it. "
-                "Other programs kept it busy, or its disk has no room for a copy of it. Purge again."
-            )
-        return purged
+        return await self._operate(lambda tx: upkeep.purge_dead(tx, before, limit))
+
+    async def old_dead_letters(self, before: float) -> int:
+        """Return the number of dead letters that `purge` would delete."""
+        return await self._read(lambda db: upkeep.old_dead_letters(db, before))
+
+    async def wipe(self, *, whole: bool = False) -> bool:
+        """Remove the bytes of deleted rows from the disk. Return False if some may be left: then `whole` removes them.
+
+        A server goes on meanwhile. With `whole`, also a large SQLite file is written again, which takes a second for some ten
+        megabytes. A server cannot store deliveries until that is done, and Linq delivers them later.
+
+        Raises:
+            StorageUnavailable: with `whole`, if there is no room: see `room_to_compact`.
+        """
+        return await self._wipe(whole=whole)
+
+    async def room_to_compact(self) -> str | None:
+        """Return how much room `wipe` needs with `whole`, and where, in words; None if it needs none.
+
+        Raises:
+            StorageUnavailable: there is not so much.
+        """
+        return None
 
     async def put_order(self, delivery: Delivery, what: acts.What, target: str, *, by: By) -> None:
         """Store a delivery by which an operator acts on a question, whose id is `target`, and the act, in one commit."""
@@ -900,15 +915,15 @@ class Storage(ABC):
 
         person = personal.Person(handle, chats, acts.digest_of(self.install, handle))
         forgotten = await personal.forget(person, by, self._survey, self._operate)
-        return replace(forgotten, wiped=await self._wipe())
+        return replace(forgotten, wiped=await self._wipe(whole=False))
 
     async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         """Run a query that may take long, and return its result."""
         return await self._read(query)
 
     @abstractmethod
-    async def _wipe(self) -> bool:
-        """Remove the bytes of deleted rows from the disk. Return False if that is not possible now."""
+    async def _wipe(self, *, whole: bool) -> bool:
+        """Do what `wipe` says."""
 
     @abstractmethod
     async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:

@@ -116,7 +116,7 @@ WRITTEN: Final = frozenset({"value", "text", "filename", "first_name", "last_nam
 """Keys of texts that people write: those of parts and polls, the names of files and on contact cards."""
 
 _OF_SENDERS: Final = frozenset({"handle", "handles", "from"})
-"""Keys of handles. Only there is a short code or the name of a sender told from other words."""
+"""Keys of handles. Only there does a short code or the name of a sender differ from other words."""
 
 _PATH: Final = b"/chats/"
 _PHONES: Final = re.compile(rb"\+[0-9]+")
@@ -229,7 +229,7 @@ def note_deliveries(tx: Writable, deliveries: Iterable[Delivery]) -> None:
 
 
 def _only_sender(names: KnownNames, delivery: Delivery) -> str | None:
-    """Return the phone number of the sender of a message that names nobody else but our line; None if that is not clear at once.
+    """Return the phone number of the sender of a message that names no handle but that and our line; None if that is not clear at once.
 
     Nearly every message is one. It has two phone numbers, and no more signs of which handles are made.
     """

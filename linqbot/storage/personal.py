@@ -35,7 +35,7 @@ from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
 from linqbot.storage.operations import LaneTransaction
 from linqbot.storage.people import IN_TABLES, NO_PLACES, WRITTEN, Places, strings
-from linqbot.storage.upkeep import Exported, Forgotten
+from linqbot.storage.upkeep import UNWIPED, Exported, Forgotten, write_fact
 
 Keys: TypeAlias = Mapping[str, Collection[str]]
 """The keys of the records that were found, by table; for `turn` the turns of the journal entries among them."""
@@ -319,7 +319,7 @@ _ROUNDS = 5
 _PAGE: Final = 500
 """Lanes or turns whose rows are read at once."""
 
-_ERASED_AT_ONCE: Final = 300
+ERASED_AT_ONCE: Final = 300
 _FILLED_AT_ONCE: Final = 500
 _PAUSE_S: Final = 0.03
 """Seconds between two transactions, in which a server writes what has arrived."""
@@ -382,12 +382,12 @@ async def _fill(tx: LaneTransaction) -> int:
 
 async def _erase_all(person: Person, by: By, found: Found, operate: Operate, *, is_first: bool) -> Forgotten:
     """Erase rows in as many transactions as are needed for each to be short."""
-    erased, parts = Forgotten(), found.parts(_ERASED_AT_ONCE)
+    erased, parts = Forgotten(), found.parts(ERASED_AT_ONCE)
     for n in itertools.count():
         part = parts[n] if n < len(parts) else Found()
         now: Forgotten = await operate(partial(_erase, person, by, part, is_first=is_first and not n))
         erased += now
-        if n + 1 >= len(parts) and max((now.rows[table] for table in _NUMBERED), default=0) < _ERASED_AT_ONCE:
+        if n + 1 >= len(parts) and max((now.rows[table] for table in _NUMBERED), default=0) < ERASED_AT_ONCE:
             return erased
         await asyncio.sleep(_PAUSE_S)
     raise AssertionError("unreachable")
@@ -462,7 +462,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
         if table not in rows:
             which = kept.condition
             if table in _NUMBERED:
-                which = f"n IN (SELECT n FROM {table} WHERE {which} LIMIT {_ERASED_AT_ONCE})"
+                which = f"n IN (SELECT n FROM {table} WHERE {which} LIMIT {ERASED_AT_ONCE})"
             sql = f"{kept.erase or f'DELETE FROM {table}'} WHERE {which}"
             rows[table] = await tx.run(sql, *_values(kept, person, keys))
     tx.changes.timers |= rows["timer"] + rows["recipient"] > 0
@@ -470,7 +470,8 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     # What is stored from now on is found by new rows of the index, in every process; what was stored before, by the old ones.
     tx.changes.forgets_names = True
     person.erased_at = person.erased_at or tx.now
-    # The first round stores a receipt, also if nothing is kept.
+    # The first round stores a receipt, also if nothing is kept. Bytes of what was deleted before may be left too.
     if is_first or +rows:
+        await write_fact(tx, UNWIPED, "1")
         await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)
     return Forgotten(+rows)

@@ -95,8 +95,8 @@ class Forgotten:
     left: tuple[str, ...] = ()
     chats: tuple[str, ...] = ()  # ids of the direct chats with the person that are known now
     # True if the bytes have left the SQLite file too; in PostgreSQL, if their space was freed, so that the server may
-    # overwrite it. False if the SQLite file could not be written again, because other connections kept it busy or its
-    # disk has no room for a copy: call `forget` again.
+    # overwrite it. False if copies may be left in the free space of an SQLite file, which is large, was busy, or whose
+    # disk has no room for a copy: `Storage.wipe` with `whole` removes them.
     wiped: bool = True
 
     def __add__(self, later: Forgotten) -> Forgotten:
@@ -123,7 +123,7 @@ _KEPT_IN = ("done", "dead")
 _PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 200
 _FILL_EVERY_S = 1.0
-_FILLED_ROWS = 100
+FILLED_ROWS = 100
 """Rows that are added at once to the index of people: some milliseconds of work."""
 
 
@@ -291,7 +291,7 @@ async def purge(tx: LaneTransaction, outcomes_s: float) -> None:
 
 async def fill_index(tx: LaneTransaction) -> None:
     """Add a few rows of a storage of an older linqbot to the index of people, in the transaction of other operations."""
-    is_left = await people.fill(tx, _FILLED_ROWS, is_found=journal.is_found_by_lane(tx))
+    is_left = await people.fill(tx, FILLED_ROWS, is_found=journal.is_found_by_lane(tx))
     tx.changes.fill_at = tx.now + (_FILL_EVERY_S if is_left else math.inf)
 
 
@@ -304,6 +304,10 @@ async def purge_dead(tx: Writable, before: float, limit: int) -> int:
         await journal.forget_texts(tx, ids)
         await write_fact(tx, UNWIPED, "1")
     return len(ids)
+
+
+async def old_dead_letters(db: Readable, before: float) -> int:
+    return int(await db.value("SELECT count(*) FROM dead WHERE dead_lettered_at < $1", before))
 
 
 async def fact(db: Readable, key: str) -> str | None:

@@ -161,3 +161,15 @@ def test_all_pods_together_open_fewer_connections_than_the_server_allows() -> No
         pods = SEVERAL.the("HorizontalPodAutoscaler", f"linqbot-{role}")["spec"]["maxReplicas"] + surge
         most += pods * PODS[role].address.connections
     assert most < POSTGRES_MAX_CONNECTIONS - 3
+
+
+def test_the_copy_with_which_a_file_is_written_again_is_made_on_the_disk_of_the_storage() -> None:
+    pod = Pod(SINGLE, SINGLE.the("StatefulSet"))
+    assert pod.environ["SQLITE_TMPDIR"] == "/data"
+    (data,) = (each for each in pod.bot["volumeMounts"] if each["mountPath"] == "/data")
+    assert data["name"] in {each["metadata"]["name"] for each in pod.owner["spec"]["volumeClaimTemplates"]}
+    for name in ("compose.caddy.yaml", "compose.nginx.yaml"):
+        bot = yaml.safe_load((DEPLOY / name).read_text())["services"]["bot"]
+        assert bot["environment"]["SQLITE_TMPDIR"] in {each.partition(":")[2] for each in bot["volumes"]}, name
+    for name in ("Dockerfile", "fly/fly.Dockerfile"):
+        assert "SQLITE_TMPDIR=/data" in (DEPLOY / name).read_text(), name

@@ -81,6 +81,6 @@ def is_closed(service: dict[str, Any]) -> None:
 
 
 def settings_of(environ: dict[str, str]) -> None:
-    """Check that variables are settings of linqbot, and that none is a secret."""
-    assert set(environ) <= {variable(name) for name in Settings.model_fields}, environ
+    """Check that variables are settings of linqbot or the folder of SQLite's copies, and that none is a secret."""
+    assert set(environ) <= {"SQLITE_TMPDIR", *(variable(name) for name in Settings.model_fields)}, environ
     assert set(environ) & {"LINQ_API_V3_API_KEY", "LINQ_WEBHOOK_SECRET"} == set()

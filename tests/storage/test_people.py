@@ -111,7 +111,7 @@ async def test_a_person_costs_the_same_in_a_file_with_many_others(path: Path, mo
             read()
             assert (await storage.export(ANN)).counts["journal"] == 1
             exported = read()
-            monkeypatch.setattr("linqbot.storage.sqlite.file.wipe", lambda _: True)
+            monkeypatch.setattr("linqbot.storage.sqlite.file.wipe", lambda *_: True)
             assert (await storage.forget(ANN)).rows["journal"] == 1
             costs.append((exported, read()))
     (few_shown, few_erased), (many_shown, many_erased) = costs
@@ -204,7 +204,7 @@ async def test_another_process_that_has_seen_a_person_notes_them_again_after_the
 async def test_a_person_with_many_rows_is_erased_in_several_short_transactions(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.storage.personal._ERASED_AT_ONCE", 4)
+    monkeypatch.setattr("linqbot.storage.personal.ERASED_AT_ONCE", 4)
     for n in range(10):
         await answered(storage, str(n), ANN, "chat")
     assert (await storage.forget(ANN)).rows == Counter(journal=10, outcome=10)
@@ -279,7 +279,7 @@ async def test_a_server_makes_the_index_of_an_older_storage_a_few_rows_at_a_time
         await fill_all(storage)
         before = (await storage.export(ANN)).rows
     await forget_index(url)
-    monkeypatch.setattr("linqbot.storage.upkeep._FILLED_ROWS", 2)
+    monkeypatch.setattr("linqbot.storage.upkeep.FILLED_ROWS", 2)
     async with open_storage(url, clock=clock, keep_days=9) as storage:
         steps = 0
         while await ran(url, "SELECT 1 FROM named WHERE who = ''"):

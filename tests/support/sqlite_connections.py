@@ -41,12 +41,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Let another connection read what is stored now, so that the WAL cannot be emptied."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM delivery").fetchone()
-        yield
+        yield other
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from linqbot.linq.handles import is_handle, is_sender, person_key
 from linqbot.ops import person, stored_contents
 from linqbot.ops.kept import summary
 from linqbot.ops.person import exported_consents, read_consents
+from linqbot.ops.stored_contents import COPIES_ARE_LEFT
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -234,10 +235,10 @@ async def forget(
 ) -> Result:
     """Erase what is stored about the person with HANDLE, a phone number in E.164 or an e-mail address.
 
-    Deletes what linqbot person show prints of them. The storage file is rewritten, so
-    that the deleted bytes are gone too; meanwhile a running server cannot write, and Linq delivers later. Nothing is
-    deleted at Linq, or where the bot's own code and plugins keep something outside the storage. The command waits for
-    handlers that are working on a message of this person. The exit code is 1 if data is left.
+    Deletes what linqbot person show prints of them, next to a running server. A small storage file is also written again,
+    so that no deleted bytes are left; for a large one, the command says what is left to do. Nothing is deleted at Linq, or
+    where the bot's own code and plugins keep something outside the storage. The command waits for handlers that are working
+    on a message of this person. The exit code is 1 if data is left.
     """
     confirm(f"Erase everything stored about {handle}? It cannot be undone")
     known = await _known(settings, handle, chats)
@@ -252,10 +253,14 @@ async def forget(
             f"Data is left: {count} {what} for the answer of another person. "
             f"Run this when their handlers have ended: {again}"
         )
-    elif not forgotten.wiped:
-        failure = StorageError(
-            "The file could not be rewritten, so deleted bytes are still in it. Other programs kept it busy, or its disk "
-            f"has no room for a copy of it. Run this again: {again}"
-        )
     nothing = _NOTHING if failure is None else "Nothing was erased."
-    return Result(row, dict(forgotten.rows) or nothing, failure=failure)
+
+    def show() -> None:
+        if forgotten.rows:
+            print_facts(dict(forgotten.rows))
+        else:
+            click.echo(nothing)
+        if not forgotten.wiped:
+            click.echo(f"\nThe rows are erased. {COPIES_ARE_LEFT}")
+
+    return Result(row, show, failure=failure)

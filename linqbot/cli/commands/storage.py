@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
+
+import click
 
 from linqbot.cli.deliveries import deliveries
-from linqbot.cli.kit import Confirm, Result, time_option
+from linqbot.cli.kit import Confirm, Opt, Result, time_option
 from linqbot.cli.output import iso_time, progress_bar
+from linqbot.errors import StorageUnavailable
 from linqbot.ops import stored_contents
 from linqbot.settings import Settings
 from linqbot.storage.backend import Storage
+
+_PAUSE_S: Final = 0.05
+"""Seconds between two transactions, in which a server writes what has arrived."""
 
 
 async def backup(path: Path, storage: Storage) -> Result:
@@ -28,15 +34,47 @@ async def purge(
     storage: Storage,
     confirm: Confirm,
     *,
-    before: Annotated[float, time_option("Dead-lettered before this time: 2026-11-05, or 30d for 30 days ago.")],
+    before: Annotated[
+        float | None, time_option("Dead-lettered before this time: 2026-11-05, or 30d for 30 days ago.")
+    ] = None,
+    compact: Annotated[bool, Opt("Write the file again, without deleted bytes and free space.")] = False,
 ) -> Result:
-    """Delete old dead letters. They cannot be restored."""
-    if await storage.dead_letters(until=before, limit=1):
-        confirm(f"Delete the dead letters from before {iso_time(before)}?")
+    """Delete old dead letters, with --before, and deleted bytes, with --compact. They cannot be restored.
+
+    Dead letters are deleted a few at a time, so a running server goes on. Of a large SQLite file copies may be left in its
+    free space until --compact, for which the server cannot store deliveries for some minutes: Linq delivers them later. It
+    needs room for a copy of the file where it says. PostgreSQL uses free space again by itself.
+    """
+    if before is None and not compact:
+        raise click.UsageError("Give --before TIME to delete old dead letters, or --compact to write the file again.")
+    purged = 0 if before is None else await _purge(storage, confirm, before)
+    if compact:
+        needed = await storage.room_to_compact()
+        confirm(
+            f"Write the file again? It needs {needed}. A server cannot store deliveries meanwhile"
+            if needed
+            else "Free space?"
+        )
+    is_wiped = await storage.wipe(whole=compact)
+    if compact and not is_wiped:
+        raise StorageUnavailable("The file could not be written again: other programs kept it busy. Run this again.")
+    shown = [f"{deliveries(purged)} deleted."] if before is not None else []
+    shown += [] if is_wiped else [stored_contents.COPIES_ARE_LEFT]
+    shown += ["The file has no deleted bytes and no free space."] if compact else []
+    return Result({"purged": purged, "wiped": is_wiped}, " ".join(shown))
+
+
+async def _purge(storage: Storage, confirm: Confirm, before: float) -> int:
+    if not (count := await storage.old_dead_letters(before)):
+        return 0
+    confirm(f"Delete the dead letters from before {iso_time(before)}?")
     purged = 0
-    while gone := await storage.purge(before=before):
-        purged += gone
-    return Result({"purged": purged}, f"{deliveries(purged)} deleted.")
+    with progress_bar("Deleting") as progress:
+        while gone := await storage.purge(before=before):
+            purged += gone
+            progress(purged, max(count, purged))
+            await asyncio.sleep(_PAUSE_S)
+    return purged
 
 
 async def migrate(settings: Settings) -> Result:

@@ -24,7 +24,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp, nothing
-from linqbot.storage.sqlite import file, lanes
+from linqbot.storage.sqlite import lanes
 from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, tighten, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import Index, SQLiteReader
@@ -65,8 +65,19 @@ class SQLiteMethods(Storage):
     async def _survey(self, query: Callable[[Readable], Coroutine[Any, Any, T]]) -> T:
         return await self._upkeep(lambda db: drive(query(SQLiteReader(db))))
 
-    async def _wipe(self) -> bool:
-        return await self._upkeep(file.wipe)
+    async def _wipe(self, *, whole: bool) -> bool:
+        from linqbot.storage.sqlite import upkeep
+
+        return await self._upkeep(lambda db: upkeep.wipe(db, whole=whole))
+
+    async def room_to_compact(self) -> str | None:
+        """Raises StorageUnavailable if there is not enough."""
+        from linqbot.storage.sqlite import upkeep
+
+        needed = await self._upkeep(upkeep.needed)
+        if needed.lack is not None:
+            raise StorageUnavailable(needed.lack)
+        return needed.about
 
     @abstractmethod
     async def _upkeep(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
@@ -101,6 +102,85 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+WIPED_AT_ONCE: Final = 16 * 1024 * 1024
+"""Bytes of a file that is written again within a second, so next to a server that waits for it no acknowledgement is late."""
+
+_PAUSE_S: Final = 0.05
+
+
+def wipe(db: sqlite3.Connection, *, whole: bool) -> bool:
+    """Remove the bytes of deleted rows from the file. Return False if some may be left in its free space.
+
+    Only with `whole` a large file is written again, for which there must be room; `needed` says how much. Without, its
+    free pages are given back in short transactions, and the WAL is emptied.
+
+    Raises:
+        StorageUnavailable: with `whole`, if there is no room.
+    """
+    patience_s = BUSY_TIMEOUT_MS / 1000
+    is_due = db.execute("SELECT 1 FROM meta WHERE key = 'unwiped'").fetchone() is not None
+    if whole:
+        if (lack := needed(db).lack) is not None:
+            raise StorageUnavailable(lack)
+        return file.wipe(db, patience_s)
+    if is_due and file.used_bytes(db) <= WIPED_AT_ONCE and needed(db).lack is None:
+        return file.wipe(db, patience_s)
+    while file.give_back(db):
+        time.sleep(_PAUSE_S)
+    return file.truncate_in_turn(db, patience_s) and not is_due
+
+
+def needed(db: sqlite3.Connection) -> Room:
+    """Return the room that `wipe` needs to write the file again."""
+    (_, _, path) = db.execute("PRAGMA database_list").fetchone()
+    return Room(file.used_bytes(db), Path(path).parent if path else None, temporary_folder())
+
+
+def temporary_folder() -> Path:
+    """Return the folder in which SQLite makes its temporary files."""
+    if os.name == "nt":
+        return Path(tempfile.gettempdir())
+    given = [os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR")]
+    for each in (*given, "/var/tmp", "/usr/tmp", "/tmp"):  # noqa: S108 - SQLite's order
+        if each and Path(each).is_dir() and os.access(each, os.W_OK | os.X_OK):
+            return Path(each)
+    return Path.cwd()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The room that a file needs to be written again: a copy of it in the temporary folder, and one in the WAL next to it."""
+
+    size: int  # bytes of each copy
+    folder: Path | None  # that of the file; None for one in memory
+    temporary: Path
+
+    @property
+    def about(self) -> str:
+        copy = megabytes(self.size)
+        return f"{copy} in {self.temporary}, the folder for temporary files, and {copy} in {self.folder}"
+
+    @property
+    def lack(self) -> str | None:
+        """A sentence that says what is missing; None if there is enough."""
+        if self.folder is None:
+            return None
+        there = {each: shutil.disk_usage(each).free for each in (self.temporary, self.folder)}
+        is_one = self.temporary.stat().st_dev == self.folder.stat().st_dev
+        wanted = self.size * (2 if is_one else 1)
+        short = [f"{each} has {megabytes(free)} free" for each, free in there.items() if free < wanted]
+        if not short:
+            return None
+        return (
+            f"To write the file again needs {self.about}, but {' and '.join(short)}. Make room there, or set SQLITE_TMPDIR to "
+            "a folder with room on another disk."
+        )
+
+
+def megabytes(size: int) -> str:
+    return f"{max(size / 1e6, 0.1):,.1f} MB"
 
 
 @dataclass(frozen=True, slots=True)

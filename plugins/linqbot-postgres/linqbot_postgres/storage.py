@@ -351,10 +351,12 @@ class PostgresStorage(Storage):
     async def _operate(self, work: Callable[[PostgresLaneTransaction], Coroutine[Any, Any, T]]) -> T:
         return await self._write(work)
 
-    async def _wipe(self) -> bool:
+    async def _wipe(self, *, whole: bool) -> bool:
         # Imported late: most processes never wipe.
         from linqbot.storage.contents import TABLES
 
+        if not whole and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is None:
+            return True
         async with self._link.reading() as connection:
             await connection.execute(f"VACUUM {', '.join(TABLES)}, body", timeout=3600.0)
         await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from fakes import delivery, text_body
+from fakes import PERSON, delivery, text_body
 from sqlite_connections import in_storage
 from typed_command import data, shown
 
@@ -44,6 +47,36 @@ def test_check_names_problems_and_ends_with_1(path: Path) -> None:
     first = data(*CHECK, code=1)[0]
     assert (first["status"], first["code"]) == ("failure", "LQB6093")
     assert first["what"].endswith("1 waiting deliveries have no body.")
+
+
+def test_purge_with_compact_says_what_room_it_needs_and_asks_first(path: Path) -> None:
+    refused = shown("storage", "purge", "--compact", input="n\n", code=1)
+    assert re.search(
+        rf"It needs 0\.\d MB in \S+, the folder for temporary files, and 0\.\d MB in {path.parent}\.", refused
+    )
+    assert "A server cannot store deliveries meanwhile" in refused
+    assert data("storage", "purge", "--compact", "--yes") == {"purged": 0, "wiped": True}
+    both = shown("storage", "purge", "--before", "2090-01-01", "--compact", "--yes")
+    assert both == "0 deliveries deleted. The file has no deleted bytes and no free space.\n"
+    assert "Give --before TIME" in shown("storage", "purge", code=2)
+
+
+def test_purge_with_compact_refuses_without_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+    refused = shown("storage", "purge", "--compact", "--yes", code=1)
+    assert "Make room there, or set SQLITE_TMPDIR" in refused
+
+
+def test_of_a_large_file_purge_and_forget_say_what_is_left_to_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.WIPED_AT_ONCE", 1)
+    erased = shown("person", "forget", PERSON, "--yes")
+    assert re.search(r"^delivery +1$", erased, re.MULTILINE)
+    left = "Copies of deleted rows may be left in the free space of the file"
+    assert f"The rows are erased. {left}" in erased
+    assert data("person", "forget", PERSON, "--yes")["wiped"] is False
+    assert left in shown("storage", "purge", "--before", "2090-01-01", "--yes")
+    shown("storage", "purge", "--compact", "--yes")
+    assert left not in shown("storage", "purge", "--before", "2090-01-01", "--yes")
 
 
 def test_ctrl_c_ends_a_statement_that_takes_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,7 +307,7 @@ def test_purge_deletes_dead_letters_after_confirmation() -> None:
     stored((said(), DeadLetter("Boom")), (said(), DeadLetter("Boom")))
     assert "Aborted" in shown("storage", "purge", "--before", "2090-01-01", input="n\n", code=1)
     assert len(data("waiting", "list", "--dead")) == 2
-    assert data("storage", "purge", "--before", "2020-01-01", "--yes") == {"purged": 0}
+    assert data("storage", "purge", "--before", "2020-01-01", "--yes") == {"purged": 0, "wiped": True}
     assert "2 deliveries deleted." in shown("storage", "purge", "--before", "2090-01-01", input="y\n")
     assert data("waiting", "list", "--dead") == []
 

@@ -6,11 +6,16 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
+import sqlite3
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from patience import PATIENCE_S, until
@@ -25,7 +30,7 @@ from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.personal import Found, Person
-from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite import file, upkeep
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
@@ -45,6 +50,10 @@ def from_ann(n: int, size: int = 100) -> Delivery:
     said = (MARKER * (size // len(MARKER) + 1)).decode()
     body = {"chat": {"id": "chat", "is_group": False}, "from": ANN, "text": said}
     return Delivery(f"w.ann-{n}", "c:chat", "message.received", json.dumps(body).encode(), NOON)
+
+
+def wal_of(path: Path) -> bytes:
+    return path.with_name(f"{path.name}-wal").read_bytes()
 
 
 def names_in(folder: Path) -> list[str]:
@@ -214,9 +223,99 @@ async def test_a_purge_and_a_forget_that_lack_room_to_write_the_file_again_say_s
         with largest_file(200_000):
             forgotten = await storage.forget(ANN)
             assert (forgotten.rows["dead"], forgotten.wiped) == (1, False)
-            with pytest.raises(StorageUnavailable, match=r"or its disk has no room for a copy of it\. Purge again\.$"):
-                await storage.purge(before=2 * NOON)
-        assert (await storage.forget(ANN)).wiped
+            assert await storage.purge(before=2 * NOON) == 1
+            assert await storage.wipe() is False
+        assert await storage.wipe()
+        assert MARKER not in bytes_of(path)
+
+
+async def test_a_large_file_is_not_written_again_next_to_a_server_until_that_is_asked_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.WIPED_AT_ONCE", 1)
+    rewritten: list[float] = []
+    wipe = file.wipe
+
+    def counted(db: sqlite3.Connection, patience_s: float) -> bool:
+        rewritten.append(patience_s)
+        return wipe(db, patience_s)
+
+    monkeypatch.setattr(file, "wipe", counted)
+    async with SQLiteStorage(path) as server, SQLiteStorage(path, serving=False) as command:
+        await dead_letter(server, from_ann(1), delivery())
+        forgotten = await command.forget(ANN)
+        assert (forgotten.rows["dead"], forgotten.wiped) == (1, False)
+        assert await command.purge(before=4e9) == 1
+        assert not await command.wipe()
+        assert rewritten == []
+        assert MARKER not in wal_of(path)
+        about = await command.room_to_compact()
+        assert about is not None
+        assert "MB in " in about
+        assert await command.wipe(whole=True)
+        assert len(rewritten) == 1
+        assert MARKER not in bytes_of(path)
+        assert await command.wipe()
+
+
+async def test_the_file_is_not_written_again_without_room_and_the_reason_names_the_folders(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    async with SQLiteStorage(path) as storage:
+        await dead_letter(storage, from_ann(1))
+        lacks = rf"needs 0\.\d MB in {tmp_path}, the folder for temporary files, .*SQLITE_TMPDIR"
+        for work in (storage.room_to_compact(), storage.wipe(whole=True)):
+            with pytest.raises(StorageUnavailable, match=lacks):
+                await work
+        assert (await storage.forget(ANN)).wiped is False
+
+
+def test_the_folder_for_temporary_files_is_the_one_that_sqlite_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert upkeep.temporary_folder() == tmp_path
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path.parent))
+    assert upkeep.temporary_folder() == tmp_path.parent
+
+
+async def test_the_wal_is_emptied_when_it_is_its_turn_and_not_asked_once(path: Path) -> None:
+    async with SQLiteStorage(path) as server:
+        await server.put(delivery())
+        with reading(path) as other, closing(file.connect(path)) as db:
+            tried = Counter[str]()
+
+            def note(sql: str) -> None:
+                tried[sql] += 1
+                if tried["PRAGMA wal_checkpoint(TRUNCATE)"] == 3:
+                    other.close()
+
+            db.set_trace_callback(note)
+            assert file.truncate_in_turn(db, 60.0)
+        assert tried["PRAGMA wal_checkpoint(TRUNCATE)"] >= 3
+        assert wal_of(path) == b""
+
+
+async def test_space_of_purged_rows_goes_back_a_few_pages_at_a_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.WIPED_AT_ONCE", 1)
+    monkeypatch.setattr(file, "PAGES_LEFT_FREE", 20)
+    monkeypatch.setattr(file, "PAGES_AT_ONCE", 50)
+    async with SQLiteStorage(path) as server:
+        await dead_letter(server, *(delivery(f"c:{n}", body=b"x" * 9000) for n in range(100)))
+        async with SQLiteStorage(path, serving=False) as command:
+            await command.wipe()
+            before = len(bytes_of(path))
+            assert await command.purge(before=4e9) == 100
+            await command.wipe()
+        assert len(bytes_of(path)) < before / 2
+        await server.put(delivery())
+    async with SQLiteStorage(path) as again:
+        assert len(await again.waiting()) == 1
 
 
 async def test_records_stored_during_the_search_are_erased_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,20 +374,25 @@ async def test_purged_bytes_are_in_no_file_even_while_the_server_runs(path: Path
         async with SQLiteStorage(path, serving=False) as command:
             assert await command.purge(before=4e9, limit=30) == 30
             assert await command.purge(before=4e9, limit=30) == 10
+            assert await command.wipe()
         assert MARKER not in bytes_of(path)
         (lease,) = await server.take(10, lease_s=60)
         assert lease.delivery.body == b"others stay"
         assert len(await server.entries("w.ann-1")) == 1
 
 
-async def test_what_a_purge_could_not_wipe_the_next_one_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_could_not_be_wiped_after_a_purge_is_wiped_the_next_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.BUSY_TIMEOUT_MS", 1)
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
-        with reading(path), pytest.raises(StorageUnavailable, match="Purge again"):
-            await storage.purge(before=4e9)
+        with reading(path):
+            assert await storage.purge(before=4e9) == 1
+            assert not await storage.wipe()
         assert await storage.dead_letters() == []
         assert await storage.purge(before=4e9) == 0
+        assert await storage.wipe()
         assert MARKER not in bytes_of(path)
 
 
@@ -296,8 +400,10 @@ async def test_a_purge_that_finds_nothing_does_not_write_again(path: Path, monke
     async with SQLiteStorage(path) as storage:
         await dead_letter(storage, from_ann(1))
         assert await storage.purge(before=4e9) == 1
-        monkeypatch.setattr(file, "wipe", lambda db: pytest.fail("There is nothing to wipe."))
+        assert await storage.wipe()
+        monkeypatch.setattr(file, "wipe", lambda *_: pytest.fail("There is nothing to wipe."))
         assert await storage.purge(before=4e9) == 0
+        assert await storage.wipe()
 
 
 # Backup

@@ -7,7 +7,7 @@
 -- `active_at` is when a webhook was last accepted, at most a minute out of date; newer ones may be in delivery.
 -- `off_the_record` is set once the file has held text of a line that keeps nothing (zero retention). From then on, the
 -- pages that a delete frees are overwritten.
--- `unwiped` is set while bytes of purged dead letters may be in free pages. The next purge wipes them.
+-- `unwiped` is set while bytes of what was purged or forgotten may be in free pages, until the file is written again.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -28,3 +28,6 @@ CREATE INDEX mute_by_person ON mute (person) WHERE person IS NOT NULL;
 CREATE INDEX state_by_person ON state (lower(person)) WHERE person IS NOT NULL;
 CREATE INDEX recipient_by_handle ON recipient (lower(handle));
 CREATE INDEX broadcast_by_lane ON broadcast (lane) WHERE lane <> '';
+
+-- dead_by_age: finds the oldest dead letters, to be purged.
+CREATE INDEX dead_by_age ON dead (dead_lettered_at);
