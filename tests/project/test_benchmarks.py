@@ -11,6 +11,7 @@ from pathlib import Path
 
 import crash_agent
 import crash_fleet
+import grown
 import order
 import pytest
 import scale
@@ -167,3 +168,13 @@ def test_scale_compares_a_fleet_with_procrastinate_and_leases_with_and_without_a
     printed = capsys.readouterr().out
     assert "| linqbot, storage: handled by 1 worker |" in printed
     assert "| a lease with 500 events in 100 chats ÷ without |" in printed
+
+
+def test_grown_measures_commands_next_to_a_server_that_refuses_nothing(tmp_path: Path) -> None:
+    with (cores := Cores()).ours():
+        count = grown.made(tmp_path / "bot.db", 500_000)
+        figures = run(grown.measured(tmp_path / "bot.db", count, cores, idle_s=0.5))
+    assert figures.refused == 0
+    assert {"start", "person show", "forget", "purge", "why", "waiting list"} <= figures.seconds.keys()
+    assert set(grown.LIMITS) <= grown.ratios([figures]).keys()
+    assert "refused deliveries" in grown.printed([figures])
