@@ -33,6 +33,7 @@ from linqbot.storage import (
     operations,
     outcomes,
     state,
+    tally,
     timers,
     upkeep,
 )
@@ -541,11 +542,13 @@ class Storage(ABC):
         return await self._read(lambda db: outcomes.recent(db, limit))
 
     async def outcome_counts(self, *, since: float, width_s: float) -> list[tuple[int, str, int, float | None]]:
-        """Count the outcomes of spans of `width_s` seconds, by kind. Only the newest 200,000 are counted.
+        """Count the outcomes of spans of `width_s` seconds, by kind.
 
-        Returns for each the number of its span after `since`, its outcome, the count, and the mean milliseconds.
+        Spans of the last day that are quarters of an hour, or several, are read from the tally of outcomes. For others, only the
+        newest 200,000 outcomes are counted. Returns for each the number of its span after `since`, its outcome, the count, and
+        the mean milliseconds.
         """
-        return await self._read(lambda db: outcomes.counts(db, since, width_s))
+        return await self._read(lambda db: tally.counts(db, since, width_s))
 
     async def muted_since(self, since: float) -> list[OutcomeRow]:
         """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later.

@@ -19,7 +19,7 @@ from linqbot.characters import storable
 from linqbot.error_details import stored_error
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, people, timers, upkeep
+from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, people, tally, timers, upkeep
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
@@ -359,6 +359,7 @@ async def _keep_up(tx: LaneTransaction, memory: StorageMemory) -> None:
     if tx.now >= memory.fill_at:
         await upkeep.fill_index(tx)
     if tx.now >= memory.purge_at:
+        await tally.add(tx)
         await upkeep.purge(tx, memory.keep_outcomes_s)
         if memory.edited:
             tx.changes.all_edited = await edits.lanes(tx)
