@@ -72,7 +72,7 @@ _DAY_S: Final = 86_400.0
 
 @dataclass
 class Figures:
-    """What was measured on one file."""
+    """The measurements on one file."""
 
     megabytes: float
     seconds: dict[str, float] = field(default_factory=dict)

@@ -60,7 +60,9 @@ class Kept(NamedTuple):
     erase: str = ""
 
 
-def _searched(about: str, table: str, key: str = "id") -> Kept:
+def _searched(about: str, table: str) -> Kept:
+    """Return the entry of a table of `IN_TABLES`: its rows are found by the index of people, and erased by their keys."""
+    key = IN_TABLES[table].key
     return Kept(about, f"{key} = ANY($1)", lambda _, keys: (keys[table],), key)
 
 
@@ -72,11 +74,11 @@ KEPT: Final[Mapping[str, Kept]] = {
         "a call to Linq, or a step of the bot",
         "turn = ANY($2) AND key = ANY($1)",
         lambda _, keys: (keys["journal"], keys["turn"]),
-        "key",
+        IN_TABLES["journal"].key,
     ),
     "timer": _searched("a scheduled send, a timeout, or an edit that is kept", "timer"),
     "conversation": _searched("a question", "conversation"),
-    "mute": _searched("a mute, or who answers by hand", "mute", "lane"),
+    "mute": _searched("a mute, or who answers by hand", "mute"),
     "state": Kept("a value of ctx.state", "scope = ANY($1)", lambda person, _: (person.scopes,)),
     "recipient": Kept("a message to many", "lower(handle) = ANY($1)", lambda person, _: ([person.handle],)),
     "decision": Kept("why a message was sent or not", "person = ANY($1)", lambda person, _: ([person.handle],)),

@@ -119,6 +119,29 @@ async def test_a_person_costs_the_same_in_a_file_with_many_others(path: Path, mo
     assert many_erased <= 1.5 * few_erased + 5
 
 
+async def test_no_table_is_read_whole_for_a_person(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+
+    def tracing(of: Path) -> sqlite3.Connection:
+        db = file.connect(of)
+        db.set_trace_callback(lambda sql: asked.add(" ".join(sql.split())))
+        return db
+
+    monkeypatch.setattr("linqbot.storage.sqlite.upkeep.connect", tracing)
+    async with SQLiteStorage(path, keep_days=9) as storage:
+        await fill_all(storage)
+        await storage.export(ANN)
+        await storage.forget(ANN)
+    wholly = set()
+    with closing(sqlite3.connect(path)) as db:
+        for sql in sorted(each for each in asked if each.startswith(("SELECT", "DELETE", "UPDATE"))):
+            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+            wholly |= {(step, sql) for step in plan if re.match(r"SCAN (?!json_each|CONSTANT)", step)}
+    # The inbox has what waits now. Its rows without their bodies are read to find those of a lane.
+    others = {each for each in wholly if "FROM delivery JOIN body" not in each[1] or "lane IN" not in each[1]}
+    assert others == set()
+
+
 async def test_an_echo_in_a_known_chat_adds_no_row_to_the_index(path: Path, opened: list[sqlite3.Connection]) -> None:
     async with SQLiteStorage(path) as storage:
         await answered(storage, "first", ANN, "chat")
