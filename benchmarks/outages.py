@@ -4,8 +4,8 @@
     uv run --all-packages python benchmarks/outages.py --only "disk full" "dead letters"
 
 Each outage has a bot and an emulator of its own, and receivers on this machine: a server for e-mails, a webhook, and a phone at
-the emulator, which is texted where Linq works. People write 2 messages, then 24 more, until the trouble has begun and grown; then
-the outage ends. The table has the seconds from the begin of the outage, from the 24 messages and from its end to each message.
+the emulator, which is texted where Linq works. People write 2 messages, then 48 more, until the trouble has begun and grown; then
+the outage ends. The table has the seconds from the begin of the outage, from the 48 messages and from its end to each message.
 A message may wait for 15 seconds here (`LINQBOT_WAIT_MIN`), instead of 5 minutes. All outages run at the same time, in 10 to 15 minutes.
 
 The disk is full for one process: its limit for the size of files is one byte (RLIMIT_FSIZE). PostgreSQL is that of the tests.
@@ -261,7 +261,7 @@ HEAD: Final = """| outage | trouble, sizes | e-mail: begun / grown / over | webh
 
 async def suffer(house: House, outage: Outage, result: Result) -> None:
     """Let an outage begin, grow and end, and note which messages the owner gets."""
-    for state, act, messages in (("began", outage.begin, 2), ("grew", None, 24), ("over", outage.end, 1)):
+    for state, act, messages in (("began", outage.begin, 2), ("grew", None, 48), ("over", outage.end, 1)):
         began = time.monotonic()
         if act is not None and (acting := act(house)) is not None:
             await acting
@@ -285,7 +285,7 @@ async def has_heard(house: House, outage: Outage, state: str, began: float, resu
             hooked = [e for e in house.hook.got if (e["trouble"], e["state"]) == (outage.trouble, state)]
             mailed = [e for e in house.mails.got if e["Subject"].partition(": ")[2] == subject]
             text = hooked[0]["text"].partition(": ")[2] if hooked else ""
-            texts = await house.texts() if hooked and not outage.no_text else []
+            texts = await house.texts() if hooked else []
             texted = [e for e in texts if text and e.partition(": ")[2] == text]
             for way, got in zip(WAYS, (mailed, hooked, texted), strict=True):
                 if got:
@@ -330,6 +330,7 @@ async def house_of(outage: Outage, place: Path, http: httpx.AsyncClient) -> Asyn
         for process in house.processes:
             await process.up(http, "/readyz")
         await crash.send_first_message(http, emulator.url)
+        await crash.settled(http, house.bot.url)
         yield house
 
 

@@ -121,7 +121,8 @@ class TroubleWatch:
     def __post_init__(self) -> None:
         self._targets = {id_of(each): each for each in self.telling.targets}
         self._since = self.clock.now()
-        self._counted = Counter(), 0
+        # What was refused until now came while the app was starting: Linq delivers it again.
+        self._counted = Counter(self.refusals.of_people), 0
 
     @property
     def _limit_s(self) -> float:

@@ -365,6 +365,12 @@ async def test_refusals_are_over_once_none_came_for_a_while_and_a_delivery_was_a
     assert await watched.looks(2) == [("refused", "over")]
 
 
+async def test_what_was_refused_while_the_app_was_starting_is_no_trouble(watched: Watched) -> None:
+    watched.forge()
+    await replace(watched.watch).look()
+    assert watched.hook.said() == []
+
+
 async def test_messages_that_wait_are_told_by_their_number_until_none_waits_for_half_the_time(watched: Watched) -> None:
     await watched.keep_waiting(240, count=1)
     await watched.keep_waiting(0, count=20)
