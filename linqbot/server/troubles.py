@@ -77,8 +77,8 @@ AGAIN_S: Final = 300.0
 State: TypeAlias = Literal["began", "grew", "over"]
 
 
-class SentMessage(BaseModel):
-    """A message that may have been sent. It is sent again, as it was, at `again_at`; until then no other process sends it."""
+class UnsentMessage(BaseModel):
+    """A message that may not have been sent. It is sent again, as it was, at `again_at`; until then no other process sends it."""
 
     state: State
     what: str
@@ -94,7 +94,7 @@ class Notified(BaseModel):
     """
 
     size: int | None = None
-    attempt: SentMessage | None = None
+    attempt: UnsentMessage | None = None
 
 
 class OpenTrouble(BaseModel):
@@ -267,7 +267,7 @@ def claim(
     return messages
 
 
-def _attempt(trouble: OpenTrouble, target: str, now: float) -> SentMessage | None:
+def _attempt(trouble: OpenTrouble, target: str, now: float) -> UnsentMessage | None:
     """Return the message that is due to a target now, and note that it is being sent; None if none is due."""
     notified = trouble.notified.get(target)
     state = state_to_send(trouble, notified)
@@ -276,7 +276,7 @@ def _attempt(trouble: OpenTrouble, target: str, now: float) -> SentMessage | Non
     notified = trouble.notified.setdefault(target, Notified())
     attempt = notified.attempt
     if attempt is None or attempt.state != state:
-        attempt = notified.attempt = SentMessage(state=state, what=trouble.what, size=trouble.size, again_at=0.0)
+        attempt = notified.attempt = UnsentMessage(state=state, what=trouble.what, size=trouble.size, again_at=0.0)
     if attempt.again_at > now:
         return None
     attempt.again_at = now + AGAIN_S
