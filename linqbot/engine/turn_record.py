@@ -14,6 +14,7 @@ from linqbot.characters import cut
 from linqbot.engine.failure import refused_by
 from linqbot.errors import LinqApiError, Refused, error_name
 from linqbot.linq.events.lane import is_lane_of_receipts, token
+from linqbot.linq.events.message import MessageFailed
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
 from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
@@ -40,8 +41,10 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
     """Return the row of a run that ends with an outcome; None if it needs none."""
     lease, delivery, ctx = turn.lease, turn.lease.delivery, turn.ctx
     handler, runs = None if ctx is None else ctx.handler, lease.delivery_count + 1
+    failed_send = ctx.event if ctx is not None and isinstance(ctx.event, MessageFailed) else None
     if isinstance(outcome, Ack):
-        if handler is None and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
+        is_silent = handler is None and failed_send is None
+        if is_silent and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
             return None
     elif not isinstance(outcome, DeadLetter) and runs & (runs - 1):
         return None  # of a turn that runs again and again, the runs 1, 2, 4, 8 and so on have a row
@@ -51,11 +54,11 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         message_id, trace_id = message_id or token(event.message_id), token(event.trace_id)
         if missed := [(each.handler, each.filter) for each in ctx.tried if not each.fits]:
             tried = json.dumps(missed[:_MOST_TRIED])
-        if turn.journal.failed_calls:
-            calls = json.dumps(turn.journal.failed_calls)
+        if failed := [*turn.journal.failed_calls, *([] if failed_send is None else [_failed_send(failed_send)])]:
+            calls = json.dumps(failed)
         if turn.journal.ended_steps:
             steps = json.dumps(turn.journal.ended_steps)
-    result, why, failed = _result(turn, outcome)
+    result, why, has_failed = _result(turn, outcome)
     return OutcomeRow(
         delivery=delivery.id,
         lane=delivery.lane,
@@ -69,7 +72,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         turn=None if turn.opening.turn_id == delivery.id else turn.opening.turn_id,
         replay=lease.replay,
         runs=runs,
-        attempts=lease.attempts + failed,
+        attempts=lease.attempts + has_failed,
         ms=round((time.perf_counter() - turn.began) * 1000, 1),
         tried=tried,
         calls=calls,
@@ -92,6 +95,10 @@ def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
             return "handled", ctx.recovered, False
     result: Result = "handled" if why is None else "muted" if why == MUTED else "ignored"
     return result, why, False
+
+
+def _failed_send(event: MessageFailed) -> dict[str, Any]:
+    return {"call": event.type, **({} if event.code is None else {"code": event.code})}
 
 
 def failed_call(name: str, error: BaseException) -> dict[str, Any]:

@@ -45,6 +45,8 @@ AROUND_S: Final = 600.0
 _LATE_S: Final = 5.0
 """Seconds after its arrival from which on a run is late."""
 
+_FAILED: Final = "message.failed"
+
 _HELD: Final[Mapping[str, str]] = {"retry": "failed", "deferred": "was deferred", "dead_letter": "failed"}
 """Words for the ends of runs for which the next delivery of their lane waits."""
 
@@ -188,7 +190,7 @@ async def look(
         since, until = 0.0, now + DAY_S
     cases = _Cases(since, until, bodies=bodies)
     for row in only if only is not None else await storage.outcomes(found.chats, since=since, until=until, limit=_MOST):
-        cases.add_row(row)
+        cases.add_row(row, is_asked_for=only is not None)
     for lane in dict.fromkeys([*map(lane_of_chat, found.chats), *found.lanes]):
         await _add_stored(storage, cases, lane)
     if client is not None:
@@ -304,7 +306,9 @@ class _Cases:
             case.body = delivery.body.decode("utf-8", "replace") if decoded is None else decoded
         return case
 
-    def add_row(self, row: OutcomeRow) -> None:
+    def add_row(self, row: OutcomeRow, *, is_asked_for: bool = False) -> None:
+        if row.type == _FAILED and row.handler is None and not is_asked_for:
+            return  # the call that made the message shows it
         is_message = row.type == "message.received" and row.message_id is not None
         key = f"m.{row.message_id}" if is_message else row.delivery
         chat_id = chat_of(row.lane)
@@ -367,6 +371,7 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
                 each["status"] = "ended"
         calls += made
     calls.sort(key=lambda each: float(each["at"]))
+    await _add_codes(storage, calls)
     last = case.last
     refused = {each["call"]: each for each in reversed(calls) if each["status"] == "refused"}
     for failed in json.loads(last.calls or "[]") if last is not None else ():
@@ -375,6 +380,15 @@ async def _calls(storage: Storage, case: Case, statuses: dict[str, str | None]) 
         else:
             calls.append({"call": failed["call"], "status": "refused", "answer": failed})
     return calls
+
+
+async def _add_codes(storage: Storage, calls: Sequence[dict[str, Any]]) -> None:
+    """Add Linq's code to each call whose message could not be sent."""
+    failed = {each["message_id"]: each for each in calls if each["message_id"] and each["delivery"] == "failed"}
+    for row in await storage.outcomes_of(list(failed)) if failed else ():
+        if row.type == _FAILED and row.message_id in failed:
+            codes = [each["code"] for each in json.loads(row.calls or "[]") if "code" in each]
+            failed[row.message_id] |= {"code": codes[-1]} if codes else {}
 
 
 async def _is_open(storage: Storage, turn: str) -> bool:
@@ -550,13 +564,21 @@ def _said(case: Case, last: OutcomeRow) -> str:
         many = "It" if len(away) == len(sent) else f"{len(away)} of its {len(sent)} messages"
         parts.append(f"{many} went to another chat, not to this one: {chats}.")
     if bad := [each for each in sent if each["delivery"] in ("failed", "sent", "pending", "queued", None)]:
-        states = ", ".join(sorted({each["delivery"] or "without a receipt yet" for each in bad}))
+        states = ", ".join(sorted({_state(each) for each in bad}))
         parts.append(
             f"{len(bad)} of its {len(sent)} messages {'is' if len(bad) == 1 else 'are'} not delivered: {states}."
         )
     if len({row.replay for row in case.rows if row.outcome in ("handled", "dead_letter")}) > 1:
         parts.append("It was handled again by an operator, which sent everything again.")
     return " ".join(parts)
+
+
+def _state(call: dict[str, Any]) -> str:
+    """Return in words how far a message has come, and why no farther."""
+    state = call["delivery"] or "without a receipt yet"
+    known = of_linq().get(str(call.get("code")))
+    means = f": {known.summary}" if known is not None else ""
+    return f"{state} with the code {call['code']}{means.removesuffix('.')}" if "code" in call else state
 
 
 def refusal(answer: dict[str, Any]) -> str:

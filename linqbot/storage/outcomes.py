@@ -2,7 +2,7 @@
 
 The rows have ids, times and names, and no text of a person. They are kept for `Storage.keep_outcomes_days`, apart from contents,
 which are erased with the ack. The commit that ends a turn writes its row. A receipt, or a typing indicator, that no handler
-takes has none. Of a turn that runs again and again, such as while Linq is away, only the runs with the numbers 1, 2, 4, 8, … have a
+takes has none, unless it says that a message could not be sent: then its `calls` have Linq's code. Of a turn that runs again and again, such as while Linq is away, only the runs with the numbers 1, 2, 4, 8, … have a
 row. The calls of a turn are in its journal entries, which are kept as long; a row repeats only those that Linq or a
 plugin refused.
 """

@@ -303,7 +303,7 @@ async def passed_on(phone: Phone) -> str | None:
     return await texts("Is anyone there?")(phone)
 
 
-@plant(DOUBTS, "1 of its 1 messages is not delivered: failed")
+@plant(DOUBTS, "1 of its 1 messages is not delivered: failed with the code 4001: ")
 async def not_delivered(phone: Phone) -> str | None:
     phone.fail_next_message()
     return await texts("menu")(phone)

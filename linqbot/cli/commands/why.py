@@ -95,7 +95,6 @@ def _show_case(case: Case, *, several: bool) -> None:
 def _call(call: dict[str, Any]) -> str:
     answer = call.get("answer") or {}
     said = "/".join(str(answer[name]) for name in ("status", "code") if name in answer)
+    state = f"{call['delivery']} ({call['code']})" if "code" in call else call.get("delivery")
     trace = f"trace {answer['trace_id']}" if "trace_id" in answer else None
-    return " ".join(
-        filter(None, (call["call"], call["status"], said, call.get("delivery"), call.get("message_id"), trace))
-    )
+    return " ".join(filter(None, (call["call"], call["status"], said, state, call.get("message_id"), trace)))
