@@ -48,20 +48,23 @@ async def purge(
     if before is None and not compact:
         raise click.UsageError("Give --before TIME to delete old dead letters, or --compact to write the file again.")
     purged = 0 if before is None else await _purge(storage, confirm, before)
-    if compact:
-        needed = await storage.room_to_compact()
-        confirm(
-            f"Write the file again? It needs {needed}. A server cannot store deliveries meanwhile"
-            if needed
-            else "Free space?"
-        )
-    is_wiped = await storage.wipe(whole=compact)
-    if compact and not is_wiped:
-        raise StorageUnavailable("The file could not be written again: other programs kept it busy. Run this again.")
+    compacted = await _compact(storage, confirm) if compact else ""
+    is_wiped = compact or await storage.wipe()
     shown = [f"{deliveries(purged)} deleted."] if before is not None else []
-    shown += [] if is_wiped else [stored_contents.COPIES_ARE_LEFT]
-    shown += ["The file has no deleted bytes and no free space."] if compact else []
+    shown += [compacted] if compact else [] if is_wiped else [stored_contents.COPIES_ARE_LEFT]
     return Result({"purged": purged, "wiped": is_wiped}, " ".join(shown))
+
+
+async def _compact(storage: Storage, confirm: Confirm) -> str:
+    """Write the file again, and return what was done as a sentence."""
+    if (needed := await storage.room_to_compact()) is None:
+        confirm("Free the space of deleted rows?")
+        await storage.wipe(whole=True)
+        return "Other rows may take the space of those that were deleted."
+    confirm(f"Write the file again? It needs {needed}. A server cannot store deliveries meanwhile")
+    if not await storage.wipe(whole=True):
+        raise StorageUnavailable("The file could not be written again: other programs kept it busy. Run this again.")
+    return "The file has no deleted bytes and no free space."
 
 
 async def _purge(storage: Storage, confirm: Confirm, before: float) -> int:

@@ -494,8 +494,12 @@ def give_back(db: sqlite3.Connection) -> bool:
     ((mode,), (free,)) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("auto_vacuum", "freelist_count"))
     if mode != _INCREMENTAL or free <= PAGES_LEFT_FREE:
         return False
-    with transaction(db):
-        db.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+    try:
+        # Not `execute`: it makes one step of this statement, which gives back one page.
+        db.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({PAGES_AT_ONCE}); COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
     return True
 
 

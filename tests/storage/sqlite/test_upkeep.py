@@ -305,6 +305,14 @@ async def test_space_of_purged_rows_goes_back_a_few_pages_at_a_time(
     monkeypatch.setattr("linqbot.storage.sqlite.upkeep.WIPED_AT_ONCE", 1)
     monkeypatch.setattr(file, "PAGES_LEFT_FREE", 20)
     monkeypatch.setattr(file, "PAGES_AT_ONCE", 50)
+    steps: list[bool] = []
+    give_back = file.give_back
+
+    def counted(db: sqlite3.Connection) -> bool:
+        steps.append(give_back(db))
+        return steps[-1]
+
+    monkeypatch.setattr(file, "give_back", counted)
     async with SQLiteStorage(path) as server:
         await dead_letter(server, *(delivery(f"c:{n}", body=b"x" * 9000) for n in range(100)))
         async with SQLiteStorage(path, serving=False) as command:
@@ -313,6 +321,7 @@ async def test_space_of_purged_rows_goes_back_a_few_pages_at_a_time(
             assert await command.purge(before=4e9) == 100
             await command.wipe()
         assert len(bytes_of(path)) < before / 2
+        assert 2 < len(steps) < 10
         await server.put(delivery())
     async with SQLiteStorage(path) as again:
         assert len(await again.waiting()) == 1
