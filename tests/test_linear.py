@@ -46,6 +46,7 @@ from linqbot.linq.text.pieces import SLICE, Cutter
 from linqbot.linq.text.styled import Style, StyledText
 from linqbot.linq.types.message import MessageSentResponse
 from linqbot.parse.translation import LONGEST_TEXT
+from linqbot.storage import people
 from linqbot.storage.personal import Person
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18)
@@ -375,6 +376,11 @@ def forgotten(text: str) -> object:
     return person.is_named_in(body)
 
 
+def naming(text: str) -> object:
+    body = received(parts=[{"type": "text", "value": text}], sender={"handle": "+15551234567"}, note=text)
+    return people.candidates_in(body), people.handles_in(decode(body)), people.chats_in(decode(body))
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "a reply of Markdown": lambda text: bubbles([markdown(text)]),
     "a first reply of Markdown": lambda text: bubbles([markdown(text)], opens_chat=True),
@@ -387,6 +393,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "filters": filtered,
     "the loop breaker": lambda text: gist_of_message(text, [text[: len(text) // 2]]),
     "forgetting": forgotten,
+    "the index of people": naming,
 }
 
 

@@ -14,6 +14,7 @@ Next step: `personal.py` reads the rows in these lanes and turns, and decides wh
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,10 @@ _OF_SENDERS: Final = frozenset({"handle", "handles", "from"})
 _PATH: Final = b"/chats/"
 _PHONES: Final = re.compile(rb"\+[0-9]+")
 _PHONE: Final = re.compile(r"\+[0-9]+")
-_ADDRESSES: Final = re.compile(rb'[^\s"@<>:]+@[^\s"@<>]+')
+_BEFORE_AT: Final = re.compile(rb'[^\s"<>:]+\Z')
+_AFTER_AT: Final = re.compile(rb'[^\s"<>]+')
+_LONGEST_PART: Final = 255
+"""Bytes on each side of an `@` that are looked at."""
 
 
 def strings(data: Any, *, without: Collection[str] = ()) -> Iterator[str]:
@@ -168,7 +172,7 @@ def chats_in(data: Any) -> set[str]:
         if key.endswith("chat_id") or key == CHAT_OF_PAYMENT:
             found.add(value)
         elif key == "path":
-            found.add(_chat_of_path(value.encode()).decode())
+            found.add(_chat_of_path(value.encode()).decode(errors="replace"))
     for each in _objects(data):
         if isinstance(chat := each.get("chat"), dict) and isinstance(chat.get("id"), str):
             found.add(chat["id"])
@@ -196,12 +200,19 @@ def _chat_of_path(call: bytes) -> bytes:
     return call[start + len(_PATH) : end if end >= 0 else start + 200].partition(b'"')[0]
 
 
-def _candidates(document: bytes) -> list[bytes] | None:
+def candidates_in(document: bytes) -> list[bytes] | None:
     """Return what may be handles in a document, without decoding it; None if it must be decoded to know that."""
     if b"\\" in document and b"\\u00" in document:  # JSON may write any letter so
         return None
     found: list[bytes] = _PHONES.findall(document) if b"+" in document else []
-    return found + _ADDRESSES.findall(document) if b"@" in document else found
+    return [*found, *_addresses_in(document)] if b"@" in document else found
+
+
+def _addresses_in(document: bytes) -> Iterator[bytes]:
+    for before, after in itertools.pairwise(document.split(b"@")):
+        local, domain = _BEFORE_AT.search(before[-_LONGEST_PART:]), _AFTER_AT.match(after[:_LONGEST_PART])
+        if local and domain:
+            yield local[0] + b"@" + domain[0]
 
 
 # Writing
@@ -219,7 +230,7 @@ def note_deliveries(tx: Writable, deliveries: Iterable[Delivery]) -> None:
                 tx.changes.named.add((sender, each.lane))
                 tx.changes.names_known[each.lane, sender] = today
             continue
-        found = None if each.id.startswith(OWN_DELIVERY) else _candidates(each.body)
+        found = None if each.id.startswith(OWN_DELIVERY) else candidates_in(each.body)
         if found is None or known.get((each.lane, *found)) != today:
             note_in_lane(tx, each.lane, each.body)
             if each.lane.startswith(_PAIR):
@@ -301,7 +312,7 @@ def _names_no_other(documents: Iterable[bytes], chat_id: str | None, origin: byt
         return False
     for each in documents:
         if b"+" in each or b"@" in each or b"\\" in each:
-            found = _candidates(each)
+            found = candidates_in(each)
             if found is None or not all(one in lines or _is_in(one, origin) for one in found):
                 return False
         if _PATH in each and not _is_in(_chat_of_path(each), origin):
