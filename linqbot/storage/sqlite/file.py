@@ -297,11 +297,10 @@ def _set_pragmas_in_turn(db: sqlite3.Connection) -> None:
 
 
 def _set_pragmas(db: sqlite3.Connection) -> None:
-    # For a new file. The schema's padding needs this size, which is SQLite's default, but a build may change it.
+    # For a new file. Both are SQLite's defaults, but a build may change them, and the schema's padding needs them. With
+    # auto_vacuum, a purge could shorten the file, but every echo would write 1 % more pages: measured. New rows take free pages.
     db.execute("PRAGMA page_size = 4096")
-    # Of an old file this would write the header: `wipe` does it.
-    if not db.execute("PRAGMA page_count").fetchone()[0]:
-        _let_give_back(db)
+    db.execute("PRAGMA auto_vacuum = NONE")
     db.execute("PRAGMA journal_mode = WAL")
     # FULL: in WAL mode NORMAL syncs at checkpoints only, so a power cut could lose deliveries answered with 200.
     db.execute("PRAGMA synchronous = FULL")
@@ -315,11 +314,6 @@ def _set_pragmas(db: sqlite3.Connection) -> None:
     # KiB. A small cache is enough: most pages are read once, and recent deliveries are in the index.
     db.execute("PRAGMA cache_size = -600")
     db.execute("PRAGMA journal_size_limit = 67108864")
-
-
-def _let_give_back(db: sqlite3.Connection) -> None:
-    """Let `give_back` shorten the file, if it is new or is written again. An echo then writes 0.4 % more pages: measured."""
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -441,11 +435,6 @@ PAGE_BYTES: Final = 4096
 
 PADDING: Final = bytes(PAGE_BYTES)
 
-_INCREMENTAL: Final = 2
-PAGES_LEFT_FREE: Final = 1000
-"""Free pages that stay in the file for new rows."""
-PAGES_AT_ONCE: Final = 500
-
 _TURN_MS: Final = 100
 
 
@@ -476,30 +465,12 @@ def wipe(db: sqlite3.Connection, patience_s: float) -> bool:
     Meanwhile no other connection can write.
     """
     try:
-        _let_give_back(db)
         db.execute("VACUUM")
     except sqlite3.OperationalError:
         return False
     if not truncate_in_turn(db, patience_s):
         return False
     db.execute("DELETE FROM meta WHERE key = 'unwiped'")
-    return True
-
-
-def give_back(db: sqlite3.Connection) -> bool:
-    """Shorten the file by some of its free pages, in one transaction. Return False if none can be given back.
-
-    A file that a linqbot before this one has made must be written again once, by `wipe`.
-    """
-    ((mode,), (free,)) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("auto_vacuum", "freelist_count"))
-    if mode != _INCREMENTAL or free <= PAGES_LEFT_FREE:
-        return False
-    try:
-        # Not `execute`: it makes one step of this statement, which gives back one page.
-        db.executescript(f"BEGIN IMMEDIATE; PRAGMA incremental_vacuum({PAGES_AT_ONCE}); COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
     return True
 
 

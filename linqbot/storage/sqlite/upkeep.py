@@ -15,7 +15,6 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
@@ -104,17 +103,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
-WIPED_AT_ONCE: Final = 16 * 1024 * 1024
-"""Bytes of a file that is written again within a second, so next to a server that waits for it no acknowledgement is late."""
-
-_PAUSE_S: Final = 0.05
+WIPED_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes of a file that is written again in about a tenth of a second, for which a server that runs can wait."""
 
 
 def wipe(db: sqlite3.Connection, *, whole: bool) -> bool:
     """Remove the bytes of deleted rows from the file. Return False if some may be left in its free space.
 
-    Only with `whole` a large file is written again, for which there must be room; `needed` says how much. Without, its
-    free pages are given back in short transactions, and the WAL is emptied.
+    Only with `whole` a large file is written again, for which there must be room; `needed` says how much. Without, the WAL
+    is emptied.
 
     Raises:
         StorageUnavailable: with `whole`, if there is no room.
@@ -127,8 +124,6 @@ def wipe(db: sqlite3.Connection, *, whole: bool) -> bool:
         return file.wipe(db, patience_s)
     if is_due and file.used_bytes(db) <= WIPED_AT_ONCE and needed(db).lack is None:
         return file.wipe(db, patience_s)
-    while file.give_back(db):
-        time.sleep(_PAUSE_S)
     return file.truncate_in_turn(db, patience_s) and not is_due
 
 
