@@ -122,7 +122,7 @@ _OF_SENDERS: Final = frozenset({"handle", "handles", "from"})
 _PATH: Final = b"/chats/"
 _PHONES: Final = re.compile(rb"\+[0-9]+")
 _PHONE: Final = re.compile(r"\+[0-9]+")
-_BEFORE_AT: Final = re.compile(rb'[^\s"<>:]+\Z')
+_BEFORE_AT: Final = re.compile(rb'[^\s"<>:]+')  # read backwards from the `@`
 _AFTER_AT: Final = re.compile(rb'[^\s"<>]+')
 _LONGEST_PART: Final = 255
 """Bytes on each side of an `@` that are looked at."""
@@ -210,9 +210,9 @@ def candidates_in(document: bytes) -> list[bytes] | None:
 
 def _addresses_in(document: bytes) -> Iterator[bytes]:
     for before, after in itertools.pairwise(document.split(b"@")):
-        local, domain = _BEFORE_AT.search(before[-_LONGEST_PART:]), _AFTER_AT.match(after[:_LONGEST_PART])
+        local, domain = _BEFORE_AT.match(before[: -_LONGEST_PART - 1 : -1]), _AFTER_AT.match(after[:_LONGEST_PART])
         if local and domain:
-            yield local[0] + b"@" + domain[0]
+            yield local[0][::-1] + b"@" + domain[0]
 
 
 # Writing
@@ -446,8 +446,10 @@ def _note_stored(tx: Writable, table: str, row: tuple[Any, ...], *, is_found: bo
 async def forget(tx: Writable, handle: str, chats: Collection[str], until: float) -> None:
     """Delete where a person is named, and the direct chats with the person, unless a row there was stored after `until`."""
     whos = [_who(handle, await _install(tx)), *(_CHAT + each for each in chats)]
-    which = "(who = ANY($1) OR place = ANY($2)) AND at <= $3"
-    await tx.run(f"DELETE FROM named WHERE {which}", whos, [lane_of_chat(each) for each in chats], until)
+    # A lane of no chat is the person's own: what is named there is erased with its rows.
+    own = [each for each in (await places(tx, [handle], chats)).lanes if chat_of(each) is None]
+    lanes = [*own, *(lane_of_chat(each) for each in chats)]
+    await tx.run("DELETE FROM named WHERE (who = ANY($1) OR place = ANY($2)) AND at <= $3", whos, lanes, until)
     tx.changes.forgets_names = True
 
 

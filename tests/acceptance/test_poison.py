@@ -14,6 +14,8 @@ import crash
 import httpx
 import pytest
 
+from linqbot.error_details import read_error
+
 BOT = """
 import asyncio
 import os
@@ -62,8 +64,9 @@ async def test_a_poison_message_is_dead_lettered_and_the_others_are_answered(tmp
             await asyncio.sleep(0.05)
         replies = await crash.replies(http, emulator.url)
     with closing(sqlite3.connect(tmp_path / "crash.db")) as db:
-        dead = db.execute("SELECT lane, error FROM dead").fetchall()
-    assert dead == [(f"c:{chats[5]}", "The process died 5 times while handling it, or its turn never ended.")]
+        ((lane, error),) = db.execute("SELECT lane, error FROM dead").fetchall()
+    reason, _ = read_error(error)
+    assert (lane, reason) == (f"c:{chats[5]}", "The process died 5 times while handling it, or its turn never ended.")
     expected = {chat: [str(n), str(n + CHATS)] for n, chat in enumerate(chats)}
     expected[chats[5]] = ["25"]
     assert replies == expected

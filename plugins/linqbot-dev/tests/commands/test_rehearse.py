@@ -131,7 +131,7 @@ def test_own_personas_talk_a_dead_letter_is_found_messages_may_be_ignored_and_a_
     found = json.loads(run.said())
     broken = [("Ann", "'thanks'", rule) for rule in ("unanswered", "given-up")]
     assert [(one["person"], one["message"], one["rule"]) for one in found["findings"]] == broken
-    assert found["findings"][1]["happened"] == "dead letter: ValueError in bot:answer"
+    assert found["findings"][1]["happened"] == "dead letter: ValueError at bot.py:10 in bot:answer"
     assert (found["written"], found["seconds"] < 240, found["violations"]["order"]) == (4, True, None)
 
 
