@@ -94,11 +94,24 @@ async def run_to_the_end(
             # In the order of the tasks, and not in that in which they have ended. A checkpoint has other half characters.
             asked = {each.id: each for each in found}
             found = [asked.get(each.id, each) for each in _waiting(await graph.aget_state(config, subgraphs=True))]
+        else:
+            found = _as_called(found, state)
         what = Command(resume=await questions.answers(found))
         if not is_resumable:
             # There was nothing to ask, such as about a call that cannot be shown. The next run keeps checkpoints.
             raise TurnDeferred("The graph goes on with a decision.", after_s=0)
         tasks.begin_again()
+
+
+def _as_called(found: list[Interrupt[Any]], state: Mapping[str, Any]) -> list[Interrupt[Any]]:
+    """Return interrupts in the order of the calls that they are about: the tasks of calls end in any order."""
+    calls = [call for message in state.get("messages", ()) for call in getattr(message, "tool_calls", ())]
+    places = {call["id"]: place for place, call in enumerate(calls)}
+    return sorted(found, key=lambda each: places.get(_call_of(each), -1))
+
+
+def _call_of(asked: Interrupt[Any]) -> str | None:
+    return asked.value.get("tool_call_id") if isinstance(asked.value, Mapping) else None
 
 
 def _waiting(state: StateSnapshot) -> Iterator[Interrupt[Any]]:

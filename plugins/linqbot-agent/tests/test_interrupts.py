@@ -5,6 +5,7 @@ The models are langchain-core's own, and graphs, middleware and checkpointers ar
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypedDict
@@ -323,6 +324,32 @@ async def test_the_middleware_that_asks_is_an_approval_of_each_call_and_the_mode
         last = phone.messages[-1]
         assert "booked for Ann" in last, phone.killed
         assert "The person has not approved this, and wrote instead: At eight, please" in last, phone.killed
+
+
+async def test_calls_side_by_side_are_asked_about_in_their_order_though_the_first_one_asks_last() -> None:
+    from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
+
+    bobs = asyncio.Event()
+
+    class AnnWaits(AgentMiddleware):
+        async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+            if request.tool_call["args"]["name"] == "Ann":
+                await bobs.wait()
+            try:
+                return await handler(request)
+            finally:
+                bobs.set()
+
+    async def book(name: str) -> str:
+        """Book a table."""
+        return f"booked for {name}"
+
+    asking = HumanInTheLoopMiddleware({"book": True}, interrupt_mode="per_call")
+    async with talking(bot_with(agent_of(book, ANN, BOB, middleware=[AnnWaits(), asking]))) as phone:
+        await phone.text("Two tables")
+        assert await phone.next_reply() == ASKED
+        await phone.text("yes")
+        assert await phone.next_reply() == ASKED.replace("Ann", "Bob")
 
 
 async def test_odd_data_of_nodes_tools_and_models_is_asked_and_decided_once() -> None:
