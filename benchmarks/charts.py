@@ -277,33 +277,12 @@ def workers() -> str:
     return picture.svg()
 
 
-def grown() -> str:
-    """Draw the seconds of the commands of operators, by the size of the file."""
-    conditions, found = load("grown")
-    sizes = [f"{each['megabytes']:,.0f} MB" for each in found]
-    picture = Picture("Next to a serving bot: seconds of a command, by the size of the file")
-    for command in ("start", "person show", "forget", "why", "waiting list", "purge"):
-        seconds = [each["seconds"][command] for each in found]
-        bars = [
-            Bar(size, value, f"{value:.2f} s", n) for n, (size, value) in enumerate(zip(sizes, seconds, strict=True))
-        ]
-        picture.bars(command, bars, max(seconds), names=80)
-    refused = sum(each["refused"] for each in found)
-    picture.small(
-        f"{refused} deliveries were refused. The rows of a person are as many in each file; purge deletes as many dead letters "
-        "more as the file is larger. The start is the second one: the first makes the index of people of an older file."
-    )
-    picture.small(str(conditions))
-    return picture.svg()
-
-
 CHARTS: Final[dict[str, Callable[[], str]]] = {
     "echo": echo,
     "kills": kills,
     "order": order,
     "backlog": backlog,
     "workers": workers,
-    "grown": grown,
 }
 """The pictures by the names of their files."""
 

@@ -31,7 +31,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +40,6 @@ from fake_api import FakeApi
 from loader import Paced
 from ports import free_port
 from processes import PEERS, Cores, Served, linq_environ, linqbot, run, serving
-from results import Conditions, save
 from signed import Delivery as Signed
 from signed import linq, linq_chat
 
@@ -278,16 +277,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 250], help="the sizes of the files")
     parser.add_argument("--idle-seconds", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, help="where the files are written")
-    parser.add_argument("--save", action="store_true", help="keep the figures for the picture of the docs")
     given = parser.parse_args(arguments)
-    conditions, cores, all_figures = Conditions.now(), Cores(), list[Figures]()
+    cores, all_figures = Cores(), list[Figures]()
     for megabytes in [*given.megabytes, *([2500] if given.largest else [])]:
         with tempfile.TemporaryDirectory(prefix="linqbot-grown-", dir=given.folder) as folder:
             count = made(Path(folder) / "bot.db", megabytes * 1_000_000)
             all_figures.append(run(measured(Path(folder) / "bot.db", count, cores, given.idle_seconds)))
     print(printed(all_figures))
-    if given.save:
-        save("grown", conditions, [asdict(each) for each in all_figures])
     is_over = any(max(values) > LIMITS.get(name, math.inf) for name, values in ratios(all_figures).items())
     sys.exit(is_over or any(each.refused for each in all_figures))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import shutil
 import signal
@@ -39,10 +40,15 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def reset_logs() -> Iterator[None]:
-    """Reset structlog: a command that runs in this process configures it permanently, even while tests are collected."""
-    structlog.reset_defaults()
+    """Reset the logs: a command that runs in this process configures them permanently, even while tests are collected."""
+    _reset_logs()
     yield
+    _reset_logs()
+
+
+def _reset_logs() -> None:
     structlog.reset_defaults()
+    logging.getLogger().setLevel(logging.WARNING)  # else an error of asyncio reaches no `caplog` after `linqbot check`
 
 
 class FailingRows:
