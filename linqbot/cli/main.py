@@ -40,13 +40,17 @@ class ListedGroup(click.Group):
         super().__init__(*given, **more)
         self.lines = lines
 
+    def has(self, name: str) -> bool:
+        """Return True if a command is known by its name alone, without a look at plugins."""
+        return name in self.lines
+
     def all_lines(self) -> Mapping[str, str]:
         return self.lines
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.lines and args[0] not in (names := self.list_commands(ctx)):
+        if args and not self.has(args[0]) and args[0] not in (names := self.list_commands(ctx)):
             near = self.nearest(args[0], names)
             hint = f"Did you mean {near}?" if near else f"The commands are: {', '.join(names)}."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
@@ -77,6 +81,9 @@ class ListedGroup(click.Group):
 class Commands(ListedGroup):
     """The commands at the top. Those of plugins are looked up only for a name that is not in the table."""
 
+    def has(self, name: str) -> bool:
+        return super().has(name) or name in PACKAGES
+
     def all_lines(self) -> Mapping[str, str]:
         return {**self.lines, **{name: command.about for name, command in plugin_commands.found().items()}}
 
@@ -92,7 +99,7 @@ class Commands(ListedGroup):
         return f"{groups[0]} {name}" if len(groups) == 1 else super().nearest(name, names)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *(name for name in PACKAGES if name not in self.all_lines())]
+        return [*super().list_commands(ctx), *plugin_commands.missing()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lines:

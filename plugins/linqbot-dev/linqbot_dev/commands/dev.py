@@ -1,8 +1,8 @@
 """`linqbot dev`: run the emulator with its phone page, and the bot, which is restarted whenever its code is saved.
 
-The emulator runs in this process and the bot in a child process (`cli/dev/bot_process.py`). So a restart of the bot
+The emulator runs in this process and the bot in a child process (`dev/bot_process.py`). So a restart of the bot
 loses no conversation: messages stay in the emulator, accepted deliveries stay in the bot's storage, and the emulator
-retries others, as Linq would. With a real account there is no emulator: `cli/dev/real_account.py`. With `--no-bot` there is
+retries others, as Linq would. With a real account there is no emulator: `dev/real_account.py`. With `--no-bot` there is
 nothing else: `serve_emulator` below.
 """
 

@@ -1,7 +1,7 @@
 """`linqbot rehearse`: simulated people talk to a bot for some minutes, while things go wrong, and rules are checked.
 
 This module reads the options, the author's own personas from a Python file, and the patterns of messages that a bot may
-leave without an answer. Next step: `cli/rehearsal/run.py` runs the emulator in this process and the bot in a child
+leave without an answer. Next step: `rehearsal/run.py` runs the emulator in this process and the bot in a child
 process, which is really killed.
 """
 

@@ -1,6 +1,6 @@
 """`linqbot replay`: compare what a bot would do with what was done, or let the server handle deliveries again.
 
-The work of the comparison is in `ops/dry_runs/`. Texts of the bot are printed with `--diff` only: they may quote what people
+The work of the comparison is in `dry_runs/`. Texts of the bot are printed with `--diff` only: they may quote what people
 wrote.
 """
 

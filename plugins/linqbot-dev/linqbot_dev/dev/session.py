@@ -1,6 +1,6 @@
 """A session of `linqbot dev`: it keeps the process of the bot, and what delivers events to the bot, up until one of them ends.
 
-That with the emulator is in `cli/commands/dev.py`, those with a real account are in `real_account.py`.
+That with the emulator is in `commands/dev.py`, those with a real account are in `real_account.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 /**
  * The JSON of the control API, as far as this page reads it. The emulator writes these shapes in
- * `linqbot/emulator/model/shapes.py`. Times are ISO 8601.
+ * `linqbot_dev/emulator/model/shapes.py`. Times are ISO 8601.
  */
 
 export type Service = "iMessage" | "RCS" | "SMS";
