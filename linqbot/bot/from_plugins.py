@@ -6,7 +6,7 @@ An error in one plugin does not affect the additions of the others. `bot/routes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +16,7 @@ from linqbot.errors import BotError, LinqbotError
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.event import Event
 from linqbot.plugins.guard import guarded, plain_functions
-from linqbot.plugins.registry import Impl, Plugin, Plugins, describe
+from linqbot.plugins.registry import Impl, Plugin, Plugins, describe, only
 
 if TYPE_CHECKING:
     from linqbot.bot.bot import Bot
@@ -29,7 +29,9 @@ Makers: TypeAlias = dict[str, tuple[str, Callable[[Event, Context], Any]]]
 
 def routers(plugins: Plugins, bot: Bot) -> list[tuple[Impl, Router]]:
     """Return the routers of all plugins, in the order of the plugins. Raises ConfigError if a required one failed."""
-    return [(impl, router) for impl, added in plugins.ask("register_routers", _routers, bot=bot) for router in added]
+    return [
+        (impl, router) for impl, added in plugins.ask("register_routers", only(Router), bot=bot) for router in added
+    ]
 
 
 def values(plugins: Plugins) -> Callable[[Context], Mapping[str, Any]]:
@@ -99,13 +101,6 @@ class _Values(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._makers)
-
-
-def _routers(given: Iterable[Router]) -> list[Router]:
-    routers = list(given)
-    if wrong := next((each for each in routers if not isinstance(each, Router)), None):
-        raise TypeError(f"a {type(wrong).__name__} is not a Router")
-    return routers
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and LINQBOT_PLUGINS, which says what a bot loads, does not leave it out.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -66,12 +66,15 @@ def of_others() -> Mapping[str, PluginCommand]:
     return {} if (plugins := others()) is None else _added(plugins, {*COMMANDS, *PACKAGES}, leave_out=_OURS)
 
 
-def ask(hook: str, fit: Callable[[Any], T], **facts: Any) -> list[T]:
-    """Collect what these plugins add to a command through another hook. See `Plugins.ask`."""
+def ask(hook: str, kind: type[T], **facts: Any) -> list[T]:
+    """Collect the objects of a class that these plugins add to a command through another hook. See `Plugins.ask`."""
+    from linqbot.plugins.registry import only
+
+    fit = only(kind)
     found = packages().ask(hook, fit, **facts)
     if (plugins := others()) is not None:
         found += [(impl, added) for impl, added in plugins.ask(hook, fit, **facts) if impl.plugin.name not in _OURS]
-    return [added for _, added in found]
+    return [each for _, added in found for each in added]
 
 
 @cache
@@ -113,12 +116,12 @@ def _added(plugins: Plugins, taken: Iterable[str], leave_out: Collection[str] = 
 
 def _checked(given: Any) -> dict[str, PluginCommand]:
     from linqbot.hookspecs import PluginCommand
+    from linqbot.plugins.registry import only
 
-    commands = list(given)
-    for each in commands:
-        if not isinstance(each, PluginCommand) or not each.name:
-            raise TypeError(f"a {type(each).__name__} is not a PluginCommand with a name")
-    return {each.name: each for each in commands}
+    commands = {each.name: each for each in only(PluginCommand)(given)}
+    if "" in commands:
+        raise TypeError("a PluginCommand has no name")
+    return commands
 
 
 def _imported(added: PluginCommand) -> click.Command:

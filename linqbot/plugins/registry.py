@@ -42,6 +42,20 @@ LIFECYCLE: Final = ("started", "stopped")
 """Hooks that may be `async def`."""
 
 
+def only(kind: type[T]) -> Callable[[Iterable[object]], list[T]]:
+    """Return a function for `Plugins.ask`, which takes a hook's objects of one class and raises a TypeError for any other."""
+
+    def fit(given: Iterable[object]) -> list[T]:
+        found: list[T] = []
+        for each in given:
+            if not isinstance(each, kind):
+                raise TypeError(f"a {type(each).__name__} is no {kind.__name__}")
+            found.append(each)
+        return found
+
+    return fit
+
+
 class Plugins:
     """The plugins of one app. `linqbot.plugins.loading.load` makes them.
 

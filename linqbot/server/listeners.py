@@ -6,7 +6,6 @@ The bot's server gets the signals. A listener that fails is logged, and the bot 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 
 import structlog
 from starlette.applications import Starlette
@@ -14,7 +13,7 @@ from starlette.applications import Starlette
 from linqbot.errors import ConfigError
 from linqbot.frames import place_of
 from linqbot.hookspecs import Listener, Running
-from linqbot.plugins.registry import Plugins
+from linqbot.plugins.registry import Plugins, only
 
 log = structlog.get_logger("linqbot.server")
 
@@ -28,22 +27,13 @@ def added(plugins: Plugins, running: Running, *, page: bool) -> list[tuple[Liste
         ConfigError: a listener cannot be opened with the settings as they are, or a required plugin failed.
     """
     found: list[tuple[Listener, Starlette]] = []
-    for impl, listeners in plugins.ask("register_listeners", _checked, running=running, page=page):
+    for impl, listeners in plugins.ask("register_listeners", only(Listener), running=running, page=page):
         try:
             found += [(each, each.make_app()) for each in listeners]
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001 - of a plugin, and the bot goes on
             plugins.blame(impl.plugin, "make_app", error)
-    return found
-
-
-def _checked(given: Iterable[object]) -> list[Listener]:
-    found: list[Listener] = []
-    for each in given:
-        if not isinstance(each, Listener):
-            raise TypeError(f"a {type(each).__name__} is no Listener")
-        found.append(each)
     return found
 
 

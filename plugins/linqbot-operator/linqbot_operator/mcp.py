@@ -6,7 +6,7 @@ Its tools come from plugins, by the hook `register_tools`; those of this package
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Final
 
@@ -40,25 +40,16 @@ def command(*, allow_writes: bool, dev: bool, page: str) -> None:
     )
     logs.configure("error", "auto")  # on standard error
     logging.getLogger("httpx").setLevel(logging.WARNING)  # the server shows the log of all modules
-    for tools in plugin_commands.ask("register_tools", _checked, dev=page if dev else None, allow_writes=allow_writes):
-        for tool in tools:
-            hints = ToolAnnotations(
-                read_only_hint=tool.read_only,
-                destructive_hint=tool.destructive,
-                idempotent_hint=tool.read_only or tool.idempotent,
-                open_world_hint=False,
-            )
-            server.add_tool(_shown(tool.run), title=tool.title, annotations=hints)
+    tools = plugin_commands.ask("register_tools", AgentTool, dev=page if dev else None, allow_writes=allow_writes)
+    for tool in tools:
+        hints = ToolAnnotations(
+            read_only_hint=tool.read_only,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.read_only or tool.idempotent,
+            open_world_hint=False,
+        )
+        server.add_tool(_shown(tool.run), title=tool.title, annotations=hints)
     server.run("stdio")
-
-
-def _checked(given: Iterable[object]) -> list[AgentTool]:
-    tools: list[AgentTool] = []
-    for each in given:
-        if not isinstance(each, AgentTool):
-            raise TypeError(f"a {type(each).__name__} is no AgentTool")
-        tools.append(each)
-    return tools
 
 
 def _shown(tool: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
