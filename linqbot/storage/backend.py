@@ -28,6 +28,7 @@ from linqbot.storage import (
     conversations,
     decisions,
     edits,
+    facts,
     journal,
     mutes,
     operations,
@@ -328,7 +329,7 @@ class Storage(ABC):
 
     async def first_activity(self) -> float | None:
         """Return the Unix time at which the first webhook ever was accepted; None if none was."""
-        first = await self._read(lambda db: upkeep.fact(db, "first_active_at"))
+        first = await self._read(lambda db: facts.read(db, "first_active_at"))
         return None if first is None else float(first)
 
     async def last_activity(self) -> float | None:
@@ -726,7 +727,7 @@ class Storage(ABC):
 
         One process changes the record at a time. The function may be called twice, and must not raise.
         """
-        return await self._write(lambda tx: upkeep.change_fact(tx, upkeep.TROUBLES, to))
+        return await self._write(lambda tx: facts.change(tx, upkeep.TROUBLES, to))
 
     # Upkeep
 

@@ -24,6 +24,7 @@ from linqbot.storage import (
     consents,
     conversations,
     decisions,
+    facts,
     journal,
     mutes,
     outcomes,
@@ -241,7 +242,7 @@ class Contents(ABC):
     async def filling(self, source: str) -> AsyncIterator[None]:
         """Fill a target with the rows of a storage in the block, in one commit, without which it cannot be served."""
         with self._translated():
-            await upkeep.write_fact(self._tx, upkeep.COPYING, to_json({"source": source}).decode())
+            await facts.write(self._tx, upkeep.COPYING, to_json({"source": source}).decode())
             async with self._transaction():
                 yield
                 await self._complete()
@@ -253,7 +254,7 @@ class Contents(ABC):
 
     async def _complete(self) -> None:
         await people.mark_unfilled(self._tx)
-        await upkeep.remove_fact(self._tx, upkeep.COPYING)
+        await facts.remove(self._tx, upkeep.COPYING)
 
     @abstractmethod
     def _translated(self) -> AbstractContextManager[None]:
@@ -294,7 +295,7 @@ class Contents(ABC):
         match table:
             case "meta":
                 for row in rows:
-                    await upkeep.write_fact(self._tx, row["key"], row["value"])
+                    await facts.write(self._tx, row["key"], row["value"])
             case "delivery":
                 await self._number(rows)
                 columns = [name for name in TABLES["delivery"] if name not in {"leased", "body"}]

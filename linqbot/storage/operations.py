@@ -19,7 +19,19 @@ from linqbot.characters import storable
 from linqbot.error_details import stored_error
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, broadcasts, conversations, edits, journal, outcomes, people, tally, timers, upkeep
+from linqbot.storage import (
+    acts,
+    broadcasts,
+    conversations,
+    edits,
+    facts,
+    journal,
+    outcomes,
+    people,
+    tally,
+    timers,
+    upkeep,
+)
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Writable
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, InboxLimits, Lease, Retry, lease_over
@@ -555,8 +567,8 @@ async def note_progress(tx: LaneTransaction, lease: Lease, progress: int) -> int
 async def write_check(tx: LaneTransaction, limits: InboxLimits, size: int) -> None:
     """Write `size` bytes without a meaning; with 0 delete them again. Raises StorageBusy if the backlog is full."""
     if not size:
-        await upkeep.remove_fact(tx, upkeep.CHECK)
+        await facts.remove(tx, upkeep.CHECK)
     elif not await tx.has_room():
         raise limits.full()
     else:
-        await upkeep.write_fact(tx, upkeep.CHECK, "0" * size)
+        await facts.write(tx, upkeep.CHECK, "0" * size)

@@ -29,13 +29,13 @@ from linqbot.linq.events.lane import (
     lane_of_receipts,
 )
 from linqbot.linq.handles import person_key
-from linqbot.storage import acts, broadcasts, journal, mutes, outcomes, people, state
+from linqbot.storage import acts, broadcasts, facts, journal, mutes, outcomes, people, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
 from linqbot.storage.operations import LaneTransaction
 from linqbot.storage.people import IN_TABLES, NO_PLACES, WRITTEN, Places, strings
-from linqbot.storage.upkeep import UNWIPED, Exported, Forgotten, write_fact
+from linqbot.storage.upkeep import UNWIPED, Exported, Forgotten
 
 Keys: TypeAlias = Mapping[str, Collection[str]]
 """The keys of the records that were found, by table; for `turn` the turns of the journal entries among them."""
@@ -474,6 +474,6 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     person.erased_at = person.erased_at or tx.now
     # The first round stores a receipt, also if nothing is kept. Bytes of what was deleted before may be left too.
     if is_first or +rows:
-        await write_fact(tx, UNWIPED, "1")
+        await facts.write(tx, UNWIPED, "1")
         await acts.note(tx, by, "forget", [ActedOn("", person.digest)], +rows)
     return Forgotten(+rows)

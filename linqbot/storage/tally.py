@@ -13,9 +13,8 @@ from typing import Final, TypeAlias
 from pydantic_core import from_json, to_json
 
 from linqbot.options import DAY_S
-from linqbot.storage import outcomes
+from linqbot.storage import facts, outcomes
 from linqbot.storage.dialect import Readable, Writable
-from linqbot.storage.upkeep import fact, write_fact
 
 SPAN_S: Final = 900.0
 """Seconds of a row of the tally."""
@@ -56,8 +55,8 @@ async def add(tx: Writable) -> None:
         for (of, outcome, what), number in sums.items():
             if of == span:
                 of_span[outcome][what] = number
-        await write_fact(tx, f"{_SPAN}{span}", to_json(of_span).decode())
-    await write_fact(tx, _COUNTED_TO, str(last))
+        await facts.write(tx, f"{_SPAN}{span}", to_json(of_span).decode())
+    await facts.write(tx, _COUNTED_TO, str(last))
     over = [f"{_SPAN}{span}" for span in stored if span < (tx.now - _KEPT_S) // SPAN_S]
     await tx.run("DELETE FROM meta WHERE key = ANY($1)", over)
 
@@ -95,7 +94,7 @@ async def _sums(db: Readable, after: int, last: int) -> _Sums:
 
 async def _counted_to(db: Readable) -> int:
     """Return the number of the newest outcome in the tally. Those of an older linqbot are counted as far as they were shown."""
-    if (known := await fact(db, _COUNTED_TO)) is not None:
+    if (known := await facts.read(db, _COUNTED_TO)) is not None:
         return int(known)
     newest = await db.value("SELECT max(n) FROM outcome")
     return max(0, (newest or 0) - outcomes.MOST_COUNTED)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, Ty
 from linqbot.error_details import ErrorDetails, read_error
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, conversations, decisions, journal, mutes, outcomes, people
+from linqbot.storage import acts, conversations, decisions, facts, journal, mutes, outcomes, people
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
@@ -134,9 +134,9 @@ async def waiting(db: Readable, now: float, limit: int, *conditions: tuple[str, 
                   attempts, crashes, nullif(not_before, 0), error, replay
               FROM delivery {which} ORDER BY seq LIMIT $2"""
     found = []
-    for *facts, error, replay in await db.fetch(sql, now, limit, *values):
+    for *columns, error, replay in await db.fetch(sql, now, limit, *values):
         said, details = (None, None) if error is None else read_error(error)
-        found.append(Waiting._make((*facts, said, replay, details)))
+        found.append(Waiting._make((*columns, said, replay, details)))
     return found
 
 
@@ -277,7 +277,7 @@ async def purge(tx: LaneTransaction, outcomes_s: float) -> None:
     if done := [n for (n,) in await tx.fetch(old, tx.now - tx.keep_s, _PURGE_ROWS)]:
         await tx.run("DELETE FROM done WHERE n = ANY($1)", done)
     # A clock that is ahead would delete what it still needs when it is right again. It accepts no webhook meanwhile.
-    heard_at = float(await fact(tx, "active_at") or tx.now)
+    heard_at = float(await facts.read(tx, "active_at") or tx.now)
     seen = await tx.run(tx.old_ids, min(heard_at, tx.now) - SEEN_KEPT_S - SOON_S, _PURGE_ROWS)
     entries = await journal.purge(tx, _PURGE_ROWS, max(tx.keep_s, outcomes_s))
     ended = await outcomes.purge(tx, outcomes_s, _PURGE_ROWS)
@@ -302,36 +302,12 @@ async def purge_dead(tx: Writable, before: float, limit: int) -> int:
         await tx.run("DELETE FROM dead WHERE id = ANY($1)", ids)
         await journal.end(tx, ids)
         await journal.forget_texts(tx, ids)
-        await write_fact(tx, UNWIPED, "1")
+        await facts.write(tx, UNWIPED, "1")
     return len(ids)
 
 
 async def old_dead_letters(db: Readable, before: float) -> int:
     return int(await db.value("SELECT count(*) FROM dead WHERE dead_lettered_at < $1", before))
-
-
-async def fact(db: Readable, key: str) -> str | None:
-    found: str | None = await db.value("SELECT value FROM meta WHERE key = $1", key)
-    return found
-
-
-async def write_fact(tx: Writable, key: str, value: str) -> None:
-    sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-    await tx.run(sql, key, value)
-
-
-async def change_fact(tx: Writable, key: str, to: Callable[[str | None], tuple[str, T]]) -> T:
-    """Store what a function makes of a fact, and return its other result. Other transactions that change the fact wait."""
-    await tx.lock([f"fact\0{key}"])
-    before = await fact(tx, key)
-    after, result = to(before)
-    if after != before:
-        await write_fact(tx, key, after)
-    return result
-
-
-async def remove_fact(tx: Writable, key: str) -> None:
-    await tx.run("DELETE FROM meta WHERE key = $1", key)
 
 
 async def note_activity(tx: Writable, at: float, noted_at: float, *, after_s: float) -> None:
@@ -360,7 +336,7 @@ async def last_activity(db: Readable) -> float | None:
 
 async def refusal(db: Readable) -> str | None:
     """Return the reason why the storage cannot be used, as sentences; None if no copy into it was interrupted."""
-    mark = await fact(db, COPYING)
+    mark = await facts.read(db, COPYING)
     return mark and (
         f"was to hold a copy of {json.loads(mark)['source']}, which was interrupted. Run linqbot storage copy again."
     )

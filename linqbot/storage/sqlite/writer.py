@@ -28,7 +28,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
-from linqbot.storage import conversations, edits, mutes, upkeep
+from linqbot.storage import conversations, edits, facts, mutes, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
     Op,
@@ -121,7 +121,7 @@ class Writer(OpQueue):
     def load_index(self) -> None:
         reader = SQLiteReader(self._db)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM seen").fetchone()
-        noted_at = float(drive(upkeep.fact(reader, "active_at")) or 0.0)
+        noted_at = float(drive(facts.read(reader, "active_at")) or 0.0)
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
         found = drive(conversations.summaries(reader))
@@ -183,7 +183,7 @@ class SQLiteWriter(Writer):
                 self.place.opened()
                 # From here on the event loop must not wait for another process that writes: see `begin`.
                 self._db.execute("PRAGMA busy_timeout = 0")
-                return str(drive(upkeep.fact(reader, "install")))
+                return str(drive(facts.read(reader, "install")))
         except BaseException:
             self._db.close()
             raise

@@ -15,7 +15,7 @@ from typing import Final
 
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import TOLERANCE_S
-from linqbot.storage import conversations, mutes, upkeep
+from linqbot.storage import conversations, facts, mutes, upkeep
 from linqbot_postgres.address import Address, Connection
 from linqbot_postgres.lanes import PostgresLaneTransaction
 from linqbot_postgres.transaction import Memory, PostgresReader, Transaction
@@ -88,7 +88,7 @@ async def remember(tx: PostgresLaneTransaction, memory: Memory, settled: Collect
     await mutes.read_all(tx, memory.mutes)
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
-    memory.noted_at = float(await upkeep.fact(tx, "active_at") or 0.0)
+    memory.noted_at = float(await facts.read(tx, "active_at") or 0.0)
     memory.forget_times()
 
 

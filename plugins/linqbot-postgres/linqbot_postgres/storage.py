@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
-from linqbot.storage import conversations, mutes, operations, upkeep
+from linqbot.storage import conversations, facts, mutes, operations, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -231,7 +231,7 @@ class PostgresStorage(Storage):
         memory.taken = Taken(memory.now)
         async with writer.transaction():
             tx = self._queue.begin(writer)
-            self._install = memory.names.install = str(await upkeep.fact(tx, "install"))
+            self._install = memory.names.install = str(await facts.read(tx, "install"))
             await processes.remember(tx, memory, self.settled)
         memory.apply(tx.changes)
 
@@ -355,9 +355,9 @@ class PostgresStorage(Storage):
         # Imported late: most processes never wipe.
         from linqbot.storage.contents import TABLES
 
-        if not whole and await self._read(lambda db: upkeep.fact(db, upkeep.UNWIPED)) is None:
+        if not whole and await self._read(lambda db: facts.read(db, upkeep.UNWIPED)) is None:
             return True
         async with self._link.reading() as connection:
             await connection.execute(f"VACUUM {', '.join(TABLES)}, body", timeout=3600.0)
-        await self._write(lambda tx: upkeep.remove_fact(tx, upkeep.UNWIPED))
+        await self._write(lambda tx: facts.remove(tx, upkeep.UNWIPED))
         return True
