@@ -17,6 +17,7 @@ from typing import Self, cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _LINQ_SEND = re.compile(rb"POST /\S*/v3/chats/([^/ ]+)/messages ")
+_LINQ_READ = re.compile(rb"GET /\S*/v3/chats/")
 _SLACK_CHANNEL = re.compile(rb'"channel": ?"(\w+)"')
 
 
@@ -59,6 +60,8 @@ class FakeApi:
         """Count a request and return its answer."""
         if sent := _LINQ_SEND.match(head):
             return self._linq_send(sent[1])
+        if _LINQ_READ.match(head):
+            return _LINQ_UNKNOWN
         if b"/chat.postMessage" in head:
             channel = _SLACK_CHANNEL.search(body)
             assert channel is not None, "A chat.postMessage without a channel."
@@ -124,6 +127,10 @@ def _http(status: bytes, body: bytes) -> bytes:
     return b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
+_LINQ_UNKNOWN = _http(
+    b"404 Not Found",
+    json.dumps({"success": False, "error": {"status": 404, "code": 2001, "message": "Not found"}}).encode(),
+)
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 _LINQ_SENT = json.dumps(
     {

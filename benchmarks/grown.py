@@ -1,17 +1,18 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["linqbot"]
+# dependencies = ["linqbot", "linqbot-operator"]
 #
 # [tool.uv.sources]
 # linqbot = { path = "..", editable = true }
+# linqbot-operator = { path = "../plugins/linqbot-operator", editable = true }
 # ///
 """Checks that what is done for one person costs what that person has, and not what the file has.
 
     uv run benchmarks/grown.py                  # files of 10 and 250 MB
-    uv run benchmarks/grown.py --largest        # and of 2.5 GB: needs 10 GB of disk
+    uv run benchmarks/grown.py --largest --save # and of 2.5 GB: needs 10 GB of disk
 
-Makes files with the history of a bot, serves an echo bot on each under a light load, and runs the commands of operators next to
-it. Each figure is also printed as a ratio to that of the smallest file. The exit code is 1 if a delivery was refused, or if a ratio
+Makes files with the history of a bot, serves an echo bot on each under a light load, and runs the commands of operators and loads
+views of the operator's page next to it. Each figure is also printed as a ratio to that of the smallest file. The exit code is 1 if a delivery was refused, or if a ratio
 is above its limit: `LIMITS`.
 """
 
@@ -31,15 +32,17 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from fake_api import FakeApi
 from loader import Paced
 from ports import free_port
 from processes import PEERS, Cores, Served, linq_environ, linqbot, run, serving
+from results import Conditions, save
 from signed import Delivery as Signed
 from signed import linq, linq_chat
 
@@ -58,6 +61,10 @@ LIMITS: Final = {
     "why": 2.0,
     "waiting list": 2.0,
     "start": 2.0,
+    "page, chats": 2.0,
+    "page, chat": 2.0,
+    "page, troubles": 2.0,
+    "page, day": 2.0,
     "acks p99 in forget ÷ idle": 3.0,
     "acks p99 in purge ÷ idle": 3.0,
 }
@@ -68,6 +75,7 @@ _ROW_BYTES: Final = 3500
 """Bytes of the file for each message: of its webhook, its call, its outcome and its ids."""
 _DEAD_EACH: Final = 50
 _DAY_S: Final = 86_400.0
+_USER: Final = "X-Forwarded-User"
 
 
 @dataclass
@@ -174,7 +182,17 @@ class Bot:
 
     def __init__(self, path: Path, api_port: int, cores: Cores) -> None:
         self._path, self._cores, self._port = path, cores, free_port()
-        self._environ = {**linq_environ(api_port, path), "LINQBOT_KEEP_DAYS": "30"}
+        self._page_port = free_port()
+        self._environ = {
+            **linq_environ(api_port, path),
+            "LINQBOT_KEEP_DAYS": "30",
+            "LINQBOT_PLUGINS": "operator",
+            "LINQBOT_PAGE": "true",
+            "LINQBOT_PAGE_PORT": str(self._page_port),
+            # This program is the proxy that knows who looks.
+            "LINQBOT_PAGE_USER_HEADER": _USER,
+            "LINQBOT_TRUSTED_PROXIES": "127.0.0.1",
+        }
         command = linqbot("serve", f"{PEERS / 'linqbot_echo.py'}:plain", "--port", str(self._port))
         self.served = Served(command, port=self._port, folder=path.parent, environ=self._environ)
         self.load = Paced(self._port, per_s=PER_S)
@@ -191,6 +209,15 @@ class Bot:
         if done.returncode:
             raise RuntimeError(f"linqbot {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return time.perf_counter() - started
+
+    async def view(self, path: str) -> float:
+        """Load a view of the operator's page, and return its seconds. Raises httpx.HTTPStatusError if it is refused."""
+        headers = {_USER: "dana"}
+        base_url = f"http://127.0.0.1:{self._page_port}"
+        async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60, trust_env=False) as browser:
+            started = time.perf_counter()
+            (await browser.get(path)).raise_for_status()
+            return time.perf_counter() - started
 
     async def during(self, work: Awaitable[object]) -> tuple[float, float]:
         """Wait for work, and return p50 and p99 of the acks of the deliveries that were acknowledged meanwhile, in ms."""
@@ -226,14 +253,20 @@ async def measured(path: Path, count: int, cores: Cores, idle_s: float) -> Figur
 
 
 async def _commands(bot: Bot, count: int, figures: Figures) -> None:
-    rows: dict[str, Callable[[int], tuple[str, ...]]] = {
-        "person show": lambda n: ("person", "show", handle_of(count // 2 + n)),
-        "why": lambda n: ("why", linq_chat(count // 2 + n)),
-        "waiting list": lambda _: ("waiting", "list"),
-        "forget": lambda n: ("person", "forget", handle_of(count // 2 + n), "--yes"),
+    rows: dict[str, Callable[[int], Awaitable[float]]] = {
+        "person show": lambda n: bot.command("person", "show", handle_of(count // 2 + n)),
+        "why": lambda n: bot.command("why", linq_chat(count // 2 + n)),
+        "waiting list": lambda _: bot.command("waiting", "list"),
+        "page, chats": lambda _: bot.view("/"),
+        "page, chat": lambda n: bot.view(f"/chats/{linq_chat(count // 2 + n)}"),
+        "page, troubles": lambda _: bot.view("/troubles"),
+        "page, day": lambda _: bot.view("/day"),
+        "forget": lambda n: bot.command("person", "forget", handle_of(count // 2 + n), "--yes"),
     }
-    for name, words in rows.items():
-        figures.acks_ms[name] = await bot.during(_thrice(bot, name, words, figures))
+    for name, timed in rows.items():
+        # A view takes milliseconds: three would say more of the machine than of the file.
+        runs = 15 if name.startswith("page") else 3
+        figures.acks_ms[name] = await bot.during(_repeated(name, timed, runs, figures))
 
     async def purge() -> None:
         figures.seconds["purge"] = await bot.command("storage", "purge", "--before", "30d", "--yes")
@@ -241,8 +274,8 @@ async def _commands(bot: Bot, count: int, figures: Figures) -> None:
     figures.acks_ms["purge"] = await bot.during(purge())
 
 
-async def _thrice(bot: Bot, name: str, words: Callable[[int], tuple[str, ...]], figures: Figures) -> None:
-    figures.seconds[name] = statistics.median([await bot.command(*words(n)) for n in range(3)])
+async def _repeated(name: str, timed: Callable[[int], Awaitable[float]], runs: int, figures: Figures) -> None:
+    figures.seconds[name] = statistics.median([await timed(n) for n in range(runs)])
 
 
 def ratios(all_figures: Sequence[Figures]) -> dict[str, list[float]]:
@@ -258,7 +291,7 @@ def printed(all_figures: Sequence[Figures]) -> str:
     lines = [f"{'':<28}" + "".join(f"{each.megabytes:>12,.0f} MB" for each in all_figures)]
     first = all_figures[0]
     lines += [
-        f"{f'{name}, s':<28}" + "".join(f"{each.seconds[name]:>15.2f}" for each in all_figures)
+        f"{f'{name}, s':<28}" + "".join(f"{each.seconds[name]:>15.3f}" for each in all_figures)
         for name in first.seconds
     ]
     for name in first.acks_ms:
@@ -276,14 +309,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--largest", action="store_true", help="also a file of 2.5 GB")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 250], help="the sizes of the files")
     parser.add_argument("--idle-seconds", type=float, default=10.0)
+    parser.add_argument("--save", action="store_true", help="keep the figures in results/")
     parser.add_argument("--folder", type=Path, help="where the files are written")
     given = parser.parse_args(arguments)
-    cores, all_figures = Cores(), list[Figures]()
+    conditions, cores, all_figures = Conditions.now(), Cores(), list[Figures]()
     for megabytes in [*given.megabytes, *([2500] if given.largest else [])]:
         with tempfile.TemporaryDirectory(prefix="linqbot-grown-", dir=given.folder) as folder:
             count = made(Path(folder) / "bot.db", megabytes * 1_000_000)
             all_figures.append(run(measured(Path(folder) / "bot.db", count, cores, given.idle_seconds)))
     print(printed(all_figures))
+    if given.save:
+        save("grown", conditions, [asdict(each) for each in all_figures])
     is_over = any(max(values) > LIMITS.get(name, math.inf) for name, values in ratios(all_figures).items())
     sys.exit(is_over or any(each.refused for each in all_figures))
 
