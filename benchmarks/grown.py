@@ -47,7 +47,7 @@ from signed import Delivery as Signed
 from signed import linq, linq_chat
 
 from linqbot.events import Delivery
-from linqbot.storage import people
+from linqbot.storage import people, tally
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.journal import JournalEntry
@@ -110,7 +110,10 @@ def made(path: Path, size: int) -> int:
         ):
             _repeat(db, table, _changes(table, rows, count, old))
         db.execute("DELETE FROM named")
-        drive(people.mark_unfilled(lanes.outside(db, time.time())))
+        tx = lanes.outside(db, time.time())
+        drive(people.mark_unfilled(tx))
+        for _ in range(messages // 20_000 + 1):
+            drive(tally.add(tx))  # as a server has done each minute
         db.execute("COMMIT")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return count
