@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +19,7 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op
+from linqbot.storage.operations import Op, count_crash
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
@@ -65,6 +65,16 @@ class InlineWriter(Writer):
         drive(self._count_crash())
         self.load_index()
 
+    def end_leases_of(self, tokens: Iterable[int]) -> None:
+        """Do the same for these leases only: other processes hold the others."""
+        lanes = self._index.lanes
+        held = {token: seq for token in tokens if (seq := lanes.leased_by(token)) is not None}
+        drive(count_crash(self._transaction(), list(held.values())))
+        for token in held:
+            lanes.release(token)
+        self.load_index()
+        self._index.changed.set()
+
 
 class MemoryStorage(SQLiteMethods):
     """A storage in memory with the arguments of `SQLiteStorage`. The content stays when it is closed and opened again."""
@@ -88,6 +98,10 @@ class MemoryStorage(SQLiteMethods):
     async def __aexit__(self, *exc: object) -> None:
         """End the leases. A lease that was not finished counts as a crash."""
         self._writer.end_leases()
+
+    def end_leases_of(self, tokens: Iterable[int]) -> None:
+        """End the leases of one of several processes of a simulation, which share this object. They count as crashes."""
+        self._writer.end_leases_of(tokens)
 
     @property
     def trouble(self) -> str | None:

@@ -25,6 +25,7 @@ from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp, nothing
 from linqbot.storage.sqlite import lanes
+from linqbot.storage.sqlite.commit_thread import CommitThread
 from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, tighten, transaction, translated
 from linqbot.storage.sqlite.serving_lock import ServingLock
 from linqbot.storage.sqlite.transaction import Index, SQLiteReader
@@ -118,6 +119,7 @@ class SQLiteStorage(SQLiteMethods):
         keep_days: History: days for which deliveries can be replayed after their ack, and for which the texts stay in
             journal entries. With 0, bodies are deleted with the ack, and texts when Linq has accepted them. The value
             also applies to what was stored before.
+        commit_thread: Waits for the disk; None is a thread of this storage.
     """
 
     _queue: SQLiteWriter
@@ -131,13 +133,14 @@ class SQLiteStorage(SQLiteMethods):
         max_lane_backlog: int = 1000,
         serving: bool = True,
         keep_days: float = 0,
+        commit_thread: CommitThread | None = None,
     ) -> None:
         super().__init__(clock, InboxLimits(max_backlog, max_lane_backlog), serving=serving)
         # Resolved: two names of one file must use the same lock.
         self._path = Path(path).resolve()
         self._lock = ServingLock(self._path)
         self._next_look: asyncio.TimerHandle | None = None
-        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days)
+        self._queue = SQLiteWriter(self._path, self._memory, self._clock, keep_days, commit_thread or CommitThread())
         self._reads: ThreadPoolExecutor | None = None
         self._reader: sqlite3.Connection
 

@@ -13,16 +13,12 @@ themselves take 3 to 10 µs per operation.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
@@ -42,11 +38,10 @@ from linqbot.storage.operations import (
     run,
 )
 from linqbot.storage.sqlite import file
+from linqbot.storage.sqlite.commit_thread import CommitThread
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable
 from linqbot.storage.sqlite.lanes import SQLiteLaneTransaction
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader
-
-T = TypeVar("T")
 
 TRUNCATE_AFTER_S = 60.0
 """Maximum time in seconds for which deleted text stays in the WAL, if no other connection reads from it then."""
@@ -143,10 +138,10 @@ class SQLiteWriter(Writer):
     for another process: `connect`, `disconnect`, and in the thread `commit` and `begin_slowly`.
     """
 
-    def __init__(self, path: Path, index: Index, clock: Clock, keep_days: float) -> None:
+    def __init__(self, path: Path, index: Index, clock: Clock, keep_days: float, thread: CommitThread) -> None:
         super().__init__(path, index, clock, keep_days)
         self.place = Place(path)
-        self._slow: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = thread
         # The data_version of the file that the index mirrors; None if the index did not follow a commit.
         self._version: int | None = None
         # True while the commit thread may replace the lanes of the index: then the event loop leaves them alone.
@@ -289,10 +284,14 @@ class SQLiteWriter(Writer):
         self._db.execute("PRAGMA busy_timeout = 0")
 
     @property
+    def is_writing(self) -> bool:
+        """True while operations are written, so that a transaction may be open."""
+        return self._task is not None and not self._task.done()
+
+    @property
     def is_outdated(self) -> bool:
         """True if the file holds what the index does not, and nothing is being written."""
-        is_writing = self._task is not None and not self._task.done()
-        return not is_writing and self._data_version() != self._version
+        return not self.is_writing and self._data_version() != self._version
 
     def _data_version(self) -> int:
         """Return a number that changes when another process, or another connection of this process, has written."""
@@ -307,20 +306,17 @@ class SQLiteWriter(Writer):
 
     def open(self) -> None:
         super().open()
-        # A daemon thread: an interpreter that ends without closing its storage must not hang. Every operation that
-        # was answered is on disk.
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._work, args=(loop,), name="linqbot-storage-commit", daemon=True).start()
+        self._thread.open()
 
     async def close(self) -> None:
         await super().close()
-        self._slow.put(None)
+        self._thread.close()
 
     async def _write(self, batch: list[Op[Any]]) -> None:
         try:
             with self._translated():
                 if not self.begin():
-                    await self._in_thread(self.begin_slowly)
+                    await self._thread.run(self.begin_slowly)
                     # Another process may have written, or the file has a transaction that failed here because the file was moved.
                     self._index.watched.note(None)
                     self._index.changed.set()
@@ -329,32 +325,10 @@ class SQLiteWriter(Writer):
                 misplaced = None
                 # A duplicate changes nothing, but it is answered with 200, so the file with the first copy must be in its place.
                 if self.truncates or self._db.total_changes != before or PutOp in ops or PutReceiptOp in ops:
-                    misplaced = await self._in_thread(self.commit)
+                    misplaced = await self._thread.run(self.commit)
                 else:
                     self._db.execute("COMMIT")
             self._follow(misplaced)
         except Exception:
             self.roll_back()
             raise
-
-    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._slow.put((work, done))
-        return done
-
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run slow steps, in the thread. `run_in_executor` would take several times as long."""
-        while job := self._slow.get():
-            work, done = job
-            try:
-                end = partial(done.set_result, work())
-            except Exception as error:  # noqa: BLE001 - the writer must get any error
-                end = partial(done.set_exception, error)
-            # RuntimeError: the loop was closed in the meantime, so no caller waits any more.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_end, done, end)
-
-
-def _end(done: asyncio.Future[Any], end: Callable[[], None]) -> None:
-    if not done.cancelled():
-        end()
