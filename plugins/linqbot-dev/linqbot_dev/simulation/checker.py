@@ -1,0 +1,618 @@
+"""Judge a bot by what the world saw of it: the texts of people, the webhooks it accepted, its bubbles on their phones.
+
+`check` reads one record, a JSON object, and returns a finding for each broken promise. This file imports nothing but the
+standard library and knows no bot from inside, so it judges any bot: `python checker.py record.json`. All times of a record are
+seconds on one clock. Its lists, each of which may be missing:
+
+texts     What people wrote and outside systems posted, in the order of writing: {id, chat, from, at, text}. A post has the chat
+          null. Optional: `due`, what the bot owes for the text (below); `stops` and `starts`, true for a text that forbids
+          the bot to write in this chat, or allows it again; `answers`, the question on the author's screen that the text answers.
+accepted  The webhooks about the texts: {text, begun, at}. `at` is the time of the bot's 2xx answer; null if the webhook reached
+          the bot and got none. Without the latter the checker cannot know that a text was stored before another one.
+shown     The bot's bubbles on the phones, within a chat from top to bottom: {id, chat, at, text}.
+calls     The sends: {begun, at, chat, key, text, status, process}. `begun` is the time at which the bot began the request, `key`
+          its idempotency key or null. A request that was lost on its way belongs here too, or its retry looks like a new send.
+ledger    What an outside system was asked to do: {at, key, what}.
+muted     {chat, since, until}: a chat, or null for all, in which the bot must be silent after `since`, when the mute was confirmed,
+          and before `until`, when its end was asked for; null: never. Optional: `lifted`, when the end was confirmed.
+ended     The time at which the record ends, when the bot has had the time to do all that it owes.
+
+An entry of `due` has a `kind`. Each may have `chat`, where the bubbles are shown; `optional`: true, if they may be missing; and
+`though_muted`: true for the answer to a command that works in a muted chat.
+
+shows      texts: each once, in this order; with `after_s`, not earlier than so many seconds after the text was written.
+one_of     texts: one of them, once. With place {name, wins, holder}: only one text of all with this name gets its `wins`.
+holder     place, prefix: a bubble with this prefix; the rest is the `holder` of the text that has won the place.
+counts     name, prefix: the rests of such bubbles of a chat are 1, 2, 3 …, in the order of the texts.
+asks       questions, prefix, between: each question, and when all are answered a bubble with the prefix and the words of the
+           answers, joined by `between`. A question is a text, or {chat, text}.
+acts       what: the ledger has this, always under one key.
+broadcast  text, chats: the text in each chat, except chats in which a person wrote STOP.
+
+Not owed is what the bot may leave out: the text was never accepted, or the chat was stopped or muted before the answer was
+complete. Such an answer may be shown, and must then keep the rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations, pairwise
+from math import inf
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+TOLERANCE_S: Final = 0.001
+"""A phone may cut its times to milliseconds."""
+
+AFTER_STOP: Final = "after STOP"
+WHILE_MUTED: Final = "while muted"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken promise: the name of the rule, a sentence for a person, the ids of the texts concerned, and the chat."""
+
+    rule: str
+    says: str
+    texts: list[str]
+    chat: str | None
+
+
+@dataclass(eq=False)
+class Text:
+    """A text of a person or a post of an outside system, with what became of its webhooks.
+
+    Attributes:
+        accepted: When a webhook about the text was first answered with 2xx; infinite if never.
+        reached: When the first webhook about the text arrived, answered or not; infinite if never.
+    """
+
+    id: str
+    chat: str | None
+    author: str
+    at: float
+    words: str
+    given: Mapping[str, Any]
+    accepted: float = inf
+    reached: float = inf
+
+    def __str__(self) -> str:
+        return f"“{self.words}” of {self.author}"
+
+    def is_before(self, other: Text) -> bool:
+        """Return True if every bot must know this text before the other: written first, and stored first."""
+        return self.at < other.at and self.accepted < other.reached < inf
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """A bubble of the bot. `place` counts all bubbles, so it orders those of a chat."""
+
+    chat: str
+    at: float
+    words: str
+    place: int
+
+
+@dataclass(eq=False)
+class Line:
+    """A bubble that is due: its chat, the words it may have, and the bubbles that were shown for it.
+
+    Attributes:
+        owed: False if the bot may leave the bubble out.
+        is_ambiguous: True if one of the bubbles may belong to another line.
+    """
+
+    chat: str
+    words: tuple[str, ...]
+    is_prefix: bool = False
+    owed: bool = False
+    is_ambiguous: bool = False
+    bubbles: list[Bubble] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return " or ".join(f"“{words}{'…' if self.is_prefix else ''}”" for words in self.words)
+
+    def fits(self, words: str) -> bool:
+        return words.startswith(self.words) if self.is_prefix else words in self.words
+
+    @property
+    def shown_at(self) -> float:
+        return self.bubbles[0].at if self.bubbles else inf
+
+    @property
+    def rest(self) -> str:
+        """What the first bubble says after the prefix."""
+        return self.bubbles[0].words.removeprefix(self.words[0])
+
+
+@dataclass(eq=False)
+class Due:
+    """What the bot owes for one text, as lines. Only `acts` has none."""
+
+    text: Text
+    given: Mapping[str, Any]
+    lines: list[Line]
+    owed: bool = False
+
+    @property
+    def kind(self) -> str:
+        return str(self.given["kind"])
+
+
+def _lines(given: Mapping[str, Any], chat: str) -> list[Line]:
+    """Return the bubbles that are due by an entry of `due`.
+
+    Raises:
+        ValueError: There is no such kind.
+    """
+    match given["kind"]:
+        case "shows":
+            return [Line(chat, (words,)) for words in given["texts"]]
+        case "one_of":
+            return [Line(chat, tuple(given["texts"]))]
+        case "holder" | "counts":
+            return [Line(chat, (given["prefix"],), is_prefix=True)]
+        case "asks":
+            places = [q if isinstance(q, Mapping) else {"chat": chat, "text": q} for q in given["questions"]]
+            return [*(Line(q["chat"], (q["text"],)) for q in places), Line(chat, (given["prefix"],), is_prefix=True)]
+        case "broadcast":
+            return [Line(each, (given["text"],)) for each in given["chats"]]
+        case "acts":
+            return []
+        case other:
+            raise ValueError(
+                f"the kind of a due is {other!r}; use shows, one_of, holder, counts, asks, acts or broadcast"
+            )
+
+
+@dataclass(eq=False)
+class Silence:
+    """A time in which the bot begins no send in a chat, or in any if `chat` is None: after STOP, or while muted.
+
+    Attributes:
+        lifted: From here on texts are answered again, without doubt.
+        lifters: The texts that end this silence. They are answered, unless they came before it began.
+    """
+
+    rule: str
+    chat: str | None
+    begins: float
+    ends: float
+    lifted: float
+    lifters: Sequence[Text] = ()
+
+    def covers(self, chat: str | None) -> bool:
+        return self.chat is None or self.chat == chat
+
+    def excuses(self, text: Text) -> bool:
+        """Return True if the silence is a reason to leave out an answer to the text in this chat."""
+        if text in self.lifters:
+            return text.reached <= self.begins
+        # START waits its turn in its own chat: a text of another chat may come between.
+        is_elsewhere = self.rule == AFTER_STOP and text.chat != self.chat
+        return is_elsewhere or text.at < self.lifted
+
+
+class World:
+    """A record, indexed: each text with its webhooks, each line that is due with the bubbles that were shown for it."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.ended: float = record.get("ended", inf)
+        self.texts = [Text(t["id"], t["chat"], t["from"], t["at"], t["text"], t) for t in record.get("texts", ())]
+        self.calls: list[Mapping[str, Any]] = sorted(record.get("calls", ()), key=lambda call: float(call["begun"]))
+        self.keys: dict[str, list[str | None]] = defaultdict(list)
+        for act in record.get("ledger", ()):
+            self.keys[act["what"]].append(act["key"])
+        self._note_webhooks(record.get("accepted", ()))
+        self.silences = [self._stopped(place) for place, text in enumerate(self.texts) if text.given.get("stops")]
+        self.silences += [_muted(mute) for mute in record.get("muted", ())]
+        self.dues = [self._due(text, given) for text in self.texts for given in text.given.get("due", ())]
+        self.not_due = self._deal(record.get("shown", ()))
+
+    def _note_webhooks(self, webhooks: Sequence[Mapping[str, Any]]) -> None:
+        by_id = {text.id: text for text in self.texts}
+        for webhook in webhooks:
+            text = by_id[webhook["text"]]
+            text.reached = min(text.reached, webhook["begun"])
+            text.accepted = min(text.accepted, inf if webhook["at"] is None else webhook["at"])
+
+    def _stopped(self, place: int) -> Silence:
+        """Return the silence after the STOP at a place of the texts. It begins when the bot has accepted the STOP."""
+        stop = self.texts[place]
+        lifters = [text for text in self.texts[place + 1 :] if text.chat == stop.chat and text.given.get("starts")]
+        ends = min((text.at for text in lifters), default=inf)
+        lifted = max(stop.accepted, min((text.accepted for text in lifters), default=inf))
+        return Silence(AFTER_STOP, stop.chat, stop.accepted, ends, lifted, lifters)
+
+    def _due(self, text: Text, given: Mapping[str, Any]) -> Due:
+        due = Due(text, given, _lines(given, given.get("chat", text.chat)))
+        chats = {text.chat, *(line.chat for line in due.lines)}
+        due.owed = self._owes(due, chats)
+        for line in due.lines:
+            line.owed = self._owes(due, {text.chat, line.chat}) if due.kind == "broadcast" else due.owed
+        return due
+
+    def _owes(self, due: Due, chats: set[str | None]) -> bool:
+        begins = max(due.text.at, due.text.accepted) + due.given.get("after_s", 0)
+        return begins < self.ended and not due.given.get("optional") and not self.excuses(due, due.text, chats)
+
+    def excuses(self, due: Due, text: Text, chats: set[str | None]) -> list[Silence]:
+        """Return the silences because of which a text of a due need have no answer in these chats."""
+        is_heard = bool(due.given.get("though_muted"))
+        found = [each for each in self.silences if any(each.covers(chat) for chat in chats) and each.excuses(text)]
+        return [each for each in found if not (is_heard and each.rule == WHILE_MUTED)]
+
+    def _deal(self, shown: Sequence[Mapping[str, Any]]) -> list[Bubble]:
+        """Give each bubble to a line that it fits, and return the bubbles that fit none.
+
+        Equal words may be due several times. Bubbles that fit few lines are dealt first, each to a line that has none yet.
+        """
+        bubbles = [Bubble(each["chat"], each["at"], each["text"], place) for place, each in enumerate(shown)]
+        fitting = {bubble: self.lines_of(bubble.chat, bubble.words, bubble.at) for bubble in bubbles}
+        for bubble in sorted(bubbles, key=lambda each: len(fitting[each])):
+            for line in (lines := fitting[bubble]):
+                line.is_ambiguous |= len(lines) > 1
+            if lines:
+                min(lines, key=lambda line: (len(line.bubbles), not line.owed)).bubbles.append(bubble)
+        for _, line in self.lines():
+            line.bubbles.sort(key=lambda bubble: bubble.place)
+        return [bubble for bubble in bubbles if not fitting[bubble]]
+
+    def lines(self) -> Iterator[tuple[Due, Line]]:
+        return ((due, line) for due in self.dues for line in due.lines)
+
+    def lines_of(self, chat: str, words: str, at: float) -> list[Line]:
+        """Return the lines that a bubble with these words would fit, of texts that were written by then."""
+        found = ((due, line) for due, line in self.lines() if line.chat == chat and line.fits(words))
+        return [line for due, line in found if due.text.at <= at + TOLERANCE_S]
+
+    def of_kind(self, *kinds: str) -> list[Due]:
+        return [due for due in self.dues if due.kind in kinds]
+
+    def question_of(self, text: Text) -> Line | None:
+        """Return the question that a text answers: of those with its words, the last one that its author had seen."""
+        questions = [line for due in self.of_kind("asks") for line in due.lines[:-1]]
+        fitting = [q for q in questions if q.chat == text.chat and q.words == (text.given.get("answers"),)]
+        seen = [q for q in fitting if q.shown_at <= text.at + TOLERANCE_S]
+        return max(seen, key=lambda q: (q.shown_at <= text.at, q.shown_at), default=None)
+
+    def answers_to(self, question: Line) -> list[Text]:
+        return [text for text in self.texts if self.question_of(text) is question]
+
+    def taken_answers(self) -> Iterator[tuple[Due, Line, str, Text | None]]:
+        """Yield each question of which a bubble quotes the answer: the words, and the text that has them, if there is one."""
+        for due in self.of_kind("asks"):
+            *questions, ending = due.lines
+            if not ending.bubbles:
+                continue
+            rest = ending.rest
+            parts = [rest] if len(questions) == 1 else rest.split(due.given.get("between", " and "))
+            parts += [""] * (len(questions) - len(parts))
+            for question, part in zip(questions, parts, strict=False):
+                yield due, question, part, self._author_of(part, question)
+
+    def _author_of(self, words: str, question: Line) -> Text | None:
+        """Return the text that gave an answer its words; of several, the one that does most for the bot."""
+        texts = [text for text in self.texts if text.words == words]
+        return min(texts, key=lambda t: (self.question_of(t) is not question, t.chat != question.chat), default=None)
+
+
+def _muted(mute: Mapping[str, Any]) -> Silence:
+    ends = inf if mute["until"] is None else mute["until"]
+    return Silence(WHILE_MUTED, mute["chat"], mute["since"], ends, mute.get("lifted", ends))
+
+
+Breach: TypeAlias = tuple[str, Sequence[Text], str | None]
+"""What a rule finds: the end of a sentence that begins with its name, the texts concerned, and the chat."""
+
+
+def _lost(world: World) -> Iterator[Breach]:
+    """A text that was accepted is answered: something of what is due is shown, and what the bot shall do is done."""
+    for due in world.dues:
+        is_met = any(line.bubbles for line in due.lines) or due.given.get("what") in world.keys
+        if (missing := _missing(due)) and not is_met:
+            accepted = f"{due.text} was accepted at {_s(due.text.accepted)}"
+            yield f"{accepted} and has no answer; due was {missing}.", [due.text], due.text.chat
+
+
+def _cut_short(world: World) -> Iterator[Breach]:
+    """An answer that has begun is shown to its end."""
+    for due in world.dues:
+        if (missing := _missing(due)) and any(line.bubbles for line in due.lines):
+            yield f"the answer to {due.text} was begun; {missing} is missing.", [due.text], due.text.chat
+
+
+def _missing(due: Due) -> str:
+    """Return what is owed and was not shown, in words. Of questions only the first is owed for the text alone."""
+    if due.kind == "acts":
+        return f"“{due.given['what']}” in the ledger" if due.owed else ""
+    lines = due.lines[:1] if due.kind == "asks" else due.lines
+    several = len({line.chat for line in due.lines}) > 1
+    missing = [line for line in lines if line.owed and not line.bubbles]
+    return ", ".join(f"{line} in {line.chat}" if several else str(line) for line in missing)
+
+
+def _doubled(world: World) -> Iterator[Breach]:
+    """What is due once is shown once."""
+    for due, line in world.lines():
+        words = [bubble.words for bubble in line.bubbles]
+        is_ending = due.kind == "asks" and line is due.lines[-1]
+        if len(words) > (len(set(words)) if is_ending else 1):
+            shown = ", ".join(f"“{each}”" for each in words)
+            yield f"{due.text} got {line} {len(words)} times: {shown}.", [due.text], line.chat
+
+
+def _out_of_order(world: World) -> Iterator[Breach]:
+    """Texts of one person are answered in the order in which they were written and accepted, and each answer in its own order."""
+    for due in world.of_kind("shows"):
+        shown = [line for line in due.lines if line.bubbles and not line.is_ambiguous]
+        for first, second in pairwise(shown):
+            if first.bubbles[0].place > second.bubbles[0].place:
+                yield f"for {due.text}, {second} was shown before {first}.", [due.text], first.chat
+    for (one, first), (other, second) in combinations(_heads(world), 2):
+        is_comparable = (one.author, one.chat, first.chat) == (other.author, other.chat, second.chat)
+        if is_comparable and one.is_before(other) and first.bubbles[0].place > second.bubbles[0].place:
+            accepted = f"{one} was accepted at {_s(one.accepted)}, before {other} at {_s(other.accepted)}"
+            yield f"{accepted}, but {second} was shown before {first}.", [one, other], first.chat
+
+
+def _heads(world: World) -> Iterator[tuple[Text, Line]]:
+    """Yield the texts whose answers come in order, each with the line that was shown first in a chat.
+
+    A mute may let an answer wait, and a question may wait for another one that is open in the chat where it is asked.
+    """
+    heads: dict[tuple[Text, str], Line] = {}
+    for due in world.of_kind("shows", "one_of", "holder", "counts", "asks"):
+        text, line = due.text, due.lines[0]
+        is_ordered = text.chat is not None and text.given.get("answers") is None and "after_s" not in due.given
+        is_elsewhere = due.kind == "asks" and line.chat != text.chat
+        has_waited = any(each.rule == WHILE_MUTED for each in world.excuses(due, text, {text.chat, line.chat}))
+        if is_ordered and line.bubbles and not (is_elsewhere or has_waited or line.is_ambiguous):
+            head = heads.setdefault((text, line.chat), line)
+            heads[text, line.chat] = min(head, line, key=lambda each: each.bubbles[0].place)
+    return ((text, line) for (text, _), line in heads.items())
+
+
+def _told_not_stored(world: World) -> Iterator[Breach]:
+    """What the bot has told is what it has stored: counts go on, a place that was won stays with its holder."""
+    counts: dict[tuple[str, str], list[Due]] = defaultdict(list)
+    for due in world.of_kind("counts"):
+        counts[due.lines[0].chat, due.given["name"]].append(due)
+    for (chat, name), dues in counts.items():
+        for says, texts in _miscounted(dues):
+            yield f"“{name}”: {says}", texts, chat
+    for name, dues in _places(world).items():
+        won = [due for due in dues if _has_won(due)]
+        if not won and all(due.lines[0].bubbles for due in dues):
+            yield f"every text was told that “{name}” is taken, and none has won it.", [due.text for due in dues], None
+        for due in world.of_kind("holder"):
+            line = due.lines[0]
+            holders = [d.given["place"]["holder"] for d in won if _won_at(d) < due.text.at - TOLERANCE_S]
+            if due.given["place"] == name and line.bubbles and holders and line.rest not in holders:
+                told = f"“{name}” was won for {holders[0]} before {due.text} was written"
+                yield f"{told}, whose answer is “{line.bubbles[0].words}”.", [due.text], line.chat
+
+
+def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
+    """Yield what is wrong with the numbers of one counter. Numbers may be missing: an answer may be lost, or not owed."""
+    numbers: dict[Text, int] = {}
+    for due in dues:
+        line = due.lines[0]
+        if line.bubbles:
+            written = sum(other.text.at <= line.shown_at + TOLERANCE_S for other in dues)
+            number = int(line.rest) if line.rest.isdecimal() else 0
+            if not 1 <= number <= written:
+                yield f"{due.text} is “{line.rest}” of {written}.", [due.text]
+            numbers[due.text] = number
+    for (one, first), (other, second) in combinations(numbers.items(), 2):
+        if first == second or (one.is_before(other) and first > second):
+            yield f"{one} is {first}, {other} is {second}.", [one, other]
+
+
+def _places(world: World) -> dict[str, list[Due]]:
+    places: dict[str, list[Due]] = defaultdict(list)
+    for due in world.of_kind("one_of"):
+        if "place" in due.given:
+            places[due.given["place"]["name"]].append(due)
+    return places
+
+
+def _has_won(due: Due) -> bool:
+    return _won_at(due) < inf
+
+
+def _won_at(due: Due) -> float:
+    wins = due.given["place"]["wins"]
+    return min((bubble.at for bubble in due.lines[0].bubbles if bubble.words == wins), default=inf)
+
+
+def _two_owners(world: World) -> Iterator[Breach]:
+    """A place has one owner: only one text is told that it has won."""
+    for name, dues in _places(world).items():
+        won = [due.text for due in dues if _has_won(due)]
+        if len(won) > 1:
+            yield f"“{name}” was won by {' and by '.join(map(str, won))}.", won, None
+
+
+def _after_stop(world: World) -> Iterator[Breach]:
+    """When STOP is accepted, no send begins in its chat until a text of the person allows it. A retry begins nothing."""
+    return _sends_in_silence(world, AFTER_STOP)
+
+
+def _while_muted(world: World) -> Iterator[Breach]:
+    """While a chat is muted, no send begins there, except answers to commands and what is relayed from another chat."""
+    return _sends_in_silence(world, WHILE_MUTED)
+
+
+def _sends_in_silence(world: World, rule: str) -> Iterator[Breach]:
+    first_calls: dict[tuple[str, str | None, str], Mapping[str, Any]] = {}
+    for call in world.calls:  # in the order in which they began
+        identity = (call["chat"], call["key"], "" if call["key"] else call["text"])
+        first_calls.setdefault(identity, call)
+    for call in first_calls.values():
+        chat, words, begun = call["chat"], call["text"], call["begun"]
+        broken = [s for s in world.silences if s.rule == rule and s.covers(chat) and s.begins < begun < s.ends]
+        dues = [due for due, line in world.lines() if line.chat == chat and line.fits(words)]
+        if broken and not any(_is_allowed(due, chat, rule) for due in dues):
+            since = f"the chat is silent since {_s(broken[0].begins)}, and “{words}” was begun at {_s(begun)}"
+            yield f"{since} by {call.get('process') or 'the bot'}.", [due.text for due in dues], chat
+
+
+def _is_allowed(due: Due, chat: str, rule: str) -> bool:
+    """Return True if what is due may be sent in a silent chat: the answer to STOP itself, to a command, or a relayed text."""
+    if rule == AFTER_STOP:
+        return bool(due.text.given.get("stops"))
+    is_relayed = due.text.chat not in (None, chat) and due.kind != "broadcast"
+    return is_relayed or bool(due.given.get("though_muted"))
+
+
+def _two_answers(world: World) -> Iterator[Breach]:
+    """A question has one answer, the first that was accepted, and is settled once."""
+    for due in world.of_kind("asks"):
+        settled = sorted({bubble.words for bubble in due.lines[-1].bubbles})
+        if len(settled) > 1:
+            said = " and ".join(f"“{words}”" for words in settled)
+            yield f"{due.text} was settled by {said}.", [due.text], due.lines[-1].chat
+    for due, question, _, text in world.taken_answers():
+        answers = [] if text is None else world.answers_to(question)
+        first = next((other for other in answers if text in answers and text and other.is_before(text)), None)
+        if first and text and not world.excuses(due, first, {first.chat, due.text.chat}):
+            yield f"{question} was answered by {text}, though {first} came first.", [first, text], question.chat
+
+
+def _answered_by_earlier(world: World) -> Iterator[Breach]:
+    """A text that was written before a question was shown does not answer it."""
+    for _, question, _, text in world.taken_answers():
+        if text and _is_earlier(text, question):
+            shown = "was never shown" if question.shown_at == inf else f"was shown at {_s(question.shown_at)}"
+            yield f"{question} {shown}, and {text} of {_s(text.at)} was taken as its answer.", [text], question.chat
+
+
+def _answered_by_other(world: World) -> Iterator[Breach]:
+    """A question is answered by a text that answers it, not by a text for another question or for none."""
+    for _, question, _, text in world.taken_answers():
+        if text and world.question_of(text) is not question and not _is_earlier(text, question):
+            yield f"{question} was answered by {text}, which was no answer to it.", [text], question.chat
+
+
+def _is_earlier(text: Text, question: Line) -> bool:
+    return text.at < question.shown_at - TOLERANCE_S
+
+
+def _silence(world: World) -> Iterator[Breach]:
+    """When a question was answered, the next question follows, or what the answers are for."""
+    for due in world.of_kind("asks"):
+        chats = {due.text.chat, *(line.chat for line in due.lines)}
+        for question, following in pairwise(due.lines):
+            answers = [text for text in world.answers_to(question) if text.accepted < world.ended]
+            is_excused = not due.owed or any(world.excuses(due, text, chats) for text in answers)
+            if answers and not following.bubbles and not is_excused:
+                yield (
+                    f"{question} was answered by {answers[0]}, and {following} did not follow.",
+                    answers,
+                    question.chat,
+                )
+
+
+def _two_keys(world: World) -> Iterator[Breach]:
+    """An outside system is asked for one thing always under one key."""
+    wanted: dict[str, list[Text]] = defaultdict(list)
+    for due in world.of_kind("acts"):
+        wanted[due.given["what"]].append(due.text)
+    for what, texts in wanted.items():
+        keys = world.keys.get(what, [])
+        different = len(set(keys) - {None}) + keys.count(None)  # without a key, each is another one
+        if different > len(texts):
+            yield f"“{what}” was asked for under {different} keys: {', '.join(map(str, keys))}.", texts, texts[0].chat
+
+
+def _too_early(world: World) -> Iterator[Breach]:
+    """What is due after a time is not shown before."""
+    for due, line in world.lines():
+        begins = due.text.at + due.given.get("after_s", 0)
+        if "after_s" in due.given and line.shown_at < begins - TOLERANCE_S:
+            yield f"{line} was due at {_s(begins)} and shown at {_s(line.shown_at)}.", [due.text], line.chat
+
+
+def _not_asked_for(world: World) -> Iterator[Breach]:
+    """Only what is due is shown, in the chat in which it is due, and no answer is invented."""
+    for bubble in world.not_due:
+        yield f"“{bubble.words}” was shown at {_s(bubble.at)}, and nothing makes it due there.", [], bubble.chat
+    for due, question, words, text in world.taken_answers():
+        if text is None:
+            yield f"the answer to {question} is said to be “{words}”, which no one wrote.", [due.text], question.chat
+
+
+RULES: Final[Mapping[str, Callable[[World], Iterator[Breach]]]] = {
+    "lost": _lost,
+    "cut short": _cut_short,
+    "doubled": _doubled,
+    "out of order": _out_of_order,
+    "told, not stored": _told_not_stored,
+    AFTER_STOP: _after_stop,
+    WHILE_MUTED: _while_muted,
+    "two owners of one place": _two_owners,
+    "two answers to one question": _two_answers,
+    "answered by an earlier text": _answered_by_earlier,
+    "answered by another question's text": _answered_by_other,
+    "silence": _silence,
+    "two keys": _two_keys,
+    "too early": _too_early,
+    "not asked for": _not_asked_for,
+}
+
+
+def check(record: Mapping[str, Any]) -> list[Finding]:
+    """Return each broken promise in a record, in the order of `RULES`; empty if the bot kept them all.
+
+    Raises:
+        KeyError, ValueError: The record is not as the module says.
+    """
+    world = World(record)
+    return [
+        Finding(rule, f"{rule[0].upper()}{rule[1:]}: {says}", [text.id for text in texts], chat)
+        for rule, broken in RULES.items()
+        for says, texts, chat in broken(world)
+    ]
+
+
+def _s(at: float) -> str:
+    return f"{round(at, 3):.10g} s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what a record in a file breaks, and return the exit code: 1 if anything, 2 if it is no record."""
+    parser = argparse.ArgumentParser(description="Judge a bot by a record of what the world saw of it.")
+    parser.add_argument("record", nargs="?", help="the file with the record, in JSON; - is the standard input")
+    parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+    parser.add_argument("--rules", action="store_true", help="print the rules and end")
+    options = parser.parse_args(arguments)
+    if options.rules:
+        sys.stdout.writelines(f"{name}: {rule.__doc__}\n" for name, rule in RULES.items())
+        return 0
+    if options.record is None:
+        parser.error("name the file with the record, or - for the standard input")
+    try:
+        found = check(
+            json.loads(sys.stdin.read() if options.record == "-" else Path(options.record).read_text("utf-8"))
+        )
+    except (OSError, KeyError, ValueError) as error:
+        parser.error(f"{options.record} is no record: {type(error).__name__}: {error}")
+    lines = [finding.says for finding in found]
+    sys.stdout.write(
+        json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2)
+        if options.json
+        else "\n".join(lines)
+    )
+    sys.stdout.write("\n" if lines or options.json else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
