@@ -49,6 +49,7 @@ from typing import Any, Final, TypeAlias
 TOLERANCE_S: Final = 0.001
 """A phone may cut its times to milliseconds."""
 
+LISTS: Final = frozenset({"texts", "accepted", "shown", "calls", "ledger", "muted"})
 AFTER_STOP: Final = "after STOP"
 WHILE_MUTED: Final = "while muted"
 
@@ -203,6 +204,10 @@ class World:
     """A record, indexed: each text with its webhooks, each line that is due with the bubbles that were shown for it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
+        if unknown := set(record) - LISTS - {"ended"}:
+            raise ValueError(
+                f"a record has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(LISTS))}, and ended"
+            )
         self.ended: float = record.get("ended", inf)
         self.texts = [Text(t["id"], t["chat"], t["from"], t["at"], t["text"], t) for t in record.get("texts", ())]
         self.calls: list[Mapping[str, Any]] = sorted(record.get("calls", ()), key=lambda call: float(call["begun"]))
@@ -214,6 +219,7 @@ class World:
         self.silences += [_muted(mute) for mute in record.get("muted", ())]
         self.dues = [self._due(text, given) for text in self.texts for given in text.given.get("due", ())]
         self.not_due = self._deal(record.get("shown", ()))
+        self.question_of = {text: self._question_of(text) for text in self.texts}
 
     def _note_webhooks(self, webhooks: Sequence[Mapping[str, Any]]) -> None:
         by_id = {text.id: text for text in self.texts}
@@ -275,32 +281,33 @@ class World:
     def of_kind(self, *kinds: str) -> list[Due]:
         return [due for due in self.dues if due.kind in kinds]
 
-    def question_of(self, text: Text) -> Line | None:
+    def _question_of(self, text: Text) -> Line | None:
         """Return the question that a text answers: of those with its words, the last one that its author had seen."""
-        questions = [line for due in self.of_kind("asks") for line in due.lines[:-1]]
-        fitting = [q for q in questions if q.chat == text.chat and q.words == (text.given.get("answers"),)]
-        seen = [q for q in fitting if q.shown_at <= text.at + TOLERANCE_S]
+        questions = [line for due in self.of_kind("asks") for line in due.lines[:-1] if line.chat == text.chat]
+        seen = [q for q in questions if q.words == (text.given.get("answers"),) and not is_earlier(text, q)]
         return max(seen, key=lambda q: (q.shown_at <= text.at, q.shown_at), default=None)
 
     def answers_to(self, question: Line) -> list[Text]:
-        return [text for text in self.texts if self.question_of(text) is question]
+        return [text for text in self.texts if self.question_of[text] is question]
 
     def taken_answers(self) -> Iterator[tuple[Due, Line, str, Text | None]]:
         """Yield each question of which a bubble quotes the answer: the words, and the text that has them, if there is one."""
         for due in self.of_kind("asks"):
             *questions, ending = due.lines
-            if not ending.bubbles:
-                continue
-            rest = ending.rest
-            parts = [rest] if len(questions) == 1 else rest.split(due.given.get("between", " and "))
-            parts += [""] * (len(questions) - len(parts))
+            parts = ending.rest.split(due.given.get("between", " and "), len(questions) - 1) if ending.bubbles else []
+            parts += [""] * (len(questions) - len(parts)) if parts else []
             for question, part in zip(questions, parts, strict=False):
                 yield due, question, part, self._author_of(part, question)
 
     def _author_of(self, words: str, question: Line) -> Text | None:
         """Return the text that gave an answer its words; of several, the one that does most for the bot."""
         texts = [text for text in self.texts if text.words == words]
-        return min(texts, key=lambda t: (self.question_of(t) is not question, t.chat != question.chat), default=None)
+        return min(texts, key=lambda t: (self.question_of[t] is not question, t.chat != question.chat), default=None)
+
+
+def is_earlier(text: Text, question: Line) -> bool:
+    """Return True if a text was written before a question was shown."""
+    return text.at < question.shown_at - TOLERANCE_S
 
 
 def _muted(mute: Mapping[str, Any]) -> Silence:
@@ -380,36 +387,28 @@ def _heads(world: World) -> Iterator[tuple[Text, Line]]:
 
 
 def _told_not_stored(world: World) -> Iterator[Breach]:
-    """What the bot has told is what it has stored: counts go on, a place that was won stays with its holder."""
+    """What the bot has told is what it has stored: counts go on, and a place that was won stays with its holder."""
     counts: dict[tuple[str, str], list[Due]] = defaultdict(list)
     for due in world.of_kind("counts"):
         counts[due.lines[0].chat, due.given["name"]].append(due)
     for (chat, name), dues in counts.items():
-        for says, texts in _miscounted(dues):
-            yield f"“{name}”: {says}", texts, chat
+        yield from ((f"“{name}”: {says}", texts, chat) for says, texts in _miscounted(dues))
     for name, dues in _places(world).items():
-        won = [due for due in dues if _has_won(due)]
-        if not won and all(due.lines[0].bubbles for due in dues):
+        if all(due.lines[0].bubbles and not _is_won(due) for due in dues):
             yield f"every text was told that “{name}” is taken, and none has won it.", [due.text for due in dues], None
-        for due in world.of_kind("holder"):
-            line = due.lines[0]
-            holders = [d.given["place"]["holder"] for d in won if _won_at(d) < due.text.at - TOLERANCE_S]
-            if due.given["place"] == name and line.bubbles and holders and line.rest not in holders:
-                told = f"“{name}” was won for {holders[0]} before {due.text} was written"
-                yield f"{told}, whose answer is “{line.bubbles[0].words}”.", [due.text], line.chat
+    for due in world.of_kind("holder"):
+        yield from _wrong_holder(due, _places(world)[due.given["place"]])
 
 
 def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
     """Yield what is wrong with the numbers of one counter. Numbers may be missing: an answer may be lost, or not owed."""
     numbers: dict[Text, int] = {}
     for due in dues:
-        line = due.lines[0]
-        if line.bubbles:
+        if (line := due.lines[0]).bubbles:
             written = sum(other.text.at <= line.shown_at + TOLERANCE_S for other in dues)
-            number = int(line.rest) if line.rest.isdecimal() else 0
-            if not 1 <= number <= written:
+            numbers[due.text] = int(line.rest) if line.rest.isdecimal() else 0
+            if not 1 <= numbers[due.text] <= written:
                 yield f"{due.text} is “{line.rest}” of {written}.", [due.text]
-            numbers[due.text] = number
     for (one, first), (other, second) in combinations(numbers.items(), 2):
         if first == second or (one.is_before(other) and first > second):
             yield f"{one} is {first}, {other} is {second}.", [one, other]
@@ -423,19 +422,27 @@ def _places(world: World) -> dict[str, list[Due]]:
     return places
 
 
-def _has_won(due: Due) -> bool:
-    return _won_at(due) < inf
-
-
 def _won_at(due: Due) -> float:
     wins = due.given["place"]["wins"]
     return min((bubble.at for bubble in due.lines[0].bubbles if bubble.words == wins), default=inf)
 
 
+def _is_won(due: Due) -> bool:
+    return _won_at(due) < inf
+
+
+def _wrong_holder(due: Due, buys: Sequence[Due]) -> Iterator[Breach]:
+    holders = [buy.given["place"]["holder"] for buy in buys if _won_at(buy) < due.text.at - TOLERANCE_S]
+    line = due.lines[0]
+    if line.bubbles and holders and line.rest not in holders:
+        told = f"the place was won for {holders[0]} before {due.text} was written"
+        yield f"{told}, whose answer is “{line.bubbles[0].words}”.", [due.text], line.chat
+
+
 def _two_owners(world: World) -> Iterator[Breach]:
     """A place has one owner: only one text is told that it has won."""
     for name, dues in _places(world).items():
-        won = [due.text for due in dues if _has_won(due)]
+        won = [due.text for due in dues if _is_won(due)]
         if len(won) > 1:
             yield f"“{name}” was won by {' and by '.join(map(str, won))}.", won, None
 
@@ -489,7 +496,7 @@ def _two_answers(world: World) -> Iterator[Breach]:
 def _answered_by_earlier(world: World) -> Iterator[Breach]:
     """A text that was written before a question was shown does not answer it."""
     for _, question, _, text in world.taken_answers():
-        if text and _is_earlier(text, question):
+        if text and is_earlier(text, question):
             shown = "was never shown" if question.shown_at == inf else f"was shown at {_s(question.shown_at)}"
             yield f"{question} {shown}, and {text} of {_s(text.at)} was taken as its answer.", [text], question.chat
 
@@ -497,12 +504,8 @@ def _answered_by_earlier(world: World) -> Iterator[Breach]:
 def _answered_by_other(world: World) -> Iterator[Breach]:
     """A question is answered by a text that answers it, not by a text for another question or for none."""
     for _, question, _, text in world.taken_answers():
-        if text and world.question_of(text) is not question and not _is_earlier(text, question):
+        if text and world.question_of[text] is not question and not is_earlier(text, question):
             yield f"{question} was answered by {text}, which was no answer to it.", [text], question.chat
-
-
-def _is_earlier(text: Text, question: Line) -> bool:
-    return text.at < question.shown_at - TOLERANCE_S
 
 
 def _silence(world: World) -> Iterator[Breach]:
