@@ -6,7 +6,8 @@ seconds on one clock. Its lists, each of which may be missing:
 
 texts     What people wrote and outside systems posted, in the order of writing: {id, chat, from, at, text}. A post has the chat
           null. Optional: `due`, what the bot owes for the text (below); `stops` and `starts`, true for a text that forbids
-          the bot to write in this chat, or allows it again; `answers`, the question on the author's screen that the text answers.
+          the bot to write in this chat, or allows it again; `answers`, the question that the text answers: the last one in
+          the chat when the text was written.
 accepted  The webhooks about the texts: {text, begun, at}. `at` is the time of the bot's 2xx answer; null if the webhook reached
           the bot and got none. Without the latter the checker cannot know that a text was stored before another one.
 shown     The bot's bubbles on the phones, within a chat from top to bottom: {id, chat, at, text}.
@@ -29,8 +30,10 @@ asks       questions, prefix, between: each question, and when all are answered 
 acts       what: the ledger has this, always under one key.
 broadcast  text, chats: the text in each chat, except chats in which a person wrote STOP.
 
-Not owed is what the bot may leave out: the text was never accepted, or the chat was stopped or muted before the answer was
-complete. Such an answer may be shown, and must then keep the rules.
+The same words may be due for several texts of a chat; prefixes must differ, and no answer may contain `between`.
+
+The bot may leave out what is due for a text that was never accepted, and what was not yet shown when the chat was stopped or
+muted. If it is shown all the same, it keeps the rules.
 """
 
 from __future__ import annotations
@@ -39,17 +42,19 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations, pairwise
 from math import inf
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
+
+Key = TypeVar("Key")
 
 TOLERANCE_S: Final = 0.001
 """A phone may cut its times to milliseconds."""
 
-LISTS: Final = frozenset({"texts", "accepted", "shown", "calls", "ledger", "muted"})
+LISTS: Final = ("texts", "accepted", "shown", "calls", "ledger", "muted")
 AFTER_STOP: Final = "after STOP"
 WHILE_MUTED: Final = "while muted"
 
@@ -122,9 +127,17 @@ class Line:
     def fits(self, words: str) -> bool:
         return words.startswith(self.words) if self.is_prefix else words in self.words
 
+    def is_after(self, text: Text) -> bool:
+        """Return True if the text was written before this was shown."""
+        return text.at < self.shown_at - TOLERANCE_S
+
     @property
     def shown_at(self) -> float:
         return self.bubbles[0].at if self.bubbles else inf
+
+    @property
+    def place(self) -> float:
+        return self.bubbles[0].place if self.bubbles else inf
 
     @property
     def rest(self) -> str:
@@ -167,9 +180,7 @@ def _lines(given: Mapping[str, Any], chat: str) -> list[Line]:
         case "acts":
             return []
         case other:
-            raise ValueError(
-                f"the kind of a due is {other!r}; use shows, one_of, holder, counts, asks, acts or broadcast"
-            )
+            raise ValueError(f"{other!r} is no kind of due: use shows, one_of, holder, counts, asks, acts or broadcast")
 
 
 @dataclass(eq=False)
@@ -204,10 +215,8 @@ class World:
     """A record, indexed: each text with its webhooks, each line that is due with the bubbles that were shown for it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
-        if unknown := set(record) - LISTS - {"ended"}:
-            raise ValueError(
-                f"a record has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(LISTS))}, and ended"
-            )
+        if unknown := set(record) - {*LISTS, "ended"}:
+            raise ValueError(f"a record has {', '.join(LISTS)} and ended, and no {', '.join(sorted(unknown))}")
         self.ended: float = record.get("ended", inf)
         self.texts = [Text(t["id"], t["chat"], t["from"], t["at"], t["text"], t) for t in record.get("texts", ())]
         self.calls: list[Mapping[str, Any]] = sorted(record.get("calls", ()), key=lambda call: float(call["begun"]))
@@ -216,7 +225,9 @@ class World:
             self.keys[act["what"]].append(act["key"])
         self._note_webhooks(record.get("accepted", ()))
         self.silences = [self._stopped(place) for place, text in enumerate(self.texts) if text.given.get("stops")]
-        self.silences += [_muted(mute) for mute in record.get("muted", ())]
+        for mute in record.get("muted", ()):
+            ends = inf if mute["until"] is None else mute["until"]
+            self.silences.append(Silence(WHILE_MUTED, mute["chat"], mute["since"], ends, mute.get("lifted", ends)))
         self.dues = [self._due(text, given) for text in self.texts for given in text.given.get("due", ())]
         self.not_due = self._deal(record.get("shown", ()))
         self.question_of = {text: self._question_of(text) for text in self.texts}
@@ -284,7 +295,7 @@ class World:
     def _question_of(self, text: Text) -> Line | None:
         """Return the question that a text answers: of those with its words, the last one that its author had seen."""
         questions = [line for due in self.of_kind("asks") for line in due.lines[:-1] if line.chat == text.chat]
-        seen = [q for q in questions if q.words == (text.given.get("answers"),) and not is_earlier(text, q)]
+        seen = [q for q in questions if q.words == (text.given.get("answers"),) and not q.is_after(text)]
         return max(seen, key=lambda q: (q.shown_at <= text.at, q.shown_at), default=None)
 
     def answers_to(self, question: Line) -> list[Text]:
@@ -305,14 +316,11 @@ class World:
         return min(texts, key=lambda t: (self.question_of[t] is not question, t.chat != question.chat), default=None)
 
 
-def is_earlier(text: Text, question: Line) -> bool:
-    """Return True if a text was written before a question was shown."""
-    return text.at < question.shown_at - TOLERANCE_S
-
-
-def _muted(mute: Mapping[str, Any]) -> Silence:
-    ends = inf if mute["until"] is None else mute["until"]
-    return Silence(WHILE_MUTED, mute["chat"], mute["since"], ends, mute.get("lifted", ends))
+def _grouped(dues: Iterable[tuple[Key, Due]]) -> dict[Key, list[Due]]:
+    groups: dict[Key, list[Due]] = defaultdict(list)
+    for key, due in dues:
+        groups[key].append(due)
+    return groups
 
 
 Breach: TypeAlias = tuple[str, Sequence[Text], str | None]
@@ -358,13 +366,12 @@ def _doubled(world: World) -> Iterator[Breach]:
 def _out_of_order(world: World) -> Iterator[Breach]:
     """Texts of one person are answered in the order in which they were written and accepted, and each answer in its own order."""
     for due in world.of_kind("shows"):
-        shown = [line for line in due.lines if line.bubbles and not line.is_ambiguous]
-        for first, second in pairwise(shown):
-            if first.bubbles[0].place > second.bubbles[0].place:
+        for first, second in pairwise(line for line in due.lines if line.bubbles and not line.is_ambiguous):
+            if first.place > second.place:
                 yield f"for {due.text}, {second} was shown before {first}.", [due.text], first.chat
     for (one, first), (other, second) in combinations(_heads(world), 2):
         is_comparable = (one.author, one.chat, first.chat) == (other.author, other.chat, second.chat)
-        if is_comparable and one.is_before(other) and first.bubbles[0].place > second.bubbles[0].place:
+        if is_comparable and one.is_before(other) and first.place > second.place:
             accepted = f"{one} was accepted at {_s(one.accepted)}, before {other} at {_s(other.accepted)}"
             yield f"{accepted}, but {second} was shown before {first}.", [one, other], first.chat
 
@@ -375,29 +382,27 @@ def _heads(world: World) -> Iterator[tuple[Text, Line]]:
     A mute may let an answer wait, and a question may wait for another one that is open in the chat where it is asked.
     """
     heads: dict[tuple[Text, str], Line] = {}
-    for due in world.of_kind("shows", "one_of", "holder", "counts", "asks"):
-        text, line = due.text, due.lines[0]
-        is_ordered = text.chat is not None and text.given.get("answers") is None and "after_s" not in due.given
+    for due, line in world.lines():
+        text = due.text
+        is_ordered = due.kind != "broadcast" and line is due.lines[0] and "after_s" not in due.given
+        is_said = text.chat is not None and text.given.get("answers") is None
         is_elsewhere = due.kind == "asks" and line.chat != text.chat
         has_waited = any(each.rule == WHILE_MUTED for each in world.excuses(due, text, {text.chat, line.chat}))
-        if is_ordered and line.bubbles and not (is_elsewhere or has_waited or line.is_ambiguous):
-            head = heads.setdefault((text, line.chat), line)
-            heads[text, line.chat] = min(head, line, key=lambda each: each.bubbles[0].place)
+        if is_ordered and is_said and line.bubbles and not (is_elsewhere or has_waited or line.is_ambiguous):
+            heads[text, line.chat] = min(heads.get((text, line.chat), line), line, key=lambda each: each.place)
     return ((text, line) for (text, _), line in heads.items())
 
 
 def _told_not_stored(world: World) -> Iterator[Breach]:
     """What the bot has told is what it has stored: counts go on, and a place that was won stays with its holder."""
-    counts: dict[tuple[str, str], list[Due]] = defaultdict(list)
-    for due in world.of_kind("counts"):
-        counts[due.lines[0].chat, due.given["name"]].append(due)
+    counts = _grouped(((due.lines[0].chat, due.given["name"]), due) for due in world.of_kind("counts"))
     for (chat, name), dues in counts.items():
         yield from ((f"“{name}”: {says}", texts, chat) for says, texts in _miscounted(dues))
     for name, dues in _places(world).items():
         if all(due.lines[0].bubbles and not _is_won(due) for due in dues):
             yield f"every text was told that “{name}” is taken, and none has won it.", [due.text for due in dues], None
     for due in world.of_kind("holder"):
-        yield from _wrong_holder(due, _places(world)[due.given["place"]])
+        yield from _wrong_holder(due, _places(world).get(due.given["place"], []))
 
 
 def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
@@ -415,11 +420,7 @@ def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
 
 
 def _places(world: World) -> dict[str, list[Due]]:
-    places: dict[str, list[Due]] = defaultdict(list)
-    for due in world.of_kind("one_of"):
-        if "place" in due.given:
-            places[due.given["place"]["name"]].append(due)
-    return places
+    return _grouped((due.given["place"]["name"], due) for due in world.of_kind("one_of") if "place" in due.given)
 
 
 def _won_at(due: Due) -> float:
@@ -487,16 +488,16 @@ def _two_answers(world: World) -> Iterator[Breach]:
             said = " and ".join(f"“{words}”" for words in settled)
             yield f"{due.text} was settled by {said}.", [due.text], due.lines[-1].chat
     for due, question, _, text in world.taken_answers():
-        answers = [] if text is None else world.answers_to(question)
-        first = next((other for other in answers if text in answers and text and other.is_before(text)), None)
-        if first and text and not world.excuses(due, first, {first.chat, due.text.chat}):
-            yield f"{question} was answered by {text}, though {first} came first.", [first, text], question.chat
+        if text and world.question_of[text] is question:
+            for first in (other for other in world.answers_to(question) if other.is_before(text)):
+                if not world.excuses(due, first, {first.chat, due.text.chat}):
+                    yield f"{question} was answered by {text}, though {first} came first.", [first, text], question.chat
 
 
 def _answered_by_earlier(world: World) -> Iterator[Breach]:
     """A text that was written before a question was shown does not answer it."""
     for _, question, _, text in world.taken_answers():
-        if text and is_earlier(text, question):
+        if text and question.is_after(text):
             shown = "was never shown" if question.shown_at == inf else f"was shown at {_s(question.shown_at)}"
             yield f"{question} {shown}, and {text} of {_s(text.at)} was taken as its answer.", [text], question.chat
 
@@ -504,7 +505,7 @@ def _answered_by_earlier(world: World) -> Iterator[Breach]:
 def _answered_by_other(world: World) -> Iterator[Breach]:
     """A question is answered by a text that answers it, not by a text for another question or for none."""
     for _, question, _, text in world.taken_answers():
-        if text and world.question_of[text] is not question and not is_earlier(text, question):
+        if text and world.question_of[text] is not question and not question.is_after(text):
             yield f"{question} was answered by {text}, which was no answer to it.", [text], question.chat
 
 
@@ -516,23 +517,20 @@ def _silence(world: World) -> Iterator[Breach]:
             answers = [text for text in world.answers_to(question) if text.accepted < world.ended]
             is_excused = not due.owed or any(world.excuses(due, text, chats) for text in answers)
             if answers and not following.bubbles and not is_excused:
-                yield (
-                    f"{question} was answered by {answers[0]}, and {following} did not follow.",
-                    answers,
-                    question.chat,
-                )
+                said = f"{question} was answered by {answers[0]}, and {following} did not follow."
+                yield said, answers, question.chat
 
 
 def _two_keys(world: World) -> Iterator[Breach]:
     """An outside system is asked for one thing always under one key."""
-    wanted: dict[str, list[Text]] = defaultdict(list)
-    for due in world.of_kind("acts"):
-        wanted[due.given["what"]].append(due.text)
-    for what, texts in wanted.items():
+    for what, dues in _grouped((due.given["what"], due) for due in world.of_kind("acts")).items():
         keys = world.keys.get(what, [])
-        different = len(set(keys) - {None}) + keys.count(None)  # without a key, each is another one
-        if different > len(texts):
-            yield f"“{what}” was asked for under {different} keys: {', '.join(map(str, keys))}.", texts, texts[0].chat
+        different = len(set(keys) - {None}) + keys.count(
+            None
+        )  # a request without a key can be known as a retry by no one
+        if different > len(dues):
+            said = f"“{what}” was asked for under {different} keys: {', '.join(map(str, keys))}."
+            yield said, [due.text for due in dues], dues[0].text.chat
 
 
 def _too_early(world: World) -> Iterator[Breach]:
@@ -602,19 +600,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.record is None:
         parser.error("name the file with the record, or - for the standard input")
     try:
-        found = check(
-            json.loads(sys.stdin.read() if options.record == "-" else Path(options.record).read_text("utf-8"))
-        )
+        found = check(json.loads(_read(options.record)))
     except (OSError, KeyError, ValueError) as error:
         parser.error(f"{options.record} is no record: {type(error).__name__}: {error}")
-    lines = [finding.says for finding in found]
-    sys.stdout.write(
-        json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2)
-        if options.json
-        else "\n".join(lines)
-    )
-    sys.stdout.write("\n" if lines or options.json else "")
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2) + "\n")
+    else:
+        sys.stdout.writelines(f"{finding.says}\n" for finding in found)
     return 1 if found else 0
+
+
+def _read(name: str) -> str:
+    return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
 
 
 if __name__ == "__main__":

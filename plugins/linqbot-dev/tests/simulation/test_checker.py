@@ -757,7 +757,7 @@ def test_the_command_lists_the_rules_with_a_sentence_each(capsys: pytest.Capture
     ("record", "says"),
     [
         ("[", "JSONDecodeError"),
-        ('{"text": []}', "a record has no text; it has accepted, calls"),
+        ('{"text": []}', "muted and ended, and no text"),
         ('{"accepted": [{"text": "m1", "begun": 1, "at": 1}]}', "KeyError: 'm1'"),
         (
             '{"texts": [{"id": "m1", "chat": "c", "from": "+1", "at": 1, "text": "a", "due": [{"kind": "show"}]}]}',
