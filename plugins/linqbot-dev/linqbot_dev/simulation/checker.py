@@ -96,22 +96,22 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Bubble:
-    """A bubble of the bot. `place` counts all bubbles, so it orders those of a chat."""
+class ShownBubble:
+    """A bubble on a phone. `position` counts the bubbles of all chats, and so orders those of one."""
 
     chat: str
     at: float
     words: str
-    place: int
+    position: int
 
 
 @dataclass(eq=False)
-class Line:
-    """A bubble that is due: its chat, the words it may have, and the bubbles that were shown for it.
+class DueBubble:
+    """A bubble that is due: its chat, the words it may have, and what was shown for it.
 
     Attributes:
         owed: False if the bot may leave the bubble out.
-        is_ambiguous: True if one of the bubbles may belong to another line.
+        is_ambiguous: True if what was shown for this bubble may be another one that is due.
     """
 
     chat: str
@@ -119,13 +119,14 @@ class Line:
     is_prefix: bool = False
     owed: bool = False
     is_ambiguous: bool = False
-    bubbles: list[Bubble] = field(default_factory=list)
+    shown: list[ShownBubble] = field(default_factory=list)
 
     def __str__(self) -> str:
         return " or ".join(f"“{words}{'…' if self.is_prefix else ''}”" for words in self.words)
 
-    def fits(self, words: str) -> bool:
-        return words.startswith(self.words) if self.is_prefix else words in self.words
+    def fits(self, chat: str, words: str) -> bool:
+        has_words = words.startswith(self.words) if self.is_prefix else words in self.words
+        return chat == self.chat and has_words
 
     def is_after(self, text: Text) -> bool:
         """Return True if the text was written before this was shown."""
@@ -133,25 +134,25 @@ class Line:
 
     @property
     def shown_at(self) -> float:
-        return self.bubbles[0].at if self.bubbles else inf
+        return self.shown[0].at if self.shown else inf
 
     @property
-    def place(self) -> float:
-        return self.bubbles[0].place if self.bubbles else inf
+    def position(self) -> float:
+        return self.shown[0].position if self.shown else inf
 
     @property
     def rest(self) -> str:
         """What the first bubble says after the prefix."""
-        return self.bubbles[0].words.removeprefix(self.words[0])
+        return self.shown[0].words.removeprefix(self.words[0])
 
 
 @dataclass(eq=False)
 class Due:
-    """What the bot owes for one text, as lines. Only `acts` has none."""
+    """What the bot owes for one text, as bubbles. Only `acts` has none."""
 
     text: Text
     given: Mapping[str, Any]
-    lines: list[Line]
+    bubbles: list[DueBubble]
     owed: bool = False
 
     @property
@@ -159,7 +160,7 @@ class Due:
         return str(self.given["kind"])
 
 
-def _lines(given: Mapping[str, Any], chat: str) -> list[Line]:
+def _bubbles(given: Mapping[str, Any], chat: str) -> list[DueBubble]:
     """Return the bubbles that are due by an entry of `due`.
 
     Raises:
@@ -167,16 +168,17 @@ def _lines(given: Mapping[str, Any], chat: str) -> list[Line]:
     """
     match given["kind"]:
         case "shows":
-            return [Line(chat, (words,)) for words in given["texts"]]
+            return [DueBubble(chat, (words,)) for words in given["texts"]]
         case "one_of":
-            return [Line(chat, tuple(given["texts"]))]
+            return [DueBubble(chat, tuple(given["texts"]))]
         case "holder" | "counts":
-            return [Line(chat, (given["prefix"],), is_prefix=True)]
+            return [DueBubble(chat, (given["prefix"],), is_prefix=True)]
         case "asks":
             places = [q if isinstance(q, Mapping) else {"chat": chat, "text": q} for q in given["questions"]]
-            return [*(Line(q["chat"], (q["text"],)) for q in places), Line(chat, (given["prefix"],), is_prefix=True)]
+            questions = [DueBubble(place["chat"], (place["text"],)) for place in places]
+            return [*questions, DueBubble(chat, (given["prefix"],), is_prefix=True)]
         case "broadcast":
-            return [Line(each, (given["text"],)) for each in given["chats"]]
+            return [DueBubble(each, (given["text"],)) for each in given["chats"]]
         case "acts":
             return []
         case other:
@@ -212,7 +214,7 @@ class Silence:
 
 
 class World:
-    """A record, indexed: each text with its webhooks, each line that is due with the bubbles that were shown for it."""
+    """A record, indexed: each text has its webhooks, and each bubble that is due has what was shown for it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         if unknown := set(record) - {*LISTS, "ended"}:
@@ -248,11 +250,11 @@ class World:
         return Silence(AFTER_STOP, stop.chat, stop.accepted, ends, lifted, lifters)
 
     def _due(self, text: Text, given: Mapping[str, Any]) -> Due:
-        due = Due(text, given, _lines(given, given.get("chat", text.chat)))
-        chats = {text.chat, *(line.chat for line in due.lines)}
+        due = Due(text, given, _bubbles(given, given.get("chat", text.chat)))
+        chats = {text.chat, *(bubble.chat for bubble in due.bubbles)}
         due.owed = self._owes(due, chats)
-        for line in due.lines:
-            line.owed = self._owes(due, {text.chat, line.chat}) if due.kind == "broadcast" else due.owed
+        for bubble in due.bubbles:
+            bubble.owed = self._owes(due, {text.chat, bubble.chat}) if due.kind == "broadcast" else due.owed
         return due
 
     def _owes(self, due: Due, chats: set[str | None]) -> bool:
@@ -265,52 +267,52 @@ class World:
         found = [each for each in self.silences if any(each.covers(chat) for chat in chats) and each.excuses(text)]
         return [each for each in found if not (is_heard and each.rule == WHILE_MUTED)]
 
-    def _deal(self, shown: Sequence[Mapping[str, Any]]) -> list[Bubble]:
-        """Give each bubble to a line that it fits, and return the bubbles that fit none.
+    def _deal(self, shown: Sequence[Mapping[str, Any]]) -> list[ShownBubble]:
+        """Give each bubble on a phone to one that is due, and return those that nothing makes due.
 
-        Equal words may be due several times. Bubbles that fit few lines are dealt first, each to a line that has none yet.
+        Equal words may be due several times. What fits few is dealt first, each to one that has none yet.
         """
-        bubbles = [Bubble(each["chat"], each["at"], each["text"], place) for place, each in enumerate(shown)]
-        fitting = {bubble: self.lines_of(bubble.chat, bubble.words, bubble.at) for bubble in bubbles}
-        for bubble in sorted(bubbles, key=lambda each: len(fitting[each])):
-            for line in (lines := fitting[bubble]):
-                line.is_ambiguous |= len(lines) > 1
-            if lines:
-                min(lines, key=lambda line: (len(line.bubbles), not line.owed)).bubbles.append(bubble)
-        for _, line in self.lines():
-            line.bubbles.sort(key=lambda bubble: bubble.place)
-        return [bubble for bubble in bubbles if not fitting[bubble]]
+        all_shown = [ShownBubble(each["chat"], each["at"], each["text"], n) for n, each in enumerate(shown)]
+        fitting = {each: self._fitting(each) for each in all_shown}
+        for each in sorted(all_shown, key=lambda each: len(fitting[each])):
+            for bubble in (bubbles := fitting[each]):
+                bubble.is_ambiguous |= len(bubbles) > 1
+            if bubbles:
+                min(bubbles, key=lambda bubble: (len(bubble.shown), not bubble.owed)).shown.append(each)
+        for _, bubble in self.due_bubbles():
+            bubble.shown.sort(key=lambda each: each.position)
+        return [each for each in all_shown if not fitting[each]]
 
-    def lines(self) -> Iterator[tuple[Due, Line]]:
-        return ((due, line) for due in self.dues for line in due.lines)
+    def _fitting(self, shown: ShownBubble) -> list[DueBubble]:
+        """Return what a bubble on a phone may be: due in its chat, with its words, for a text that was written by then."""
+        written = ((due, bubble) for due, bubble in self.due_bubbles() if due.text.at <= shown.at + TOLERANCE_S)
+        return [bubble for _, bubble in written if bubble.fits(shown.chat, shown.words)]
 
-    def lines_of(self, chat: str, words: str, at: float) -> list[Line]:
-        """Return the lines that a bubble with these words would fit, of texts that were written by then."""
-        found = ((due, line) for due, line in self.lines() if line.chat == chat and line.fits(words))
-        return [line for due, line in found if due.text.at <= at + TOLERANCE_S]
+    def due_bubbles(self) -> Iterator[tuple[Due, DueBubble]]:
+        return ((due, bubble) for due in self.dues for bubble in due.bubbles)
 
     def of_kind(self, *kinds: str) -> list[Due]:
         return [due for due in self.dues if due.kind in kinds]
 
-    def _question_of(self, text: Text) -> Line | None:
+    def _question_of(self, text: Text) -> DueBubble | None:
         """Return the question that a text answers: of those with its words, the last one that its author had seen."""
-        questions = [line for due in self.of_kind("asks") for line in due.lines[:-1] if line.chat == text.chat]
+        questions = [bubble for due in self.of_kind("asks") for bubble in due.bubbles[:-1] if bubble.chat == text.chat]
         seen = [q for q in questions if q.words == (text.given.get("answers"),) and not q.is_after(text)]
         return max(seen, key=lambda q: (q.shown_at <= text.at, q.shown_at), default=None)
 
-    def answers_to(self, question: Line) -> list[Text]:
+    def answers_to(self, question: DueBubble) -> list[Text]:
         return [text for text in self.texts if self.question_of[text] is question]
 
-    def taken_answers(self) -> Iterator[tuple[Due, Line, str, Text | None]]:
+    def taken_answers(self) -> Iterator[tuple[Due, DueBubble, str, Text | None]]:
         """Yield each question of which a bubble quotes the answer: the words, and the text that has them, if there is one."""
         for due in self.of_kind("asks"):
-            *questions, ending = due.lines
-            parts = ending.rest.split(due.given.get("between", " and "), len(questions) - 1) if ending.bubbles else []
+            *questions, ending = due.bubbles
+            parts = ending.rest.split(due.given.get("between", " and "), len(questions) - 1) if ending.shown else []
             parts += [""] * (len(questions) - len(parts)) if parts else []
             for question, part in zip(questions, parts, strict=False):
                 yield due, question, part, self._author_of(part, question)
 
-    def _author_of(self, words: str, question: Line) -> Text | None:
+    def _author_of(self, words: str, question: DueBubble) -> Text | None:
         """Return the text that gave an answer its words; of several, the one that does most for the bot."""
         texts = [text for text in self.texts if text.words == words]
         return min(texts, key=lambda t: (self.question_of[t] is not question, t.chat != question.chat), default=None)
@@ -330,7 +332,7 @@ Breach: TypeAlias = tuple[str, Sequence[Text], str | None]
 def _lost(world: World) -> Iterator[Breach]:
     """A text that was accepted is answered: something of what is due is shown, and what the bot shall do is done."""
     for due in world.dues:
-        is_met = any(line.bubbles for line in due.lines) or due.given.get("what") in world.keys
+        is_met = any(bubble.shown for bubble in due.bubbles) or due.given.get("what") in world.keys
         if (missing := _missing(due)) and not is_met:
             accepted = f"{due.text} was accepted at {_s(due.text.accepted)}"
             yield f"{accepted} and has no answer; due was {missing}.", [due.text], due.text.chat
@@ -339,7 +341,7 @@ def _lost(world: World) -> Iterator[Breach]:
 def _cut_short(world: World) -> Iterator[Breach]:
     """An answer that has begun is shown to its end."""
     for due in world.dues:
-        if (missing := _missing(due)) and any(line.bubbles for line in due.lines):
+        if (missing := _missing(due)) and any(bubble.shown for bubble in due.bubbles):
             yield f"the answer to {due.text} was begun; {missing} is missing.", [due.text], due.text.chat
 
 
@@ -347,59 +349,61 @@ def _missing(due: Due) -> str:
     """Return what is owed and was not shown, in words. Of questions only the first is owed for the text alone."""
     if due.kind == "acts":
         return f"“{due.given['what']}” in the ledger" if due.owed else ""
-    lines = due.lines[:1] if due.kind == "asks" else due.lines
-    several = len({line.chat for line in due.lines}) > 1
-    missing = [line for line in lines if line.owed and not line.bubbles]
-    return ", ".join(f"{line} in {line.chat}" if several else str(line) for line in missing)
+    bubbles = due.bubbles[:1] if due.kind == "asks" else due.bubbles
+    several = len({bubble.chat for bubble in due.bubbles}) > 1
+    missing = [bubble for bubble in bubbles if bubble.owed and not bubble.shown]
+    return ", ".join(f"{bubble} in {bubble.chat}" if several else str(bubble) for bubble in missing)
 
 
 def _doubled(world: World) -> Iterator[Breach]:
     """What is due once is shown once."""
-    for due, line in world.lines():
-        words = [bubble.words for bubble in line.bubbles]
-        is_ending = due.kind == "asks" and line is due.lines[-1]
+    for due, bubble in world.due_bubbles():
+        words = [each.words for each in bubble.shown]
+        is_ending = due.kind == "asks" and bubble is due.bubbles[-1]
         if len(words) > (len(set(words)) if is_ending else 1):
             shown = ", ".join(f"“{each}”" for each in words)
-            yield f"{due.text} got {line} {len(words)} times: {shown}.", [due.text], line.chat
+            yield f"{due.text} got {bubble} {len(words)} times: {shown}.", [due.text], bubble.chat
 
 
 def _out_of_order(world: World) -> Iterator[Breach]:
     """Texts of one person are answered in the order in which they were written and accepted, and each answer in its own order."""
     for due in world.of_kind("shows"):
-        for first, second in pairwise(line for line in due.lines if line.bubbles and not line.is_ambiguous):
-            if first.place > second.place:
+        for first, second in pairwise(bubble for bubble in due.bubbles if bubble.shown and not bubble.is_ambiguous):
+            if first.position > second.position:
                 yield f"for {due.text}, {second} was shown before {first}.", [due.text], first.chat
     for (one, first), (other, second) in combinations(_heads(world), 2):
         is_comparable = (one.author, one.chat, first.chat) == (other.author, other.chat, second.chat)
-        if is_comparable and one.is_before(other) and first.place > second.place:
+        if is_comparable and one.is_before(other) and first.position > second.position:
             accepted = f"{one} was accepted at {_s(one.accepted)}, before {other} at {_s(other.accepted)}"
             yield f"{accepted}, but {second} was shown before {first}.", [one, other], first.chat
 
 
-def _heads(world: World) -> Iterator[tuple[Text, Line]]:
-    """Yield the texts whose answers come in order, each with the line that was shown first in a chat.
+def _heads(world: World) -> Iterator[tuple[Text, DueBubble]]:
+    """Yield each text whose answers come in order, with the first bubble that was shown for the text in a chat."""
+    heads: dict[tuple[Text, str], DueBubble] = {}
+    for due, bubble in world.due_bubbles():
+        if bubble is due.bubbles[0] and bubble.shown and _has_order(world, due, bubble):
+            head = heads.setdefault((due.text, bubble.chat), bubble)
+            heads[due.text, bubble.chat] = min(head, bubble, key=lambda each: each.position)
+    return ((text, bubble) for (text, _), bubble in heads.items())
 
-    A mute may let an answer wait, and a question may wait for another one that is open in the chat where it is asked.
-    """
-    heads: dict[tuple[Text, str], Line] = {}
-    for due, line in world.lines():
-        text = due.text
-        is_ordered = due.kind != "broadcast" and line is due.lines[0] and "after_s" not in due.given
-        is_said = text.chat is not None and text.given.get("answers") is None
-        is_elsewhere = due.kind == "asks" and line.chat != text.chat
-        has_waited = any(each.rule == WHILE_MUTED for each in world.excuses(due, text, {text.chat, line.chat}))
-        if is_ordered and is_said and line.bubbles and not (is_elsewhere or has_waited or line.is_ambiguous):
-            heads[text, line.chat] = min(heads.get((text, line.chat), line), line, key=lambda each: each.place)
-    return ((text, line) for (text, _), line in heads.items())
+
+def _has_order(world: World, due: Due, bubble: DueBubble) -> bool:
+    """Return False for what may wait: until a mute ends, or until another question in the chat of the question is answered."""
+    if due.text.chat is None or due.text.given.get("answers") or due.kind == "broadcast" or "after_s" in due.given:
+        return False
+    is_asked_elsewhere = due.kind == "asks" and bubble.chat != due.text.chat
+    excuses = world.excuses(due, due.text, {due.text.chat, bubble.chat})
+    return not (bubble.is_ambiguous or is_asked_elsewhere or any(each.rule == WHILE_MUTED for each in excuses))
 
 
 def _told_not_stored(world: World) -> Iterator[Breach]:
     """What the bot has told is what it has stored: counts go on, and a place that was won stays with its holder."""
-    counts = _grouped(((due.lines[0].chat, due.given["name"]), due) for due in world.of_kind("counts"))
+    counts = _grouped(((due.bubbles[0].chat, due.given["name"]), due) for due in world.of_kind("counts"))
     for (chat, name), dues in counts.items():
         yield from ((f"“{name}”: {says}", texts, chat) for says, texts in _miscounted(dues))
     for name, dues in _places(world).items():
-        if all(due.lines[0].bubbles and not _is_won(due) for due in dues):
+        if all(due.bubbles[0].shown and not _is_won(due) for due in dues):
             yield f"every text was told that “{name}” is taken, and none has won it.", [due.text for due in dues], None
     for due in world.of_kind("holder"):
         yield from _wrong_holder(due, _places(world).get(due.given["place"], []))
@@ -409,11 +413,11 @@ def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
     """Yield what is wrong with the numbers of one counter. Numbers may be missing: an answer may be lost, or not owed."""
     numbers: dict[Text, int] = {}
     for due in dues:
-        if (line := due.lines[0]).bubbles:
-            written = sum(other.text.at <= line.shown_at + TOLERANCE_S for other in dues)
-            numbers[due.text] = int(line.rest) if line.rest.isdecimal() else 0
+        if (bubble := due.bubbles[0]).shown:
+            written = sum(other.text.at <= bubble.shown_at + TOLERANCE_S for other in dues)
+            numbers[due.text] = int(bubble.rest) if bubble.rest.isdecimal() else 0
             if not 1 <= numbers[due.text] <= written:
-                yield f"{due.text} is “{line.rest}” of {written}.", [due.text]
+                yield f"{due.text} is “{bubble.rest}” of {written}.", [due.text]
     for (one, first), (other, second) in combinations(numbers.items(), 2):
         if first == second or (one.is_before(other) and first > second):
             yield f"{one} is {first}, {other} is {second}.", [one, other]
@@ -425,7 +429,7 @@ def _places(world: World) -> dict[str, list[Due]]:
 
 def _won_at(due: Due) -> float:
     wins = due.given["place"]["wins"]
-    return min((bubble.at for bubble in due.lines[0].bubbles if bubble.words == wins), default=inf)
+    return min((each.at for each in due.bubbles[0].shown if each.words == wins), default=inf)
 
 
 def _is_won(due: Due) -> bool:
@@ -434,10 +438,10 @@ def _is_won(due: Due) -> bool:
 
 def _wrong_holder(due: Due, buys: Sequence[Due]) -> Iterator[Breach]:
     holders = [buy.given["place"]["holder"] for buy in buys if _won_at(buy) < due.text.at - TOLERANCE_S]
-    line = due.lines[0]
-    if line.bubbles and holders and line.rest not in holders:
+    bubble = due.bubbles[0]
+    if bubble.shown and holders and bubble.rest not in holders:
         told = f"the place was won for {holders[0]} before {due.text} was written"
-        yield f"{told}, whose answer is “{line.bubbles[0].words}”.", [due.text], line.chat
+        yield f"{told}, whose answer is “{bubble.shown[0].words}”.", [due.text], bubble.chat
 
 
 def _two_owners(world: World) -> Iterator[Breach]:
@@ -466,7 +470,7 @@ def _sends_in_silence(world: World, rule: str) -> Iterator[Breach]:
     for call in first_calls.values():
         chat, words, begun = call["chat"], call["text"], call["begun"]
         broken = [s for s in world.silences if s.rule == rule and s.covers(chat) and s.begins < begun < s.ends]
-        dues = [due for due, line in world.lines() if line.chat == chat and line.fits(words)]
+        dues = [due for due, bubble in world.due_bubbles() if bubble.fits(chat, words)]
         if broken and not any(_is_allowed(due, chat, rule) for due in dues):
             since = f"the chat is silent since {_s(broken[0].begins)}, and “{words}” was begun at {_s(begun)}"
             yield f"{since} by {call.get('process') or 'the bot'}.", [due.text for due in dues], chat
@@ -483,10 +487,10 @@ def _is_allowed(due: Due, chat: str, rule: str) -> bool:
 def _two_answers(world: World) -> Iterator[Breach]:
     """A question has one answer, the first that was accepted, and is settled once."""
     for due in world.of_kind("asks"):
-        settled = sorted({bubble.words for bubble in due.lines[-1].bubbles})
+        settled = sorted({each.words for each in due.bubbles[-1].shown})
         if len(settled) > 1:
             said = " and ".join(f"“{words}”" for words in settled)
-            yield f"{due.text} was settled by {said}.", [due.text], due.lines[-1].chat
+            yield f"{due.text} was settled by {said}.", [due.text], due.bubbles[-1].chat
     for due, question, _, text in world.taken_answers():
         if text and world.question_of[text] is question:
             for first in (other for other in world.answers_to(question) if other.is_before(text)):
@@ -512,11 +516,11 @@ def _answered_by_other(world: World) -> Iterator[Breach]:
 def _silence(world: World) -> Iterator[Breach]:
     """When a question was answered, the next question follows, or what the answers are for."""
     for due in world.of_kind("asks"):
-        chats = {due.text.chat, *(line.chat for line in due.lines)}
-        for question, following in pairwise(due.lines):
+        chats = {due.text.chat, *(bubble.chat for bubble in due.bubbles)}
+        for question, following in pairwise(due.bubbles):
             answers = [text for text in world.answers_to(question) if text.accepted < world.ended]
             is_excused = not due.owed or any(world.excuses(due, text, chats) for text in answers)
-            if answers and not following.bubbles and not is_excused:
+            if answers and not following.shown and not is_excused:
                 said = f"{question} was answered by {answers[0]}, and {following} did not follow."
                 yield said, answers, question.chat
 
@@ -525,9 +529,7 @@ def _two_keys(world: World) -> Iterator[Breach]:
     """An outside system is asked for one thing always under one key."""
     for what, dues in _grouped((due.given["what"], due) for due in world.of_kind("acts")).items():
         keys = world.keys.get(what, [])
-        different = len(set(keys) - {None}) + keys.count(
-            None
-        )  # a request without a key can be known as a retry by no one
+        different = len(set(keys) - {None}) + keys.count(None)  # without a key each request is another one
         if different > len(dues):
             said = f"“{what}” was asked for under {different} keys: {', '.join(map(str, keys))}."
             yield said, [due.text for due in dues], dues[0].text.chat
@@ -535,10 +537,10 @@ def _two_keys(world: World) -> Iterator[Breach]:
 
 def _too_early(world: World) -> Iterator[Breach]:
     """What is due after a time is not shown before."""
-    for due, line in world.lines():
+    for due, bubble in world.due_bubbles():
         begins = due.text.at + due.given.get("after_s", 0)
-        if "after_s" in due.given and line.shown_at < begins - TOLERANCE_S:
-            yield f"{line} was due at {_s(begins)} and shown at {_s(line.shown_at)}.", [due.text], line.chat
+        if "after_s" in due.given and bubble.shown_at < begins - TOLERANCE_S:
+            yield f"{bubble} was due at {_s(begins)} and shown at {_s(bubble.shown_at)}.", [due.text], bubble.chat
 
 
 def _not_asked_for(world: World) -> Iterator[Breach]:
