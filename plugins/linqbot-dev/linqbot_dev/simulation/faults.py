@@ -1,0 +1,32 @@
+"""Counts what happens in a simulation, and finds the faults that a schedule has aimed at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from linqbot_dev.simulation.schedule import Fault
+
+
+class Faults:
+    """The faults of a schedule.
+
+    Attributes:
+        happened: The faults that were reached, in order.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self._aimed = {(each.on, each.nth): each for each in faults if each.on != "time"}
+        self._counts: Counter[str] = Counter()
+        self.happened: list[Fault] = []
+        self._names = {on for on, _ in self._aimed}
+
+    def reach(self, on: str) -> Fault | None:
+        """Count an event with this name, and return the fault that is aimed at it; None if none is."""
+        if on not in self._names:
+            return None
+        self._counts[on] += 1
+        found = self._aimed.get((on, self._counts[on]))
+        if found is not None:
+            self.happened.append(found)
+        return found

@@ -1,0 +1,121 @@
+"""Runs schedules: each in a loop and in a world of its own, and gives the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from linqbot_dev.simulation import scenes
+from linqbot_dev.simulation.checker import Finding, check
+from linqbot_dev.simulation.loop import VirtualLoop
+from linqbot_dev.simulation.schedule import Fault, Schedule
+from linqbot_dev.simulation.world import World
+
+
+@dataclass
+class Result:
+    """What came of a schedule.
+
+    Attributes:
+        findings: The promises that were broken, by the checker.
+        record: What the world saw.
+        trace: The digest of all steps: the same for each run of a schedule, on every machine.
+        happened: The faults that were reached.
+        told: What happened, a line for each thing.
+        errors: Processes that ended by themselves.
+    """
+
+    schedule: Schedule
+    findings: list[Finding]
+    record: dict[str, Any]
+    trace: str
+    steps: int
+    happened: list[Fault]
+    told: list[str]
+    errors: list[str]
+
+    @property
+    def problems(self) -> list[str]:
+        """What should not have happened, in sentences."""
+        return [*(finding.says for finding in self.findings), *self.errors]
+
+
+def run(schedule: Schedule, *, folder: Path | None = None) -> Result:
+    """Run a schedule to its end and check its record.
+
+    Args:
+        folder: For files; None is a temporary one.
+    """
+    with tempfile.TemporaryDirectory(prefix="linqbot-simulation-", dir=folder) as own, _alone():
+        return _result(schedule, Path(own))
+
+
+def _result(schedule: Schedule, folder: Path) -> Result:
+    loop = VirtualLoop(schedule.seed)
+    loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with a dead process
+    asyncio.set_event_loop(loop)
+    try:
+        with loop.replacing_time():
+            world, record = loop.run_until_complete(_played(schedule, loop, folder))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    happened = world.faults.happened
+    return Result(
+        schedule, check(record), record, loop.trace.hexdigest(), loop.steps, happened, world.told, world.errors
+    )
+
+
+async def _played(schedule: Schedule, loop: VirtualLoop, folder: Path) -> tuple[World, dict[str, Any]]:
+    async with World(schedule, loop, scenes.bot_of, folder) as world:
+        people = [scenes.Person(world, number) for number in range(1 + max(each.person for each in schedule.visits))]
+        visits = [
+            world.spawn(scenes.visit(person, [each for each in schedule.visits if each.person == number]))
+            for number, person in enumerate(people)
+        ]
+        await asyncio.wait(visits)
+        await world.settle()
+        if any(each.scene == "buy" for each in schedule.visits):
+            person = next((each for each in people if not each.has_stopped), None)
+            if person is not None:
+                await scenes.SCENES["holder"].play(person, 1000)
+                await world.settle()
+        return world, world.record()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep what is left of dead processes until the end of the block, and log nothing."""
+    config, hook = structlog.get_config(), sys.unraisablehook
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
+    gc.disable()
+    gc.freeze()  # or the collection at the end would look at every module
+    try:
+        yield
+    finally:
+        # Coroutines of dead processes end here, in no event loop, and some were never begun.
+        sys.unraisablehook = lambda _: None
+        gc.enable()
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()
+        gc.unfreeze()
+        sys.unraisablehook = hook
+        structlog.configure(**config)
+        logging.disable(level)
+
+
+def _drop(_: object, __: str, ___: Any) -> Any:
+    raise structlog.DropEvent

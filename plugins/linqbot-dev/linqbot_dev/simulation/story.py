@@ -1,0 +1,42 @@
+"""A failing schedule as people read it: what happened, what was broken, and the test that repeats it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linqbot_dev.simulation.run import Result, run
+from linqbot_dev.simulation.schedule import Schedule
+from linqbot_dev.simulation.shrink import shrunk
+
+
+def of_failure(schedule: Schedule, *, folder: Path | None = None) -> str:
+    """Return the story of the smallest schedule that breaks the same rule, and its test."""
+    rule = _rule(run(schedule, folder=folder))
+    small = shrunk(schedule, lambda each: _rule(run(each, folder=folder)) == rule)
+    result = run(small, folder=folder)
+    return "\n".join(
+        ["", *small.story(), "what happened:", *result.told, *_phones(result), *result.problems, "", test_of(small)]
+    )
+
+
+def test_of(schedule: Schedule) -> str:
+    """Return a test of a schedule."""
+    return (
+        "from linqbot_dev.simulation.run import run\n"
+        "from linqbot_dev.simulation.schedule import Fault, Schedule, Visit\n\n\n"
+        f"def test_seed_{schedule.seed}_keeps_every_promise() -> None:\n"
+        "    schedule = " + schedule.source().replace("\n", "\n    ") + "\n"
+        "    assert run(schedule).problems == []\n"
+    )
+
+
+def _rule(result: Result) -> str | None:
+    if result.findings:
+        return result.findings[0].rule
+    return "error" if result.errors else None
+
+
+def _phones(result: Result) -> list[str]:
+    """Return what the bot said, by time."""
+    shown = sorted(result.record["shown"], key=lambda each: float(each["at"]))
+    return [f"{each['at']:9.3f} the bot says: {each['text']}" for each in shown]
