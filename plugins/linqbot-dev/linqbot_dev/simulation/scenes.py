@@ -198,6 +198,7 @@ class Order(Scene):
             question = next(each for each in left if each in shown)
             await person.thinks()
             person.say(left.pop(question), answers=question)
+        await person.sees(done)
 
     async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
         if generation > 1:
