@@ -108,10 +108,10 @@ def _alone() -> Iterator[None]:
     finally:
         # Coroutines of dead processes end here, in no event loop, and some were never begun.
         sys.unraisablehook = lambda _: None
-        gc.enable()
         with warnings.catch_warnings(action="ignore"):
             gc.collect()
         gc.unfreeze()
+        gc.enable()
         sys.unraisablehook = hook
         structlog.configure(**config)
         logging.disable(level)
