@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from linqbot.branch import leave_turn
 from linqbot.characters import storable
 from linqbot.error_details import stored_error
 from linqbot.errors import BotError, StateConflict, StorageError, StorageUnavailable
@@ -145,6 +146,10 @@ MAX_BATCH: Final = 128
 """Maximum number of operations in one transaction. Their statements block the event loop for about a millisecond."""
 
 
+WRITER: Final = "linqbot storage"
+"""The name of the task that writes operations."""
+
+
 class OpQueue(ABC):
     """The operations that wait for a transaction, and the task that writes them in batches.
 
@@ -162,6 +167,7 @@ class OpQueue(ABC):
         self._waiting: list[Op[Any]] = []
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = Context()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -172,6 +178,9 @@ class OpQueue(ABC):
     def open(self) -> None:
         """Accept operations, from now on and in this event loop."""
         self._loop = asyncio.get_running_loop()
+        # The task that writes belongs to the process that has opened the storage, and to no turn, whatever turn calls an operation.
+        self._context = copy_context()
+        self._context.run(leave_turn)
         self._is_open = True
 
     async def close(self) -> None:
@@ -179,6 +188,7 @@ class OpQueue(ABC):
         self._is_open = False
         while self._task is not None and not self._task.done():
             await asyncio.wait([self._task])
+        self._refuse_waiting()
 
     def submit(self, op: Op[T]) -> asyncio.Future[T]:
         """Queue an operation, and return a future that has its result once it is committed.
@@ -203,11 +213,14 @@ class OpQueue(ABC):
         """Queue an operation without a future to wait for. Do nothing if the storage is closed."""
         if not self._is_open:
             return
+        begins = self._task is None or self._task.done()
+        if begins and self._waiting:
+            # The last task was cancelled before it had begun.
+            self._refuse_waiting()
         self._waiting.append(op)
-        if self._task is None or self._task.done():
-            # In a context of its own: it belongs to no turn, whatever turn has called this operation.
+        if begins:
             create = asyncio.get_running_loop().create_task
-            self._task = create(self._write_all(), name="linqbot storage", context=Context())
+            self._task = create(self._write_all(), name=WRITER, context=self._context)
 
     async def _write_all(self) -> None:
         batch: list[Op[Any]] = []
@@ -219,10 +232,14 @@ class OpQueue(ABC):
                 for _ in range(self._pause):
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
-            # The event loop ends before the storage is closed: no caller may wait for ever.
-            self._answer(batch + self._waiting, StorageUnavailable("The event loop has ended. Nothing was stored."))
-            self._waiting = []
+            self._waiting = batch + self._waiting
+            self._refuse_waiting()
             raise
+
+    def _refuse_waiting(self) -> None:
+        """Fail the operations whose task was cancelled, because the event loop ends: no caller may wait for ever."""
+        refused, self._waiting = self._waiting, []
+        self._answer(refused, StorageUnavailable("The event loop has ended. Nothing was stored."))
 
     async def _settle(self, batch: list[Op[Any]]) -> None:
         try:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from linqbot_dev.testing.stage.bot_run import BotRun, CrashPoints
 from linqbot_dev.testing.stage.connections import WRITES, WatchedStorage
 from one_handler import bot_of, says
+from starlette.applications import Starlette
+from storage.conftest import delivery
 
 from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
+from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.storage import backend
+from linqbot.storage.operations import MAX_BATCH
+from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
 
 PERSON, LINE = "+14155550142", "+12025550100"
@@ -183,3 +193,75 @@ async def test_a_bot_can_be_killed_while_it_starts() -> None:
         assert phone.messages == ["Good morning, day 1!", "Good morning, day 2!"]
         seen.append(phone.killed)
     assert seen[:3] == [None, "before storage.schedule", "after storage.schedule"]
+
+
+@asynccontextmanager
+async def run_on(storage: SQLiteStorage) -> AsyncIterator[BotRun]:
+    """Run an app that opens a storage, and does nothing else."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with storage:
+            yield
+
+    run = BotRun(CrashPoints(), lambda: None)
+    await run.start(Starlette(lifespan=lifespan))
+    try:
+        yield run
+    finally:
+        await run.kill()
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_what_is_queued_at_a_kill_and_has_not_begun_is_not_written(tmp_path: Path, has_begun: bool) -> None:
+    path = tmp_path / "bot.db"
+    storage = SQLiteStorage(path)
+    async with run_on(storage) as run:
+        puts = [storage.put(delivery(f"c:{n}")) for n in range(MAX_BATCH + 1)]
+        if has_begun:
+            await asyncio.sleep(0)  # the first transaction, which has all operations but one
+        await run.kill()
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    assert {type(each) for each in answers} == {StorageUnavailable}
+    async with SQLiteStorage(path) as storage:
+        assert await storage.depth() in ({0, MAX_BATCH} if has_begun else {0})
+
+
+async def test_a_killed_bot_does_not_see_that_what_it_has_queued_is_not_written(tmp_path: Path) -> None:
+    going = asyncio.Event()
+    seen: list[str] = []
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        going.set()
+        try:
+            await ctx.once("order", lambda _: None)
+        except Ambiguous:
+            seen.append("unknown")
+        except StorageError as error:
+            seen.append(type(error).__name__)
+        else:
+            seen.append("ordered")
+
+    async with talking(bot_of(order), storage=f"sqlite:///{tmp_path / 'bot.db'}") as phone:
+        await phone.text("soup")
+        await going.wait()
+        await phone.restart()
+        await phone.quiet()
+    assert seen == ["ordered"]
+
+
+async def test_a_kill_cancels_the_tasks_of_a_run_in_the_order_of_their_making() -> None:
+    ended: list[int] = []
+
+    async def endless(number: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+
+    run = BotRun(CrashPoints(), lambda: None)
+    await run.start(Starlette())
+    tasks = [run.spawn(endless(number)) for number in range(100)]
+    await asyncio.sleep(0)
+    await run.kill()
+    assert ended == list(range(len(tasks)))

@@ -1,7 +1,8 @@
 """One run of the bot, as one process would run it: it can be stopped, or killed at any point and never goes on.
 
 A test cannot kill a process in its own process. `BotRun.kill` comes as near as possible: from one moment on, nothing
-that the bot's code does reaches the storage or Linq. Then every task of the run is cancelled. The code that a
+that the bot's code does reaches the storage or Linq, and the storage begins no transaction for the operations that it
+has queued. A transaction that has begun is committed or not. Then every task of the run is cancelled. The code that a
 cancellation starts, such as a `finally` block, gets the same cancellation at its next call. Other than the storage,
 variables of modules, the Bot itself and its plugins survive the kill.
 
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from itertools import pairwise
 from typing import Any, Final, NoReturn, ParamSpec, TypeAlias, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import httpx
 from starlette.applications import Starlette
@@ -28,6 +29,7 @@ from linqbot.branch import has_inside
 from linqbot.clock import MovableClock
 from linqbot.server import loop_watch
 from linqbot.server.app import running
+from linqbot.storage.operations import WRITER
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -81,7 +83,7 @@ class BotRun:
     def __init__(self, crash_points: CrashPoints, crashed: Callable[[], None]) -> None:
         self._crash_points = crash_points
         self._crashed = crashed
-        self._tasks: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self._tasks: WeakKeyDictionary[asyncio.Future[Any], None] = WeakKeyDictionary()  # in the order of their making
         self._stopping = asyncio.Event()
         self._dead: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._cancelled = asyncio.Event()
@@ -119,8 +121,7 @@ class BotRun:
 
     async def kill(self) -> None:
         """End the run at once: nothing that it does from now on reaches the storage or Linq."""
-        if not self.is_dead:
-            self._dead.set_result(None)
+        self._die()
         if self._lifespan is None:
             return
         self._lifespan.cancel()
@@ -140,6 +141,15 @@ class BotRun:
                 # Asked for, so that asyncio does not report it: a killed process reports nothing.
                 task.exception()
 
+    def _die(self) -> None:
+        """From now on nothing passes `reach`, and the storage begins no transaction for what it has queued."""
+        if self.is_dead:
+            return
+        self._dead.set_result(None)
+        for task in self._tasks:
+            if isinstance(task, asyncio.Task) and task.get_name() == WRITER:
+                task.cancel()
+
     async def _live(self, app: Starlette, started: asyncio.Future[None]) -> None:
         with loop_watch.watching(loop_watch.BLOCKED_S, handlers_only=True):
             async with running(app):
@@ -154,7 +164,7 @@ class BotRun:
             _run.reset(before)
 
     def note_task(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.add(task)
+        self._tasks[task] = None
 
     # The connections of the bot
 
@@ -170,14 +180,22 @@ class BotRun:
     async def step(self, name: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call that changes something outside of the process. The bot can be killed before it and after it."""
         await self.reach(f"before {name}")
-        result = await call(*args, **kwargs)
+        result = await self.result(call(*args, **kwargs))
         await self.reach(f"after {name}")
         return result
+
+    async def result(self, call: Awaitable[T]) -> T:
+        """Return the result of a call. Its error is not raised in a bot that is dead: the kill may be the cause."""
+        try:
+            return await call
+        except Exception:
+            await self.reach(None)
+            raise
 
     async def reach(self, point: str | None) -> None:
         """Go on, unless the bot is dead or is killed here. None is a point at which it is not killed."""
         if not self.is_dead and point is not None and self._crash_points.is_end(point):
-            self._dead.set_result(None)
+            self._die()
             self._crashed()
         if self.is_dead:
             await self._stop_here()

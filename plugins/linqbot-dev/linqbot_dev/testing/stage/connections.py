@@ -100,7 +100,7 @@ class WatchedStorage:
         # Of a copy of a delivery nothing is stored.
         is_point = self._is_point(delivery) and delivery.id not in self._put
         await self._run.reach("before storage.put" if is_point else None)
-        stored = await self._inner.put(stamped)
+        stored = await self._run.result(self._inner.put(stamped))
         self._put.add(delivery.id)
         await self._run.reach("after storage.put" if is_point else None)
         return stored
@@ -109,7 +109,7 @@ class WatchedStorage:
         """Lease at most one delivery, and count its turn as work."""
         # One delivery at a time: the worker next creates the task of the turn, which inherits the context variable.
         await self._run.reach(None)
-        leases = await self._inner.take(min(limit, 1), lease_s=lease_s)
+        leases = await self._run.result(self._inner.take(min(limit, 1), lease_s=lease_s))
         turn.set(leases[0].token if leases else None)
         for lease in leases:
             self._activity.begin(lease.token)
@@ -164,7 +164,7 @@ class WatchedStorage:
     async def _write(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if turn.get() in self._uneventful:
             await self._run.reach(None)
-            return await method(*args, **kwargs)
+            return await self._run.result(method(*args, **kwargs))
         return await self._run.step(f"storage.{name}", method, *args, **kwargs)
 
     def _is_point(self, delivery: Delivery) -> bool:
