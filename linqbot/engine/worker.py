@@ -66,9 +66,10 @@ class Worker:
         self._admit = admit
         self._on_outage = on_outage
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
-        self._running: set[asyncio.Task[None]] = set()
+        # Tasks are kept in the order of their making, in which `stop` cancels them.
+        self._running: dict[asyncio.Task[None], None] = {}
         # Turns whose code ignores its cancellation. Their outcome is already decided.
-        self._detached: set[asyncio.Task[None]] = set()
+        self._detached: dict[asyncio.Task[None], None] = {}
         self._slot_free = asyncio.Event()
         self._alarm = AlarmClock(clock)
         # The time before which timers that are due and that another process holds are not looked at again.
@@ -120,22 +121,23 @@ class Worker:
                 await self._loop_task
         self._alarm.cancel()
         self._storage.end_leasing()
-        late: set[asyncio.Task[None]] = set()
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=deadline_s)
+        late: list[asyncio.Task[None]] = []
+        if running := [*self._running]:
+            _, pending = await asyncio.wait(running, timeout=deadline_s)
+            late = [task for task in running if task in pending]
         self.has_cancelled_turns = True
-        for task in late | self._detached:
+        for task in dict.fromkeys([*late, *self._detached]):  # one that is late may have been detached meanwhile
             task.cancel()
         if late:
             log.warning("turns.released", count=len(late), deadline_s=deadline_s)
             _, stuck = await asyncio.wait(late, timeout=CANCEL_S)
             if stuck:
-                log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in stuck])
+                log.error("turns.stuck", count=len(stuck), at=[place_of_task(task) for task in late if task in stuck])
 
     def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
         """Count a turn's task as ended although it still runs, and start a task for `instead`."""
-        self._running.discard(task)
-        self._detached.add(task)
+        self._running.pop(task, None)
+        self._detached[task] = None
         self._watch(asyncio.get_running_loop().create_task(instead))
 
     async def _run(self) -> None:
@@ -225,12 +227,12 @@ class Worker:
             self._watch(asyncio.get_running_loop().create_task(self._turns.end_broken_off(lease, error)))
 
     def _watch(self, task: asyncio.Task[None]) -> None:
-        self._running.add(task)
+        self._running[task] = None
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._detached.discard(task)
+        self._running.pop(task, None)
+        self._detached.pop(task, None)
         self._slot_free.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("turn.crashed", error=type(error).__name__, at=place_of(error))

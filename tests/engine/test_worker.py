@@ -217,6 +217,32 @@ async def test_a_stop_releases_turns_that_do_not_end_in_time(bot: Bot) -> None:
         assert (lease.attempts, lease.crashes) == (0, 0)
 
 
+async def test_a_stop_cancels_turns_in_the_order_in_which_they_began(bot: Bot) -> None:
+    begun: list[str] = []
+    cancelled: list[str] = []
+
+    @bot.on_message
+    async def endless(message: MessageReceived, ctx: Context) -> None:
+        begun.append(message.text)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(message.text)
+
+    async with working(bot) as (storage, _, worker):
+        for n in range(100):
+            await storage.put(delivery(text_body(str(n), chat=str(n))))
+        await until_begun(begun, 100)
+        await worker.stop(0)
+    assert cancelled == begun
+
+
+async def until_begun(begun: list[str], count: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while len(begun) < count:
+            await settled(1)
+
+
 async def test_the_end_of_a_turn_waits_for_a_storage_that_is_away_which_is_logged_once(bot: Bot) -> None:
     handled = noting(bot)
     async with working(bot) as (storage, clock, _):

@@ -33,7 +33,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: dict[Connection, float] = {}  # the time until which each may be used, least recently used first
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, None] = {}  # in the order of their making
         self._is_closed = False
 
     async def send(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class Pool:
             oldest.abort()
         connection = await self._connector.connect(self._forget)
         if connection.is_open:
-            self._open.add(connection)
+            self._open[connection] = None
         if self._is_closed:
             connection.abort()
             raise RuntimeError(CLOSED)
@@ -127,7 +127,7 @@ class Pool:
         self._under_way -= 1
 
     def _forget(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         self._idle.pop(connection, None)
 
     def _drop_idle(self) -> None:

@@ -143,7 +143,7 @@ class _Link:
     def __init__(self, server: McpServer) -> None:
         self.server = server
         self._current: _Connection | None = None
-        self._tasks = set[asyncio.Task[None]]()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their making
 
     async def tools(self, _: str) -> Any:
         """Return what is recorded of the server's tools, as JSON data."""
@@ -208,8 +208,8 @@ class _Link:
     def _connection(self) -> _Connection:
         if self._current is None or self._current.task.done():
             self._current = _Connection(self.server)
-            self._tasks.add(self._current.task)
-            self._current.task.add_done_callback(self._tasks.discard)
+            self._tasks[self._current.task] = None
+            self._current.task.add_done_callback(self._tasks.pop)
         return self._current
 
     def _leave(self) -> None:

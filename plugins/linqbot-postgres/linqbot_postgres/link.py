@@ -62,7 +62,7 @@ class ServerLink:
         self._writer: Connection | None = None
         self._listener: Connection | None = None
         self._idle: list[Connection] = []
-        self._reading: set[Connection] = set()
+        self._reading: dict[Connection, None] = {}  # in the order in which they began
         self._slots = asyncio.Semaphore(address.connections - 2)
         self._again: asyncio.Task[None] | None = None
         self._is_open = False
@@ -129,7 +129,7 @@ class ServerLink:
                 while self._idle and (connection := self._idle.pop()).is_closed():
                     connection = None
                 connection = connection or await self._address.connect()
-                self._reading.add(connection)
+                self._reading[connection] = None
                 try:
                     yield connection
                 except (asyncio.CancelledError, TimeoutError):
@@ -137,7 +137,7 @@ class ServerLink:
                     connection.terminate()
                     raise
                 finally:
-                    self._reading.discard(connection)
+                    self._reading.pop(connection, None)
                     if not connection.is_closed() and not connection.is_in_transaction():
                         self._idle.append(connection)
             except Exception as error:

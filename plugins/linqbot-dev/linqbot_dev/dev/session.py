@@ -49,15 +49,16 @@ class Session:
         try:
             await self.open()
             works = (self.bot.keep_up(self.begin, self.watched), *self.passing_on())
-            tasks = {asyncio.ensure_future(each) for each in works}
+            tasks = [asyncio.ensure_future(each) for each in works]
             try:
                 ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for each in tasks:
                     each.cancel()  # no file that is saved from now on starts the bot
                 await asyncio.wait(tasks)
-            for each in ended:
-                each.result()
+            for each in tasks:
+                if each in ended:
+                    each.result()
         finally:
             # First the events: what is delivered once the bot has stopped would fail.
             await self.remove()

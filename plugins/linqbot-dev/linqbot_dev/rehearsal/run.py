@@ -264,8 +264,9 @@ class LiveStage:
         tasks: list[asyncio.Future[Any]] = [talking, *map(asyncio.ensure_future, around)]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for each in ended:
-                each.result()
+            for each in tasks:
+                if each in ended:
+                    each.result()
         finally:
             async with bot.changing:  # a start that is cut short would leave a process behind
                 for each in tasks:

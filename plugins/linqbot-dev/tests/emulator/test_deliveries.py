@@ -11,6 +11,7 @@ import httpx
 import pytest
 from linqbot_dev.emulator.acts.conversation import Read
 from linqbot_dev.emulator.emulator import Emulator
+from linqbot_dev.emulator.engine.deliveries import CONCURRENCY
 from linqbot_dev.emulator.model.faults import Fault
 from linqbot_dev.emulator.web.app import create_app
 from patience import until
@@ -307,3 +308,29 @@ async def test_a_served_app_runs_the_emulator_by_itself(receiver: Receiver) -> N
     async with app.router.lifespan_context(app), emulator:
         await arrives(emulator)
     assert texts(receiver) == ["hi"]
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Receives webhooks and never answers. Keeps their ids in order, and the ids of those whose sender has given up."""
+
+    def __init__(self) -> None:
+        self.received: list[str] = []
+        self.given_up: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.received.append(request.headers["webhook-id"])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up.append(request.headers["webhook-id"])
+        raise AssertionError
+
+
+async def test_a_stop_ends_the_attempts_in_progress_in_the_order_in_which_they_began() -> None:
+    silent = Silent()
+    async with Emulator(clock=MovableClock(frozen=True), delivery_transport=silent) as emulator:
+        emulator.subscribe("https://hook.example/x", RECEIVED)
+        for n in range(CONCURRENCY):
+            say(emulator, "hi", from_=f"+1415555{n:04}")
+        await until(lambda: len(silent.received) == CONCURRENCY)
+    assert silent.given_up == silent.received

@@ -50,7 +50,7 @@ class _Target:
         self.chains: dict[str, deque[WebhookDelivery]] = {}
         self.held: dict[str, list[WebhookDelivery]] = {}
         self.tokens: dict[str, str] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], None] = {}  # in the order of their making
         self.waiting: dict[str, tuple[ClockTimer, WebhookDelivery]] = {}
         self.url = httpx.URL(subscription.target_url)
         self.version = version_of(subscription.target_url)
@@ -88,7 +88,7 @@ class Deliveries:
         self._transport = transport
         self._targets: dict[str, _Target] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks = set[asyncio.Task[None]]()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order of their making
         self.history: deque[WebhookDelivery] = deque(maxlen=HISTORY)
 
     # Start and stop
@@ -261,8 +261,8 @@ class Deliveries:
             return
         task = self._loop.create_task(work)
         for tasks in (target.tasks, self._tasks):
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            tasks[task] = None
+            task.add_done_callback(tasks.pop)
         task.add_done_callback(_log_crash)
 
     # One attempt
