@@ -31,6 +31,7 @@ def test_there_are_enough_planted_bugs() -> None:
     assert len(PLANTED) >= 25
 
 
+@pytest.mark.process
 def test_each_planted_bug_applies_to_the_tree() -> None:
     if shutil.which("git") is None:
         pytest.skip("needs git (Debian: apt-get install git)")
