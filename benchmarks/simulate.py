@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help="add the counts to results/simulate.json")
     given = parser.parse_args(arguments)
     if given.planted is not None:
-        sys.exit(_search_all([Path(each) for each in given.planted] or sorted(PLANTED.glob("*.diff")), given.cores))
+        sys.exit(_search_all([Path(each).resolve() for each in given.planted] or sorted(PLANTED.glob("*.diff")), given.cores))
     if given.until_broken:
         print(json.dumps(until_broken(given.kinds, given.seeds, given.cores)))
         return

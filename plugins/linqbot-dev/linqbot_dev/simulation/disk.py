@@ -40,7 +40,7 @@ class Disk:
         path = self._folder / f"bot{self._number}.db"
         if not self._number and not path.exists():
             for name in ("", ".synced"):
-                Path(f"{path}{name}").write_bytes(_empty())
+                Path(f"{path}{name}").write_bytes(empty())
         return path
 
     def replace(self, *, power: bool) -> None:
@@ -94,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 
 @cache
-def _empty() -> bytes:
+def empty() -> bytes:
     """Return the content of an empty storage, because creating the schema takes longer than a schedule."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"

@@ -43,7 +43,6 @@ class Call:
     process: str
     method: str
     path: str
-    key: str | None
     body: Any
     at: float | None = None
     status: int | None = None
@@ -86,8 +85,8 @@ class ToLinq(httpx.AsyncBaseTransport):
 
     async def _carry(self, request: httpx.Request, content: bytes, answer: asyncio.Future[httpx.Response]) -> None:
         sent = from_json(content) if content[:1] == b"{" else None
-        key, path = request.headers.get("idempotency-key"), request.url.path.removeprefix("/api/partner")
-        self._note(call := Call(self._loop.now, self._process, request.method, path, key, sent))
+        path = request.url.path.removeprefix("/api/partner")
+        self._note(call := Call(self._loop.now, self._process, request.method, path, sent))
         fault = self._faults.reach("call") or Fault("", 0, "refused" if self._is_away() else "")
         try:
             await asyncio.sleep(self._loop.drawn(MEAN_REQUEST_S))

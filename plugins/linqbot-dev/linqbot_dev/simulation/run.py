@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from linqbot_dev.simulation import scenes
+from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot_dev.simulation import disk, scenes
 from linqbot_dev.simulation.checker import Finding, check
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.schedule import Fault, Schedule
@@ -61,7 +63,18 @@ def run(schedule: Schedule, *, folder: Path | None = None) -> Result:
         return _result(schedule, Path(own))
 
 
+@cache
+def _prepare() -> None:
+    """Make the empty storages that schedules copy, with the same ids on every machine."""
+    loop = VirtualLoop(0)
+    with loop.replacing_time():
+        MemoryStorage()
+        disk.empty()
+    loop.close()
+
+
 def _result(schedule: Schedule, folder: Path) -> Result:
+    _prepare()
     loop = VirtualLoop(schedule.seed)
     loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with a dead process
     asyncio.set_event_loop(loop)

@@ -323,9 +323,9 @@ def _send(call: Call) -> dict[str, Any] | None:
     words = call.path.split("/")
     if call.method != "POST" or words[-1] != "messages" or len(words) != 5:
         return None
-    parts = (call.body or {}).get("message", {}).get("parts", [])
-    text = " ".join(part["value"] for part in parts if part.get("type") == "text")
+    message = (call.body or {}).get("message", {})
+    text = " ".join(part["value"] for part in message.get("parts", ()) if part.get("type") == "text")
     return {
-        "begun": call.begun, "at": call.at, "chat": words[3], "key": call.key, "text": text,
+        "begun": call.begun, "at": call.at, "chat": words[3], "key": message.get("idempotency_key"), "text": text,
         "status": call.status, "process": call.process,
     }  # fmt: skip
