@@ -279,8 +279,6 @@ class World:
                 bubble.is_ambiguous |= len(bubbles) > 1
             if bubbles:
                 min(bubbles, key=lambda bubble: (len(bubble.shown), not bubble.owed)).shown.append(each)
-        for _, bubble in self.due_bubbles():
-            bubble.shown.sort(key=lambda each: each.position)
         return [each for each in all_shown if not fitting[each]]
 
     def _fitting(self, shown: ShownBubble) -> list[DueBubble]:
@@ -516,11 +514,9 @@ def _answered_by_other(world: World) -> Iterator[Breach]:
 def _silence(world: World) -> Iterator[Breach]:
     """When a question was answered, the next question follows, or what the answers are for."""
     for due in world.of_kind("asks"):
-        chats = {due.text.chat, *(bubble.chat for bubble in due.bubbles)}
         for question, following in pairwise(due.bubbles):
             answers = [text for text in world.answers_to(question) if text.accepted < world.ended]
-            is_excused = not due.owed or any(world.excuses(due, text, chats) for text in answers)
-            if answers and not following.shown and not is_excused:
+            if due.owed and answers and not following.shown:
                 said = f"{question} was answered by {answers[0]}, and {following} did not follow."
                 yield said, answers, question.chat
 
@@ -539,7 +535,7 @@ def _too_early(world: World) -> Iterator[Breach]:
     """What is due after a time is not shown before."""
     for due, bubble in world.due_bubbles():
         begins = due.text.at + due.given.get("after_s", 0)
-        if "after_s" in due.given and bubble.shown_at < begins - TOLERANCE_S:
+        if bubble.shown_at < begins - TOLERANCE_S:
             yield f"{bubble} was due at {_s(begins)} and shown at {_s(bubble.shown_at)}.", [due.text], bubble.chat
 
 

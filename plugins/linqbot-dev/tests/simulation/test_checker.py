@@ -199,6 +199,13 @@ def test_equal_words_for_several_texts_are_counted(story: Story) -> None:
     assert [(finding.rule, finding.texts) for finding in story.found()] == [("doubled", ["m1"]), ("lost", ["m2"])][::-1]
 
 
+def test_one_answer_for_equal_texts_is_for_the_text_that_was_accepted(story: Story) -> None:
+    story.text("hi", shows("hi"), accepted=NEVER)
+    story.text("hi", shows("hi"))
+    story.bot("hi")
+    assert story.found() == []
+
+
 def test_words_that_two_texts_may_get_go_to_the_text_that_can_have_no_others(story: Story) -> None:
     story.text("buy 1", {"kind": "one_of", "texts": ["won 1", "sold out"]})
     story.text("buy 2", {"kind": "one_of", "texts": ["won 2", "sold out"]})
@@ -285,6 +292,37 @@ def test_what_is_due_after_a_time_or_in_a_broadcast_has_no_order(story: Story) -
     assert story.found() == []
 
 
+def test_posts_have_no_order(story: Story) -> None:
+    story.text("order 1", shows("shipped 1", chat="c1"), chat=None, by="shop")
+    story.text("order 2", shows("shipped 2", chat="c1"), chat=None, by="shop")
+    story.bot("shipped 2", "shipped 1")
+    assert story.found() == []
+
+
+def test_the_answer_to_an_answer_has_no_order(story: Story) -> None:
+    story.text("ask", asks("which?"))
+    story.bot("which?")
+    story.text("a", shows("noted"), answers="which?")
+    story.text("echo", shows("echo"))
+    story.bot("echo", "noted", "got a")
+    assert story.found() == []
+
+
+def test_a_question_in_another_chat_may_wait_there(story: Story) -> None:
+    for n in (1, 2):
+        story.text(f"ask {n}", asks({"chat": "c2", "text": f"allow {n}?"}, prefix=f"{n} got "))
+    story.bot("allow 2?", "allow 1?", chat="c2")
+    assert story.found() == []
+
+
+def test_what_was_shown_before_stop_has_its_order(story: Story) -> None:
+    story.text("echo 1", shows("echo 1"))
+    story.text("echo 2", shows("echo 2"))
+    story.bot("echo 2", "echo 1")
+    story.text("STOP", stops=True)
+    assert story.broken() == {"out of order"}
+
+
 def test_relayed_texts_keep_their_order(story: Story) -> None:
     story.text("hello", shows("Owner: hello", chat="c2"))
     story.text("bye", shows("Owner: bye", chat="c2"))
@@ -307,6 +345,13 @@ def test_a_count_that_does_not_go_on_was_not_stored(story: Story, numbers: str) 
     for n, number in enumerate(numbers.split()):
         story.text(f"count {n}", counts(n))
         story.bot(f"count {n} is {number}")
+    assert story.broken() == {"told, not stored"}
+
+
+def test_counts_in_another_order_than_the_texts_were_not_stored(story: Story) -> None:
+    story.text("count 1", counts(1))
+    story.text("count 2", counts(2))
+    story.bot("count 1 is 2", "count 2 is 1")
     assert story.broken() == {"told, not stored"}
 
 
@@ -404,6 +449,15 @@ def test_a_retry_without_a_key_is_known_by_its_words(story: Story) -> None:
     assert story.found() == []
 
 
+def test_other_words_without_a_key_are_no_retry(story: Story) -> None:
+    story.text("slow", shows("slow 1", "slow 2"))
+    story.send("slow 1", key=None)
+    story.bot("slow 1")
+    story.text("STOP", stops=True)
+    story.send("slow 2", key=None)
+    assert story.broken() == {"after STOP"}
+
+
 def test_retries_of_one_send_after_stop_are_one_finding(story: Story) -> None:
     story.text("STOP", stops=True)
     story.text("echo", shows("echo"))
@@ -472,6 +526,27 @@ def test_a_stop_whose_webhook_comes_after_that_of_start_silences_nothing(story: 
     assert story.found() == []
 
 
+def test_what_was_written_before_start_was_accepted_may_be_left_out(story: Story) -> None:
+    story.text("STOP", stops=True)
+    story.text("START", starts=True, accepted=5.0)
+    story.text("echo", shows("echo"), at=4.0, accepted=9.0)
+    assert story.found() == []
+
+
+def test_what_was_written_before_a_late_stop_was_accepted_may_be_left_out(story: Story) -> None:
+    story.text("STOP", stops=True, accepted=9.0)
+    story.text("START", starts=True)
+    story.text("echo", shows("echo"))
+    assert story.found() == []
+
+
+def test_start_may_still_wait_in_its_chat_when_another_chat_sends_there(story: Story) -> None:
+    story.text("STOP", stops=True, chat="c2", by=BOB)
+    story.text("START", starts=True, chat="c2", by=BOB)
+    story.text("hello", shows("Owner: hello", chat="c2"))
+    assert story.found() == []
+
+
 def test_stop_itself_may_be_confirmed(story: Story) -> None:
     story.text("STOP", shows("bye"), stops=True)
     assert story.found() == []
@@ -537,6 +612,14 @@ def test_a_relayed_text_is_sent_into_a_muted_chat_and_a_broadcast_is_not(story: 
     assert story.found() == []
     story.text("cast", news("c2"))
     story.send("news", chat="c2", key="k2")
+    assert story.broken() == {"while muted"}
+
+
+def test_a_post_is_not_sent_into_a_muted_chat(story: Story) -> None:
+    story.mute(0.5, NEVER)
+    story.text("order 7", shows("shipped 7", chat="c1"), chat=None, by="shop")
+    assert story.found() == []
+    story.send("shipped 7")
     assert story.broken() == {"while muted"}
 
 
@@ -637,6 +720,39 @@ def test_an_answer_whose_webhook_was_late_need_not_count(story: Story) -> None:
     assert story.found() == []
 
 
+def test_an_answer_in_a_mute_need_not_count(story: Story) -> None:
+    story.text("ask", asks("which?"))
+    story.bot("which?")
+    story.mute(2.5, 3.5)
+    story.text("a", answers="which?")
+    story.text("b", answers="which?")
+    story.bot("got b")
+    assert story.found() == []
+
+
+def test_what_is_optional_need_not_go_on_after_an_answer(story: Story) -> None:
+    story.text("ask", asks("which?", optional=True))
+    story.bot("which?")
+    story.text("a", answers="which?")
+    assert story.found() == []
+
+
+def test_a_text_that_was_written_before_a_question_needs_nothing_to_follow(story: Story) -> None:
+    story.text("a", answers="which?", accepted=8.0)
+    story.text("ask", asks("which?"))
+    story.bot("which?")
+    assert story.found() == []
+
+
+def test_the_same_word_may_answer_two_questions(story: Story) -> None:
+    story.text("form", asks("first?", "second?"))
+    for question in ("first?", "second?"):
+        story.bot(question)
+        story.text("yes", answers=question)
+    story.bot("got yes and yes")
+    assert story.found() == []
+
+
 def test_a_text_that_was_written_before_a_question_does_not_answer_it(story: Story) -> None:
     story.text("hello", accepted=8.0)
     story.text("ask", asks("which?"))
@@ -699,6 +815,13 @@ def test_an_act_under_two_keys_is_named(story: Story, keys: tuple[str | None, st
     for key in keys:
         story.act("once", key)
     assert story.broken() == {"two keys"}
+
+
+def test_two_texts_may_ask_for_equal_acts(story: Story) -> None:
+    for key in ("k1", "k2"):
+        story.text("pay", acts("pay"))
+        story.act("pay", key)
+    assert story.found() == []
 
 
 def test_what_is_due_later_is_not_shown_before(story: Story) -> None:
