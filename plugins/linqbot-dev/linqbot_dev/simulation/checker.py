@@ -60,7 +60,7 @@ WHILE_MUTED: Final = "while muted"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Breach:
     """A broken promise: the name of the rule, a sentence for a person, the ids of the texts concerned, and the chat."""
 
     rule: str
@@ -70,7 +70,7 @@ class Finding:
 
 
 @dataclass(eq=False)
-class Text:
+class WrittenText:
     """A text of a person or a post of an outside system, with what became of its webhooks.
 
     Attributes:
@@ -90,7 +90,7 @@ class Text:
     def __str__(self) -> str:
         return f"“{self.words}” of {self.author}"
 
-    def is_before(self, other: Text) -> bool:
+    def is_before(self, other: WrittenText) -> bool:
         """Return True if every bot must know this text before the other: written first, and stored first."""
         return self.at < other.at and self.accepted < other.reached < inf
 
@@ -128,7 +128,7 @@ class DueBubble:
         has_words = words.startswith(self.words) if self.is_prefix else words in self.words
         return chat == self.chat and has_words
 
-    def is_after(self, text: Text) -> bool:
+    def is_after(self, text: WrittenText) -> bool:
         """Return True if the text was written before this was shown."""
         return text.at < self.shown_at - TOLERANCE_S
 
@@ -142,15 +142,15 @@ class DueBubble:
 
     @property
     def rest(self) -> str:
-        """What the first bubble says after the prefix."""
+        """The words of the first bubble after the prefix."""
         return self.shown[0].words.removeprefix(self.words[0])
 
 
 @dataclass(eq=False)
 class Due:
-    """What the bot owes for one text, as bubbles. Only `acts` has none."""
+    """An entry of `due` of one text, as bubbles. Only `acts` has none."""
 
-    text: Text
+    text: WrittenText
     given: Mapping[str, Any]
     bubbles: list[DueBubble]
     owed: bool = False
@@ -186,7 +186,7 @@ def _bubbles(given: Mapping[str, Any], chat: str) -> list[DueBubble]:
 
 
 @dataclass(eq=False)
-class Silence:
+class SilentTime:
     """A time in which the bot begins no send in a chat, or in any if `chat` is None: after STOP, or while muted.
 
     Attributes:
@@ -199,12 +199,12 @@ class Silence:
     begins: float
     ends: float
     lifted: float
-    lifters: Sequence[Text] = ()
+    lifters: Sequence[WrittenText] = ()
 
     def covers(self, chat: str | None) -> bool:
         return self.chat is None or self.chat == chat
 
-    def excuses(self, text: Text) -> bool:
+    def excuses(self, text: WrittenText) -> bool:
         """Return True if the silence is a reason to leave out an answer to the text in this chat."""
         if text in self.lifters:
             return text.reached <= self.begins
@@ -213,14 +213,14 @@ class Silence:
         return is_elsewhere or text.at < self.lifted
 
 
-class World:
+class IndexedRecord:
     """A record, indexed: each text has its webhooks, and each bubble that is due has what was shown for it."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
-        if unknown := set(record) - {*LISTS, "ended"}:
-            raise ValueError(f"a record has {', '.join(LISTS)} and ended, and no {', '.join(sorted(unknown))}")
         self.ended: float = record.get("ended", inf)
-        self.texts = [Text(t["id"], t["chat"], t["from"], t["at"], t["text"], t) for t in record.get("texts", ())]
+        self.texts = [
+            WrittenText(t["id"], t["chat"], t["from"], t["at"], t["text"], t) for t in record.get("texts", ())
+        ]
         self.calls: list[Mapping[str, Any]] = sorted(record.get("calls", ()), key=lambda call: float(call["begun"]))
         self.keys: dict[str, list[str | None]] = defaultdict(list)
         for act in record.get("ledger", ()):
@@ -229,7 +229,7 @@ class World:
         self.silences = [self._stopped(place) for place, text in enumerate(self.texts) if text.given.get("stops")]
         for mute in record.get("muted", ()):
             ends = inf if mute["until"] is None else mute["until"]
-            self.silences.append(Silence(WHILE_MUTED, mute["chat"], mute["since"], ends, mute.get("lifted", ends)))
+            self.silences.append(SilentTime(WHILE_MUTED, mute["chat"], mute["since"], ends, mute.get("lifted", ends)))
         self.dues = [self._due(text, given) for text in self.texts for given in text.given.get("due", ())]
         self.not_due = self._deal(record.get("shown", ()))
         self.question_of = {text: self._question_of(text) for text in self.texts}
@@ -241,15 +241,15 @@ class World:
             text.reached = min(text.reached, webhook["begun"])
             text.accepted = min(text.accepted, inf if webhook["at"] is None else webhook["at"])
 
-    def _stopped(self, place: int) -> Silence:
+    def _stopped(self, place: int) -> SilentTime:
         """Return the silence after the STOP at a place of the texts. It begins when the bot has accepted the STOP."""
         stop = self.texts[place]
         lifters = [text for text in self.texts[place + 1 :] if text.chat == stop.chat and text.given.get("starts")]
         ends = min((text.at for text in lifters), default=inf)
         lifted = max(stop.accepted, min((text.accepted for text in lifters), default=inf))
-        return Silence(AFTER_STOP, stop.chat, stop.accepted, ends, lifted, lifters)
+        return SilentTime(AFTER_STOP, stop.chat, stop.accepted, ends, lifted, lifters)
 
-    def _due(self, text: Text, given: Mapping[str, Any]) -> Due:
+    def _due(self, text: WrittenText, given: Mapping[str, Any]) -> Due:
         due = Due(text, given, _bubbles(given, given.get("chat", text.chat)))
         chats = {text.chat, *(bubble.chat for bubble in due.bubbles)}
         due.owed = self._owes(due, chats)
@@ -261,7 +261,7 @@ class World:
         begins = max(due.text.at, due.text.accepted) + due.given.get("after_s", 0)
         return begins < self.ended and not due.given.get("optional") and not self.excuses(due, due.text, chats)
 
-    def excuses(self, due: Due, text: Text, chats: set[str | None]) -> list[Silence]:
+    def excuses(self, due: Due, text: WrittenText, chats: set[str | None]) -> list[SilentTime]:
         """Return the silences because of which a text of a due need have no answer in these chats."""
         is_heard = bool(due.given.get("though_muted"))
         found = [each for each in self.silences if any(each.covers(chat) for chat in chats) and each.excuses(text)]
@@ -292,16 +292,16 @@ class World:
     def of_kind(self, *kinds: str) -> list[Due]:
         return [due for due in self.dues if due.kind in kinds]
 
-    def _question_of(self, text: Text) -> DueBubble | None:
+    def _question_of(self, text: WrittenText) -> DueBubble | None:
         """Return the question that a text answers: of those with its words, the last one that its author had seen."""
         questions = [bubble for due in self.of_kind("asks") for bubble in due.bubbles[:-1] if bubble.chat == text.chat]
         seen = [q for q in questions if q.words == (text.given.get("answers"),) and not q.is_after(text)]
         return max(seen, key=lambda q: (q.shown_at <= text.at, q.shown_at), default=None)
 
-    def answers_to(self, question: DueBubble) -> list[Text]:
+    def answers_to(self, question: DueBubble) -> list[WrittenText]:
         return [text for text in self.texts if self.question_of[text] is question]
 
-    def taken_answers(self) -> Iterator[tuple[Due, DueBubble, str, Text | None]]:
+    def taken_answers(self) -> Iterator[tuple[Due, DueBubble, str, WrittenText | None]]:
         """Yield each question of which a bubble quotes the answer: the words, and the text that has them, if there is one."""
         for due in self.of_kind("asks"):
             *questions, ending = due.bubbles
@@ -310,7 +310,7 @@ class World:
             for question, part in zip(questions, parts, strict=False):
                 yield due, question, part, self._author_of(part, question)
 
-    def _author_of(self, words: str, question: DueBubble) -> Text | None:
+    def _author_of(self, words: str, question: DueBubble) -> WrittenText | None:
         """Return the text that gave an answer its words; of several, the one that does most for the bot."""
         texts = [text for text in self.texts if text.words == words]
         return min(texts, key=lambda t: (self.question_of[t] is not question, t.chat != question.chat), default=None)
@@ -323,22 +323,22 @@ def _grouped(dues: Iterable[tuple[Key, Due]]) -> dict[Key, list[Due]]:
     return groups
 
 
-Breach: TypeAlias = tuple[str, Sequence[Text], str | None]
-"""What a rule finds: the end of a sentence that begins with its name, the texts concerned, and the chat."""
+Found: TypeAlias = tuple[str, Sequence[WrittenText], str | None]
+"""A finding of a rule: the end of a sentence that begins with its name, the texts concerned, and the chat."""
 
 
-def _lost(world: World) -> Iterator[Breach]:
+def _lost(record: IndexedRecord) -> Iterator[Found]:
     """A text that was accepted is answered: something of what is due is shown, and what the bot shall do is done."""
-    for due in world.dues:
-        is_met = any(bubble.shown for bubble in due.bubbles) or due.given.get("what") in world.keys
+    for due in record.dues:
+        is_met = any(bubble.shown for bubble in due.bubbles) or due.given.get("what") in record.keys
         if (missing := _missing(due)) and not is_met:
             accepted = f"{due.text} was accepted at {_s(due.text.accepted)}"
             yield f"{accepted} and has no answer; due was {missing}.", [due.text], due.text.chat
 
 
-def _cut_short(world: World) -> Iterator[Breach]:
+def _cut_short(record: IndexedRecord) -> Iterator[Found]:
     """An answer that has begun is shown to its end."""
-    for due in world.dues:
+    for due in record.dues:
         if (missing := _missing(due)) and any(bubble.shown for bubble in due.bubbles):
             yield f"the answer to {due.text} was begun; {missing} is missing.", [due.text], due.text.chat
 
@@ -353,9 +353,9 @@ def _missing(due: Due) -> str:
     return ", ".join(f"{bubble} in {bubble.chat}" if several else str(bubble) for bubble in missing)
 
 
-def _doubled(world: World) -> Iterator[Breach]:
-    """What is due once is shown once."""
-    for due, bubble in world.due_bubbles():
+def _doubled(record: IndexedRecord) -> Iterator[Found]:
+    """Each answer is shown once."""
+    for due, bubble in record.due_bubbles():
         words = [each.words for each in bubble.shown]
         is_ending = due.kind == "asks" and bubble is due.bubbles[-1]
         if len(words) > (len(set(words)) if is_ending else 1):
@@ -363,66 +363,72 @@ def _doubled(world: World) -> Iterator[Breach]:
             yield f"{due.text} got {bubble} {len(words)} times: {shown}.", [due.text], bubble.chat
 
 
-def _out_of_order(world: World) -> Iterator[Breach]:
+def _out_of_order(record: IndexedRecord) -> Iterator[Found]:
     """Texts of one person are answered in the order in which they were written and accepted, and each answer in its own order."""
-    for due in world.of_kind("shows"):
+    for due in record.of_kind("shows"):
         for first, second in pairwise(bubble for bubble in due.bubbles if bubble.shown and not bubble.is_ambiguous):
             if first.position > second.position:
                 yield f"for {due.text}, {second} was shown before {first}.", [due.text], first.chat
-    for (one, first), (other, second) in combinations(_heads(world), 2):
+    for (one, first), (other, second) in combinations(_heads(record), 2):
         is_comparable = (one.author, one.chat, first.chat) == (other.author, other.chat, second.chat)
         if is_comparable and one.is_before(other) and first.position > second.position:
             accepted = f"{one} was accepted at {_s(one.accepted)}, before {other} at {_s(other.accepted)}"
             yield f"{accepted}, but {second} was shown before {first}.", [one, other], first.chat
 
 
-def _heads(world: World) -> Iterator[tuple[Text, DueBubble]]:
+def _heads(record: IndexedRecord) -> Iterator[tuple[WrittenText, DueBubble]]:
     """Yield each text whose answers come in order, with the first bubble that was shown for the text in a chat."""
-    heads: dict[tuple[Text, str], DueBubble] = {}
-    for due, bubble in world.due_bubbles():
-        if bubble is due.bubbles[0] and bubble.shown and _has_order(world, due, bubble):
+    heads: dict[tuple[WrittenText, str], DueBubble] = {}
+    for due, bubble in record.due_bubbles():
+        if bubble is due.bubbles[0] and bubble.shown and _has_order(record, due, bubble):
             head = heads.setdefault((due.text, bubble.chat), bubble)
             heads[due.text, bubble.chat] = min(head, bubble, key=lambda each: each.position)
     return ((text, bubble) for (text, _), bubble in heads.items())
 
 
-def _has_order(world: World, due: Due, bubble: DueBubble) -> bool:
+def _has_order(record: IndexedRecord, due: Due, bubble: DueBubble) -> bool:
     """Return False for what may wait: until a mute ends, or until another question in the chat of the question is answered."""
     if due.text.chat is None or due.text.given.get("answers") or due.kind == "broadcast" or "after_s" in due.given:
         return False
     is_asked_elsewhere = due.kind == "asks" and bubble.chat != due.text.chat
-    excuses = world.excuses(due, due.text, {due.text.chat, bubble.chat})
+    excuses = record.excuses(due, due.text, {due.text.chat, bubble.chat})
     return not (bubble.is_ambiguous or is_asked_elsewhere or any(each.rule == WHILE_MUTED for each in excuses))
 
 
-def _told_not_stored(world: World) -> Iterator[Breach]:
-    """What the bot has told is what it has stored: counts go on, and a place that was won stays with its holder."""
-    counts = _grouped(((due.bubbles[0].chat, due.given["name"]), due) for due in world.of_kind("counts"))
+def _told_not_stored(record: IndexedRecord) -> Iterator[Found]:
+    """The bot has stored all that it says: counts go on, and a place that was won stays with its holder."""
+    counts = _grouped(((due.bubbles[0].chat, due.given["name"]), due) for due in record.of_kind("counts"))
     for (chat, name), dues in counts.items():
         yield from ((f"“{name}”: {says}", texts, chat) for says, texts in _miscounted(dues))
-    for name, dues in _places(world).items():
+    for name, dues in _places(record).items():
         if all(due.bubbles[0].shown and not _is_won(due) for due in dues):
-            yield f"every text was told that “{name}” is taken, and none has won it.", [due.text for due in dues], None
-    for due in world.of_kind("holder"):
-        yield from _wrong_holder(due, _places(world).get(due.given["place"], []))
+            yield (
+                f"every text has the answer that “{name}” is taken, and none has won it.",
+                [due.text for due in dues],
+                None,
+            )
+    for due in record.of_kind("holder"):
+        yield from _wrong_holder(due, _places(record).get(due.given["place"], []))
 
 
-def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[Text]]]:
+def _miscounted(dues: Sequence[Due]) -> Iterator[tuple[str, list[WrittenText]]]:
     """Yield what is wrong with the numbers of one counter. Numbers may be missing: an answer may be lost, or not owed."""
-    numbers: dict[Text, int] = {}
+    numbers: dict[WrittenText, int] = {}
     for due in dues:
         if (bubble := due.bubbles[0]).shown:
             written = sum(other.text.at <= bubble.shown_at + TOLERANCE_S for other in dues)
-            numbers[due.text] = int(bubble.rest) if bubble.rest.isdecimal() else 0
-            if not 1 <= numbers[due.text] <= written:
+            possible = {str(number): number for number in range(1, written + 1)}
+            if bubble.rest in possible:
+                numbers[due.text] = possible[bubble.rest]
+            else:
                 yield f"{due.text} is “{bubble.rest}” of {written}.", [due.text]
     for (one, first), (other, second) in combinations(numbers.items(), 2):
         if first == second or (one.is_before(other) and first > second):
             yield f"{one} is {first}, {other} is {second}.", [one, other]
 
 
-def _places(world: World) -> dict[str, list[Due]]:
-    return _grouped((due.given["place"]["name"], due) for due in world.of_kind("one_of") if "place" in due.given)
+def _places(record: IndexedRecord) -> dict[str, list[Due]]:
+    return _grouped((due.given["place"]["name"], due) for due in record.of_kind("one_of") if "place" in due.given)
 
 
 def _won_at(due: Due) -> float:
@@ -434,41 +440,41 @@ def _is_won(due: Due) -> bool:
     return _won_at(due) < inf
 
 
-def _wrong_holder(due: Due, buys: Sequence[Due]) -> Iterator[Breach]:
+def _wrong_holder(due: Due, buys: Sequence[Due]) -> Iterator[Found]:
     holders = [buy.given["place"]["holder"] for buy in buys if _won_at(buy) < due.text.at - TOLERANCE_S]
     bubble = due.bubbles[0]
     if bubble.shown and holders and bubble.rest not in holders:
-        told = f"the place was won for {holders[0]} before {due.text} was written"
-        yield f"{told}, whose answer is “{bubble.shown[0].words}”.", [due.text], bubble.chat
+        won = f"the place was won for {holders[0]} before {due.text} was written"
+        yield f"{won}, whose answer is “{bubble.shown[0].words}”.", [due.text], bubble.chat
 
 
-def _two_owners(world: World) -> Iterator[Breach]:
-    """A place has one owner: only one text is told that it has won."""
-    for name, dues in _places(world).items():
+def _two_owners(record: IndexedRecord) -> Iterator[Found]:
+    """A place has one owner: only one text has the answer that it has won."""
+    for name, dues in _places(record).items():
         won = [due.text for due in dues if _is_won(due)]
         if len(won) > 1:
             yield f"“{name}” was won by {' and by '.join(map(str, won))}.", won, None
 
 
-def _after_stop(world: World) -> Iterator[Breach]:
-    """When STOP is accepted, no send begins in its chat until a text of the person allows it. A retry begins nothing."""
-    return _sends_in_silence(world, AFTER_STOP)
+def _after_stop(record: IndexedRecord) -> Iterator[Found]:
+    """From the acceptance of STOP on, no send begins in its chat until a text allows it. A retry begins nothing."""
+    return _sends_in_silence(record, AFTER_STOP)
 
 
-def _while_muted(world: World) -> Iterator[Breach]:
+def _while_muted(record: IndexedRecord) -> Iterator[Found]:
     """While a chat is muted, no send begins there, except answers to commands and what is relayed from another chat."""
-    return _sends_in_silence(world, WHILE_MUTED)
+    return _sends_in_silence(record, WHILE_MUTED)
 
 
-def _sends_in_silence(world: World, rule: str) -> Iterator[Breach]:
+def _sends_in_silence(record: IndexedRecord, rule: str) -> Iterator[Found]:
     first_calls: dict[tuple[str, str | None, str], Mapping[str, Any]] = {}
-    for call in world.calls:  # in the order in which they began
+    for call in record.calls:  # in the order in which they began
         identity = (call["chat"], call["key"], "" if call["key"] else call["text"])
         first_calls.setdefault(identity, call)
     for call in first_calls.values():
         chat, words, begun = call["chat"], call["text"], call["begun"]
-        broken = [s for s in world.silences if s.rule == rule and s.covers(chat) and s.begins < begun < s.ends]
-        dues = [due for due, bubble in world.due_bubbles() if bubble.fits(chat, words)]
+        broken = [s for s in record.silences if s.rule == rule and s.covers(chat) and s.begins < begun < s.ends]
+        dues = [due for due, bubble in record.due_bubbles() if bubble.fits(chat, words)]
         if broken and not any(_is_allowed(due, chat, rule) for due in dues):
             since = f"the chat is silent since {_s(broken[0].begins)}, and “{words}” was begun at {_s(begun)}"
             yield f"{since} by {call.get('process') or 'the bot'}.", [due.text for due in dues], chat
@@ -482,73 +488,73 @@ def _is_allowed(due: Due, chat: str, rule: str) -> bool:
     return is_relayed or bool(due.given.get("though_muted"))
 
 
-def _two_answers(world: World) -> Iterator[Breach]:
+def _two_answers(record: IndexedRecord) -> Iterator[Found]:
     """A question has one answer, the first that was accepted, and is settled once."""
-    for due in world.of_kind("asks"):
+    for due in record.of_kind("asks"):
         settled = sorted({each.words for each in due.bubbles[-1].shown})
         if len(settled) > 1:
             said = " and ".join(f"“{words}”" for words in settled)
             yield f"{due.text} was settled by {said}.", [due.text], due.bubbles[-1].chat
-    for due, question, _, text in world.taken_answers():
-        if text and world.question_of[text] is question:
-            for first in (other for other in world.answers_to(question) if other.is_before(text)):
-                if not world.excuses(due, first, {first.chat, due.text.chat}):
+    for due, question, _, text in record.taken_answers():
+        if text and record.question_of[text] is question:
+            for first in (other for other in record.answers_to(question) if other.is_before(text)):
+                if not record.excuses(due, first, {first.chat, due.text.chat}):
                     yield f"{question} was answered by {text}, though {first} came first.", [first, text], question.chat
 
 
-def _answered_by_earlier(world: World) -> Iterator[Breach]:
+def _answered_by_earlier(record: IndexedRecord) -> Iterator[Found]:
     """A text that was written before a question was shown does not answer it."""
-    for _, question, _, text in world.taken_answers():
+    for _, question, _, text in record.taken_answers():
         if text and question.is_after(text):
             shown = "was never shown" if question.shown_at == inf else f"was shown at {_s(question.shown_at)}"
             yield f"{question} {shown}, and {text} of {_s(text.at)} was taken as its answer.", [text], question.chat
 
 
-def _answered_by_other(world: World) -> Iterator[Breach]:
+def _answered_by_other(record: IndexedRecord) -> Iterator[Found]:
     """A question is answered by a text that answers it, not by a text for another question or for none."""
-    for _, question, _, text in world.taken_answers():
-        if text and world.question_of[text] is not question and not question.is_after(text):
+    for _, question, _, text in record.taken_answers():
+        if text and record.question_of[text] is not question and not question.is_after(text):
             yield f"{question} was answered by {text}, which was no answer to it.", [text], question.chat
 
 
-def _silence(world: World) -> Iterator[Breach]:
-    """When a question was answered, the next question follows, or what the answers are for."""
-    for due in world.of_kind("asks"):
+def _silence(record: IndexedRecord) -> Iterator[Found]:
+    """A question that was answered is followed by the next one, or by the text that the answers are for."""
+    for due in record.of_kind("asks"):
         for question, following in pairwise(due.bubbles):
-            answers = [text for text in world.answers_to(question) if text.accepted < world.ended]
+            answers = [text for text in record.answers_to(question) if text.accepted < record.ended]
             if due.owed and answers and not following.shown:
                 said = f"{question} was answered by {answers[0]}, and {following} did not follow."
                 yield said, answers, question.chat
 
 
-def _two_keys(world: World) -> Iterator[Breach]:
+def _two_keys(record: IndexedRecord) -> Iterator[Found]:
     """An outside system is asked for one thing always under one key."""
-    for what, dues in _grouped((due.given["what"], due) for due in world.of_kind("acts")).items():
-        keys = world.keys.get(what, [])
+    for what, dues in _grouped((due.given["what"], due) for due in record.of_kind("acts")).items():
+        keys = record.keys.get(what, [])
         different = len(set(keys) - {None}) + keys.count(None)  # without a key each request is another one
         if different > len(dues):
             said = f"“{what}” was asked for under {different} keys: {', '.join(map(str, keys))}."
             yield said, [due.text for due in dues], dues[0].text.chat
 
 
-def _too_early(world: World) -> Iterator[Breach]:
-    """What is due after a time is not shown before."""
-    for due, bubble in world.due_bubbles():
+def _too_early(record: IndexedRecord) -> Iterator[Found]:
+    """A text that is due after a time is not shown before."""
+    for due, bubble in record.due_bubbles():
         begins = due.text.at + due.given.get("after_s", 0)
         if bubble.shown_at < begins - TOLERANCE_S:
             yield f"{bubble} was due at {_s(begins)} and shown at {_s(bubble.shown_at)}.", [due.text], bubble.chat
 
 
-def _not_asked_for(world: World) -> Iterator[Breach]:
+def _not_asked_for(record: IndexedRecord) -> Iterator[Found]:
     """Only what is due is shown, in the chat in which it is due, and no answer is invented."""
-    for bubble in world.not_due:
+    for bubble in record.not_due:
         yield f"“{bubble.words}” was shown at {_s(bubble.at)}, and nothing makes it due there.", [], bubble.chat
-    for due, question, words, text in world.taken_answers():
+    for due, question, words, text in record.taken_answers():
         if text is None:
             yield f"the answer to {question} is said to be “{words}”, which no one wrote.", [due.text], question.chat
 
 
-RULES: Final[Mapping[str, Callable[[World], Iterator[Breach]]]] = {
+RULES: Final[Mapping[str, Callable[[IndexedRecord], Iterator[Found]]]] = {
     "lost": _lost,
     "cut short": _cut_short,
     "doubled": _doubled,
@@ -567,17 +573,19 @@ RULES: Final[Mapping[str, Callable[[World], Iterator[Breach]]]] = {
 }
 
 
-def check(record: Mapping[str, Any]) -> list[Finding]:
+def check(record: Mapping[str, Any]) -> list[Breach]:
     """Return each broken promise in a record, in the order of `RULES`; empty if the bot kept them all.
 
     Raises:
         KeyError, ValueError: The record is not as the module says.
     """
-    world = World(record)
+    if unknown := set(record) - {*LISTS, "ended"}:
+        raise ValueError(f"a record has {', '.join(LISTS)} and ended, and no {', '.join(sorted(unknown))}")
+    indexed = IndexedRecord(record)
     return [
-        Finding(rule, f"{rule[0].upper()}{rule[1:]}: {says}", [text.id for text in texts], chat)
+        Breach(rule, f"{rule[0].upper()}{rule[1:]}: {says}", [text.id for text in texts], chat)
         for rule, broken in RULES.items()
-        for says, texts, chat in broken(world)
+        for says, texts, chat in broken(indexed)
     ]
 
 
@@ -587,7 +595,7 @@ def _s(at: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what a record in a file breaks, and return the exit code: 1 if anything, 2 if it is no record."""
-    parser = argparse.ArgumentParser(description="Judge a bot by a record of what the world saw of it.")
+    parser = argparse.ArgumentParser(description="Judge a bot by a record of what the record saw of it.")
     parser.add_argument("record", nargs="?", help="the file with the record, in JSON; - is the standard input")
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
     parser.add_argument("--rules", action="store_true", help="print the rules and end")

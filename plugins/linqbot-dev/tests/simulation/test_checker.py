@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 from linqbot_dev.simulation import checker
-from linqbot_dev.simulation.checker import RULES, Finding, check, main
+from linqbot_dev.simulation.checker import RULES, Breach, check, main
 
 ANN, BOB = "+14155550101", "+14155550102"
 NEVER: Any = None
 
 
 class Story:
-    """A record that is told line by line; each line happens a second after the last one, unless it says when."""
+    """A record that is written line by line; each line happens a second after the last one, unless it says when."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -86,7 +86,7 @@ class Story:
     def mute(self, since: float, until: float | None, chat: str | None = "c1", **more: float) -> None:
         self.record["muted"].append({"chat": chat, "since": since, "until": until, **more})
 
-    def found(self) -> list[Finding]:
+    def found(self) -> list[Breach]:
         return check(self.record)
 
     def broken(self) -> set[str]:
@@ -143,7 +143,7 @@ def test_an_empty_record_has_no_finding(story: Story) -> None:
 def test_an_accepted_text_without_an_answer_is_lost(story: Story) -> None:
     story.text("echo 5", shows("echo 5"))
     says = "Lost: “echo 5” of +14155550101 was accepted at 1.1 s and has no answer; due was “echo 5”."
-    assert story.found() == [Finding("lost", says, ["m1"], "c1")]
+    assert story.found() == [Breach("lost", says, ["m1"], "c1")]
 
 
 def test_a_text_that_was_never_accepted_is_not_due_and_may_be_answered(story: Story) -> None:
@@ -330,7 +330,7 @@ def test_relayed_texts_keep_their_order(story: Story) -> None:
     assert story.broken() == {"out of order"}
 
 
-# told, not stored; two owners of one place
+# counts and places
 
 
 def test_counts_go_on_in_the_order_of_the_texts(story: Story) -> None:
@@ -837,7 +837,7 @@ def test_a_bubble_that_nothing_makes_due_was_not_asked_for(story: Story) -> None
     story.bot("echo")
     story.bot("echo", chat="c2")  # the words of one person on the phone of another
     says = "Not asked for: “echo” was shown at 3 s, and nothing makes it due there."
-    assert story.found() == [Finding("not asked for", says, [], "c2")]
+    assert story.found() == [Breach("not asked for", says, [], "c2")]
 
 
 # the command line
