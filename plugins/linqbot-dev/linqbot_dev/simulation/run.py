@@ -19,7 +19,7 @@ import structlog
 
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot_dev.simulation import disk, scenes
-from linqbot_dev.simulation.checker import Finding, check
+from linqbot_dev.simulation.checker import Breach, check
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.world import World
@@ -30,7 +30,7 @@ class Result:
     """What came of a schedule.
 
     Attributes:
-        findings: The promises that were broken, by the checker.
+        breaches: The promises that were broken, by the checker.
         record: What the world saw.
         trace: The digest of all steps: the same for each run of a schedule, on every machine.
         happened: The faults that were reached.
@@ -39,7 +39,7 @@ class Result:
     """
 
     schedule: Schedule
-    findings: list[Finding]
+    breaches: list[Breach]
     record: dict[str, Any]
     trace: str
     steps: int
@@ -50,7 +50,7 @@ class Result:
     @property
     def problems(self) -> list[str]:
         """What should not have happened, in sentences."""
-        return [*(finding.says for finding in self.findings), *self.errors]
+        return [*(breach.says for breach in self.breaches), *self.errors]
 
 
 def run(schedule: Schedule, *, folder: Path | None = None) -> Result:

@@ -130,8 +130,12 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> Schedule:
     # A few scenes each, and not one of each: faults of one kind of turn need several turns of this kind.
     chosen = rng.sample(list(scenes), min(len(scenes), rng.randint(2, 4)))
     visits = [
-        Visit(rng.choice(chosen), rng.randrange(people), next(numbers), _pause(rng)) for _ in range(rng.randint(4, 8))
+        Visit(rng.choice(chosen), rng.randrange(people), next(numbers), _pause(rng)) for _ in range(rng.randint(3, 7))
     ]
+    if rng.random() < 0.3:
+        # All want the same at the same moment, as when a sale begins: their turns end in one commit.
+        wanted = rng.choice(chosen)
+        visits = [Visit(wanted, person, next(numbers), _moment(rng)) for person in range(people)] + visits
     processes = 1 if kind == "sqlite" else rng.choice((1, 2, 2, 3))
     return Schedule(
         seed,
@@ -143,6 +147,10 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> Schedule:
         handler_s=rng.choice((0.0, 0.3, 2.0)),
         manners=rng.random() < 0.7,
     )
+
+
+def _moment(rng: random.Random) -> float:
+    return round(0.5 + rng.uniform(0.0, 0.01), 4)
 
 
 def _pause(rng: random.Random) -> float:

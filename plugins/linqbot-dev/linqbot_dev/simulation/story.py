@@ -31,8 +31,8 @@ def test_of(schedule: Schedule) -> str:
 
 
 def _rule(result: Result) -> str | None:
-    if result.findings:
-        return result.findings[0].rule
+    if result.breaches:
+        return result.breaches[0].rule
     return "error" if result.errors else None
 
 

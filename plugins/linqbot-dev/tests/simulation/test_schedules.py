@@ -69,7 +69,7 @@ def test_a_failing_schedule_shrinks_to_what_the_failure_needs() -> None:
 def test_a_broken_promise_is_told_as_a_story_with_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
     real = checker.check
 
-    def check(record: dict[str, Any]) -> list[checker.Finding]:
+    def check(record: dict[str, Any]) -> list[checker.Breach]:
         kept = [each for each in record["shown"] if each["text"] != "echo 2"]
         return real({**record, "shown": kept})
 
