@@ -61,8 +61,9 @@ _LANE: Final = "catch_up"
 SHORT_GAP_S: Final = 20 * 60.0
 """Seconds without a webhook in which no message can be lost, because Linq is still retrying."""
 
-_BEFORE_REFUSAL_S: Final = 60.0
-"""Seconds by which a message may be older than the first attempt to deliver it."""
+_ON_ITS_WAY_S: Final = 60.0
+"""Seconds by which a message may be older than the first attempt to deliver it. A gap begins with an attempt, so what is missing was
+written earlier."""
 
 RETRY_S: Final = 60.0
 """Seconds before the messages are fetched again after a failure."""
@@ -106,7 +107,7 @@ class Outages:
 
     def end(self, since: float) -> None:
         """End the time that began with a delivery that was not stored, at this Unix time."""
-        self._ending.start(self._end(since - _BEFORE_REFUSAL_S))
+        self._ending.start(self._end(since))
 
     async def stop(self) -> None:
         """Cancel what still waits for the storage, and announce that this process receives no more.
@@ -160,7 +161,7 @@ class Gaps:
         self.lost = 0
         # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
-        # Messages sent since this time may be missing; None while none can be.
+        # Since this time deliveries may have been refused; None while none can be missing.
         self._since: float | None = None
         self._ends_at = 0.0
         # The last time at which each lane, or with None any, may have missed a message, and at which each was completed. These
@@ -238,13 +239,12 @@ class Gaps:
         lane = lease.delivery.lane
         chat_id = chat_of_lane(lane)
         assert chat_id is not None  # see `may_miss`
-        since = self._since or 0.0
         began = self._clock.monotonic()
         try:
             if not self._first_at:
                 # This process was started before the first webhook.
                 self._first_at = await self._storage.first_activity() or 0.0
-            since = max(since, self._first_at)
+            since = max((self._since or 0.0) - _ON_ITS_WAY_S, self._first_at)
             questions = await waiting_in(chat_id, self._storage)
             async with asyncio.timeout(self._wait_s):
                 missed = await self._missed(await self._client.chats.retrieve(chat_id), questions, since)
@@ -264,7 +264,7 @@ class Gaps:
 
         Raises LeaseLost if the lease is over; in other errors it is still held.
         """
-        since, now = float(from_json(lease.delivery.body)["since"]), self._clock.now
+        since, now = float(from_json(lease.delivery.body)["since"]) - _ON_ITS_WAY_S, self._clock.now
         try:
             count = await self._store_missed(since)
         except LinqApiError as error:

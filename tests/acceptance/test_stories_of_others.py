@@ -1,11 +1,11 @@
-"""What others have met with claims, the leases of their queues, and what linqbot does in the same place.
+"""Stories of others about claims, which are the leases of their queues, and what linqbot does in the same place.
 
-Each test has the fact of a story that users of OpenClaw have told in its public issues, and nothing else of theirs:
+Each has one fact from the public issues and pull requests of OpenClaw, whose numbers are given, and nothing else of them:
 
 - the claim of a process that is gone blocks its chat for hours (90945, 96374, 124624);
 - a claim outlives a restart, because the new process has the process id of the old one, as in a container (94546, 96901, 142435);
-- one chat whose handler hangs blocks all chats behind it (91700, 124624);
-- two recoveries at a start wait for each other (126641, 142116).
+- one chat whose handler hangs blocks all chats behind it (124624), here also after crashes that make its message a suspect;
+- two recoveries at a start wait for each other (126641).
 
 The processes are real, and killed with SIGKILL while handlers run.
 """

@@ -88,6 +88,19 @@ async def heard(harness: Harness, message_id: str, text: str, *, was_fetched: bo
     await harness.storage.finish(lease, Commit(Ack()))
 
 
+async def test_a_message_that_was_on_its_way_when_the_last_webhook_came_is_fetched_after_a_downtime(
+    harness: Harness,
+) -> None:
+    await heard(harness, harness.text("first"), "first")
+    harness.clock.advance(60)
+    harness.text("on its way")  # its webhook finds no bot any more
+    harness.clock.advance(0.2)
+    await heard(harness, harness.text("hello", from_=BOB), "hello")
+    harness.clock.advance(HOUR)
+    assert await harness.start() == 1
+    assert [text for text, _ in await harness.handled()] == ["on its way"]
+
+
 async def test_old_missed_messages_are_history_and_arrive_once(harness: Harness) -> None:
     await heard(harness, harness.text("before"), "before")
     harness.clock.advance(60)

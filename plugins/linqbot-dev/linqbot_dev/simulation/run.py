@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -23,6 +23,9 @@ from linqbot_dev.simulation.checker import Breach, check
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.world import World
+
+
+_SERVED_S: Final = 120.0
 
 
 @dataclass
@@ -92,6 +95,7 @@ def _result(schedule: Schedule, folder: Path) -> Result:
 
 async def _played(schedule: Schedule, loop: VirtualLoop, folder: Path) -> tuple[World, dict[str, Any]]:
     async with World(schedule, loop, scenes.bot_of, folder) as world:
+        await _begun(world)
         people = [scenes.Person(world, number) for number in range(1 + max(each.person for each in schedule.visits))]
         visits = [
             world.spawn(scenes.visit(person, [each for each in schedule.visits if each.person == number]))
@@ -105,6 +109,14 @@ async def _played(schedule: Schedule, loop: VirtualLoop, folder: Path) -> tuple[
                 await scenes.SCENES["holder"].play(person, 1000)
                 await world.settle()
         return world, world.record()
+
+
+async def _begun(world: World) -> None:
+    """Let a bot that has served for a while meet the schedule: what was written before its first webhook is not fetched."""
+    first = scenes.Person(world, 99)
+    await scenes.SCENES["echo"].play(first, 0)
+    await first.sees("echo 0")
+    world.loop.now += _SERVED_S
 
 
 @contextmanager
