@@ -113,7 +113,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         now: Virtual seconds since the begin of the schedule.
         steps: The number of steps so far.
         trace: The digest of all steps with their times; two runs of a seed have the same one.
+        connect_unix: Connects to the server that has a socket at a path; see `postgres.py`.
     """
+
+    connect_unix: Callable[[Callable[[], asyncio.BaseProtocol], str], tuple[asyncio.Transport, asyncio.BaseProtocol]]
 
     def __init__(self, seed: int) -> None:
         super().__init__(_Selector(self))
@@ -180,6 +183,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         self.call_later(self.drawn(MEAN_THREAD_S), run)
         return done
+
+    async def create_unix_connection(  # type: ignore[override]  # of its arguments, those that are used
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Connect to a server without the selector, which waits for no socket."""
+        return self.connect_unix(protocol_factory, path)
 
     @contextmanager
     def replacing_time(self) -> Iterator[None]:

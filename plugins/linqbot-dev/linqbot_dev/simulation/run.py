@@ -21,6 +21,7 @@ from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot_dev.simulation import disk, scenes
 from linqbot_dev.simulation.checker import Breach, check
 from linqbot_dev.simulation.loop import VirtualLoop
+from linqbot_dev.simulation.postgres import Database
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.world import World
 
@@ -56,14 +57,15 @@ class Result:
         return [*(breach.says for breach in self.breaches), *self.errors]
 
 
-def run(schedule: Schedule, *, folder: Path | None = None) -> Result:
+def run(schedule: Schedule, *, folder: Path | None = None, database: Database | None = None) -> Result:
     """Run a schedule to its end and check its record.
 
     Args:
         folder: For files; None is a temporary one.
+        database: For schedules on PostgreSQL.
     """
     with tempfile.TemporaryDirectory(prefix="linqbot-simulation-", dir=folder) as own, _alone():
-        return _result(schedule, Path(own))
+        return _result(schedule, Path(own), database)
 
 
 @cache
@@ -76,14 +78,14 @@ def _prepare() -> None:
     loop.close()
 
 
-def _result(schedule: Schedule, folder: Path) -> Result:
+def _result(schedule: Schedule, folder: Path, database: Database | None) -> Result:
     _prepare()
     loop = VirtualLoop(schedule.seed)
     loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with a dead process
     asyncio.set_event_loop(loop)
     try:
         with loop.replacing_time():
-            world, record = loop.run_until_complete(_played(schedule, loop, folder))
+            world, record = loop.run_until_complete(_played(schedule, loop, folder, database))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -93,8 +95,10 @@ def _result(schedule: Schedule, folder: Path) -> Result:
     )
 
 
-async def _played(schedule: Schedule, loop: VirtualLoop, folder: Path) -> tuple[World, dict[str, Any]]:
-    async with World(schedule, loop, scenes.bot_of, folder) as world:
+async def _played(
+    schedule: Schedule, loop: VirtualLoop, folder: Path, database: Database | None
+) -> tuple[World, dict[str, Any]]:
+    async with World(schedule, loop, scenes.bot_of, folder, database) as world:
         await _begun(world)
         people = [scenes.Person(world, number) for number in range(1 + max(each.person for each in schedule.visits))]
         visits = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
+from linqbot.errors import StorageUnavailable
 from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.secret_file import SecretFile
@@ -33,6 +35,7 @@ from linqbot_dev.simulation import disk
 from linqbot_dev.simulation.faults import Faults
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.network import Call, ToBot, ToLinq
+from linqbot_dev.simulation.postgres import Connections, Database
 from linqbot_dev.simulation.process import AimedStorage, SimulatedProcess
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.storages import MemoryOfProcess, SimulatedSQLite, VirtualCommits
@@ -49,13 +52,19 @@ class World:
     Args:
         make_bot: Makes the bot of a process; the process's generation tells it which deploy it is.
         folder: The folder of the files.
+        database: For schedules on PostgreSQL.
     Attributes:
         texts, shown, calls, accepted, ledger, muted: Parts of the record, as `checker.py` describes them.
         told: What happened, in words, in order.
     """
 
     def __init__(
-        self, schedule: Schedule, loop: VirtualLoop, make_bot: Callable[[World, int], Bot], folder: Path
+        self,
+        schedule: Schedule,
+        loop: VirtualLoop,
+        make_bot: Callable[[World, int], Bot],
+        folder: Path,
+        database: Database | None = None,
     ) -> None:
         self.schedule = schedule
         self.loop = loop
@@ -73,6 +82,8 @@ class World:
         self._away_until = 0.0
         self._has_ended = False
         self._memory = MemoryStorage(clock=self.clock) if schedule.kind == "memory" else None
+        self._database = database
+        self._connections = None if database is None else Connections(database, loop, schedule.disk_s)
         self._disk = disk.Disk(folder, schedule.seed)
         self.processes: list[SimulatedProcess] = []
         self._ended_processes: list[SimulatedProcess] = []
@@ -106,6 +117,8 @@ class World:
             process.kill()
             if isinstance(process.storage, SimulatedSQLite):
                 process.storage.drop()
+        if self._connections is not None:
+            self._connections.close()
         await self.emulator.__aexit__(None, None, None)
         for task in list(self._tasks):
             task.cancel()
@@ -128,9 +141,12 @@ class World:
     async def _is_calm(self) -> bool:
         if not all(process.is_up for process in self.processes) or self.emulator_is_busy:
             return False
-        storage = self.processes[0].storage
-        assert storage is not None
-        return await storage.depth() == 0 and await storage.next_timer() is None
+        process = self.processes[0]
+        assert process.storage is not None
+        # As this process: if it ends first, its storage does not answer.
+        work = self.loop.create_task(_is_empty(process.storage), context=process.life.context())
+        await asyncio.wait({work, process.over}, return_when=asyncio.FIRST_COMPLETED)
+        return work.done() and work.result()
 
     @property
     def emulator_is_busy(self) -> bool:
@@ -152,6 +168,8 @@ class World:
     async def _replaced(self, process: SimulatedProcess) -> None:
         """Start the next process of the machine when one has ended by itself."""
         await asyncio.wait({process.over})
+        if self._connections is not None:
+            self._connections.end(process.life)
         if process.error is not None:
             self.errors.append(f"{process.name} ended: {type(process.error).__name__}: {process.error}")
             self.tell(self.errors[-1])
@@ -186,6 +204,9 @@ class World:
         if self._memory is not None:
             return cast("Storage", MemoryOfProcess(self._memory))
         reach = partial(self._reached, process)
+        if self._database is not None and self._connections is not None:
+            self._connections.aim(process.life, reach)
+            return self._database.storage(self.clock)
         storage = SimulatedSQLite(self._disk.path, self.clock, VirtualCommits(self.loop, self.schedule.disk_s, reach))
         process.life.holds_file = lambda: storage.is_writing
         return storage
@@ -217,6 +238,8 @@ class World:
             process.storage.end_leases()
         elif isinstance(process.storage, SimulatedSQLite):
             self._disk.replace(power=power)
+        elif self._connections is not None:
+            self._connections.end(process.life)
 
     async def _deploy(self, process: SimulatedProcess) -> None:
         process.stop()
@@ -312,6 +335,12 @@ class World:
     def at(self, wall_time: float) -> float:
         """Return the virtual second of a time of Linq."""
         return wall_time - self.loop.wall_time() + self.loop.now
+
+
+async def _is_empty(storage: Storage) -> bool:
+    with suppress(StorageUnavailable):
+        return await storage.depth() == 0 and await storage.next_timer() is None
+    return False
 
 
 def _text(message: Any) -> str:
