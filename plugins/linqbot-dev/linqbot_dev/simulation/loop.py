@@ -122,6 +122,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(self))
         self.now = 0.0
         self.steps = 0
+        self.failure: Exception | None = None
         self.trace = hashlib.sha256()
         self._rng = random.Random(f"times {seed}")
         self._bytes = random.Random(f"bytes {seed}")
@@ -191,6 +192,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.connect_unix(protocol_factory, path)
 
     @contextmanager
+    def failing(self) -> Iterator[None]:
+        """End the whole schedule with an error of the block, which is one of the simulation: no process may handle it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the selector raises it
+            self.failure = error
+
+    @contextmanager
     def replacing_time(self) -> Iterator[None]:
         """Let all code have this loop's time and its random bytes while the block runs."""
         urandom = self._bytes.randbytes
@@ -229,6 +238,8 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._loop.failure is not None:
+            raise self._loop.failure
         if timeout is None:
             raise Stuck("Nothing is scheduled any more.")
         if timeout > 0:
