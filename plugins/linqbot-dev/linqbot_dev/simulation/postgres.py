@@ -21,9 +21,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
@@ -125,7 +124,7 @@ class Session:
         session._awaited(b"Z")
         return session
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -144,6 +143,9 @@ class Session:
         return rows
 
     def send(self, request: bytes) -> None:
+        """Send a request. If the server has ended the session, that is the answer."""
+        if self.is_over:
+            return
         self._socket.settimeout(_PATIENCE_S)
         try:
             self._socket.sendall(request)
@@ -179,6 +181,8 @@ class Session:
 
     def reset(self) -> None:
         """Do all that the end of a session does, in a tenth of the time that a new session takes. It must not wait for a lock."""
+        self.send(_SYNC)  # after an error, the server listens to nothing else
+        self._awaited(b"Z")
         self.ask(_RESET)
 
     def end(self) -> None:
@@ -231,12 +235,12 @@ class Database:
         # Several programs, and the workers of a test run, may share a server.
         self._name = f"linqbot_simulation_{os.getpid()}_{time.monotonic_ns()}"
         with Session.of(server) as session:
-            session.ask(f'CREATE DATABASE "{self._name}" ENCODING \'UTF8\' TEMPLATE template0')
+            session.ask(f"CREATE DATABASE \"{self._name}\" ENCODING 'UTF8' TEMPLATE template0")
             # The one that closes a circle of waits is ended: it is the same in each run, if none has waited for long.
             for setting in ("deadlock_timeout = '10ms'", "synchronous_commit = off", "jit = off"):
                 session.ask(f'ALTER DATABASE "{self._name}" SET {setting}')
         user, _, folder = _parts(server)
-        self.url = f"postgresql://{user}@/{self._name}?host={folder}&schema={_SCHEMA}"
+        self.url = f"postgresql://{user}@/{self._name}?host={folder}&schema=linqbot"
         self._backends = load(["postgres"]).backends()
         asyncio.run(self._create())
         self.control = Session.of(self.url)
@@ -245,7 +249,7 @@ class Database:
         self._emptying = self.control.ask(_EMPTYING)[0][0]
         self._sessions: list[Session] = []
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -274,29 +278,37 @@ class Database:
             session.reset()
             self._sessions.append(session)
 
+    def blocking(self, number: int) -> list[int]:
+        """Return the sessions for whose locks a session waits."""
+        return [int(other) for (other,) in self.control.ask(f"SELECT unnest(pg_blocking_pids({number}))")]
+
+    def terminate(self, session: Session) -> None:
+        """Let the server end a session, as it does by itself for a reason."""
+        self.control.ask(f"SELECT pg_terminate_backend({session.number})")
+
     async def _create(self) -> None:
         async with self.storage(MovableClock()):
             """It creates its schema when it is opened."""
 
 
-_SCHEMA: Final = "linqbot"
 _SETTINGS: Final = (
     # All processes of a server that has just started count as connecting again, which lasts ten real seconds.
-    f"CREATE FUNCTION {_SCHEMA}_clock.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql "
-    "AS $$ SELECT '2000-01-01'::timestamptz $$",
-    f"UPDATE {_SCHEMA}.meta SET value = 'simulated' WHERE key = 'install'",
-    f"""DO $$ DECLARE name regclass; BEGIN
-        FOR name IN SELECT oid FROM pg_class WHERE relnamespace = '{_SCHEMA}'::regnamespace AND relkind = 'r' LOOP
-            EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', name);
-        END LOOP; END $$""",
+    """CREATE FUNCTION linqbot_clock.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql
+       AS $$ SELECT '2000-01-01'::timestamptz $$""",
+    "UPDATE linqbot.meta SET value = 'simulated' WHERE key = 'install'",
+    """DO $$ DECLARE name regclass; BEGIN
+       FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'linqbot'::regnamespace AND relkind = 'r' LOOP
+           EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', name);
+       END LOOP; END $$""",
 )
-_EMPTYING: Final = f"""
+# Not DELETE: the dead rows of a schedule would have an influence on the plans of the next ones.
+_EMPTYING: Final = """
     SELECT string_agg(command, ';') FROM (
         SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') AS command FROM pg_class
-        WHERE relnamespace = '{_SCHEMA}'::regnamespace AND relkind = 'r' AND relname <> 'meta'
-        UNION ALL SELECT 'DELETE FROM {_SCHEMA}.meta WHERE key NOT IN (''schema'', ''install'')'
+        WHERE relnamespace = 'linqbot'::regnamespace AND relkind = 'r' AND relname <> 'meta'
+        UNION ALL SELECT 'DELETE FROM linqbot.meta WHERE key NOT IN (''schema'', ''install'')'
         UNION ALL SELECT format('ALTER SEQUENCE %s RESTART', oid::regclass) FROM pg_class
-        WHERE relnamespace = '{_SCHEMA}'::regnamespace AND relkind = 'S') AS commands"""
+        WHERE relnamespace = 'linqbot'::regnamespace AND relkind = 'S') AS commands"""
 
 
 # The way to it
@@ -328,10 +340,11 @@ class Connections:
 
     def end(self, of: Life) -> None:
         """End the sessions of a process that is dead."""
-        for connection in list(self._connections):
-            if connection.of is of:
-                connection.abandon()
-        self.look_at_waiting()
+        with self.loop.failing():
+            for connection in list(self._connections):
+                if connection.of is of:
+                    connection.abandon()
+            self.look_at_waiting()
 
     def close(self) -> None:
         """End all sessions."""
@@ -365,9 +378,7 @@ class Connections:
         waiting = {each.session.number for each in self._connections if each.is_waiting} | {session.number}
         found, new = set[int](), {session.number}
         while new:
-            numbers = ", ".join(map(str, sorted(new)))
-            sql = f"SELECT unnest(pg_blocking_pids(n)) FROM unnest(ARRAY[{numbers}]) AS n"
-            blocking = {int(number) for (number,) in self.database.control.ask(sql)}
+            blocking = {number for each in new for number in self.database.blocking(each)}
             if not blocking - found:
                 break
             found |= blocking
@@ -375,18 +386,20 @@ class Connections:
         # In a circle of waits, the server is about to end one of them.
         return bool(found) and session.number not in found
 
-    def terminate(self, session: Session) -> None:
-        """Let the server end a session, as it does by itself for a reason."""
-        self.database.control.ask(f"SELECT pg_terminate_backend({session.number})")
-
     def waiting_with(self, number: int) -> _Connection | None:
         return next((each for each in self._connections if each.is_waiting and each.session.number == number), None)
 
     def _connect(
         self, make: Callable[[], asyncio.BaseProtocol], path: str
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        try:
+            session = self.database.lend(path)
+        except OSError as error:
+            # A process would wait until the server comes back, which it does not do in virtual time.
+            self.loop.failure = ServerFailed(f"PostgreSQL cannot be reached: {error}")
+            raise
         protocol = make()
-        connection = _Connection(self, self.database.lend(path), protocol)
+        connection = _Connection(self, session, protocol)
         self._connections.append(connection)
         protocol.connection_made(connection)
         return connection, protocol
@@ -456,16 +469,17 @@ class _Connection(asyncio.Transport):
         self._is_commit = self._unsent == _COMMIT
         if self._is_commit:
             self._all.reach(self.of, "before commit")
-        # A request of a process that has just been ended is not sent, and that of a suspended one is sent later.
-        self._loop.call_soon(self._sent)
-
-    def _sent(self) -> None:
-        with self._loop.failing():
+            # The request of a process that has just been ended is not sent, and that of a suspended one is sent later.
+            self._loop.call_soon(self._request)
+        else:
             self._request()
 
     def _request(self) -> None:
-        if self._is_closing:
-            return
+        with self._loop.failing():
+            if not self._is_closing:
+                self._ask()
+
+    def _ask(self) -> None:
         request, self._unsent = bytes(self._unsent), bytearray()
         self._is_sending = False
         if self._idle is not None:
@@ -566,7 +580,7 @@ class _Connection(asyncio.Transport):
 
     def _end_idle(self) -> None:
         with self._loop.failing():
-            self._all.terminate(self.session)
+            self._all.database.terminate(self.session)
             self._deliver(self.session.rest(), MEAN_WAY_S)
             self._all.look_at_waiting()
 
@@ -597,7 +611,9 @@ def _parts(url: str) -> tuple[str, str, str]:
     parts = urlsplit(url)
     (folder,) = parse_qs(parts.query).get("host", [""])
     if not folder.startswith("/"):
-        raise ConfigError("A simulation needs a PostgreSQL server with a socket in a folder: postgresql://USER@/DATABASE?host=FOLDER")
+        raise ConfigError(
+            "A simulation needs a PostgreSQL server with a socket in a folder: postgresql://USER@/DATABASE?host=FOLDER"
+        )
     return parts.username or "postgres", parts.path.removeprefix("/"), folder
 
 

@@ -138,7 +138,8 @@ def _alone() -> Iterator[None]:
         # Coroutines of dead processes end here, in no event loop, and some were never begun.
         sys.unraisablehook = lambda _: None
         with warnings.catch_warnings(action="ignore"):
-            gc.collect()
+            while gc.collect():  # what ends in one collection may be left for another
+                pass
         gc.unfreeze()
         gc.enable()
         sys.unraisablehook = hook

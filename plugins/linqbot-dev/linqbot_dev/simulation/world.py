@@ -82,8 +82,10 @@ class World:
         self._away_until = 0.0
         self._has_ended = False
         self._memory = MemoryStorage(clock=self.clock) if schedule.kind == "memory" else None
-        self._database = database
-        self._connections = None if database is None else Connections(database, loop, schedule.disk_s)
+        if schedule.kind == "postgresql" and database is None:
+            raise ValueError("A schedule on PostgreSQL needs a database: run(schedule, database=Database(url)).")
+        self._database = database if schedule.kind == "postgresql" else None
+        self._connections = None if self._database is None else Connections(self._database, loop, schedule.disk_s)
         self._disk = disk.Disk(folder, schedule.seed)
         self.processes: list[SimulatedProcess] = []
         self._ended_processes: list[SimulatedProcess] = []
@@ -145,7 +147,8 @@ class World:
         assert process.storage is not None
         # As this process: if it ends first, its storage does not answer.
         work = self.loop.create_task(_is_empty(process.storage), context=process.life.context())
-        await asyncio.wait({work, process.over}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [work, process.over]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         return work.done() and work.result()
 
     @property
