@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context
@@ -179,7 +180,8 @@ class World:
             await self._restart(process, 1.0)
 
     def _app(self, process: SimulatedProcess) -> Starlette:
-        bot = self._make_bot(self, process.generation)
+        # A cache of linqbot keeps handlers: with a proxy they do not keep this world, and what dead processes have left.
+        bot = self._make_bot(weakref.proxy(self), process.generation)
         inner = self._storage(process)
         process.storage = inner
         delay_s = self.schedule.disk_s if self.schedule.kind == "memory" else 0.0
