@@ -66,6 +66,7 @@ class ServerFailed(Exception):
 def started(folder: Path) -> Iterator[str]:
     """Start a server with its data in `folder`, yield its URL, and stop it at the end of the block.
 
+    For root, the wheel runs the server as another user, who must be able to enter the folder.
     Raises ConfigError if there is no PostgreSQL for this machine.
     """
     lock = folder / "lock" / "python_PostgresServer"
@@ -222,7 +223,8 @@ class Database:
     """A database of its own in a server, for any number of schedules, one after the other.
 
     Args:
-        server: The URL of a database of the server. Its host must be the folder of a socket, without a password.
+        server: The URL of a database of the server. Its host must be the folder of a socket, without a password. No event loop
+            may run in this thread.
     Attributes:
         url: The URL of the storage.
         control: A session of the simulation itself.
@@ -588,10 +590,14 @@ class _Connection(asyncio.Transport):
         """Give the protocol what the server says, after all that was said before."""
         when = self._when(mean_s)
         if answer:
-            self._loop.call_at(when, self._protocol.data_received, answer, context=self._context)
+            self._loop.call_at(when, self._give, answer, context=self._context)
         if self.session.is_over:
             self._end()
             self._loop.call_at(self._when(mean_s), self._lose, context=self._context)
+
+    def _give(self, answer: bytes) -> None:
+        if not self._is_closing:
+            self._protocol.data_received(answer)
 
     def _lose(self) -> None:
         if not self._is_closing:
