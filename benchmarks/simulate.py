@@ -21,6 +21,7 @@ planted bug is not found.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -31,13 +32,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 from linqbot_dev.simulation.disk import preloading
+from linqbot_dev.simulation.postgres import Database, started
 from linqbot_dev.simulation.run import run
 from linqbot_dev.simulation.scenes import DRAWN
 from linqbot_dev.simulation.schedule import Kind, drawn
@@ -60,7 +63,7 @@ class Counts:
 
     Attributes:
         broken: The seeds that broke a promise, with the first finding of each.
-        core_s: Seconds of one core that all took.
+        core_s: Seconds of processor time that all took, without those of a database server.
     """
 
     kind: Kind
@@ -88,13 +91,24 @@ class Counts:
         )
 
 
+_database: Database | None = None
+"""The database of this worker process."""
+
+
+def begin_worker(server: str | None) -> None:
+    """Give a worker process a database of its own in the server."""
+    global _database  # noqa: PLW0603 - a pool has no other place for what its workers keep
+    if server is not None:
+        _database = Database(server)
+
+
 def run_seeds(kind: Kind, seeds: Sequence[int]) -> Counts:
     """Run schedules in this process."""
     counts, folder = Counts(kind), _fast_folder()
     for seed in seeds:
-        started = time.perf_counter()
-        result = run(drawn(seed, kind, DRAWN), folder=folder)
-        counts.core_s += time.perf_counter() - started
+        began = time.process_time()
+        result = run(drawn(seed, kind, DRAWN), folder=folder, database=_database)
+        counts.core_s += time.process_time() - began
         counts.schedules += 1
         counts.steps += result.steps
         counts.webhooks += len(result.record["accepted"])
@@ -113,42 +127,42 @@ def _fast_folder() -> Path | None:
 
 
 @contextmanager
-def preloaded() -> Iterator[None]:
-    """Let worker processes lose power while the block runs, where this machine can do that."""
-    with tempfile.TemporaryDirectory(prefix="linqbot-disk-", dir=_fast_folder()) as folder:
-        added = preloading(Path(folder))
-        before = dict(os.environ)
-        os.environ.update(added)
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+def workers(kinds: Sequence[Kind], cores: int) -> Iterator[Pool]:
+    """Yield a pool of processes that can lose power, where this machine can do that, and have a server if a kind needs one."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="linqbot-disk-", dir=_fast_folder())))
+        server = None
+        if "postgresql" in kinds:
+            folder.chmod(0o755)  # for root, the server runs as another user
+            server = stack.enter_context(started(folder))
+        stack.enter_context(mock.patch.dict(os.environ, preloading(folder)))
+        # Spawned, so that the workers are started with the library for the disk.
+        context = multiprocessing.get_context("spawn")
+        yield stack.enter_context(context.Pool(cores, begin_worker, (server,), maxtasksperchild=20))
 
 
-def run_all(kind: Kind, first: int, seeds: int, cores: int) -> Counts:
-    """Run schedules on several cores, and show the progress."""
+def run_all(pool: Pool, kind: Kind, first: int, seeds: int) -> Counts:
+    """Run schedules on several cores, show the progress, and tell the story of what fails."""
     counts = Counts(kind)
-    blocks = [range(at, min(at + _AT_ONCE, first + seeds)) for at in range(first, first + seeds, _AT_ONCE)]
-    # Spawned, so that the workers are started with the library for the disk.
-    context = multiprocessing.get_context("spawn")
-    with preloaded(), ProcessPoolExecutor(cores, mp_context=context, max_tasks_per_child=20) as pool:
-        for done in pool.map(run_seeds, [kind] * len(blocks), blocks):
-            counts.add(done)
-            for seed in list(done.broken)[:1]:
-                print(pool.submit(explained, kind, seed).result(), flush=True)
-            if sys.stderr.isatty():
-                print(
-                    f"\r{kind}: {counts.schedules:,} of {seeds:,}, {len(counts.broken)} broken", end="", file=sys.stderr
-                )
+    blocks = [(kind, range(at, min(at + _AT_ONCE, first + seeds))) for at in range(first, first + seeds, _AT_ONCE)]
+    for done in pool.imap_unordered(_run_block, blocks):
+        counts.add(done)
+        for seed in list(done.broken)[:1]:
+            print(pool.apply(explained, (kind, seed)), flush=True)
+        if sys.stderr.isatty():
+            print(f"\r{kind}: {counts.schedules:,} of {seeds:,}, {len(counts.broken)} broken", end="", file=sys.stderr)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     return counts
 
 
+def _run_block(block: tuple[Kind, Sequence[int]]) -> Counts:
+    return run_seeds(*block)
+
+
 def explained(kind: Kind, seed: int) -> str:
     """Return the smallest schedule that breaks what a seed breaks, as a story and as a test."""
-    return of_failure(drawn(seed, kind, DRAWN), folder=_fast_folder())
+    return of_failure(drawn(seed, kind, DRAWN), folder=_fast_folder(), database=_database)
 
 
 # Planted bugs
@@ -186,20 +200,14 @@ def _kinds_of(diff: Path) -> list[Kind]:
     return [kind for kind in KINDS if kind in needs] or ["memory", "sqlite"]
 
 
-def until_broken(kinds: Sequence[Kind], seeds: int, cores: int) -> dict[str, Any]:
+def until_broken(kinds: Sequence[Kind], first: int, seeds: int, cores: int) -> dict[str, Any]:
     """Run schedules of all kinds in turns until one breaks a promise."""
-    context = multiprocessing.get_context("spawn")
-    blocks = [(kind, range(at, at + 10)) for at in range(0, seeds, 10) for kind in kinds]
-    with preloaded(), ProcessPoolExecutor(cores, mp_context=context) as pool:
-        running = [pool.submit(run_seeds, kind, block) for kind, block in blocks]
-        try:
-            for future in running:
-                done = future.result()
-                if done.broken:
-                    seed = min(done.broken)
-                    return {"kind": done.kind, "seed": seed, "says": done.broken[seed]}
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    blocks = [(kind, range(at, at + 10)) for at in range(first, first + seeds, 10) for kind in kinds]
+    with workers(kinds, cores) as pool:
+        for done in pool.imap(_run_block, blocks):
+            if done.broken:
+                seed = min(done.broken)
+                return {"kind": done.kind, "seed": seed, "says": done.broken[seed]}
     return {"kind": "", "seed": 0, "says": []}
 
 
@@ -214,14 +222,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help="add the counts to results/simulate.json")
     given = parser.parse_args(arguments)
     if given.planted is not None:
-        sys.exit(_search_all([Path(each).resolve() for each in given.planted] or sorted(PLANTED.glob("*.diff")), given.cores))
+        sys.exit(
+            _search_all([Path(each).resolve() for each in given.planted] or sorted(PLANTED.glob("*.diff")), given.cores)
+        )
     if given.until_broken:
-        print(json.dumps(until_broken(given.kinds, given.seeds, given.cores)))
+        print(json.dumps(until_broken(given.kinds, given.first, given.seeds, given.cores)))
         return
     conditions, all_counts = Conditions.now(), list[Counts]()
-    for kind in given.kinds:
-        all_counts.append(counts := run_all(kind, given.first, given.seeds, given.cores))
-        print(counts, flush=True)
+    with workers(given.kinds, given.cores) as pool:
+        for kind in given.kinds:
+            all_counts.append(counts := run_all(pool, kind, given.first, given.seeds))
+            print(counts, flush=True)
     if given.save:
         _add(conditions, all_counts)
     sys.exit(any(each.broken for each in all_counts))

@@ -19,11 +19,16 @@ class Faults:
         self._aimed = {(each.on, each.nth): each for each in faults if each.on != "time"}
         self._counts: Counter[str] = Counter()
         self.happened: list[Fault] = []
+        self._has_begun = False
         self._names = {on for on, _ in self._aimed}
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._has_begun = True
 
     def reach(self, on: str) -> Fault | None:
         """Count an event with this name, and return the fault that is aimed at it; None if none is."""
-        if on not in self._names:
+        if on not in self._names or not self._has_begun:
             return None
         self._counts[on] += 1
         found = self._aimed.get((on, self._counts[on]))

@@ -25,7 +25,6 @@ from linqbot_dev.simulation.postgres import Database
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.world import World
 
-
 _SERVED_S: Final = 120.0
 
 
@@ -121,6 +120,7 @@ async def _begun(world: World) -> None:
     await scenes.SCENES["echo"].play(first, 0)
     await first.sees("echo 0")
     world.loop.now += _SERVED_S
+    world.begin_faults()
 
 
 @contextmanager

@@ -180,7 +180,7 @@ def _fault_of_network(rng: random.Random) -> Fault:
 
 def _fault_of_process(rng: random.Random) -> Fault:
     does = rng.choice(("kill", "kill", "power loss", "suspend", "deploy"))
-    for_s = rng.choice((0.05, 0.5, 5.0, 20.0)) if does != "suspend" else rng.choice((0.5, 20.0, 150.0))
+    for_s = rng.choice((0.05, 0.5, 5.0, 20.0)) if does != "suspend" else rng.choice((0.5, 20.0, 150.0, 1500.0))
     match rng.choice(("step", "commit", "aim", "aim")):
         case "step":
             return Fault("step", rng.randint(50, 1500), does, for_s)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from linqbot_dev.simulation.postgres import Database
 from linqbot_dev.simulation.run import Result, run
 from linqbot_dev.simulation.schedule import Schedule
 from linqbot_dev.simulation.shrink import shrunk
 
 
-def of_failure(schedule: Schedule, *, folder: Path | None = None) -> str:
+def of_failure(schedule: Schedule, *, folder: Path | None = None, database: Database | None = None) -> str:
     """Return the story of the smallest schedule that breaks the same rule, and its test."""
-    rule = _rule(run(schedule, folder=folder))
-    small = shrunk(schedule, lambda each: _rule(run(each, folder=folder)) == rule)
-    result = run(small, folder=folder)
+    again = partial(run, folder=folder, database=database)
+    rule = _rule(again(schedule))
+    small = shrunk(schedule, lambda each: _rule(again(each)) == rule)
+    result = again(small)
     return "\n".join(
         ["", *small.story(), "what happened:", *result.told, *_phones(result), *result.problems, "", test_of(small)]
     )

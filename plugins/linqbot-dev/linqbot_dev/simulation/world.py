@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import httpx
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
+from linqbot.linq.events.delivery import POST_TYPE
 from linqbot.plugins.loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
+from linqbot.server.posts import PATH as POSTS_PATH
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
-from linqbot_dev.emulator.acts.conversation import Text, Write
+from linqbot_dev.emulator.acts.conversation import Edit, React, Reply, Text, Write
 from linqbot_dev.emulator.declared_world import LINES
 from linqbot_dev.emulator.emulator import Emulator
 from linqbot_dev.emulator.web.app import create_app as emulator_app
@@ -40,11 +42,13 @@ from linqbot_dev.simulation.postgres import Connections, Database
 from linqbot_dev.simulation.process import AimedStorage, SimulatedProcess
 from linqbot_dev.simulation.schedule import Fault, Schedule
 from linqbot_dev.simulation.storages import MemoryOfProcess, SimulatedSQLite, VirtualCommits
+from linqbot_dev.testing.samples import signed
 
 MAX_WAIT_S: Final = 2.0
 _CALM_S: Final = 20.0
 _MOST_S: Final = 6000.0
 _PAUSE_OF_DEPLOY_S: Final = 0.1
+_PAUSE_OF_POST_S: Final = 2.0
 
 
 class World:
@@ -78,6 +82,7 @@ class World:
         self.emulator = Emulator(clock=self.clock, delivery_transport=self._network)
         self._linq = httpx.ASGITransport(emulator_app(self.emulator))
         self._subscription = self.emulator.subscribe(f"http://127.0.0.1:8000{WEBHOOK_PATH}?version=2026-02-03")
+        self._post_secret = self._subscription.secret
         self._secrets = SecretFile(folder / "secrets")
         self._secrets.keep(self._subscription.secret, self._subscription.id)
         self._away_until = 0.0
@@ -105,10 +110,14 @@ class World:
         for number in range(self.schedule.processes):
             self.processes.append(process := self._new_process(f"p{number + 1}", 1))
             await asyncio.wait({process.started, process.over}, return_when=asyncio.FIRST_COMPLETED)
+        return self
+
+    def begin_faults(self) -> None:
+        """Let things go wrong: the steps, calls, events and times of faults count from now on."""
+        self.faults.begin()
         for fault in self.schedule.faults:
             if fault.on == "time":
                 self.spawn(self._at(fault))
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._has_ended = True
@@ -175,8 +184,10 @@ class World:
         if self._connections is not None:
             self._connections.end(process.life)
         if process.error is not None:
-            self.errors.append(f"{process.name} ended: {type(process.error).__name__}: {process.error}")
-            self.tell(self.errors[-1])
+            why = f"{process.name} ended: {type(process.error).__name__}: {process.error}"
+            self.tell(why)
+            if not (isinstance(process.error, StorageUnavailable) and not process.started.done()):
+                self.errors.append(why)  # else its server was away at the start, and a service manager starts it again
             await self._restart(process, 1.0)
 
     def _app(self, process: SimulatedProcess) -> Starlette:
@@ -199,7 +210,7 @@ class World:
             storage=cast("Storage", storage),
             secrets=[],
             secret_file=self._secrets.path,
-            post_secrets=[self._subscription.secret],
+            post_secrets=[self._post_secret],
             clock=self.clock,
             drain_s=0,
             plugins=load(bot.plugins),
@@ -291,28 +302,69 @@ class World:
         up = [process for process in self.processes if process.is_up]
         if not up:
             raise httpx.ConnectError("No process is up.", request=request)
-        begun, process = self.loop.now, self.rng.choice(up)
-        event = from_json(request.content)
-        about: dict[str, Any] = {"text": event.get("data", {}).get("id"), "begun": begun, "at": None}
-        if event.get("event_type") == "message.received":
-            self.accepted.append(about)
+        process = self.rng.choice(up)
+        accepted = self._note_webhook(request)
         response = await process.handle(request)
-        if response.is_success:
-            about["at"] = self.loop.now
+        if response.is_success and accepted is not None:
+            accepted["at"] = self.loop.now
         return response
 
-    def write(self, handle: str, text: str) -> tuple[str, str]:
-        """Let a person write. Return the ids of the chat and of the message."""
+    def _note_webhook(self, request: httpx.Request) -> dict[str, Any] | None:
+        """Note that a text or a post has reached the bot. Return the row of the record, which lacks the time of the answer."""
+        event = from_json(request.content)
+        if request.url.path == POSTS_PATH:
+            text = request.headers["webhook-id"]
+        elif event.get("event_type") == "message.received":
+            text = event["data"]["id"]
+        elif event.get("event_type") == "reaction.added":
+            text = _id_of_tapback(event["data"]["message_id"])
+        else:
+            return None
+        self.accepted.append(row := {"text": text, "begun": self.loop.now, "at": None})
+        return row
+
+    def write(self, handle: str, text: str, *, reply_to: str | None = None) -> tuple[str, str]:
+        """Let a person write, perhaps in reply to a message. Return the ids of the chat and of the message."""
         self.tell(f"{handle} writes: {text}")
-        made = self.emulator.do(Write(from_=handle, to=LINES[0], parts=[Text(value=text)]))
+        reply = None if reply_to is None else Reply(message_id=reply_to)
+        made = self.emulator.do(Write(from_=handle, to=LINES[0], parts=[Text(value=text)], reply_to=reply))
         chat_id, message_id = made["chat_id"], made["message_id"]
         assert chat_id is not None
         assert message_id is not None
         return chat_id, message_id
 
+    def edit(self, handle: str, message_id: str, text: str) -> None:
+        """Let a person change a text."""
+        self.tell(f"{handle} edits: {text}")
+        self.emulator.do(Edit(from_=handle, message_id=message_id, text=text))
+
+    def like(self, handle: str, message_id: str) -> str:
+        """Let a person put a tapback on a message. Return the id of the tapback in the record."""
+        self.tell(f"{handle} likes {message_id}")
+        self.emulator.do(React(from_=handle, message_id=message_id, type="like"))
+        return _id_of_tapback(message_id)
+
+    async def post(self, name: str, data: dict[str, Any], post_id: str, *, person: str) -> None:
+        """Post to the bot over HTTP as a program does, again and again until it has an answer."""
+        self.tell(f"post {post_id} for {person}")
+        body = to_json({"type": name, "data": data, "person": person})
+        about = {"event_id": post_id, "event_type": POST_TYPE}
+        async with httpx.AsyncClient(transport=self._network) as client:
+            while not self._has_ended:
+                headers = signed(body, about, secret=self._post_secret)
+                with suppress(httpx.HTTPError):
+                    answer = await client.post(f"http://127.0.0.1:8000{POSTS_PATH}", content=body, headers=headers)
+                    if answer.status_code == 202:
+                        return
+                await asyncio.sleep(_PAUSE_OF_POST_S)
+
     def shown_to(self, handle: str) -> list[str]:
         """Return the texts of the bot on a person's phone."""
         return [_text(message) for message in self._bubbles(handle)]
+
+    def bubble(self, handle: str, text: str) -> str:
+        """Return the id of the first bubble with this text on a person's phone."""
+        return next(str(message.id) for message in self._bubbles(handle) if _text(message) == text)
 
     def _bubbles(self, handle: str) -> Iterator[Any]:
         for chat in self.emulator.state.chats.values():
@@ -331,11 +383,32 @@ class World:
             "texts": self.texts,
             "accepted": self.accepted,
             "shown": shown,
-            "calls": [made for call in self.calls if (made := _send(call)) is not None],
+            "calls": [made for call in self.calls if (made := self._send(call)) is not None],
             "ledger": self.ledger,
             "muted": self.muted,
             "ended": self.loop.now,
         }
+
+    def _send(self, call: Call) -> dict[str, Any] | None:
+        """Return a call of the record; None if it sends no message."""
+        match call.method, call.path.split("/")[2:]:
+            case "POST", ["chats", chat_id, "messages"]:
+                pass
+            case "POST", ["chats"]:
+                chat_id = self._chat_with((call.body or {}).get("to"))
+            case _:
+                return None
+        message = (call.body or {}).get("message", {})
+        text = " ".join(part["value"] for part in message.get("parts", []) if part.get("type") == "text")
+        return {
+            "begun": call.begun, "at": call.at, "chat": chat_id, "key": message.get("idempotency_key"), "text": text,
+            "status": call.status, "process": call.process,
+        }  # fmt: skip
+
+    def _chat_with(self, handles: list[str] | None) -> str:
+        chats = self.emulator.state.chats.values()
+        found = (str(chat.id) for chat in chats if [member.handle for member in chat.others] == handles)
+        return next(found, "")
 
     def at(self, wall_time: float) -> float:
         """Return the virtual second of a time of Linq."""
@@ -352,14 +425,5 @@ def _text(message: Any) -> str:
     return " ".join(part.value for part in message.parts if hasattr(part, "value"))
 
 
-def _send(call: Call) -> dict[str, Any] | None:
-    """Return a call of the record; None if it sends no message."""
-    words = call.path.split("/")
-    if call.method != "POST" or words[-1] != "messages" or len(words) != 5:
-        return None
-    message = (call.body or {}).get("message", {})
-    text = " ".join(part["value"] for part in message.get("parts", ()) if part.get("type") == "text")
-    return {
-        "begun": call.begun, "at": call.at, "chat": words[3], "key": message.get("idempotency_key"), "text": text,
-        "status": call.status, "process": call.process,
-    }  # fmt: skip
+def _id_of_tapback(message_id: str) -> str:
+    return f"tapback on {message_id}"

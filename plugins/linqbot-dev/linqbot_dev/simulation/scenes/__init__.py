@@ -1,0 +1,82 @@
+"""What people do with the bot of a simulation, and what the bot does about it, by subject. `person.py` says what a scene is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Final
+
+from linqbot import Manners
+from linqbot.bot.bot import Bot
+from linqbot.bot.context import Context
+from linqbot.linq.events.message import MessageReceived
+from linqbot_dev.simulation.scenes.outside import News, Parcel, Pass
+from linqbot_dev.simulation.scenes.owners import Human, Mute, Quote
+from linqbot_dev.simulation.scenes.person import Person, Scene
+from linqbot_dev.simulation.scenes.questions import Ask, Form, Order, Quit, Sure
+from linqbot_dev.simulation.scenes.replies import Buy, Count, Echo, Edit, Hello, Holder, Once, Slow, Two
+from linqbot_dev.simulation.scenes.times import Drop, Later
+from linqbot_dev.simulation.schedule import Visit
+from linqbot_dev.simulation.world import World
+
+__all__ = ["DRAWN", "HAS_AGENTS", "SCENES", "Person", "bot_of", "visit"]
+
+HAS_AGENTS: Final = all(find_spec(name) is not None for name in ("linqbot_agent", "pydantic_ai"))
+
+_KINDS: Final[tuple[type[Scene], ...]] = (
+    Echo, Two, Count, Buy, Once, Slow, Edit, Ask, Order, Form, Sure, Quit, Later, Drop, Human, Quote, Mute, News, Parcel, Pass,
+)  # fmt: skip
+
+
+def _scenes() -> dict[str, Scene]:
+    found = {each.word: each() for each in _KINDS}
+    if HAS_AGENTS:
+        from linqbot_dev.simulation.scenes.agents import Errand
+
+        found[Errand.word] = Errand()
+    return found
+
+
+SCENES: Final[Mapping[str, Scene]] = {Hello.word: Hello(), Holder.word: Holder(), **_scenes()}
+
+DRAWN: Final[Sequence[str]] = [word for word in SCENES if word not in {Hello.word, Holder.word}]
+"""The scenes that a schedule may draw. Of the others, one begins a chat, and one is played at the end of a schedule."""
+
+
+def bot_of(world: World, generation: int) -> Bot:
+    """Return the bot of a process."""
+    bot = Bot(
+        read=False,
+        typing=False,
+        max_age_s=None,
+        manners=Manners() if world.schedule.manners else None,
+        plugins=_plugins(world),
+    )
+
+    @bot.on_message
+    async def handle(message: MessageReceived, ctx: Context) -> None:
+        word, _, number = message.text.partition(" ")
+        if (scene := SCENES.get(word)) is not None:
+            await scene.answer(world, ctx, number, generation)
+
+    for scene in SCENES.values():
+        scene.listen(world, bot)
+    return bot
+
+
+def _plugins(world: World) -> list[Any]:
+    if not (HAS_AGENTS and any(each.scene == "errand" for each in world.schedule.visits)):
+        return []
+    from linqbot_agent import LinqAgent
+
+    return [LinqAgent()]
+
+
+async def visit(person: Person, visits: list[Visit]) -> None:
+    """Let a person make visits, one after the other, until the person has written STOP."""
+    for each in visits:
+        await asyncio.sleep(each.after_s)
+        if person.has_stopped:
+            return
+        await SCENES[each.scene].play(person, each.number)
