@@ -59,7 +59,7 @@ _AT_ONCE: Final = 50
 
 @dataclass
 class Counts:
-    """What schedules of one kind came to.
+    """The sums over schedules of one kind.
 
     Attributes:
         broken: The seeds that broke a promise, with the first finding of each.
@@ -242,9 +242,9 @@ def _search_all(diffs: Sequence[Path], cores: int) -> bool:
     """Print for each planted bug the schedule that found it. Return True if one was not found."""
     missed = 0
     for diff in diffs:
-        started = time.perf_counter()
+        began = time.perf_counter()
         found = search(diff, cores, MOST_SEEDS)
-        took_s = time.perf_counter() - started
+        took_s = time.perf_counter() - began
         missed += found is None
         says = f"{found[0]} {found[1]}: {found[2][0]}" if found else f"not found in {MOST_SEEDS} seeds"
         print(f"{diff.stem:<36} {took_s:6.0f} s  {says}", flush=True)

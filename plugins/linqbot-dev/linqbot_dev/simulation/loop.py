@@ -3,8 +3,8 @@
 Steps run in asyncio's own order. All that is outside of the loop (the network, a disk, a thread, a database) answers after a time
 that the seed draws, so a seed has one order of steps. Nothing waits: when no step is ready, the clock moves to the next timer.
 
-A step belongs to the process in whose context it was called (`Life`). After a process's end none of its steps run any more, not
-even a `finally` block: that is `kill -9`.
+A step belongs to the process in whose context it was called (`Life`). After the end of a process no step runs any more, not even
+a `finally` block: that is `kill -9`.
 """
 
 from __future__ import annotations

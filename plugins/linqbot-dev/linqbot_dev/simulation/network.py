@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 from pydantic_core import from_json
 
-from linqbot_dev.simulation.faults import Faults
+from linqbot_dev.simulation.faults import AimedFaults
 from linqbot_dev.simulation.loop import VirtualLoop
-from linqbot_dev.simulation.schedule import Fault
+from linqbot_dev.simulation.schedule import AimedFault
 
 MEAN_REQUEST_S: Final = 0.03
 _ERRORS: Final = {"refused": httpx.ConnectError, "reset": httpx.ReadError}
@@ -30,7 +30,7 @@ _REFUSALS: Final = {
 
 
 @dataclass(slots=True)
-class Call:
+class WireCall:
     """A request of the bot to Linq.
 
     Attributes:
@@ -62,11 +62,11 @@ class ToLinq(httpx.AsyncBaseTransport):
         self,
         linq: httpx.AsyncBaseTransport,
         loop: VirtualLoop,
-        faults: Faults,
+        faults: AimedFaults,
         process: str,
         *,
         spawn: Callable[[Any], object],
-        note: Callable[[Call], None],
+        note: Callable[[WireCall], None],
         is_away: Callable[[], bool],
     ) -> None:
         self._linq = linq
@@ -86,8 +86,8 @@ class ToLinq(httpx.AsyncBaseTransport):
     async def _carry(self, request: httpx.Request, content: bytes, answer: asyncio.Future[httpx.Response]) -> None:
         sent = from_json(content) if content[:1] == b"{" else None
         path = request.url.path.removeprefix("/api/partner")
-        self._note(call := Call(self._loop.now, self._process, request.method, path, sent))
-        fault = self._faults.reach("call") or Fault("", 0, "refused" if self._is_away() else "")
+        self._note(call := WireCall(self._loop.now, self._process, request.method, path, sent))
+        fault = self._faults.reach("call") or AimedFault("", 0, "refused" if self._is_away() else "")
         try:
             await asyncio.sleep(self._loop.drawn(MEAN_REQUEST_S))
             response = await self._answered(request, content, call, fault)
@@ -99,7 +99,9 @@ class ToLinq(httpx.AsyncBaseTransport):
             if not answer.done():
                 answer.set_result(response)
 
-    async def _answered(self, request: httpx.Request, content: bytes, call: Call, fault: Fault) -> httpx.Response:
+    async def _answered(
+        self, request: httpx.Request, content: bytes, call: WireCall, fault: AimedFault
+    ) -> httpx.Response:
         if (error := _ERRORS.get(fault.does)) is not None:
             raise error(fault.does, request=request)
         if (refusal := _REFUSALS.get(fault.does)) is not None:
@@ -115,7 +117,7 @@ class ToLinq(httpx.AsyncBaseTransport):
             raise httpx.ReadError("The answer was lost.", request=request)
         return httpx.Response(500, json={}) if fault.does == "500 after" else response
 
-    async def _at_linq(self, request: httpx.Request, content: bytes, call: Call) -> httpx.Response:
+    async def _at_linq(self, request: httpx.Request, content: bytes, call: WireCall) -> httpx.Response:
         again = httpx.Request(request.method, request.url, headers=request.headers, content=content)
         answered = await self._linq.handle_async_request(again)
         body = await answered.aread()
@@ -123,26 +125,30 @@ class ToLinq(httpx.AsyncBaseTransport):
         return httpx.Response(answered.status_code, headers=answered.headers, content=body)
 
 
-class Receiver(Protocol):
-    """What takes webhooks: the processes behind a load balancer."""
-
-    def __call__(self, request: httpx.Request) -> Awaitable[httpx.Response]:
-        """Raises httpx.ConnectError while no process is up."""
-        ...
-
-
 class ToBot(httpx.AsyncBaseTransport):
-    """The way from Linq, and from other programs, to the processes of the bot."""
+    """The way from Linq, and from other programs, to the processes of the bot.
 
-    def __init__(self, receive: Receiver, loop: VirtualLoop, faults: Faults, *, spawn: Callable[[Any], object]) -> None:
+    Args:
+        receive: Passes a request to one of the processes. Raises httpx.ConnectError while none is up.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[httpx.Request], Awaitable[httpx.Response]],
+        loop: VirtualLoop,
+        faults: AimedFaults,
+        *,
+        spawn: Callable[[Any], object],
+    ) -> None:
         self._receive = receive
         self._loop = loop
         self._faults = faults
         self._spawn = spawn
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on. Raises httpx.ConnectError if it is lost, and httpx.ReadError if its answer is."""
         content = await request.aread()
-        fault = self._faults.reach("webhook") or Fault("", 0, "")
+        fault = self._faults.reach("webhook") or AimedFault("", 0, "")
         await asyncio.sleep(fault.for_s if fault.does == "slow" else self._loop.drawn(MEAN_REQUEST_S))
         if fault.does == "lost":
             raise httpx.ConnectError("The webhook was lost.", request=request)

@@ -85,7 +85,7 @@ def started(folder: Path) -> Iterator[str]:
         server = get_server(data, cleanup_mode="delete")
     try:
         url = str(server.get_uri())
-        with Session.of(url) as session:
+        with DatabaseSession.of(url) as session:
             # Nothing survives a loss of power here, and a VACUUM would come in real time.
             for setting in ("fsync = off", "synchronous_commit = off", "autovacuum = off"):
                 session.ask(f"ALTER SYSTEM SET {setting}")
@@ -95,7 +95,7 @@ def started(folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-class Session:
+class DatabaseSession:
     """A session of a server, on a blocking socket.
 
     Attributes:
@@ -116,7 +116,7 @@ class Session:
         self.path = path
 
     @classmethod
-    def of(cls, url: str) -> Session:
+    def of(cls, url: str) -> DatabaseSession:
         """Return a session of the database that a URL names, in which `ask` can be used. The server must ask for no password."""
         user, database, folder = _parts(url)
         session = cls(f"{folder}/.s.PGSQL.5432")
@@ -174,7 +174,7 @@ class Session:
         return self._taken(len(self._received))
 
     def rest(self) -> bytes:
-        """Return what the server says before it ends this session, for which it has a reason."""
+        """Return what the server says before it ends this session, for which it has a reason. Raises ServerFailed if it does not."""
         while not self.is_over:
             if not self._receive(_PATIENCE_S):
                 raise ServerFailed("PostgreSQL does not end a session.")
@@ -236,7 +236,7 @@ class Database:
         self._server = server
         # Several programs, and the workers of a test run, may share a server.
         self._name = f"linqbot_simulation_{os.getpid()}_{time.monotonic_ns()}"
-        with Session.of(server) as session:
+        with DatabaseSession.of(server) as session:
             session.ask(f"CREATE DATABASE \"{self._name}\" ENCODING 'UTF8' TEMPLATE template0")
             # The one that closes a circle of waits is ended: it is the same in each run, if none has waited for long.
             for setting in ("deadlock_timeout = '10ms'", "synchronous_commit = off", "jit = off"):
@@ -245,11 +245,11 @@ class Database:
         self.url = f"postgresql://{user}@/{self._name}?host={folder}&schema=linqbot"
         self._backends = load(["postgres"]).backends()
         asyncio.run(self._create())
-        self.control = Session.of(self.url)
+        self.control = DatabaseSession.of(self.url)
         for setting in _SETTINGS:
             self.control.ask(setting)
         self._emptying = self.control.ask(_EMPTYING)[0][0]
-        self._sessions: list[Session] = []
+        self._sessions: list[DatabaseSession] = []
 
     def __enter__(self) -> Self:
         return self
@@ -257,7 +257,7 @@ class Database:
     def __exit__(self, *exc: object) -> None:
         for session in (self.control, *self._sessions):
             session.end()
-        with Session.of(self._server) as session:
+        with DatabaseSession.of(self._server) as session:
             session.ask(f'DROP DATABASE "{self._name}" WITH (FORCE)')
 
     def storage(self, clock: MovableClock) -> Storage:
@@ -268,11 +268,11 @@ class Database:
         """Remove what a schedule has stored, and begin all numbers again."""
         self.control.ask(self._emptying)
 
-    def lend(self, path: str) -> Session:
+    def lend(self, path: str) -> DatabaseSession:
         """Return a session: one that was given back, if there is one."""
-        return self._sessions.pop() if self._sessions else Session(path)
+        return self._sessions.pop() if self._sessions else DatabaseSession(path)
 
-    def take_back(self, session: Session) -> None:
+    def take_back(self, session: DatabaseSession) -> None:
         """End a session, for the one who has used it."""
         if session.is_over or not session.greeting:
             session.end()
@@ -284,7 +284,7 @@ class Database:
         """Return the sessions for whose locks a session waits."""
         return [int(other) for (other,) in self.control.ask(f"SELECT unnest(pg_blocking_pids({number}))")]
 
-    def terminate(self, session: Session) -> None:
+    def terminate(self, session: DatabaseSession) -> None:
         """Let the server end a session, as it does by itself for a reason."""
         self.control.ask(f"SELECT pg_terminate_backend({session.number})")
 
@@ -316,7 +316,7 @@ _EMPTYING: Final = """
 # The way to it
 
 
-class Connections:
+class DatabaseConnections:
     """The connections of the processes of one schedule to the server.
 
     Args:
@@ -328,7 +328,7 @@ class Connections:
         self.loop = loop
         self.commit_s = commit_s
         self.database = database
-        self._connections: list[_Connection] = []
+        self._connections: list[_ServerConnection] = []
         self._reaching: dict[Life, Callable[[str], None]] = {}
         loop.connect_unix = self._connect
 
@@ -349,14 +349,14 @@ class Connections:
             self.look_at_waiting()
 
     def close(self) -> None:
-        """End all sessions."""
+        """End all sessions. Raises ServerFailed if some wait for a lock that no session has."""
         for connection in list(self._connections):
             connection.abandon()
         self.look_at_waiting()
         if self._connections:
             raise ServerFailed("Sessions wait for a lock that no session has.")
 
-    def remove(self, connection: _Connection) -> bool:
+    def remove(self, connection: _ServerConnection) -> bool:
         """Forget a connection. Return False if it was forgotten before."""
         is_there = connection in self._connections
         if is_there:
@@ -375,7 +375,7 @@ class Connections:
             if connection.is_waiting:
                 connection.await_answer()
 
-    def waits_for_lock(self, session: Session) -> bool:
+    def waits_for_lock(self, session: DatabaseSession) -> bool:
         """Return True if a session waits for a transaction that only a later step can end."""
         waiting = {each.session.number for each in self._connections if each.is_waiting} | {session.number}
         found, new = set[int](), {session.number}
@@ -388,7 +388,7 @@ class Connections:
         # In a circle of waits, the server is about to end one of them.
         return bool(found) and session.number not in found
 
-    def waiting_with(self, number: int) -> _Connection | None:
+    def waiting_with(self, number: int) -> _ServerConnection | None:
         return next((each for each in self._connections if each.is_waiting and each.session.number == number), None)
 
     def _connect(
@@ -401,13 +401,13 @@ class Connections:
             self.loop.failure = ServerFailed(f"PostgreSQL cannot be reached: {error}")
             raise
         protocol = make()
-        connection = _Connection(self, session, protocol)
+        connection = _ServerConnection(self, session, protocol)
         self._connections.append(connection)
         protocol.connection_made(connection)
         return connection, protocol
 
 
-class _Connection(asyncio.Transport):
+class _ServerConnection(asyncio.Transport):
     """The connection of one process: it sends whole requests, and gives whole answers.
 
     Attributes:
@@ -415,7 +415,7 @@ class _Connection(asyncio.Transport):
         is_waiting: True while its statement waits for a lock.
     """
 
-    def __init__(self, connections: Connections, session: Session, protocol: Any) -> None:
+    def __init__(self, connections: DatabaseConnections, session: DatabaseSession, protocol: Any) -> None:
         super().__init__()
         self.session = session
         self.of = life()
@@ -573,7 +573,7 @@ class _Connection(asyncio.Transport):
         self._all.look_at_waiting()
 
     def _cancel(self, request: bytes) -> None:
-        with Session(self.session.path) as other:
+        with DatabaseSession(self.session.path) as other:
             other.send(request)
             other.rest()
         if (waiting := self._all.waiting_with(struct.unpack("!l", request[8:12])[0])) is not None:

@@ -22,41 +22,41 @@ from linqbot_dev.simulation import disk, scenes
 from linqbot_dev.simulation.checker import Breach, check
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.postgres import Database
-from linqbot_dev.simulation.schedule import Fault, Schedule
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.schedule import AimedFault, SeededSchedule
+from linqbot_dev.simulation.world import SimulatedWorld
 
 _SERVED_S: Final = 120.0
 
 
 @dataclass
-class Result:
-    """What came of a schedule.
+class SimulationResult:
+    """The end of a schedule.
 
     Attributes:
         breaches: The promises that were broken, by the checker.
         record: What the world saw.
         trace: The digest of all steps: the same for each run of a schedule, on every machine.
         happened: The faults that were reached.
-        told: What happened, a line for each thing.
+        history: What happened, a line for each thing.
         errors: Processes that ended by themselves.
     """
 
-    schedule: Schedule
+    schedule: SeededSchedule
     breaches: list[Breach]
     record: dict[str, Any]
     trace: str
     steps: int
-    happened: list[Fault]
-    told: list[str]
+    happened: list[AimedFault]
+    history: list[str]
     errors: list[str]
 
     @property
     def problems(self) -> list[str]:
-        """What should not have happened, in sentences."""
+        """Sentences about all that should not have happened."""
         return [*(breach.says for breach in self.breaches), *self.errors]
 
 
-def run(schedule: Schedule, *, folder: Path | None = None, database: Database | None = None) -> Result:
+def run(schedule: SeededSchedule, *, folder: Path | None = None, database: Database | None = None) -> SimulationResult:
     """Run a schedule to its end and check its record.
 
     Args:
@@ -77,7 +77,7 @@ def _prepare() -> None:
     loop.close()
 
 
-def _result(schedule: Schedule, folder: Path, database: Database | None) -> Result:
+def _result(schedule: SeededSchedule, folder: Path, database: Database | None) -> SimulationResult:
     _prepare()
     loop = VirtualLoop(schedule.seed)
     loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with a dead process
@@ -89,17 +89,19 @@ def _result(schedule: Schedule, folder: Path, database: Database | None) -> Resu
         asyncio.set_event_loop(None)
         loop.close()
     happened = world.faults.happened
-    return Result(
-        schedule, check(record), record, loop.trace.hexdigest(), loop.steps, happened, world.told, world.errors
+    return SimulationResult(
+        schedule, check(record), record, loop.trace.hexdigest(), loop.steps, happened, world.history, world.errors
     )
 
 
 async def _played(
-    schedule: Schedule, loop: VirtualLoop, folder: Path, database: Database | None
-) -> tuple[World, dict[str, Any]]:
-    async with World(schedule, loop, scenes.bot_of, folder, database) as world:
+    schedule: SeededSchedule, loop: VirtualLoop, folder: Path, database: Database | None
+) -> tuple[SimulatedWorld, dict[str, Any]]:
+    async with SimulatedWorld(schedule, loop, scenes.bot_of, folder, database) as world:
         await _begun(world)
-        people = [scenes.Person(world, number) for number in range(1 + max(each.person for each in schedule.visits))]
+        people = [
+            scenes.SimulatedPerson(world, number) for number in range(1 + max(each.person for each in schedule.visits))
+        ]
         visits = [
             world.spawn(scenes.visit(person, [each for each in schedule.visits if each.person == number]))
             for number, person in enumerate(people)
@@ -114,9 +116,9 @@ async def _played(
         return world, world.record()
 
 
-async def _begun(world: World) -> None:
+async def _begun(world: SimulatedWorld) -> None:
     """Let a bot that has served for a while meet the schedule: what was written before its first webhook is not fetched."""
-    first = scenes.Person(world, 99)
+    first = scenes.SimulatedPerson(world, 99)
     await scenes.SCENES["echo"].play(first, 0)
     await first.sees("echo 0")
     world.loop.now += _SERVED_S

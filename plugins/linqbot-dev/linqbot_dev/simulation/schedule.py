@@ -34,7 +34,7 @@ AIMS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AimedFault:
     """One thing that goes wrong.
 
     Attributes:
@@ -55,7 +55,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class SceneVisit:
     """One time that a person does something with the bot: writes, answers what is asked.
 
     Attributes:
@@ -75,7 +75,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class SeededSchedule:
     """All that happens in one run of the simulation.
 
     Attributes:
@@ -88,14 +88,14 @@ class Schedule:
 
     seed: int
     kind: Kind
-    visits: tuple[Visit, ...]
-    faults: tuple[Fault, ...] = ()
+    visits: tuple[SceneVisit, ...]
+    faults: tuple[AimedFault, ...] = ()
     processes: int = 1
     disk_s: float = 0.002
     handler_s: float = 0.3
     manners: bool = True
 
-    def without(self, *, visits: Sequence[Visit] = (), faults: Sequence[Fault] = ()) -> Self:
+    def without(self, *, visits: Sequence[SceneVisit] = (), faults: Sequence[AimedFault] = ()) -> Self:
         """Return the schedule without some of its visits and faults."""
         return replace(
             self,
@@ -113,12 +113,10 @@ class Schedule:
         visits = "".join(f"\n        {each!r}," for each in self.visits)
         faults = "".join(f"\n        {each!r}," for each in self.faults)
         rest = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("processes", "disk_s", "handler_s", "manners"))
-        return (
-            f"Schedule(\n    {self.seed}, {self.kind!r},\n    ({visits}\n    ),\n    ({faults}\n    ),\n    {rest},\n)"
-        )
+        return f"SeededSchedule(\n    {self.seed}, {self.kind!r},\n    ({visits}\n    ),\n    ({faults}\n    ),\n    {rest},\n)"
 
 
-def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> Schedule:
+def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> SeededSchedule:
     """Return the schedule of a seed: two to four people with about twelve texts, and faults.
 
     Args:
@@ -130,14 +128,15 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> Schedule:
     # A few scenes each, and not one of each: faults of one kind of turn need several turns of this kind.
     chosen = rng.sample(list(scenes), min(len(scenes), rng.randint(2, 4)))
     visits = [
-        Visit(rng.choice(chosen), rng.randrange(people), next(numbers), _pause(rng)) for _ in range(rng.randint(3, 7))
+        SceneVisit(rng.choice(chosen), rng.randrange(people), next(numbers), _pause(rng))
+        for _ in range(rng.randint(3, 7))
     ]
     if rng.random() < 0.3:
         # All want the same at the same moment, as when a sale begins: their turns end in one commit.
         wanted = rng.choice(chosen)
-        visits = [Visit(wanted, person, next(numbers), _moment(rng)) for person in range(people)] + visits
+        visits = [SceneVisit(wanted, person, next(numbers), _moment(rng)) for person in range(people)] + visits
     processes = 1 if kind == "sqlite" else rng.choice((1, 2, 2, 3))
-    return Schedule(
+    return SeededSchedule(
         seed,
         kind,
         tuple(visits),
@@ -157,34 +156,34 @@ def _pause(rng: random.Random) -> float:
     return round(rng.choice((0.0, 0.0, 0.1, 1.0, 8.0)) + rng.uniform(0.001, 0.02), 3)
 
 
-def _faults(rng: random.Random) -> list[Fault]:
+def _faults(rng: random.Random) -> list[AimedFault]:
     if rng.random() < 0.05:
         return []
     found = [_fault_of_network(rng) for _ in range(rng.choice((0, 1, 2, 4)))]
     found += [_fault_of_process(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.2:
         does = rng.choice(OF_WORLD)
-        found.append(Fault("time", round(rng.uniform(0, 20), 2), does, rng.choice((2.0, 30.0, 400.0))))
+        found.append(AimedFault("time", round(rng.uniform(0, 20), 2), does, rng.choice((2.0, 30.0, 400.0))))
     return found
 
 
-def _fault_of_network(rng: random.Random) -> Fault:
+def _fault_of_network(rng: random.Random) -> AimedFault:
     if rng.random() < 0.5:
         does = rng.choice(OF_CALLS)
-        return Fault(
+        return AimedFault(
             "call", rng.randint(1, 25), does, round(rng.uniform(1, 70), 1) if does in ("late", "slow") else 0.0
         )
     does = rng.choice(OF_WEBHOOKS)
-    return Fault("webhook", rng.randint(1, 25), does, round(rng.uniform(0.1, 9), 2) if does == "slow" else 0.0)
+    return AimedFault("webhook", rng.randint(1, 25), does, round(rng.uniform(0.1, 9), 2) if does == "slow" else 0.0)
 
 
-def _fault_of_process(rng: random.Random) -> Fault:
+def _fault_of_process(rng: random.Random) -> AimedFault:
     does = rng.choice(("kill", "kill", "power loss", "suspend", "deploy"))
     for_s = rng.choice((0.05, 0.5, 5.0, 20.0)) if does != "suspend" else rng.choice((0.5, 20.0, 150.0, 1500.0))
     match rng.choice(("step", "commit", "aim", "aim")):
         case "step":
-            return Fault("step", rng.randint(50, 1500), does, for_s)
+            return AimedFault("step", rng.randint(50, 1500), does, for_s)
         case "commit":
-            return Fault(rng.choice(("before commit", "after commit")), rng.randint(2, 60), does, for_s)
+            return AimedFault(rng.choice(("before commit", "after commit")), rng.randint(2, 60), does, for_s)
         case _:
-            return Fault(rng.choice(AIMS), rng.choice((1, 1, 2, 3, 5)), does, for_s)
+            return AimedFault(rng.choice(AIMS), rng.choice((1, 1, 2, 3, 5)), does, for_s)

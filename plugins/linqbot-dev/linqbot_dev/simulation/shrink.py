@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from linqbot_dev.simulation.schedule import Schedule
+from linqbot_dev.simulation.schedule import SeededSchedule
 
 MOST_RUNS = 400
 """Schedules that are tried at most."""
 
 
-def shrunk(schedule: Schedule, breaks: Callable[[Schedule], bool]) -> Schedule:
+def shrunk(schedule: SeededSchedule, breaks: Callable[[SeededSchedule], bool]) -> SeededSchedule:
     """Return the smallest schedule that was found that still breaks the rule.
 
     Args:
@@ -32,7 +32,7 @@ def shrunk(schedule: Schedule, breaks: Callable[[Schedule], bool]) -> Schedule:
     return schedule
 
 
-def _smaller(schedule: Schedule) -> Iterator[Schedule]:
+def _smaller(schedule: SeededSchedule) -> Iterator[SeededSchedule]:
     """Yield schedules with a part less, those that drop most first."""
     persons = sorted({each.person for each in schedule.visits})
     if len(persons) > 1:

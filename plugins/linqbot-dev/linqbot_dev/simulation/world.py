@@ -35,12 +35,12 @@ from linqbot_dev.emulator.declared_world import LINES
 from linqbot_dev.emulator.emulator import Emulator
 from linqbot_dev.emulator.web.app import create_app as emulator_app
 from linqbot_dev.simulation import disk
-from linqbot_dev.simulation.faults import Faults
+from linqbot_dev.simulation.faults import AimedFaults
 from linqbot_dev.simulation.loop import VirtualLoop
-from linqbot_dev.simulation.network import Call, ToBot, ToLinq
-from linqbot_dev.simulation.postgres import Connections, Database
+from linqbot_dev.simulation.network import ToBot, ToLinq, WireCall
+from linqbot_dev.simulation.postgres import Database, DatabaseConnections
 from linqbot_dev.simulation.process import AimedStorage, SimulatedProcess
-from linqbot_dev.simulation.schedule import Fault, Schedule
+from linqbot_dev.simulation.schedule import AimedFault, SeededSchedule
 from linqbot_dev.simulation.storages import MemoryOfProcess, SimulatedSQLite, VirtualCommits
 from linqbot_dev.testing.samples import signed
 
@@ -51,23 +51,25 @@ _PAUSE_OF_DEPLOY_S: Final = 0.1
 _PAUSE_OF_POST_S: Final = 2.0
 
 
-class World:
-    """What is outside of the bot's processes, and the processes.
+class SimulatedWorld:
+    """All that is outside of the bot's processes, and the processes.
 
     Args:
         make_bot: Makes the bot of a process; the process's generation tells it which deploy it is.
         folder: The folder of the files.
         database: For schedules on PostgreSQL.
+    Raises:
+        ValueError: a schedule on PostgreSQL has no database.
     Attributes:
         texts, shown, calls, accepted, ledger, muted: Parts of the record, as `checker.py` describes them.
-        told: What happened, in words, in order.
+        history: What happened, in words, in order.
     """
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: SeededSchedule,
         loop: VirtualLoop,
-        make_bot: Callable[[World, int], Bot],
+        make_bot: Callable[[SimulatedWorld, int], Bot],
         folder: Path,
         database: Database | None = None,
     ) -> None:
@@ -75,7 +77,7 @@ class World:
         self.loop = loop
         self.rng = random.Random(f"world {schedule.seed}")
         self.clock = MovableClock()
-        self.faults = Faults(schedule.faults)
+        self.faults = AimedFaults(schedule.faults)
         self._make_bot = make_bot
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._network = ToBot(self._receive, loop, self.faults, spawn=self.spawn)
@@ -91,16 +93,18 @@ class World:
         if schedule.kind == "postgresql" and database is None:
             raise ValueError("A schedule on PostgreSQL needs a database: run(schedule, database=Database(url)).")
         self._database = database if schedule.kind == "postgresql" else None
-        self._connections = None if self._database is None else Connections(self._database, loop, schedule.disk_s)
+        self._connections = (
+            None if self._database is None else DatabaseConnections(self._database, loop, schedule.disk_s)
+        )
         self._disk = disk.Disk(folder, schedule.seed)
         self.processes: list[SimulatedProcess] = []
         self._ended_processes: list[SimulatedProcess] = []
         self.texts: list[dict[str, Any]] = []
         self.accepted: list[dict[str, Any]] = []
-        self.calls: list[Call] = []
+        self.calls: list[WireCall] = []
         self.ledger: list[dict[str, Any]] = []
         self.muted: list[dict[str, Any]] = []
-        self.told: list[str] = []
+        self.history: list[str] = []
         self.errors: list[str] = []
 
     # Begin and end
@@ -168,7 +172,7 @@ class World:
         return any(target.waiting or target.tasks for target in targets)
 
     def tell(self, what: str) -> None:
-        self.told.append(f"{self.loop.now:9.3f} {what}")
+        self.history.append(f"{self.loop.now:9.3f} {what}")
 
     # Processes
 
@@ -232,7 +236,7 @@ class World:
         if fault is not None and not process.life.is_over:
             self._hit(process, fault)
 
-    def _hit(self, process: SimulatedProcess, fault: Fault) -> None:
+    def _hit(self, process: SimulatedProcess, fault: AimedFault) -> None:
         self.tell(f"{process.name}: {fault}")
         match fault.does:
             case "suspend":
@@ -276,7 +280,7 @@ class World:
 
     # What goes wrong by itself
 
-    async def _at(self, fault: Fault) -> None:
+    async def _at(self, fault: AimedFault) -> None:
         await asyncio.sleep(fault.nth)
         self.tell(str(fault))
         match fault.does:
@@ -389,7 +393,7 @@ class World:
             "ended": self.loop.now,
         }
 
-    def _send(self, call: Call) -> dict[str, Any] | None:
+    def _send(self, call: WireCall) -> dict[str, Any] | None:
         """Return a call of the record; None if it sends no message."""
         match call.method, call.path.split("/")[2:]:
             case "POST", ["chats", chat_id, "messages"]:

@@ -17,6 +17,7 @@ from linqbot_dev.simulation.loop import EPOCH, Life, Stuck, VirtualLoop
 @contextmanager
 def looping(seed: int = 1) -> Iterator[VirtualLoop]:
     loop = VirtualLoop(seed)
+    loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with their process
     try:
         with loop.replacing_time():
             yield loop
@@ -150,4 +151,3 @@ def _forget(task: asyncio.Task[Any]) -> None:
     coroutine = task.get_coro()
     assert isinstance(coroutine, Coroutine)
     coroutine.close()
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no name for it

@@ -12,10 +12,10 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 from linqbot_dev.simulation.loop import Life, VirtualLoop
-from linqbot_dev.simulation.postgres import IDLE_S, Connections, Database
+from linqbot_dev.simulation.postgres import IDLE_S, Database, DatabaseConnections
 from linqbot_dev.simulation.run import run
 from linqbot_dev.simulation.scenes import DRAWN
-from linqbot_dev.simulation.schedule import Fault, Schedule, Visit, drawn
+from linqbot_dev.simulation.schedule import AimedFault, SceneVisit, SeededSchedule, drawn
 from postgres_server import server_url
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -38,7 +38,7 @@ def database() -> Iterator[Database]:
 class Two:
     """Two simulated processes with a connection each, and a table with one row, whose value is 0."""
 
-    def __init__(self, loop: VirtualLoop, connections: Connections, one: Connection, other: Connection) -> None:
+    def __init__(self, loop: VirtualLoop, connections: DatabaseConnections, one: Connection, other: Connection) -> None:
         self.loop, self.connections, self.one, self.other = loop, connections, one, other
         self.lives: list[Life] = []
 
@@ -55,7 +55,7 @@ def with_two(database: Database, act: Callable[[Two], Awaitable[None]]) -> None:
     database.control.ask("TRUNCATE public.number; INSERT INTO public.number VALUES (0)")
 
     async def play(loop: VirtualLoop) -> None:
-        connections = Connections(database, loop, 0.001)
+        connections = DatabaseConnections(database, loop, 0.001)
         lives = [Life(name, lambda: None) for name in ("p1", "p2")]
         url = database.url.partition("&schema")[0]
         made = [await loop.create_task(asyncpg.connect(url), context=life.context()) for life in lives]
@@ -168,7 +168,7 @@ def test_what_a_process_notifies_reaches_the_other_one(database: Database) -> No
 # Schedules
 
 
-def problems(database: Database, folder: Path, schedule: Schedule) -> list[str]:
+def problems(database: Database, folder: Path, schedule: SeededSchedule) -> list[str]:
     return run(schedule, folder=folder, database=database).problems
 
 
@@ -186,16 +186,16 @@ def test_a_seed_is_repeated_step_by_step_whatever_ran_before(database: Database,
     assert (again.trace, again.steps, again.record) == (first.trace, first.steps, first.record)
 
 
-TWO_TEXTS = (Visit("two", 0, 1, 0.5), Visit("two", 1, 2, 0.5))
+TWO_TEXTS = (SceneVisit("two", 0, 1, 0.5), SceneVisit("two", 1, 2, 0.5))
 
 
 @pytest.mark.parametrize("when", ["before commit", "after commit"])
 def test_a_process_killed_at_a_commit_of_a_turn_loses_and_doubles_nothing(
     database: Database, tmp_path: Path, when: str
 ) -> None:
-    schedule = Schedule(1, "postgresql", TWO_TEXTS)
+    schedule = SeededSchedule(1, "postgresql", TWO_TEXTS)
     for nth in (9, 12, 15):
-        kill = Fault(when, nth, "kill", 0.5)
+        kill = AimedFault(when, nth, "kill", 0.5)
         result = run(replace(schedule, faults=(kill,)), folder=tmp_path, database=database)
         assert result.happened == [kill]
         assert result.problems == []
@@ -204,8 +204,8 @@ def test_a_process_killed_at_a_commit_of_a_turn_loses_and_doubles_nothing(
 def test_the_lease_of_a_suspended_process_goes_to_another_which_sends_nothing_twice(
     database: Database, tmp_path: Path
 ) -> None:
-    suspend = Fault("after begin", 2, "suspend", 2000.0)
-    schedule = Schedule(2, "postgresql", TWO_TEXTS[:1], (suspend,), processes=2)
+    suspend = AimedFault("after begin", 2, "suspend", 2000.0)
+    schedule = SeededSchedule(2, "postgresql", TWO_TEXTS[:1], (suspend,), processes=2)
     result = run(schedule, folder=tmp_path, database=database)
     assert result.happened == [suspend]
     assert result.problems == []

@@ -6,24 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from linqbot_dev.simulation.run import Result, run
+from linqbot_dev.simulation.run import SimulationResult, run
 from linqbot_dev.simulation.scenes import DRAWN, HAS_AGENTS
-from linqbot_dev.simulation.schedule import Schedule, Visit
+from linqbot_dev.simulation.schedule import SceneVisit, SeededSchedule
 
 SEEDS = range(1, 4)
 
 
-def played(tmp_path: Path, *scenes: str, seed: int = 1, manners: bool = True) -> Result:
+def played(tmp_path: Path, *scenes: str, seed: int = 1, manners: bool = True) -> SimulationResult:
     """Play scenes by one person, and each once more by another one."""
-    visits = [Visit(scene, person, 1 + n + 100 * person, 0.5) for person in (0, 1) for n, scene in enumerate(scenes)]
-    return run(Schedule(seed, "memory", tuple(visits), manners=manners), folder=tmp_path)
+    visits = [
+        SceneVisit(scene, person, 1 + n + 100 * person, 0.5) for person in (0, 1) for n, scene in enumerate(scenes)
+    ]
+    return run(SeededSchedule(seed, "memory", tuple(visits), manners=manners), folder=tmp_path)
 
 
-def texts(result: Result, **about: Any) -> list[dict[str, Any]]:
+def texts(result: SimulationResult, **about: Any) -> list[dict[str, Any]]:
     return [text for text in result.record["texts"] if about.items() <= text.items()]
 
 
-def shown(result: Result, chat: str | None = None) -> list[str]:
+def shown(result: SimulationResult, chat: str | None = None) -> list[str]:
     return [bubble["text"] for bubble in result.record["shown"] if chat in (None, bubble["chat"])]
 
 

@@ -14,7 +14,7 @@ from linqbot_dev.simulation import checker, story
 from linqbot_dev.simulation.disk import preloading
 from linqbot_dev.simulation.run import run
 from linqbot_dev.simulation.scenes import DRAWN
-from linqbot_dev.simulation.schedule import Fault, Kind, Schedule, Visit, drawn
+from linqbot_dev.simulation.schedule import AimedFault, Kind, SceneVisit, SeededSchedule, drawn
 from linqbot_dev.simulation.shrink import shrunk
 
 
@@ -37,16 +37,19 @@ def test_a_seed_is_repeated_step_by_step_whatever_ran_before(kind: Kind, tmp_pat
 
 def test_a_schedule_is_written_and_read_as_it_was() -> None:
     schedule = drawn(12, "sqlite", DRAWN)
-    assert eval(schedule.source(), {"Schedule": Schedule, "Visit": Visit, "Fault": Fault}) == schedule
+    assert (
+        eval(schedule.source(), {"SeededSchedule": SeededSchedule, "SceneVisit": SceneVisit, "AimedFault": AimedFault})
+        == schedule
+    )
 
 
 def test_what_happened_to_the_processes_is_in_the_story() -> None:
-    visits = (Visit("ask", 0, 1, 0.5), Visit("buy", 1, 2, 0.5))
-    kill, power = Fault("after question", 1, "kill", 5.0), Fault("before commit", 24, "power loss", 1.0)
-    result = run(Schedule(1, "sqlite", visits, (kill, power)))
+    visits = (SceneVisit("ask", 0, 1, 0.5), SceneVisit("buy", 1, 2, 0.5))
+    kill, power = AimedFault("after question", 1, "kill", 5.0), AimedFault("before commit", 24, "power loss", 1.0)
+    result = run(SeededSchedule(1, "sqlite", visits, (kill, power)))
     assert result.happened == [kill, power]
     assert result.problems == []
-    assert [line.split(maxsplit=1)[1] for line in result.told if "p1" in line] == [
+    assert [line.split(maxsplit=1)[1] for line in result.history if "p1" in line] == [
         "p1: at after question 1: kill, 5 s",
         "p1 starts",
         "p1: at before commit 24: power loss, 1 s",
@@ -58,14 +61,14 @@ def test_a_failing_schedule_shrinks_to_what_the_failure_needs() -> None:
     schedule = drawn(5, "memory", ["echo", "two", "buy"])
     needed = schedule.visits[-1]
 
-    def breaks(smaller: Schedule) -> bool:
+    def breaks(smaller: SeededSchedule) -> bool:
         return needed in smaller.visits
 
     small = shrunk(schedule, breaks)
     assert (small.visits, small.faults, small.processes) == ((needed,), (), 1)
 
 
-def test_a_broken_promise_is_told_as_a_story_with_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_promise_is_printed_as_a_story_with_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
     real = checker.check
 
     def check(record: dict[str, Any]) -> list[checker.Breach]:
@@ -73,22 +76,25 @@ def test_a_broken_promise_is_told_as_a_story_with_its_test(monkeypatch: pytest.M
         return real({**record, "shown": kept})
 
     monkeypatch.setattr("linqbot_dev.simulation.run.check", check)
-    schedule = Schedule(
-        1, "memory", (Visit("two", 1, 1, 0.1), Visit("echo", 0, 2, 0.1)), (Fault("call", 1, "slow", 9.0),)
+    schedule = SeededSchedule(
+        1,
+        "memory",
+        (SceneVisit("two", 1, 1, 0.1), SceneVisit("echo", 0, 2, 0.1)),
+        (AimedFault("call", 1, "slow", 9.0),),
     )
-    told = story.of_failure(schedule)
-    assert "+14155550101 writes: echo 2" in told
-    assert "writes: two 1" not in told
-    assert "Lost: “echo 2” of +14155550101" in told
+    printed = story.of_failure(schedule)
+    assert "+14155550101 writes: echo 2" in printed
+    assert "writes: two 1" not in printed
+    assert "Lost: “echo 2” of +14155550101" in printed
     namespace: dict[str, Any] = {}
-    exec(told[told.index("from linqbot_dev") :], namespace)
+    exec(printed[printed.index("from linqbot_dev") :], namespace)
     with pytest.raises(AssertionError):
         namespace["test_seed_1_keeps_every_promise"]()
 
 
 @pytest.mark.process
 def test_a_loss_of_power_takes_what_was_not_synced(tmp_path: Path) -> None:
-    """SQLite that does not wait for the disk loses what it has told: the checker names it in some of these seeds."""
+    """SQLite that does not wait for the disk loses what it has said: the checker names it in some of these seeds."""
     added = preloading(tmp_path)
     if not added:
         pytest.skip("no Linux, or no C compiler: the disk cannot lose what was not synced")
@@ -96,7 +102,7 @@ def test_a_loss_of_power_takes_what_was_not_synced(tmp_path: Path) -> None:
 import json, sqlite3, sys
 from pathlib import Path
 from linqbot_dev.simulation.run import run
-from linqbot_dev.simulation.schedule import Fault, Schedule, Visit
+from linqbot_dev.simulation.schedule import AimedFault, SceneVisit, SeededSchedule
 from linqbot.storage.sqlite import file, writer
 if sys.argv[1] == "hasty":
     def connect(path):
@@ -104,9 +110,9 @@ if sys.argv[1] == "hasty":
         db.execute("PRAGMA synchronous = OFF")
         return db
     writer.connect = connect
-visits = tuple(Visit("count", n % 2, n, 0.3) for n in range(1, 9))
+visits = tuple(SceneVisit("count", n % 2, n, 0.3) for n in range(1, 9))
 found = [
-    run(Schedule(seed, "sqlite", visits, (Fault("after commit", 20, "power loss", 1.0),)), folder=Path(sys.argv[2])).problems
+    run(SeededSchedule(seed, "sqlite", visits, (AimedFault("after commit", 20, "power loss", 1.0),)), folder=Path(sys.argv[2])).problems
     for seed in range(10)
 ]
 print(json.dumps(found))
@@ -128,8 +134,10 @@ print(json.dumps(found))
 
 
 def test_two_processes_share_a_storage_in_memory_and_one_takes_over_what_the_other_left() -> None:
-    visits = tuple(Visit("two", person, 1 + person, 0.1) for person in range(3))
-    schedule = Schedule(5, "memory", visits, (Fault("after begin", 2, "kill", 20.0),), processes=2, handler_s=0.0)
+    visits = tuple(SceneVisit("two", person, 1 + person, 0.1) for person in range(3))
+    schedule = SeededSchedule(
+        5, "memory", visits, (AimedFault("after begin", 2, "kill", 20.0),), processes=2, handler_s=0.0
+    )
     result = run(schedule)
     assert result.problems == []
     tried = [call for call in result.record["calls"] if call["text"] == "one 2"]

@@ -1,4 +1,4 @@
-"""What people do with the bot of a simulation, and what the bot does about it, by subject. `person.py` says what a scene is."""
+"""The scenes that people play with the bot of a simulation, by subject. `person.py` says what a scene is."""
 
 from __future__ import annotations
 
@@ -11,40 +11,50 @@ from linqbot import Manners
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.linq.events.message import MessageReceived
-from linqbot_dev.simulation.scenes.outside import News, Parcel, Pass
-from linqbot_dev.simulation.scenes.owners import Human, Mute, Quote
-from linqbot_dev.simulation.scenes.person import Person, Scene
-from linqbot_dev.simulation.scenes.questions import Ask, Form, Order, Quit, Sure
-from linqbot_dev.simulation.scenes.replies import Buy, Count, Echo, Edit, Hello, Holder, Once, Slow, Two
-from linqbot_dev.simulation.scenes.times import Drop, Later
-from linqbot_dev.simulation.schedule import Visit
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.scenes.outside import NewsScene, ParcelScene, PassScene
+from linqbot_dev.simulation.scenes.owners import HumanScene, MuteScene, QuoteScene
+from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson
+from linqbot_dev.simulation.scenes.questions import AskScene, FormScene, OrderScene, QuitScene, SureScene
+from linqbot_dev.simulation.scenes.replies import (
+    BuyScene,
+    CountScene,
+    EchoScene,
+    EditScene,
+    HelloScene,
+    HolderScene,
+    OnceScene,
+    SlowScene,
+    TwoScene,
+)
+from linqbot_dev.simulation.scenes.times import DropScene, LaterScene
+from linqbot_dev.simulation.schedule import SceneVisit
+from linqbot_dev.simulation.world import SimulatedWorld
 
-__all__ = ["DRAWN", "HAS_AGENTS", "SCENES", "Person", "bot_of", "visit"]
+__all__ = ["DRAWN", "HAS_AGENTS", "SCENES", "SimulatedPerson", "bot_of", "visit"]
 
 HAS_AGENTS: Final = all(find_spec(name) is not None for name in ("linqbot_agent", "pydantic_ai"))
 
 _KINDS: Final[tuple[type[Scene], ...]] = (
-    Echo, Two, Count, Buy, Once, Slow, Edit, Ask, Order, Form, Sure, Quit, Later, Drop, Human, Quote, Mute, News, Parcel, Pass,
+    EchoScene, TwoScene, CountScene, BuyScene, OnceScene, SlowScene, EditScene, AskScene, OrderScene, FormScene, SureScene, QuitScene, LaterScene, DropScene, HumanScene, QuoteScene, MuteScene, NewsScene, ParcelScene, PassScene,
 )  # fmt: skip
 
 
 def _scenes() -> dict[str, Scene]:
     found = {each.word: each() for each in _KINDS}
     if HAS_AGENTS:
-        from linqbot_dev.simulation.scenes.agents import Errand
+        from linqbot_dev.simulation.scenes.agents import ErrandScene
 
-        found[Errand.word] = Errand()
+        found[ErrandScene.word] = ErrandScene()
     return found
 
 
-SCENES: Final[Mapping[str, Scene]] = {Hello.word: Hello(), Holder.word: Holder(), **_scenes()}
+SCENES: Final[Mapping[str, Scene]] = {HelloScene.word: HelloScene(), HolderScene.word: HolderScene(), **_scenes()}
 
-DRAWN: Final[Sequence[str]] = [word for word in SCENES if word not in {Hello.word, Holder.word}]
+DRAWN: Final[Sequence[str]] = [word for word in SCENES if word not in {HelloScene.word, HolderScene.word}]
 """The scenes that a schedule may draw. Of the others, one begins a chat, and one is played at the end of a schedule."""
 
 
-def bot_of(world: World, generation: int) -> Bot:
+def bot_of(world: SimulatedWorld, generation: int) -> Bot:
     """Return the bot of a process."""
     bot = Bot(
         read=False,
@@ -65,7 +75,7 @@ def bot_of(world: World, generation: int) -> Bot:
     return bot
 
 
-def _plugins(world: World) -> list[Any]:
+def _plugins(world: SimulatedWorld) -> list[Any]:
     if not (HAS_AGENTS and any(each.scene == "errand" for each in world.schedule.visits)):
         return []
     from linqbot_agent import LinqAgent
@@ -73,7 +83,7 @@ def _plugins(world: World) -> list[Any]:
     return [LinqAgent()]
 
 
-async def visit(person: Person, visits: list[Visit]) -> None:
+async def visit(person: SimulatedPerson, visits: list[SceneVisit]) -> None:
     """Let a person make visits, one after the other, until the person has written STOP."""
     for each in visits:
         await asyncio.sleep(each.after_s)

@@ -10,21 +10,21 @@ from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPa
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from linqbot.bot.context import Context
-from linqbot_dev.simulation.scenes.person import Person, Scene, comes, shows, work
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson, comes, shows, work
+from linqbot_dev.simulation.world import SimulatedWorld
 
 
-class Errand(Scene):
+class ErrandScene(Scene):
     """An agent with one tool, which acts in an outside system that takes each key once."""
 
     word = "errand"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         acts = {"kind": "acts", "what": f"errand {number}"}
         # linqbot-agent says the latter to a person who waits for long.
         person.say(f"errand {number}", shows(f"errand {number} is done"), acts, comes("One moment …", optional=True))
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         async def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
             await work(world)
             last = messages[-1].parts[-1]

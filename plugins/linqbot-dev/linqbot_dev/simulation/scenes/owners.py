@@ -9,15 +9,15 @@ from linqbot_dev.simulation.scenes.person import (
     BOSS,
     FIRST_GUEST,
     OWNER,
-    Person,
     Scene,
+    SimulatedPerson,
     asks,
     chats_of,
     comes,
     shows,
     work,
 )
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.world import SimulatedWorld
 
 _NOT_YET: Final = 1e9
 """The time at which a mute begins that has not been confirmed."""
@@ -25,7 +25,7 @@ _TAKEN_WITHIN_S: Final = 100.0
 _NO_ONE: Final = "Sorry, no one can answer you right now. You are talking to the bot again."
 
 
-class Human(Scene):
+class HumanScene(Scene):
     """A handoff: the owner answers a guest by way of the bot, and gives the chat back; or does not answer at all.
 
     The guest is new, so what the owner gets of the chat is known.
@@ -33,9 +33,9 @@ class Human(Scene):
 
     word = "human"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         world = person.world
-        guest, owner = Person(world, FIRST_GUEST + number), Person(world, OWNER)
+        guest, owner = SimulatedPerson(world, FIRST_GUEST + number), SimulatedPerson(world, OWNER)
         chat, name, is_alone = await owner.greets(), f"Guest {number}", world.rng.random() < 0.2
         text = f"human {number}{' alone' if is_alone else ''}"
         brought = shows(
@@ -67,7 +67,7 @@ class Human(Scene):
             mute["lifted"] = world.loop.now
             guest.say(f"echo after {number}", shows(f"echo after {number}"))
 
-    async def _talk(self, guest: Person, owner: Person, number: int) -> None:
+    async def _talk(self, guest: SimulatedPerson, owner: SimulatedPerson, number: int) -> None:
         for turn in range(guest.world.rng.randint(0, 2)):
             plea, comfort = f"plea {number} {turn}", f"comfort {number} {turn}"
             relayed = f"Guest {number}: {plea}"
@@ -79,10 +79,10 @@ class Human(Scene):
                 owner.say(f"Guest {number}: {comfort}", shows(comfort, chat=guest.chat_id), late)
         await owner.thinks()
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         number, _, alone = number.partition(" ")
         await ctx.handoff(
-            to=Person(world, OWNER).handle,
+            to=SimulatedPerson(world, OWNER).handle,
             say=f"hold on {number}",
             summary=f"summary {number}",
             name=f"Guest {number}",
@@ -91,13 +91,13 @@ class Human(Scene):
         )
 
 
-class Quote(Scene):
+class QuoteScene(Scene):
     """A question to the owner, in the owner's own chat, about what a person wants."""
 
     word = "quote"
 
-    async def play(self, person: Person, number: int) -> None:
-        owner = Person(person.world, OWNER)
+    async def play(self, person: SimulatedPerson, number: int) -> None:
+        owner = SimulatedPerson(person.world, OWNER)
         question = f"For {person.handle}: price {number}?"
         asked = asks({"chat": await owner.greets(), "text": question}, prefix=f"quoted {number} got ")
         person.say(f"quote {number}", asked, comes(f"asking for {number}"))
@@ -109,20 +109,20 @@ class Quote(Scene):
             late = comes("That question is over, so your answer came too late.", optional=True)
             owner.say(f"price is {number}", late, answers=question, reply_to=reply_to)
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
-        owner = Person(world, OWNER).handle
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
+        owner = SimulatedPerson(world, OWNER).handle
         price = await ctx.ask(f"price {number}?", who=owner, meanwhile=f"asking for {number}")
         await work(world)
         await ctx.reply(f"quoted {number} got {price}")
 
 
-class Mute(Scene):
+class MuteScene(Scene):
     """A boss mutes a person's chat and ends that, by texts to the bot."""
 
     word = "mute"
 
-    async def play(self, person: Person, number: int) -> None:
-        world, boss, chat = person.world, Person(person.world, BOSS), person.chat_id
+    async def play(self, person: SimulatedPerson, number: int) -> None:
+        world, boss, chat = person.world, SimulatedPerson(person.world, BOSS), person.chat_id
         boss.say(f"mute {number} {person.number}", shows(f"muted {number}"))
         if world.rng.random() < 0.5:
             person.say(f"echo early {number}", shows(f"echo early {number}"))
@@ -139,9 +139,9 @@ class Mute(Scene):
             mute["lifted"] = world.loop.now
             person.say(f"echo again {number}", shows(f"echo again {number}"))
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         *words, visit, person = number.split()
-        chat_id = chats_of(world)[Person(world, int(person)).handle]
+        chat_id = chats_of(world)[SimulatedPerson(world, int(person)).handle]
         if words:
             await ctx.bot.unmute(chat_id)
             await ctx.reply(f"unmuted {visit}")

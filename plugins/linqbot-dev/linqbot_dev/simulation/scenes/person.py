@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.world import SimulatedWorld
 
 FIRST_HANDLE: Final = 14155550101
 OWNER: Final = 98
@@ -25,10 +25,10 @@ PATIENCE_S: Final = 2400.0
 _LOOK_S: Final = 0.5
 
 
-class Person:
+class SimulatedPerson:
     """A person with a phone. All that is known of them is in the world, so two objects of one person are alike."""
 
-    def __init__(self, world: World, number: int) -> None:
+    def __init__(self, world: SimulatedWorld, number: int) -> None:
         self.world = world
         self.number = number
         self.handle = f"+{FIRST_HANDLE + number}"
@@ -100,7 +100,7 @@ class Person:
         await asyncio.sleep(self.world.rng.choice((0.0, 0.2, 3.0)) + self.world.rng.uniform(0.001, 0.02))
 
 
-def chats_of(world: World) -> dict[str, str]:
+def chats_of(world: SimulatedWorld) -> dict[str, str]:
     """Return the direct chats of the people who have written, by handle."""
     return {text["from"]: text["chat"] for text in world.texts if text["chat"] is not None}
 
@@ -131,19 +131,17 @@ class Scene:
 
     word: ClassVar[str]
 
-    async def play(self, person: Person, number: int) -> None:
-        """Do what the person does."""
-        raise NotImplementedError
+    async def play(self, person: SimulatedPerson, number: int) -> None:
+        """Do what the person does: by default nothing."""
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
-        """Do what the bot does about a text. `number` is all that follows the word."""
-        raise NotImplementedError
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
+        """Do what the bot does about a text: by default nothing. `number` is all that follows the word."""
 
-    def listen(self, world: World, bot: Bot) -> None:
+    def listen(self, world: SimulatedWorld, bot: Bot) -> None:
         """Add handlers of other events than texts, if the scene has any."""
 
 
-async def work(world: World) -> None:
+async def work(world: SimulatedWorld) -> None:
     """Do what a handler does between two calls: nothing, or something that takes time."""
     for _ in range(world.rng.randint(0, 2)):
         await asyncio.sleep(world.rng.uniform(0, world.schedule.handler_s))

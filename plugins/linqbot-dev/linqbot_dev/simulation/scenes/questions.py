@@ -7,16 +7,16 @@ from typing import Final
 from pydantic import BaseModel, Field, create_model
 
 from linqbot.bot.context import Context
-from linqbot_dev.simulation.scenes.person import Person, Scene, asks, shows, work
-from linqbot_dev.simulation.world import World
+from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson, asks, shows, work
+from linqbot_dev.simulation.world import SimulatedWorld
 
 
-class Ask(Scene):
+class AskScene(Scene):
     """One question."""
 
     word = "ask"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         question = f"which {number}?"
         person.say(f"ask {number}", asks(question, prefix=f"asked {number} got "))
         if await person.sees(question):
@@ -24,18 +24,18 @@ class Ask(Scene):
             person.say(f"answer {number}", answers=question)
             await person.sees(f"asked {number} got answer {number}")
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         given = await ctx.ask(f"which {number}?")
         await work(world)
         await ctx.reply(f"asked {number} got {given}")
 
 
-class Order(Scene):
+class OrderScene(Scene):
     """Two questions, and one more in front of them after a deploy."""
 
     word = "order"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         questions = [f"first {number}?", f"second {number}?"]
         extra = f"name {number}?"
         person.say(f"order {number}", asks(*questions, prefix=f"ordered {number} got "), shows(extra, optional=True))
@@ -49,7 +49,7 @@ class Order(Scene):
             await person.thinks()
             person.say(left.pop(question), answers=question)
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         if generation > 1:
             await ctx.ask(f"name {number}?")
         first = await ctx.ask(f"first {number}?")
@@ -60,12 +60,12 @@ class Order(Scene):
 _LEAST: Final = 1000
 
 
-class Form(Scene):
+class FormScene(Scene):
     """A form of two fields. The first answer to one of them does not fit."""
 
     word = "form"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         who, how_many = f"who {number}?", f"how many {number}?"
         person.say(f"form {number}", asks(who, how_many, prefix=f"filled in {number}: "))
         if not await person.sees(who):
@@ -82,7 +82,7 @@ class Form(Scene):
             person.say(str(least), answers=how_many)
             await person.sees(f"filled in {number}: Ada {number} and {least}")
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         guest: type[BaseModel] = create_model(
             "Guest",
             who=(str, Field(description=f"who {number}?")),
@@ -93,12 +93,12 @@ class Form(Scene):
         await ctx.reply(f"filled in {number}: {filled['who']} and {filled['people']}")
 
 
-class Sure(Scene):
+class SureScene(Scene):
     """A question that a tapback answers."""
 
     word = "sure"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         question = f"sure {number}?"
         person.say(f"sure {number}", asks(question, prefix=f"{number} is "))
         if await person.sees(question):
@@ -106,18 +106,18 @@ class Sure(Scene):
             person.like(question, f"sure thing {number}", answers=question)
             await person.sees(f"{number} is sure thing {number}")
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         sure = await ctx.ask(f"sure {number}?", yes="like")
         await work(world)
         await ctx.reply(f"{number} is {'sure thing' if sure else 'refused'} {number}")
 
 
-class Quit(Scene):
+class QuitScene(Scene):
     """STOP while a question is open, and perhaps START later."""
 
     word = "quit"
 
-    async def play(self, person: Person, number: int) -> None:
+    async def play(self, person: SimulatedPerson, number: int) -> None:
         if not person.world.schedule.manners:
             return
         question = f"quit {number}?"
@@ -133,7 +133,7 @@ class Quit(Scene):
             await person.thinks()
             person.say(f"quit again {number}", shows(f"back {number}"))
 
-    async def answer(self, world: World, ctx: Context, number: str, generation: int) -> None:
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         if number.startswith("again "):
             await ctx.reply(f"back {number.removeprefix('again ')}")
         else:
