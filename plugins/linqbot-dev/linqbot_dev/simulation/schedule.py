@@ -26,9 +26,9 @@ OF_WORLD: Final = ("outage", "sleep", "rotate")
 
 AIMS: Final = (
     "before put", "after put", "after take", "before begin", "after begin", "before settle", "after settle",
-    "before finish", "after finish", "before fire", "after fire", "after schedule", "after write_state",
-    "before question", "after question", "before stock", "after stock", "after mute", "after note_consent",
-    "after start_broadcast", "after note_opening",
+    "before finish", "after finish", "before fire", "after fire", "after schedule", "after cancel", "after put_in_order", "after join",
+    "before question", "after question", "before stock", "after stock", "after change_mute", "after note_consent",
+    "after start_broadcast",
 )  # fmt: skip
 """The events at which a process can be hit: each is before or after the storage has written something."""
 

@@ -5,6 +5,8 @@ Imported only if linqbot-agent and pydantic-ai are installed.
 
 from __future__ import annotations
 
+# Its run imports this in a thread, the first time: the first schedule would have other steps than the same one later.
+import linqbot_agent.answering  # noqa: F401
 from linqbot_agent import idempotency_key, run
 from pydantic_ai import Agent, ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel

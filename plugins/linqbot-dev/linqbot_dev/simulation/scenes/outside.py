@@ -7,7 +7,16 @@ import asyncio
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.linq.events.proactive import BroadcastDone, Posted
-from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson, chats_of, comes, number_of, shows, work
+from linqbot_dev.simulation.scenes.person import (
+    FIRST_GUEST,
+    Scene,
+    SimulatedPerson,
+    chats_of,
+    comes,
+    number_of,
+    shows,
+    work,
+)
 from linqbot_dev.simulation.world import SimulatedWorld
 
 
@@ -18,7 +27,9 @@ class NewsScene(Scene):
 
     async def play(self, person: SimulatedPerson, number: int) -> None:
         world = person.world
-        chats = chats_of(world) | {person.handle: person.chat_id}
+        # A guest's chat has nothing but the handoff in it.
+        known = chats_of(world) | {person.handle: person.chat_id}
+        chats = {handle: chat for handle, chat in known.items() if number_of(handle) < FIRST_GUEST}
         handles = list(chats)
         reader = SimulatedPerson(world, number_of(world.rng.choice(handles)))
         if world.schedule.manners and reader.number < 90 and world.rng.random() < 0.6:

@@ -48,8 +48,8 @@ class SimulatedPerson:
 
     @property
     def has_stopped(self) -> bool:
-        words = [text for text in self.world.texts if text["from"] == self.handle]
-        return bool(words) and "stops" in words[-1]
+        texts = (each for each in reversed(self.world.texts) if each["from"] == self.handle)
+        return next(("stops" in each for each in texts if "stops" in each or "starts" in each), False)
 
     def say(self, text: str, *due: Mapping[str, Any], reply_to: str | None = None, **about: Any) -> str:
         """Write a text, and return its id.

@@ -129,7 +129,7 @@ class QuitScene(Scene):
         # Until then the question is open, and what the person writes may be an answer.
         if await person.is_heard(stop_id) and person.world.rng.random() < 0.7:
             await person.thinks()
-            person.say("START", shows("You get our messages again. STOP ends them."), starts=True)
+            person.say("START", shows("You get our messages again. STOP ends them.", though_muted=True), starts=True)
             await person.thinks()
             person.say(f"quit again {number}", shows(f"back {number}"))
 
