@@ -181,17 +181,28 @@ def tree_with(diff: Path) -> Iterator[Path]:
 
 def search(diff: Path, cores: int, most: int) -> tuple[str, int, list[str]] | None:
     """Return kind, seed and findings of the first schedule that names a planted bug; None if `most` seeds do not."""
+    kinds = _kinds_of(diff)
     with tree_with(diff) as tree:
         paths = [tree, tree / "benchmarks", *(tree / "plugins").iterdir()]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-        command = [sys.executable, str(tree / "benchmarks" / "simulate.py"), "--until-broken", "--seeds", str(most)]
-        command += ["--cores", str(cores), "--kinds", *_kinds_of(diff)]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if not lines:
-        raise RuntimeError(f"{diff.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    found = json.loads(lines[-1])
-    return (found["kind"], found["seed"], found["says"]) if found["says"] else None
+        command = [sys.executable, str(tree / "benchmarks" / "simulate.py"), "--until-broken"]
+        command += ["--cores", str(cores), "--kinds", *kinds]
+        first = 0
+        while first < most:
+            told = ["--first", str(first), "--seeds", str(most - first)]
+            done = subprocess.run([*command, *told], env=environ, capture_output=True, text=True, check=False)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            if not lines:
+                raise RuntimeError(f"{diff.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            found = json.loads(lines[-1])
+            if not found["says"]:
+                return None
+            kind, seed = found["kind"], found["seed"]
+            with workers([kind], 1) as pool:
+                if not pool.apply(run_seeds, (kind, [seed])).broken:
+                    return kind, seed, found["says"]
+            first = seed + 1  # this seed is broken without the bug too
+    return None
 
 
 def _kinds_of(diff: Path) -> list[Kind]:

@@ -171,10 +171,10 @@ def _fault_of_network(rng: random.Random) -> AimedFault:
     if rng.random() < 0.5:
         does = rng.choice(OF_CALLS)
         return AimedFault(
-            "call", rng.randint(1, 25), does, round(rng.uniform(1, 70), 1) if does in ("late", "slow") else 0.0
+            "call", rng.randint(1, 16), does, round(rng.uniform(1, 70), 1) if does in ("late", "slow") else 0.0
         )
     does = rng.choice(OF_WEBHOOKS)
-    return AimedFault("webhook", rng.randint(1, 25), does, round(rng.uniform(0.1, 9), 2) if does == "slow" else 0.0)
+    return AimedFault("webhook", rng.randint(1, 16), does, round(rng.uniform(0.1, 9), 2) if does == "slow" else 0.0)
 
 
 def _fault_of_process(rng: random.Random) -> AimedFault:

@@ -12,7 +12,7 @@ from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
 from linqbot.linq.events.message import MessageReceived
 from linqbot_dev.simulation.scenes.outside import NewsScene, ParcelScene, PassScene
-from linqbot_dev.simulation.scenes.owners import HumanScene, MuteScene, QuoteScene
+from linqbot_dev.simulation.scenes.owners import HumanScene, MuteScene, QuoteScene, SoonScene
 from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson
 from linqbot_dev.simulation.scenes.questions import AskScene, FormScene, OrderScene, QuitScene, SureScene
 from linqbot_dev.simulation.scenes.replies import (
@@ -48,10 +48,13 @@ def _scenes() -> dict[str, Scene]:
     return found
 
 
-SCENES: Final[Mapping[str, Scene]] = {HelloScene.word: HelloScene(), HolderScene.word: HolderScene(), **_scenes()}
+_OF_OTHERS: Final[tuple[type[Scene], ...]] = (HelloScene, HolderScene, SoonScene)
+"""The scenes that no schedule draws: one begins a chat, one is played at the end of a schedule, one is a part of another scene."""
 
-DRAWN: Final[Sequence[str]] = [word for word in SCENES if word not in {HelloScene.word, HolderScene.word}]
-"""The scenes that a schedule may draw. Of the others, one begins a chat, and one is played at the end of a schedule."""
+SCENES: Final[Mapping[str, Scene]] = {each.word: each() for each in _OF_OTHERS} | _scenes()
+
+DRAWN: Final[Sequence[str]] = [word for word in SCENES if word not in {each.word for each in _OF_OTHERS}]
+"""The scenes that a schedule may draw."""
 
 
 def bot_of(world: SimulatedWorld, generation: int) -> Bot:

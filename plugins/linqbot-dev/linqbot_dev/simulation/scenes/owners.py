@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from linqbot.bot.context import Context
@@ -116,6 +117,17 @@ class QuoteScene(Scene):
         await ctx.reply(f"quoted {number} got {price}")
 
 
+class SoonScene(Scene):
+    """A message that is planned for a time at which the turn that has planned it still runs. `MuteScene` plays it."""
+
+    word = "soon"
+
+    async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
+        await ctx.send_later(f"soon {number}", after_s=1.5)
+        await ctx.reply(f"planned soon {number}")
+        await asyncio.sleep(4.0)
+
+
 class MuteScene(Scene):
     """A boss mutes a person's chat and ends that, by texts to the bot."""
 
@@ -123,6 +135,9 @@ class MuteScene(Scene):
 
     async def play(self, person: SimulatedPerson, number: int) -> None:
         world, boss, chat = person.world, SimulatedPerson(person.world, BOSS), person.chat_id
+        if world.rng.random() < 0.5:
+            person.say(f"soon {number}", shows(f"planned soon {number}"), comes(f"soon {number}"))
+            await asyncio.sleep(world.rng.uniform(0.5, 2.5))
         boss.say(f"mute {number} {person.number}", shows(f"muted {number}"))
         if world.rng.random() < 0.5:
             person.say(f"echo early {number}", shows(f"echo early {number}"))
