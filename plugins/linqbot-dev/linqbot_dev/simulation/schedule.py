@@ -6,7 +6,7 @@ Only the times of what is outside of the event loop are not in it: the loop draw
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Self, TypeAlias
 
@@ -31,6 +31,21 @@ AIMS: Final = (
     "after start_broadcast",
 )  # fmt: skip
 """The events at which a process can be hit: each is before or after the storage has written something."""
+
+AIMS_BY_SCENE: Final[Mapping[str, Sequence[str]]] = {
+    "ask": ("before question", "after question"),
+    "buy": ("before stock", "after stock"),
+    "drop": ("after cancel", "before fire", "after fire"),
+    "form": ("before question", "after question"),
+    "human": ("before question", "after change_mute"),
+    "later": ("before fire", "after fire"),
+    "mute": ("after change_mute", "after fire"),
+    "news": ("after start_broadcast", "after fire"),
+    "once": ("after begin", "before settle"),
+    "order": ("before question", "after question"),
+    "quote": ("before question", "after question"),
+}
+"""The events that a scene has and others have not. A schedule with the scene is more often hit there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +150,13 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> SeededSchedule:
         # All want the same at the same moment, as when a sale begins: their turns end in one commit.
         wanted = rng.choice(chosen)
         visits = [SceneVisit(wanted, person, next(numbers), _moment(rng)) for person in range(people)] + visits
+    aims = [*AIMS, *(aim for scene in chosen for aim in AIMS_BY_SCENE.get(scene, ()) for _ in range(4))]
     processes = 1 if kind == "sqlite" else rng.choice((1, 2, 2, 3))
     return SeededSchedule(
         seed,
         kind,
         tuple(visits),
-        tuple(_faults(rng)),
+        tuple(_faults(rng, aims)),
         processes,
         disk_s=rng.choice((0.0005, 0.004, 0.05)),
         handler_s=rng.choice((0.0, 0.3, 2.0)),
@@ -156,11 +172,11 @@ def _pause(rng: random.Random) -> float:
     return round(rng.choice((0.0, 0.0, 0.1, 1.0, 8.0)) + rng.uniform(0.001, 0.02), 3)
 
 
-def _faults(rng: random.Random) -> list[AimedFault]:
+def _faults(rng: random.Random, aims: Sequence[str]) -> list[AimedFault]:
     if rng.random() < 0.05:
         return []
     found = [_fault_of_network(rng) for _ in range(rng.choice((0, 1, 2, 4)))]
-    found += [_fault_of_process(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
+    found += [_fault_of_process(rng, aims) for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.2:
         does = rng.choice(OF_WORLD)
         found.append(AimedFault("time", round(rng.uniform(0, 20), 2), does, rng.choice((2.0, 30.0, 400.0))))
@@ -177,7 +193,7 @@ def _fault_of_network(rng: random.Random) -> AimedFault:
     return AimedFault("webhook", rng.randint(1, 16), does, round(rng.uniform(0.1, 9), 2) if does == "slow" else 0.0)
 
 
-def _fault_of_process(rng: random.Random) -> AimedFault:
+def _fault_of_process(rng: random.Random, aims: Sequence[str]) -> AimedFault:
     does = rng.choice(("kill", "kill", "power loss", "suspend", "deploy"))
     for_s = rng.choice((0.05, 0.5, 5.0, 20.0)) if does != "suspend" else rng.choice((0.5, 20.0, 150.0, 1500.0))
     match rng.choice(("step", "commit", "aim", "aim")):
@@ -186,4 +202,4 @@ def _fault_of_process(rng: random.Random) -> AimedFault:
         case "commit":
             return AimedFault(rng.choice(("before commit", "after commit")), rng.randint(2, 60), does, for_s)
         case _:
-            return AimedFault(rng.choice(AIMS), rng.choice((1, 1, 2, 3, 5)), does, for_s)
+            return AimedFault(rng.choice(aims), rng.choice((1, 1, 2, 3, 5)), does, for_s)
