@@ -4,6 +4,9 @@ A text of the owner is sent only if it is certain for whom it is. A reply to a m
 a text that begins with the name of one; `#answer yes` is for the bot, and `#done` is never a text: see `addressed.py`. Else there
 must be one handoff only: none other is open to this owner, or was a short time ago, and the bot has no question open to the owner.
 Otherwise nothing is sent, and the owner reads how to say it.
+
+The owner may answer a message before the turn that has sent it is over. Only then it is on record for whom the message was, so
+the owner's delivery is deferred until then.
 """
 
 from __future__ import annotations
@@ -34,14 +37,14 @@ from linqbot.features.addressed import (
 from linqbot.features.handoff import LABEL, RELAY_STEP, change_handoff, end_handoff, fields_of, status_of
 from linqbot.language.spoken import sentences, speaking
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import chat_of_lane
+from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import OWNERS_WORDS, ChatHandoff
-from linqbot.storage.inbox import Lease
+from linqbot.storage.inbox import Defer, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, mute_of
 
@@ -57,17 +60,20 @@ _HANDED_OVER: Final = "it belongs to a handoff (ctx.handoff)"
 _AMBIGUOUS_S: Final = 600.0
 """Seconds after the end of a handoff in which the owner may still write to its person, not knowing that it is over."""
 
+_AGAIN_S, _LONGEST_S = 1.0, 60.0
+"""Seconds after which a delivery of the owner that is deferred is looked at again: the first time, and at most."""
+
 _Where: TypeAlias = dict[str, Any]
 """Where a message goes, as JSON: `owner` has the fields of the handoff whose owner gets it, and `to` those of the one whose person
-gets it; with `done`, it ends the handoff. `answer` is for the bot's question. All others have a `language`, and say what the owner
-reads: `which` and `over` have what the sentences of these names fill in, with `asked` if the bot's question may be meant too; with
-`late`, no question is open."""
+gets it; with `done`, it ends the handoff. `answer` is for the bot's question. `later` is not known yet. All others
+have a `language`, and say what the owner reads: `which` and `over` have what the sentences of these names fill in, with `asked` if
+the bot's question may be meant too; with `late`, no question is open."""
 
 
 class Handoffs(TurnPart):
     """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
 
-    async def open(self, turn: Turn) -> None:
+    async def open(self, turn: Turn) -> Defer | None:
         known = turn.opening.known
         steps = [entry.status for entry in known if entry.slot.endswith(f"step:{RELAY_STEP}")]
         where: list[_Where] | None = None
@@ -81,9 +87,17 @@ class Handoffs(TurnPart):
             elif len(known) != len(steps):
                 # The turn has begun without a relay, whose sends come after its step, and goes on as it began.
                 where = None
+            elif where == [_LATER]:
+                return self._later(turn.lease)
         if where is not None:
             turn.is_muted = True
             turn.kind = Kind(run=partial(_relay, where=where))
+        return None
+
+    def _later(self, lease: Lease) -> Defer:
+        now = self._turns.clock.now()
+        wait_s = min(max(now - lease.delivery.received_at, _AGAIN_S), _LONGEST_S)
+        return Defer(now + wait_s, "It may answer a message of a handoff whose turn is not over.")
 
     async def _where(self, event: Event, lease: Lease) -> list[_Where] | None:
         """Return where the messages of an event go; None if they are for the bot."""
@@ -122,11 +136,12 @@ class Handoffs(TurnPart):
     async def _where_of_owner(self, event: Event, lease: Lease, mine: Sequence[Mute]) -> list[_Where] | None:
         """Return where the messages of an owner go, who has the handoffs `mine`, over or not; None if they are for the bot."""
         now = self._turns.clock.now()
+        if await self._is_early(event, lease, [each for each in mine if each.is_handed_over(now)]):
+            return [_LATER]
         if isinstance(event, ReactionAdded):
             found = _of_message(await self._turns.storage.entry_of(event.message_id or ""), mine)
-            if found is None or not _is_approval(event) or not found.is_handed_over(now):
-                return None
-            return [_to(found, is_done=True)]
+            if found is not None and _is_approval(event) and found.is_handed_over(now):
+                return [_to(found, is_done=True)]
         if not isinstance(event, MessageReceived) or event.is_group:
             return None
         if is_answer(event.text) and not event.burst:
@@ -139,6 +154,16 @@ class Handoffs(TurnPart):
             unclear = _which(open_, is_asked=is_asked) if open_ else next(filter(None, where))
             return [each or unclear for each in where]
         return None
+
+    async def _is_early(self, event: Event, lease: Lease, open_: Sequence[Mute]) -> bool:
+        """Return True if an event of the owner may answer a message of one of these handoffs whose turn is not over."""
+        storage, seen_at = self._turns.storage, lease.delivery.received_at
+        answered = _answered_by(event) if open_ else []
+        if all([await storage.entry_of(each) for each in answered]):
+            return False
+        heads = [await storage.waiting(lane=lane_of_chat(each.chat_id), limit=1) for each in open_]
+        # The turn of a message that the owner has seen had begun before.
+        return any(head.received_at <= seen_at for (head,) in filter(None, heads))
 
     async def _answers(self, lease: Lease) -> bool:
         """Return True if a message would answer a question of the bot's in its chat, or would come too late for one there."""
@@ -193,6 +218,7 @@ def _where_done(text: str, not_over: Sequence[Mute], recent: Sequence[Mute]) -> 
 
 
 _ANSWER: Final[_Where] = {"answer": True}
+_LATER: Final[_Where] = {"later": True}
 
 
 def _handoff(mute: Mute) -> ChatHandoff:
@@ -248,6 +274,15 @@ def _is_given_back(mute: Mute) -> bool:
 
 def _is_approval(event: ReactionAdded) -> bool:
     return event.reaction_type == "like" or is_check_mark(event.custom_emoji or "")
+
+
+def _answered_by(event: Event) -> list[str]:
+    """Return the ids of the messages that an event approves or replies to."""
+    if isinstance(event, ReactionAdded):
+        return [event.message_id] if event.message_id and _is_approval(event) else []
+    if not isinstance(event, MessageReceived) or event.is_group:
+        return []
+    return [each.reply_to.message_id for each in event.burst or (event,) if each.reply_to is not None]
 
 
 def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | None:

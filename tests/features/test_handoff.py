@@ -10,12 +10,15 @@ from uuid import uuid4
 import pytest
 from answers import answers
 from fakes import settled
-from one_handler import bot_of, does, says
+from one_handler import bot_of, does, notes, says
+from patience import until
+from slow_work import Work
 
 from linqbot import AskTimeout, Bot, BotError, Context, Manners, MessageReceived, ReactionAdded, Running, media, muted
 from linqbot.content import typing as dots
+from linqbot.linq.events.lane import lane_of_chat
 from linqbot.storage.backend import Storage
-from linqbot.testing import HandlerFailed, Phone, killed_between_calls, talking
+from linqbot.testing import Bubble, HandlerFailed, Phone, killed_between_calls, talking
 
 ANN, BOB, OWNER = "+14155550142", "+14155550144", "+14155550143"
 SAID = "Dana answers you here."
@@ -67,6 +70,41 @@ def desk(manners: Manners | None = None, **how: Any) -> Bot:
 
     bot.on_message(says("You said: {}"))
     return bot
+
+
+def busy_desk(work: Work, storages: list[Storage]) -> Bot:
+    """Return a bot whose turn goes on after it has handed a chat over. It adds its storage to `storages`."""
+    bot = Bot(read=False, typing=False)
+
+    @bot.on_start
+    async def start(running: Running) -> None:
+        storages.append(running.storage)
+
+    bot.on_message("human")(does(lambda ctx: ctx.handoff(to=OWNER, say=SAID)))
+
+    @bot.on_message("human at work")
+    async def at_work(message: MessageReceived, ctx: Context) -> None:
+        await ctx.handoff(to=OWNER, say=SAID)
+        await work()
+
+    bot.on_message(says("You said: {}"))
+    return bot
+
+
+def without_receipts(phone: Phone) -> None:
+    """Lose the next receipts on their way: a receipt says too which call has made a message."""
+    for receipt in ("message.sent", "message.delivered", "message.read"):
+        phone.fail_next_delivery(receipt, status=503, times=50)
+
+
+async def all_handled(phone: Phone, storages: list[Storage]) -> None:
+    """Wait until the bot has handled what this person did, or has deferred it."""
+
+    async def is_handled() -> bool:
+        waiting = await storages[0].waiting(lane=lane_of_chat(phone.chat_id))
+        return all(each.state == "deferred" for each in waiting)
+
+    await until(is_handled)
 
 
 def unclear(*names: str) -> str:
@@ -139,6 +177,48 @@ async def test_a_tapback_ends_the_handoff_of_its_person() -> None:
         await owner.react(ann_wrote, "like")
         assert await phone.replies() == [SAID, BACK]
         await bob.quiet()
+
+
+async def test_a_tapback_or_a_reply_counts_that_comes_before_the_turn_is_over_whose_message_it_answers(
+    subtests: pytest.Subtests,
+) -> None:
+    acts: dict[str, Callable[[Phone, Bubble], Awaitable[object]]] = {
+        "a tapback": lambda owner, message: owner.react(message, "like"),
+        "a reply": lambda owner, message: owner.reply(message, "#done"),
+    }
+    for what, act in acts.items():
+        with subtests.test(what=what):
+            work, storages = Work(), list[Storage]()
+            async with talking(busy_desk(work, storages), handle=ANN) as phone:
+                owner, bob = phone.person(OWNER), phone.person(BOB)
+                await answers(owner, "Hello")
+                await answers(bob, "human")
+                await owner.replies()
+                without_receipts(phone)
+                await phone.text("human at work")
+                await act(owner, await owner.next_reply())
+                await all_handled(owner, storages)
+                work.end.set()
+                await phone.advance(60)
+                assert await phone.replies() == [SAID, BACK]
+                assert (await owner.replies())[-1] == f"The bot answers {ANN} again."
+                assert bob.messages[-1] == SAID
+
+
+async def test_a_tapback_on_a_message_of_another_turn_waits_for_no_turn() -> None:
+    work, storages, seen = Work(), list[Storage](), list[str]()
+    bot = busy_desk(work, storages)
+    bot.on_reaction("like")(notes(seen, lambda reaction: reaction.reaction_type))
+    async with talking(bot, handle=ANN) as phone:
+        owner = phone.person(OWNER)
+        await owner.text("Hello")
+        before = await owner.next_reply()
+        await phone.text("human at work")
+        await phone.next_reply()
+        await owner.react(before, "like")
+        await all_handled(owner, storages)
+        assert seen == ["like"]
+        work.end.set()
 
 
 async def test_a_text_reaches_no_one_if_it_may_be_for_another_person() -> None:
