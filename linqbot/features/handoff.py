@@ -105,10 +105,16 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     before = await ctx.history(_MESSAGES)
     content = [f"{said}\n\n{terms.summary}" if terms.summary else said, before.as_text(me=_ME, them=handoff.name)]
     to, label = handoff.owner, f"{LABEL}{handoff.chat_id}"
+
+    async def introduce() -> Sent:
+        sent = await ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
+        if sent.status == "accepted":
+            await _note_sent(sent, mutes, handoff)
+        return sent
+
     journal.passes_mutes = True
     try:
-        sending = ctx.bot.send(*filter(None, content), to=to, line=handoff.line, cards=False, key=label)
-        is_reached = await status_of(sending) == "accepted"
+        is_reached = await status_of(introduce()) == "accepted"
         if is_reached:
             await ctx.send(terms.say)
     except RuleBroken:  # a mistake in the words, with which every further run fails too
@@ -150,7 +156,6 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
         terms.owner_name,
         spoken().stored,
         terms.back_after_s,
-        since=None if ctx.event.written_at is None else ctx.event.written_at.timestamp(),
     )
 
     def to(mute: Mute | None) -> Mute:
@@ -164,6 +169,18 @@ async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) 
     payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
     await mutes.stored.schedule(Timer(handoff.id, now, lane_of_chat(chat_id), HANDOFF_KIND, to_json(payload)))
     return fields_of(handoff)
+
+
+async def _note_sent(sent: Sent, mutes: TurnMutes, handoff: ChatHandoff) -> None:
+    """Store since when the owner may know of a handoff: what they wrote before is not for its person."""
+    at = sent.messages[0].created_at if sent.messages else None
+    # Without Linq's time, such as after the message was deleted, no text counts as older.
+    since = 0.0 if at is None else at.timestamp()
+
+    def begin(mute: Mute, stored: ChatHandoff) -> Mute:
+        return replace(mute, handoff=replace(stored, since=since))
+
+    await change_handoff(mutes.stored, handoff.chat_id, handoff.id, begin)
 
 
 async def status_of(sending: Awaitable[Sent]) -> str:

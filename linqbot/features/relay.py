@@ -6,7 +6,8 @@ must be one handoff only: none other is open to this owner, or was a short time 
 Otherwise nothing is sent, and the owner reads how to say it.
 
 The owner may answer a message before the turn that has sent it is over. Only then it is on record for whom the message was, so
-the owner's delivery is deferred until then.
+the owner's delivery is deferred until then. So is any text of the owner while the first message of a handoff is being sent: if the
+owner wrote the text before they could read that message, the text is not for the person.
 """
 
 from __future__ import annotations
@@ -159,7 +160,9 @@ class Handoffs(TurnPart):
         """Return True if an event of the owner may answer a message of one of these handoffs whose turn is not over."""
         storage, seen_at = self._turns.storage, lease.delivery.received_at
         answered = _answered_by(event) if open_ else []
-        if all([await storage.entry_of(each) for each in answered]):
+        is_text = isinstance(event, MessageReceived) and not event.is_group
+        is_begun = all(_handoff(each).since is not None for each in open_)
+        if (is_begun or not is_text) and all([await storage.entry_of(each) for each in answered]):
             return False
         heads = [await storage.waiting(lane=lane_of_chat(each.chat_id), limit=1) for each in open_]
         # The turn of a message that the owner has seen had begun before.
@@ -257,9 +260,9 @@ def _is_person(event: Event, mute: Mute) -> bool:
 
 
 def _is_older(message: MessageReceived, mute: Mute) -> bool:
-    """Return True if a message was written before a handoff began, both by Linq's clock: its webhook came late."""
-    since = None if mute.handoff is None else mute.handoff.since
-    return since is not None and message.sent_at is not None and message.sent_at.timestamp() < since
+    """Return True if a message was written before its owner could know of a handoff, both by Linq's clock."""
+    since = _handoff(mute).since
+    return since is None or (message.sent_at is not None and message.sent_at.timestamp() < since)
 
 
 def _over_at(mute: Mute) -> float:

@@ -177,25 +177,66 @@ async def test_the_word_that_the_owner_wrote_last_decides_if_the_bot_is_silent(s
                 assert await answers(phone, "hi") == said
 
 
-async def test_what_the_owner_wrote_before_a_handoff_neither_ends_it_nor_reaches_its_person(
-    subtests: pytest.Subtests,
-) -> None:
+def handing_over() -> Bot:
     bot = Bot(read=False, typing=False)
 
     @bot.on_message("human")
     async def human(message: MessageReceived, ctx: Context) -> None:
-        await ctx.handoff(to=OWNER, say="One moment.")
+        await ctx.handoff(to=OWNER, say="One moment.", taken_within_s=7200)
 
     bot.on_message(says("text: {}"))
+    return bot
+
+
+async def test_what_the_owner_wrote_before_a_handoff_neither_ends_it_nor_reaches_its_person(
+    subtests: pytest.Subtests,
+) -> None:
     for text in ("#done", "I am on the train"):
         with subtests.test(text=text):
-            async with talking(bot) as phone:
+            async with talking(handing_over()) as phone:
                 owner = phone.person(OWNER)
                 await late(owner, text)
                 assert await answers(phone, "human") == ["One moment."]
                 assert str((await owner.replies())[-1]) == f"text: {text}"
                 await owner.text("Hello, this is Dana")
                 assert str(await phone.next_reply()) == "Hello, this is Dana"
+
+
+async def test_what_the_owner_wrote_before_they_could_read_of_a_handoff_is_for_the_bot(
+    subtests: pytest.Subtests,
+) -> None:
+    for text in ("#done", "I am on the train"):
+        with subtests.test(text=text):
+            async with talking(handing_over()) as phone:
+                owner = phone.person(OWNER)
+                await answers(owner, "hello")
+                phone.slow_next("chats.create", delay_s=5)
+                await phone.text("human")
+                await owner.text(text)
+                assert [str(each) for each in await phone.replies()] == ["One moment."]
+                await phone.advance(60)
+                assert str((await owner.replies())[-1]) == f"text: {text}"
+                await owner.text("Hello, this is Dana")
+                assert [str(each) for each in await phone.replies()] == ["Hello, this is Dana"]
+
+
+async def test_a_text_of_the_owner_waits_until_linqs_answer_says_if_they_could_read_of_the_handoff(
+    subtests: pytest.Subtests,
+) -> None:
+    rows = {"before": ["One moment."], "after": ["One moment.", "On my way"]}
+    for written, reached in rows.items():
+        with subtests.test(written=written):
+            async with talking(handing_over()) as phone:
+                owner = phone.person(OWNER)
+                await answers(owner, "hello")
+                phone.drop_next("chats.create", lost="request" if written == "before" else "answer", times=20)
+                await phone.text("human")
+                await phone.quiet()
+                await owner.text("On my way")
+                assert await phone.replies() == []
+                await phone.advance(3600)
+                assert [str(each) for each in await phone.replies()] == reached
+                assert ("text: On my way" in [str(each) for each in await owner.replies()]) == (written == "before")
 
 
 async def test_of_two_votes_of_a_person_the_one_that_was_given_last_counts(subtests: pytest.Subtests) -> None:

@@ -111,7 +111,7 @@ class ChatHandoff:
         taken: True once the owner has written.
         ended: How it has ended; None while it lasts, and when its time is over.
         over_at: Unix seconds at which a mute by an operator has ended it; None if none has.
-        since: When that was written which led to it, by Linq's clock, in Unix seconds; None if it is not known.
+        since: When Linq took the first message about it to the owner, by Linq's clock, in Unix seconds. None until that is known.
     """
 
     id: str
