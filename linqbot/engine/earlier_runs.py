@@ -12,7 +12,7 @@ the entries of another step, which this run has from the record, are no earlier 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,10 @@ class EarlierRuns:
         self.sent_in_parts |= {entry.message_id for entry in earlier if entry.message_id}
         self.calls = calls
         self._matcher = JournalMatcher(calls, by_content=self._by_content)
+
+    def add(self, calls: Mapping[str, JournalEntry]) -> None:
+        """Match the next calls also with these entries, by the slots of these calls in this part; see `JournalMatcher.add`."""
+        self._matcher.add(calls)
 
     def leave_handler(self, outside: str) -> None:
         """Match the next calls with those made outside of the handler, for an answer. Their slots begin with `outside`."""
@@ -179,11 +183,20 @@ class JournalMatcher:
 
     def __init__(self, known: Sequence[JournalEntry], *, by_content: bool = False) -> None:
         self._by_content = by_content
-        self._known = {entry.slot: entry for entry in known}
-        self._digests = {entry.slot: entry.digest or digest(Call.from_json(entry.call)) for entry in known}
-        self._unmatched = dict.fromkeys(self._known)
+        self._known: dict[str, JournalEntry] = {}
+        self._digests: dict[str, str] = {}
+        self._unmatched: dict[str, None] = {}
+        self.add({entry.slot: entry for entry in known})
         # Slots whose entry was matched with a call of other content, and that call.
         self._reworded: dict[str, Call] = {}
+
+    def add(self, known: Mapping[str, JournalEntry]) -> None:
+        """Add entries by the slots of their calls in this run: those of an entry that was made in another part differ from its own."""
+        for slot, entry in known.items():
+            if slot not in self._known:
+                self._known[slot] = entry
+                self._digests[slot] = entry.digest or digest(Call.from_json(entry.call))
+                self._unmatched[slot] = None
 
     def unmatched(self) -> list[JournalEntry]:
         return [self._known[slot] for slot in self._unmatched]
@@ -197,7 +210,8 @@ class JournalMatcher:
         if slot in self._unmatched and (is_same or is_named):
             return self._take(slot, diverged=not is_same)
         if is_named:
-            return Match(slot, self._known.get(slot))
+            known = self._known.get(slot)
+            return Match(slot if known is None else known.slot, known)
         return self._match_content(content, step_around(slot)) or self._match_slot(slot, call, content)
 
     def _match_content(self, content: str, step: str) -> Match | None:
@@ -223,7 +237,8 @@ class JournalMatcher:
 
     def _take(self, slot: str, *, diverged: bool = False) -> Match:
         del self._unmatched[slot]
-        return Match(slot, self._known[slot], diverged=diverged)
+        known = self._known[slot]
+        return Match(known.slot, known, diverged=diverged)
 
     def _free_slot(self, slot: str, content: str) -> str:
         """Return `slot`; if an earlier run used it, a slot derived from the content, which is the same in each run."""

@@ -249,6 +249,11 @@ class TurnJournal:
         self.earlier.enter(known, earlier)
         self.is_past = is_past
 
+    def match_in_this_part(self, entries: Iterable[JournalEntry], part: str) -> None:
+        """Match the next calls also with these entries, which earlier runs have made in the part with the prefix `part`."""
+        assert self.earlier is not None, "entries are known, so earlier runs are"
+        self.earlier.add({f"{self.slots.part}{entry.slot.removeprefix(part)}": entry for entry in entries})
+
     def enter_handler(self) -> None:
         """Go on with what the handler does. In a conversation, `enter` follows."""
         self.slots.part = ""

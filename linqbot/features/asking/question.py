@@ -223,6 +223,11 @@ class Identity(NamedTuple):
     words: str | None
     shown: str
 
+    @property
+    def key_digest(self) -> str:
+        """A digest of the key and of the method; empty without a key."""
+        return "" if self.key is None else _digest([self.verb, self.key])
+
     def is_like(self, other: Identity) -> bool:
         """Return True for the same question: the key is the same, or there is none and the words are the same.
 

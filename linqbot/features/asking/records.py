@@ -37,6 +37,7 @@ from linqbot.errors import (
     Refused,
 )
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
+from linqbot.features.asking.prompts import BegunPrompt, Prompt, begun_prompts, belongs_to_question, prompts_of
 from linqbot.features.asking.question import (
     AskedBefore,
     Identity,
@@ -66,9 +67,6 @@ if TYPE_CHECKING:
     from linqbot.bot.context import Context
     from linqbot.client.client import Client
 
-
-PROMPT: Final = "?"
-"""The first letter of the label of a call that asks a question; the number of the question follows."""
 
 # The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
 # these follow: see `PaymentWait.person`.
@@ -284,42 +282,11 @@ def part_name(n: int) -> str:
     return f"@{n}:" if n else ""
 
 
-def refusal_label(n: int, tries: int) -> str:
-    """Return the label of the call that says why an answer to the question `n` was not taken."""
-    return f"{PROMPT}{n}.{tries}"
-
-
-AGAIN: Final = f"{PROMPT}again"
-"""The label of a call that asks the question of another chat's handler again, after a handler of this chat has answered."""
-
-
-def asks_again(entry: JournalEntry) -> bool:
-    """Return True if a call asks the question of another chat's handler again. It belongs to no turn of this chat."""
-    return entry.slot.endswith(f":{AGAIN}")
-
-
-def explains_refusal(entry: JournalEntry) -> bool:
-    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
-
-    No refused answer is kept, so a dry deploy cannot make such a call again.
-    """
-    named, _, number = entry.slot.rpartition(f":{PROMPT}")
-    question, dot, tries = number.partition(".")
-    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
-
-
-def prompts_of(n: int, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
-    """Return the entries of the calls that asked the question `n`."""
-    label = f"k:{PROMPT}{n}"
-    parts = [(entry, *entry.slot.partition(label)[1:]) for entry in entries]
-    return [entry for entry, found, rest in parts if found and not rest[:1].isdigit()]
-
-
 def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     """Return the entries of calls by the name of their part, without the calls that ask questions."""
     found: dict[str, list[JournalEntry]] = {}
     for entry in entries:
-        if entry.safety in RECORDED or f"k:{PROMPT}" in entry.slot or entry.slot.startswith(OUTSIDE):
+        if entry.safety in RECORDED or belongs_to_question(entry) or entry.slot.startswith(OUTSIDE):
             continue
         part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
         found.setdefault(part, []).append(entry)
@@ -454,17 +421,17 @@ def _body(asked: Asked, outcome: QuestionEnd, at: float) -> bytes:
 log = structlog.get_logger("linqbot.worker")
 
 
-async def send_question(question: Question, n: int, ctx: Context, *, is_shown: bool = True) -> OpenQuestion:
-    """Send the messages of a question, the n-th of its conversation, and its poll. Return its stored form.
+async def send_question(question: Question, prompt: Prompt, ctx: Context, *, is_shown: bool = True) -> OpenQuestion:
+    """Send the messages of a question and its poll. Return its stored form.
 
     Unless `is_shown`, people are asked in their own chats only, and nothing is sent here.
 
     Raises AskCancelled if the person has opted out, or a plugin refused it.
     """
-    shown = await send_choices(question, n, ctx) if is_shown else Shown(())
+    shown = await send_choices(question, prompt, ctx) if is_shown else Shown(())
     messages = question.messages(numbered=bool(question.choices) and shown.poll is None, service=ctx.event.service)
     return OpenQuestion(
-        n=n,
+        n=prompt.n,
         key=question.key,
         text=text_to_show(messages),
         messages=tuple(shown.ids),
@@ -479,7 +446,6 @@ async def send_question(question: Question, n: int, ctx: Context, *, is_shown: b
         also=tuple(map(person_key, question.also)),
         side_questions=question.side_questions,
         prompt=as_prompt(messages) if is_shown else (),
-        next=n + 1,
         language=spoken().stored,
     )
 
@@ -507,9 +473,9 @@ class Shown(NamedTuple):
     options: Mapping[str, str] = {}
 
 
-async def send_choices(question: Question, n: int, ctx: Context) -> Shown:
-    """Send a question, the n-th of its conversation, with its choices. Raises AskCancelled as `send_question` does."""
-    label, service = f"{PROMPT}{n}", ctx.event.service
+async def send_choices(question: Question, prompt: Prompt, ctx: Context) -> Shown:
+    """Send a question with its choices. Raises AskCancelled as `send_question` does."""
+    label, service = prompt.label, ctx.event.service
     has_poll = question.fits_poll and service in (None, "iMessage")
     messages = question.messages(numbered=bool(question.choices) and not has_poll, service=service)
     shown = Shown(())
@@ -579,6 +545,7 @@ class Past:
         self._first_after: dict[int, int] = {}
         self._languages: dict[int, str | None] = {}
         self._met: Counter[tuple[str | None, ...]] = Counter()  # the questions that this run has come to
+        self._begun: list[BegunPrompt] | None = None
         if opening.conversation is None:
             return
         assert opening.arrival is not None
@@ -599,6 +566,13 @@ class Past:
             self._read_before[record.n] = record.seen.times
             for part, times in (*record.passed.items(), (record.part, record.seen.times)):
                 self._times.setdefault(part, times)
+
+    @property
+    def begun(self) -> list[BegunPrompt]:
+        """The prompts that interrupted runs have begun, and whose questions are not on record."""
+        if self._begun is None:
+            self._begun = begun_prompts(self._known)
+        return self._begun
 
     @property
     def has_unused_answer(self) -> bool:

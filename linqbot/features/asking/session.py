@@ -23,11 +23,10 @@ from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong
 from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
+from linqbot.features.asking.prompts import AGAIN, Prompt, decision_label, refusal_label
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
 from linqbot.features.asking.records import (
-    AGAIN,
     BY_OPERATOR,
-    PROMPT,
     Asked,
     AskRecord,
     Past,
@@ -45,7 +44,6 @@ from linqbot.features.asking.records import (
     open_questions,
     part_name,
     record_with_answer,
-    refusal_label,
     root_of,
     send_again,
     send_question,
@@ -482,7 +480,7 @@ class AskSession:
 
             self._decided = decision(self._decided_by(outcome), value)
         if self._decided is not None and asked.question.messages and "person" in outcome:
-            await ctx.send(self._decided, key=f"{PROMPT}{record.n}d")
+            await ctx.send(self._decided, key=decision_label(record.n))
 
     async def _result(self, record: AskRecord, wait: Wait, ctx: TurnContext) -> Any:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
@@ -605,8 +603,10 @@ class AskSession:
             replaced = None if is_opening else await self._to_replace(person, ctx)
         else:
             person = question.wait.person(self._root(ctx), self._journal.turn)
+        prompt = self._prompt_of(question, ctx)
+        self._next = max(self._next, prompt.n + 1)
         record = AskRecord(
-            self._next,
+            prompt.n,
             question.identity,
             nth,
             self._code(ctx),
@@ -625,11 +625,10 @@ class AskSession:
         # The question has effects, even in the middle of a part that is over. Its calls are named.
         self._journal.is_past = False
         self._is_live = True
-        opened = await self._open(question, record.n, ctx, is_shown=places is None or bool(places.here))
+        opened = await self._open(question, prompt, ctx, is_shown=places is None or bool(places.here))
         if is_opening:
             replaced = await self._to_replace(person, ctx)  # the chat may have come into being meanwhile
         turn_watcher.get().asked(opened.text, () if places is None else places.elsewhere)
-        self._next = record.n + 1
         ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
             self._replace(replaced)
@@ -715,15 +714,36 @@ class AskSession:
         self._past.records.append(record)
         self._suspend(record, asked, timer)
 
-    async def _open(self, question: Question, n: int, ctx: TurnContext, *, is_shown: bool) -> OpenQuestion:
+    def _prompt_of(self, question: Question, ctx: TurnContext) -> Prompt:
+        """Return the prompt of a new question: one that an interrupted run has begun, or another one with a number of its own.
+
+        That run may have begun the same question, whatever its place in the code. Or the same code has begun it in other
+        words, such as those of a model. What other code has begun in other words is another question, and is left as it is.
+        """
+        begun, code = self._past.begun, self._code(ctx)
+        new = Prompt.of(max([self._next, *(each.prompt.n + 1 for each in begun)]), question.identity, code)
+        same = (each for each in begun if each.prompt.asks_as(new))
+        reworded = (
+            each for each in begun if each.is_new and each.prompt.n >= self._next and each.prompt.code in ("", code)
+        )
+        found = next(same, None) or next(reworded, None)
+        if found is None:
+            return new
+        self._journal.match_in_this_part(found.entries, found.part)
+        return found.prompt
+
+    async def _open(self, question: Question, prompt: Prompt, ctx: TurnContext, *, is_shown: bool) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
         root = self._root(ctx)
         if question.wait is None:
-            opened = await send_question(question, n, ctx, is_shown=is_shown)
+            opened = await send_question(question, prompt, ctx, is_shown=is_shown)
         else:
-            opened = await begin_wait(question.wait, question, n, root, ctx)
+            opened = await begin_wait(question.wait, question, prompt, root, ctx)
         since = self._written_at(ctx) or opened.since
-        return opened.model_copy(update={**looked_up(root, ctx.after_ask), "since": since})
+        if any(each.is_new and each.may_be_shown and each.prompt != prompt for each in self._past.begun):
+            # Another question may be on the phone: what was written before this one was shown may answer that one.
+            since = opened.since or since
+        return opened.model_copy(update={**looked_up(root, ctx.after_ask), "since": since, "next": self._next})
 
     def _written_at(self, ctx: Context) -> float | None:
         """Return when the event was written that led to the next question, by Linq's clock; None if it is not known.

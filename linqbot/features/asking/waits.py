@@ -21,6 +21,7 @@ from linqbot.client.outcome import NO_LOCATION, Refusal, is_refused, meaning_of,
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import Sent
 from linqbot.errors import AskTimeout, BotError, LinqApiError, Refused
+from linqbot.features.asking.prompts import Prompt, end_label
 from linqbot.features.asking.question import (
     Ballot,
     Declined,
@@ -37,7 +38,6 @@ from linqbot.features.asking.question import (
 from linqbot.features.asking.records import (
     LOCATION,
     PAYMENT,
-    PROMPT,
     VOTE,
     QuestionEnd,
     cancelled_for,
@@ -93,12 +93,11 @@ class PaymentWait:
         """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
         return f"{_asked(root)} {PAYMENT}{turn_id}"
 
-    async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
         """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
-        label = f"{PROMPT}{n}"
-        made, sent = await self._request(root, label, ctx)
+        made, sent = await self._request(root, prompt.label, ctx)
         if refusal_of(sent) is not None:
-            await _close_request(made.id, label, ctx.client)
+            await _close_request(made.id, f"{prompt.label}x", ctx.client)
         text = f"{self.description}: {self._price}"
         return {"waits_for": "payment", "payment": made.id, "messages": ids_of(sent), "text": text}
 
@@ -116,7 +115,7 @@ class PaymentWait:
             # The bot never cancels a request that it waits for: other code of the account did, or a person in a dashboard.
             return {"outcome": "cancelled", "reason": "operator"}
         if event != "payment.expired":
-            paid = await _close_request(payment, f"{PROMPT}{question.n}", ctx.client)
+            paid = await _close_request(payment, end_label(question.n), ctx.client)
             if paid is not None:
                 return _paid({"outcome": "answered"}, payment, paid.amount, paid.currency)
         if outcome["outcome"] == "cancelled":
@@ -174,7 +173,7 @@ class PaymentWait:
 async def _close_request(payment: str, label: str, client: Client) -> PaymentRequest | None:
     """Cancel a payment request at Linq. Return it if it was paid before that."""
     try:
-        await client.named(f"{label}x").payment_requests.cancel(payment)
+        await client.named(label).payment_requests.cancel(payment)
     except LinqApiError as error:
         if not is_refused(error):
             raise
@@ -200,13 +199,12 @@ class LocationWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {LOCATION}"
 
-    async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
         opened: dict[str, Any] = {"waits_for": "location", "events": ("location.sharing.started",)}
-        # Not named as a question's call: such calls are made again after a crash, and this one must not be.
-        is_known = await _request_location(root, f"{LOCATION}{n}", ctx)
+        is_known = await _request_location(root, f"{prompt.label}r", ctx)
         if is_known or not question.content:
             return {**opened, "is_known": is_known, "text": "Your location?"}
-        sent = await ctx.reply(*question.content, key=f"{PROMPT}{n}")
+        sent = await ctx.reply(*question.content, key=prompt.label)
         return {**opened, "messages": ids_of(sent), "text": text_to_show(question.messages(numbered=False))}
 
     async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd | None:
@@ -280,11 +278,11 @@ class VoteWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {VOTE}{turn_id}"
 
-    async def begin(self, question: Question, n: int, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
         members: tuple[str, ...] = ()
         if self.until == "all":
             members = tuple(person_key(each.handle) for each in await ctx.chat.people())
-        shown = await send_choices(question, n, ctx)
+        shown = await send_choices(question, prompt, ctx)
         poll = shown.poll
         ballot = Ballot(
             choices=question.choices,
@@ -321,22 +319,21 @@ def _asked(root: Event) -> str:
     return person_key(root.actor or "")
 
 
-async def begin_wait(wait: Wait, question: Question, n: int, root: Event, ctx: TurnContext) -> OpenQuestion:
-    """Send what begins a wait, the n-th question of a conversation that began with `root`, and return its stored form.
+async def begin_wait(wait: Wait, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> OpenQuestion:
+    """Send what begins a wait, in a conversation that began with `root`, and return its stored form.
 
     Raises AskCancelled if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
     """
     opened = OpenQuestion(
-        n=n,
+        n=prompt.n,
         key=question.key,
         cancel=cancel_words(question.cancel),
         repeat=False,
-        next=n + 1,
         asked=_asked(root),
         language=spoken().stored,
     )
     try:
-        found = await wait.begin(question, n, root, ctx)
+        found = await wait.begin(question, prompt, root, ctx)
     except Refused as error:
         stopped_by(error, ctx.log)
         raise cancelled_for("refused") from None

@@ -27,16 +27,14 @@ from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, st
 from linqbot.engine.turn_journal import journal_key
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
+from linqbot.features.asking.prompts import asks_again, explains_refusal, prompts_of
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import (
     AskRecord,
     QuestionEnd,
-    asks_again,
     ending_of,
-    explains_refusal,
     is_wait,
     part_name,
-    prompts_of,
     record_of,
     records_of,
 )

@@ -67,12 +67,14 @@ def bot_of(world: SimulatedWorld, generation: int) -> Bot:
         plugins=_plugins(world),
     )
 
-    @bot.on_message
     async def handle(message: MessageReceived, ctx: Context) -> None:
         word, _, number = message.text.partition(" ")
         if (scene := SCENES.get(word)) is not None:
             await scene.answer(world, ctx, number, generation)
 
+    # As in a deploy: linqbot compares the code that asked a question with the code that runs now.
+    handle.__code__ = handle.__code__.replace(co_consts=(*handle.__code__.co_consts, generation))
+    bot.on_message(handle)
     for scene in SCENES.values():
         scene.listen(world, bot)
     return bot
