@@ -345,7 +345,7 @@ async def open_then(
     failure = failed.get(entry.turn)
     if failure and failure.n == record.n and (dead := await storage.dead_letter(failure.answer)) is not None:
         ended_at = dead.delivery.received_at
-    is_last = not any(record_of(each).n > record.n for each in entries if each.safety == "ask")
+    is_last = entry is [each for each in entries if each.safety == "ask"][-1]
     has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
     return OpenThen(conversation, opened["since"], ended_at, has_timed_out)
 
