@@ -20,4 +20,4 @@ def test_a_question_that_was_begun_is_not_taken_for_another_one_of_new_code(
         faults = (Fault("call", 1, "503"), Fault("time", at, "deploy", 1.0))
         result = run(Schedule(1, kind, visits, faults, disk_s=0.0005, handler_s=0.0), folder=tmp_path)
         broken[at] = result.problems
-    assert broken == dict.fromkeys(times, [])
+    assert broken == {at: [] for at in times}
