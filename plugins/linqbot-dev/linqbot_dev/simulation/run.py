@@ -22,7 +22,7 @@ from linqbot_dev.simulation import disk, scenes
 from linqbot_dev.simulation.checker import Breach, check
 from linqbot_dev.simulation.loop import VirtualLoop
 from linqbot_dev.simulation.postgres import Database
-from linqbot_dev.simulation.schedule import AimedFault, SeededSchedule
+from linqbot_dev.simulation.schedule import AimedFault, SceneVisit, SeededSchedule
 from linqbot_dev.simulation.world import SimulatedWorld
 
 _SERVED_S: Final = 120.0
@@ -64,21 +64,24 @@ def run(schedule: SeededSchedule, *, folder: Path | None = None, database: Datab
         database: For schedules on PostgreSQL.
     """
     with tempfile.TemporaryDirectory(prefix="linqbot-simulation-", dir=folder) as own, _alone():
+        _prepare()
         return _result(schedule, Path(own), database)
 
 
 @cache
 def _prepare() -> None:
-    """Make the empty storages that schedules copy, with the same ids on every machine."""
+    """Make the empty storages that schedules copy, with the same ids on every machine, and what libraries make when first used."""
     loop = VirtualLoop(0)
     with loop.replacing_time():
         MemoryStorage()
         disk.empty()
     loop.close()
+    if scenes.HAS_AGENTS:
+        with tempfile.TemporaryDirectory() as folder:
+            _result(SeededSchedule(0, "memory", (SceneVisit("errand", 0, 1, 0.1),)), Path(folder), None)
 
 
 def _result(schedule: SeededSchedule, folder: Path, database: Database | None) -> SimulationResult:
-    _prepare()
     loop = VirtualLoop(schedule.seed)
     loop.set_exception_handler(lambda *_: None)  # of tasks that are dropped with a dead process
     asyncio.set_event_loop(loop)
