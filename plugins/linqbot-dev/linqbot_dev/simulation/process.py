@@ -7,6 +7,7 @@ that faults can be aimed at it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final, Self, cast
@@ -75,7 +76,12 @@ class AimedStorage:
             await self._process.reach(f"before {each}")
         if self._delay_s:
             await asyncio.sleep(self._loop.drawn(self._delay_s))
-        result = await method(*args, **kwargs)
+        in_flight = self._process.in_flight
+        in_flight.update(names)
+        try:
+            result = await method(*args, **kwargs)
+        finally:
+            in_flight.subtract(names)
         for each in names:
             await self._process.reach(f"after {each}")
         if self._delay_s:
@@ -103,6 +109,7 @@ class SimulatedProcess:
         reached: Called with this process and the name of an event that it has reached. It may kill or suspend the process.
     Attributes:
         generation: 1 before any deploy of this machine, then one more after each: the code of the bot changes with it.
+        in_flight: The names of what it writes now, each with the number of writes.
         started, over: Done when the app has started, and when the process has ended.
         error: Why it ended by itself.
     """
@@ -113,6 +120,7 @@ class SimulatedProcess:
         self.name = name
         self.generation = generation
         self.life = Life(name, partial(reached, self, "step"))
+        self.in_flight: Counter[str] = Counter()
         self.started: asyncio.Future[None] = loop.create_future()
         self.over: asyncio.Future[None] = loop.create_future()
         self.error: BaseException | None = None

@@ -28,9 +28,12 @@ AIMS: Final = (
     "before put", "after put", "after take", "before begin", "after begin", "before settle", "after settle",
     "before finish", "after finish", "before fire", "after fire", "after schedule", "after cancel", "after put_in_order", "after join",
     "before question", "after question", "before stock", "after stock", "after change_mute", "after note_consent",
-    "after start_broadcast",
+    "after start_broadcast", "after commit of put", "before commit of finish", "after commit of finish", "after commit of fire",
 )  # fmt: skip
-"""The events at which a process can be hit: each is before or after the storage has written something."""
+"""The events at which a process can be hit: each is before or after the storage has written something.
+
+A write with more than one commit can be hit between them; a storage in memory has none.
+"""
 
 AIMS_BY_SCENE: Final[Mapping[str, Sequence[str]]] = {
     "ask": ("before question", "after question"),
@@ -38,7 +41,7 @@ AIMS_BY_SCENE: Final[Mapping[str, Sequence[str]]] = {
     "drop": ("after cancel", "before fire", "after fire"),
     "form": ("before question", "after question"),
     "human": ("before question", "after change_mute"),
-    "later": ("before fire", "after fire"),
+    "later": ("before fire", "after fire", "after commit of fire"),
     "mute": ("after change_mute", "after fire"),
     "news": ("after start_broadcast", "after fire"),
     "once": ("after begin", "before settle"),

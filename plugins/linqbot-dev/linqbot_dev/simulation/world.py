@@ -232,9 +232,13 @@ class SimulatedWorld:
         return storage
 
     def _reached(self, process: SimulatedProcess, event: str) -> None:
-        fault = self.faults.reach(event)
-        if fault is not None and not process.life.is_over:
-            self._hit(process, fault)
+        events = [event]
+        if event.endswith(" commit"):
+            events += [f"{event} of {name}" for name, count in process.in_flight.items() if count]
+        for each in events:
+            fault = self.faults.reach(each)
+            if fault is not None and not process.life.is_over:
+                self._hit(process, fault)
 
     def _hit(self, process: SimulatedProcess, fault: AimedFault) -> None:
         self.tell(f"{process.name}: {fault}")
