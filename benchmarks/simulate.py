@@ -33,7 +33,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, Final
@@ -270,9 +270,9 @@ def _add(conditions: Conditions, all_counts: Sequence[Counts]) -> None:
     except FileNotFoundError:
         kept = {}
     for each in all_counts:
-        old = kept.get(each.kind, asdict(Counts(each.kind)))
-        each.add(Counts(**{**old, "faults": Counter(old["faults"])}))
-        kept[each.kind] = asdict(each)
+        if (old := kept.get(each.kind)) is not None:
+            each.add(Counts(**{**old, "faults": Counter(old["faults"])}))
+        kept[each.kind] = {**vars(each), "faults": dict(each.faults.most_common())}
     save("simulate", conditions, list(kept.values()))
 
 

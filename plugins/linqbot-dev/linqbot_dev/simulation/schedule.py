@@ -149,9 +149,10 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> SeededSchedule:
         SceneVisit(rng.choice(chosen), rng.randrange(people), next(numbers), _pause(rng))
         for _ in range(rng.randint(3, 7))
     ]
-    if rng.random() < 0.3:
+    handler_s = rng.choice((0.0, 0.3, 2.0))
+    if rng.random() < 0.35:
         # All want the same at the same moment, as when a sale begins: their turns end in one commit.
-        wanted = rng.choice(chosen)
+        wanted, handler_s = rng.choice([*chosen, *(each for each in scenes if each == "buy")]), 0.0
         visits = [SceneVisit(wanted, person, next(numbers), _moment(rng)) for person in range(people)] + visits
     aims = [*AIMS, *(aim for scene in chosen for aim in AIMS_BY_SCENE.get(scene, ()) for _ in range(4))]
     processes = 1 if kind == "sqlite" else rng.choice((1, 2, 2, 3))
@@ -162,7 +163,7 @@ def drawn(seed: int, kind: Kind, scenes: Sequence[str]) -> SeededSchedule:
         tuple(_faults(rng, aims)),
         processes,
         disk_s=rng.choice((0.0005, 0.004, 0.05)),
-        handler_s=rng.choice((0.0, 0.3, 2.0)),
+        handler_s=handler_s,
         manners=rng.random() < 0.7,
     )
 
@@ -182,7 +183,9 @@ def _faults(rng: random.Random, aims: Sequence[str]) -> list[AimedFault]:
     found += [_fault_of_process(rng, aims) for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.2:
         does = rng.choice(OF_WORLD)
-        found.append(AimedFault("time", round(rng.uniform(0, 20), 2), does, rng.choice((2.0, 30.0, 400.0))))
+        # An agent whose model does not answer for five minutes apologises, as it may: a machine sleeps for less.
+        for_s = rng.choice((2.0, 30.0, 200.0 if does == "sleep" else 400.0))
+        found.append(AimedFault("time", round(rng.uniform(0, 20), 2), does, for_s))
     return found
 
 
