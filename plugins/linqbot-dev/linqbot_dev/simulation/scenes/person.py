@@ -6,7 +6,7 @@ A text begins with the word of its scene and has the number of its visit, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from linqbot.bot.bot import Bot
@@ -22,7 +22,7 @@ FIRST_GUEST: Final = 1000
 """The number of the first guest, who is in one scene only."""
 
 PATIENCE_S: Final = 2400.0
-_LOOK_S: Final = 0.5
+_LOOK_S, _LONGEST_LOOK_S = 0.5, 10.0
 
 
 class SimulatedPerson:
@@ -80,24 +80,32 @@ class SimulatedPerson:
 
     async def sees(self, *texts: str) -> bool:
         """Wait until the phone shows one of these texts. Return False if none comes, or the person writes STOP meanwhile."""
-        end = self.world.loop.now + PATIENCE_S
+        end, pauses = self.world.loop.now + PATIENCE_S, _looks()
         while self.world.loop.now < end and not self.has_stopped:
             if set(texts) & set(self.world.shown_to(self.handle)):
                 return True
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(next(pauses))
         return False
 
     async def is_heard(self, text_id: str) -> bool:
         """Wait until the bot has accepted a text, which no phone shows. Return False if it does not."""
-        end = self.world.loop.now + PATIENCE_S
+        end, pauses = self.world.loop.now + PATIENCE_S, _looks()
         while self.world.loop.now < end:
             if any(each["text"] == text_id and each["at"] is not None for each in self.world.accepted):
                 return True
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(next(pauses))
         return False
 
     async def thinks(self) -> None:
         await asyncio.sleep(self.world.rng.choice((0.0, 0.2, 3.0)) + self.world.rng.uniform(0.001, 0.02))
+
+
+def _looks() -> Iterator[float]:
+    """Yield the pauses between two looks at a phone: a person who has waited for long looks less often."""
+    pause_s = _LOOK_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 1.05, _LONGEST_LOOK_S)
 
 
 def chats_of(world: SimulatedWorld) -> dict[str, str]:
