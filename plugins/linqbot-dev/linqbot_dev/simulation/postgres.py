@@ -516,11 +516,12 @@ class _ServerConnection(asyncio.Transport):
 
     def await_answer(self, *, even_if_waiting: bool = False) -> None:
         """Give the protocol the answer, or leave the statement waiting for a lock."""
-        end = time.perf_counter_ns() + int(_PATIENCE_S * 1e9)
+        end, has_waited = time.perf_counter_ns() + int(_PATIENCE_S * 1e9), False
         while (answer := self.session.answer(self._ends, within_s=_LOOK_S)) is None:
             if not even_if_waiting and self._all.waits_for_lock(self.session):
                 self.is_waiting = True
                 return
+            has_waited = True
             if time.perf_counter_ns() > end:
                 raise ServerFailed("PostgreSQL does not answer.")
         self.is_waiting = False
@@ -532,6 +533,9 @@ class _ServerConnection(asyncio.Transport):
         self._deliver(answer, self._all.commit_s if is_commit else MEAN_WAY_S)
         if self.session.status != "I" and not self.session.is_over:
             self._note_idle()
+            if has_waited:
+                # The server may have ended the other statement of a circle of waits.
+                self._all.look_at_waiting()
             return
         if is_commit:
             self._all.spread_news(self.of)

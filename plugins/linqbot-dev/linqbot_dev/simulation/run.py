@@ -63,7 +63,7 @@ def run(schedule: SeededSchedule, *, folder: Path | None = None, database: Datab
         folder: For files; None is a temporary one.
         database: For schedules on PostgreSQL.
     """
-    with tempfile.TemporaryDirectory(prefix="linqbot-simulation-", dir=folder) as own, _alone():
+    with tempfile.TemporaryDirectory(prefix="linqbot-simulation-", dir=folder) as own, alone():
         _prepare()
         return _result(schedule, Path(own), database)
 
@@ -129,7 +129,7 @@ async def _begun(world: SimulatedWorld) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Keep what is left of dead processes until the end of the block, and log nothing."""
     config, hook = structlog.get_config(), sys.unraisablehook
     level = logging.root.manager.disable
