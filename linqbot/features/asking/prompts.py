@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 
-from linqbot.features.asking.question import Identity
 from linqbot.storage.journal import JournalEntry
 
 _PROMPT: Final = "?"
@@ -42,10 +41,6 @@ class Prompt(NamedTuple):
     code: str = ""
     words: str = ""
     key: str = ""
-
-    @classmethod
-    def of(cls, n: int, identity: Identity, code: str) -> Self:
-        return cls(n, code, identity.words or "", identity.key_digest)
 
     @classmethod
     def in_slot(cls, slot: str) -> Self | None:

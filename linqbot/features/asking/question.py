@@ -27,6 +27,7 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
 from linqbot.errors import BotError
 from linqbot.features.asking.kinds import AnswerReader, Unreadable, reader_of
+from linqbot.features.asking.prompts import Prompt
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
@@ -223,10 +224,9 @@ class Identity(NamedTuple):
     words: str | None
     shown: str
 
-    @property
-    def key_digest(self) -> str:
-        """A digest of the key and of the method; empty without a key."""
-        return "" if self.key is None else _digest([self.verb, self.key])
+    def prompt(self, n: int, code: str) -> Prompt:
+        """Return the prompt of this question as the question `n` of its conversation, asked by the code with this digest."""
+        return Prompt(n, code, self.words or "", "" if self.key is None else _digest([self.verb, self.key]))
 
     def is_like(self, other: Identity) -> bool:
         """Return True for the same question: the key is the same, or there is none and the words are the same.

@@ -721,7 +721,7 @@ class AskSession:
         words, such as those of a model. What other code has begun in other words is another question, and is left as it is.
         """
         begun, code = self._past.begun, self._code(ctx)
-        new = Prompt.of(max([self._next, *(each.prompt.n + 1 for each in begun)]), question.identity, code)
+        new = question.identity.prompt(max([self._next, *(each.prompt.n + 1 for each in begun)]), code)
         same = (each for each in begun if each.prompt.asks_as(new))
         reworded = (
             each for each in begun if each.is_new and each.prompt.n >= self._next and each.prompt.code in ("", code)
