@@ -48,6 +48,7 @@ class OrderScene(Scene):
             question = next(each for each in left if each in shown)
             await person.thinks()
             person.say(left.pop(question), answers=question)
+        await person.sees(done)
 
     async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         if generation > 1:
