@@ -176,14 +176,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 # In the thread it would wait for a transaction whose COMMIT is a later step of this loop.
                 self.call_later(self.drawn(MEAN_WAIT_FOR_FILE_S), run)
                 return
-            try:
-                end = partial(done.set_result, func(*args))
-            except Exception as error:  # noqa: BLE001 - the caller must get any error
-                end = partial(done.set_exception, error)
-            self.call_later(self.drawn(MEAN_THREAD_S), end_with, done, end)
+            self.end_later(done, partial(func, *args), MEAN_THREAD_S)
 
         self.call_later(self.drawn(MEAN_THREAD_S), run)
         return done
+
+    def end_later(self, done: asyncio.Future[Any], work: Callable[[], Any], mean_s: float) -> None:
+        """Do some work in this step, and give a future its result or its error in a later one."""
+        try:
+            end = partial(done.set_result, work())
+        except Exception as error:  # noqa: BLE001 - the caller must get any error
+            end = partial(done.set_exception, error)
+        self.call_later(self.drawn(mean_s), _end_with, done, end)
 
     async def create_unix_connection(  # type: ignore[override]  # of its arguments, those that are used
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], path: str
@@ -224,7 +228,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 random.setstate(state)
 
 
-def end_with(done: asyncio.Future[Any], end: Callable[[], object]) -> None:
+def _end_with(done: asyncio.Future[Any], end: Callable[[], object]) -> None:
     """Give a future its end, unless its caller was cancelled."""
     if not done.done():
         end()

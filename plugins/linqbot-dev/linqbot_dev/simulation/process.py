@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import httpx
 from starlette.applications import Starlette
@@ -20,13 +20,13 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit
 from linqbot.storage.state import BOT, StateWrite
 from linqbot_dev.simulation.loop import Life, VirtualLoop
-from linqbot_dev.testing.stage.connections import WRITES
+from linqbot_dev.testing.stage.connections import WRITES, StorageAround
 
 AIMED: Final = WRITES | {"put", "take", "finish", "put_in_order", "hold"}
 """The methods of a storage at which faults can be aimed."""
 
 
-class AimedStorage:
+class AimedStorage(StorageAround):
     """The storage of one process: it reports what it is about to write and what it has written.
 
     Args:
@@ -37,38 +37,15 @@ class AimedStorage:
     def __init__(
         self, inner: Storage, loop: VirtualLoop, process: SimulatedProcess, *, delay_s: float, is_shared: bool
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._loop = loop
         self._process = process
         self._delay_s = delay_s
         self.is_shared = is_shared or inner.is_shared
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
+        method = super().__getattr__(name)
         return partial(self._write, name, method) if name in AIMED else method
-
-    @property
-    def settled(self) -> Collection[str]:
-        return self._inner.settled
-
-    @settled.setter
-    def settled(self, types: Collection[str]) -> None:
-        self._inner.settled = types
-
-    @property
-    def keep_outcomes_days(self) -> float:
-        return self._inner.keep_outcomes_days
-
-    @keep_outcomes_days.setter
-    def keep_outcomes_days(self, days: float) -> None:
-        self._inner.keep_outcomes_days = days
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._inner.__aexit__(*exc)
 
     async def _write(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         names = [name, *_named(args, kwargs)]
@@ -147,8 +124,7 @@ class SimulatedProcess:
         """End it at once: no further step of it runs."""
         if not self.life.is_over:
             self.life.end()
-            if not self.over.done():
-                self.over.set_result(None)
+            self.over.set_result(None)
 
     async def reach(self, event: str) -> None:
         """Note that the running code of this process has reached an event; return only if the process still lives."""
@@ -176,6 +152,4 @@ class SimulatedProcess:
                 await self._stopping.wait()
         except Exception as error:  # noqa: BLE001 - it is what the process ends with
             self.error = error
-        self.life.end()
-        if not self.over.done():
-            self.over.set_result(None)
+        self.kill()

@@ -8,52 +8,30 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 from linqbot.clock import Clock
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.commit_thread import CommitThread
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.sqlite.storage import SQLiteStorage
-from linqbot_dev.simulation.loop import VirtualLoop, end_with
+from linqbot_dev.simulation.loop import VirtualLoop
+from linqbot_dev.testing.stage.connections import StorageAround
 
 T = TypeVar("T")
 
 
-class MemoryOfProcess:
+class MemoryOfProcess(StorageAround):
     """One of several processes at a storage in memory: what it has leased ends with it."""
 
-    def __init__(self, inner: MemoryStorage) -> None:
-        self._inner = inner
+    def __init__(self, memory: MemoryStorage) -> None:
+        super().__init__(memory)
+        self._memory = memory
         self._tokens: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
         self.end_leases()
-
-    @property
-    def settled(self) -> Any:
-        return self._inner.settled
-
-    @settled.setter
-    def settled(self, types: Any) -> None:
-        self._inner.settled = types
-
-    @property
-    def keep_outcomes_days(self) -> float:
-        return self._inner.keep_outcomes_days
-
-    @keep_outcomes_days.setter
-    def keep_outcomes_days(self, days: float) -> None:
-        self._inner.keep_outcomes_days = days
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         leases = await self._inner.take(limit, lease_s=lease_s)
@@ -62,7 +40,7 @@ class MemoryOfProcess:
 
     def end_leases(self) -> None:
         """Count a crash for what this process has leased."""
-        self._inner.end_leases_of(self._tokens)
+        self._memory.end_leases_of(self._tokens)
 
 
 class VirtualCommits(CommitThread):
@@ -95,12 +73,7 @@ class VirtualCommits(CommitThread):
             self._loop.call_soon(begin)
 
         def begin() -> None:
-            end: Callable[[], object]
-            try:
-                end = partial(done.set_result, step())
-            except Exception as error:  # noqa: BLE001 - the writer must get any error
-                end = partial(done.set_exception, error)
-            self._loop.call_later(self._loop.drawn(self._disk_s), end_with, done, end)
+            self._loop.end_later(done, step, self._disk_s)
             if is_commit:
                 self._reach("after commit")
 

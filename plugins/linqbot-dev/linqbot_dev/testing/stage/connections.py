@@ -34,10 +34,34 @@ WRITES: Final = frozenset({
 """The methods with which a bot writes to its storage, without those that `WatchedStorage` defines."""
 
 
-class WatchedStorage:
-    """The storage of one run of the bot: it reports the begin and the end of each turn.
+class StorageAround:
+    """A storage around another one. It has all methods of a `Storage`: those that it does not define are those of `inner`."""
 
-    It has all methods of a `Storage`: those that it does not define are those of `inner`.
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @property
+    def settled(self) -> Collection[str]:
+        """The types of receipts that nothing wants as events. The app sets them, and `inner` decides by them."""
+        return self._inner.settled
+
+    @settled.setter
+    def settled(self, types: Collection[str]) -> None:
+        self._inner.settled = types
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._inner.__aexit__(*exc)
+
+
+class WatchedStorage(StorageAround):
+    """The storage of one run of the bot: it reports the begin and the end of each turn.
 
     Args:
         stored: Called with what the end of each turn has stored.
@@ -55,7 +79,7 @@ class WatchedStorage:
         stored: Callable[[Commit], None],
         is_taken: Callable[[str], bool],
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._clock = clock
         self._activity = activity
         self._run = run
@@ -66,24 +90,8 @@ class WatchedStorage:
         self._put: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
+        method = super().__getattr__(name)
         return partial(self._write, name, method) if name in WRITES else method
-
-    @property
-    def settled(self) -> Collection[str]:
-        """The types of receipts that nothing wants as events. The app sets them, and `inner` decides by them."""
-        return self._inner.settled
-
-    @settled.setter
-    def settled(self, types: Collection[str]) -> None:
-        self._inner.settled = types
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._inner.__aexit__(*exc)
 
     async def is_idle(self) -> bool:
         """Return True if the worker waits and there is nothing that it could lease now."""
