@@ -28,8 +28,9 @@
       SendMissed            a scheduled send came too late, or cannot be read; kept as a dead letter
       PostNotUnderstood     the data of a post does not fit the handler's model; kept as a dead letter
       Refused               outbound middleware vetoed a call; nothing was sent
-        Muted                 the call is for a chat in which the bot is muted; nothing was sent
-        Withheld              the bot's own manners forbid the call; nothing was sent
+        Stopped               the bot itself does not make a call now; nothing was sent
+          Muted                 it is for a chat in which the bot is muted
+          Withheld              the bot's own manners forbid it
       NoVerdict             a required plugin failed instead of deciding; nothing was sent, the turn is deferred
       LinqApiError          Linq answered with an error: status, code, message, doc_url, trace_id
         AmbiguousCall         a call that must not be repeated was cut off; the operator decides
@@ -59,7 +60,8 @@ class with its own `lqb` has both paragraphs, in whatever module it is defined.
 from __future__ import annotations
 
 import sys
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 
 def error_name(error: BaseException | type[BaseException]) -> str:
@@ -358,7 +360,44 @@ class Refused(LinqbotError):
     plugin: str | None = None
 
 
-class Muted(Refused):
+class Stopped(Refused):
+    """The bot itself does not make a call now, for a reason that a subclass names. `ctx.reply` returns its `status`.
+
+    Why: A rule of the bot stands before each call, such as a mute or the bot's manners, and this one forbids the call.
+    To do: `linqbot why` shows the rule. To let the call through, change the rule.
+
+    Attributes:
+        until: The Unix time at which the call will be made, because it waits; None if it is not made at all.
+        word: The name of the reason in logs and in the journal.
+        by: The rule that has stopped the call, for the row of the turn.
+        why: The reason why a turn has ended, for its row, if its send was stopped.
+    """
+
+    lqb = "LQB3014"
+    word: ClassVar[str] = "stopped"
+    by: ClassVar[str] = "a rule of the bot"
+    why: ClassVar[str] = "a rule of the bot stopped the send"
+
+    def __init__(self, message: str, *, until: float | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+    @property
+    def status(self) -> Literal["refused", "waiting", "muted"]:
+        """The status of the send that was stopped: see `Sent`."""
+        return "refused" if self.until is None else "waiting"
+
+    def to_record(self) -> dict[str, object]:
+        """Return what the journal keeps of the error: a key with the error's `word`, and what `from_record` needs."""
+        return {self.word: str(self), "until": self.until}
+
+    @classmethod
+    def from_record(cls, kept: Mapping[str, Any], call: str) -> Self:
+        """Return the error again from what the journal keeps of it, for the call of this name."""
+        return cls(kept[cls.word], until=kept["until"])
+
+
+class Muted(Stopped):
     """The bot is muted in the chat that a call is for, so the call was not made. `ctx.reply` returns `status="muted"`.
 
     Why: `ctx.mute` was called for this chat, so that a person can answer there without the bot.
@@ -366,25 +405,40 @@ class Muted(Refused):
     """
 
     lqb = "LQB3012"
+    word = "muted"
+    by = "a mute"
+    why = "the bot is muted in this chat"
+
+    @property
+    def status(self) -> Literal["muted"]:
+        return "muted"
+
+    @classmethod
+    def before(cls, call: str) -> Self:
+        """Return the error of a call, given by its name, that would have reached a muted chat."""
+        return cls(f"The bot is muted in the chat of {call}, so nothing was sent. ctx.unmute ends that.")
+
+    def to_record(self) -> dict[str, object]:
+        return {self.word: True}
+
+    @classmethod
+    def from_record(cls, kept: Mapping[str, Any], call: str) -> Self:
+        return cls.before(call)
 
 
-class Withheld(Refused):
+class Withheld(Stopped):
     """The bot's own manners forbid a call, so it was not made. `ctx.reply` returns `status="refused"`.
 
     Why: `Bot(allow_to=…)` names the people who may get messages, and the call is for someone else; or `Bot(manners=…)`
         lets promotional messages wait, or limits their number.
     To do: `linqbot waiting list --withheld` shows each such call with its reason. To let it through, change the option, or
         the `purpose=` of the send.
-
-    Attributes:
-        until: The Unix time at which the call will be made, because it waits; None if it is not made at all.
     """
 
     lqb = "LQB3013"
-
-    def __init__(self, message: str, *, until: float | None = None) -> None:
-        super().__init__(message)
-        self.until = until
+    word = "withheld"
+    by = "the bot's manners"
+    why = "the bot's manners withheld the send"
 
 
 class NoVerdict(LinqbotError):

@@ -49,6 +49,6 @@ if "EVERY_PART" in os.environ:
     # Nothing may change if each turn runs every part.
     from every_part import every_part
 
-    from linqbot.features.catalog import Features
+    from linqbot.engine.feature import Catalogue
 
-    mock.patch.object(Features, "concerned", every_part).start()
+    mock.patch.object(Catalogue, "concerned", every_part).start()

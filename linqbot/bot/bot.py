@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from linqbot.bot.router import Router
+from linqbot.engine.bag import Bag
 from linqbot.errors import BotError
+from linqbot.features.bot_options import Conduct, MuteByHand
 from linqbot.linq.events.event import Event
 from linqbot.linq.handles import person_key
 from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number
@@ -111,20 +113,14 @@ class Bot(Router):
             raise BotError(f"Bot(groups={groups!r}) is not known. It is one of 'addressed', 'all', 'never'.")
         if isinstance(plugins, str) or not isinstance(plugins, Iterable):
             raise BotError(f"Bot(plugins=…) takes a list: plugins=[{plugins!r}].")
-        said = {"on_trouble": on_trouble, "on_ask_timeout": on_ask_timeout, "on_ask_cancelled": on_ask_cancelled}
-        for option, text in said.items():
-            if (
-                text is not None
-                and not (text is True and option != "on_trouble")
-                and not (isinstance(text, str) and text.strip())
-            ):
-                raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {text!r}.')
+        _check_said(on_trouble=on_trouble, on_ask_timeout=on_ask_timeout, on_ask_cancelled=on_ask_cancelled)
         self.read = read
         self.typing = typing
         self.groups: Groups = groups
         self.max_age_s = max_age_s
         self.loop_breaker = loop_breaker
-        self.mute_s = mute_s
+        self.options = Bag()
+        self.options.put(MuteByHand(mute_s))
         self.on_trouble = on_trouble
         self.on_ask_timeout = on_ask_timeout
         self.on_ask_cancelled = on_ask_cancelled
@@ -135,8 +131,9 @@ class Bot(Router):
 
             if not isinstance(manners, Manners):
                 raise BotError('Bot(manners=…) takes Manners: manners=Manners(quiet_hours="21-8").')
-        self.manners = manners
-        self.allow_to = None if allow_to is None else _handles(allow_to, "allow_to")
+        if manners is not None or allow_to is not None:
+            people = None if allow_to is None else _handles(allow_to, "allow_to")
+            self.options.put(Conduct(people, manners))
         if owner is not None or mute_word is not None:
             from linqbot.bot.owner_words import add_words
 
@@ -146,6 +143,14 @@ class Bot(Router):
             from linqbot.bot.languages import Languages
 
             self.languages = Languages(language, sentences or {})
+
+
+def _check_said(**said: str | Literal[True] | None) -> None:
+    """Raise BotError if something that the bot says by itself, given by the name of its option, is no text."""
+    for option, text in said.items():
+        is_own = text is True and option != "on_trouble"
+        if text is not None and not is_own and not (isinstance(text, str) and text.strip()):
+            raise BotError(f'Bot({option}=…) takes a text such as "One moment, please.", not {text!r}.')
 
 
 def _allowing(allow: Collection[str] | Callable[[Event], bool] | None) -> Callable[[Event], bool] | None:

@@ -32,8 +32,9 @@ from linqbot.engine.turn import Turn, keyword_of
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
-from linqbot.features.catalog import Features
+from linqbot.features.bot_options import manners_of
 from linqbot.features.loops import Loop, LoopBreaker
+from linqbot.features.turn_data import OptedOut, Overtaken
 from linqbot.hookspecs import Tried
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
@@ -45,9 +46,7 @@ from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
 
 if TYPE_CHECKING:
-    from linqbot.engine.turns import Turns
     from linqbot.features.asking.session import AskSession
-    from linqbot.features.manners.gate import Gate
     from linqbot.language.spoken import Language
     from linqbot.storage.backend import Storage
 
@@ -72,6 +71,7 @@ class Dispatcher:
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
         plugins: The plugins whose additions are used. Their middleware wraps the bot's own.
     Attributes:
+        options: What the author has chosen for features: see `features/bot_options.py`.
         routes: The handlers of the bot and of its plugins.
         has_languages: True if the bot speaks other languages than English: `Bot(language=…)`.
         on_trouble: The text that the bot says in an outage of a chat; None if it says nothing.
@@ -90,6 +90,8 @@ class Dispatcher:
         plugins: Plugins | None = None,
     ) -> None:
         self._bot = bot
+        self.options = bot.options
+        self._has_manners = manners_of(bot.options) is not None
         self._clock = clock
         self.deadline_s = deadline_s
         self._plugins = plugins = plugins or Plugins()
@@ -125,8 +127,8 @@ class Dispatcher:
             plugins=self._values,
             state_store=state_store,
         )
-        ctx.is_opt_out = turn.journal.opted_out_chat is not None
-        ctx.is_overtaken = turn.is_overtaken
+        ctx.is_opt_out = OptedOut in turn.data
+        ctx.is_overtaken = Overtaken in turn.data
         return ctx
 
     async def aclose(self) -> None:
@@ -223,17 +225,6 @@ class Dispatcher:
     def wants(self, event_type: str) -> bool:
         """Return True if events of this type may reach code of the bot."""
         return bool(self._middleware or self.routes.of(EVENT_TYPES[event_type]))
-
-    def features(self, turns: Turns) -> Features:
-        return Features(turns)
-
-    def gate(self, turns: Turns) -> Gate | None:
-        """Return what decides about each call of the bot; None if the bot asks for no manners."""
-        if self._bot.allow_to is None and self._bot.manners is None:
-            return None
-        from linqbot.features.manners.gate import Gate
-
-        return Gate(turns, self._bot.allow_to, self._bot.manners)
 
     def never_awaited(
         self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str
@@ -338,7 +329,7 @@ class Dispatcher:
         In a muted chat only handlers with the filter `muted` get it, with `during_ask` those with `during_ask=True`, and in a
         handoff none.
         """
-        if self._bot.manners is None or keyword_of(event) not in ("start", "help"):
+        if not self._has_manners or keyword_of(event) not in ("start", "help"):
             return False
         assert isinstance(event, MessageReceived)
         routes = [] if in_handoff else self.routes.of(type(event))
@@ -349,7 +340,7 @@ class Dispatcher:
 
     def is_keyword(self, event: Event) -> bool:
         """Return True for START or HELP, which linqbot or a handler answers."""
-        return self._bot.manners is not None and keyword_of(event) in ("start", "help")
+        return self._has_manners and keyword_of(event) in ("start", "help")
 
     async def answer_keyword(self, event: Event, ctx: TurnContext) -> None:
         """Answer START or HELP, also where the bot is muted."""
@@ -394,7 +385,7 @@ class Dispatcher:
         if reason is not None:
             self._ignore(event, ctx, reason)
             return
-        if ctx.is_opt_out or (self._bot.manners is not None and self.takes_keyword(event)):
+        if ctx.is_opt_out or (self._has_manners and self.takes_keyword(event)):
             await self._take_keyword(event, ctx)
             return
         now = self._clock.now()

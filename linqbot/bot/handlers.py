@@ -17,7 +17,7 @@ from linqbot.bot.context import Context
 from linqbot.bot.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
 from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
-from linqbot.engine import turn_record
+from linqbot.engine import failure, turn_record
 from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
@@ -356,7 +356,7 @@ IN_GROUP: Final = "the bot takes no events of groups"
 NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
 KEYWORD: Final = "linqbot answers this word"
 LOOP: Final = "two bots answer each other"
-OPTED_OUT: Final = turn_record.OPTED_OUT
+OPTED_OUT: Final = failure.OPTED_OUT.why
 OVERTAKEN: Final = "it was written before a STOP or START that came first"
 MUTED: Final = turn_record.MUTED
 LATE: Final = "takes late messages"

@@ -20,6 +20,7 @@ from linqbot.bot.handlers import ErrorHandler, Route, call_in_thread, check_wrap
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
 from linqbot.errors import BotError, LinqbotError
+from linqbot.features.bot_options import manners_of
 from linqbot.frames import place_of
 from linqbot.language.reading import chosen, exactly, plain, readings
 from linqbot.linq.events.event import Event
@@ -75,7 +76,7 @@ class Routes:
         A bot with manners answers START and HELP.
         """
         taken = (route.event for route in self.all)
-        answered = [MessageReceived] if self._bot.manners is not None else []
+        answered = [MessageReceived] if manners_of(self._bot.options) is not None else []
         return frozenset([*taken, *answered, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
 
     def of(self, kind: type[Event]) -> list[Route]:

@@ -10,6 +10,7 @@ from linqbot.bot.filters import Fit
 from linqbot.bot.handlers import Route
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
+from linqbot.features.turn_data import TurnMute
 from linqbot.hookspecs import Tried
 from linqbot.storage.inbox import Lease
 
@@ -22,7 +23,7 @@ class TurnContext(Context):
             were new, so its first run is one.
         chosen: The handler with `during_ask=True` that takes the event: its route, and the fit of its filters.
         is_opt_out: True if the person of the chat opts out by the event.
-        is_overtaken: As in `Turn`.
+        is_overtaken: True if the message was written before a STOP or START that came first, which counts.
         is_answer: True if no handler with `during_ask=True` takes the event, so that it answers the open question.
         is_outdated: True if the message became too old for its handlers after an earlier run had begun.
         passed_over: Why no handler takes the event; None if one does, or if middleware has ended the event.
@@ -65,11 +66,12 @@ class TurnContext(Context):
 
     async def answer_keyword(self, text: str) -> None:
         """Send the answer to START or HELP, also where the bot is muted."""
-        self._journal.answers_keyword = True
+        of_turn = self._journal.data.of(TurnMute)
+        of_turn.answers_keyword = True
         try:
             await self.send(text, key="keyword")
         finally:
-            self._journal.answers_keyword = False
+            of_turn.answers_keyword = False
 
     def stop_typing(self) -> None:
         if self._typing is not None:

@@ -33,7 +33,7 @@ from linqbot.content.message_split import (
 from linqbot.content.sent import AcceptedMessage, Sent, SentStatus, UnreadMessage
 from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Muted, Refused, Withheld
+from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused, Stopped
 from linqbot.linq.types.message import Effect, MediaPart, MessageContent, ReplyTo, text_of
 
 if TYPE_CHECKING:
@@ -57,12 +57,9 @@ def stopped_by(error: Refused | LinqApiError, log: Any) -> SentStatus | None:
 
     The status is `muted`, `refused`, `waiting`, `skipped` or `opted_out`: see `Sent`.
     """
-    if isinstance(error, Muted):
-        log.info("send.muted")
-        return "muted"
-    if isinstance(error, Withheld):
-        log.info("send.withheld", reason=str(error))
-        return "refused" if error.until is None else "waiting"
+    if isinstance(error, Stopped):
+        log.info(f"send.{error.word}", reason=str(error))
+        return error.status
     if isinstance(error, Refused):
         log.info("send.refused", plugin=error.plugin, reason=str(error))
         return "refused"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path, prepare
-from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, Muted, RateLimited, Withheld
+from linqbot.errors import AmbiguousCall, LinqApiError, MessageGone, RateLimited, Stopped
 from linqbot.linq.events.lane import as_object
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat
@@ -242,16 +242,15 @@ def _answer_from_receipt(entry: JournalEntry, call: Call) -> dict[str, object]:
     return {"chat_id": chat_id or "", "message": message}
 
 
-_MUTED: Final = b'{"muted":true}'
-
-
-def stopped_json(error: Muted | Withheld) -> bytes:
+def stopped_json(error: Stopped) -> bytes:
     """Return the answer to store of a call that was not made for a reason of the bot. No later run makes it."""
-    return _MUTED if isinstance(error, Muted) else to_json({"withheld": str(error), "until": error.until})
+    return to_json(error.to_record())
 
 
-def was_muted(entry: JournalEntry) -> bool:
-    return entry.status == "refused" and entry.answer == _MUTED
+def stop_of(entry: JournalEntry, call: str) -> Stopped | None:
+    """Return the error that has stopped the call of an entry, given by its name; None if the bot itself has not stopped it."""
+    kept = from_json(entry.answer) if entry.answer and entry.status == "refused" else {}
+    return next((kind.from_record(kept, call) for kind in Stopped.__subclasses__() if kind.word in kept), None)
 
 
 def person_of(chat: Chat) -> str | None:
@@ -260,21 +259,15 @@ def person_of(chat: Chat) -> str | None:
     return person_key(people[0]) if len(people) == 1 and not chat.is_group else None
 
 
-def muted(call: Call) -> Muted:
-    return Muted(f"The bot is muted in the chat of {call.name}, so nothing was sent. ctx.unmute ends that.")
-
-
 def error_json(error: LinqApiError) -> bytes:
     return to_json({"status": error.status, "code": error.code, "trace_id": error.trace_id})
 
 
-def error_of(entry: JournalEntry, call: Call) -> LinqApiError | Muted | Withheld:
+def error_of(entry: JournalEntry, call: Call) -> LinqApiError | Stopped:
     """Return the refusal of Linq that a call got in an earlier run, or the reason of the bot why that run did not make it."""
+    if (stopped := stop_of(entry, call.name)) is not None:
+        return stopped
     known = from_json(entry.answer) if entry.answer else {}
-    if was_muted(entry):
-        return muted(call)
-    if (reason := known.get("withheld")) is not None:
-        return Withheld(reason, until=known["until"])
     kind = RateLimited if known.get("status") == 429 else LinqApiError
     return kind(
         "Linq refused it in an earlier run.",

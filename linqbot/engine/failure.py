@@ -12,7 +12,7 @@ import asyncio
 import random
 import re
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
@@ -26,7 +26,6 @@ from linqbot.errors import (
     AmbiguousCall,
     LinqApiError,
     LinqbotError,
-    Muted,
     NeverAwaited,
     NoVerdict,
     Refused,
@@ -34,10 +33,10 @@ from linqbot.errors import (
     SendMissed,
     StateConflict,
     StateUnreadable,
+    Stopped,
     StorageError,
     StorageUnavailable,
     TurnDeferred,
-    Withheld,
     error_name,
 )
 from linqbot.frames import place_of
@@ -249,22 +248,29 @@ def outdated(lease: Lease) -> DeadLetter:
 
 
 def refused_by(error: Refused) -> str:
-    # Neither is a plugin, although the errors pass through the plugins' middleware.
-    if isinstance(error, Muted):
-        return "a mute"
-    return "the bot's manners" if isinstance(error, Withheld) else error.plugin or "outbound middleware"
+    # A rule of the bot is no plugin, although its error passes through the plugins' middleware.
+    return error.by if isinstance(error, Stopped) else error.plugin or "outbound middleware"
 
 
-def unreachable(error: BaseException | None) -> Literal["opted_out", "left", "muted", "withheld"] | None:
-    """Return why a send is not made: an opt-out, a group that was left, a mute, or the bot's manners; else None."""
-    if isinstance(error, Muted):
-        return "muted"
-    if isinstance(error, Withheld):
-        return "withheld"
+class Unreachable(NamedTuple):
+    """Why a send is not made: the word for the log, and the reason for the row of the turn."""
+
+    word: str
+    why: str
+
+
+OPTED_OUT: Final = Unreachable("opted_out", "the person opted out")
+LEFT: Final = Unreachable("left", "the bot's line is not in the group")
+
+
+def unreachable(error: BaseException | None) -> Unreachable | None:
+    """Return why a send is not made: a rule of the bot, an opt-out, or a group that was left; else None."""
+    if isinstance(error, Stopped):
+        return Unreachable(error.word, error.why)
     refusal = meaning_of(error) if isinstance(error, LinqApiError) else None
     if refusal is Refusal.OPTED_OUT:
-        return "opted_out"
-    return "left" if refusal is Refusal.LEFT else None
+        return OPTED_OUT
+    return LEFT if refusal is Refusal.LEFT else None
 
 
 def is_final(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ A call takes these steps, each a method below:
 3. `_through_plugins`: the middleware of plugins may change the call, refuse it, or make others.
 4. `_perform`: if an earlier run may have made the call, `earlier_runs.py` answers it, or has it repeated.
 5. `make`: the journal stores its key and content.
-6. `attempt`: mutes, manners and opt-outs may refuse it. Linq answers, and the journal keeps the outcome.
+6. `attempt`: the guards of features may stop it. Linq answers, and the journal keeps the outcome.
 
 Next step: `engine/turns.py` stores the outcomes in the commit that ends the turn.
 """
@@ -24,18 +24,17 @@ from typing import TYPE_CHECKING
 
 from linqbot.branch import running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.call_lookup import GONE, NOT_MADE, OPENS_CHAT, change_made, error_json, lacks_target, stopped_json
+from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, error_json, lacks_target, stopped_json
 from linqbot.engine.rate_limit import CallNotMade, call_with_retries
 from linqbot.engine.turn_journal import TurnJournal, too_late
 from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
-    Muted,
     NoVerdict,
+    Stopped,
     Suspended,
     TurnDeferred,
-    Withheld,
 )
 from linqbot.storage.journal import JournalEntry
 
@@ -78,6 +77,7 @@ class Outbox:
         self.journal = journal
         self._turns = turns
         self._storage = turns.storage
+        self._features = turns.features
         self._outbound = turns.outbound
         # Held by the call that is made or matched.
         self._call_lock = asyncio.Lock()
@@ -89,8 +89,7 @@ class Outbox:
             if journal.is_interrupted:
                 journal.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
-                is_guarded = call.safety == "hint" and (self._storage.mutes or self._turns.gate is not None)
-                guarded = self._turns.features.guarded(journal, run) if is_guarded else run
+                guarded = self._features.gated(run, journal) if call.safety == "hint" else run
                 return await self._make_unjournalled(call, self._outbound.wrap(guarded))
             if journal.is_suspended:
                 raise Suspended("The handler waits for an answer.")
@@ -217,16 +216,9 @@ class Outbox:
         """Make a call whose entry is stored.
 
         `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
-        cannot be made now, and Muted or Withheld if it must not be.
+        cannot be made now, and Stopped if it must not be.
         """
-        journal, guarded = self.journal, run
-        if (
-            self._storage.mutes
-            or self._turns.gate is not None
-            or journal.opted_out_chat is not None
-            or call.name == OPENS_CHAT
-        ):
-            guarded = self._turns.features.guarded(journal, run, entry.key)
+        journal, guarded = self.journal, self._features.gated(run, self.journal, entry.key)
         try:
             answer = await call_with_retries(
                 call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
@@ -237,9 +229,9 @@ class Outbox:
                 await journal.note_outcome(entry, "refused", NOT_MADE)
             # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
             raise TurnDeferred(str(error), after_s=error.after_s) from error
-        except (Muted, Withheld) as error:
+        except Stopped as error:
             if not repeated:
-                # On record, so that no later run makes the call when the mute is over: it would be out of place then.
+                # On record, so that no later run makes the call when its reason is over: it would be out of place then.
                 await journal.note_outcome(entry, "refused", stopped_json(error), at_once=True)
             raise
         except LinqApiError as error:

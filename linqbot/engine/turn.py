@@ -1,19 +1,21 @@
-"""A turn, from its lease to the commit that ends it, and what features add to it: their parts, and their kinds of deliveries.
+"""A turn, from its lease to the commit that ends it.
 
 Nothing here has an effect: `turns.py` stores what `Turn.commit` returns. If that cannot be stored, a commit is built for
-another outcome. `features/catalog.py` lists the parts and the kinds.
+another outcome. `feature.py` has what features add to a turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
 
+from linqbot.engine.bag import Bag
+from linqbot.engine.feature import Kind, Points
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from linqbot.engine.deadline import Deadline
     from linqbot.engine.outbox import Outbox
     from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.engine.turns import Turns
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
     from linqbot.features.asking.session import AskSession
@@ -87,10 +88,9 @@ class Turn:
 
     Attributes:
         kind: The kind of the delivery. A handoff changes it, and passes the message on.
-        is_muted: True if the bot is muted for the event: a person answers it, or gets it by a handoff. Then open questions wait.
-            The parts that open the turn decide it.
         owner: The worker; None if the turn is run without one, as in tests.
-        points: The points of the parts that the lease may concern; not set if the turn cannot begin.
+        data: What features keep for the turn, by its class. The journal has it too, so nothing in it may refer to the journal.
+        points: The points of the features that the lease may concern; not set if the turn cannot begin.
         began, handling: The times at which the turn and its dispatch began, by `time.perf_counter`.
         ends: Functions that add to the commit that ends the turn, each for its feature, by the outcome in the commit.
         is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
@@ -102,7 +102,6 @@ class Turn:
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
-        is_overtaken: True if the message was written before a STOP or START that came first, which counts: no handler takes it.
         report: The report for plugins; None if no plugin observes turns.
         why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
     """
@@ -110,12 +109,12 @@ class Turn:
     lease: Lease
     opening: Opening
     kind: Kind
-    is_muted: bool = False
     owner: Worker | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
     is_opened: bool = False
     is_running: bool = False
+    data: Bag = field(default_factory=Bag)
     points: Points = field(init=False)
     journal: TurnJournal = field(init=False)
     outbox: Outbox = field(init=False)
@@ -128,7 +127,6 @@ class Turn:
     ctx: TurnContext | None = None
     given_up: bool = False
     overlap: TurnOverlap | None = None
-    is_overtaken: bool = False
     report: TurnReport | None = None
     why: str | None = None
 
@@ -179,52 +177,6 @@ ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.shar
 
 
 _PROACTIVE: Final = PROACTIVE | {"broadcast"}
-
-
-class TurnPart:
-    """The share that one feature has in turns. Only the points that a part overrides are called."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    async def open(self, turn: Turn) -> Outcome | None:
-        """Read what the turn begins with, besides the entries of its earlier runs. An outcome ends it without a handler."""
-
-    async def begin(self, turn: Turn) -> None:
-        """Prepare for the handler, which is about to run for `turn.event`."""
-
-    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
-        """Return the turn in which the handler runs again, if it must, now that it has ended, with an error or without."""
-
-    async def close(self, turn: Turn, outcome: Outcome) -> None:
-        """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""
-
-    def end(self, turn: Turn, commit: Commit) -> None:
-        """Add to the commit that ends the turn, by the outcome in the commit."""
-
-
-class Kind(NamedTuple):
-    """A kind of deliveries. What Linq has posted, and each event that linqbot makes for handlers, has no functions.
-
-    Attributes:
-        open: Called before anything else; an outcome ends the turn without a handler.
-        run: Handles the delivery; None if a handler of the bot gets its event.
-        end: Adds to the commit that ends the turn, also if the turn could not begin.
-    """
-
-    open: Callable[[Turns, Turn], Awaitable[Outcome | None]] | None = None
-    run: Callable[[Turns, Turn], Awaitable[None]] | None = None
-    end: Callable[[Delivery, Commit], None] | None = None
-
-
-class Points(NamedTuple):
-    """The points of the parts that a lease may concern, in the order in which they are called."""
-
-    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
-    begin: Sequence[Callable[[Turn], Awaitable[None]]]
-    again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
-    close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
-    end: Sequence[Callable[[Turn, Commit], None]]
 
 
 def keyword_of(event: Event) -> Keyword | None:

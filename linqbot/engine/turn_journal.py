@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call
+from linqbot.engine.bag import Bag
 from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, is_in_step, outside_of_answer, step_around
@@ -29,7 +30,6 @@ from linqbot.frames import place_of_caller
 from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import texts_of
-from linqbot.linq.types.proactive import Purpose
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
@@ -113,9 +113,6 @@ class TurnJournal:
         deferred: The error of the first call that had to be deferred; None if there was none. After it, no further call
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/turn.py`. Set before the first call.
-        purpose: Why the turn sends, if that is on record; None if its delivery says it.
-        sends_for: The turn whose call has waited until now; None if the turn makes its own calls.
-        from_line: The line that the last call to a handle has named.
         state: The state that the handler changed. Set when the handler has succeeded.
         recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled
@@ -132,26 +129,17 @@ class TurnJournal:
             runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
         ended_steps: The last steps of this run, for its record.
-        opted_out_chat: The id of the chat if its person has opted out: see `features/optout.py`.
-        passes_mutes: True makes calls also in chats in which the bot is muted: they are those of the person who answers
-            there.
-        answers_keyword: True makes calls also where the bot is muted, by an operator too: they answer HELP or START.
+        data: What features keep for the turn, by its class.
     """
 
     deferred: TurnDeferred | None = None
     origin: bytes | None = None
     state: Sequence[StateWrite] = ()
-    purpose: Purpose | None = None
-    sends_for: str | None = None
-    from_line: str | None = None
     recipients: Sequence[RecipientUpdate] = ()
     is_interrupted = False
     is_suspended = False
     is_past = False
     incoming_calls: IncomingCalls | None = None
-    opted_out_chat: str | None = None
-    passes_mutes = False
-    answers_keyword = False
     failed_calls: Sequence[dict[str, Any]] = ()
     ended_steps: Sequence[dict[str, Any]] = ()
     earlier: EarlierRuns | None = None
@@ -162,12 +150,15 @@ class TurnJournal:
     # The number of entries that this run has stored.
     _begun = 0
 
-    def __init__(self, turns: Turns, opening: Opening, lease: Lease, report: TurnReport | None = None) -> None:
+    def __init__(
+        self, turns: Turns, opening: Opening, lease: Lease, data: Bag, report: TurnReport | None = None
+    ) -> None:
         self._turns = turns
         self._storage = turns.storage
         self._outbound = turns.outbound
         self._lease = lease
         self._report = report
+        self.data = data
         self._task = asyncio.current_task()
         self.delivery = lease.delivery
         self.turn = opening.turn_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.characters import cut
 from linqbot.engine.failure import refused_by
-from linqbot.errors import LinqApiError, Refused, error_name
+from linqbot.errors import LinqApiError, Muted, Refused, error_name
 from linqbot.linq.events.lane import is_lane_of_receipts, token
 from linqbot.linq.events.message import MessageFailed
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
@@ -26,10 +26,7 @@ _UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
 
 NO_HANDLER: Final = "the bot has no handler for this event type"
-OPTED_OUT: Final = "the person opted out"
-LEFT: Final = "the bot's line is not in the group"
-MUTED: Final = "the bot is muted in this chat"
-WITHHELD: Final = "the bot's manners withheld the send"
+MUTED: Final = Muted.why
 KEPT: Final = "its message has not come yet, so the edit is kept until then"
 MESSAGE_MISSING: Final = "the edited message did not come within a day"
 MIDDLEWARE: Final = "middleware ended the event before its handler"

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -27,6 +27,7 @@ from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.deadline import Deadline
 from linqbot.engine.failure import (
+    LEFT,
     OTHER_RELEASE_S,
     STORAGE_PAUSE_S,
     ChoiceFailed,
@@ -82,7 +83,6 @@ if TYPE_CHECKING:
     from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.worker import Worker
     from linqbot.features.catalog import Features
-    from linqbot.features.manners.gate import Gate
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -95,13 +95,6 @@ ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]
     DeadLetter: "dead_letter",
 }
 """The names of outcomes in reports of turns."""
-_WHY_UNREACHABLE: Final = {
-    "opted_out": turn_record.OPTED_OUT,
-    "left": turn_record.LEFT,
-    "muted": turn_record.MUTED,
-    "withheld": turn_record.WITHHELD,
-}
-"""The reasons in the record of a turn whose send was not made."""
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
 Stored: TypeAlias = Outcome | Literal["lost"]
@@ -117,7 +110,7 @@ class Turns:
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
         serving_since: The Unix time at which this process began to serve.
-        gate: Decides about each call before it is made; None for a bot that asks for no manners.
+        make_features: Makes the features of the process.
     """
 
     dispatcher: Dispatcher
@@ -125,6 +118,7 @@ class Turns:
     storage: Storage
     clock: Clock
     rate_limit: SendRateLimit
+    make_features: Callable[[Turns], Features]
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     log_tracebacks: bool = False
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
@@ -134,12 +128,10 @@ class Turns:
     shared_since: float = math.inf
     serving_since: float = 0.0
     features: Features = field(init=False)
-    gate: Gate | None = field(init=False)
     keeps_records: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.features = self.dispatcher.features(self)
-        self.gate = self.dispatcher.gate(self)
+        self.features = self.make_features(self)
         self.keeps_records = self.storage.keep_outcomes_days > 0
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
@@ -259,7 +251,7 @@ class Turns:
     async def _open(self, turn: Turn) -> Outcome | None:
         """Find out what a turn begins with. Return its outcome if it needs no handler; None if it does."""
         lease = turn.lease
-        if turn.kind.open is not None and (outcome := await turn.kind.open(self, turn)) is not None:
+        if turn.kind.open is not None and (outcome := await turn.kind.open(turn)) is not None:
             return outcome
         if not lease.is_first_run:
             turn.opening.known = await self.storage.entries(lease.delivery.id, lease.replay)
@@ -297,7 +289,7 @@ class Turns:
         task = asyncio.current_task()
         assert task is not None
         turn.task, turn.is_running = task, True
-        turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.report)
+        turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.data, turn.report)
         turn.outbox = Outbox(self, turn.journal)
         turn.asking = TurnSession(
             turn.ends, partial(self.features.session, self, turn.journal, turn.lease, turn.opening)
@@ -320,7 +312,7 @@ class Turns:
         try:
             try:
                 if turn.kind.run is not None:
-                    await turn.kind.run(self, turn)
+                    await turn.kind.run(turn)
                 else:
                     ctx = await self.prepare(turn, turn.lease.delivery)
                     await self.dispatcher.dispatch(turn.event, ctx)
@@ -423,8 +415,8 @@ class Turns:
             self._note_conflict(turn, conflict)
         if ctx is None and (why := unreachable(error)) is not None:
             # A person who opts out means it. A group that was left may be a mistake, or another conflict that Linq added.
-            (log.warning if why == "left" else log.info)(f"send.{why}", delivery=turn.lease.delivery.id)
-            turn.why = _WHY_UNREACHABLE[why]
+            (log.warning if why is LEFT else log.info)(f"send.{why.word}", delivery=turn.lease.delivery.id)
+            turn.why = why.why
             return Ack()
         return self._failed(turn, error)
 

@@ -34,6 +34,7 @@ from linqbot.errors import (
     TurnDeferred,
     Withheld,
 )
+from linqbot.features.turn_data import SentFor
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import EventNotUnderstood
 from linqbot.linq.handles import person_key, plain_handle
@@ -217,7 +218,7 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
     """Send a broadcast to one person, with the errors of `broadcast_send` and `BroadcastSend.send`."""
     to_person = broadcast_send(turn.lease.delivery)
     turn.journal.origin = to_json({"handles": [to_person.to], "chat_id": None, "is_group": False})
-    turn.journal.purpose = to_person.purpose
+    turn.data.put(SentFor(to_person.purpose))
     with turn.deadline:
         turn.journal.recipients = (await to_person.send(turn.client),)
 

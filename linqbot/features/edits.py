@@ -20,7 +20,8 @@ import structlog
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.engine.turn import Turn, TurnPart, keyword_of
+from linqbot.engine.feature import Feature
+from linqbot.engine.turn import Turn, keyword_of
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
@@ -133,7 +134,7 @@ async def joined(lease: Lease, others: Sequence[Delivery], storage: Storage, clo
             return replace(lease, delivery=delivery)
 
 
-class Edits(TurnPart):
+class Edits(Feature):
     """Gives a message the edits that came before its turn, and keeps an edit whose message has not had its turn yet."""
 
     async def open(self, turn: Turn) -> Ack | None:

@@ -31,6 +31,7 @@ from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.notices import say
+from linqbot.features.turn_data import TurnMute
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.handles import person_key, read_handle
@@ -112,7 +113,8 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
             await _note_sent(sent, mutes, handoff)
         return sent
 
-    journal.passes_mutes = True
+    of_turn = journal.data.of(TurnMute)
+    of_turn.is_passed = True
     try:
         is_reached = await status_of(introduce()) == "accepted"
         if is_reached:
@@ -121,7 +123,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
         await end_handoff(mutes.stored, handoff, "unreachable", mutes.clock)
         raise
     finally:
-        journal.passes_mutes = False
+        of_turn.is_passed = False
 
     async def note() -> bool:
         if not is_reached:
@@ -234,7 +236,7 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
     journal, client = turn.journal, turn.client
     # The chat is the person's alone: it is no chat of the owner, who is named by the call.
     journal.origin = to_json({"handles": timer["handles"][:1], "chat_id": handoff.chat_id, "is_group": False})
-    journal.passes_mutes = True
+    turn.data.of(TurnMute).is_passed = True
     with turn.deadline, speaking(turns.dispatcher.language_named(handoff.language)):
         said = sentences()
         text = said.no_one_answers if handoff.ended in ("not_taken", "unreachable") else said.bot_is_back

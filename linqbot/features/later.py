@@ -26,6 +26,7 @@ from linqbot.engine.slots import effects_of_step
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
 from linqbot.features.schedules import REPEAT, REPEAT_ID, every_of, next_due, timer_and_tick
+from linqbot.features.turn_data import OptedOut, SentFor
 from linqbot.linq.events.delivery import retention_mark
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.events.proactive import merged
@@ -254,7 +255,7 @@ async def send_due(turns: Turns, turn: Turn) -> None:
         include={"tag", "every"}, exclude_defaults=True
     )
     journal.origin = to_json({**(send.origin or {}), "scheduled": made_by})
-    journal.purpose, journal.sends_for = send.purpose, send.turn
+    turn.data.put(SentFor(send.purpose, send.turn))
     with turn.deadline:
         for call in calls:
             with suppress(MessageGone):
@@ -315,7 +316,7 @@ class TurnScheduler:
 
         Linq refuses a send only until the person writes again. What is due after that would still be sent.
         """
-        return list(self._timers.values()) if self._journal.opted_out_chat is None else []
+        return list(self._timers.values()) if OptedOut not in self._journal.data else []
 
     def schedule(
         self,

@@ -1,8 +1,8 @@
 """Mutes: in a muted chat the bot is silent, because a person answers there. `ctx.mute` begins a mute, `ctx.unmute` ends it.
 
 A mute is stored at once, whatever becomes of the handler, and looked up in memory: before the handler of each event
-(`Features.concerned`), and before each call (`Features.guarded`). A turn that has begun before the mute ends as usual, but
-what it still sends there is not sent.
+(`Mutes.open`), and before each call (`Mutes.guard`). A turn that has begun before the mute ends as usual, but what it still sends
+there is not sent.
 
 While a chat is muted:
 
@@ -19,32 +19,49 @@ proactive stops what the bot says first, and lets it answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from linqbot.client.call import Call
+import structlog
+
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.clock import Clock
 from linqbot.engine import turn_record
-from linqbot.engine.call_lookup import muted, person_of
-from linqbot.engine.turn import Turn, TurnPart, proactive_kind
-from linqbot.errors import BotError, LinqApiError
+from linqbot.engine.call_lookup import person_of
+from linqbot.engine.feature import Arrives, Feature, GuardedCall
+from linqbot.engine.turn import Turn, proactive_kind
+from linqbot.errors import BotError, LinqApiError, Muted
+from linqbot.features.bot_options import MuteByHand
+from linqbot.features.turn_data import TurnMute
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, as_object, chat_of_lane, lane_of_chat, person_of_lane
+from linqbot.linq.events.lane import (
+    EVERY_CHAT,
+    OUTSIDE_CHATS,
+    as_object,
+    chat_of_lane,
+    chat_of_receipts,
+    lane_of_chat,
+    person_of_lane,
+)
+from linqbot.linq.events.message import MessageEvent
+from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
+from linqbot.linq.types.message import WORDS
 from linqbot.options import check_number
-from linqbot.storage.inbox import Ack, Commit
+from linqbot.storage.inbox import Ack, Commit, Lease
+from linqbot.storage.journal import Receipt
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
-    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
     from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
+
+log = structlog.get_logger("linqbot.worker")
 
 _WAITING_KINDS: Final = frozenset({"ask", "ask_in", "ask_to", "dead_letter", "handoff", "post", "post_to", "send"})
 """The kinds of deliveries that wait until a mute is over. A recurring send goes on with its next due time."""
@@ -56,20 +73,50 @@ MUTING: Final = ("linqbot mute ", "linqbot unmute ")
 """The beginnings of the names of the steps that begin and end mutes."""
 
 
-class Mutes(TurnPart):
-    """Lets what linqbot puts into the lane of a muted chat wait, and tells the event that the chat is muted."""
+class Mutes(Feature):
+    """Lets what linqbot puts into the lane of a muted chat wait, marks an event of a muted chat, and stops calls into it."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self._mutes: Mapping[str, Mute] = turns.storage.mutes
+        self.turns_while = self.guards_while = self._mutes
+        self._by_hand_s = turns.dispatcher.options.of(MuteByHand).for_s
+        self.arrives: Mapping[str, Arrives] = {"message.sent": self._note_sent} if self._by_hand_s else {}
+
+    def concerns(self, lease: Lease) -> bool:
+        lane, mutes = lease.delivery.lane, self._mutes
+        if not lease.is_first_run:
+            return True
+        chat_id = chat_of_lane(lane)
+        if chat_id is None:
+            return bool(mutes) and lane.startswith(OUTSIDE_CHATS)
+        return chat_id in mutes or EVERY_CHAT in mutes
+
+    async def _note_sent(self, delivery: Delivery) -> None:
+        """Mute the bot in the chat in which a person of yours has written: from the 200 on, no call begins there."""
+        if not is_by_hand(delivery):
+            return
+        receipt, chat_id, now = Receipt.of(delivery), chat_of_receipts(delivery.lane), self._turns.clock.now()
+        since = min(delivery.sent_at, now)
+        until = since + self._by_hand_s
+        if receipt is None or receipt.message_id is None or chat_id is None or until <= now:
+            return
+        if await self._turns.storage.mute_by_hand(Mute(chat_id, until, since=since), receipt.message_id):
+            log.info("chat.muted", chat_id=chat_id, why="A person has written there.", for_s=self._by_hand_s)
 
     async def open(self, turn: Turn) -> Ack | None:
         mute = await self._mute_of(turn.lease.delivery)
-        turn.is_muted = mute is not None
+        is_muted = mute is not None
         if turn.opening.known:
             # The turn has begun: it goes on as it began, even if the chat was muted since then, or is muted no more.
-            turn.is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in turn.opening.known)
-        return self._wait(turn, mute) if turn.is_muted and turn.lease.delivery.is_internal else None
+            is_muted = any(entry.slot.endswith(f"step:{MUTED_STEP}") for entry in turn.opening.known)
+        if is_muted:
+            turn.data.of(TurnMute).is_muted = True
+        return self._wait(turn, mute) if is_muted and turn.lease.delivery.is_internal else None
 
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""
-        chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._turns.storage.mutes
+        chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._mutes
         if chat_id is None and not delivery.lane.startswith(OUTSIDE_CHATS):
             return None  # it is in no lane of a chat: a mute of all chats does not concern it
         mute = mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery))
@@ -92,14 +139,36 @@ class Mutes(TurnPart):
         return Ack()
 
     async def begin(self, turn: Turn) -> None:
-        delivery = turn.lease.delivery
+        delivery, of_turn = turn.lease.delivery, turn.data.find(TurnMute)
         # A message that was missed is put in by linqbot, and is a message all the same.
         is_internal = delivery.is_internal and delivery.type != "message.received"
-        if not turn.is_muted or is_internal or turn.kind.run is not None:
+        if of_turn is None or not of_turn.is_muted or is_internal or turn.kind.run is not None:
             return
         # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.
         await turn.asking().recorded(MUTED_STEP, _true, kind=bool)
         turn.event = turn.event.model_copy(update={"muted": True})
+
+    async def guard(self, asked: GuardedCall) -> None:
+        """Raise Muted for a call into a chat in which the bot is muted."""
+        call, journal, of_turn = asked.call, asked.journal, asked.journal.data.find(TurnMute)
+        now, body, mutes = self._turns.clock.now(), call.body or {}, self._mutes
+        if of_turn is not None and of_turn.answers_keyword:
+            return
+        if of_turn is not None and of_turn.is_passed:
+            mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
+        people = body.get("to")
+        if isinstance(people, list) and len(people) == 1:
+            # It opens a chat or finds it, so the bot speaks first.
+            mute = mute_of(mutes, None, now, is_proactive=True)
+            person = person_key(str(people[0]))
+            is_muted = (mute or await _mute_of_person(mutes.values(), person, self._turns)) is not None
+        else:
+            chat = await journal.chat_of(call)
+            is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)
+            is_nowhere = chat is None and not people
+            is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
+        if is_muted:
+            raise Muted.before(call.name)
 
 
 async def _true() -> bool:
@@ -163,25 +232,17 @@ def replaced(old: Mute, new: Mute) -> Mute:
     return longer(old, new) if old.handoff is not None and old.handoff.ended is None else new
 
 
-async def refuse_if_muted(call: Call, journal: TurnJournal, turns: Turns) -> None:
-    """Raise Muted for a call into a chat in which the bot is muted."""
-    if journal.answers_keyword:
-        return
-    now, body, mutes = turns.clock.now(), call.body or {}, turns.storage.mutes
-    if journal.passes_mutes:
-        mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
-    people = body.get("to")
-    if isinstance(people, list) and len(people) == 1:
-        # It opens a chat or finds it, so the bot speaks first.
-        mute = mute_of(mutes, None, now, is_proactive=True)
-        is_muted = (mute or await _mute_of_person(mutes.values(), person_key(str(people[0])), turns)) is not None
-    else:
-        chat = await journal.chat_of(call)
-        is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)
-        is_nowhere = chat is None and not people
-        is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
-    if is_muted:
-        raise muted(call)
+def is_by_hand(delivery: Delivery) -> bool:
+    """Return True if a delivery of type `message.sent` is a text or an address of ours without a key: a person wrote it, as on Linq's
+    dashboard.
+
+    Every text that a program sends with linqbot has a key. What has no text may have none: a voice memo, a shared card, and all on
+    a line with zero retention.
+    """
+    if delivery.data.get("idempotency_key"):
+        return False
+    event = understood(delivery)
+    return isinstance(event, MessageEvent) and any(isinstance(part, WORDS) for part in event.parts)
 
 
 async def _mute_of_person(mutes: Iterable[Mute], person: str, turns: Turns) -> Mute | None:

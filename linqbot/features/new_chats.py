@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from pydantic_core import to_json
 
-from linqbot.client.call import Call
-from linqbot.clock import Clock
 from linqbot.engine.call_lookup import OPENS_CHAT, ids_in
-from linqbot.engine.turn import Turn, TurnPart
+from linqbot.engine.feature import Feature, GuardedCall, Kind, ack
+from linqbot.engine.turn import Turn
 from linqbot.errors import StorageUnavailable
-from linqbot.linq.events.lane import chat_of_lane, lane_of_chat, lane_of_post
+from linqbot.linq.events.lane import chat_of_lane, is_lane_of_post, lane_of_chat, lane_of_post
 from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
 from linqbot.options import DAY_S
@@ -29,7 +28,6 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
@@ -45,32 +43,63 @@ _AGAIN_S, _LONGEST_S = 1.0, 60.0
 """Seconds after which a chat that waits is looked at again: the first time, and at most. Usually the end of the turn wakes it."""
 
 
-async def note_opening(call: Call, journal: TurnJournal, turns: Turns) -> None:
-    """Store that a turn opens the direct chat with the person of its lane, if that is what a call does, before it is made."""
-    body = call.body or {}
-    people = [person_key(str(each)) for each in body.get("to") or ()]
-    if list(map(lane_of_post, people)) != [journal.delivery.lane]:
-        return
-    storage, now, person = turns.storage, turns.clock.now(), people[0]
-    row = Conversation(
-        id=f"{_ID}{journal.delivery.id}",
-        replay=journal.replay,
-        chat_id=NEW_CHAT,
-        person=f"{person} {body.get('from') or ''}",
-        handler="",
-        status="opening",
-        asked_at=now,
-        until=now + DAY_S,  # for as long as Linq may defer the turn
-        question=b"{}",
-        off_the_record=journal.off_the_record,
-        root=to_json({"handles": [person]}),
-    )
-    if all(each.id != row.id for each in storage.conversations_in(NEW_CHAT)):
-        await storage.note_opening(row)
+class NewChats(Feature):
+    """Notes the opening of a chat before its message is sent, ends it with the turn that opens it, and lets the chat wait until then."""
 
+    # What may be handled in the lane of a post to a person.
+    types = frozenset(f"linqbot.{kind}" for kind in ("post", "post_to", "ask_to", "dead_letter"))
+    guards_while = True
+    guards_calls = frozenset({OPENS_CHAT})
 
-class NewChats(TurnPart):
-    """Ends the opening of a chat with the turn that opens it, and wakes the chat."""
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self.kinds = {KIND: Kind(open=ack)}  # it ends the wait of a chat, and no handler takes it
+
+    def concerns(self, lease: Lease) -> bool:
+        return is_lane_of_post(lease.delivery.lane)
+
+    async def guard(self, asked: GuardedCall) -> None:
+        """Store that a turn opens the direct chat with the person of its lane, if that is what a call does. Stop no call."""
+        journal, body = asked.journal, asked.call.body or {}
+        people = [person_key(str(each)) for each in body.get("to") or ()]
+        if not asked.key or list(map(lane_of_post, people)) != [journal.delivery.lane]:
+            return
+        storage, now, person = self._turns.storage, self._turns.clock.now(), people[0]
+        row = Conversation(
+            id=f"{_ID}{journal.delivery.id}",
+            replay=journal.replay,
+            chat_id=NEW_CHAT,
+            person=f"{person} {body.get('from') or ''}",
+            handler="",
+            status="opening",
+            asked_at=now,
+            until=now + DAY_S,  # for as long as Linq may defer the turn
+            question=b"{}",
+            off_the_record=journal.off_the_record,
+            root=to_json({"handles": [person]}),
+        )
+        if all(each.id != row.id for each in storage.conversations_in(NEW_CHAT)):
+            await storage.note_opening(row)
+
+    async def admit(self, lease: Lease) -> Lease | None:
+        """Let what a person does in a direct chat wait while a turn opens it. Raises LeaseLost."""
+        storage, clock = self._turns.storage, self._turns.clock
+        if not storage.conversations_in(NEW_CHAT):
+            return lease  # nearly always
+        delivery = lease.delivery
+        if chat_of_lane(delivery.lane) is None or (opening := _opening_of(lease, storage)) is None:
+            return lease
+        try:
+            behind = len(await storage.following(delivery.lane, _MOST_BEHIND))
+            if not await _is_open(opening, storage):
+                return lease
+            waited_s = clock.now() - delivery.received_at
+            until = clock.now() + min(max(waited_s, _AGAIN_S), _LONGEST_S)
+            await storage.hold(lease, until, known=behind)
+        except StorageUnavailable as error:
+            log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
+            return lease
+        return None
 
     def end(self, turn: Turn, commit: Commit) -> None:
         row, stored = f"{_ID}{turn.lease.delivery.id}", self._turns.storage.conversations_in(NEW_CHAT)
@@ -81,29 +110,6 @@ class NewChats(TurnPart):
         chats = {ids_in(answer)[1] for call, answer in made if call.name == OPENS_CHAT}
         now, name = self._turns.clock.now(), turn.lease.delivery.id
         commit.timers += [Timer(name, now, lane_of_chat(chat), KIND, b"{}") for chat in chats if chat]
-
-
-async def after_openings(lease: Lease, storage: Storage, clock: Clock) -> Lease | None:
-    """Let what a person does in a direct chat wait while a turn opens it. None if the lease was given back for that.
-
-    Raises LeaseLost.
-    """
-    if not storage.conversations_in(NEW_CHAT):
-        return lease  # nearly always
-    delivery = lease.delivery
-    if chat_of_lane(delivery.lane) is None or (opening := _opening_of(lease, storage)) is None:
-        return lease
-    try:
-        behind = len(await storage.following(delivery.lane, _MOST_BEHIND))
-        if not await _is_open(opening, storage):
-            return lease
-        waited_s = clock.now() - delivery.received_at
-        until = clock.now() + min(max(waited_s, _AGAIN_S), _LONGEST_S)
-        await storage.hold(lease, until, known=behind)
-    except StorageUnavailable as error:
-        log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
-        return lease
-    return None
 
 
 def _opening_of(lease: Lease, storage: Storage) -> ConversationSummary | None:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from linqbot.client.call import Call
 from linqbot.client.outcome import opted_out
-from linqbot.engine.turn import Turn, TurnPart, is_opt_out_message, keyword_of, written_at
+from linqbot.engine.feature import Feature, GuardedCall
+from linqbot.engine.turn import Turn, is_opt_out_message, keyword_of, written_at
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.features.asking.admission import waiting_in
+from linqbot.features.bot_options import manners_of
+from linqbot.features.turn_data import OptedOut, Overtaken
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
@@ -28,10 +30,9 @@ from linqbot.linq.handles import person_key
 from linqbot.linq.rules.message import Keyword
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import Consent, ConsentKind
-from linqbot.storage.inbox import Commit
+from linqbot.storage.inbox import Commit, Lease
 
 if TYPE_CHECKING:
-    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
@@ -41,27 +42,44 @@ _BEHIND: Final = 100
 """Number of deliveries behind a message that are looked at for STOP."""
 
 
-class OptOuts(TurnPart):
+class OptOuts(Feature):
     """Looks at every message: the bot says no more to a person who opts out, and what comes too late changes nothing."""
 
+    # The type of the delivery, because the notice of a dead letter stands for a message too.
+    types = frozenset({"message.received"})
+    guards_for = OptedOut
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self._has_manners = manners_of(turns.dispatcher.options) is not None
+
     async def begin(self, turn: Turn) -> None:
-        # The type of the delivery, because the notice of a dead letter stands for a message too.
-        if turn.lease.delivery.type != "message.received":
-            return
         turns, event = self._turns, turn.event
-        word, has_manners = keyword_of(event), turns.gate is not None and turns.gate.has_manners
+        word, has_manners = keyword_of(event), self._has_manners
         is_by_person = isinstance(event, MessageReceived) and not event.is_own and event.actor is not None
-        if is_by_person and (has_manners or word in ("stop", "start")):
-            turn.is_overtaken = await _note(event, turn.lease.delivery, word, turns.storage, has_manners=has_manners)
+        has_meaning = is_by_person and (has_manners or word in ("stop", "start"))
+        if has_meaning and await _note(event, turn.lease.delivery, word, turns.storage, has_manners=has_manners):
+            turn.data.put(Overtaken())
+            return
         chat_id = event.chat_id
-        if chat_id is None or turn.is_overtaken:
+        if chat_id is None:
             return
         if word == "stop":
-            turn.journal.opted_out_chat = chat_id
+            turn.data.put(OptedOut(chat_id))
             if not turn.lease.crashes:
                 turn.ends.append(await _opt_out(chat_id, turns))
         elif word == "start":
             turn.ends.append(await _start_again(chat_id, turns))
+
+    async def guard(self, asked: GuardedCall) -> None:
+        """Raise the error of Linq for a call that may show something to a person who opts out, unless it overrides this (R71)."""
+        call, out = asked.call, asked.journal.data.find(OptedOut)
+        if out is None or not asked.key or (call.body or {}).get("override_optout"):
+            return
+        chat_id = await asked.journal.chat_of(call)
+        # A message whose chat is not on record may be one in this chat.
+        if chat_id == out.chat_id or (chat_id is None and call.path.startswith(MESSAGES)):
+            raise opted_out(call)
 
 
 async def note_stop(event: Event, delivery: Delivery, stored: Storage, *, has_manners: bool) -> None:
@@ -102,23 +120,19 @@ async def _note_word(event: Event, what: ConsentKind, at: float, stored: Storage
     await stored.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
 
-class OptOutsAfterCrash(TurnPart):
+class OptOutsAfterCrash(Feature):
     """Ends the questions and the sends also if the delivery is given up without a run, because it crashes the process."""
+
+    types = OptOuts.types
+    turns_while = ()  # a first run has no crash behind it
+
+    def concerns(self, lease: Lease) -> bool:
+        return lease.crashes > 0
 
     async def open(self, turn: Turn) -> None:
         chat_id = chat_of_lane(turn.lease.delivery.lane)
         if turn.lease.crashes and chat_id is not None and is_opt_out_message(turn.lease.delivery):
             turn.ends.append(await _opt_out(chat_id, self._turns))
-
-
-async def refuse_after_opt_out(call: Call, journal: TurnJournal) -> None:
-    """Raise the error of Linq for a call that may show something to a person who opts out, unless it overrides this (R71)."""
-    if journal.opted_out_chat is None or (call.body or {}).get("override_optout"):
-        return
-    chat_id = await journal.chat_of(call)
-    # A message whose chat is not on record may be one in this chat.
-    if chat_id == journal.opted_out_chat or (chat_id is None and call.path.startswith(MESSAGES)):
-        raise opted_out(call)
 
 
 async def _opt_out(chat_id: str, turns: Turns) -> Callable[[object, Commit], None]:

@@ -22,8 +22,9 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
+from linqbot.engine.feature import Feature
 from linqbot.engine.slots import effects_of_step
-from linqbot.engine.turn import Turn, TurnPart
+from linqbot.engine.turn import Turn
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.asking.steps import last_step, step_in
@@ -399,7 +400,7 @@ class TurnOverlap:
         return await further_messages(MessageReceived.joined(known), behind, waiting, fits)
 
 
-class Overlaps(TurnPart):
+class Overlaps(Feature):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:

@@ -22,7 +22,8 @@ import structlog
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
-from linqbot.engine.turn import Kind, Turn, TurnPart, opts_out
+from linqbot.engine.feature import Feature, Kind
+from linqbot.engine.turn import Turn, opts_out
 from linqbot.errors import FetchFailed, FetchRefused, Muted, RuleBroken
 from linqbot.features.addressed import (
     as_answer,
@@ -36,6 +37,7 @@ from linqbot.features.addressed import (
     words_for,
 )
 from linqbot.features.handoff import LABEL, RELAY_STEP, change_handoff, end_handoff, fields_of, status_of
+from linqbot.features.turn_data import TurnMute
 from linqbot.language.spoken import sentences, speaking
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
@@ -71,7 +73,7 @@ have a `language`, and say what the owner reads: `which` and `over` have what th
 the bot's question may be meant too; with `late`, no question is open."""
 
 
-class Handoffs(TurnPart):
+class Handoffs(Feature):
     """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
 
     async def open(self, turn: Turn) -> Defer | None:
@@ -91,8 +93,8 @@ class Handoffs(TurnPart):
             elif where == [_LATER]:
                 return self._later(turn.lease)
         if where is not None:
-            turn.is_muted = True
-            turn.kind = Kind(run=partial(_relay, where=where))
+            turn.data.of(TurnMute).is_muted = True
+            turn.kind = Kind(run=partial(_relay, self._turns, where=where))
         return None
 
     def _later(self, lease: Lease) -> Defer:
@@ -297,7 +299,7 @@ def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | Non
 async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     """Send the messages of a person to the owner, or of an owner to their people. If Linq is away, the turn is deferred."""
     ctx = await turns.prepare(turn, turn.lease.delivery)
-    turn.journal.passes_mutes = True
+    turn.data.of(TurnMute).is_passed = True
     if (routed := turns.outbound.plugins.routed) is not None:
         routed(turn.event, None, None, (), _HANDED_OVER)
     messages = turn.event.burst if isinstance(turn.event, MessageReceived) else ()

@@ -33,8 +33,8 @@ from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
+from linqbot.features.catalog import Features
 from linqbot.features.gaps import Gaps, end_downtime
-from linqbot.features.new_chats import after_openings
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
 from linqbot.hookspecs import Running
@@ -149,6 +149,7 @@ def create_app(
         storage,
         clock,
         SendRateLimit(clock),
+        Features,
         retry_policy,
         log_tracebacks,
         outbound,
@@ -159,7 +160,7 @@ def create_app(
     gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s, lines=lines)
     # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
     on_outage = gaps.note if storage.is_shared else lambda: None
-    admit = _admission(gaps, dispatcher, storage, clock)
+    admit = [gaps.admit, *turns.features.admits, *_admission(dispatcher, storage, clock)]
     worker = Worker(turns, storage, clock, concurrency=concurrency, admit=admit, on_outage=on_outage)
     refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(
@@ -173,8 +174,7 @@ def create_app(
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
         schedules=[schedule.name for schedule in dispatcher.routes.schedules],
-        on_arrival=None if turns.gate is None else turns.gate.on_arrival,
-        mute_s=bot.mute_s,
+        arrives=turns.features.arrives,
     )
     added_routes = health.routes(plugins, environment)
     receives, works = role != "work", role != "receive"
@@ -276,15 +276,10 @@ def _post_routes(environment: Running, secrets: Sequence[str], webhook: WebhookE
 
 
 def _admission(
-    gaps: Gaps, dispatcher: Dispatcher, storage: Storage, clock: Clock
+    dispatcher: Dispatcher, storage: Storage, clock: Clock
 ) -> list[Callable[[Lease], Awaitable[Lease | None]]]:
-    """Return what looks at each lease before its turn, in order.
-
-    Missed messages, turns that open the chat, timeouts that come first, bursts.
-    """
-    admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [gaps.admit]
-    admit.append(partial(after_openings, storage=storage, clock=clock))
-    admit.append(partial(after_timeouts, storage=storage, clock=clock))
+    """Return what looks at each lease before its turn, in order: timeouts that come first, bursts."""
+    admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [partial(after_timeouts, storage=storage, clock=clock)]
     if dispatcher.routes.gathers:
         from linqbot.features.bursts import Bursts  # few bots gather
 

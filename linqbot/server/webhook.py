@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -25,22 +25,17 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import Clock, SystemClock
+from linqbot.engine.feature import Arrives
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.features.gaps import Outages
 from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.lane import chat_of_receipts
-from linqbot.linq.events.message import MessageEvent
-from linqbot.linq.events.parse import understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
-from linqbot.linq.types.message import WORDS
 from linqbot.plugins.registry import Plugins
 from linqbot.server.refusals import BoundedLog, RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.backend import Storage
-from linqbot.storage.journal import Receipt
-from linqbot.storage.mutes import Mute
 
 log = structlog.get_logger("linqbot.server")
 
@@ -85,8 +80,7 @@ class WebhookEndpoint:
         record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
         schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
-        on_arrival: Called with each delivery before it is stored. If it raises a StorageError, the delivery is refused.
-        mute_s: Seconds for which the bot is muted in a chat in which a person of yours writes; 0 for none.
+        arrives: By the type of an event, what is called before its delivery is stored.
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
         bounded_log: Rate-limited log for events that any client can cause.
@@ -106,8 +100,7 @@ class WebhookEndpoint:
     record: RefusalRecord | None = None
     closed_because: str = NOT_RUNNING
     schedules: Collection[str] = ()
-    on_arrival: Callable[[Delivery], Awaitable[None]] | None = None
-    mute_s: float = 0.0
+    arrives: Mapping[str, Sequence[Arrives]] = field(default_factory=dict)
     is_open: bool = field(default=False, init=False)
     held_bytes: int = field(default=0, init=False)
     bounded_log: BoundedLog = field(default_factory=lambda: BoundedLog(log), init=False)
@@ -265,10 +258,8 @@ class WebhookEndpoint:
         """Store a delivery. Linq delivers it again if the storage fails."""
         began = time.perf_counter()
         try:
-            if self.on_arrival is not None:
-                await self.on_arrival(delivery)
-            if delivery.type == "message.sent" and self.mute_s and is_by_hand(delivery):
-                await self._mute(delivery)  # before the 200: from then on no call begins in its chat
+            for arrives in self.arrives.get(delivery.type, ()):
+                await arrives(delivery)
             is_new = await self.storage.put(delivery)
         except StorageError as error:
             kind = type(error).__name__
@@ -286,16 +277,6 @@ class WebhookEndpoint:
         # Bound first: the methods of an unbound logger are found by way of an AttributeError, which takes longer than a line.
         log.bind().debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         return 200, [], b""
-
-    async def _mute(self, delivery: Delivery) -> None:
-        """Mute the bot in the chat in which a person of yours has written: see `features/mute.py`."""
-        receipt, chat_id, now = Receipt.of(delivery), chat_of_receipts(delivery.lane), self.clock.now()
-        since = min(delivery.sent_at, now)
-        until = since + self.mute_s
-        if receipt is None or receipt.message_id is None or chat_id is None or until <= now:
-            return
-        if await self.storage.mute_by_hand(Mute(chat_id, until, since=since), receipt.message_id):
-            log.info("chat.muted", chat_id=chat_id, why="A person has written there.", for_s=self.mute_s)
 
     async def _answer_stale(self, headers: dict[str, str], body: bytes, error: StaleSignature) -> Answer:
         """Answer a genuine delivery whose time is wrong: 200 if it is stored, else 503, so that it comes with a new time."""
@@ -332,19 +313,6 @@ class WebhookEndpoint:
             self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
         if (refused := self.plugins.refused) is not None:
             refused(reason, status)
-
-
-def is_by_hand(delivery: Delivery) -> bool:
-    """Return True if a delivery of type `message.sent` is a text or an address of ours without a key: a person wrote it, as on Linq's
-    dashboard.
-
-    Every text that a program sends with linqbot has a key. What has no text may have none: a voice memo, a shared card, and all on
-    a line with zero retention.
-    """
-    if delivery.data.get("idempotency_key"):
-        return False
-    event = understood(delivery)
-    return isinstance(event, MessageEvent) and any(isinstance(part, WORDS) for part in event.parts)
 
 
 def _all_headers(scope: Scope) -> dict[str, str]:

@@ -10,9 +10,9 @@ from every_part import every_part
 from one_handler import does
 
 from linqbot import Bot, Context, Event, Failure, MessageReceived
+from linqbot.engine.feature import Catalogue, Feature
 from linqbot.engine.turn import Turn
 from linqbot.events import ParticipantAdded
-from linqbot.features.catalog import Features
 from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.testing import talking
 
@@ -106,30 +106,29 @@ async def test_a_turn_with_every_part_commits_the_same_as_one_with_the_parts_tha
     made = await commits_of_a_day()
     assert {"Ack", "Retry", "DeadLetter"} <= {each[0] for each in made}
     assert {kind for each in made for kind in each[2]} >= {"ask", "send", "own_change", "dead_letter", "edit"}
-    monkeypatch.setattr(Features, "concerned", every_part)
+    monkeypatch.setattr(Catalogue, "concerned", every_part)
     assert await commits_of_a_day() == made
 
 
 @pytest.mark.slow
 async def test_parts_that_commute_may_be_called_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     made = await commits_of_a_day()
-    names = ("mute:Mutes", "relay:Handoffs", "asking.arrivals:Asks", "lookups:Lookups")
-    places: list[str] = []
-    concerned = Features.concerned
+    fixed = ("Mutes", "Handoffs", "Asks", "Lookups")
+    names: list[str] = []
+    concerned = Catalogue.concerned
 
-    def in_order(features: Features, lease: Lease) -> dict[str, bool]:
-        found = concerned(features, lease)
-        places[:] = places or found
-        return {place: found[place] for place in places}
+    def in_order(features: Catalogue, lease: Lease) -> tuple[Feature, ...]:
+        names[:] = names or [each.name for each in features.features]
+        return tuple(sorted(concerned(features, lease), key=lambda each: names.index(each.name)))
 
-    monkeypatch.setattr(Features, "concerned", in_order)
+    monkeypatch.setattr(Catalogue, "concerned", in_order)
     assert await commits_of_a_day() == made
-    free = [place for place in places if place not in names]
+    free = [name for name in names if name not in fixed]
     different = []
     dice = random.Random(1)
     for _ in range(ORDERS):  # each further part multiplies the number of all orders
         order = tuple(dice.sample(free, len(free)))
-        places[:] = (*names, *order)
+        names[:] = (*fixed, *order)
         if await commits_of_a_day() != made:
             different.append(order)
     assert not different

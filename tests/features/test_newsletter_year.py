@@ -19,7 +19,10 @@ import pytest
 from linqbot import Manners
 from linqbot.client.call import Call
 from linqbot.clock import MovableClock
+from linqbot.engine.bag import Bag
+from linqbot.engine.feature import GuardedCall
 from linqbot.errors import Withheld
+from linqbot.features.bot_options import Conduct
 from linqbot.features.manners.days import first_with_room
 from linqbot.features.manners.gate import Gate
 from linqbot.features.manners.options import QuietHours, zones_of_number
@@ -124,19 +127,19 @@ class ByGate(Newsletter):
         super().__init__(clock)
         turns: Any = SimpleNamespace(clock=clock, storage=storage)
         self._storage = storage
-        self._gate = Gate(turns, None, Manners(quiet_hours=quiet_hours, unanswered=None))
+        self._gate = Gate(turns, Conduct(manners=Manners(quiet_hours=quiet_hours, unanswered=None)))
         self._keys: dict[tuple[str, str], str] = {}
 
     async def ask(self, turn: str, person: str) -> None:
         before = self._keys.get((turn, person))
         key = self._keys[turn, person] = f"{turn} {person}" if before is None else f"{before}~"
         journal: Any = SimpleNamespace(
-            turn=turn, sends_for=None, purpose=None, delivery=SimpleNamespace(type=SCHEDULE_TYPE, id=turn), origin=None,
-            from_line=None, off_the_record=False, chat_of=_no_chat,
+            turn=turn, data=Bag(), delivery=SimpleNamespace(type=SCHEDULE_TYPE, id=turn), origin=None,
+            off_the_record=False, chat_of=_no_chat,
         )  # fmt: skip
         call = Call("chats.create", "POST", "/v3/chats", "keyed", {"from": LINE, "to": [person]})
         try:
-            await self._gate.check(call, journal, _lines, key)
+            await self._gate.guard(GuardedCall(call, journal, _lines, key))
         finally:
             if before is not None:
                 await self._storage.cancel(before)  # the delivery of this timer is handled

@@ -9,7 +9,7 @@ import pytest
 from linq_events import example
 
 from linqbot.events import Delivery
-from linqbot.server.webhook import is_by_hand
+from linqbot.features.mute import is_by_hand
 
 VERSIONS = ("message.sent", "message.sent.v2025-01-01")
 

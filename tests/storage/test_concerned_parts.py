@@ -18,14 +18,14 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
 
 TOOK = Joined(incoming=(({"n": 2},),))
 
-ALWAYS = ("lookups:Lookups", "optout:OptOuts")
-MUTES, HANDOFFS = "mute:Mutes", "relay:Handoffs"
-ASKS = "asking.arrivals:Asks"
-CRASHES = "optout:OptOutsAfterCrash"
-RECEIPTS = "lookups:Receipts"
-OVERLAPS = "overlap:Overlaps"
-EDITS = "edits:Edits"
-NEW_CHATS = "new_chats:NewChats"
+ALWAYS = ("Lookups", "OptOuts")
+MUTES, HANDOFFS = "Mutes", "Handoffs"
+ASKS = "Asks"
+CRASHES = "OptOutsAfterCrash"
+RECEIPTS = "Receipts"
+OVERLAPS = "Overlaps"
+EDITS = "Edits"
+NEW_CHATS = "NewChats"
 
 
 async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage, clock: MovableClock) -> None:
@@ -33,7 +33,7 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
 
     async def note(what: str, lease: Lease, *special: str, end: bool = True) -> None:
         concerned = turns_of(Bot(), Linq(), closed_storage, clock).features.concerned(lease)
-        parts = [place for place, is_concerned in concerned.items() if is_concerned and place not in ALWAYS]
+        parts = [each.name for each in concerned if each.name not in ALWAYS]
         found[what] = parts, list(special)
         if end:
             await closed_storage.finish(lease, Commit(Ack()))
@@ -70,7 +70,8 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
         await note("a message of a muted chat", await leased(storage, delivery("c:5")), MUTES)
         await note("one of another chat", await leased(storage, delivery("c:3")))
         await note("a send without a chat", await leased(storage, delivery("send:+1")), MUTES)
-        await note("a post without a chat", await leased(storage, delivery("post:shop")), MUTES, NEW_CHATS)
+        post = replace(delivery("post:shop"), type="linqbot.post")
+        await note("a post without a chat", await leased(storage, post), MUTES, NEW_CHATS)
         await storage.mute(replace(MUTE, chat_id=EVERY_CHAT))
         await note("a message while all chats are muted", await leased(storage, delivery("c:3")), MUTES)
         await note("an event of no chat", await leased(storage, delivery("e:1")))
@@ -84,6 +85,9 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
         await note("an edit", edit, EDITS)
         await note("a message of its chat", await leased(storage), EDITS, HANDOFFS)
         await leased(storage, replace(delivery("c:4"), type="message.edited"))
+    async with closed_storage as storage:
+        await note("an edit that was leased when the process died", await leased(storage), EDITS, MUTES)
+        await leased(storage, delivery("c:6"))
     async with closed_storage:
-        await note("one that was leased when the process died", await leased(closed_storage), EDITS, MUTES, CRASHES)
+        await note("a message that was leased then", await leased(closed_storage), MUTES, HANDOFFS, CRASHES)
     assert {what: parts for what, parts in found.items() if parts[0] != parts[1]} == {}

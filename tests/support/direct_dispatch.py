@@ -16,6 +16,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import TurnSession
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turns import Turns
+from linqbot.features.catalog import Features
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -25,10 +26,10 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     """Return the context for the handler of an event."""
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
-    turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock))
+    turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), Features)
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     turn.event, turn.client = event, linq.client
-    turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease)
+    turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease, turn.data)
     turn.outbox = Outbox(turns, journal)
     turn.asking = TurnSession(turn.ends, partial(turns.features.session, turns, journal, turn.lease, turn.opening))
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)

@@ -22,6 +22,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
+from linqbot.features.catalog import Features
 from linqbot.features.later import StoredSend
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.plugins.loading import load
@@ -47,6 +48,7 @@ def turns_of(
         storage,
         clock,
         SendRateLimit(clock),
+        Features,
         policy,
         outbound=Outbound(loaded),
         **more,

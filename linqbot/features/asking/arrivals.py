@@ -27,7 +27,8 @@ import structlog
 
 from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, TurnPart, opts_out
+from linqbot.engine.feature import Feature
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, opts_out
 from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
@@ -55,6 +56,7 @@ from linqbot.features.asking.records import (
     is_wait,
     look,
 )
+from linqbot.features.turn_data import TurnMute
 from linqbot.language.reading import says
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -454,7 +456,7 @@ def _log_abandoned(conversation: Conversation, why: str) -> None:
     )
 
 
-class Asks(TurnPart):
+class Asks(Feature):
     """Decides what a delivery means for the open questions of its chat."""
 
     async def open(self, turn: Turn) -> Ack | None:
@@ -475,9 +477,9 @@ class Asks(TurnPart):
         if arrived is NOTHING and not is_found:
             return None
         if not turn.lease.is_first_run and _has_begun(arrived, delivery):
-            turn.is_muted = False  # the answer goes on as it began
+            turn.data.of(TurnMute).is_muted = False  # the answer goes on as it began
         is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
-        if turn.is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
+        if turn.data.of(TurnMute).is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = opening_of(turn, arrived)
         if arrived.is_of_another_chat or (arrived.is_void and delivery.id.startswith(ENDING_ID)):
@@ -495,7 +497,7 @@ class Asks(TurnPart):
         from linqbot.features.asking import shown
 
         if end is None:
-            shown.take(turn, arrived)
+            shown.take(self._turns, turn, arrived)
         else:
             shown.answer_late(turn, end.outcome, self._turns)
 

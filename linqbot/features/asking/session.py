@@ -54,6 +54,7 @@ from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.state import Seen, Times
+from linqbot.features.turn_data import OptedOut
 from linqbot.language.spoken import speak, speaking, spoken
 from linqbot.linq.events.delivery import OWN_DELIVERY, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
@@ -139,7 +140,7 @@ class AskSession:
         self.root = root_of(asked)
         self._next = asked.question.next
         if (self._arrival.outcome or {}).get("reason") == "opted_out":
-            journal.opted_out_chat = conversation.chat_id
+            journal.data.put(OptedOut(conversation.chat_id))
 
     @property
     def is_past(self) -> bool:
@@ -258,7 +259,7 @@ class AskSession:
         self._conversations.append(repeated.conversation)
 
     def end(self, turn: Turn, commit: Commit) -> None:
-        if self._conversation is None and self._journal.opted_out_chat is not None:
+        if self._conversation is None and OptedOut in self._journal.data:
             return  # The person opts out, which ends all questions of the chat: see `OptOuts`.
         if isinstance(commit.outcome, DeadLetter):
             end_of_arrival(turn, commit)

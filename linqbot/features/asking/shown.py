@@ -16,7 +16,8 @@ from pydantic_core import to_json
 
 from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
-from linqbot.engine.turn import Kind, Turn, origin_of
+from linqbot.engine.feature import Kind
+from linqbot.engine.turn import Turn, origin_of
 from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
@@ -337,10 +338,10 @@ def answers_late(asked: Asked, event: Event) -> bool:
     return bool(question.reactions) and says_yes_or_no(event, question.language)
 
 
-def take(turn: Turn, arrived: Arrival) -> None:
+def take(turns: Turns, turn: Turn, arrived: Arrival) -> None:
     """Let a turn pass on what a person has answered, or say that it came too late, in place of a handler."""
     turn.opening = replace(turn.opening, arrival=arrived)
-    turn.kind = Kind(run=_say_late if arrived.is_late else _pass_on)
+    turn.kind = Kind(run=partial(_say_late if arrived.is_late else _pass_on, turns))
     turn.why = _LATE if arrived.is_late else _PASSED_ON
     if (asked := arrived.asked) is not None and not turn.lease.delivery.is_internal:
         result: AnswerResult = "late" if arrived.is_late else "passed_on"

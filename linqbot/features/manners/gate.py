@@ -1,8 +1,11 @@
 """The gate: decides about each call before it is made, whatever part of the bot makes it.
 
 `Bot(allow_to=…)` and `Bot(manners=…)` ask for it; other bots do not load this module. A call that is forbidden raises Withheld,
-and a row of `storage/decisions.py` says why: `linqbot waiting list --withheld`. `Features.guarded` asks the gate before each
-attempt. A promotional call that may be made later becomes a timer, or a row of its broadcast.
+and a row of `storage/decisions.py` says why: `linqbot waiting list --withheld`. A promotional call that may be made later becomes
+a timer, or a row of its broadcast.
+
+Signs of life are noted: what a person does on purpose is an answer to what the bot sends. They count for `Manners(unanswered=…)` and
+for the first contact. That a message was delivered or read, or that a person types, is no answer.
 """
 
 from __future__ import annotations
@@ -20,17 +23,19 @@ from pydantic_core import from_json
 from linqbot.client.call import Call, Run, prepare
 from linqbot.client.outcome import opted_out
 from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.engine.feature import Feature, GuardedCall
 from linqbot.engine.rate_limit import CallNotMade
-from linqbot.engine.turn import is_opt_out_message
+from linqbot.engine.turn import Turn, is_opt_out_message, written_at
 from linqbot.errors import StorageUnavailable, Withheld
+from linqbot.features.bot_options import Conduct
 from linqbot.features.later import StoredSend, zone
 from linqbot.features.manners.days import Day, first_with_room
-from linqbot.features.manners.life import SIGNS_OF_LIFE
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.features.optout import note_stop
+from linqbot.features.turn_data import SentFor
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
-from linqbot.linq.events.parse import parse
+from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.handles import person_key
 from linqbot.linq.rules.message import has_address
@@ -54,9 +59,26 @@ _BROADCAST: Final = "linqbot.broadcast"
 _LOOK_EVERY_S: Final = 300.0
 """Seconds for which the reputations of lines are remembered."""
 _CLOCKS_S: Final = 5.0
-"""Seconds by which Linq's clock may be behind ours."""
+"""Seconds by which Linq's clock may be behind ours, by which what was sent is noted."""
 _CHATS: Final = 100_000
 """Largest number of direct chats whose people are remembered."""
+
+_SIGNS_OF_LIFE: Final = frozenset(
+    {
+        "message.received",
+        "message.edited",
+        "reaction.added",
+        "reaction.removed",
+        "poll.received",
+        "poll.reaction.added",
+        "poll.vote.added",
+        "poll.vote.removed",
+        "location.sharing.started",
+        "location.sharing.stopped",
+        "contact_card.received",
+    }
+)
+"""The types of events that are signs of life of their authors."""
 
 _PURPOSES: Final[Mapping[str, Purpose]] = {
     SCHEDULE_TYPE: "promotional",
@@ -81,28 +103,28 @@ class _Asked:
 
     @property
     def line(self) -> str | None:
-        return (self.call.body or {}).get("from") or self.journal.from_line
+        return (self.call.body or {}).get("from") or self.journal.data.of(SentFor).line
 
     @property
     def turn(self) -> str:
-        return turn_of_person(self.journal.sends_for or self.journal.turn)
+        return turn_of_person(self.journal.data.of(SentFor).turn or self.journal.turn)
 
 
-class Gate:
-    """Decides about the calls of a bot.
+class Gate(Feature):
+    """Decides about the calls of a bot, and notes the signs of life of its people.
 
-    `allow_to` has the handles that may get something, in lower case; None for all. Without `manners`, no rules are kept
-    for promotional messages.
+    Without `conduct.manners`, no rules are kept for promotional messages.
     """
 
-    @property
-    def has_manners(self) -> bool:
-        return self._manners is not None
+    guards_while = True
 
-    def __init__(self, turns: Turns, allow_to: frozenset[str] | None, manners: Manners | None) -> None:
-        self._turns = turns
-        self._allow_to = allow_to
-        self._manners = manners
+    def __init__(self, turns: Turns, conduct: Conduct) -> None:
+        super().__init__(turns)
+        self._allow_to = conduct.allow_to
+        self._manners = manners = conduct.manners
+        self.types = _SIGNS_OF_LIFE if manners is not None else frozenset()
+        if manners is not None:
+            self.arrives = {"message.received": self._note_stop}
         quiet = manners.quiet_hours if manners is not None else None
         self._quiet = None if quiet is None else QuietHours.read(quiet)
         # The people of direct chats, by chat: they never change.
@@ -111,27 +133,30 @@ class Gate:
         self._standings: dict[str, str | None] = {}
         self._looked_at = -_LOOK_EVERY_S
 
-    def wants_sign_of_life(self, delivery: Delivery) -> bool:
-        return self._manners is not None and delivery.type in SIGNS_OF_LIFE
+    async def open(self, turn: Turn) -> None:
+        """Note a sign of life, also in an event that no handler takes."""
+        delivery = turn.lease.delivery
+        event = understood(delivery)
+        if event is not None and event.actor is not None and not event.is_own:
+            at = min(delivery.received_at, written_at(delivery) + _CLOCKS_S)
+            await self._turns.storage.note_wrote(person_key(event.actor), at)
 
-    async def check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
-        """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would.
-
-        `key` is its idempotency key; empty for a hint.
-        """
+    async def guard(self, asked: GuardedCall) -> None:
+        """Check that a call may be made, now. Raises Withheld; or LinqApiError if the person has opted out, as Linq would."""
         try:
-            await self._check(call, journal, run, key)
+            await self._check(asked.call, asked.journal, asked.run, asked.key)
         except StorageUnavailable as error:
             # Without the ledger and what was sent, nothing is sent.
             raise CallNotMade(str(error), after_s=STORAGE_PAUSE_S) from error
 
     async def _check(self, call: Call, journal: TurnJournal, run: Run, key: str) -> None:
-        purpose = call.purpose or journal.purpose or _PURPOSES.get(journal.delivery.type, "reply")
+        sent_for = journal.data.of(SentFor)
+        purpose = call.purpose or sent_for.purpose or _PURPOSES.get(journal.delivery.type, "reply")
         needs_all = self._allow_to is not None or purpose == "promotional"
         chat_id = await journal.chat_of(call)
         people = [person_key(each) for each in await self._people(call, chat_id, journal, run, needs_all=needs_all)]
         asked = _Asked(call, journal, key, people, chat_id, purpose)
-        journal.from_line = asked.line
+        sent_for.line = asked.line
         if self._allow_to is not None and not self._allow_to.issuperset(people):
             raise await self._withhold(asked, "Bot(allow_to=…) does not name the person.")
         if self._manners is None or not people:
@@ -155,12 +180,9 @@ class Gate:
         if state.consent is None and manners.needs_consent:
             raise await self._withhold(asked, "No consent of the person is on record.")
 
-    async def on_arrival(self, delivery: Delivery) -> None:
-        """Note in the ledger that a person opts out, before the delivery is stored: from now on no call to the person begins.
-
-        If that fails, the delivery must not be stored either.
-        """
-        if self._manners is not None and is_opt_out_message(delivery):
+    async def _note_stop(self, delivery: Delivery) -> None:
+        """Note in the ledger that a person opts out, before the delivery is stored: from now on no call to the person begins."""
+        if is_opt_out_message(delivery):
             await note_stop(parse(delivery), delivery, self._turns.storage, has_manners=True)
 
     async def _check_promotional(self, asked: _Asked, manners: Manners, run: Run) -> None:

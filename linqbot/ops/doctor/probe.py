@@ -231,16 +231,20 @@ def has_arrived(delivery_id: str, arrivals: Arrivals) -> bool:
     return any(event_id in body for body in arrivals)
 
 
-async def _admit(delivery: Delivery) -> None:
-    if not delivery.id.startswith(PROBE_ID):
-        raise StorageBusy("Only linqbot check is here. The bot is not served yet.")
+class _ProbeInbox(MemoryStorage):
+    """Stores the doctor's own deliveries, and refuses all others: Linq delivers them again, to the bot."""
+
+    async def put(self, delivery: Delivery) -> bool:
+        if not delivery.id.startswith(PROBE_ID):
+            raise StorageBusy("Only linqbot check is here. The bot is not served yet.")
+        return await super().put(delivery)
 
 
 class _ProbedEndpoint(WebhookEndpoint):
     """Notes the doctor's own deliveries, and answers 503 in place of 401 to all others."""
 
     def __init__(self, secrets: Sequence[str], inbox: Storage) -> None:
-        super().__init__(inbox, KnownSecrets(secrets), SystemClock(), on_arrival=_admit)
+        super().__init__(inbox, KnownSecrets(secrets), SystemClock())
         self.is_open = True
         self.arrivals: Arrivals = deque(maxlen=100)
 
@@ -256,7 +260,7 @@ class _ProbedEndpoint(WebhookEndpoint):
 @asynccontextmanager
 async def probe_server(bound: socket.socket, secrets: Sequence[str]) -> AsyncIterator[Arrivals]:
     """Serve the webhook on a bound socket while the context lasts. Yield the record of the doctor's events."""
-    async with MemoryStorage() as inbox:
+    async with _ProbeInbox() as inbox:
         endpoint = _ProbedEndpoint(secrets, inbox)
         app = Starlette()
         app.state.webhooks = {WEBHOOK_PATH: endpoint}

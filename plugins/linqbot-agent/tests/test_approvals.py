@@ -18,6 +18,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived, PersonUnreachable
+from linqbot.features.bot_options import Conduct
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ASKED = "May I book table (hour 8, guest Ann)? 👍 or yes, 👎 or no"
@@ -305,7 +306,7 @@ async def test_an_owner_who_cannot_be_asked_is_an_error_of_the_run_at_once(how: 
         return None
 
     if how == "allow_to":
-        bot.allow_to = frozenset({"+14155550142"})
+        bot.options.put(Conduct(frozenset({"+14155550142"})))
     async with talking(bot) as ann:
         if how == "opted out":
             await ann.person(OWNER).opt_out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linqbot.features.bot_options import MuteByHand
 from linqbot.hookspecs import AgentTool, Listener, PluginCommand, Running, hookimpl
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def register_listeners(running: Running, page: bool) -> list[Listener]:
     def make_app() -> Starlette:
         from linqbot_operator.page.app import page_app
 
-        return page_app(settings, mute_s=running.bot.mute_s)
+        return page_app(settings, mute_s=running.bot.options.of(MuteByHand).for_s)
 
     return [Listener("page", "The operator's page", settings.page_port, "LINQBOT_PAGE_PORT", make_app)]
 

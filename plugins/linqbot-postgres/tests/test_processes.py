@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,7 +29,7 @@ from storage.test_edits import edit
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageError, StorageUnavailable
 from linqbot.events import Delivery
-from linqbot.features.new_chats import after_openings
+from linqbot.features.new_chats import NewChats
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.conversations import NEW_CHAT
@@ -60,6 +61,11 @@ async def two(url: str, clock: MovableClock, one: Storage) -> AsyncIterator[Stor
         yield storage
 
 
+def new_chats(storage: Storage, clock: MovableClock) -> NewChats:
+    turns: Any = SimpleNamespace(storage=storage, clock=clock)
+    return NewChats(turns)
+
+
 async def test_a_delivery_wakes_the_other_process(one: Storage, two: Storage) -> None:
     woken = asyncio.ensure_future(two.changed())
     await one.put(delivery(name="w.1"))
@@ -79,7 +85,7 @@ async def test_a_message_waits_for_a_turn_of_another_process_that_opens_its_chat
     await until(lambda: bool(two.conversations_in(NEW_CHAT)))
     body = text_body("yes", sender="+1", chat="7")
     message = await leased(two, Delivery("w.1", "c:7", "message.received", body, NOON))
-    assert await after_openings(message, two, clock) is None
+    assert await new_chats(two, clock).admit(message) is None
     assert await take(two) == []
     wakes = [Timer("i.ask_to.1", clock.now(), "c:7", "new_chat", b"{}")]
     end = Commit(Ack(), ended=["i.new_chat.i.ask_to.1"], conversations=[asked("w.q", chat="7")], timers=wakes)
@@ -87,7 +93,7 @@ async def test_a_message_waits_for_a_turn_of_another_process_that_opens_its_chat
     await one.fire(clock.now())
     await until(lambda: not two.conversations_in(NEW_CHAT))
     (again,) = await take(two)
-    assert await after_openings(again, two, clock) is again
+    assert await new_chats(two, clock).admit(again) is again
     assert (again.delivery.id, again.is_first_run) == ("w.1", True)
     assert [each.id for each in two.conversations_in("7")] == ["w.q"]
 
@@ -99,7 +105,7 @@ async def test_a_message_does_not_wait_for_a_turn_that_is_gone_without_its_commi
     await until(lambda: bool(two.conversations_in(NEW_CHAT)))
     body = text_body("yes", sender="+1", chat="7")
     message = await leased(two, Delivery("w.1", "c:7", "message.received", body, NOON))
-    assert await after_openings(message, two, clock) is message
+    assert await new_chats(two, clock).admit(message) is message
 
 
 async def test_a_receipt_has_a_turn_while_another_process_wants_it(url: str, clock: MovableClock) -> None:

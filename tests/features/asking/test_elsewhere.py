@@ -8,6 +8,7 @@ import pytest
 from refunds import ANN, BOB, DANA, EVE, LATE, UNREACHABLE, asked_for, refunds
 
 from linqbot import Bot, Context, MediaPart, MessageReceived
+from linqbot.features.bot_options import Conduct
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
@@ -120,7 +121,7 @@ async def test_a_person_who_cannot_be_asked_is_an_error_in_the_handler_at_once(h
     if how == "allow":
         bot.allow = lambda event: event.actor == ANN
     if how == "allow_to":
-        bot.allow_to = frozenset({ANN})
+        bot.options.put(Conduct(frozenset({ANN})))
     async with talking(bot, handle=ANN) as ann:
         dana = ann.person(DANA)
         if how == "opted out":

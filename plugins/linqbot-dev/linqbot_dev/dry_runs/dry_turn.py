@@ -13,12 +13,12 @@ from pydantic_core import from_json
 
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import Clock
-from linqbot.engine.call_lookup import was_muted
+from linqbot.engine.call_lookup import stop_of
 from linqbot.engine.failure import TurnFailure
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turn_record import KEPT
-from linqbot.errors import LeaseLost, Suspended, error_name
+from linqbot.errors import LeaseLost, Muted, Suspended, error_name
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
 from linqbot.features.later import CANCEL, KIND
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
@@ -266,7 +266,7 @@ class DryTurn(MemoryStorage):
 
     async def settle(self, entry: JournalEntry, *state: Any) -> None:
         await super().settle(entry, *state)
-        if was_muted(entry):
+        if isinstance(stop_of(entry, ""), Muted):
             made = self.made
             self.made = [each for each in made if isinstance(each, NewBroadcast) or each.key != entry.key]
 

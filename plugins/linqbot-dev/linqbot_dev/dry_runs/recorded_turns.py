@@ -22,9 +22,10 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import to_json
 
 from linqbot.client.call import Call
-from linqbot.engine.call_lookup import content_of, was_muted
+from linqbot.engine.call_lookup import content_of, stop_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.turn_journal import journal_key
+from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
 from linqbot.features.asking.prompts import asks_again, explains_refusal, prompts_of
@@ -87,7 +88,11 @@ def of_entry(entry: JournalEntry) -> ComparedCall:
 
 
 def _is_call(entry: JournalEntry) -> bool:
-    return entry.safety not in RECORDED and not was_muted(entry) and not is_outside_of_answer(entry.slot)
+    return (
+        entry.safety not in RECORDED
+        and not isinstance(stop_of(entry, ""), Muted)
+        and not is_outside_of_answer(entry.slot)
+    )
 
 
 def compared(entries: Iterable[JournalEntry]) -> Iterator[ComparedCall]:

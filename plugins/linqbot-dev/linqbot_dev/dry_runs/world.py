@@ -123,7 +123,9 @@ class DryWorld:
         await run.fill()
         client = Tape(run, self._kept, reads=self._reads).around(self._client)
         self._dispatcher.run = run
-        turns = Turns(self._dispatcher, client, run, self._clock, _Unlimited(self._clock), outbound=self._outbound)
+        turns = Turns(
+            self._dispatcher, client, run, self._clock, _Unlimited(self._clock), _Features, outbound=self._outbound
+        )
         delivery: Delivery | None = run.turn.delivery
         while delivery is not None:
             await self._handle(delivery, run, turns)
@@ -234,9 +236,6 @@ class _Dispatcher(Dispatcher):
         seen.client = turn.client.wrapped(read_of_bot)
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
-
-    def features(self, turns: Turns) -> Features:
-        return _Features(turns)
 
     async def dispatch(self, event: Event, ctx: TurnContext) -> None:
         await super().dispatch(event, ctx)

@@ -18,8 +18,9 @@ from pydantic_core import from_json
 
 from linqbot.characters import whole
 from linqbot.client.call import Call, id_in_path
-from linqbot.engine.call_lookup import content_of, muted, was_muted
+from linqbot.engine.call_lookup import content_of, stop_of
 from linqbot.engine.rate_limit import SENDS
+from linqbot.errors import Muted
 from linqbot.features.history import written_at
 from linqbot.features.later import StoredSend
 from linqbot.linq.types.message import AppPart, MediaPart, Message, Part, UnknownPart, text_of
@@ -265,7 +266,9 @@ class Teller:
         failed = next((each for each in self._failed[entry.turn] if each["call"] == call.name), None)
         if failed is not None:
             self._failed[entry.turn].remove(failed)
-        if was_muted(entry) or (failed is not None and failed.get("why") == str(muted(call))):
+        if isinstance(stop_of(entry, call.name), Muted) or (
+            failed is not None and failed.get("why") == str(Muted.before(call.name))
+        ):
             return "Muted: not sent.", False
         if isinstance(answer, dict) and answer.get("until") is not None:
             return "", False  # it waits, and is shown at that time
