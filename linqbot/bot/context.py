@@ -26,7 +26,7 @@ from linqbot.bot.chat_context import ChatContext
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
-from linqbot.content.cards import Card, card_of, text_of_card
+from linqbot.content.cards import Card, TurnWithCards, card_of, text_of_card
 from linqbot.content.drafts import CardShared
 from linqbot.content.message_split import (
     Content,
@@ -60,6 +60,7 @@ from linqbot.linq.types.message import (
     EffectName,
     ReactionType,
     ReplyTo,
+    TurnWithMedia,
 )
 from linqbot.linq.types.proactive import Scheduled
 from linqbot.nearest import no_attribute
@@ -102,7 +103,7 @@ _HINTS: Final = dict.fromkeys(("answer", "respond", "say", "send_message"), "Rep
 """What the handlers of other frameworks call, with the sentence that helps."""
 
 
-class Context:
+class Context(TurnWithMedia, TurnWithCards):
     """The second argument of every handler, after its event.
 
     Attributes:

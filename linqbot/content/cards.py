@@ -7,7 +7,7 @@ Next step: `sending.py` changes it at Linq.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -16,6 +16,8 @@ from linqbot.linq.types.message import AppIdentity, AppLayout, AppPart
 
 if TYPE_CHECKING:
     from linqbot.content.sent import Sent
+
+_OUTSIDE: Final = "A card is updated inside a handler only. Elsewhere, call client.messages.update_app_card."
 
 
 def app_card(
@@ -65,6 +67,14 @@ def app_card(
         fallback_text=fallback_text,
         interactive=interactive,
     )
+
+
+class TurnWithCards:
+    """A turn in which a card that was sent is changed. `Context` is one."""
+
+    async def show_card(self, card: Card) -> str:
+        """Show a card that has changed, and return its new id. Here it raises NotImplementedError."""
+        raise NotImplementedError
 
 
 class Card(BaseModel, defer_build=True):
@@ -118,7 +128,7 @@ class Card(BaseModel, defer_build=True):
             LinqApiError: Linq refused the change.
             BotError: no handler is running.
         """
-        running = turn("A card is updated inside a handler only. Elsewhere, call client.messages.update_app_card.")
+        running = turn(TurnWithCards, _OUTSIDE)
         if self.id is None:
             return False
         given: dict[str, Any] = {

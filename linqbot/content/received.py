@@ -12,13 +12,13 @@ from linqbot.client.http.media_fetch import EXPIRED
 from linqbot.errors import FetchFailed, FetchRefused, LinqApiError
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.files import Fetched, Saved
-from linqbot.linq.types.message import MediaPart
+from linqbot.linq.types.message import MediaPart, MediaReader
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedMedia:
+class ReceivedMedia(MediaReader):
     """Reads the files of the messages of one turn's event."""
 
     client: Client

@@ -1,7 +1,7 @@
 """Files of received messages that can be fetched, and files that are uploaded before a send.
 
 Data that can act, such as a received file, knows no connection. It acts through the context of the running turn, which
-dispatch sets. The kind of a file follows from its type, its name and its first bytes: iPhones send photos as HEIC and
+dispatch sets, and names in a class of its own what it needs of this context. The kind of a file follows from its type, its name and its first bytes: iPhones send photos as HEIC and
 voice memos as CAF, which few programs read, so bots must recognise them.
 """
 
@@ -11,16 +11,14 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeVar
 
 from pydantic import AwareDatetime
 
 from linqbot.errors import BotError
 from linqbot.linq.types.data import Data
 
-if TYPE_CHECKING:
-    from linqbot.bot.context import Context
-
+T = TypeVar("T")
 
 MAX_BYTES: Final = 25 << 20
 """The largest file that is read, unless `max_bytes` says otherwise."""
@@ -73,20 +71,21 @@ def sniffed(head: bytes) -> str | None:
     return "image/heic" if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS else None
 
 
-running_turn: ContextVar[Context | None] = ContextVar("linqbot_turn", default=None)
+running_turn: ContextVar[object | None] = ContextVar("linqbot_turn", default=None)
 """The context of the turn that runs, through which data acts."""
 
 
-def turn(what: str) -> Context:
-    """Return the running turn.
+def turn(needed: type[T], what: str) -> T:
+    """Return the context of the running turn.
 
     Args:
-        what: What needs it, and what to write instead, for the error message.
+        needed: The class of what the data needs of the context, which the context implements.
+        what: The act that needs a turn, and what to write instead, for the error message.
     Raises:
         BotError: no turn is running.
     """
     found = running_turn.get()
-    if found is None:
+    if not isinstance(found, needed):
         raise BotError(what)
     return found
 

@@ -5,6 +5,7 @@ All text ranges are half-open pairs of UTF-16 code units, as Linq counts them: "
 
 # Without `from __future__ import annotations`: see `events/event.py`.
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
@@ -200,7 +201,9 @@ class MediaPart(Data):
         Raises:
             BotError: no handler is running.
         """
-        return await turn(_OUTSIDE).received_media().fetch(self, max_bytes=max_bytes, timeout_s=timeout_s)
+        return (
+            await turn(TurnWithMedia, _OUTSIDE).received_media().fetch(self, max_bytes=max_bytes, timeout_s=timeout_s)
+        )
 
     async def save(self, path: Path | str, *, max_bytes: int = MAX_BYTES, timeout_s: float = 300.0) -> Saved:
         """Write the file of a received message to `path`, in a handler. It appears there complete or not at all.
@@ -214,7 +217,29 @@ class MediaPart(Data):
             OSError: the file could not be written.
             BotError: no handler is running.
         """
-        return await turn(_OUTSIDE).received_media().save(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        return (
+            await turn(TurnWithMedia, _OUTSIDE)
+            .received_media()
+            .save(self, path, max_bytes=max_bytes, timeout_s=timeout_s)
+        )
+
+
+class MediaReader(ABC):
+    """A reader of the files of received messages. The arguments are those of `MediaPart.fetch` and `MediaPart.save`."""
+
+    @abstractmethod
+    async def fetch(self, media: MediaPart, *, max_bytes: int, timeout_s: float) -> Fetched: ...
+
+    @abstractmethod
+    async def save(self, media: MediaPart, path: Path | str, *, max_bytes: int, timeout_s: float) -> Saved: ...
+
+
+class TurnWithMedia:
+    """A turn in which the files of received messages are read. `Context` is one."""
+
+    def received_media(self) -> MediaReader:
+        """Return the reader of received files. Here it raises NotImplementedError."""
+        raise NotImplementedError
 
 
 class LinkPart(Data):

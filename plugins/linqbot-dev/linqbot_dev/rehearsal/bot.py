@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from linqbot.bot.context import Context
 from linqbot.cli import failure, logs
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
@@ -38,7 +39,7 @@ class Requests:
     @hookimpl
     def stepped(self, from_journal: bool, usage: Mapping[str, float]) -> None:
         ctx = running_turn.get()
-        if usage and not from_journal and ctx is not None:
+        if usage and not from_journal and isinstance(ctx, Context):
             add_line(self._file, {"chat_id": ctx.event.chat_id, **usage})
 
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from linqbot.bot.context import Context
 from linqbot.linq.types.files import running_turn
 
 FILE: Final = "REHEARSAL_LEDGER"
@@ -100,7 +101,7 @@ class Ledger:
             number = len(done)
             ctx = running_turn.get()
             where: tuple[float, str | None, str | None] = (time.time(), None, None)
-            if ctx is not None:
+            if isinstance(ctx, Context):
                 where = (ctx.now().timestamp(), ctx.event.chat_id, ctx.event.event_id)
             effect = LedgerEntry(kind, key, json.loads(json.dumps(arguments)), *where)
             if self._file is None:
