@@ -22,10 +22,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from linqbot import hookspecs
+from linqbot import hookspecs, turn_reports
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import ApiResource
-from linqbot.hookspecs import GROUP
+from linqbot.hook_markers import GROUP
 from linqbot.linq.endpoints import ENDPOINTS
 
 HERE = Path(__file__).parent
@@ -180,8 +180,14 @@ _TYPES = """\
 
 
 def hook_types() -> Iterator[str]:
-    """Yield the entries of the types that `hookspecs.py` defines: for a name, its values and the text below it."""
-    source = inspect.getsource(hookspecs)
+    """Yield the entries of the types of arguments: for a name, its values and the text below it."""
+    for module in (turn_reports, hookspecs):
+        yield from type_aliases(inspect.getsource(module))
+    yield from ("", "### Tried", "", *prose(inspect.getdoc(hookspecs.Tried) or ""))
+
+
+def type_aliases(source: str) -> Iterator[str]:
+    """Yield the entries of the type aliases of a module: for a name, its values and the text below it."""
     for node, below in pairwise(ast.parse(source).body):
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
             assert isinstance(node.target, ast.Name)
@@ -197,7 +203,6 @@ def hook_types() -> Iterator[str]:
                 "",
             )
             yield from prose(inspect.cleandoc(str(below.value.value)))
-    yield from ("", "### Tried", "", *prose(inspect.getdoc(hookspecs.Tried) or ""))
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:

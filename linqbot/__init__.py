@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.bot.filters import to_line as to_line
     from linqbot.bot.hours import Hours as Hours
     from linqbot.bot.lifecycle import Resource as Resource
+    from linqbot.bot.lifecycle import Running as Running
     from linqbot.bot.ready_made import AllowFile as AllowFile
     from linqbot.bot.ready_made import limit_per_person as limit_per_person
     from linqbot.bot.ready_made import texts_in_log as texts_in_log
@@ -76,8 +77,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.features.model_steps import ModelStep as ModelStep
     from linqbot.features.state import State as State
     from linqbot.features.state import Tally as Tally
-    from linqbot.hookspecs import Running as Running
-    from linqbot.hookspecs import hookimpl as hookimpl
+    from linqbot.hook_markers import hookimpl as hookimpl
     from linqbot.linq.events.event import Event as Event
     from linqbot.linq.events.event import UnknownEvent as UnknownEvent
     from linqbot.linq.events.message import MessageEdited as MessageEdited
@@ -121,7 +121,7 @@ _NAMES = {
         "to_line"
     ),
     "linqbot.bot.hours": "Hours",
-    "linqbot.bot.lifecycle": "Resource",
+    "linqbot.bot.lifecycle": "Resource Running",
     "linqbot.bot.ready_made": "AllowFile limit_per_person texts_in_log",
     "linqbot.bot.router": "Router",
     "linqbot.client.client": "Client",
@@ -141,7 +141,7 @@ _NAMES = {
     "linqbot.features.manners.options": "Manners",
     "linqbot.features.model_steps": "Draft ModelStep",
     "linqbot.features.state": "State Tally",
-    "linqbot.hookspecs": "Running hookimpl",
+    "linqbot.hook_markers": "hookimpl",
     "linqbot.linq.events.event": "Event UnknownEvent",
     "linqbot.linq.events.message": "MessageEdited MessageReceived ReactionAdded",
     "linqbot.linq.events.proactive": "BroadcastDone Posted ScheduleDue",

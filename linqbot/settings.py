@@ -371,12 +371,12 @@ class Settings(BaseModel):
     ) -> Plugins:
         """Load the plugins of one app: those that the bot brings, and those that are installed and allowed.
 
-        For the arguments see `linqbot.plugins.loading.load`.
+        For the arguments see `linqbot.plugin_loading.load`.
 
         Raises:
             ConfigError: a required plugin is missing or cannot be loaded; see `load`.
         """
-        from linqbot.plugins.loading import load
+        from linqbot.plugin_loading import load
 
         return load(
             given,

@@ -14,6 +14,7 @@ from answers import answers
 from one_handler import bot_of
 
 from linqbot import Bot, Context, LinqApiError, MessageReceived, hookspecs
+from linqbot.hook_markers import GROUP
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.plugins.registry import LIFECYCLE, OBSERVED
 from linqbot.testing import HandlerFailed, talking
@@ -21,7 +22,7 @@ from linqbot.testing import HandlerFailed, talking
 HOOKS: dict[str, Callable[..., Any]] = {
     name: function
     for name, function in vars(hookspecs).items()
-    if inspect.isfunction(function) and hasattr(function, f"{hookspecs.GROUP}_spec")
+    if inspect.isfunction(function) and hasattr(function, f"{GROUP}_spec")
 }
 
 

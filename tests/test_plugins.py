@@ -12,10 +12,10 @@ from fakes import delivery, text_body
 from plugin_packages import install_plugin
 
 from linqbot.errors import ConfigError
-from linqbot.hookspecs import MAX_CARRIER_BYTES, End, TurnReport, hookimpl
+from linqbot.hookspecs import End, TurnReport, hookimpl
+from linqbot.plugin_loading import load
 from linqbot.plugins import registry
-from linqbot.plugins.loading import load
-from linqbot.plugins.registry import CALLS_PER_PERIOD, MIN_SLOW_CALLS, Plugins
+from linqbot.plugins.registry import CALLS_PER_PERIOD, MAX_CARRIER_BYTES, MIN_SLOW_CALLS, Plugins
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ from linqbot.features.addressed import is_answer
 from linqbot.features.bot_options import manners_of
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.features.turn_data import OptedOut, Overtaken
-from linqbot.hookspecs import Tried
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
@@ -44,6 +43,7 @@ from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
+from linqbot.turn_reports import Tried
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession

@@ -21,12 +21,12 @@ from linqbot.engine import failure, turn_record
 from linqbot.engine.failure import Failure
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
-from linqbot.hookspecs import Tried
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
 from linqbot.speakers import SaidText
+from linqbot.turn_reports import Tried
 
 if TYPE_CHECKING:
     from linqbot.features.schedules import Schedule

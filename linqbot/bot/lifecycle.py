@@ -9,6 +9,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
@@ -17,21 +18,51 @@ from linqbot.bot.filters import takes
 from linqbot.bot.handlers import handler_name
 from linqbot.errors import BotError, StartFailed
 from linqbot.frames import place_of
-from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
 
 if TYPE_CHECKING:
+    from linqbot.bot.bot import Bot
     from linqbot.bot.router import Router
+    from linqbot.client.client import Client
+    from linqbot.clock import Clock
+    from linqbot.features.posts import Poster
+    from linqbot.linq.events.event import Event
+    from linqbot.storage.backend import Storage
 
 log = structlog.get_logger("linqbot.bot")
 
 T = TypeVar("T")
-LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]
 
 LIMIT_S: Final = 60.0
 """Seconds that one function may run, and that a resource may take to open and to close."""
 
 _CLOSED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running bot and what it runs on: the argument of `@bot.on_start`, `@bot.on_stop` and the hook `started`.
+
+    Attributes:
+        client: Client for calls outside any turn. They go through the outbound middleware of all plugins. They are not
+            in the journal, so they are not repeated after a crash.
+        storage: The bot's storage. It is open from `on_start` to `on_stop`.
+        clock: Clock that retries and timers use.
+        post: Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`.
+        handled: Event classes that the handlers take, those of plugins included.
+        lost: Returns the number of messages that this process had to fetch, because Linq had given up delivering their webhooks.
+    """
+
+    bot: Bot
+    client: Client
+    storage: Storage
+    clock: Clock
+    post: Poster
+    handled: frozenset[type[Event]] = frozenset()
+    lost: Callable[[], int] = lambda: 0
+
+
+LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]
 
 
 class Resource(Generic[T]):

@@ -29,10 +29,9 @@ from linqbot.bot.handlers import (
     event_class,
     is_handler,
 )
-from linqbot.bot.lifecycle import LifecycleHandler, Resource, check_resource
+from linqbot.bot.lifecycle import LifecycleHandler, Resource, Running, check_resource
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function
-from linqbot.hookspecs import Running
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
 from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue

@@ -11,8 +11,8 @@ from linqbot.bot.handlers import Route
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.features.turn_data import TurnMute
-from linqbot.hookspecs import Tried
 from linqbot.storage.inbox import Lease
+from linqbot.turn_reports import Tried
 
 
 class TurnContext(Context):

@@ -80,7 +80,7 @@ def ask(hook: str, kind: type[T], **facts: Any) -> list[T]:
 @cache
 def packages() -> Plugins:
     """Return the plugins of linqbot's own packages that are installed."""
-    from linqbot.plugins.loading import installed, load  # imported late: a command of the core needs no plugin
+    from linqbot.plugin_loading import installed, load  # imported late: a command of the core needs no plugin
 
     return load(sorted(_OURS & {entry.name for entry in installed()}), lenient=True)
 
@@ -89,7 +89,7 @@ def packages() -> Plugins:
 def others() -> Plugins | None:
     """Return all plugins that are installed and allowed; None if there are only those of `packages`, or settings are wrong."""
     from linqbot.cli import logs
-    from linqbot.plugins.loading import installed
+    from linqbot.plugin_loading import installed
     from linqbot.settings import from_env
 
     if not {entry.name for entry in installed()} - _OURS:

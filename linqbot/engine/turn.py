@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from linqbot.features.asking.arrivals import Arrival
     from linqbot.features.asking.session import AskSession
     from linqbot.features.overlap import TurnOverlap
-    from linqbot.hookspecs import TurnReport
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.journal import JournalEntry
+    from linqbot.turn_reports import TurnReport
 
 
 @dataclass(slots=True)

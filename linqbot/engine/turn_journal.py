@@ -27,13 +27,13 @@ from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
 from linqbot.frames import place_of_caller
-from linqbot.hookspecs import TurnCall, TurnReport, TurnStep
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import texts_of
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
+from linqbot.turn_reports import TurnCall, TurnReport, TurnStep
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Opening

@@ -67,7 +67,6 @@ from linqbot.errors import (
     error_name,
 )
 from linqbot.frames import place_of, place_of_task
-from linqbot.hookspecs import TurnReport
 from linqbot.interrupts import is_closing, is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.news import warn_of_news
@@ -77,6 +76,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS, JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.turn_reports import TurnReport
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher

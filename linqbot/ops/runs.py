@@ -12,8 +12,8 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from linqbot.engine.turn_record import step_facts
-from linqbot.hookspecs import TurnStep
 from linqbot.storage.outcomes import OutcomeRow
+from linqbot.turn_reports import TurnStep
 
 MOST_SHOWN: Final = 50
 MOST_BYTES: Final = 400_000

@@ -25,9 +25,9 @@ import structlog
 
 from linqbot.errors import ConfigError, LinqbotError, error_name
 from linqbot.frames import file_name
-from linqbot.hookspecs import MAX_CARRIER_BYTES, TurnReport
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
+from linqbot.turn_reports import TurnReport
 
 if TYPE_CHECKING:
     from linqbot.storage.backend import StorageBackend
@@ -37,6 +37,9 @@ log = structlog.get_logger("linqbot.plugins")
 T = TypeVar("T")
 Notify: TypeAlias = Callable[..., None]
 """Calls every implementation of one observing hook. Takes all arguments of the hook, in the order of `hookspecs.py`."""
+
+MAX_CARRIER_BYTES: Final = 4096
+"""Largest carrier of one plugin, in bytes of JSON."""
 
 LIFECYCLE: Final = ("started", "stopped")
 """Hooks that may be `async def`."""
@@ -57,7 +60,7 @@ def only(kind: type[T]) -> Callable[[Iterable[object]], list[T]]:
 
 
 class Plugins:
-    """The plugins of one app. `linqbot.plugins.loading.load` makes them.
+    """The plugins of one app. `linqbot.plugin_loading.load` makes them.
 
     The attributes named like observing hooks call the implementations of that hook; each is None when there is none.
     For `received` and `taken` call `notify_received` and `notify_taken` instead, which give each plugin its own carrier.

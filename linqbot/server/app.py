@@ -23,6 +23,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 from linqbot.bot import lifecycle
 from linqbot.bot.bot import Bot
 from linqbot.bot.dispatch import Dispatcher
+from linqbot.bot.lifecycle import Running
 from linqbot.bot.never_awaited import note_coroutines
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
@@ -37,9 +38,8 @@ from linqbot.features.catalog import Features
 from linqbot.features.gaps import Gaps, end_downtime
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
-from linqbot.hookspecs import Running
 from linqbot.options import Role
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.plugins.registry import Plugins
 from linqbot.server import health, listeners
 from linqbot.server.health import Health, depth_of

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
+from linqbot.bot.lifecycle import Running
 from linqbot.clock import Clock
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageError
-from linqbot.hookspecs import Running
 from linqbot.interrupts import RunningTask
 from linqbot.options import Role
 from linqbot.plugins.registry import Plugin, Plugins, WrongUse, only

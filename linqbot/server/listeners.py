@@ -10,9 +10,10 @@ import socket
 import structlog
 from starlette.applications import Starlette
 
+from linqbot.bot.lifecycle import Running
 from linqbot.errors import ConfigError
 from linqbot.frames import place_of
-from linqbot.hookspecs import Listener, Running
+from linqbot.hookspecs import Listener
 from linqbot.plugins.registry import Plugins, only
 
 log = structlog.get_logger("linqbot.server")

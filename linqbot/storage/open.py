@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from linqbot.clock import Clock
 from linqbot.errors import ConfigError, StorageMisplaced
-from linqbot.hookspecs import hookimpl
+from linqbot.hook_markers import hookimpl
 from linqbot.storage.backend import Storage, StorageBackend
 
 if TYPE_CHECKING:

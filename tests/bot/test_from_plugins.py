@@ -14,7 +14,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError, NoVerdict
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.plugins.registry import Plugins
 
 Handler = Callable[[MessageReceived, Context], Awaitable[None]]

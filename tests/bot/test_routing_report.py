@@ -14,7 +14,7 @@ from linqbot import Bot, Context, Event, MessageReceived, contains, hookimpl, in
 from linqbot.bot.router import Next
 from linqbot.hookspecs import Tried
 from linqbot.linq.events.parse import parse
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 
 
 class Routings:

@@ -137,14 +137,14 @@ def no_plugins_of_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
         entries = (entry for each in distributions(path=added) for entry in each.entry_points)
         return [*TOOLS, *(entry for entry in entries if entry.group == group)]
 
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", of_the_test)
+    monkeypatch.setattr("linqbot.plugin_loading.entry_points", of_the_test)
 
 
 @pytest.fixture
 def postgres_plugin(no_plugins_of_the_workspace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands that run in this process find the packages that bring commands, linqbot-postgres and no other plugin."""
     entry = EntryPoint("postgres", "linqbot_postgres:Postgres", "linqbot")
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [*TOOLS, entry])
+    monkeypatch.setattr("linqbot.plugin_loading.entry_points", lambda *, group: [*TOOLS, entry])
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import ConfigError, NoVerdict
 from linqbot.events import Delivery
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 Ask = Callable[[Call, Run], Awaitable[Any]]

@@ -16,7 +16,7 @@ from patience import until
 from linqbot import Bot, hookimpl
 from linqbot.clock import MovableClock
 from linqbot.linq.signatures import sign_probe
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.server import refusals
 from linqbot.server.app import create_app
 from linqbot.server.refusals import KEEP_S, LINES, BoundedLog, RefusalCount, RefusalRecord, read

@@ -16,7 +16,7 @@ from linqbot_dev.dry_runs.recorded_turns import chosen_turns
 
 from linqbot import Bot
 from linqbot.events import Delivery
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.upkeep import Selection

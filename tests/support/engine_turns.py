@@ -25,7 +25,7 @@ from linqbot.features.bursts import Bursts
 from linqbot.features.catalog import Features
 from linqbot.features.later import StoredSend
 from linqbot.linq.events.lane import lane_of_chat
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.sqlite.memory import MemoryStorage
 

@@ -25,11 +25,11 @@ from linqbot.features.later import note_timer
 from linqbot.features.state import Recording
 from linqbot.features.state_journal import recorded
 from linqbot.features.state_values import misfits
-from linqbot.hookspecs import TurnStep
 from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
+from linqbot.turn_reports import TurnStep
 
 if TYPE_CHECKING:
     from linqbot.plugins.registry import Plugins

@@ -25,7 +25,7 @@ from linqbot.ops.bot_file import own_opt_outs
 from linqbot.ops.doctor.context import DoctorContext, Finding, Skip, failure, finding_of, ok, warning
 from linqbot.ops.subscriptions import address
 from linqbot.options import DAY_S
-from linqbot.plugins.loading import NAME_TAKEN
+from linqbot.plugin_loading import NAME_TAKEN
 from linqbot.plugins.registry import Plugin
 from linqbot.server.refusals import RefusalCount, Refusals, read
 from linqbot.server.secret_file import KnownSecrets

@@ -24,11 +24,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from linqbot import hookimpl
+from linqbot import Running, hookimpl
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import ConfigError, error_name
 from linqbot.events import Delivery
-from linqbot.hookspecs import Reason, Running, TurnReport
+from linqbot.hookspecs import Reason, TurnReport
 from linqbot_opentelemetry import attributes
 
 if TYPE_CHECKING:

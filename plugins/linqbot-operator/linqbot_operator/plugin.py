@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linqbot.features.bot_options import MuteByHand
-from linqbot.hookspecs import AgentTool, Listener, PluginCommand, Running, hookimpl
+from linqbot import Running
+from linqbot.hookspecs import AgentTool, Listener, PluginCommand, hookimpl
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from linqbot import hookimpl
+from linqbot import Running, hookimpl
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, error_name
 from linqbot.events import Delivery
-from linqbot.hookspecs import Reason, Running, TurnReport
+from linqbot.hookspecs import Reason, TurnReport
 from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot_prometheus.metrics import Bounded, InboxCollector, Metrics, call_name, event_type
 

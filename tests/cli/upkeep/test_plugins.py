@@ -220,7 +220,7 @@ def test_a_plugins_command_can_be_in_any_section_and_one_that_is_none_is_named(
 def test_a_command_whose_package_is_missing_says_how_to_install_it(
     linqbot: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linqbot.plugins.loading.entry_points", lambda *, group: [])
+    monkeypatch.setattr("linqbot.plugin_loading.entry_points", lambda *, group: [])
     listed = linqbot("--help").stdout.partition("Not installed:")[2]
     for name, package in PACKAGES.items():
         assert re.search(rf"^  {name} +It comes with {package}\.$", listed, re.MULTILINE)

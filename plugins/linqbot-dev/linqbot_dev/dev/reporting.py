@@ -28,6 +28,7 @@ from typing import Any, Final
 import click
 import httpx
 
+from linqbot import Running
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO, untaken
 from linqbot.characters import cut
 from linqbot.cli.output import printable, printable_lines
@@ -40,7 +41,7 @@ from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
 from linqbot.features.asking.records import ending_of, event_of
 from linqbot.frames import authors_place_of_task, is_authors
-from linqbot.hookspecs import Running, Tried, TurnReport, hookimpl
+from linqbot.hookspecs import Tried, TurnReport, hookimpl
 from linqbot.linq.events.delivery import PROBE_ID, Delivery, decode
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane

@@ -28,7 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from linqbot.clock import MovableClock
 from linqbot.errors import ConfigError
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.storage.backend import Storage
 from linqbot.storage.open import open_storage
 from linqbot_dev.simulation.loop import Life, VirtualLoop, life

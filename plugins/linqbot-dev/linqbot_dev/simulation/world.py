@@ -24,7 +24,7 @@ from linqbot.client.client import Client
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import POST_TYPE
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.posts import PATH as POSTS_PATH
 from linqbot.server.secret_file import SecretFile

@@ -26,7 +26,7 @@ from linqbot import (
     poll,
     voice_memo,
 )
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.upkeep import Selection

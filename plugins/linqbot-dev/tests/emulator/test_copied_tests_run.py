@@ -25,7 +25,7 @@ from patience import until
 
 from emulator.conftest import PERSON, Receiver, arrives
 from linqbot.ops.bot_file import load_bot
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 
 LINE, ANN, BOB, CAT = "+12025550100", "+14155550142", "+14155550187", "cat@example.com"
 EXAMPLES = Path(__file__).parents[4] / "examples"

@@ -31,7 +31,7 @@ from linqbot.errors import BotError, ConfigError
 from linqbot.linq.events.delivery import POST_TYPE
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.plugins.loading import load
+from linqbot.plugin_loading import load
 from linqbot.server.app import WEBHOOK_PATH, create_app
 from linqbot.server.posts import PATH as POSTS_PATH
 from linqbot.storage import open as builtin_storages

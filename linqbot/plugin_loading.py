@@ -1,7 +1,7 @@
 """Finds and loads the plugins of one app: installed packages by their entry points, and what the bot's code brings.
 
 pluggy finds the hooks that a plugin implements and checks their arguments. A plugin that cannot be loaded is disabled,
-or, if it is required, keeps the app from starting. `registry.py` calls the hooks.
+or, if it is required, keeps the app from starting. `plugins/registry.py` calls the hooks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pluggy
 
 from linqbot import hookspecs
 from linqbot.errors import ConfigError, SettingWrong
-from linqbot.hookspecs import GROUP
+from linqbot.hook_markers import GROUP
 from linqbot.interrupts import is_ctrl_c
 from linqbot.nearest import nearest_name
 from linqbot.plugins.registry import COMPILED, LIFECYCLE, Impl, Plugin, Plugins
