@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from linqbot import hookspecs, turn_reports
+from linqbot import hookspecs, turn_events
 from linqbot.client.client import Client
 from linqbot.client.resources.resource import ApiResource
 from linqbot.hook_markers import GROUP
@@ -181,7 +181,7 @@ _TYPES = """\
 
 def hook_types() -> Iterator[str]:
     """Yield the entries of the types of arguments: for a name, its values and the text below it."""
-    for module in (turn_reports, hookspecs):
+    for module in (turn_events, hookspecs):
         yield from type_aliases(inspect.getsource(module))
     yield from ("", "### Tried", "", *prose(inspect.getdoc(hookspecs.Tried) or ""))
 

@@ -50,11 +50,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from linqbot.hook_markers import hookimpl as hookimpl
 from linqbot.hook_markers import hookspec
-from linqbot.turn_reports import End as End
-from linqbot.turn_reports import Tried as Tried
-from linqbot.turn_reports import TurnCall as TurnCall
-from linqbot.turn_reports import TurnReport as TurnReport
-from linqbot.turn_reports import TurnStep as TurnStep
+from linqbot.turn_events import End as End
+from linqbot.turn_events import Tried as Tried
+from linqbot.turn_events import TurnCall as TurnCall
+from linqbot.turn_events import TurnEvent
+from linqbot.turn_events import TurnReport as TurnReport
+from linqbot.turn_events import TurnStep as TurnStep
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -242,6 +243,17 @@ def register_context() -> Mapping[str, Callable[[Event, Context], Any]]:
     The functions are plain `def`. An error of a function is raised where the handler reads the value, because the
     handler cannot go on without it. The log names the plugin, which is not disabled. A name belongs to the first plugin
     that adds it; another one that adds it is disabled.
+    """
+
+
+@hookspec
+def register_observers() -> Mapping[type[TurnEvent], Callable[[Any], None]]:
+    """Add observers of events about turns: a plain function for each class of `linqbot.turn_events`, which takes an event of it.
+
+    The functions run in the task in which the event happens, in the order of the plugins. As with observing hooks, an error
+    disables the plugin, and so does a function that is slow repeatedly.
+
+    Example: `return {QuestionAsked: self.note_question}`
     """
 
 

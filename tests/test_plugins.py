@@ -43,6 +43,15 @@ class Counts:
 
 HOOK = "from linqbot import hookimpl\n@hookimpl\ndef turn_ended(report): ...\n"
 
+OBSERVERS = """
+from linqbot import hookimpl
+from linqbot.turn_events import QuestionAsked, TurnRecorded
+
+async def later(event): ...
+
+@hookimpl
+def register_observers(): return """
+
 COUNTS = """
 from linqbot import hookimpl
 
@@ -178,6 +187,14 @@ def test_an_allow_list_may_name_a_plugin_that_the_bot_brings(site: Path) -> None
             "from linqbot import hookimpl\n@hookimpl\ndef taken(report, **facts): ...",
             "taken gets nothing in **facts; name the arguments that it needs, of: report, ",
         ),
+        (
+            OBSERVERS + "{TurnRecorded: len, int: len}",
+            "register_observers raised TypeError: 'int' is no class of linqbot.turn_events",
+        ),
+        (OBSERVERS + "[len]", "register_observers raised TypeError: it returned a list, and must return a dict"),
+        (OBSERVERS + "{TurnRecorded: 1}", "its observer of TurnRecorded is a int, which cannot be called"),
+        (OBSERVERS + "{TurnRecorded: later}", "its observer of TurnRecorded is async, and must be a plain def"),
+        (OBSERVERS + "{QuestionAsked: len}", "QuestionAsked quotes people, so an installed plugin cannot observe it"),
         (HOOK + "def register_outbound(): ...", "register_outbound has the name of a hook, but is not marked"),
         (HOOK + "def refused(reason, status): ...", "refused has the name of a hook, but is not marked"),
     ],

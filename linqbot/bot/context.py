@@ -40,10 +40,10 @@ from linqbot.content.message_split import (
 )
 from linqbot.content.sending import (
     ChatSender,
+    ContentSent,
     DraftSender,
     stopped_by,
     update_card,
-    watcher,
     with_standing_refusal,
 )
 from linqbot.content.sent import Sent
@@ -1363,10 +1363,8 @@ class Context(TurnWithMedia, TurnWithCards):
         check_content(content)
         if self.event.chat_id is None and self.person_without_chat is not None:
             sent = await self._open_chat(content, cards, key)
-            if (watch := watcher.get()) is not None:
-                from linqbot.content.preview import Said
-
-                watch(Said(content, _effect(effect), cards, False, sent))
+            if (notify := self._journal.observers.get(ContentSent)) is not None:
+                notify(ContentSent(content, _effect(effect), cards, False, sent))
             return sent
         shown, client = _effect(effect), self.client if key is None else self.client.named(key)
         if has_replacement:
@@ -1381,10 +1379,8 @@ class Context(TurnWithMedia, TurnWithCards):
         else:
             messages = bubbles(content, effect=shown, reply_to=reply_to, service=service, cards=cards)
             sent = await self._sender.send(messages, client)
-        if (watch := watcher.get()) is not None:
-            from linqbot.content.preview import Said
-
-            watch(Said(content, shown, cards, self.event.is_group, sent))
+        if (notify := self._journal.observers.get(ContentSent)) is not None:
+            notify(ContentSent(content, shown, cards, self.event.is_group, sent))
         return sent
 
     @property

@@ -29,7 +29,6 @@ from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.turn import Turn, keyword_of
-from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
 from linqbot.features.bot_options import manners_of
@@ -43,7 +42,7 @@ from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
-from linqbot.turn_reports import Tried
+from linqbot.turn_events import ErrorHandled, Tried
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
@@ -278,7 +277,8 @@ class Dispatcher:
             if ctx.side is not None and ctx.handler is not None and not ctx.is_answer:
                 await ctx.side.ask_again(ctx)
         ctx.recovered = f"{error_name(error)} was handled by {handler_name(handler)}"
-        turn_watcher.get().handled_error(error, handler_name(handler))
+        if (notify := self._plugins.observers.get(ErrorHandled)) is not None:
+            notify(ErrorHandled(error, handler_name(handler)))
 
     async def _say_end(self, ended: AskEnded, event: Event, ctx: TurnContext) -> None:
         """Say the bot's text about a question that ended without an answer, or linqbot's own, if the person may expect it."""

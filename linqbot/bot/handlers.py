@@ -26,7 +26,7 @@ from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
 from linqbot.speakers import SaidText
-from linqbot.turn_reports import Tried
+from linqbot.turn_events import Tried
 
 if TYPE_CHECKING:
     from linqbot.features.schedules import Schedule

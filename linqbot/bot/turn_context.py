@@ -12,7 +12,7 @@ from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.features.turn_data import TurnMute
 from linqbot.storage.inbox import Lease
-from linqbot.turn_reports import Tried
+from linqbot.turn_events import Tried
 
 
 class TurnContext(Context):

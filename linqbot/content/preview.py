@@ -1,6 +1,6 @@
 """`ctx.preview`: the messages that content becomes on iMessage, on RCS and on SMS, without sending them.
 
-Under `linqbot dev`, the emulator's page shows the preview of each send, which is `Said`.
+Under `linqbot dev`, the emulator's page shows the preview of each send.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 
 from linqbot.content.drafts import Act, ActKind, MediaDraft
 from linqbot.content.message_split import Sendable, fitted, has_only_acts, steps, without_effect
-from linqbot.content.sent import Sent
 from linqbot.linq.types.message import AppClipPart, AppPart, Effect, LinkPart, MediaPart, MessageContent, Part, TextPart
 
 Kind: TypeAlias = Literal["message", "link", "app_card", "experience"] | ActKind
@@ -61,20 +60,6 @@ class Preview:
     def on(self, service: str | None) -> Form:
         """Return the form on a service, such as `message.service`; that of iMessage if the service is not known."""
         return {"RCS": self.rcs, "SMS": self.sms}.get(service or "", self.imessage)
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """The content of one `ctx.reply` or `ctx.send`, as the author wrote it, and what was sent."""
-
-    content: tuple[Sendable, ...] = field(repr=False)
-    effect: Effect | None
-    cards: bool
-    is_group: bool | None
-    sent: Sent
-
-    def preview(self) -> Preview:
-        return preview(self.content, effect=self.effect, cards=self.cards, is_group=self.is_group)
 
 
 def preview(content: Iterable[Sendable], *, effect: Effect | None, cards: bool, is_group: bool | None) -> Preview:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
 from linqbot.client.client import Client
 from linqbot.client.outcome import Refusal, meaning_of, refuses_content
@@ -23,6 +22,7 @@ from linqbot.content.message_split import (
     CARDS,
     Content,
     Degraded,
+    Sendable,
     files_of,
     fitted,
     has_only_acts,
@@ -35,13 +35,19 @@ from linqbot.content.typing import TypingIndicator
 from linqbot.content.uploads import Uploads
 from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused, Stopped
 from linqbot.linq.types.message import Effect, MediaPart, MessageContent, ReplyTo, text_of
-
-if TYPE_CHECKING:
-    from linqbot.content.preview import Said
+from linqbot.turn_events import QuotingEvent
 
 
-watcher: ContextVar[Callable[[Said], None] | None] = ContextVar("linqbot_content_watcher", default=None)
-"""Called after each `ctx.reply` and `ctx.send` of a turn. Set when the turn begins, under `linqbot dev` only."""
+@dataclass(frozen=True, slots=True)
+class ContentSent(QuotingEvent):
+    """The content of one `ctx.reply` or `ctx.send` was sent, or was not, as `sent` says. `content` is as its author wrote it."""
+
+    content: tuple[Sendable, ...] = field(repr=False)
+    effect: Effect | None
+    cards: bool
+    is_group: bool | None
+    sent: Sent
+
 
 NOT_FETCHED: Final = 5007
 """Linq's error code for a URL that it could not fetch, or whose file has more than 10 MB."""

@@ -221,7 +221,12 @@ class Outbox:
         journal, guarded = self.journal, self._features.gated(run, self.journal, entry.key)
         try:
             answer = await call_with_retries(
-                call, guarded, self._turns.rate_limit, self._turns.clock, may_be_made=repeated
+                call,
+                guarded,
+                self._turns.rate_limit,
+                self._turns.clock,
+                journal.observers,
+                may_be_made=repeated,
             )
         except CallNotMade as error:
             if entry.safety == "once":

@@ -16,8 +16,8 @@ from typing import Final
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path
 from linqbot.client.outcome import extends_a_limit, is_deleted_before
 from linqbot.clock import Clock
-from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
+from linqbot.turn_events import CallDelayed, Observers
 
 MESSAGES: Final = 30
 """Messages allowed in each window."""
@@ -110,7 +110,7 @@ class CallNotMade(TurnDeferred):
 
 
 async def call_with_retries(
-    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, *, may_be_made: bool
+    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, observers: Observers, *, may_be_made: bool
 ) -> ApiResponse:
     """Make a call within the rate limit, and retry it while Linq is unavailable.
 
@@ -126,7 +126,7 @@ async def call_with_retries(
     for attempt in itertools.count():
         if (wait_s := rate_limit.wait_s(pair)) > 0:
             why = f"Linq allows {MESSAGES} messages a minute from a line to a person"
-            await _wait(wait_s, until, clock, why, may_be_made=may_be_made)
+            await _wait(wait_s, until, clock, observers, why, may_be_made=may_be_made)
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
             answer = await run(call)
@@ -135,7 +135,7 @@ async def call_with_retries(
                 raise
             retry_after_s = error.retry_after_s or backoff_s
             rate_limit.hold(pair, retry_after_s)
-            await _wait(retry_after_s, until, clock, error.summary, may_be_made=may_be_made)
+            await _wait(retry_after_s, until, clock, observers, error.summary, may_be_made=may_be_made)
         except LinqUnavailable as error:
             is_extended = extends_a_limit(error)
             if is_extended or (call.safety == "once" and not error.is_unsent):
@@ -143,7 +143,12 @@ async def call_with_retries(
                 raise TurnDeferred(error.summary, after_s=pause_s) from error
             may_be_made = may_be_made or not error.is_unsent
             await _wait(
-                max(backoff_s, error.retry_after_s or 0.0), until, clock, error.summary, may_be_made=may_be_made
+                max(backoff_s, error.retry_after_s or 0.0),
+                until,
+                clock,
+                observers,
+                error.summary,
+                may_be_made=may_be_made,
             )
         except LinqApiError as error:
             if may_be_made and is_deleted_before(call, error):
@@ -155,9 +160,12 @@ async def call_with_retries(
     raise AssertionError
 
 
-async def _wait(wait_s: float, until: float, clock: Clock, reason: str, *, may_be_made: bool) -> None:
+async def _wait(
+    wait_s: float, until: float, clock: Clock, observers: Observers, reason: str, *, may_be_made: bool
+) -> None:
     now = clock.now()
     if now + wait_s > until:
         raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
-    turn_watcher.get().waits(reason, wait_s)
+    if (notify := observers.get(CallDelayed)) is not None:
+        notify(CallDelayed(reason, wait_s))
     await clock.wait_until(now + wait_s)

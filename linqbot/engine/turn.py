@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from linqbot.features.overlap import TurnOverlap
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.journal import JournalEntry
-    from linqbot.turn_reports import TurnReport
+    from linqbot.turn_events import TurnReport
 
 
 @dataclass(slots=True)

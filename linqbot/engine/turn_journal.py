@@ -24,7 +24,6 @@ from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, is_in_step, outside_of_answer, step_around
 from linqbot.engine.turn_record import failed_call, step_facts
-from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
 from linqbot.frames import place_of_caller
 from linqbot.linq.events.lane import chat_of_lane
@@ -33,7 +32,7 @@ from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import StateWrite
-from linqbot.turn_reports import TurnCall, TurnReport, TurnStep
+from linqbot.turn_events import CalledTooLate, TurnCall, TurnReport, TurnStep
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Opening
@@ -106,6 +105,7 @@ class TurnJournal:
         report: The report for plugins; None if no plugin observes turns.
 
     Attributes:
+        observers: The observers of events about turns.
         turn: The id of the turn: the delivery being handled, or the one that began its conversation.
         delivery: The delivery that is handled.
         replay: 0, then one more for each deliberate replay of the turn. A replay uses new idempotency keys.
@@ -156,6 +156,7 @@ class TurnJournal:
         self._turns = turns
         self._storage = turns.storage
         self._outbound = turns.outbound
+        self.observers = turns.outbound.plugins.observers
         self._lease = lease
         self._report = report
         self.data = data
@@ -213,7 +214,8 @@ class TurnJournal:
             "them, before the handler returns. Use ctx.send_later for sends at a later time, and the ctx of the newest "
             "event instead of a stored one."
         )
-        turn_watcher.get().called_too_late(error)
+        if (notify := self.observers.get(CalledTooLate)) is not None:
+            notify(CalledTooLate(error))
         return error
 
     def cancel_if_interrupted(self) -> None:

@@ -20,7 +20,7 @@ from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turn
-    from linqbot.turn_reports import TurnStep
+    from linqbot.turn_events import TurnStep
 
 _UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""

@@ -52,7 +52,6 @@ from linqbot.engine.turn import (
     origin_of,
 )
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.engine.watcher import turn_watcher
 from linqbot.error_details import readable
 from linqbot.errors import (
     AskEnded,
@@ -76,7 +75,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS, JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.turn_reports import TurnReport
+from linqbot.turn_events import AwaitForgotten, TurnRecorded, TurnReport
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
@@ -398,7 +397,8 @@ class Turns:
         deferral = turn.overlap.deferral if turn.overlap is not None else None
         error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
         if coroutines := turn.journal.never_awaited():
-            turn_watcher.get().never_awaited(coroutines)
+            if (notify := turn.journal.observers.get(AwaitForgotten)) is not None:
+                notify(AwaitForgotten(coroutines))
             if error is None:
                 error = self.dispatcher.never_awaited(coroutines, turn.ctx, turn.lease.delivery.id)
         return error
@@ -476,8 +476,8 @@ class Turns:
         commit = turn.commit(outcome)
         if self.keeps_records:
             commit.record = record = turn_record.record_of(turn, outcome)
-            if record is not None:
-                turn_watcher.get().recorded(record)
+            if record is not None and (notify := self.outbound.plugins.observers.get(TurnRecorded)) is not None:
+                notify(TurnRecorded(record))
         return commit
 
     def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:

@@ -25,7 +25,6 @@ from linqbot.branch import leave_turn
 from linqbot.engine.feature import Feature
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.turn import Turn
-from linqbot.engine.watcher import turn_watcher
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.asking.steps import last_step, step_in
 from linqbot.features.edits import edit_of, further_messages, message_of, waiting_edits
@@ -36,6 +35,7 @@ from linqbot.linq.events.parse import parse
 from linqbot.options import STEER_ONLY, OverlapMode
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Defer, Lease, Outcome
+from linqbot.turn_events import MessagesTaken
 
 if TYPE_CHECKING:
     from linqbot.bot.dispatch import Dispatcher
@@ -219,7 +219,8 @@ class TurnOverlap:
         # The lease of the turn. Its delivery changes when messages join it.
         self.lease = replace(self.lease, delivery=delivery)
         self._joined, self._unconfirmed = joined, None
-        turn_watcher.get().took(found)
+        if (notify := self._journal.observers.get(MessagesTaken)) is not None:
+            notify(MessagesTaken(found))
 
     @property
     def _is_behind(self) -> bool:

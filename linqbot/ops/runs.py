@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from linqbot.engine.turn_record import step_facts
 from linqbot.storage.outcomes import OutcomeRow
-from linqbot.turn_reports import TurnStep
+from linqbot.turn_events import TurnStep
 
 MOST_SHOWN: Final = 50
 MOST_BYTES: Final = 400_000

@@ -3,7 +3,8 @@
 pluggy knows the hooks of `hookspecs.py`, but here they are called, one implementation at a time: an error or a slow
 call is blamed on one plugin by name and leaves the others alone. A folder of linqbot collects what plugins add with
 `Plugins.ask`, and calls observing hooks through the attributes named like them. If no plugin observes, this costs one
-look at an attribute: `if (stored := plugins.stored) is not None`.
+look at an attribute: `if (stored := plugins.stored) is not None`. Observers of events about turns are in
+`Plugins.observers`, by the class of the event.
 
 An observer must neither end nor delay what it observes. After an error, or after too many slow calls, its plugin is
 disabled, and the other plugins do not notice.
@@ -11,6 +12,7 @@ disabled, and the other plugins do not notice.
 
 from __future__ import annotations
 
+import inspect
 import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +29,7 @@ from linqbot.errors import ConfigError, LinqbotError, error_name
 from linqbot.frames import file_name
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
-from linqbot.turn_reports import TurnReport
+from linqbot.turn_events import Observers, QuotingEvent, TurnEvent, TurnReport
 
 if TYPE_CHECKING:
     from linqbot.storage.backend import StorageBackend
@@ -70,6 +72,7 @@ class Plugins:
             plugins.
     Attributes:
         every: All plugins, those left out and disabled included.
+        observers: What notifies the observers of each class of events.
     """
 
     received: Notify | None = None
@@ -84,6 +87,8 @@ class Plugins:
 
     def __init__(self, *, lenient: bool = False) -> None:
         self.every: list[Plugin] = []
+        self.observers: Observers = {}
+        self._observing: dict[type[TurnEvent], tuple[Impl, ...]] = {}
         self._impls: dict[str, tuple[Impl, ...]] = {}
         self._lenient = lenient
 
@@ -99,6 +104,25 @@ class Plugins:
         self.every.sort(key=lambda plugin: plugin.name)
         for hook, impls in self._impls.items():
             self._connect(hook, sorted(impls, key=_order))
+        self._add_observers()
+
+    def _add_observers(self) -> None:
+        for impl, added in self.ask("register_observers", _observers):
+            quoting = next((kind for kind in added if issubclass(kind, QuotingEvent)), None)
+            if quoting is not None and impl.plugin.distribution is not None:
+                why = f"{quoting.__name__} quotes people, so an installed plugin cannot observe it"
+                self.blame(impl.plugin, impl.hook, WrongUse(why))
+                continue
+            for kind, call in added.items():
+                observer = Impl(impl.plugin, f"its observer of {kind.__name__}", call, impl.rank, kind)
+                self._connect_observers(kind, (*self._observing.get(kind, ()), observer))
+
+    def _connect_observers(self, kind: type[TurnEvent], observers: Iterable[Impl]) -> None:
+        self._observing[kind] = found = tuple(observers)
+        if found:
+            self.observers[kind] = partial(self._notify, found)
+        else:
+            self.observers.pop(kind, None)
 
     def _connect(self, hook: str, impls: Iterable[Impl]) -> None:
         # A tuple, because a call may disable a plugin, and goes on with the implementations that it began with.
@@ -213,6 +237,8 @@ class Plugins:
         plugin.status, plugin.why = "disabled", why
         for hook, impls in self._impls.items():
             self._connect(hook, (impl for impl in impls if impl.plugin is not plugin))
+        for kind, observers in self._observing.items():
+            self._connect_observers(kind, (each for each in observers if each.plugin is not plugin))
         log.error("plugin.disabled", plugin=plugin.name, why=why)
 
     def note_failure(self, plugin: Plugin, what: str, error: BaseException) -> str:
@@ -247,7 +273,10 @@ class Plugins:
             self.disable(impl.plugin, why)
             return
         # A required plugin's middleware must go on deciding; only this observing hook is no longer called.
-        self._connect(impl.hook, (each for each in self._impls[impl.hook] if each is not impl))
+        if impl.event is None:
+            self._connect(impl.hook, (each for each in self._impls[impl.hook] if each is not impl))
+        else:
+            self._connect_observers(impl.event, (each for each in self._observing[impl.event] if each is not impl))
         impl.plugin.observer_error = why
         log.error("plugin.observer_failed", plugin=impl.plugin.name, why=why)
 
@@ -268,6 +297,22 @@ class Plugins:
             plugin.name: ": ".join(filter(None, (plugin.status, plugin.why or plugin.observer_error)))
             for plugin in shown
         }
+
+
+def _observers(given: Mapping[type[TurnEvent], Callable[[Any], None]]) -> dict[type[TurnEvent], Callable[[Any], None]]:
+    """Return what `register_observers` gave, checked. Raises TypeError if it is not as the hook asks for."""
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"it returned a {type(given).__name__}, and must return a dict of classes of events and functions"
+        )
+    for kind, call in given.items():
+        if not (isinstance(kind, type) and issubclass(kind, TurnEvent)):
+            raise TypeError(f"{getattr(kind, '__name__', kind)!r} is no class of linqbot.turn_events")
+        if not callable(call):
+            raise TypeError(f"its observer of {kind.__name__} is a {type(call).__name__}, which cannot be called")
+        if inspect.iscoroutinefunction(call):
+            raise TypeError(f"its observer of {kind.__name__} is async, and must be a plain def")
+    return dict(given)
 
 
 def _order(impl: Impl) -> tuple[bool, int, str]:
@@ -320,6 +365,7 @@ class Impl:
 
     Attributes:
         call: Calls the plugin's function. Takes all arguments of the hook, in the order of `hookspecs.py`.
+        event: The class of events that the function observes; None if it is a hook's.
         rank: Position among the implementations: 0 first, 1 by the plugin's name, 2 last.
         calls, slow_calls: Number of calls and of slow calls in the current period, see `CALLS_PER_PERIOD`.
     """
@@ -328,6 +374,7 @@ class Impl:
     hook: str
     call: Callable[..., Any]
     rank: int
+    event: type[TurnEvent] | None = None
     calls: int = 0
     slow_calls: int = 0
 

@@ -29,7 +29,6 @@ from linqbot.engine import turn_record
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.feature import Feature
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, opts_out
-from linqbot.engine.watcher import turn_watcher
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
     Verdict,
@@ -485,7 +484,7 @@ class Asks(Feature):
         if arrived.is_of_another_chat or (arrived.is_void and delivery.id.startswith(ENDING_ID)):
             self._of_elsewhere(turn, arrived)
         if arrived.is_counted and (voted := arrived.asked) is not None:
-            turn_watcher.get().met_question(voted.question.text, voted.conversation.handler, "counted")
+            voted.note_met("counted", self._turns.outbound.plugins.observers)
         is_done = arrived.is_void or arrived.is_counted or (is_found and arrived.outcome is None)
         return Ack() if is_done else None
 

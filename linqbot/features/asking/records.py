@@ -62,6 +62,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation, ConversationStatus, ConversationSummary
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
+from linqbot.turn_events import AnswerResult, Observers, QuestionMet
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -313,6 +314,11 @@ class Asked:
         """Return a conversation with its question; None if that cannot be read: another release may have stored it."""
         question = OpenQuestion.read(conversation.question)
         return None if question is None else cls(conversation, question, known)
+
+    def note_met(self, result: AnswerResult, observers: Observers) -> None:
+        """Notify observers of what an event made of the question."""
+        if (notify := observers.get(QuestionMet)) is not None:
+            notify(QuestionMet(self.question.text, self.conversation.handler, result))
 
     def changed(self, *, status: ConversationStatus | None = None, **fields: Any) -> Asked:
         """Return the conversation with another status, and with other values of fields of its question."""

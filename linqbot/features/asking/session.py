@@ -18,7 +18,6 @@ import structlog
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import value_of
@@ -64,6 +63,7 @@ from linqbot.linq.handles import person_key
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Lease
 from linqbot.storage.timers import Timer
+from linqbot.turn_events import AnswerResult, QuestionAsked
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -573,9 +573,9 @@ class AskSession:
         self._suspend(record, asked.changed(status="waiting", failed_by=None, timer=timer.id), timer)
 
     def _note(self, result: AnswerResult, *, when: bool = True) -> None:
-        """Notify the watcher of the turn of what the event made of the open question."""
+        """Notify observers of what the event made of the open question."""
         if when and (asked := self._arrival.asked) is not None:
-            turn_watcher.get().met_question(asked.question.text, asked.conversation.handler, result)
+            asked.note_met(result, self._journal.observers)
 
     # A new question
 
@@ -629,7 +629,8 @@ class AskSession:
         opened = await self._open(question, prompt, ctx, is_shown=places is None or bool(places.here))
         if is_opening:
             replaced = await self._to_replace(person, ctx)  # the chat may have come into being meanwhile
-        turn_watcher.get().asked(opened.text, () if places is None else places.elsewhere)
+        if (notify := self._journal.observers.get(QuestionAsked)) is not None:
+            notify(QuestionAsked(opened.text, () if places is None else places.elsewhere))
         ctx.turn_state.suspend()  # If it refuses the state, this question does not wait, and the other one stays open.
         if replaced is not None:
             self._replace(replaced)

@@ -18,7 +18,6 @@ from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
 from linqbot.engine.feature import Kind
 from linqbot.engine.turn import Turn, origin_of
-from linqbot.engine.watcher import AnswerResult, turn_watcher
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
@@ -344,8 +343,7 @@ def take(turns: Turns, turn: Turn, arrived: Arrival) -> None:
     turn.kind = Kind(run=partial(_say_late if arrived.is_late else _pass_on, turns))
     turn.why = _LATE if arrived.is_late else _PASSED_ON
     if (asked := arrived.asked) is not None and not turn.lease.delivery.is_internal:
-        result: AnswerResult = "late" if arrived.is_late else "passed_on"
-        turn_watcher.get().met_question(asked.question.text, asked.conversation.handler, result)
+        asked.note_met("late" if arrived.is_late else "passed_on", turns.outbound.plugins.observers)
 
 
 async def _pass_on(turns: Turns, turn: Turn) -> None:

@@ -29,7 +29,7 @@ from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
-from linqbot.turn_reports import TurnStep
+from linqbot.turn_events import TurnStep
 
 if TYPE_CHECKING:
     from linqbot.plugins.registry import Plugins

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linqbot.features.bot_options import MuteByHand
 from linqbot import Running
+from linqbot.features.bot_options import MuteByHand
 from linqbot.hookspecs import AgentTool, Listener, PluginCommand, hookimpl
 
 if TYPE_CHECKING:

@@ -34,8 +34,7 @@ from linqbot.characters import cut
 from linqbot.cli.output import printable, printable_lines
 from linqbot.client.call import Call
 from linqbot.clock import Clock, SystemClock
-from linqbot.content.sending import watcher
-from linqbot.engine.watcher import AnswerResult, TurnWatcher, turn_watcher
+from linqbot.content.sending import ContentSent
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
@@ -49,10 +48,19 @@ from linqbot.linq.events.message import MessageEdited, MessageReceived, Reaction
 from linqbot.linq.events.parse import understood
 from linqbot.ops.subscriptions import handled_by
 from linqbot.storage.journal import RECEIPTS
-from linqbot.storage.outcomes import OutcomeRow
 from linqbot.tracebacks import authors_frames
+from linqbot.turn_events import (
+    AnswerResult,
+    CallDelayed,
+    ErrorHandled,
+    MessagesTaken,
+    QuestionAsked,
+    QuestionMet,
+    TurnEvent,
+    TurnRecorded,
+)
 from linqbot_dev.dev.processes import no_authorities
-from linqbot_dev.dev.turn_report import HandledError, MetQuestion, ObservedTurn, error_report, wall_time
+from linqbot_dev.dev.turn_report import ObservedTurn, error_report, wall_time
 
 LOST: Final = "its outcome could not be stored, so it is handled again"
 
@@ -62,8 +70,8 @@ LONG_S: Final = 10.0
 _turn: ContextVar[ObservedTurn] = ContextVar("linqbot_dev_turn")
 
 
-class TurnReports(TurnWatcher):
-    """A built-in plugin that shows each turn at its end. It watches each turn.
+class TurnReports:
+    """A built-in plugin that shows each turn at its end.
 
     Args:
         show: Called with each turn that an author wants to see, after its end. Also called once with a turn whose handler
@@ -100,6 +108,18 @@ class TurnReports(TurnWatcher):
         self._post(replace(turn, took_s=took_s, **facts).for_page())
 
     @hookimpl
+    def register_observers(self) -> Mapping[type[TurnEvent], Callable[[Any], None]]:
+        return {
+            ContentSent: self._sent,
+            MessagesTaken: self._took,
+            QuestionMet: self._met_question,
+            QuestionAsked: self._asked,
+            ErrorHandled: self._handled_error,
+            CallDelayed: self._waits,
+            TurnRecorded: self._recorded,
+        }
+
+    @hookimpl
     def started(self, running: Running) -> None:
         self._clock, self._handled = running.clock, handled_by(running.handled).types
         # By the clock of the turns, none of which has begun: a saved test tells by it which code a turn ran.
@@ -112,8 +132,6 @@ class TurnReports(TurnWatcher):
         turn = ObservedTurn(report, datetime.fromtimestamp(self._clock.now(), UTC), handled=self._handled)
         self._running[report.delivery.id] = turn
         _turn.set(turn)
-        watcher.set(turn.note_content)
-        turn_watcher.set(self)
 
     @hookimpl
     def routed(
@@ -165,33 +183,38 @@ class TurnReports(TurnWatcher):
 
     # What becomes of open questions and of messages that the running handler takes
 
-    def took(self, deliveries: Sequence[Delivery]) -> None:
+    def _took(self, event: MessagesTaken) -> None:
         """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
         by = _turn.get()
-        for delivery in deliveries:
+        for delivery in event.deliveries:
             report = TurnReport(delivery, 0, 0, 0, 0, outcome="ack")
             now = datetime.fromtimestamp(self._clock.now(), UTC)
             self._show(ObservedTurn(report, now, understood(delivery), by.handler, by.at, taken_by=by))
 
-    def met_question(self, text: str, handler: str, result: AnswerResult) -> None:
+    def _met_question(self, event: QuestionMet) -> None:
         turn = _turn.get()
-        turn.question = MetQuestion(text, handler, result)
+        turn.question = event
         if turn.event is None:
             turn.event = understood(turn.report.delivery)
 
-    def handled_error(self, error: Exception, handler: str) -> None:
-        _turn.get().handled_error = HandledError(error, handler)
+    def _handled_error(self, event: ErrorHandled) -> None:
+        _turn.get().handled_error = event
 
-    def waits(self, reason: str, seconds: float) -> None:
+    def _waits(self, event: CallDelayed) -> None:
         """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
-        self._post_running(_turn.get(), reason=reason, again_in_s=seconds)
+        self._post_running(_turn.get(), reason=event.reason, again_in_s=event.seconds)
 
-    def recorded(self, record: OutcomeRow) -> None:
-        _turn.get().record = record
+    def _recorded(self, event: TurnRecorded) -> None:
+        if (turn := _turn.get(None)) is not None:  # not of a delivery that is given back without a turn
+            turn.record = event.row
 
-    def asked(self, text: str, elsewhere: Sequence[str] = ()) -> None:
+    def _asked(self, event: QuestionAsked) -> None:
         turn = _turn.get()
-        turn.asks, turn.asks_elsewhere = text, elsewhere
+        turn.asks, turn.asks_elsewhere = event.text, event.elsewhere
+
+    def _sent(self, event: ContentSent) -> None:
+        if event.sent.messages:
+            _turn.get().said.append(event)
 
 
 def _function(handler: str) -> str:

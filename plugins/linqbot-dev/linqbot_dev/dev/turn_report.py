@@ -22,11 +22,11 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.content.drafts import poll
 from linqbot.content.message_split import Sendable
-from linqbot.content.preview import Preview, Said, preview
+from linqbot.content.preview import Preview, preview
+from linqbot.content.sending import ContentSent
 from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.rate_limit import SENDS
 from linqbot.engine.turn_record import step_facts
-from linqbot.engine.watcher import AnswerResult
 from linqbot.error_details import readable
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
@@ -41,6 +41,7 @@ from linqbot.ops.why import Case, answer_of
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.upkeep import Waiting, WaitingState
 from linqbot.tracebacks import first_cause, folded
+from linqbot.turn_events import ErrorHandled, QuestionMet
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "
@@ -72,15 +73,19 @@ def advice_on(reason: str | None, event_type: str, handled: Sequence[str]) -> st
     return _ADVICE.get(reason or "")
 
 
-def _previews(said: Sequence[Said], calls: Sequence[TurnCall]) -> list[dict[str, Any]]:
+def _previews(said: Sequence[ContentSent], calls: Sequence[TurnCall]) -> list[dict[str, Any]]:
     """Return the forms of each reply and send, with the ids of its messages: as its author wrote it, or from its call."""
-    found = [_preview([message.id for message in one.sent.messages], one.preview()) for one in said]
+    found = [_preview([message.id for message in one.sent.messages], _preview_of(one)) for one in said]
     covered = {message_id for shown in found for message_id in shown["message_ids"]}
     for one in calls:
         message_id = _message_id(one.answer) if one.answer and one.call.name in SENDS else None
         if message_id and message_id not in covered and (content := _content(one.call)) is not None:
             found.append(_preview([message_id], preview([content], effect=None, cards=False, is_group=None)))
     return found
+
+
+def _preview_of(one: ContentSent) -> Preview:
+    return preview(one.content, effect=one.effect, cards=one.cards, is_group=one.is_group)
 
 
 def _message_id(answer: ApiResponse) -> str | None:
@@ -113,21 +118,6 @@ _OUTCOMES: Final[Mapping[End, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MetQuestion:
-    text: str
-    handler: str
-    result: AnswerResult  # what became of the question; see `AnswerResult`
-
-
-@dataclass(frozen=True, slots=True)
-class HandledError:
-    """An error of a turn that an `on_error` handler of the bot handled, so that the turn did not fail."""
-
-    error: Exception
-    handler: str  # name of the `on_error` handler
-
-
 @dataclass(slots=True)
 class ObservedTurn:
     """A turn, while it runs and after its end: its report for plugins, and what only `linqbot dev` notes."""
@@ -140,19 +130,19 @@ class ObservedTurn:
     tried: Sequence[Tried] = ()
     # Why no handler takes the event; why the turn was deferred or given up; or why a call of it waits.
     reason: str | None = None
-    said: list[Said] = field(default_factory=list)  # the contents of replies and sends
+    said: list[ContentSent] = field(default_factory=list)  # the contents of replies and sends
     blocked_at: str | None = None  # `file:line` of code that blocked the event loop in this turn
     waits_at: str | None = None  # `file:line` at which the running handler waits; None in a thread
     handled: Sequence[str] = ()  # the event types that the bot handles
     took_s: float = 0.0  # seconds since its start, at its end or when it was last shown
     again_in_s: float | None = None
     timer: asyncio.TimerHandle | None = None  # shows the turn while it runs; None before its handler was chosen
-    question: MetQuestion | None = None  # the open question that the event concerns; None if there is none
+    question: QuestionMet | None = None  # the open question that the event concerns; None if there is none
     asks: str | None = None  # the text of the question with which the handler ended, to wait for its answer
     asks_elsewhere: Sequence[str] = ()  # the handles of the people who are asked in chats of their own
     # The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
     taken_by: ObservedTurn | None = None
-    handled_error: HandledError | None = None
+    handled_error: ErrorHandled | None = None
     record: OutcomeRow | None = None  # what is stored of the run for `linqbot why`; None while it runs
 
     @property
@@ -175,10 +165,6 @@ class ObservedTurn:
     def has_opted_out(self) -> bool:
         errors = (one.error for one in self.report.calls)
         return any(isinstance(error, LinqApiError) and meaning_of(error) is Refusal.OPTED_OUT for error in errors)
-
-    def note_content(self, said: Said) -> None:
-        if said.sent.messages:
-            self.said.append(said)
 
     @property
     def why(self) -> str | None:

@@ -191,6 +191,7 @@ class DryWorld:
         """Let the run learn of its failure, and no plugin of anything."""
         for hook in OBSERVED:
             setattr(self._plugins, hook, None)
+        self._plugins.observers.clear()
 
         def turn_ended(report: TurnReport) -> None:
             run.error = report.error

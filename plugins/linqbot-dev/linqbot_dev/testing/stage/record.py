@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,8 +19,7 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
 from linqbot.engine.failure import TurnFailure
-from linqbot.engine.watcher import TurnWatcher, turn_watcher
-from linqbot.errors import BotError, NeverAwaited
+from linqbot.errors import NeverAwaited
 from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -28,6 +27,7 @@ from linqbot.linq.events.parse import understood
 from linqbot.linq.types.files import running_turn
 from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import RECEIPTS
+from linqbot.turn_events import AwaitForgotten, CalledTooLate, TurnEvent
 from linqbot_dev.testing.stage import bot_run
 from linqbot_dev.testing.stage.connections import ApiCall
 
@@ -42,7 +42,7 @@ class _Turn:
     never_awaited: Sequence[UnawaitedCoroutine] = ()
 
 
-class Record(TurnWatcher):
+class Record:
     """Watches the turns of the bot, as a plugin, and its calls."""
 
     name = "linqbot-testing"
@@ -100,9 +100,8 @@ class Record(TurnWatcher):
     # Watching
 
     @hookimpl
-    def taken(self) -> None:
-        if turn_watcher.get(None) is None:  # a watcher of `linqbot dev` stays, in tests of it
-            turn_watcher.set(self)
+    def register_observers(self) -> Mapping[type[TurnEvent], Callable[[Any], None]]:
+        return {AwaitForgotten: self._await_forgotten, CalledTooLate: self._called_too_late}
 
     @hookimpl
     def routed(self) -> None:
@@ -110,12 +109,12 @@ class Record(TurnWatcher):
         assert ctx is None or isinstance(ctx, TurnContext)
         self._turns[bot_run.turn.get()].ctx = ctx
 
-    def never_awaited(self, coroutines: Sequence[UnawaitedCoroutine]) -> None:
-        self._turns[bot_run.turn.get()].never_awaited = coroutines
+    def _await_forgotten(self, event: AwaitForgotten) -> None:
+        self._turns[bot_run.turn.get()].never_awaited = event.coroutines
 
-    def called_too_late(self, error: BotError) -> None:
-        self.history.append(str(error))
-        self._failures.append((str(error), error))
+    def _called_too_late(self, event: CalledTooLate) -> None:
+        self.history.append(str(event.error))
+        self._failures.append((str(event.error), event.error))
 
     def stored(self, commit: Commit) -> None:
         now = self._clock.now()

@@ -1,15 +1,43 @@
-"""Reports of turns: what plugins, `linqbot dev` and tests read about a turn, its calls and its steps."""
+"""Events about turns: what observers in the process learn, such as plugins, `linqbot dev` and tests.
+
+A plugin names its observers in `register_observers`. Each takes an event of one class, in the event loop, between two steps
+of a turn: it must be quick and must not block. Only read the event: it holds the objects in use, not copies.
+
+An event that quotes people, and that a plugin learns nowhere else, is a `QuotingEvent`. Only linqbot itself, such as
+`linqbot dev`, and the bot's own code may observe it: an installed plugin that asks for one is disabled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from linqbot.branch import UnawaitedCoroutine
     from linqbot.client.call import ApiResponse, Call
     from linqbot.linq.events.delivery import Delivery
     from linqbot.linq.events.event import Event
+    from linqbot.storage.outcomes import OutcomeRow
+
+
+class TurnEvent:
+    """The base class of all events about turns."""
+
+    __slots__ = ()
+
+
+class QuotingEvent(TurnEvent):
+    """The base class of events that quote people. Installed plugins do not get them."""
+
+    __slots__ = ()
+
+
+Observers: TypeAlias = dict[type[TurnEvent], Callable[[Any], None]]
+"""For each class of events that is observed, the function that notifies its observers.
+
+An event of a class that is missing is never made: `if (notify := observers.get(QuestionAsked)) is not None: notify(…)`.
+"""
 
 End: TypeAlias = Literal["ack", "retry", "defer", "dead_letter", "lost"]
 """End of a turn.
@@ -117,3 +145,81 @@ class TurnReport:
     took_s: float = 0.0
     again_in_s: float | None = None
     reason: str | None = None
+
+
+AnswerResult: TypeAlias = Literal[
+    "answered", "invalid", "given_up", "cancelled", "timed_out", "kept_open", "counted", "passed_on", "late"
+]
+"""What an event made of an open question.
+
+- `answered`: the handler goes on with the answer.
+- `invalid`: the person is asked for another answer.
+- `given_up`: it was the last invalid answer, so the question has ended.
+- `cancelled`: the question has ended without an answer, such as by a word.
+- `timed_out`: no answer came in time.
+- `kept_open`: a handler with `during_ask=True` took the event.
+- `counted`: the vote was counted, and others may still vote.
+- `passed_on`: a handler that waits in another chat gets the answer, in a turn of its own.
+- `late`: the question of such a handler is over, and the person reads so.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecorded(TurnEvent):
+    """The row of a run was made, which is stored with its end."""
+
+    row: OutcomeRow
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesTaken(QuotingEvent):
+    """The running handler took messages with `ctx.incoming`. They get no turn of their own."""
+
+    deliveries: Sequence[Delivery]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionMet(QuotingEvent):
+    """The event of the turn concerns an open question of a handler, given by its name."""
+
+    text: str
+    handler: str
+    result: AnswerResult
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked(QuotingEvent):
+    """The handler asks a question. The people `elsewhere`, given by their handles, are asked in their own chats."""
+
+    text: str
+    elsewhere: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorHandled(QuotingEvent):
+    """An `on_error` handler, given by its name, has handled an error of the turn, so that the turn did not fail."""
+
+    error: Exception
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelayed(QuotingEvent):
+    """A call of the turn waits for some seconds, with the reason: Linq's rate limit, or the pause before a retry."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalledTooLate(QuotingEvent):
+    """A call came after the end of the turn and was not made, such as one of a task that nothing awaits."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitForgotten(QuotingEvent):
+    """The code of the turn never awaited some coroutines."""
+
+    coroutines: Sequence[UnawaitedCoroutine]
