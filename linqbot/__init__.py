@@ -13,18 +13,6 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.bot.bot import Bot as Bot
     from linqbot.bot.chat_context import ChatContext as ChatContext
     from linqbot.bot.context import Context as Context
-    from linqbot.bot.filters import contains as contains
-    from linqbot.bot.filters import exact as exact
-    from linqbot.bot.filters import from_handle as from_handle
-    from linqbot.bot.filters import has_link as has_link
-    from linqbot.bot.filters import has_media as has_media
-    from linqbot.bot.filters import in_direct as in_direct
-    from linqbot.bot.filters import in_group as in_group
-    from linqbot.bot.filters import mentions_bot as mentions_bot
-    from linqbot.bot.filters import muted as muted
-    from linqbot.bot.filters import regex as regex
-    from linqbot.bot.filters import replies_to_bot as replies_to_bot
-    from linqbot.bot.filters import to_line as to_line
     from linqbot.bot.hours import Hours as Hours
     from linqbot.bot.lifecycle import Resource as Resource
     from linqbot.bot.lifecycle import Running as Running
@@ -48,6 +36,18 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.content.preview import PreviewMessage as PreviewMessage
     from linqbot.content.sent import Sent as Sent
     from linqbot.engine.failure import Failure as Failure
+    from linqbot.engine.filters import contains as contains
+    from linqbot.engine.filters import exact as exact
+    from linqbot.engine.filters import from_handle as from_handle
+    from linqbot.engine.filters import has_link as has_link
+    from linqbot.engine.filters import has_media as has_media
+    from linqbot.engine.filters import in_direct as in_direct
+    from linqbot.engine.filters import in_group as in_group
+    from linqbot.engine.filters import mentions_bot as mentions_bot
+    from linqbot.engine.filters import muted as muted
+    from linqbot.engine.filters import regex as regex
+    from linqbot.engine.filters import replies_to_bot as replies_to_bot
+    from linqbot.engine.filters import to_line as to_line
     from linqbot.errors import Ambiguous as Ambiguous
     from linqbot.errors import AmbiguousCall as AmbiguousCall
     from linqbot.errors import AskCancelled as AskCancelled
@@ -116,10 +116,6 @@ _NAMES = {
     "linqbot.bot.bot": "Bot",
     "linqbot.bot.chat_context": "ChatContext",
     "linqbot.bot.context": "Context",
-    "linqbot.bot.filters": (
-        "contains exact from_handle has_link has_media in_direct in_group mentions_bot muted regex replies_to_bot "
-        "to_line"
-    ),
     "linqbot.bot.hours": "Hours",
     "linqbot.bot.lifecycle": "Resource Running",
     "linqbot.bot.ready_made": "AllowFile limit_per_person texts_in_log",
@@ -132,6 +128,10 @@ _NAMES = {
     "linqbot.content.preview": "Form Preview PreviewMessage",
     "linqbot.content.sent": "Sent",
     "linqbot.engine.failure": "Failure",
+    "linqbot.engine.filters": (
+        "contains exact from_handle has_link has_media in_direct in_group mentions_bot muted regex replies_to_bot "
+        "to_line"
+    ),
     "linqbot.errors": (
         "Ambiguous AmbiguousCall AskCancelled AskEnded AskTimeout BotError LinqApiError LinqUnavailable LinqbotError "
         "MessageGone PersonUnreachable RateLimited Refused RuleBroken StateUnreadable StreamStalled"

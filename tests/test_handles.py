@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from linqbot import AllowFile, Bot, Context, Event, Manners, MessageReceived, from_handle
-from linqbot.bot.filters import Filter
+from linqbot.engine.filters import Filter
 from linqbot.errors import BotError
 from linqbot.linq.handles import is_handle, person_key, plain_handle, read_handle
 from linqbot.testing import Contact, DeclaredWorld, Phone, talking

@@ -102,7 +102,7 @@ ENDS = ["", " ", "@", "!", "\n!"]
 METHODS = {"fullmatch", "match", "search", "sub", "split", "findall", "finditer"}
 USED_LATER = {"linq/rules/check.py": "fullmatch", "linq/text/pieces.py": "match"}
 """Modules that use patterns by another name than that of the constant, and how they use them."""
-OF_BOTS = {"bot/filters.py", "commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
+OF_BOTS = {"engine/filters.py", "commands/rehearse.py", "testing/ledger.py", "testing/people/checks.py"}
 """Modules that compile the patterns of bots and of their authors."""
 COMPOSED = {
     "bot/hours.py",  # an owner's text, in the English of the parsers, which refuse long ones

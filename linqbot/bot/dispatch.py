@@ -17,7 +17,6 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit, are_of_commands, takes_muted, words_among
 from linqbot.bot.handlers import Route, handler_name
 from linqbot.bot.never_awaited import error_of
 from linqbot.bot.routes import TYPING, Routes
@@ -28,6 +27,7 @@ from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
 from linqbot.engine.failure import ChoiceFailed, Failure
+from linqbot.engine.filters import Fit, are_of_commands, takes_muted, words_among
 from linqbot.engine.turn import Turn, keyword_of
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from linqbot.bot.filters import Filter, Predicate, check_filters
 from linqbot.bot.handlers import Decorator, Handler, Returned, is_handler
+from linqbot.engine.filters import Filter, Predicate, check_filters
 from linqbot.errors import BotError
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES

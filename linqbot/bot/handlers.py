@@ -14,11 +14,11 @@ import anyio.to_thread
 import structlog
 
 from linqbot.bot.context import Context
-from linqbot.bot.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
 from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
 from linqbot.engine import failure, turn_record
 from linqbot.engine.failure import Failure
+from linqbot.engine.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.linq.events.event import Event

@@ -14,7 +14,6 @@ from typing import Final, TypeAlias
 from pydantic import BaseModel
 
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Filter, from_handle
 from linqbot.bot.handlers import shown_as
 from linqbot.bot.hours_text import (
     CLOSED,
@@ -29,6 +28,7 @@ from linqbot.bot.hours_text import (
 )
 from linqbot.bot.router import Router
 from linqbot.clock import WrongCall, zone
+from linqbot.engine.filters import Filter, from_handle
 from linqbot.errors import BotError
 from linqbot.language.reading import without_emoji
 from linqbot.language.spoken import CODES, Language, language_of, sentences, speaking, spoken

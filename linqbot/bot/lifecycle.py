@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from linqbot.bot.filters import takes
 from linqbot.bot.handlers import handler_name
+from linqbot.engine.filters import takes
 from linqbot.errors import BotError, StartFailed
 from linqbot.frames import place_of
 from linqbot.interrupts import RunningTask

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from linqbot.bot.filters import exact, from_handle, in_direct, muted
 from linqbot.bot.handlers import shown_as
+from linqbot.engine.filters import exact, from_handle, in_direct, muted
 from linqbot.errors import BotError
 from linqbot.language.reading import plain
 from linqbot.language.spoken import sentences

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_a
 
 from linqbot.bot.context import Context
 from linqbot.bot.event_decorators import EventDecorators
-from linqbot.bot.filters import Filter, Predicate, check_filters, exact
 from linqbot.bot.handlers import (
     DeadLetterHandler,
     Decorator,
@@ -30,6 +29,7 @@ from linqbot.bot.handlers import (
     is_handler,
 )
 from linqbot.bot.lifecycle import LifecycleHandler, Resource, Running, check_resource
+from linqbot.engine.filters import Filter, Predicate, check_filters, exact
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function
 from linqbot.linq.events.event import Event
@@ -102,7 +102,7 @@ class Router(EventDecorators):
         Args:
             event: The event class. A base class includes its subclasses, so `Event` means every event.
             filters: Functions that take the event and return a true value if the handler fits: see
-                `bot/filters.py`.
+                `engine/filters.py`.
             late: True also handles late messages: those older than the bot's `max_age_s`, and those fetched from Linq
                 after a long downtime.
             attempts: Number of runs after which an event whose runs all failed becomes a dead letter. None means the

@@ -15,10 +15,10 @@ import anyio
 from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.filters import covers, name_of, takes_muted, text_of, words_among
 from linqbot.bot.handlers import ErrorHandler, Route, call_in_thread, check_wrapped, send_returned
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
+from linqbot.engine.filters import covers, name_of, takes_muted, text_of, words_among
 from linqbot.errors import BotError, LinqbotError
 from linqbot.features.bot_options import manners_of
 from linqbot.frames import place_of

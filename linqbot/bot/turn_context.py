@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from linqbot.bot.context import Context
-from linqbot.bot.filters import Fit
 from linqbot.bot.handlers import Route
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.features.turn_data import TurnMute
+from linqbot.engine.filters import Fit
 from linqbot.storage.inbox import Lease
 from linqbot.turn_events import Tried
 

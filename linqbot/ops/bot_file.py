@@ -25,9 +25,9 @@ import structlog
 
 from linqbot import tracebacks
 from linqbot.bot.bot import Bot
-from linqbot.bot.filters import TextFilter, in_group
 from linqbot.bot.router import Router
 from linqbot.bot.wrong_calls import with_cause
+from linqbot.engine.filters import TextFilter, in_group
 from linqbot.errors import LinqbotError, NoBot
 from linqbot.frames import authors_frame, authors_place_of_thread, file_name
 from linqbot.language.reading import plain, plain_words

@@ -99,7 +99,7 @@ BOT = f"""
 import asyncio
 import threading
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.filters import contains
+from linqbot.engine.filters import contains
 
 bot = Bot(groups="all", max_age_s=None, loop_breaker=False)
 tasks = []

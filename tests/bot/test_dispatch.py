@@ -24,9 +24,9 @@ from linqbot import (
     ScheduleDue,
 )
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.filters import exact, regex, replies_to_bot
 from linqbot.bot.router import Next
 from linqbot.clock import MovableClock
+from linqbot.engine.filters import exact, regex, replies_to_bot
 from linqbot.features.posts import post_delivery
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.linq.events.parse import parse

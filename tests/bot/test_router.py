@@ -10,9 +10,9 @@ import pytest
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived, ReactionAdded, Router
 from linqbot.bot.dispatch import Dispatcher
-from linqbot.bot.filters import contains, exact, in_group, regex
 from linqbot.bot.router import Middleware, Next
 from linqbot.clock import SystemClock
+from linqbot.engine.filters import contains, exact, in_group, regex
 
 
 def test_a_decorated_handler_is_still_the_same_function() -> None:

@@ -38,7 +38,7 @@ READS_NO_WORDS = (
 
 OF_NO_PERSON = {
     "linqbot/language/reading.py": None,  # the one place
-    "linqbot/bot/filters.py": ("str",),  # spellings of an author's words, to compare filters when a bot is loaded
+    "linqbot/engine/filters.py": ("str",),  # spellings of an author's words, to compare filters when a bot is loaded
     "linqbot/bot/hours.py": ("text[-1]",),  # a time of day that was written here
     "linqbot/content/drafts.py": ("self.file",),  # an address or a path
     "linqbot/content/message_split.py": ("mark[:-1]",),  # the number of an item in the bot's own list
@@ -111,7 +111,7 @@ def test_people_are_compared_under_their_key_only() -> None:
 
 WORDS_AT = {
     "linqbot/bot/dispatch.py": {"words_among"},  # START and HELP, unless a handler takes them
-    "linqbot/bot/filters.py": {"says", "unaccented"},  # on_message("word"), exact; contains
+    "linqbot/engine/filters.py": {"says", "unaccented"},  # on_message("word"), exact; contains
     "linqbot/bot/hours.py": {"without_emoji"},  # the owner's `closed tomorrow`
     "linqbot/bot/owner_words.py": {"exact"},  # mute_word=, unmute_word=
     "linqbot/bot/routes.py": {"chosen", "readings"},  # the handler for exactly what was written

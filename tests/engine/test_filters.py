@@ -10,7 +10,7 @@ import pytest
 from fakes import LINE, PERSON, message
 
 from linqbot import Bot, BotError, Context, Event, MessageEdited, MessageReceived, ReactionAdded
-from linqbot.bot.filters import (
+from linqbot.engine.filters import (
     Filter,
     contains,
     exact,
