@@ -143,5 +143,6 @@ Role: TypeAlias = Literal["all", "receive", "work"]
 """The part of the work that one process of a bot does. The processes of one bot share a storage."""
 
 OverlapMode: TypeAlias = Literal["queue", "restart", "steer"]
+Groups: TypeAlias = Literal["addressed", "all", "never"]
 
 STEER_ONLY: Final = 'ctx.incoming() works in a handler that is registered with @bot.on_message(overlap="steer").'

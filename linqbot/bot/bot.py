@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from linqbot.bot.router import Router
 from linqbot.engine.bag import Bag
@@ -16,13 +16,11 @@ from linqbot.errors import BotError
 from linqbot.features.bot_options import Conduct, MuteByHand
 from linqbot.linq.events.event import Event
 from linqbot.linq.handles import person_key
-from linqbot.options import DAY_S, check_handle, check_max_age_s, check_number
+from linqbot.options import DAY_S, Groups, check_handle, check_max_age_s, check_number
 
 if TYPE_CHECKING:
     from linqbot.bot.languages import LanguageChoice, Languages
     from linqbot.features.manners.options import Manners
-
-Groups: TypeAlias = Literal["addressed", "all", "never"]
 
 
 class Bot(Router):

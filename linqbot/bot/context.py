@@ -108,7 +108,8 @@ class Context(TurnWithMedia, TurnWithCards):
 
     Attributes:
         event: The event being handled. After a question of `ask` it is the answer, which `react` and a thread of `reply` are
-            about then. The handler's first argument stays the event with which the handler began.
+            about then. The handler's first argument stays `root`.
+        root: The event with which the handler began.
         client: Linq's whole API. Calls made through `client` are journalled like those of `reply`, so a second run of
             the handler does not repeat them.
         handler: The name of the handler that was chosen for the event; None before dispatch has chosen one.
@@ -158,8 +159,8 @@ class Context(TurnWithMedia, TurnWithCards):
         self._clock = clock
         self.resumption = session if turn.opening.conversation is not None else None
         # In a conversation, the person is the one who began it.
-        root = turn.event if self.resumption is None else self.resumption.root
-        self.turn_state = TurnState(root, state_store, clock)
+        self.root = turn.event if self.resumption is None else self.resumption.root
+        self.turn_state = TurnState(self.root, state_store, clock)
         self.side = session if arrived is not None and arrived.answer is not None else None
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
@@ -1339,6 +1340,10 @@ class Context(TurnWithMedia, TurnWithCards):
         """Show typing dots automatically if the handler works for more than 300 ms. Called by dispatch."""
         if self._typing is not None:
             self._typing.arm()
+
+    async def reply_or_else(self, content: Content, *, key: str) -> Sent:
+        """Reply with content that the caller replaces if Linq refuses it, so that no later run of the turn sends both."""
+        return await self._send((content,), None, self._thread(None), True, key, has_replacement=True)
 
     def _thread(self, thread: bool | None) -> ReplyTo | None:
         """Return the message to reply to in its thread; None for no thread."""

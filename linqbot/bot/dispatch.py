@@ -1,45 +1,44 @@
 """Route an event to the first handler that fits: through middleware, the bot's settings and the filters.
 
-It also answers what the parts of a turn ask about a bot, such as how long a message waits for further ones. It decides nothing
-about retries: the errors of handlers go on to the worker. Next step: the handler, called by its route in `bot/routes.py`, which
-replies through `bot/context.py`.
+It decides nothing about retries: the errors of handlers go on to the worker. Next step: the handler, called by its route in
+`bot/routes.py`, which replies through `bot/context.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import Route, handler_name
+from linqbot.bot.handlers import handler_name
 from linqbot.bot.never_awaited import error_of
-from linqbot.bot.routes import TYPING, Routes
+from linqbot.bot.routes import Routes
 from linqbot.bot.turn_context import TurnContext
 from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
 from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
-from linqbot.engine.failure import ChoiceFailed, Failure
-from linqbot.engine.filters import Fit, are_of_commands, takes_muted, words_among
+from linqbot.engine.failure import Failure
+from linqbot.engine.filters import Fit, takes_muted
+from linqbot.engine.handling import OWN_TYPES, Handling, Rules
+from linqbot.engine.routing import HandlerRun, Route
 from linqbot.engine.turn import Turn, keyword_of
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
 from linqbot.features.bot_options import manners_of
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.features.turn_data import OptedOut, Overtaken
-from linqbot.interrupts import is_ctrl_c
-from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
-from linqbot.linq.events.event import Event, UnknownEvent
+from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import EVENT_TYPES, understood
-from linqbot.linq.events.proactive import SCHEDULE_TYPE, BroadcastDone, ScheduleDue
+from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
 from linqbot.turn_events import ErrorHandled, Tried
@@ -52,16 +51,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("linqbot.bot")
 
-_OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
-"""The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
-
 _END: Final = "end without an answer"
 """The label of the call that says so."""
 
-T = TypeVar("T")
 
-
-class Dispatcher:
+class Dispatcher(Handling):
     """Runs the handlers of a bot.
 
     Args:
@@ -70,14 +64,12 @@ class Dispatcher:
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
         plugins: The plugins whose additions are used. Their middleware wraps the bot's own.
     Attributes:
-        options: What the author has chosen for features: see `features/bot_options.py`.
         routes: The handlers of the bot and of its plugins.
-        has_languages: True if the bot speaks other languages than English: `Bot(language=…)`.
-        on_trouble: The text that the bot says in an outage of a chat; None if it says nothing.
-        has_notices: True if the bot says something when it cannot answer: `Bot(on_trouble=…)`, or an `on_dead_letter` handler.
     Raises:
         BotError, ConfigError: as Routes raises them.
     """
+
+    routes: Routes
 
     def __init__(
         self,
@@ -89,27 +81,17 @@ class Dispatcher:
         plugins: Plugins | None = None,
     ) -> None:
         self._bot = bot
-        self.options = bot.options
-        self._has_manners = manners_of(bot.options) is not None
         self._clock = clock
-        self.deadline_s = deadline_s
         self._plugins = plugins = plugins or Plugins()
-        self.routes: Routes = Routes(bot, plugins, threads=threads)
-        self._languages, self.on_trouble = bot.languages, bot.on_trouble
-        self.has_languages = bot.languages is not None
-        self.has_notices: bool = self.on_trouble is not None or self.routes.has_dead_letter_handlers
-        self._side_routes = [route for route in self.routes.all if route.during_ask]
-        self._commands = [route for route in self.routes.all if are_of_commands(route.filters) and route.when is None]
-        self._middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
-        self._entry = self.routes.wrapped(self._route, self._middleware)
+        routes = Routes(bot, plugins, threads=threads)
+        self._languages = bot.languages
+        middleware = [*from_plugins.inbound(plugins), *bot.added_middleware]
+        super().__init__(routes, _rules_of(bot), bot.options, deadline_s=deadline_s, has_middleware=bool(middleware))
+        self._entry = routes.wrapped(self._route, middleware)
         self._values = from_plugins.values(plugins)
         self._logged: set[str] = set()
-        self._without_handler: set[str] = set()
         self._loops = LoopBreaker()
         self._background = BackgroundTasks()
-        if self.routes.gathers:
-            # They say that a person still writes, and no author need handle them.
-            self._without_handler |= {name for name in TYPING if not self.wants(name)}
 
     def context(self, turn: Turn, state_store: Storage) -> TurnContext:
         event, background = turn.event, self._background
@@ -134,11 +116,6 @@ class Dispatcher:
         """Cancel the background tasks: read receipts and typing dots."""
         await self._background.aclose()
 
-    @property
-    def longest_s(self) -> float:
-        """The longest time limit of all handlers, in seconds."""
-        return max([self.deadline_s, *(route.deadline_s or 0.0 for route in self.routes.all)])
-
     def language_named(self, code: str | None) -> Language:
         """Return a question's language with the bot's own sentences; None is English, as is an unknown one."""
         if self._languages is None:
@@ -152,81 +129,8 @@ class Dispatcher:
             self._languages = Languages(None, {})
         return self._languages.named(code)
 
-    def allows(self, event: Event) -> bool:
-        """Return True if the bot's `allow` admits the person of an event. Raises ChoiceFailed if `allow` raised an error."""
-        return _chosen(lambda: self._allows(event))
-
-    def _allows(self, event: Event) -> bool:
-        return self._bot.allow is None or self._bot.allow(event)
-
-    def has_side_handler(self, event: Event, *, for_word: bool = False) -> bool:
-        """Return True if a `during_ask=True` handler fits the event; its `when` is asked in a turn. Raises ChoiceFailed.
-
-        With `for_word` only handlers of whole texts count, such as that of the bot's own word `cancel`.
-        """
-        routes = (route for route in self._side_routes if isinstance(event, route.event))
-        if for_word:
-            routes = (route for route in routes if words_among(route.filters) is not None)
-        return _chosen(lambda: any(route.fits(event) for route in routes))
-
-    def handler_for(self, message: MessageReceived) -> str | None:
-        """Return the name of the handler that would take a message in time; None if none would, or if it is not known.
-
-        It is not known if a `when=` decides, if `allow` fails, or, in a group, for a message that replies to another one.
-        """
-        route = self._route_of(message) if self._may_join(message) else None
-        if route is None or route.when is not None or not self.may_reach_handler(message):
-            return None
-        return route.name
-
-    def first_fit(self, message: MessageReceived) -> str | None:
-        """Return the name of the first handler whose filters fit a message; None if none does."""
-        route = self._route_of(message)
-        return None if route is None else route.name
-
-    def gather_s(self, message: MessageReceived, handler: str | None = None) -> float:
-        """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
-
-        The `handler` decides whose question the message answers. For any other message, the first handler that fits it alone
-        does; if none fits, the bot.
-        """
-        if not self._may_join(message):
-            return 0.0
-        route = self._route_of(message) if handler is None else self.routes.named(handler)
-        return self._bot.gather_s or 0.0 if route is None else route.gather_s
-
-    def _may_join(self, message: MessageReceived) -> bool:
-        """Return True if a message can become a part of another message's turn.
-
-        Not a late one, nor one that is a command by itself: STOP, START, HELP, `#answer …`, or a command of the owner.
-        """
-        if message.is_own or message.reconciled_at is not None or self.is_command(message, during_ask=True):
-            return False
-        if is_answer(message.text):
-            return False
-        return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
-
-    def _route_of(self, message: MessageReceived) -> Route | None:
-        """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
-        routes = self.routes.tried(message)
-        try:
-            return _chosen(lambda: next((route for route in routes if route.fits(message)), None))
-        except ChoiceFailed:
-            return None  # the turn of the message reports the error
-
-    def has_no_handler(self, event_type: str) -> bool:
-        """Return True if events of this type reach no code of the bot, so they need not be parsed.
-
-        False until one event of the type has been dispatched: it logs how the author of the bot can handle the type.
-        """
-        return event_type in self._without_handler
-
-    def wants(self, event_type: str) -> bool:
-        """Return True if events of this type may reach code of the bot."""
-        return bool(self._middleware or self.routes.of(EVENT_TYPES[event_type]))
-
     def never_awaited(
-        self, coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, delivery_id: str
+        self, coroutines: Iterable[UnawaitedCoroutine], ctx: HandlerRun | None, delivery_id: str
     ) -> NeverAwaited | None:
         """Log the coroutines that a turn never awaited, and return the error of the turn; see `never_awaited.error_of`."""
         return error_of(coroutines, ctx, self.routes.after_middleware, delivery_id)
@@ -234,7 +138,7 @@ class Dispatcher:
     def _note_sent(self, chat_id: str, text: str, files: str) -> None:
         self._loops.note_reply(chat_id, text, self._clock.now(), files=files)
 
-    async def dispatch(self, event: Event, ctx: TurnContext) -> None:
+    async def dispatch(self, event: Event, ctx: HandlerRun) -> None:
         """Run the first handler that fits the event, inside the middleware.
 
         Raises:
@@ -242,6 +146,7 @@ class Dispatcher:
             NoVerdict: a required plugin could not decide about a send; error handlers are not asked.
             AskEnded: the handler ended with a question that was not answered; error handlers are not asked.
         """
+        assert isinstance(ctx, TurnContext)
         running_turn.set(ctx)
         ctx.leave_handler()
         try:
@@ -302,67 +207,20 @@ class Dispatcher:
         """
         log.warning("ask.uncaught", handler=ctx.handler, error=type(ended).__name__, why=str(ended))
         root = event if ctx.resumption is None else ctx.resumption.root
-        if self._bot.on_ask_cancelled is None or root.is_own or root.type in _OWN_TYPES:
+        if self._bot.on_ask_cancelled is None or root.is_own or root.type in OWN_TYPES:
             return
         ctx.deadline.give_extra_time()
         with ctx.deadline:
             await self.routes.speaking(_say_unanswered)(event, ctx)
 
-    def is_command(self, event: Event, *, during_ask: bool = False) -> bool:
-        """Return True for a command of an owner: a handler for whole texts of named people takes it, such as `Hours.changed_by`.
-
-        With `during_ask` only handlers that take events also while a question is open count.
-        """
-        if not self._commands or not isinstance(event, MessageReceived):
-            return False
-        routes = (
-            each for each in self._commands if isinstance(event, each.event) and (each.during_ask or not during_ask)
-        )
-        try:
-            return _chosen(lambda: any(route.fits(event) for route in routes))
-        except ChoiceFailed:
-            return False
-
-    def takes_keyword(self, event: Event, *, during_ask: bool = False, in_handoff: bool = False) -> bool:
-        """Return True if linqbot answers an event: START or HELP, unless a handler of the bot is for this text and gets it.
-
-        In a muted chat only handlers with the filter `muted` get it, with `during_ask` those with `during_ask=True`, and in a
-        handoff none.
-        """
-        if not self._has_manners or keyword_of(event) not in ("start", "help"):
-            return False
-        assert isinstance(event, MessageReceived)
-        routes = [] if in_handoff else self.routes.of(type(event))
-        if event.muted:
-            routes = [route for route in routes if takes_muted(route.filters)]
-        words = (words_among(route.filters) for route in routes if route.during_ask or not during_ask)
-        return not any(each is not None and each.fits_text(event.text) for each in words)
-
-    def is_keyword(self, event: Event) -> bool:
-        """Return True for START or HELP, which linqbot or a handler answers."""
-        return self._has_manners and keyword_of(event) in ("start", "help")
-
-    async def answer_keyword(self, event: Event, ctx: TurnContext) -> None:
+    async def answer_keyword(self, event: Event, ctx: HandlerRun) -> None:
         """Answer START or HELP, also where the bot is muted."""
+        assert isinstance(ctx, TurnContext)
         await self.routes.speaking(_answer_keyword)(event, ctx)
 
-    def may_reach_handler(self, event: Event) -> bool:
-        """Return True if the bot's settings let an event through to its handlers; False if `allow` fails."""
-        try:
-            return _chosen(lambda: self._reason_to_ignore(event)) is None
-        except ChoiceFailed:
-            return False
-
-    def takes_dead_letter(self, delivery: Delivery) -> bool:
-        """Return True if the bot has an `on_dead_letter` handler for the event of a delivery."""
-        event = understood(delivery)
-        # Of linqbot's own deliveries, those without a class are no events: a scheduled send, or the notice itself.
-        if event is None or (isinstance(event, UnknownEvent) and delivery.is_internal):
-            return False
-        return self.routes.dead_letter_handler(type(event)) is not None
-
-    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: TurnContext) -> None:
+    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: HandlerRun) -> None:
         """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event."""
+        assert isinstance(ctx, TurnContext)
         route = self.routes.dead_letter_handler(type(event))
         if route is None or self._reason_to_ignore(event) is not None:
             return
@@ -385,7 +243,7 @@ class Dispatcher:
         if reason is not None:
             self._ignore(event, ctx, reason)
             return
-        if ctx.is_opt_out or (self._has_manners and self.takes_keyword(event)):
+        if ctx.is_opt_out or (self.rules.answers_keywords and self.takes_keyword(event)):
             await self._take_keyword(event, ctx)
             return
         now = self._clock.now()
@@ -412,7 +270,7 @@ class Dispatcher:
         """Go on with the handler whose question an event has ended."""
         now = self._clock.now()
         # A timeout or a payment names no person, and the handler of the question must learn of it.
-        if event.actor is not None and not self._allows(event):
+        if event.actor is not None and not self.rules.allow(event):
             self._ignore(event, ctx, handlers.NOT_ALLOWED)
         elif self._is_loop(event, _sent_at(event, now), now):
             self._pass_over(event, ctx, handlers.LOOP)
@@ -514,22 +372,6 @@ class Dispatcher:
         if (routed := self._plugins.routed) is not None:
             routed(event, None, None, tuple(ctx.tried), reason)
 
-    def _reason_to_ignore(self, event: Event, *, is_side: bool = False) -> str | None:
-        """Return the reason why this event must not reach a handler; None if it may.
-
-        `is_side`: it is of a person who is asked a question, and who need not address the bot.
-        """
-        if event.is_own and event.echoes:
-            return handlers.OWN_ECHO
-        if self._bot.allow is not None and event.type not in _OWN_TYPES and not self._bot.allow(event):
-            return handlers.NOT_ALLOWED
-        if event.is_group and self._bot.groups != "all" and not is_side and event.type not in _OWN_TYPES:
-            if self._bot.groups == "never":
-                return handlers.IN_GROUP
-            if isinstance(event, MessageReceived) and not event.is_addressed:
-                return handlers.NOT_ADDRESSED
-        return None
-
     def _is_loop(self, event: Event, sent_at: float, now: float) -> bool:
         if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:
             return False
@@ -570,7 +412,7 @@ class Dispatcher:
         if isinstance(event, BroadcastDone):
             log.info("broadcast.done", broadcast=event.name, people=event.people, sent=event.sent)
             return
-        if event.type in EVENT_TYPES and not self.routes.of(type(event)) and not self._middleware:
+        if event.type in EVENT_TYPES and not self.routes.of(type(event)) and not self.has_middleware:
             self._without_handler.add(event.type)
         # Most bots need no handler for events of our own sends, such as receipts, nor for new chats: no hint for those.
         if event.is_own or event.type == "chat.created":
@@ -596,6 +438,18 @@ class Dispatcher:
             log.info(name, type=event.type, event_id=event.event_id, **facts)
 
 
+def _rules_of(bot: Bot) -> Rules:
+    return Rules(
+        lambda event: bot.allow is None or bot.allow(event),  # an author may set another one while the bot runs
+        bot.groups,
+        bot.gather_s or 0.0,
+        on_trouble=bot.on_trouble,
+        has_languages=bot.languages is not None,
+        answers_keywords=manners_of(bot.options) is not None,
+        is_own_command=is_answer,
+    )
+
+
 async def _answer_keyword(event: Event, ctx: Context) -> None:
     assert isinstance(ctx, TurnContext)
     from linqbot.language.spoken import sentences
@@ -617,19 +471,6 @@ def _with_cause(error: Exception) -> Exception:
     from linqbot.bot.wrong_calls import with_cause  # few turns end so
 
     return with_cause(error)
-
-
-def _chosen(choose: Callable[[], T]) -> T:
-    """Run code of the bot that decides about an event, where no turn is running that reports its errors.
-
-    Raises ChoiceFailed for any, a SystemExit or CancelledError included.
-    """
-    try:
-        return choose()
-    except BaseException as error:
-        if is_ctrl_c(error):
-            raise
-        raise ChoiceFailed from error
 
 
 def _sent_at(event: Event, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Handlers: checked when they are registered, as Routes. `bot/dispatch.py` calls them with an event and its context."""
+"""Handlers: checked when they are registered, as routes. `bot/dispatch.py` calls them with an event and its context."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, get_args, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, get_args, overload
 
 import anyio
 import anyio.to_thread
@@ -18,7 +18,8 @@ from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
 from linqbot.engine import failure, turn_record
 from linqbot.engine.failure import Failure
-from linqbot.engine.filters import AWAITING_FILTER, Filter, Fit, is_maker, name_of, takes
+from linqbot.engine.filters import AWAITING_FILTER, Filter, is_maker, takes
+from linqbot.engine.routing import Route
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.linq.events.event import Event
@@ -27,9 +28,6 @@ from linqbot.nearest import nearest_name, suggestion
 from linqbot.options import OverlapMode
 from linqbot.speakers import SaidText
 from linqbot.turn_events import Tried
-
-if TYPE_CHECKING:
-    from linqbot.features.schedules import Schedule
 
 log = structlog.get_logger("linqbot.bot")
 
@@ -62,64 +60,6 @@ ErrorHandler: TypeAlias = Callable[[Any, Any, Context], Awaitable[None]]
 
 
 DeadLetterHandler: TypeAlias = Callable[[Failure, E, Context], Awaitable[None]]
-
-
-class Route(NamedTuple):
-    """A registered handler, with its event class, its filters and its limits.
-
-    Attributes:
-        event: The class of events that the handler takes, subclasses included.
-        handler: The function as its author wrote it; that of `on_dead_letter` takes the failure first.
-        name: The handler's `module:qualname`.
-        late, during_ask, when: See `Router.on`.
-        attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
-        at: `file:line` of the handler's definition.
-        schedule: The schedule that the handler runs on; None if it has none.
-        overlap: What happens with messages of the same person that come while the handler runs.
-        gather: False if a message that fits the handler closes a burst and is handled at once.
-        opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
-        is_one_of_several: True if one decorator registered the handler for several classes of events.
-        handle: The handler in the middleware of its routers. A Dispatcher makes it.
-        gather_s: Seconds that a message which fits the handler waits for further ones. A Dispatcher finds it.
-    """
-
-    event: type[Event]
-    filters: tuple[Callable[[Any], Fit], ...]
-    handler: Callable[..., Any]
-    name: str
-    late: bool = False
-    attempts: int | None = None
-    deadline_s: float | None = None
-    at: str | None = None
-    schedule: Schedule | None = None
-    during_ask: bool = False
-    gather: bool = True
-    overlap: OverlapMode = "queue"
-    opt_out: bool = False
-    is_one_of_several: bool = False
-    when: When[Any] | None = None
-    handle: Handler[Any, Awaitable[None]] | None = None
-    gather_s: float = 0.0
-
-    def fits(self, event: Event, tried: list[Tried] | None = None) -> Fit:
-        """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.
-
-        `tried` gets the filters, up to the first one that does not fit.
-        """
-        found: Fit = True
-        for fits in self.filters:
-            fit = fits(event)
-            if tried is not None:
-                tried.append(Tried(self.name, self.at, name_of(fits), bool(fit)))
-            if not fit:
-                return False
-            if fit is not True:
-                found = fit
-        return found
-
-    def misses(self, condition: str) -> Tried:
-        """Return that the handler does not take an event because of a condition that is no filter."""
-        return Tried(self.name, self.at, condition, fits=False)
 
 
 async def send_returned(returned: Any, ctx: Context) -> None:
@@ -350,10 +290,10 @@ def _annotations(handler: Any) -> tuple[Any, Any]:
 NO_HANDLER: Final = turn_record.NO_HANDLER
 NO_FILTER: Final = "no filter fits"
 TOO_OLD: Final = "the message came too late"
-OWN_ECHO: Final = "the bot caused this event itself"
-NOT_ALLOWED: Final = "the sender is not allowed"
-IN_GROUP: Final = "the bot takes no events of groups"
-NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
+OWN_ECHO: Final = turn_record.OWN_ECHO
+NOT_ALLOWED: Final = turn_record.NOT_ALLOWED
+IN_GROUP: Final = turn_record.IN_GROUP
+NOT_ADDRESSED: Final = turn_record.NOT_ADDRESSED
 KEYWORD: Final = "linqbot answers this word"
 LOOP: Final = "two bots answer each other"
 OPTED_OUT: Final = failure.OPTED_OUT.why

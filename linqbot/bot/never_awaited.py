@@ -18,8 +18,8 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from linqbot.bot.context import Context
 from linqbot.branch import UnawaitedCoroutine, running_root
+from linqbot.engine.routing import HandlerRun
 from linqbot.errors import NeverAwaited
 from linqbot.frames import file_name, is_authors
 from linqbot.plugins.guard import WRAPPED
@@ -49,7 +49,10 @@ def note_coroutines() -> None:
 
 
 def error_of(
-    coroutines: Iterable[UnawaitedCoroutine], ctx: Context | None, after_middleware: Collection[str], delivery_id: str
+    coroutines: Iterable[UnawaitedCoroutine],
+    ctx: HandlerRun | None,
+    after_middleware: Collection[str],
+    delivery_id: str,
 ) -> NeverAwaited | None:
     """Log the coroutines that a turn never awaited. Return an error if one of them was a call or what handles the event.
 

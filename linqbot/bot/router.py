@@ -18,7 +18,6 @@ from linqbot.bot.handlers import (
     ErrorHandler,
     Handler,
     Returned,
-    Route,
     When,
     check,
     check_async,
@@ -30,6 +29,7 @@ from linqbot.bot.handlers import (
 )
 from linqbot.bot.lifecycle import LifecycleHandler, Resource, Running, check_resource
 from linqbot.engine.filters import Filter, Predicate, check_filters, exact
+from linqbot.engine.routing import Route
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function
 from linqbot.linq.events.event import Event
@@ -39,6 +39,9 @@ from linqbot.linq.types.message import ReactionType
 from linqbot.linq.types.names import misspelt
 from linqbot.nearest import no_attribute, suggestion
 from linqbot.options import OverlapMode, check_gather_s, check_limits, check_timezone
+
+if TYPE_CHECKING:
+    from linqbot.features.schedules import Schedule
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
@@ -76,6 +79,7 @@ class Router(EventDecorators):
         self.added_middleware: list[Middleware] = []
         self.error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
         self.dead_letter_handlers: list[Route] = []
+        self.schedules: list[Schedule] = []
         self.resources: list[Resource[Any]] = []
         self.start_handlers: list[LifecycleHandler] = []
         self.stop_handlers: list[LifecycleHandler] = []
@@ -253,7 +257,8 @@ class Router(EventDecorators):
             path = check(handler, ScheduleDue)
             schedule = Schedule(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
             is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")
-            return self._add(ScheduleDue, handler, is_its, attempts=attempts, deadline_s=deadline_s, schedule=schedule)
+            self.schedules.append(schedule)
+            return self._add(ScheduleDue, handler, is_its, attempts=attempts, deadline_s=deadline_s)
 
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')

@@ -15,34 +15,27 @@ import anyio
 from linqbot.bot import from_plugins
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import ErrorHandler, Route, call_in_thread, check_wrapped, send_returned
+from linqbot.bot.handlers import ErrorHandler, call_in_thread, check_wrapped, send_returned
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
-from linqbot.engine.filters import covers, name_of, takes_muted, text_of, words_among
+from linqbot.engine.filters import covers, name_of, takes_muted
+from linqbot.engine.routing import Route, RouteTable
 from linqbot.errors import BotError, LinqbotError
 from linqbot.features.bot_options import manners_of
 from linqbot.frames import place_of
-from linqbot.language.reading import chosen, exactly, plain, readings
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageEdited, MessageReceived
-from linqbot.linq.events.parse import EVENT_TYPES
+from linqbot.linq.events.message import MessageReceived
 from linqbot.plugins.registry import Plugins
 
-# By name, because only a bot that gathers needs their module.
-TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
-_EDITED: Final = "message.edited"
 
-
-class Routes:
+class Routes(RouteTable):
     """All handlers of a bot, in the order in which they are tried.
 
     Args:
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
         plugins: Their routers come after the bot's handlers, or before them if the plugin asks for it.
     Attributes:
-        all: The routes of handlers; those of `on_dead_letter` and `on_error` are apart.
-        overlaps: True if a message may reach a handler that runs already.
-        gathers: True if messages wait for further ones, so that a burst is one message.
+        schedules: The schedules of the bot's handlers.
         after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     Raises:
         BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
@@ -54,81 +47,28 @@ class Routes:
         self._bot = bot
         self._threads = anyio.CapacityLimiter(threads)
         self.after_middleware: set[str] = set()
-        self.all = [self._prepared(route, around) for route, around in bot.walk()]
-        _refuse_unreachable(self.all)
+        routes = [self._prepared(route, around) for route, around in bot.walk()]
+        _refuse_unreachable(routes)
         self._routers: list[Router] = [bot]
-        self._add_routers(plugins)
-        self.schedules = tuple(route.schedule for route in self.all if route.schedule is not None)
+        self._add_routers(plugins, routes)
+        self.schedules = tuple(schedule for router in self._every_router() for schedule in router.schedules)
         if self.schedules:
             from linqbot.features.schedules import check_names
 
             check_names(self.schedules)
-        self._near_words = _near_words(self.all)
-        self._by_event: dict[type[Event], list[Route]] = {}
-        self._by_name = {route.name: route for route in reversed(self.all)}
-        self.overlaps: bool = any(route.overlap != "queue" for route in self.all)
-        self.gathers = bool(bot.gather_s) or any(route.gather_s for route in self.all)
-
-    @property
-    def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take, plugins' included, and those of `_joining`.
-
-        A bot with manners answers START and HELP.
-        """
-        taken = (route.event for route in self.all)
-        answered = [MessageReceived] if manners_of(self._bot.options) is not None else []
-        return frozenset([*taken, *answered, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
-
-    def of(self, kind: type[Event]) -> list[Route]:
-        """Return the routes that may take events of a class. Those for people who opt out are not among them."""
-        routes = self._by_event.get(kind)
-        if routes is None:
-            routes = [route for route in self.all if issubclass(kind, route.event) and not route.opt_out]
-            self._by_event[kind] = routes
-        return routes
-
-    def tried(self, event: Event) -> list[Route]:
-        """Return the routes that may take an event, in the order in which they are tried.
-
-        It is the order in which they were registered; but a handler for exactly the text of a message, such as `sí`, comes
-        before one whose words are nearly this text, such as `si`.
-        """
-        routes = self.of(type(event))
-        if not self._near_words or not isinstance(event, MessageReceived | MessageEdited):
-            return routes
-        if (said := chosen(text := text_of(event), self._near_words)) is None:
-            return routes
-        words = [words_among(route.filters) for route in routes]
-        exact = [each is not None and each.is_exact(said) for each in words]
-        near = (n for n, each in enumerate(words) if each is not None and not exact[n] and each.fits_text(text))
-        first = next(near, len(routes))
-        behind = sorted(range(first, len(routes)), key=lambda n: not exact[n])  # else in their order
-        return [*routes[:first], *(routes[n] for n in behind)]
-
-    def fits(self, event: Event) -> bool:
-        """Return True if the filters of a handler take an event."""
-        return any(route.fits(event) for route in self.of(type(event)))
-
-    def named(self, name: str) -> Route | None:
-        """Return the route of the handler of this name; None if there is none. Of several with one name, the first counts."""
-        return self._by_name.get(name)
-
-    def is_name_of_several(self, name: str) -> bool:
-        """Return True if several functions are registered under this name, such as those that a factory makes."""
-        first = self.named(name)
-        return first is not None and any(route.name == name and route.handler != first.handler for route in self.all)
+        super().__init__(
+            routes,
+            dead_letter_routes=[route for router in self._every_router() for route in router.dead_letter_handlers],
+            schedule_names=(schedule.name for schedule in self.schedules),
+            gathers=bool(bot.gather_s),
+            answered=[MessageReceived]
+            if manners_of(bot.options) is not None
+            else [],  # a bot with manners answers START and HELP
+        )
 
     def error_handler(self, error: Exception) -> ErrorHandler | None:
         known = (each for router in self._every_router() for each in router.error_handlers)
         return next((handler for kind, handler in known if isinstance(error, kind)), None)
-
-    def dead_letter_handler(self, kind: type[Event]) -> Route | None:
-        routes = (route for router in self._every_router() for route in router.dead_letter_handlers)
-        return next((route for route in routes if issubclass(kind, route.event)), None)
-
-    @property
-    def has_dead_letter_handlers(self) -> bool:
-        return any(router.dead_letter_handlers for router in self._every_router())
 
     def speaking(self, handle: Next) -> Next:
         """Return a function of an event that runs in the language of the event's person: `Bot(language=…)`."""
@@ -178,8 +118,8 @@ class Routes:
         inner = self.wrapped(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
         return route._replace(handle=self.speaking(inner), gather_s=_gather_s(route, around))
 
-    def _add_routers(self, plugins: Plugins) -> None:
-        """Add the routers of plugins before or after the bot's handlers.
+    def _add_routers(self, plugins: Plugins, routes: list[Route]) -> None:
+        """Add the routers of plugins before or after the bot's handlers, which are the `routes`.
 
         A router is left out if one of its handlers can never run, or keeps another handler from running, or if its
         middleware fails. The error names its plugin.
@@ -192,32 +132,16 @@ class Routes:
                 # Treated like a router that the bot includes: its middleware wraps its handlers.
                 added = [self._prepared(route, (self._bot, *around)) for route, around in router.walk()]
                 if is_first:
-                    _refuse_unreachable([*first, *added, *self.all])
+                    _refuse_unreachable([*first, *added, *routes])
                 else:
-                    _refuse_unreachable([*first, *self.all, *added], advice=_PLUGIN_LAST)
+                    _refuse_unreachable([*first, *routes, *added], advice=_PLUGIN_LAST)
             except Exception as error:  # noqa: BLE001 - middleware may raise anything
                 plugins.blame(impl.plugin, impl.hook, error)
                 continue
-            (first if is_first else self.all).extend(added)
+            (first if is_first else routes).extend(added)
             (before if is_first else self._routers).append(router)
-        self.all[:0] = first
+        routes[:0] = first
         self._routers[:0] = before
-
-
-def _near_words(routes: Sequence[Route]) -> frozenset[str]:
-    """Return the words of handlers that are nearly words of other handlers: `sí` next to `si`, or `menu please` next to `menu`."""
-    found = (words_among(route.filters) for route in routes)
-    words = {exactly(word) for each in found if each is not None for word in each.words}
-    by_form: dict[str, set[str]] = {}
-    for word in words:
-        by_form.setdefault(plain(word), set()).add(word)
-    return frozenset(word for word in words if any(by_form.get(form, {word}) != {word} for form in readings(word)))
-
-
-def _joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
-    """Return the event classes that a bot needs for messages which join: typing for bursts, edits for bursts and overlaps."""
-    names = [*(TYPING if gathers else ()), *([_EDITED] if gathers or overlaps else ())]
-    return [EVENT_TYPES[name] for name in names]
 
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:

@@ -26,10 +26,10 @@ from linqbot.storage.inbox import Commit, Lease, Outcome
 from linqbot.storage.timers import PROACTIVE
 
 if TYPE_CHECKING:
-    from linqbot.bot.turn_context import TurnContext
     from linqbot.client.client import Client
     from linqbot.engine.deadline import Deadline
     from linqbot.engine.outbox import Outbox
+    from linqbot.engine.routing import HandlerRun
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
@@ -124,7 +124,7 @@ class Turn:
     asking: TurnSession = field(init=False)
     event: Event = field(init=False)
     handling: float = 0.0
-    ctx: TurnContext | None = None
+    ctx: HandlerRun | None = None
     given_up: bool = False
     overlap: TurnOverlap | None = None
     report: TurnReport | None = None

@@ -26,6 +26,10 @@ _UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
 
 NO_HANDLER: Final = "the bot has no handler for this event type"
+OWN_ECHO: Final = "the bot caused this event itself"
+NOT_ALLOWED: Final = "the sender is not allowed"
+IN_GROUP: Final = "the bot takes no events of groups"
+NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
 MUTED: Final = Muted.why
 KEPT: Final = "its message has not come yet, so the edit is kept until then"
 MESSAGE_MISSING: Final = "the edited message did not come within a day"

@@ -78,8 +78,8 @@ from linqbot.storage.timers import Timer
 from linqbot.turn_events import AwaitForgotten, TurnRecorded, TurnReport
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
-    from linqbot.bot.turn_context import TurnContext
+    from linqbot.engine.handling import Handling
+    from linqbot.engine.routing import HandlerRun
     from linqbot.engine.worker import Worker
     from linqbot.features.catalog import Features
 
@@ -112,7 +112,7 @@ class Turns:
         make_features: Makes the features of the process.
     """
 
-    dispatcher: Dispatcher
+    dispatcher: Handling
     client: Client
     storage: Storage
     clock: Clock
@@ -335,7 +335,7 @@ class Turns:
             return raised
         return None
 
-    async def prepare(self, turn: Turn, delivery: Delivery) -> TurnContext:
+    async def prepare(self, turn: Turn, delivery: Delivery) -> HandlerRun:
         """Parse a delivery, and return the context of the handler that is about to run."""
         arrived = turn.opening.arrival
         if arrived is not None and arrived.event is not None:
@@ -352,7 +352,7 @@ class Turns:
         for begin in turn.points.begin:
             await begin(turn)
         turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
-        turn.journal.origin = origin_of(turn.event if ctx.resumption is None else ctx.resumption.root)
+        turn.journal.origin = origin_of(ctx.root)
         if not turn.lease.is_first_run:
             ctx.rerun = turn.lease
         turn.handling = time.perf_counter()

@@ -27,7 +27,7 @@ from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.handling import Handling
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -48,7 +48,7 @@ _TYPING_STOPPED: Final = "chat.typing_indicator.stopped"
 
 
 class Bursts:
-    def __init__(self, dispatcher: Dispatcher, storage: Storage, clock: Clock) -> None:
+    def __init__(self, dispatcher: Handling, storage: Storage, clock: Clock) -> None:
         self._dispatcher = dispatcher
         self._storage = storage
         self._clock = clock

@@ -33,7 +33,7 @@ from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome
 from linqbot.storage.timers import OUTAGE, Timer
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.handling import Handling
     from linqbot.engine.turns import Turns
 
 KIND: Final = "dead_letter"
@@ -93,7 +93,7 @@ async def say_outage(turns: Turns, turn: Turn) -> None:
 
     If Linq refuses it, a line is logged. If Linq is away, the notice waits, and is not sent if the outage ends before.
     """
-    notice, text = turn.lease.delivery, turns.dispatcher.on_trouble
+    notice, text = turn.lease.delivery, turns.dispatcher.rules.on_trouble
     payload = from_json(notice.body)
     chat_id = payload["chat_id"]
     turn.journal.origin = None if payload["origin"] is None else to_json(payload["origin"])
@@ -140,7 +140,7 @@ class Notices(Feature):
         dispatcher, now = self._turns.dispatcher, self._turns.clock.now()
         if isinstance(outcome, DeadLetter) and dispatcher.takes_dead_letter(delivery):
             commit.timers.append(dead_letter_timer(lease, outcome, now))
-        elif dispatcher.on_trouble is None:
+        elif dispatcher.rules.on_trouble is None:
             return
         elif leaves_waiting(lease, outcome, now):
             has_handler, origin = False, None
@@ -155,7 +155,7 @@ class Notices(Feature):
             commit.cancelled += [] if chat_id is None else [f"{OUTAGE}.{chat_id}"]
 
 
-def _of_unparsed(delivery: Delivery, dispatcher: Dispatcher) -> tuple[bool, bytes | None]:
+def _of_unparsed(delivery: Delivery, dispatcher: Handling) -> tuple[bool, bytes | None]:
     """Return if a handler may take a message that has crashed the process, and the origin of its turn."""
     event = understood(delivery)
     if event is None:

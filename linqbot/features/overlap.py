@@ -38,7 +38,7 @@ from linqbot.storage.inbox import Ack, Defer, Lease, Outcome
 from linqbot.turn_events import MessagesTaken
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.handling import Handling
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -75,7 +75,7 @@ class IncomingCalls(set[int]):
 class TurnOverlap:
     """The later messages of a running turn. It does not refer to the turn, so it makes no reference cycle."""
 
-    def __init__(self, turn: Turn, storage: Storage, dispatcher: Dispatcher) -> None:
+    def __init__(self, turn: Turn, storage: Storage, dispatcher: Handling) -> None:
         opening, self.lease = turn.opening, turn.lease
         self._journal, self._outbox = turn.journal, turn.outbox
         # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import structlog
 
@@ -52,6 +52,7 @@ from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, mute_of
 
 if TYPE_CHECKING:
+    from linqbot.bot.context import Context
     from linqbot.engine.turns import Turns
     from linqbot.features.proactive import BotContext
 
@@ -298,7 +299,8 @@ def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | Non
 
 async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     """Send the messages of a person to the owner, or of an owner to their people. If Linq is away, the turn is deferred."""
-    ctx = await turns.prepare(turn, turn.lease.delivery)
+    run = await turns.prepare(turn, turn.lease.delivery)
+    ctx = cast("Context", run)  # dispatch makes the contexts of all turns
     turn.data.of(TurnMute).is_passed = True
     if (routed := turns.outbound.plugins.routed) is not None:
         routed(turn.event, None, None, (), _HANDED_OVER)
@@ -310,7 +312,7 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     with turn.deadline:
         relayed = await ctx.recorded(RELAY_STEP, find, kind=list)
         if turns.dispatcher.takes_keyword(turn.event, in_handoff=True):
-            await turns.dispatcher.answer_keyword(turn.event, ctx)
+            await turns.dispatcher.answer_keyword(turn.event, run)
         try:
             for each, event in zip(relayed, messages or (turn.event,), strict=False):
                 if "owner" in each:
@@ -320,7 +322,7 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
         except Muted:
             turn.why = turn_record.MUTED
         finally:
-            ctx.stop_typing()  # a notice to the owner would show the dots again
+            run.stop_typing()  # a notice to the owner would show the dots again
 
 
 async def _prolonged(where: _Where, turns: Turns) -> _Where:

@@ -151,7 +151,7 @@ async def check_known(turns: Turns, turn: Turn) -> None:
     """
     lease = turn.lease
     name, _ = timer_and_tick(lease.delivery)
-    if any(schedule.name == name for schedule in turns.dispatcher.routes.schedules):
+    if name in turns.dispatcher.routes.schedule_names:
         return
     if turns.may_be_of_other_release(lease.delivery):
         raise OfOtherRelease(name)

@@ -110,11 +110,11 @@ def test_people_are_compared_under_their_key_only() -> None:
 
 
 WORDS_AT = {
-    "linqbot/bot/dispatch.py": {"words_among"},  # START and HELP, unless a handler takes them
+    "linqbot/engine/handling.py": {"words_among"},  # START and HELP, unless a handler takes them
     "linqbot/engine/filters.py": {"says", "unaccented"},  # on_message("word"), exact; contains
     "linqbot/bot/hours.py": {"without_emoji"},  # the owner's `closed tomorrow`
     "linqbot/bot/owner_words.py": {"exact"},  # mute_word=, unmute_word=
-    "linqbot/bot/routes.py": {"chosen", "readings"},  # the handler for exactly what was written
+    "linqbot/engine/routing.py": {"chosen", "readings"},  # the handler for exactly what was written
     "linqbot/features/asking/answers.py": {
         "chosen",
         "readings",

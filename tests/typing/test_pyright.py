@@ -16,8 +16,8 @@ from linqbot.features.proactive import BotContext
 
 HERE = Path(__file__).parent
 OF_THE_PARTS = {
-    *("mutes", "opening", "own_line", "person_without_chat", "received_media", "recorded", "send_in", "show_card"),
-    "show_typing_when_slow",
+    *("mutes", "opening", "own_line", "person_without_chat", "received_media", "recorded", "reply_or_else", "send_in"),
+    *("show_card", "show_typing_when_slow"),
 }
 """Names that linqbot itself and plugins use, and no author."""
 

@@ -18,7 +18,7 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Lease
 
 if TYPE_CHECKING:
-    from linqbot.bot.routes import Routes
+    from linqbot.engine.routing import RouteTable
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -76,7 +76,7 @@ async def waiting_in(chat_id: str, storage: Storage) -> list[Conversation]:
     return [each[0] for each in found if each is not None]
 
 
-async def log_unresumable(storage: Storage, routes: Routes) -> None:
+async def log_unresumable(storage: Storage, routes: RouteTable) -> None:
     """Log the open questions whose handler the bot does not have, by handler. Called when the bot starts."""
     for handler, count in (await storage.waiting_by_handler()).items():
         if routes.named(handler) is None:

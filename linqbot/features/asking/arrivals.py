@@ -68,7 +68,7 @@ from linqbot.storage.conversations import ANYONE, Conversation, ConversationSumm
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 
 if TYPE_CHECKING:
-    from linqbot.bot.dispatch import Dispatcher
+    from linqbot.engine.handling import Handling
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -141,7 +141,7 @@ class Arriving:
 
     delivery: Delivery
     conversations: Sequence[ConversationSummary]
-    dispatcher: Dispatcher
+    dispatcher: Handling
     storage: Storage
     put_back: bool = False
     unreadable: list[Conversation] = field(default_factory=list)
@@ -263,7 +263,7 @@ class Arriving:
         is_message = isinstance(event, MessageReceived)
         if not (is_message or isinstance(event, ReactionAdded | PollReactionAdded)):
             return None
-        if is_message and not self.dispatcher.has_languages and not says_yes_or_no(event, None):
+        if is_message and not self.dispatcher.rules.has_languages and not says_yes_or_no(event, None):
             return None  # without reading the questions
         others = [
             each for each in self.conversations if each.person not in (person, ANYONE) and is_of_words(each.person)

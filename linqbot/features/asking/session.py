@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -67,7 +67,6 @@ from linqbot.turn_events import AnswerResult, QuestionAsked
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.bot.turn_context import TurnContext
     from linqbot.engine.turns import Turns
     from linqbot.features.asking.elsewhere import Places
     from linqbot.features.asking.waits import Wait
@@ -147,7 +146,7 @@ class AskSession:
         """True while the handler runs through a part that an earlier run has ended."""
         return self._journal.is_past
 
-    async def begin(self, ctx: TurnContext) -> None:
+    async def begin(self, ctx: Context) -> None:
         """Note that the handler runs. Without this the question stays open, whatever happens."""
         self._has_begun = True
         ctx.event = self.root
@@ -197,19 +196,18 @@ class AskSession:
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""
-        turn_ctx = cast("TurnContext", ctx)  # dispatch makes the contexts of all handlers
-        self._check(question.verb, turn_ctx)
+        self._check(question.verb, ctx)
         self._number += 1
         identity = question.identity
         nth = self._past.count(identity)
         record = record_with_answer(self._past.records, identity, nth)
         if record is not None:
             record.is_used = True
-            self._check_times(record, turn_ctx)
-            await self._enter(record, turn_ctx)
-            return await self._answer(record, question, nth, turn_ctx)
-        self._log_kept_answer(turn_ctx)
-        await self._ask(question, nth, turn_ctx)
+            self._check_times(record, ctx)
+            await self._enter(record, ctx)
+            return await self._answer(record, question, nth, ctx)
+        self._log_kept_answer(ctx)
+        await self._ask(question, nth, ctx)
         raise Suspended("The handler waits for an answer.")
 
     def end_questions(self, chat_id: str) -> None:
@@ -364,7 +362,7 @@ class AskSession:
 
     # A question that was asked before
 
-    async def _enter(self, record: AskRecord, ctx: TurnContext) -> None:
+    async def _enter(self, record: AskRecord, ctx: Context) -> None:
         known = list(self._past.calls_of(record.n))
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
@@ -407,7 +405,7 @@ class AskSession:
         """Return the times before the question `n` that no part of this run has read."""
         return self._past.times_before(n)[self._read[n] : -1]
 
-    def _check_times(self, record: AskRecord, ctx: TurnContext) -> None:
+    def _check_times(self, record: AskRecord, ctx: Context) -> None:
         """Begin the run again if this part has read other times than those with which the question at its end was asked.
 
         New code has removed, renamed or moved a question before it. Raises Suspended.
@@ -436,7 +434,7 @@ class AskSession:
         """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""
         return self._past.replaced_from(part) if part == self._opening.live_from else None
 
-    async def _answer(self, record: AskRecord, question: Question, nth: int, ctx: TurnContext) -> Any:
+    async def _answer(self, record: AskRecord, question: Question, nth: int, ctx: Context) -> Any:
         outcome = record.outcome
         assert outcome is not None
         if question.wait is not None:
@@ -471,7 +469,7 @@ class AskSession:
             return value
         raise Suspended("The handler waits for an answer.")
 
-    async def _say_who_decided(self, record: AskRecord, value: Any, ctx: TurnContext) -> None:
+    async def _say_who_decided(self, record: AskRecord, value: Any, ctx: Context) -> None:
         """Let the others who may decide read who has, and how: in this chat now, and elsewhere once the turn has ended."""
         asked, outcome = self._arrival.asked, record.outcome
         if asked is None or outcome is None or not asked.question.elsewhere:
@@ -483,7 +481,7 @@ class AskSession:
         if self._decided is not None and asked.question.messages and "person" in outcome:
             await ctx.send(self._decided, key=decision_label(record.n))
 
-    async def _result(self, record: AskRecord, wait: Wait, ctx: TurnContext) -> Any:
+    async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
         assert record.outcome is not None
         if record is self._past.live:
@@ -501,7 +499,7 @@ class AskSession:
             self._go_on_with(event, ctx)
         return wait.result(record.outcome)
 
-    def _go_on_with(self, event: Event, ctx: TurnContext) -> None:
+    def _go_on_with(self, event: Event, ctx: Context) -> None:
         """Make the event that ended the question that of the context.
 
         A payment names no line, and a location no service: what an event does not say of the chat, the one that began the
@@ -510,14 +508,14 @@ class AskSession:
         said = with_chat(event, KnownChat(self.root.is_group, self.root.line))
         ctx.event = said.model_copy(update={"service": said.service or self.root.service})
 
-    def _look_again(self, record: AskRecord, asked: Asked, ctx: TurnContext) -> None:
+    def _look_again(self, record: AskRecord, asked: Asked, ctx: Context) -> None:
         assert record.outcome is not None
         looks = asked.question.looks
         asked = asked.changed(looks=looks + 1)
         self._timers.append(look(asked, record.outcome, self._clock.now() + look_again_after_s(looks)))
         self._keep_open(record, asked, ctx)
 
-    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: TurnContext) -> None:
+    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Context) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
         asked = self._arrival.asked
         assert asked is not None
@@ -545,7 +543,7 @@ class AskSession:
         messages = (*asked.question.messages, *(message.id for message in sent.messages))
         self._keep_open(record, asked.changed(tries=tries, refused=refused.refused, messages=messages), ctx)
 
-    def _refuse_elsewhere(self, record: AskRecord, asked: Asked, person: str, why: str, ctx: TurnContext) -> None:
+    def _refuse_elsewhere(self, record: AskRecord, asked: Asked, person: str, why: str, ctx: Context) -> None:
         """Let a person read in their own chat why the answer is invalid, with the question again."""
         from linqbot.features.asking.elsewhere import asked_again
 
@@ -562,7 +560,7 @@ class AskSession:
             return self._lease.delivery
         return webhook_of(outcome["body"])
 
-    def _keep_open(self, record: AskRecord, asked: Asked, ctx: TurnContext) -> None:
+    def _keep_open(self, record: AskRecord, asked: Asked, ctx: Context) -> None:
         """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
         record.outcome = None
         is_failed = asked.conversation.status == "failed"
@@ -592,7 +590,7 @@ class AskSession:
                 why="The code asks another question first, or has this one no more with the same key= or the same words.",
             )
 
-    async def _ask(self, question: Question, nth: int, ctx: TurnContext) -> None:
+    async def _ask(self, question: Question, nth: int, ctx: Context) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         replaced, places, is_opening = None, None, False
         if question.wait is None:
@@ -641,7 +639,7 @@ class AskSession:
         if not is_past:
             record.seen = replace(record.seen, left=ctx.turn_state.left())
 
-    async def _places_of(self, question: Question, person: str, ctx: TurnContext) -> Places:
+    async def _places_of(self, question: Question, person: str, ctx: Context) -> Places:
         from linqbot.features.asking.elsewhere import places_of
 
         # A lookup is recorded also in a part that is over, in which new code has put the question.
@@ -668,7 +666,7 @@ class AskSession:
         """The number of the conversation's next new question."""
         return self._next
 
-    def _bring_elsewhere(self, question: Question, asked: Asked, places: Places, ctx: TurnContext) -> Asked:
+    def _bring_elsewhere(self, question: Question, asked: Asked, places: Places, ctx: Context) -> Asked:
         """Add the timers that bring a question to the people who are not in the chat, and note them in the question."""
         from linqbot.features.asking.elsewhere import errands
 
@@ -677,9 +675,7 @@ class AskSession:
         self._timers += [each.timer("0", now) for each in found]
         return asked.changed(elsewhere=tuple(each.kept() for each in found), also=places.here)
 
-    def _new_conversation(
-        self, question: Question, opened: OpenQuestion, person: str, ctx: TurnContext
-    ) -> Conversation:
+    def _new_conversation(self, question: Question, opened: OpenQuestion, person: str, ctx: Context) -> Conversation:
         now = self._clock.now()
         root = self._lease.delivery.body if self._conversation is None else self._conversation.root
         return Conversation(
@@ -716,7 +712,7 @@ class AskSession:
         self._past.records.append(record)
         self._suspend(record, asked, timer)
 
-    def _prompt_of(self, question: Question, ctx: TurnContext) -> Prompt:
+    def _prompt_of(self, question: Question, ctx: Context) -> Prompt:
         """Return the prompt of a new question: one that an interrupted run has begun, or another one with a number of its own.
 
         That run may have begun the same question, whatever its place in the code. Or the same code has begun it in other
@@ -734,7 +730,7 @@ class AskSession:
         self._journal.match_in_this_part(found.entries, found.part)
         return found.prompt
 
-    async def _open(self, question: Question, prompt: Prompt, ctx: TurnContext, *, is_shown: bool) -> OpenQuestion:
+    async def _open(self, question: Question, prompt: Prompt, ctx: Context, *, is_shown: bool) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
         root = self._root(ctx)
         if question.wait is None:

@@ -56,7 +56,6 @@ from linqbot.linq.types.payment import PaymentRequest
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.bot.turn_context import TurnContext
 
 
 CURRENCY: Final = "usd"
@@ -93,7 +92,7 @@ class PaymentWait:
         """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
         return f"{_asked(root)} {PAYMENT}{turn_id}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
         """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
         made, sent = await self._request(root, prompt.label, ctx)
         if refusal_of(sent) is not None:
@@ -135,7 +134,7 @@ class PaymentWait:
         """The amount as a person reads it, such as `$12.50`."""
         return amount(self.amount, CURRENCY)
 
-    async def _request(self, root: Event, label: str, ctx: TurnContext) -> tuple[PaymentRequest, Sent]:
+    async def _request(self, root: Event, label: str, ctx: Context) -> tuple[PaymentRequest, Sent]:
         """Create a payment request and send it: on iMessage as a payment card, elsewhere as a link to the same page.
 
         `label` names the calls in the journal. Raises LinqApiError, such as 403 if no account with a payment provider is
@@ -199,7 +198,7 @@ class LocationWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {LOCATION}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
         opened: dict[str, Any] = {"waits_for": "location", "events": ("location.sharing.started",)}
         is_known = await _request_location(root, f"{prompt.label}r", ctx)
         if is_known or not question.content:
@@ -278,7 +277,7 @@ class VoteWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {VOTE}{turn_id}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
         members: tuple[str, ...] = ()
         if self.until == "all":
             members = tuple(person_key(each.handle) for each in await ctx.chat.people())
@@ -319,7 +318,7 @@ def _asked(root: Event) -> str:
     return person_key(root.actor or "")
 
 
-async def begin_wait(wait: Wait, question: Question, prompt: Prompt, root: Event, ctx: TurnContext) -> OpenQuestion:
+async def begin_wait(wait: Wait, question: Question, prompt: Prompt, root: Event, ctx: Context) -> OpenQuestion:
     """Send what begins a wait, in a conversation that began with `root`, and return its stored form.
 
     Raises AskCancelled if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.

@@ -30,6 +30,7 @@ from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
+from linqbot.engine.routing import HandlerRun
 from linqbot.engine.turn import Turn
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
@@ -238,7 +239,7 @@ class _Dispatcher(Dispatcher):
         self.run.ctx = super().context(seen, state_store)
         return self.run.ctx
 
-    async def dispatch(self, event: Event, ctx: TurnContext) -> None:
+    async def dispatch(self, event: Event, ctx: HandlerRun) -> None:
         await super().dispatch(event, ctx)
         ctx.is_answer = False  # another turn has asked the question
 
