@@ -48,6 +48,8 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.engine.filters import regex as regex
     from linqbot.engine.filters import replies_to_bot as replies_to_bot
     from linqbot.engine.filters import to_line as to_line
+    from linqbot.engine.state import State as State
+    from linqbot.engine.state import Tally as Tally
     from linqbot.errors import Ambiguous as Ambiguous
     from linqbot.errors import AmbiguousCall as AmbiguousCall
     from linqbot.errors import AskCancelled as AskCancelled
@@ -75,8 +77,6 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.features.manners.options import Manners as Manners
     from linqbot.features.model_steps import Draft as Draft
     from linqbot.features.model_steps import ModelStep as ModelStep
-    from linqbot.features.state import State as State
-    from linqbot.features.state import Tally as Tally
     from linqbot.hook_markers import hookimpl as hookimpl
     from linqbot.linq.events.event import Event as Event
     from linqbot.linq.events.event import UnknownEvent as UnknownEvent
@@ -140,8 +140,8 @@ _NAMES = {
     "linqbot.features.history": "History HistoryEntry",
     "linqbot.features.manners.options": "Manners",
     "linqbot.features.model_steps": "Draft ModelStep",
-    "linqbot.features.state": "State Tally",
     "linqbot.hook_markers": "hookimpl",
+    "linqbot.engine.state": "State Tally",
     "linqbot.linq.events.event": "Event UnknownEvent",
     "linqbot.linq.events.message": "MessageEdited MessageReceived ReactionAdded",
     "linqbot.linq.events.proactive": "BroadcastDone Posted ScheduleDue",

@@ -14,7 +14,7 @@ from fakes import Linq, message
 from linqbot import Bot, Context, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import SystemClock
-from linqbot.features.state import TurnState
+from linqbot.engine.state import TurnState
 from linqbot.linq.types.data import Data
 from linqbot.linq.types.files import running_turn
 from linqbot.storage.sqlite.memory import MemoryStorage

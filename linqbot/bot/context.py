@@ -49,8 +49,8 @@ from linqbot.content.sending import (
 from linqbot.content.sent import Sent
 from linqbot.content.typing import HINT_S, BackgroundTasks, TypingIndicator
 from linqbot.content.uploads import Uploads
+from linqbot.engine.state import State, Tally, TurnState
 from linqbot.errors import BotError, LinqApiError, LinqbotError, Refused
-from linqbot.features.state import State, Tally, TurnState
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
@@ -165,6 +165,7 @@ class Context(TurnWithMedia, TurnWithCards):
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
         self.is_handling = False
+        self._steps = turn.steps
         self._asking: Callable[[], AskSession] = turn.asking
         self._service: str | None = None
 
@@ -258,6 +259,7 @@ class Context(TurnWithMedia, TurnWithCards):
             self._uploads,
             clock=self._clock,
             broadcaster=self._journal.broadcaster,
+            steps=self._steps,
             asking=self._asking,
         )
 
@@ -1094,9 +1096,7 @@ class Context(TurnWithMedia, TurnWithCards):
         check_whole("ctx.once(name)", name)
         tallies = (tally,) if isinstance(tally, Tally) else tally
         recording = self.turn_state.recording(tallies) if tallies else None
-        return await self._asking().once(
-            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
-        )
+        return await self._steps.once(name, call, kind=kind, retry=retry, restartable=restartable, recording=recording)
 
     @overload
     async def model_step(
@@ -1179,7 +1179,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Example:
             `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`
         """
-        return self._asking().recall(name, kind=kind)
+        return self._steps.recall(name, kind=kind)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         """Return the result of something that may be done again, such as an upload, but is done once if possible.
@@ -1189,7 +1189,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Args:
             name: The name of the step, which is used once in a run of the handler.
         """
-        return await self._asking().recorded(name, make, kind=kind)
+        return await self._steps.recorded(name, make, kind=kind)
 
     async def react(
         self,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.engine.steps import Recall
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
@@ -85,6 +86,9 @@ class Feature:
     """By the type of an event."""
 
     name: str
+    recalls: Mapping[str, Recall] = {}
+    """By the word under which `StepEffects` has them: repeats effects that the feature has noted in a step."""
+
     types: frozenset[str] | None = None
     types_always: frozenset[str] = frozenset()
     turns_while: Sized | bool = True
@@ -132,11 +136,14 @@ class Feature:
     def end(self, turn: Turn, commit: Commit) -> None:
         """Add to the commit that ends the turn, by the outcome in the commit."""
 
+    def in_step(self, journal: TurnJournal, name: str) -> None:
+        """Note the effects of a step that was made just now, given its name."""
+
     async def guard(self, asked: GuardedCall) -> None:
         """Raise Stopped if a call must not be made now, or the error with which Linq would refuse it."""
 
 
-_DRAWERS: Final = ("concerns", "admit", "open", "begin", "again", "close", "end", "guard")
+_DRAWERS: Final = ("concerns", "admit", "open", "begin", "again", "close", "end", "in_step", "guard")
 
 
 class Points(NamedTuple):
@@ -160,6 +167,8 @@ class Catalogue:
         kinds: The kinds of deliveries that linqbot makes itself, by their word.
         arrives: By the type of an event, what is called before a delivery is stored.
         admits: What looks at each lease before its turn.
+        recalls: By the word of an effect, what repeats it for a run that has the result of its step from the record.
+        in_step: What notes the effects of a step that was made just now.
         guards: The features that may stop a call.
     """
 
@@ -171,6 +180,8 @@ class Catalogue:
             for name, arrives in each.arrives.items():
                 self.arrives.setdefault(name, []).append(arrives)
         self.admits = [each.admit for each in features if each.has("admit")]
+        self.recalls = {word: recall for each in features for word, recall in each.recalls.items()}
+        self.in_step = tuple(each.in_step for each in features if each.has("in_step"))
         self.guards = tuple(each for each in features if each.has("guard"))
         # With each feature, the container while which it does not sleep, and True if it must be asked if a lease concerns it.
         self._of_type: dict[str, list[tuple[Feature, Sized | bool, bool]]] = {}

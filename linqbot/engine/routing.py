@@ -19,7 +19,7 @@ from linqbot.options import OverlapMode
 from linqbot.turn_events import Tried
 
 if TYPE_CHECKING:
-    from linqbot.features.state import TurnState
+    from linqbot.engine.state import TurnState
     from linqbot.storage.inbox import Lease
 
 # By name, because only a bot that gathers needs their module.

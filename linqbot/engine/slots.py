@@ -9,7 +9,7 @@ as before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -41,13 +41,15 @@ class StepEffects:
 
     Attributes:
         path: The path of what is done inside of the step: its digest, behind those of the steps that it is inside of.
-        incoming: The numbers of the calls of `ctx.incoming()`.
-        scheduled: What was scheduled, moved and cancelled, as JSON for `TurnScheduler.recall`.
+        noted: The effects as JSON, by the words under which features recall them; see `Features.recalls`.
     """
 
     path: str = ""
-    incoming: list[int] = field(default_factory=list)
-    scheduled: list[Any] = field(default_factory=list)
+    noted: dict[str, list[Any]] = field(default_factory=dict)
+
+    def note(self, word: str, effects: Sequence[Any]) -> None:
+        if effects:
+            self.noted.setdefault(word, []).extend(effects)
 
 
 _step: ContextVar[StepEffects | None] = ContextVar("linqbot_step", default=None)
@@ -99,8 +101,8 @@ class Slots:
         finally:
             _step.reset(token)
             if around is not None:
-                around.incoming += effects.incoming
-                around.scheduled += effects.scheduled
+                for word, noted in effects.noted.items():
+                    around.note(word, noted)
 
     def of_timer(self, key: str | None) -> str:
         """Return the slot of the next scheduled send: its `key=`, or without one its number."""

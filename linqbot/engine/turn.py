@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from linqbot.engine.deadline import Deadline
     from linqbot.engine.outbox import Outbox
     from linqbot.engine.routing import HandlerRun
+    from linqbot.engine.steps import Steps
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
@@ -96,7 +97,8 @@ class Turn:
         is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
         is_running: True once the handler may run. Only then the turn has what follows.
         outbox: Makes the calls of `client`, and has `journal` record them.
-        asking: Makes the session of the handler's questions and steps.
+        steps: Records the steps of the turn.
+        asking: Makes the session of the handler's questions.
         event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
             when a handler begins: the turn of a kind with a `run` has none.
         ctx: The context of the handler; None until the event is parsed.
@@ -121,6 +123,7 @@ class Turn:
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
     task: asyncio.Task[None] = field(init=False)
+    steps: Steps = field(init=False)
     asking: TurnSession = field(init=False)
     event: Event = field(init=False)
     handling: float = 0.0
@@ -155,7 +158,7 @@ class Turn:
 
 @dataclass(slots=True)
 class TurnSession:
-    """Makes the session of a turn, when it is first used: few turns have questions or steps.
+    """Makes the session of a turn, when it is first used: few turns have questions.
 
     It does not refer to the turn or to its context, so it makes no reference cycle. The session adds its own end to
     `ends`.

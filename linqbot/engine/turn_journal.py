@@ -23,6 +23,8 @@ from linqbot.engine.bag import Bag
 from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, is_in_step, outside_of_answer, step_around
+from linqbot.engine.state import TurnState
+from linqbot.engine.state_journal import STATE_SLOT, StateJournal, call_of_changes
 from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
 from linqbot.frames import place_of_caller
@@ -31,7 +33,7 @@ from linqbot.linq.types.message import texts_of
 from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
-from linqbot.storage.state import StateWrite
+from linqbot.storage.state import ChangedValue, StateWrite
 from linqbot.turn_events import CalledTooLate, TurnCall, TurnReport, TurnStep
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from linqbot.features.broadcasts import TurnBroadcaster
     from linqbot.features.later import TurnScheduler
     from linqbot.features.overlap import IncomingCalls
-    from linqbot.features.state import TurnState
-    from linqbot.features.state_journal import StateJournal
     from linqbot.features.streams import StreamJournal
 
 log = structlog.get_logger("linqbot.worker")
@@ -52,9 +52,6 @@ _MOST_STEPS: Final = 100
 
 MESSAGES: Final = "/v3/messages/"
 _CHATS: Final = "/v3/chats/"
-
-STATE_SLOT: Final = "state:"
-"""The beginning of the slots of entries that record changes of state."""
 
 _CONFLICT: Final = to_json({"noun": "ctx", "verb": "conflict"})
 
@@ -183,13 +180,11 @@ class TurnJournal:
         self.cancelled: list[str] = []
         self.streams: dict[str, JournalEntry] = {}
         self.steps: dict[str, JournalEntry] = {}
-        # The names of the steps on record whose results this run has.
-        self.steps_come_to: set[str] = set()
         if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
             self.earlier = self._runs([entry for entry in known if entry.safety not in RECORDED])
             if self.has_stored_state:
-                self._state = turns.features.state_journal(self)
+                self._state = StateJournal(self.steps.values(), self.delivery.id)
 
     # What the handler may still do
 
@@ -287,11 +282,7 @@ class TurnJournal:
         self._begun += 1
         if self._state is None:
             return self._storage.begin(entry, self._lease)
-        return self._state.store(self, entry.slot, entry)
-
-    def begin_with_state(self, entry: JournalEntry, **state: Any) -> Awaitable[None]:
-        """Store an entry as `Storage.begin` does, with the changes of state that it is given."""
-        return self._storage.begin(entry, self._lease, **state)
+        return self._store_state(self._state, entry.slot, entry)
 
     async def store(self, entry: JournalEntry) -> None:
         """Store an entry with its outcome at once. One whose outcome may wait for the end of the turn is given to `keep`."""
@@ -335,13 +326,41 @@ class TurnJournal:
     def use_state(self, state: TurnState) -> None:
         """Store what is changed of this state with the next call of the turn."""
         if self._state is None:
-            self._state = self._turns.features.state_journal(self)
+            self._state = StateJournal(self.steps.values(), self.delivery.id)
         self._state.use(state)
 
     async def store_state(self, slot: str) -> None:
         """Store the state that was changed before a call or a step whose entry an earlier run has stored; see `begin`."""
         if self._state is not None:
-            await self._state.store(self, slot, None)
+            await self._store_state(self._state, slot, None)
+
+    async def _store_state(self, state: StateJournal, slot: str, entry: JournalEntry | None) -> None:
+        """Store the state that was changed, with the entry of the slot if it begins; see `begin`."""
+
+        async def begin(changes: Sequence[ChangedValue]) -> None:
+            writes = [change.write for change in changes]
+            if not changes:
+                if entry is not None:
+                    await self._storage.begin(entry, self._lease)
+                return
+            record = self.record_of_state(slot, changes)
+            if entry is None:
+                await self._storage.begin(record, self._lease, state=writes, instead=self.conflict())
+            else:
+                await self._storage.begin(entry, self._lease, state=writes, changes=record, instead=self.conflict())
+            self.note_step(record)
+
+        try:
+            await state.store(begin, off_the_record=self.off_the_record)
+        except TurnDeferred as deferred:
+            self.note_failure(deferred)
+            raise
+
+    def record_of_state(self, slot: str, changes: Sequence[ChangedValue], *, is_tally: bool = False) -> JournalEntry:
+        """Return the entry that records changes of state, which are stored with the call or the step of a slot."""
+        count = sum(each.startswith(STATE_SLOT) for each in self.steps)
+        call = call_of_changes(changes, delivery_id=self.delivery.id, slot=slot, is_tally=is_tally)
+        return replace(self.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", call), status="accepted")
 
     async def labelled(self, messages: Collection[str], label: str) -> frozenset[str]:
         """Return those of some messages that calls with a label have made, in any turn that is on record."""
@@ -427,10 +446,12 @@ class TurnJournal:
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def note_ended_step(self, step: TurnStep) -> None:
-        """Note a step that has ended."""
+        """Note a step that has ended, and notify the plugins that observe steps."""
         self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
         if self._report is not None:
             self._report.steps.append(step)
+        if (stepped := self._outbound.plugins.stepped) is not None:
+            stepped(step.name, step.error, step.took_s, step.from_journal, step.usage)
 
     @property
     def made(self) -> list[Call]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.engine.feature import Catalogue, Feature, Kind, ack
+from linqbot.engine.steps import Recall, Steps
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT
 from linqbot.features import schedules
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
@@ -17,14 +18,14 @@ from linqbot.features.bot_options import Conduct
 from linqbot.features.mute import Mutes
 from linqbot.features.new_chats import NewChats
 from linqbot.features.optout import OptOuts, OptOutsAfterCrash
-from linqbot.features.own_changes import are_awaited
-from linqbot.features.state_journal import StateJournal
+from linqbot.features.own_changes import are_awaited, timers
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage import edits
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:
+    from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
 
 
@@ -68,12 +69,14 @@ class _Late(Feature):
         types_always: frozenset[str] = _NO_TYPES,
         turns_while: Sized | bool = True,
         kinds: Mapping[str, Kind] | None = None,
+        recalls: Mapping[str, Recall] | None = None,
     ) -> None:
         super().__init__(turns)
         self._place = place
         self.name = place.partition(":")[2]
         self._part: Feature | None = None
-        self.types, self.types_always, self.turns_while, self.kinds = types, types_always, turns_while, kinds or {}
+        self.types, self.types_always, self.turns_while = types, types_always, turns_while
+        self.kinds, self.recalls = kinds or {}, recalls or {}
 
     def part(self) -> Feature:
         if self._part is None:
@@ -102,6 +105,13 @@ class _LateAsks(_Late):
         return may_answer or delivery.id.startswith((ENDING_ID, FOUND_ID))
 
 
+class _LateOwnChanges(_Late):
+    def in_step(self, journal: TurnJournal, name: str) -> None:
+        """Note the timers of a step that has changed groups: a run that has its result must await their events too."""
+        for timer in timers(journal.made_in_step(name), self._turns.clock):
+            _named("later:note_timer")(timer)
+
+
 class _LateOverlaps(_Late):
     """Takes part also in the turns of messages that were taken by another version of the bot."""
 
@@ -126,6 +136,7 @@ class _Proactive(Feature):
             "post": Kind(open=_late("posts:check_handled", turns)),
             "post_to": Kind(run=_late("posts:forward", turns)),
         }
+        self.recalls = {"scheduled": _late("later:recall_scheduled")}
 
 
 def catalogue(turns: Turns) -> list[Feature]:
@@ -169,14 +180,19 @@ def catalogue(turns: Turns) -> list[Feature]:
         found.append(_named("manners.gate:Gate")(turns, conduct))
     found += [
         NewChats(turns),  # its guard comes last: it notes calls that are made
-        _Late(
+        _LateOwnChanges(
             turns,
             "own_changes:OwnChanges",
             # The end of the wait for an event of a change: no handler takes it.
             kinds={"own_change": Kind(open=ack)},
             types=None if are_awaited(dispatcher.routes.handled) else _NO_TYPES,
         ),
-        _LateOverlaps(turns, "overlap:Overlaps", turns_while=dispatcher.routes.overlaps),
+        _LateOverlaps(
+            turns,
+            "overlap:Overlaps",
+            turns_while=dispatcher.routes.overlaps,
+            recalls={"incoming": _late("overlap:recall_incoming")},
+        ),
         _Late(
             turns,
             "notices:Notices",
@@ -195,16 +211,17 @@ class Features(Catalogue):
     """The features of a bot, and what makes the helpers of one turn.
 
     Attributes:
-        session, scheduler, broadcaster, state_journal: Make the session of the questions and steps of one turn, what
-            carries out its scheduled sends and its broadcasts, and what stores its state with its calls.
+        session, scheduler, broadcaster: Make the session of the questions of one turn, and what carries out its scheduled
+            sends and its broadcasts.
         stream_journal: Makes the journal of one stream.
+        make_steps: Makes the steps of one turn.
     """
 
     session = staticmethod(_late("asking.session:AskSession"))
     scheduler = staticmethod(_late("later:TurnScheduler"))
     broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
-    state_journal = StateJournal
     stream_journal = staticmethod(_late("streams:StreamJournal"))
+    make_steps = Steps
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(catalogue(turns))

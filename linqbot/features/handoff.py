@@ -101,7 +101,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     step = mutes.name(HANDOFF_KIND)
     made_by = f"{journal.turn}|{journal.replay}|{step}"
     begin = partial(_begin, ctx, mutes, terms, hashlib.sha256(made_by.encode()).hexdigest()[:32])
-    handoff = ChatHandoff(**await mutes.asking.recorded(step, begin, kind=dict))
+    handoff = ChatHandoff(**await mutes.steps.recorded(step, begin, kind=dict))
     said = sentences().handoff.format(name=handoff.name)
     before = await ctx.history(_MESSAGES)
     content = [f"{said}\n\n{terms.summary}" if terms.summary else said, before.as_text(me=_ME, them=handoff.name)]
@@ -133,8 +133,9 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
         await change_handoff(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
         return True
 
-    mutes.asking.is_handed_over = True
-    return await mutes.asking.recorded(mutes.name("handed over"), note, kind=bool)
+    if ctx.side is not None:
+        ctx.side.is_handed_over = True
+    return await mutes.steps.recorded(mutes.name("handed over"), note, kind=bool)
 
 
 async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) -> dict[str, Any]:

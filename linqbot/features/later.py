@@ -289,12 +289,18 @@ def note_timer(timer: Timer, *, replaces: bool = False) -> None:
     """Note a timer that belongs to the result of the running step, if there is one."""
     if (step := effects_of_step()) is not None:
         said = {name: getattr(timer, name) for name in ("id", "due", "lane", "kind")}
-        step.scheduled.append({"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces})
+        step.note("scheduled", [{"timer": {**said, "payload": from_json(timer.payload)}, "replaces": replaces}])
 
 
 def _note(change: Any) -> None:
     if (step := effects_of_step()) is not None:
-        step.scheduled.append(change)
+        step.note("scheduled", [change])
+
+
+def recall_scheduled(journal: TurnJournal, changes: Sequence[Any]) -> None:
+    """Repeat what a step on record has scheduled, moved and cancelled, unless it was stored when a part that is over ended."""
+    if not journal.is_past:
+        journal.scheduler.recall(changes)
 
 
 class TurnScheduler:

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
+from linqbot.engine.state import Tally
 from linqbot.errors import TurnDeferred
-from linqbot.features.state import Tally
 from linqbot.linq.text.pieces import PARAGRAPH
 from linqbot.options import DAY_S
 

@@ -31,6 +31,7 @@ from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.feature import Arrives, Feature, GuardedCall
+from linqbot.engine.steps import Steps
 from linqbot.engine.turn import Turn, proactive_kind
 from linqbot.errors import BotError, LinqApiError, Muted
 from linqbot.features.bot_options import MuteByHand
@@ -58,7 +59,6 @@ from linqbot.storage.timers import Timer
 if TYPE_CHECKING:
     from linqbot.client.client import Client
     from linqbot.engine.turns import Turns
-    from linqbot.features.asking.session import AskSession
     from linqbot.storage.backend import Storage
 
 log = structlog.get_logger("linqbot.worker")
@@ -145,7 +145,7 @@ class Mutes(Feature):
         if of_turn is None or not of_turn.is_muted or is_internal or turn.kind.run is not None:
             return
         # On record: a further run must have the same handler, also when this one has ended the mute, and so must a dry run.
-        await turn.asking().recorded(MUTED_STEP, _true, kind=bool)
+        await turn.steps.recorded(MUTED_STEP, _true, kind=bool)
         turn.event = turn.event.model_copy(update={"muted": True})
 
     async def guard(self, asked: GuardedCall) -> None:
@@ -196,11 +196,11 @@ def _is_cancellation(delivery: Delivery) -> bool:
 class TurnMutes:
     """Begins and ends mutes for the handler of one turn. Each is recorded, so a further run of the turn repeats none."""
 
-    def __init__(self, stored: Storage, client: Client, clock: Clock, asking: AskSession) -> None:
+    def __init__(self, stored: Storage, client: Client, clock: Clock, steps: Steps) -> None:
         self.stored = stored
         self.client = client
         self.clock = clock
-        self.asking = asking
+        self.steps = steps
         self._count = 0
 
     async def mute(self, chat_id: str, *, for_s: float | None, reason: str | None) -> None:
@@ -213,14 +213,14 @@ class TurnMutes:
             await self.stored.change_mute(chat_id, lambda old: mute if old is None else replaced(old, mute))
             return True
 
-        await self.asking.recorded(self.name("mute"), store, kind=bool)
+        await self.steps.recorded(self.name("mute"), store, kind=bool)
 
     async def unmute(self, chat_id: str) -> None:
         async def remove() -> bool:
             now = self.clock.now()
             return await self.stored.change_mute(chat_id, partial(ended, how="unmuted", now=now)) is None
 
-        await self.asking.recorded(self.name("unmute"), remove, kind=bool)
+        await self.steps.recorded(self.name("unmute"), remove, kind=bool)
 
     def name(self, verb: str) -> str:
         self._count += 1

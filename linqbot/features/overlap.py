@@ -11,7 +11,7 @@ steered handler does not ask for all that the first has taken, the rest goes bac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import replace
@@ -24,9 +24,9 @@ from pydantic_core import to_json
 from linqbot.branch import leave_turn
 from linqbot.engine.feature import Feature
 from linqbot.engine.slots import effects_of_step
+from linqbot.engine.steps import last_step, step_in
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, StorageError, TurnDeferred
-from linqbot.features.asking.steps import last_step, step_in
 from linqbot.features.edits import edit_of, further_messages, message_of, waiting_edits
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
@@ -39,6 +39,7 @@ from linqbot.turn_events import MessagesTaken
 
 if TYPE_CHECKING:
     from linqbot.engine.handling import Handling
+    from linqbot.engine.turn_journal import TurnJournal
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -65,11 +66,17 @@ class IncomingCalls(set[int]):
         """The number of the next call: the smallest one that is free."""
         return next(number for number in range(len(self) + 1) if number not in self)
 
-    def note(self, numbers: Iterable[int]) -> None:
+    def note(self, numbers: Sequence[int]) -> None:
         """Note calls that were made: one of the handler, or those of a step on record."""
         self.update(numbers)
         if (step := effects_of_step()) is not None:
-            step.incoming += numbers
+            step.note("incoming", numbers)
+
+
+def recall_incoming(journal: TurnJournal, numbers: Sequence[int]) -> None:
+    """Give the handler the messages that a step on record has taken."""
+    if journal.incoming_calls is not None:
+        journal.incoming_calls.note(numbers)
 
 
 class TurnOverlap:
@@ -79,7 +86,7 @@ class TurnOverlap:
         opening, self.lease = turn.opening, turn.lease
         self._journal, self._outbox = turn.journal, turn.outbox
         # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
-        self._known = opening.known
+        self._known, self._steps = opening.known, turn.steps
         self._asking = turn.asking if opening.conversation is None else None
         # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
         self._root = turn.lease.delivery if opening.conversation is None else _with_body(opening.conversation.root)
@@ -228,7 +235,7 @@ class TurnOverlap:
         if not self._known:
             return False
         last = last_step(self._known)
-        return bool(self._journal.calls_ahead()) or (last is not None and last not in self._journal.steps_come_to)
+        return bool(self._journal.calls_ahead()) or (last is not None and last not in self._steps.recalled)
 
     @asynccontextmanager
     async def uninterrupted(self) -> AsyncIterator[None]:
@@ -363,11 +370,11 @@ class TurnOverlap:
 
     @property
     def _is_restartable(self) -> bool:
-        if self._asking is None or self._journal.has_stored_state:
+        if self._asking is None or self._steps.holds_input or self._journal.has_stored_state:
             return False
         if any((step := step_in(entry)) is not None and not step.get("restartable") for entry in self._known):
             return False  # a step must not be made again with other input
-        return self._asking.session is None or self._asking.session.is_restartable
+        return self._asking.session is None or not self._asking.session.has_asked
 
     async def _interrupt(self) -> None:
         """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""

@@ -15,6 +15,7 @@ from linqbot.content.message_split import Content, bubbles, check_content, files
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import AcceptedMessage, Sent, SentStatus
 from linqbot.content.uploads import Uploads
+from linqbot.engine.steps import Steps
 from linqbot.engine.turn import written_at
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
@@ -53,6 +54,7 @@ class BotContext:
         log: The logger of the context.
         uploads: Uploads the files of the turn.
         broadcaster: The store of broadcasts.
+        steps: Records the steps of the turn.
         asking: Returns the asker of the turn.
     """
 
@@ -66,8 +68,10 @@ class BotContext:
         *,
         clock: Clock,
         broadcaster: TurnBroadcaster,
+        steps: Steps,
         asking: Callable[[], AskSession],
     ) -> None:
+        self._steps = steps
         self._asking = asking
         self._client = client
         self._clock = clock
@@ -275,7 +279,7 @@ class BotContext:
         made = post_delivery(name, data, now, post_id=id, chat=chat, person=person, line=self._line)
         self._posts += 1
         put = partial(self._broadcaster.stored.put, made)
-        return await self._asking().recorded(f"linqbot post {self._posts}", put, kind=bool)
+        return await self._steps.recorded(f"linqbot post {self._posts}", put, kind=bool)
 
     async def record_consent(self, person: str, *, given: bool, how: str) -> None:
         """Add a row to the ledger of consents: a person agrees to promotional messages, or does not want them any more.
@@ -340,7 +344,7 @@ class BotContext:
         """The mutes of the turn. Used by linqbot itself; an author uses `mute`."""
         from linqbot.features.mute import TurnMutes
 
-        return TurnMutes(self._broadcaster.stored, self._client, self._clock, self._asking())
+        return TurnMutes(self._broadcaster.stored, self._client, self._clock, self._steps)
 
     async def end_questions(self, chat_id: str) -> None:
         """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot waiting cancel` does.

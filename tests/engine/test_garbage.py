@@ -55,8 +55,9 @@ class Photo:
     """An object that a handler has in memory."""
 
 
+@pytest.mark.parametrize("has_step", [False, True], ids=["no step", "a step"])
 @pytest.mark.parametrize("plugins", [[], [Around()]], ids=["no plugin", "a plugin"])
-async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object]) -> None:
+async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object], has_step: bool) -> None:
     clock, linq = MovableClock(NOW, frozen=True), Linq()
     storage = MemoryStorage(clock=clock)
     bot = Bot(read=False, typing=False, plugins=plugins)
@@ -64,6 +65,8 @@ async def test_turns_leave_nothing_to_the_garbage_collector(plugins: list[object
     @bot.on_message
     async def echo(message: MessageReceived, ctx: Context) -> None:
         assert list(ctx.plugins.values()) == [[ctx]] * len(plugins)
+        if has_step:
+            await ctx.once("note", str)
         await ctx.reply(message.text)
 
     async with run_worker(bot, linq, storage, clock) as worker:

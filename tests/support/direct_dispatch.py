@@ -31,7 +31,9 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn.event, turn.client = event, linq.client
     turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease, turn.data)
     turn.outbox = Outbox(turns, journal)
-    turn.asking = TurnSession(turn.ends, partial(turns.features.session, turns, journal, turn.lease, turn.opening))
+    turn.steps = turns.features.make_steps(journal, storage, 0, turns.features.recalls, turns.features.in_step)
+    session = partial(turns.features.session, turns, journal, turn.steps, turn.lease, turn.opening)
+    turn.asking = TurnSession(turn.ends, session)
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)
 

@@ -19,8 +19,8 @@ from linqbot.cli.deliveries import person_or_chat, who_of
 from linqbot.cli.kit import Arg, Confirm, Opt, Result, asked
 from linqbot.cli.output import Number, print_facts, print_table, printable, printable_json
 from linqbot.cli.stored_rows import act_for_people, act_row
+from linqbot.engine.state import CHAT, PERSON
 from linqbot.errors import StorageError
-from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.handles import is_handle, is_sender, person_key
 from linqbot.ops import person, stored_contents
 from linqbot.ops.kept import summary

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import to_json
 
 from linqbot.content.message_split import bubbles
+from linqbot.engine.steps import Steps
 from linqbot.errors import PersonUnreachable
 from linqbot.features.asking.admission import KIND
 from linqbot.features.asking.question import OpenQuestion, Question, as_prompt
@@ -150,6 +151,7 @@ async def places_of(
     person: str,
     root: Event,
     session: AskSession,
+    steps: Steps,
     *,
     find_chat: Callable[[], Awaitable[Chat]],
     find_line: Callable[[], Awaitable[str]],
@@ -165,7 +167,7 @@ async def places_of(
         BotError: it is not known which line writes to a person.
     """
     named = {person_key(handle): handle for handle in question.named}
-    members = await _members(named, root, session, find_chat)
+    members = await _members(named, root, session, steps, find_chat)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
     if not elsewhere:
@@ -176,7 +178,7 @@ async def places_of(
 
 
 async def _members(
-    named: Iterable[str], root: Event, session: AskSession, find_chat: Callable[[], Awaitable[Chat]]
+    named: Iterable[str], root: Event, session: AskSession, steps: Steps, find_chat: Callable[[], Awaitable[Chat]]
 ) -> frozenset[str]:
     """Return those people among the named ones, in lower case, who are in the chat of the handler."""
     writer = "" if root.is_own else person_key(root.actor or "")
@@ -192,7 +194,7 @@ async def _members(
         return [person_key(each.handle) for each in active]
 
     # Recorded, so that a further run asks the same people at the same places.
-    found: list[str] = await session.recorded(f"linqbot members {session.next_question}", ask, kind=list[str])
+    found: list[str] = await steps.recorded(f"linqbot members {session.next_question}", ask, kind=list[str])
     return frozenset({writer, *found})
 
 

@@ -26,6 +26,7 @@ from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
 from linqbot.engine.slots import OUTSIDE
+from linqbot.engine.state import Seen, joined
 from linqbot.engine.turn import Opening
 from linqbot.errors import (
     AskCancellation,
@@ -49,7 +50,6 @@ from linqbot.features.asking.question import (
     text_to_show,
 )
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.features.state import Seen, joined
 from linqbot.language.spoken import Language, spoken
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event

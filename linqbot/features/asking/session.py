@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.state import Seen, Times
+from linqbot.engine.steps import Steps, check_length
 from linqbot.engine.turn import Opening, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
@@ -49,10 +51,8 @@ from linqbot.features.asking.records import (
     timed_out,
     timeout,
 )
-from linqbot.features.asking.steps import Steps, check_length
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.features.state import Seen, Times
 from linqbot.features.turn_data import OptedOut
 from linqbot.language.spoken import speak, speaking, spoken
 from linqbot.linq.events.delivery import OWN_DELIVERY, POST_TYPE, Delivery
@@ -76,7 +76,7 @@ log = structlog.get_logger("linqbot.worker")
 
 
 class AskSession:
-    """The questions and steps of one run of a handler.
+    """The questions of one run of a handler.
 
     A context asks through it, dispatch resumes a handler with it, and a handler that runs while a question is open uses
     it to ask that question again. Only in a turn that continues a conversation are `handler` and `root` set: the
@@ -85,20 +85,16 @@ class AskSession:
 
     handler: str
     root: Event
-    make_steps = Steps
 
-    def __init__(self, turns: Turns, journal: TurnJournal, lease: Lease, opening: Opening) -> None:
+    def __init__(self, turns: Turns, journal: TurnJournal, steps: Steps, lease: Lease, opening: Opening) -> None:
         self._journal = journal
+        self._steps = steps
         self._storage = turns.storage
         self._dispatcher = turns.dispatcher
         self._clock = turns.clock
         self._lease = lease
         self._opening = opening
         self._arrival = opening.arrival or NOTHING
-        self._steps = steps = self.make_steps(
-            journal, turns.storage, turns.clock, len(opening.known), turns.outbound.plugins
-        )
-        self.once, self.recall, self.recorded = steps.once, steps.recall, steps.recorded
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
         self._past = Past(opening)
@@ -190,9 +186,9 @@ class AskSession:
         return said.ask_timed_out if has_begun or question.tries > 0 else None
 
     @property
-    def is_restartable(self) -> bool:
-        """True if the turn may begin again with other input: nothing was asked, and no step holds its input."""
-        return not self._number and not self._steps.holds_input
+    def has_asked(self) -> bool:
+        """True if this run has come to a question."""
+        return self._number > 0
 
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""
@@ -649,6 +645,7 @@ class AskSession:
             person,
             self._root(ctx),
             self,
+            self._steps,
             find_chat=lambda: ctx.client.chats.retrieve(ctx.chat_id),
             find_line=ctx.bot.own_line,
         )

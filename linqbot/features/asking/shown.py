@@ -69,7 +69,7 @@ async def bring(turns: Turns, turn: Turn) -> None:
 
     with turn.deadline:
         # On record: once the question has opened the chat, a further run would find it there.
-        chat_id = await turn.asking().recorded("linqbot direct chat", find, kind=str)
+        chat_id = await turn.steps.recorded("linqbot direct chat", find, kind=str)
         if not chat_id:
             if errand.question is None or not (_has_begun(turn, errand) or await errand.is_open(turns.storage)):
                 return

@@ -8,7 +8,7 @@ from asking_talk import Talk
 from fakes import NOW
 
 from linqbot import Context, MessageReceived
-from linqbot.features.state import MOST_TIMES
+from linqbot.engine.state import MOST_TIMES
 
 
 async def test_before_an_answered_question_it_is_the_time_of_then(talk: Talk) -> None:

@@ -23,10 +23,10 @@ from pydantic_core import from_json
 
 from linqbot.cli.storage_option import FILE
 from linqbot.cli.stored_rows import dead_row, question_row, timer_row, waiting_row
+from linqbot.engine.state import CHAT, PERSON
 from linqbot.errors import ConfigError, StorageUnavailable
 from linqbot.features.later import KIND as SEND
 from linqbot.features.schedules import REPEAT, SCHEDULE
-from linqbot.features.state import CHAT, PERSON
 from linqbot.linq.events.delivery import LINQ_DELIVERY, decode
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.handles import person_key

@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of, stop_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
+from linqbot.engine.steps import steps_on_record
 from linqbot.engine.turn_journal import journal_key
 from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
@@ -40,7 +41,6 @@ from linqbot.features.asking.records import (
     records_of,
 )
 from linqbot.features.asking.shown import WHYS
-from linqbot.features.asking.steps import steps_on_record
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
 from linqbot.features.later import StoredSend
 from linqbot.features.mute import MUTED_STEP

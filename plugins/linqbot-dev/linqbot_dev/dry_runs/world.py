@@ -31,14 +31,13 @@ from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.routing import HandlerRun
+from linqbot.engine.steps import Steps
 from linqbot.engine.turn import Turn
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import Arriving
-from linqbot.features.asking.session import AskSession
-from linqbot.features.asking.steps import Steps
 from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
 from linqbot.features.handoff import HANDOFF_KIND
@@ -274,10 +273,6 @@ class _StepsOfThen(Steps):
         return result
 
 
-class _Session(AskSession):
-    make_steps = _StepsOfThen
-
-
 class _Features(Features):
     broadcaster = _Broadcaster
-    session = _Session
+    make_steps = _StepsOfThen

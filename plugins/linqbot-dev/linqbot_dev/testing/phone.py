@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from linqbot.bot.bot import Bot
 from linqbot.client.client import Client
+from linqbot.engine.state import PERSON
+from linqbot.engine.state_values import checked_name, read
 from linqbot.errors import ConfigError
-from linqbot.features.state import PERSON
-from linqbot.features.state_values import checked_name, read
 from linqbot.linq.handles import is_handle, person_key
 from linqbot.linq.types.chat import Chat
 from linqbot.linq.types.message import BUBBLE_EFFECTS, SCREEN_EFFECTS, EffectName, utf16_length

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from simulated_crash import crash
 
 from linqbot import Ambiguous, Context, MessageReceived
+from linqbot.features.catalog import Features
 
 
 class Order(BaseModel):
@@ -144,6 +145,24 @@ async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> Non
 
     talk.deploy(order)
     assert "called twice" in await talk.error_of("hi")
+
+
+async def test_steps_need_no_session_of_questions(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(Features, "session", lambda _, *given: made.append(given))
+    results = []
+
+    async def order(message: MessageReceived, ctx: Context) -> None:
+        results.append(ctx.recall("order"))
+        results.append(await ctx.once("order", lambda _: 1))
+        await ctx.mute(for_s=1)
+        await ctx.bot.post("ordered", {}, id="1")
+        if len(results) == 2:
+            raise ConnectionError
+
+    await talk.to(order, "hi")
+    await talk.pass_time(2)
+    assert (results, made) == ([None, 1, 1, 1], [])
 
 
 async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -> None:

@@ -1,39 +1,35 @@
-"""Steps: calls of `ctx.once`, whose results are stored in the journal, so that no run of a turn repeats them."""
+"""Steps: functions whose results are stored in the journal, so that no run of a turn calls them again.
+
+`ctx.once` makes the steps of authors. linqbot records its own ones in the same way, such as uploads, mutes, and what the
+`when=` of a handler has said.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from linqbot.characters import to_json
-from linqbot.clock import Clock
 from linqbot.engine.slots import OUTSIDE, StepEffects, effects_of_step, is_outside_of_answer
+from linqbot.engine.state import Recording
+from linqbot.engine.state_values import misfits
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
-from linqbot.features import own_changes
-from linqbot.features.later import note_timer
-from linqbot.features.state import Recording
-from linqbot.features.state_journal import recorded
-from linqbot.features.state_values import misfits
 from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
 from linqbot.turn_events import TurnStep
-
-if TYPE_CHECKING:
-    from linqbot.plugins.registry import Plugins
-
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -57,21 +53,41 @@ def check_length(entries: int, what: str) -> None:
         )
 
 
+Recall: TypeAlias = Callable[[TurnJournal, Sequence[Any]], None]
+"""Repeats the effects that a feature has noted in a step, for a run that has the step's result from the record."""
+InStep: TypeAlias = Callable[[TurnJournal, str], None]
+"""Notes the effects of a step that was made just now, given its name."""
+
+
 class Steps:
-    """The steps of one run of a turn, which has `known` journal entries already.
+    """The steps of one run of a turn. No journal refers to them, so they make no reference cycle.
+
+    Args:
+        known: The number of journal entries that the turn has already.
+        recalls: By the word of an effect: see `StepEffects`.
+        in_step: Called in each step that is made, at its end.
 
     Attributes:
         under_way: The names of the steps that are being made, those inside of another one last.
         holds_input: True if the run has come to a step that must not be made again with other input.
+        recalled: The names of the steps on record whose results this run has.
     """
 
-    def __init__(self, journal: TurnJournal, storage: Storage, clock: Clock, known: int, plugins: Plugins) -> None:
+    def __init__(
+        self,
+        journal: TurnJournal,
+        storage: Storage,
+        known: int,
+        recalls: Mapping[str, Recall],
+        in_step: Sequence[InStep],
+    ) -> None:
         self._journal = journal
-        self._plugins = plugins
         self._storage = storage
-        self._clock = clock
         self._entries = known
+        self._recalls = recalls
+        self._in_step = in_step
         self._used: set[str] = set()
+        self.recalled: set[str] = set()
         self.under_way: list[str] = []
         self.holds_input = False
 
@@ -118,9 +134,8 @@ class Steps:
                 result = call(entry.key)
                 if inspect.isawaitable(result):
                     result = await result
-                # A run that has the step from the record must await the events of its group changes too.
-                for timer in own_changes.timers(self._journal.made_in_step(name), self._clock):
-                    note_timer(timer)
+                for note in self._in_step:
+                    note(self._journal, name)
         except (Exception, TurnDeferred) as error:
             # The call has ended, so the next run makes it again. Its error may hold texts of people.
             self._journal.keep(replace(entry, status="refused", answer=to_json({"error": type(error).__name__})))
@@ -132,7 +147,7 @@ class Steps:
             self.under_way.remove(name)
         # From here on the step was made. Without a result the entry stays as it is, so the next run knows that.
         data = _data(name, result)
-        if effects.incoming or effects.scheduled:
+        if effects.noted:
             entry = replace(entry, call=_call_of(name, effects, restartable=restartable))
         accepted = replace(entry, status="accepted", answer=data)
         if recording is None:
@@ -151,12 +166,9 @@ class Steps:
         error: BaseException | None = None,
         answer: bytes | None = None,
     ) -> None:
-        """Note a step that has ended, and notify the plugins that observe steps. `began` is None if it is on record."""
+        """Note a step that has ended. `began` is None if it is on record."""
         took_s = 0.0 if began is None else time.perf_counter() - began
-        step = TurnStep(name, answer, error, took_s, began is None, _usage_of(answer))
-        self._journal.note_ended_step(step)
-        if (stepped := self._plugins.stepped) is not None:
-            stepped(name, error, took_s, step.from_journal, step.usage)
+        self._journal.note_ended_step(TurnStep(name, answer, error, took_s, began is None, _usage_of(answer)))
 
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool
@@ -178,24 +190,19 @@ class Steps:
         return entry
 
     def _recorded(self, name: str, entry: JournalEntry, kind: Any) -> Any:
-        """Return the result of a step on record, and do again what belongs to it and is not stored before the turn ends.
-
-        The handler has the messages that the step took with `ctx.incoming()`, and the step's scheduled sends. In a part of a
-        conversation that is over, these sends were stored when the part ended.
-        """
-        self._journal.steps_come_to.add(name)
+        """Return the result of a step on record, and repeat its effects: they are not stored before the turn ends."""
+        self.recalled.add(name)
         said = from_json(entry.call)
-        if self._journal.incoming_calls is not None:
-            self._journal.incoming_calls.note(said.get("incoming", ()))
-        if (scheduled := said.get("scheduled")) and not self._journal.is_past:
-            self._journal.scheduler.recall(scheduled)
+        for word, recall in self._recalls.items():
+            if noted := said.get(word):
+                recall(self._journal, noted)
         return typed(name, entry.answer or b"null", kind)
 
     async def _settle_with(
         self, accepted: JournalEntry, writes: Sequence[StateWrite], changes: Sequence[ChangedValue]
     ) -> None:
         """Store the result of a step together with writes of state, unless the line of the turn keeps nothing."""
-        record = recorded(self._journal, accepted.slot, changes, is_tally=True) if changes else None
+        record = self._journal.record_of_state(accepted.slot, changes, is_tally=True) if changes else None
         await self._storage.settle(accepted, () if self._journal.off_the_record else writes, record)
         if record is not None:
             self._journal.note_step(record)
@@ -241,11 +248,7 @@ def _call_of(name: str, effects: StepEffects, *, restartable: bool) -> bytes:
         what["restartable"] = True
     if effects_of_step() is not None:
         what["inside"] = True
-    if effects.incoming:
-        what["incoming"] = effects.incoming
-    if effects.scheduled:
-        what["scheduled"] = effects.scheduled
-    return to_json(what)
+    return to_json(what | effects.noted)
 
 
 def _data(name: str, result: object) -> bytes:

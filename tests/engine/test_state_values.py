@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, computed_field
 
 from linqbot import Bot, BotError, Context, Event, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.features.state import TurnState
-from linqbot.features.state_values import MAX_BYTES
+from linqbot.engine.state import TurnState
+from linqbot.engine.state_values import MAX_BYTES
 from linqbot.linq.events.parse import parse
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite

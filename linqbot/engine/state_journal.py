@@ -6,22 +6,20 @@ is shown a value as it was before until it comes to that call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from linqbot.engine.slots import effects_of_step, is_in_step
-from linqbot.engine.turn_journal import STATE_SLOT
+from linqbot.engine.state import TurnState
+from linqbot.engine.state_values import encoded
 from linqbot.errors import BotError, StateChanged, StateConflict, TurnDeferred
-from linqbot.features.state_values import encoded
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import BOT, ChangedValue, StoredChange
 
-if TYPE_CHECKING:
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.features.state import TurnState
+STATE_SLOT: Final = "state:"
+"""The beginning of the slots of entries that record changes of state."""
 
 
 class _Record(NamedTuple):
@@ -40,18 +38,20 @@ class _Record(NamedTuple):
 class StateJournal:
     """The changes of state that the runs of a turn for one delivery have stored with calls.
 
-    It gets the journal with each call and does not refer to it, so it makes no reference cycle.
+    Args:
+        entries: The entries of the turn that are no calls, in order.
+        delivery_id: The id of the delivery.
     """
 
-    def __init__(self, journal: TurnJournal) -> None:
+    def __init__(self, entries: Iterable[JournalEntry], delivery_id: str) -> None:
         self._state: TurnState | None = None
         # What earlier runs have stored, in this order.
         self._stored: list[_Record] = []
-        for n, entry in enumerate(journal.steps.values()):
+        for n, entry in enumerate(entries):
             if not entry.slot.startswith(STATE_SLOT):
                 continue
             said = from_json(entry.call)
-            if said["delivery"] == journal.delivery.id:
+            if said["delivery"] == delivery_id:
                 is_tally = said.get("is_tally", False)
                 changes = [
                     StoredChange(n, is_tally, scope, name, *map(encoded, pair)) for scope, name, *pair in said["values"]
@@ -81,38 +81,26 @@ class StateJournal:
     def failure_of(self, conflict: StateConflict) -> StateConflict | StateChanged:
         return conflict if self._state is None else self._state.failure_of(conflict)
 
-    async def store(self, journal: TurnJournal, slot: str, entry: JournalEntry | None) -> None:
-        """Store the state that was changed, with the entry of a slot that begins, unless an earlier run has stored it.
+    async def store(self, begin: Callable[[Sequence[ChangedValue]], Awaitable[None]], *, off_the_record: bool) -> None:
+        """Store the state that was changed, unless an earlier run has stored it: `begin` gets the changes, which may be none.
 
-        Raises StateChanged or TurnDeferred: see `TurnJournal.begin`.
+        Raises:
+            StateChanged: another turn has changed a value that this one has stored with an earlier call.
+            TurnDeferred: another turn has changed a value that this one has read. The turn runs again at once.
         """
         if (state := self._state) is None:
-            if entry is not None:
-                await journal.begin_with_state(entry)
+            await begin(())
             return
         async with state.lock:
             try:
-                changes = _to_store(state.changes(), off_the_record=journal.off_the_record)
-                if not changes:
-                    if entry is not None:
-                        await journal.begin_with_state(entry)
-                    return
-                record = recorded(journal, slot, changes)
-                writes = [change.write for change in changes]
-                if entry is None:
-                    await journal.begin_with_state(record, state=writes, instead=journal.conflict())
-                else:
-                    await journal.begin_with_state(entry, state=writes, changes=record, instead=journal.conflict())
+                changes = _to_store(state.changes(), off_the_record=off_the_record)
+                await begin(changes)
             except (StateChanged, StateConflict) as error:
                 failure = error if isinstance(error, StateChanged) else state.failure_of(error)
                 if isinstance(failure, StateChanged):
                     await state.show_now(error.scope, error.name)
                     raise failure from None
-                deferred = TurnDeferred(str(error), after_s=0.0)
-                deferred.__cause__ = error
-                journal.note_failure(deferred)
-                raise deferred from error
-            journal.note_step(record)
+                raise TurnDeferred(str(error), after_s=0.0) from error
             state.note_stored(changes)
 
 
@@ -132,14 +120,11 @@ def _to_store(changes: list[ChangedValue], *, off_the_record: bool) -> list[Chan
     return []
 
 
-def recorded(
-    journal: TurnJournal, slot: str, changes: Sequence[ChangedValue], *, is_tally: bool = False
-) -> JournalEntry:
-    """Return the entry that records changes of state, which are stored with the call or the step of a slot."""
+def call_of_changes(changes: Sequence[ChangedValue], *, delivery_id: str, slot: str, is_tally: bool = False) -> bytes:
+    """Return what an entry records of changes of state, which are stored with the call or the step of a slot."""
     values = [[change.write.scope, change.write.name, change.before, change.write.value] for change in changes]
-    what = {"delivery": journal.delivery.id, "slot": slot, "is_tally": is_tally, "values": values}
+    what = {"delivery": delivery_id, "slot": slot, "is_tally": is_tally, "values": values}
     call: dict[str, Any] = {"noun": "ctx", "verb": "state", **what}
     if (step := effects_of_step()) is not None:
         call["inside"] = step.path
-    count = sum(each.startswith(STATE_SLOT) for each in journal.steps)
-    return replace(journal.new_entry(f"{STATE_SLOT}{count}:{slot}", "step", to_json(call)), status="accepted")
+    return to_json(call)

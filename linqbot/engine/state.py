@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias
 
 from pydantic import BaseModel
 
-from linqbot.errors import BotError, StateChanged, StateConflict
-from linqbot.features.state_values import (
+from linqbot.engine.state_values import (
     M,
     checked,
     checked_name,
@@ -33,6 +32,7 @@ from linqbot.features.state_values import (
     full_name,
     read,
 )
+from linqbot.errors import BotError, StateChanged, StateConflict
 from linqbot.linq.events.event import Event
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat, Handle
