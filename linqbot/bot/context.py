@@ -73,7 +73,6 @@ if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
     from linqbot.engine.turn import Turn
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
-    from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
     from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.proactive import BotContext
@@ -165,8 +164,7 @@ class Context(TurnWithMedia, TurnWithCards):
         self.after_ask = None if arrived is None else arrived.after_ask
         self.overlap = turn.overlap
         self.is_handling = False
-        self._steps = turn.steps
-        self._asking: Callable[[], AskSession] = turn.asking
+        self._asking = turn.asking
         self._service: str | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -259,7 +257,7 @@ class Context(TurnWithMedia, TurnWithCards):
             self._uploads,
             clock=self._clock,
             broadcaster=self._journal.broadcaster,
-            steps=self._steps,
+            steps=self._asking.steps,
             asking=self._asking,
         )
 
@@ -1096,7 +1094,9 @@ class Context(TurnWithMedia, TurnWithCards):
         check_whole("ctx.once(name)", name)
         tallies = (tally,) if isinstance(tally, Tally) else tally
         recording = self.turn_state.recording(tallies) if tallies else None
-        return await self._steps.once(name, call, kind=kind, retry=retry, restartable=restartable, recording=recording)
+        return await self._asking.steps.once(
+            name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
+        )
 
     @overload
     async def model_step(
@@ -1179,7 +1179,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Example:
             `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`
         """
-        return self._steps.recall(name, kind=kind)
+        return self._asking.steps.recall(name, kind=kind)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         """Return the result of something that may be done again, such as an upload, but is done once if possible.
@@ -1189,7 +1189,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Args:
             name: The name of the step, which is used once in a run of the handler.
         """
-        return await self._steps.recorded(name, make, kind=kind)
+        return await self._asking.steps.recorded(name, make, kind=kind)
 
     async def react(
         self,

@@ -97,8 +97,7 @@ class Turn:
         is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
         is_running: True once the handler may run. Only then the turn has what follows.
         outbox: Makes the calls of `client`, and has `journal` record them.
-        steps: Records the steps of the turn.
-        asking: Makes the session of the handler's questions.
+        asking: Makes the steps of the turn, and the session of the handler's questions.
         event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
             when a handler begins: the turn of a kind with a `run` has none.
         ctx: The context of the handler; None until the event is parsed.
@@ -123,7 +122,6 @@ class Turn:
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
     task: asyncio.Task[None] = field(init=False)
-    steps: Steps = field(init=False)
     asking: TurnSession = field(init=False)
     event: Event = field(init=False)
     handling: float = 0.0
@@ -136,6 +134,10 @@ class Turn:
     @property
     def handler(self) -> str | None:
         return self.ctx.handler if self.ctx is not None else None
+
+    @property
+    def steps(self) -> Steps:
+        return self.asking.steps
 
     @property
     def is_bare(self) -> bool:
@@ -158,19 +160,32 @@ class Turn:
 
 @dataclass(slots=True)
 class TurnSession:
-    """Makes the session of a turn, when it is first used: few turns have questions.
+    """Makes the steps of a turn, and the session of its questions, when they are first used: few turns have any.
 
     It does not refer to the turn or to its context, so it makes no reference cycle. The session adds its own end to
     `ends`.
     """
 
+    turns: Turns
+    journal: TurnJournal
+    lease: Lease
+    opening: Opening
     ends: list[Callable[[Turn, Commit], None]]
-    make: Callable[[], AskSession]
     session: AskSession | None = None
+    made_steps: Steps | None = None
+
+    @property
+    def steps(self) -> Steps:
+        if self.made_steps is None:
+            features, known = self.turns.features, len(self.opening.known)
+            self.made_steps = features.make_steps(
+                self.journal, self.turns.storage, known, features.recalls, features.in_step
+            )
+        return self.made_steps
 
     def __call__(self) -> AskSession:
         if self.session is None:
-            self.session = self.make()
+            self.session = self.turns.features.session(self.turns, self.journal, self.steps, self.lease, self.opening)
             self.ends.append(self.session.end)
         return self.session
 

@@ -290,13 +290,7 @@ class Turns:
         turn.task, turn.is_running = task, True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.data, turn.report)
         turn.outbox = Outbox(self, turn.journal)
-        features = self.features
-        turn.steps = features.make_steps(
-            turn.journal, self.storage, len(turn.opening.known), features.recalls, features.in_step
-        )
-        turn.asking = TurnSession(
-            turn.ends, partial(features.session, self, turn.journal, turn.steps, turn.lease, turn.opening)
-        )
+        turn.asking = TurnSession(self, turn.journal, turn.lease, turn.opening, turn.ends)
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:

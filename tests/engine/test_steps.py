@@ -165,6 +165,17 @@ async def test_steps_need_no_session_of_questions(talk: Talk, monkeypatch: pytes
     assert (results, made) == ([None, 1, 1, 1], [])
 
 
+async def test_an_echo_makes_no_object_for_steps(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(Features, "make_steps", lambda _, *given: made.append(given))
+
+    async def echo(message: MessageReceived, ctx: Context) -> None:
+        await ctx.reply(message.text)
+
+    await talk.to(echo, "hi")
+    assert (talk.said, made) == (["hi"], [])
+
+
 async def test_a_step_that_is_made_again_repeats_none_of_its_calls(talk: Talk) -> None:
     runs = 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from fakes import NOW, Linq, delivery, settled, text_body
 
 from linqbot import Bot, Event
@@ -31,9 +29,7 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn.event, turn.client = event, linq.client
     turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease, turn.data)
     turn.outbox = Outbox(turns, journal)
-    turn.steps = turns.features.make_steps(journal, storage, 0, turns.features.recalls, turns.features.in_step)
-    session = partial(turns.features.session, turns, journal, turn.steps, turn.lease, turn.opening)
-    turn.asking = TurnSession(turn.ends, session)
+    turn.asking = TurnSession(turns, journal, turn.lease, turn.opening, turn.ends)
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)
 
