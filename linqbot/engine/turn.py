@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from linqbot.engine.routing import HandlerRun
     from linqbot.engine.steps import Steps
     from linqbot.engine.turn_journal import TurnJournal
+    from linqbot.engine.turns import Turns
     from linqbot.engine.worker import Worker
     from linqbot.features.asking.arrivals import Arrival
     from linqbot.features.asking.session import AskSession
