@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -143,10 +143,10 @@ def entry(name: str, method: Callable[..., Any]) -> Iterator[str]:
 
 
 def hooks() -> str:
-    """Return the page of all hooks: a table with their summaries, then the docstring of each."""
+    """Return the page of all hooks and of the events that plugins observe: tables with their summaries, then their docstrings."""
     specs = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
     adds = {name: spec for name, spec in specs.items() if name.startswith("register_")}
-    observes = {name: spec for name, spec in specs.items() if name not in adds}
+    lifecycle = {name: spec for name, spec in specs.items() if name not in adds}
     _, _, rules = (inspect.getdoc(hookspecs) or "").partition("\n\n")
     lines = [
         "# Hooks",
@@ -155,35 +155,48 @@ def hooks() -> str:
         "",
         *prose(rules),
     ]
-    for title, part in (("What a plugin adds", adds), ("What a plugin may observe, in this order", observes)):
-        rows = [f"| [`{name}`](#{name}) | {summary(spec)} |" for name, spec in part.items()]
-        lines += ["", f"## {title}", "", "| hook | what |", "| --- | --- |", *rows]
-        for name, spec in part.items():
-            lines += [
-                "",
-                f"### {name}",
-                "",
-                "```python",
-                signature(name, spec),
-                "```",
-                "",
-                *prose(inspect.getdoc(spec) or ""),
-            ]
-    lines += ["", "## Types of the arguments", "", *prose(_TYPES), *hook_types()]
+    for title, part in (("What a plugin adds", adds), ("The start and the stop of the app", lifecycle)):
+        lines += section(title, "hook", part, {name: signature(name, spec) for name, spec in part.items()})
+    _, _, rules = (inspect.getdoc(turn_events) or "").partition("\n\n")
+    classes = {each.__name__: each for each in vars(turn_events).values() if inspect.isclass(each) and of_plugins(each)}
+    events = {name: each for name, each in classes.items() if issubclass(each, turn_events.TurnEvent)}
+    lines += ["", "## What a plugin observes", "", *prose(rules)]
+    lines += section("Events", "event", events, {name: fields(each) for name, each in events.items()})
+    lines += ["", "## Types of the arguments", "", *prose(_TYPES), *type_aliases(inspect.getsource(turn_events))]
+    for name in ("TurnReport", "TurnCall", "Tried"):
+        lines += ["", *shown(name, classes[name], fields(classes[name]))]
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
 _TYPES = """\
-`Reason`, `End` and `Tried` are imported from `linqbot.hookspecs`; [`Delivery`](classes/deliveries.md) from
-`linqbot.events`; `Run`, [`Call` and `ApiResponse`](classes/calls.md) from `linqbot.client.call`; `StorageBackend` from
-`linqbot.storage.backend`; `Bot`, `Router`, `Context`, `Event` and [`Running`](classes/bot.md#running) from `linqbot`."""
+Those below are of `linqbot.turn_events`, as the events are; [`Delivery`](classes/deliveries.md) is of `linqbot.events`; `Run`,
+[`Call` and `ApiResponse`](classes/calls.md) of `linqbot.client.call`; `StorageBackend` of `linqbot.storage.backend`; `Bot`, `Router`,
+`Context`, `Event` and [`Running`](classes/bot.md#running) of `linqbot`; the others of `linqbot.hookspecs`."""
 
 
-def hook_types() -> Iterator[str]:
-    """Yield the entries of the types of arguments: for a name, its values and the text below it."""
-    for module in (turn_events, hookspecs):
-        yield from type_aliases(inspect.getsource(module))
-    yield from ("", "### Tried", "", *prose(inspect.getdoc(hookspecs.Tried) or ""))
+def of_plugins(kind: type) -> bool:
+    """Return True for a class of `turn_events.py` that an installed plugin may read."""
+    is_base = kind in (turn_events.TurnEvent, turn_events.QuotingEvent)
+    return kind.__module__ == turn_events.__name__ and not is_base and not issubclass(kind, turn_events.QuotingEvent)
+
+
+def section(title: str, what: str, part: Mapping[str, Any], code: Mapping[str, str]) -> Iterator[str]:
+    """Yield a table of hooks or classes with their summaries, and the entry of each."""
+    rows = [f"| [`{name}`](#{name.lower()}) | {summary(each)} |" for name, each in part.items()]
+    yield from ("", f"## {title}", "", f"| {what} | what |", "| --- | --- |", *rows)
+    for name, each in part.items():
+        yield from ("", *shown(name, each, code[name]))
+
+
+def shown(name: str, each: Any, code: str) -> Iterator[str]:
+    yield from (f"### {name}", "", "```python", code, "```", "", *prose(inspect.getdoc(each) or ""))
+
+
+def fields(kind: type) -> str:
+    """Return the fields of a class, a line for each, as its source writes them."""
+    node = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(node, ast.ClassDef)
+    return "\n".join(ast.unparse(each).partition(" = ")[0] for each in node.body if isinstance(each, ast.AnnAssign))
 
 
 def type_aliases(source: str) -> Iterator[str]:

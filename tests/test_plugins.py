@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ import structlog
 from fakes import delivery, text_body
 from plugin_packages import install_plugin
 
+from linqbot import hookimpl
 from linqbot.errors import ConfigError
-from linqbot.hookspecs import End, TurnReport, hookimpl
 from linqbot.plugin_loading import load
 from linqbot.plugins import registry
 from linqbot.plugins.registry import CALLS_PER_PERIOD, MAX_CARRIER_BYTES, MIN_SLOW_CALLS, Plugins
+from linqbot.turn_events import DeliveryReceived, End, Observers, TurnEnded, TurnReport, TurnTaken
 
 
 @pytest.fixture
@@ -37,15 +38,18 @@ class Counts:
         self.ends: list[str] = []
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        self.ends.append(str(report.outcome))
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        self.ends.append(turn.outcome)
 
 
-HOOK = "from linqbot import hookimpl\n@hookimpl\ndef turn_ended(report): ...\n"
+HOOK = "from linqbot import hookimpl\n@hookimpl\ndef stopped(): ...\n"
 
 OBSERVERS = """
 from linqbot import hookimpl
-from linqbot.turn_events import QuestionAsked, TurnRecorded
+from linqbot.turn_events import QuestionAsked, TurnTaken
 
 async def later(event): ...
 
@@ -57,13 +61,13 @@ from linqbot import hookimpl
 
 class Plugin:
     @hookimpl
-    def turn_ended(self, report): ...
+    def started(self): ...
 """
 
 
 def finish(plugins: Plugins, outcome: End = "ack") -> None:
-    if plugins.turn_ended is not None:
-        plugins.turn_ended(TurnReport(delivery(text_body()), 0.1, 0, 0, 0, outcome=outcome))
+    if (notify := plugins.observers.get(TurnEnded)) is not None:
+        notify(TurnEnded(delivery(text_body()), 0, 0, 0, outcome, None, None, None, None, None, 0.1))
 
 
 def statuses(plugins: Plugins) -> dict[str, str]:
@@ -81,7 +85,7 @@ def test_an_installed_plugin_is_found_with_its_distribution(site: Path) -> None:
     install_plugin(site, "counts", COUNTS, entry="Plugin", version="1.2")
     plugins = load(discover=True)
     (plugin,) = [plugin for plugin in plugins.every if plugin.name == "counts"]
-    assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("turn_ended",))
+    assert (plugin.distribution, plugin.version, plugin.hooks) == ("linqbot-counts", "1.2", ("started",))
     assert plugins.report()["counts"] == "active"
 
 
@@ -179,24 +183,27 @@ def test_an_allow_list_may_name_a_plugin_that_the_bot_brings(site: Path) -> None
         ("import does_not_exist", "ModuleNotFoundError at bad_plugin.py:1: No module named 'does_not_exist'"),
         ("raise SystemExit(3)", "SystemExit at bad_plugin.py:1"),
         ("x = 1", "it implements no hook"),
-        ("from linqbot import hookimpl\n@hookimpl\ndef turn_endd(): ...", "no hook turn_endd; did you mean turn_ended"),
-        ("from linqbot import hookimpl\n@hookimpl\ndef turn_ended(wrong): ...", "wrong"),
-        ("from linqbot import hookimpl\n@hookimpl\nasync def turn_ended(): ...", "is async, and must be a plain def"),
-        ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef turn_ended(): yield", "hook wrapper"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef startd(): ...", "no hook startd; did you mean started"),
+        ("from linqbot import hookimpl\n@hookimpl\ndef started(wrong): ...", "wrong"),
         (
-            "from linqbot import hookimpl\n@hookimpl\ndef taken(report, **facts): ...",
-            "taken gets nothing in **facts; name the arguments that it needs, of: report, ",
+            "from linqbot import hookimpl\n@hookimpl\nasync def register_routes(): ...",
+            "is async, and must be a plain def",
+        ),
+        ("from linqbot import hookimpl\n@hookimpl(wrapper=True)\ndef started(): yield", "hook wrapper"),
+        (
+            "from linqbot import hookimpl\n@hookimpl\ndef register_tools(dev, **facts): ...",
+            "register_tools gets nothing in **facts; name the arguments that it needs, of: dev, ",
         ),
         (
-            OBSERVERS + "{TurnRecorded: len, int: len}",
+            OBSERVERS + "{TurnTaken: len, int: len}",
             "register_observers raised TypeError: 'int' is no class of linqbot.turn_events",
         ),
         (OBSERVERS + "[len]", "register_observers raised TypeError: it returned a list, and must return a dict"),
-        (OBSERVERS + "{TurnRecorded: 1}", "its observer of TurnRecorded is a int, which cannot be called"),
-        (OBSERVERS + "{TurnRecorded: later}", "its observer of TurnRecorded is async, and must be a plain def"),
+        (OBSERVERS + "{TurnTaken: 1}", "its observer of TurnTaken is a int, which cannot be called"),
+        (OBSERVERS + "{TurnTaken: later}", "its observer of TurnTaken is async, and must be a plain def"),
         (OBSERVERS + "{QuestionAsked: len}", "QuestionAsked quotes people, so an installed plugin cannot observe it"),
         (HOOK + "def register_outbound(): ...", "register_outbound has the name of a hook, but is not marked"),
-        (HOOK + "def refused(reason, status): ...", "refused has the name of a hook, but is not marked"),
+        (HOOK + "def started(running): ...", "started has the name of a hook, but is not marked"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path, code: str, says: str) -> None:
@@ -213,7 +220,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_the_others_stay(site: Path,
 
 
 def test_a_function_of_its_own_purpose_may_be_called_like_a_hook(site: Path) -> None:
-    install_plugin(site, "fine", HOOK + "def stopped(task): ...\ndef refused(): ...")
+    install_plugin(site, "fine", HOOK + "def started(task): ...\ndef register(): ...")
     assert statuses(load(discover=True))["fine"] == "active"
 
 
@@ -237,11 +244,11 @@ def test_order_is_first_then_by_name_then_last() -> None:
     said: list[str] = []
 
     def plugin(name: str, **how: Any) -> object:
-        def turn_ended() -> None:
-            said.append(name)
+        def register_observers() -> Observers:
+            return {TurnEnded: lambda _: said.append(name)}
 
         made = type(name, (), {"name": name})()
-        made.turn_ended = hookimpl(**how)(turn_ended)
+        made.register_observers = hookimpl(**how)(register_observers)
         return made
 
     plugins = load([plugin("d", trylast=True), plugin("c"), plugin("e", tryfirst=True), plugin("a"), plugin("b")])
@@ -254,18 +261,19 @@ def test_order_is_first_then_by_name_then_last() -> None:
 
 
 def test_without_observers_there_is_nothing_to_call() -> None:
-    assert Plugins().stored is None
-    plugins = load([Counts])
-    assert plugins.stored is None
-    assert plugins.turn_ended is not None
+    assert Plugins().observers == {}
+    assert load([Counts]).observers.keys() == {TurnEnded}
 
 
 class Loud:
     name = "loud"
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        raise ValueError(f"they wrote {report.delivery}")
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        raise ValueError(f"they wrote {turn.delivery}")
 
 
 def test_an_observer_that_raises_is_disabled_once_and_its_message_is_not_logged() -> None:
@@ -277,17 +285,17 @@ def test_an_observer_that_raises_is_disabled_once_and_its_message_is_not_logged(
     assert counts.ends == ["ack", "ack"]
     (line,) = logs
     assert (line["event"], line["plugin"]) == ("plugin.disabled", "loud")
-    assert "turn_ended raised ValueError at test_plugins.py:" in line["why"]
+    assert "its observer of TurnEnded raised ValueError at test_plugins.py:" in line["why"]
     assert "wrote" not in str(logs) + str(plugins.report())
 
 
 def test_when_the_last_observer_is_disabled_there_is_nothing_to_call() -> None:
     plugins = load([Loud])
     finish(plugins)
-    assert plugins.turn_ended is None
+    assert plugins.observers == {}
 
 
-def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
+def test_a_required_observer_that_raises_loses_only_that_observer() -> None:
     class Approval(Loud):
         required = True
         name = "approval"
@@ -299,10 +307,12 @@ def test_a_required_observer_that_raises_loses_only_that_hook() -> None:
     plugins = load([Approval])
     finish(plugins)
     (plugin,) = plugins.every
-    assert plugins.report()["approval"].startswith("active: turn_ended raised ValueError at test_plugins.py:")
+    assert plugins.report()["approval"].startswith(
+        "active: its observer of TurnEnded raised ValueError at test_plugins.py:"
+    )
     assert plugin.is_on
     assert len(plugins.ask("register_outbound", list)) == 1
-    assert plugins.turn_ended is None
+    assert plugins.observers == {}
 
 
 def test_a_required_plugin_is_failing_because_of_what_still_fails_and_each_reason_is_logged_once() -> None:
@@ -328,7 +338,7 @@ def test_a_required_plugin_is_failing_because_of_what_still_fails_and_each_reaso
     ("takes", "status"),
     [
         ([0.06] * (MIN_SLOW_CALLS - 1), "active"),
-        ([0.06] * MIN_SLOW_CALLS, "disabled: turn_ended took over 50 ms in 5 of 5 calls"),
+        ([0.06] * MIN_SLOW_CALLS, "disabled: its observer of TurnEnded took over 50 ms in 5 of 5 calls"),
         (([0.0] * 9 + [0.06]) * (CALLS_PER_PERIOD // 10) * 3, "active"),
     ],
 )
@@ -341,7 +351,10 @@ def test_an_observer_that_is_slow_repeatedly_is_disabled_and_one_that_is_slow_so
         name = "slow"
 
         @hookimpl
-        def turn_ended(self) -> None:
+        def register_observers(self) -> Observers:
+            return {TurnEnded: self.turn_ended}
+
+        def turn_ended(self, _: TurnEnded) -> None:
             nonlocal now
             now += next(left)
 
@@ -359,15 +372,17 @@ def carrying(name: str, given: dict[Any, Any]) -> Any:
     class Carries:
         def __init__(self) -> None:
             self.name = name
-            self.got: list[dict[str, str]] = []
+            self.got: list[Mapping[str, str]] = []
 
         @hookimpl
-        def received(self, carrier: dict[Any, Any]) -> None:
-            carrier.update(given)
+        def register_observers(self) -> Observers:
+            return {DeliveryReceived: self.received, TurnTaken: self.taken}
 
-        @hookimpl
-        def taken(self, carrier: dict[str, str]) -> None:
-            self.got.append(carrier)
+        def received(self, event: DeliveryReceived) -> None:
+            event.carrier.update(given)
+
+        def taken(self, event: TurnTaken) -> None:
+            self.got.append(event.carrier)
 
     return Carries()
 

@@ -41,7 +41,7 @@ from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
-from linqbot.turn_events import ErrorHandled, Tried
+from linqbot.turn_events import ErrorHandled, Routed, Tried
 
 if TYPE_CHECKING:
     from linqbot.features.asking.session import AskSession
@@ -332,8 +332,8 @@ class Dispatcher(Handling):
 
     async def _handle(self, event: Event, ctx: TurnContext, route: Route, fit: Fit) -> None:
         assert route.handle is not None
-        if (routed := self._plugins.routed) is not None:
-            routed(event, route.name, route.at, tuple(ctx.tried), None)
+        if (notify := self._plugins.observers.get(Routed)) is not None:
+            notify(Routed(event, route.name, route.at, tuple(ctx.tried), None))
         ctx.note_handler(route, fit)
         # A person who opts out does not want to hear of the bot: no typing dots, and no read receipt.
         if isinstance(event, MessageReceived) and not route.opt_out:
@@ -369,8 +369,8 @@ class Dispatcher(Handling):
     def _pass_over(self, event: Event, ctx: TurnContext, reason: str) -> None:
         """Note why no handler takes an event, and notify the plugins that observe routing."""
         ctx.passed_over = reason
-        if (routed := self._plugins.routed) is not None:
-            routed(event, None, None, tuple(ctx.tried), reason)
+        if (notify := self._plugins.observers.get(Routed)) is not None:
+            notify(Routed(event, None, None, tuple(ctx.tried), reason))
 
     def _is_loop(self, event: Event, sent_at: float, now: float) -> bool:
         if not isinstance(event, MessageReceived) or not self._bot.loop_breaker:

@@ -1,4 +1,4 @@
-"""Outbound middleware of plugins, which wraps calls to Linq, and the `sent` hook, which is notified of each call.
+"""Outbound middleware of plugins, which wraps calls to Linq, and the observers of `CallMade`.
 
 Middleware vetoes a call by raising Refused. The middleware of a plugin that fails is left out, unless the plugin is
 required: a required plugin fails closed, so the call is not made (`plugins/guard.py`).
@@ -15,6 +15,7 @@ from linqbot.errors import NoVerdict, Refused
 from linqbot.interrupts import is_ctrl_c
 from linqbot.plugins.guard import guarded, plain_functions
 from linqbot.plugins.registry import Plugins, WrongUse
+from linqbot.turn_events import CallMade
 
 OUTBOUND = "outbound middleware"
 BROADCAST_CHECK = "check of broadcasts"
@@ -69,23 +70,24 @@ class Outbound:
                     raise NoVerdict(f"The required plugin {plugin.name} failed: {why}. No broadcast began.") from error
 
     def observed(self, run: Run) -> Run:
-        """Return `run` wrapped so that the `sent` hooks of plugins are notified of each call."""
-        if self.plugins.sent is None:
+        """Return `run` wrapped so that the observers of `CallMade` are notified of each call."""
+        observers = self.plugins.observers
+        if CallMade not in observers:
             return run
 
-        async def notify(call: Call) -> ApiResponse:
-            if (sent := self.plugins.sent) is None:
+        async def observed(call: Call) -> ApiResponse:
+            if (notify := observers.get(CallMade)) is None:
                 return await run(call)
             began = time.perf_counter()
             try:
                 answer = await run(call)
             except Exception as error:
-                sent(call, None, error, time.perf_counter() - began, False)
+                notify(CallMade(call, None, error, time.perf_counter() - began, from_journal=False))
                 raise
-            sent(call, answer, None, time.perf_counter() - began, False)
+            notify(CallMade(call, answer, None, time.perf_counter() - began, from_journal=False))
             return answer
 
-        return notify
+        return observed
 
 
 def _at_each_call(wrap: Callable[[Run], Run]) -> Callable[[Run], Run]:

@@ -29,7 +29,7 @@ from linqbot.linq.events.lane import as_object
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
-from linqbot.turn_events import TurnStep
+from linqbot.turn_events import StepEnded
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -168,7 +168,7 @@ class Steps:
     ) -> None:
         """Note a step that has ended. `began` is None if it is on record."""
         took_s = 0.0 if began is None else time.perf_counter() - began
-        self._journal.note_ended_step(TurnStep(name, answer, error, took_s, began is None, _usage_of(answer)))
+        self._journal.note_ended_step(StepEnded(name, answer, error, took_s, began is None, _usage_of(answer)))
 
     async def _begun(
         self, name: str, slot: str, entry: JournalEntry | None, *, retry: bool, restartable: bool

@@ -104,7 +104,8 @@ class Turn:
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
         overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
-        report: The report for plugins; None if no plugin observes turns.
+        report: The report for observers; None if turns are not observed.
+        error, handler_s: The error with which the bot's code ended the turn, and the seconds that the handler took, for observers.
         why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
     """
 
@@ -130,6 +131,8 @@ class Turn:
     given_up: bool = False
     overlap: TurnOverlap | None = None
     report: TurnReport | None = None
+    error: BaseException | None = None
+    handler_s: float | None = None
     why: str | None = None
 
     @property

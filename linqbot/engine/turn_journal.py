@@ -34,7 +34,7 @@ from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
-from linqbot.turn_events import CalledTooLate, TurnCall, TurnReport, TurnStep
+from linqbot.turn_events import CalledTooLate, CallMade, StepEnded, TurnCall, TurnReport
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Opening
@@ -99,7 +99,7 @@ class TurnJournal:
 
     Args:
         lease: The lease of the turn. When it is over, no further call is begun.
-        report: The report for plugins; None if no plugin observes turns.
+        report: The report for observers; None if no plugin observes turns.
 
     Attributes:
         observers: The observers of events about turns.
@@ -422,8 +422,8 @@ class TurnJournal:
 
     def note_answered(self, call: Call, answer: ApiResponse) -> None:
         """Note a call that an earlier run has made, and its answer from then."""
-        if (sent := self._outbound.plugins.sent) is not None:
-            sent(call, answer, None, 0.0, True)
+        if (notify := self.observers.get(CallMade)) is not None:
+            notify(CallMade(call, answer, None, 0.0, from_journal=True))
         self._made.append((call, answer))
         if self._report is not None:
             self._report.calls.append(TurnCall(call, answer, from_journal=True))
@@ -445,13 +445,13 @@ class TurnJournal:
             # The turn handles the deferral. Retrieve the error, so that asyncio does not log it as never retrieved.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    def note_ended_step(self, step: TurnStep) -> None:
-        """Note a step that has ended, and notify the plugins that observe steps."""
+    def note_ended_step(self, step: StepEnded) -> None:
+        """Note a step that has ended, and notify observers."""
         self.ended_steps = [*self.ended_steps[1 - _MOST_STEPS :], step_facts(step)]
         if self._report is not None:
             self._report.steps.append(step)
-        if (stepped := self._outbound.plugins.stepped) is not None:
-            stepped(step.name, step.error, step.took_s, step.from_journal, step.usage)
+        if (notify := self.observers.get(StepEnded)) is not None:
+            notify(step)
 
     @property
     def made(self) -> list[Call]:

@@ -1,4 +1,4 @@
-"""The record of a run: the row that the commit which ends it keeps for operators, in `storage/outcomes.py`.
+"""The row of a run, which the commit that ends it keeps for operators, in `storage/outcomes.py`.
 
 A row has ids, times and names. Why a turn failed is said by the class of its error and its place, by Linq's status and code, or by
 a sentence that the log has too: the message of any other error may quote a person.
@@ -7,7 +7,6 @@ a sentence that the log has too: the message of any other error may quote a pers
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from linqbot.characters import cut
@@ -20,7 +19,7 @@ from linqbot.storage.outcomes import OutcomeRow, Result, message_of
 
 if TYPE_CHECKING:
     from linqbot.engine.turn import Turn
-    from linqbot.turn_events import TurnStep
+    from linqbot.turn_events import StepEnded, TurnEnded
 
 _UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
 """Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
@@ -38,11 +37,10 @@ _MOST_TRIED: Final = 40
 _LONGEST: Final = 500
 
 
-def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
+def row_of(turn: Turn, ended: TurnEnded, outcome: Outcome) -> OutcomeRow | None:
     """Return the row of a run that ends with an outcome; None if it needs none."""
-    lease, delivery, ctx = turn.lease, turn.lease.delivery, turn.ctx
-    handler, runs = None if ctx is None else ctx.handler, lease.delivery_count + 1
-    failed_send = ctx.event if ctx is not None and isinstance(ctx.event, MessageFailed) else None
+    delivery, event, handler, runs = ended.delivery, ended.event, ended.handler, turn.lease.delivery_count + 1
+    failed_send = event if isinstance(event, MessageFailed) else None
     if isinstance(outcome, Ack):
         is_silent = handler is None and failed_send is None
         if is_silent and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
@@ -50,8 +48,7 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
     elif not isinstance(outcome, DeadLetter) and runs & (runs - 1):
         return None  # of a turn that runs again and again, the runs 1, 2, 4, 8 and so on have a row
     message_id, trace_id, tried, calls, steps = message_of(delivery), None, None, None, None
-    if ctx is not None:
-        event = ctx.event
+    if (ctx := turn.ctx) is not None and event is not None:
         message_id, trace_id = message_id or token(event.message_id), token(event.trace_id)
         if missed := [(each.handler, each.filter) for each in ctx.tried if not each.fits]:
             tried = json.dumps(missed[:_MOST_TRIED])
@@ -71,10 +68,10 @@ def record_of(turn: Turn, outcome: Outcome) -> OutcomeRow | None:
         handler=handler,
         why=why,
         turn=None if turn.opening.turn_id == delivery.id else turn.opening.turn_id,
-        replay=lease.replay,
+        replay=ended.replay,
         runs=runs,
-        attempts=lease.attempts + has_failed,
-        ms=round((time.perf_counter() - turn.began) * 1000, 1),
+        attempts=ended.attempts + has_failed,
+        ms=round(ended.took_s * 1000, 1),
         tried=tried,
         calls=calls,
         steps=steps,
@@ -113,7 +110,7 @@ def failed_call(name: str, error: BaseException) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def step_facts(step: TurnStep) -> dict[str, Any]:
+def step_facts(step: StepEnded) -> dict[str, Any]:
     """Return what is kept of a step: no result."""
     facts: dict[str, Any] = {
         "name": short(step.name),

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
@@ -75,7 +75,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Outcome, Retry
 from linqbot.storage.journal import RECEIPTS, JournalEntry
 from linqbot.storage.timers import Timer
-from linqbot.turn_events import AwaitForgotten, TurnRecorded, TurnReport
+from linqbot.turn_events import AwaitForgotten, End, TurnEnded, TurnReport, TurnTaken
 
 if TYPE_CHECKING:
     from linqbot.engine.handling import Handling
@@ -87,17 +87,16 @@ log = structlog.get_logger("linqbot.worker")
 
 NEEDED: Final = frozenset(RECEIPTS) | ANSWERS_WITHOUT_CHAT | {"message.received"}
 """The event types that are looked at even if no handler takes them. A message may be STOP, START or HELP."""
-ENDS: Final[dict[type[Outcome], Literal["ack", "retry", "defer", "dead_letter"]]] = {
+ENDS: Final[dict[type[Outcome], End]] = {
     Ack: "ack",
     Retry: "retry",
     Defer: "defer",
     DeadLetter: "dead_letter",
 }
-"""The names of outcomes in reports of turns."""
+"""The names of outcomes."""
+_RUNS_AGAIN: Final = frozenset({"retry", "defer"})
 STUCK: Final = "It exceeded its time limit, was cancelled, and still runs."
 """The error of a handler that ignores its cancellation."""
-Stored: TypeAlias = Outcome | Literal["lost"]
-"""The outcome that was stored; `lost` if none could be stored."""
 
 
 @dataclass(slots=True)
@@ -135,19 +134,21 @@ class Turns:
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
-        report = self._new_report(lease)
-        end: Stored | None = "lost"
+        observers = self.outbound.plugins.observers
+        report = self._new_report(lease) if TurnEnded in observers or TurnTaken in observers else None
+        ended: TurnEnded | Literal["lost"] | None = "lost"
         began = time.perf_counter()
         try:
             turn = self.new_turn(lease, owner, began)
             turn.report = report
-            end = await self._run(turn)
+            ended = await self._run(turn)
         except Exception as error:  # noqa: BLE001 - a mistake in linqbot, not in a handler; or the turn could not begin
-            end = await self.give_back(lease, self._crashed(lease, error))
+            ended = await self.give_back(lease, self._crashed(lease, error))
         finally:
-            self.state_queue.leave(lease.delivery.id, runs_again=isinstance(end, Retry | Defer))
-            if end is not None and report is not None:
-                self._end_report(report, end, began)
+            runs_again = isinstance(ended, TurnEnded) and ended.outcome in _RUNS_AGAIN
+            self.state_queue.leave(lease.delivery.id, runs_again=runs_again)
+            if ended is not None and report is not None:
+                self._notify_ended(report, self._lost(self._bare(lease)) if ended == "lost" else ended, began)
 
     def _crashed(self, lease: Lease, error: Exception) -> Outcome:
         """Return the outcome of a turn that could not begin, or in which linqbot itself has failed.
@@ -166,46 +167,37 @@ class Turns:
         """End a turn that could not store its end itself, because its coroutines were closed; see `worker.py`."""
         await self._finish(self.new_turn(lease, None, time.perf_counter()), self._judged(lease, error))
 
-    async def give_back(self, lease: Lease, outcome: Outcome) -> Stored:
+    async def give_back(self, lease: Lease, outcome: Outcome) -> TurnEnded:
         """End a lease with the outcome alone, however long the storage fails. Else its chat would wait for its end."""
         return await self._finish(self._bare(lease), outcome)
 
-    def _new_report(self, lease: Lease) -> TurnReport | None:
-        """Notify the plugins of a turn that begins, and return its report; None if no plugin observes turns."""
-        plugins = self.outbound.plugins
-        if plugins.taken is None and plugins.turn_ended is None:
-            return None
+    def _new_report(self, lease: Lease) -> TurnReport:
+        """Notify the observers of a turn that begins, and return its report."""
         waited_s = self.clock.now() - lease.delivery.received_at
         report = TurnReport(lease.delivery, waited_s, lease.attempts, lease.crashes, lease.replay)
-        if plugins.taken is not None:
-            plugins.notify_taken(report)
+        self.outbound.plugins.notify_taken(report)
         return report
 
-    def _end_report(self, report: TurnReport, end: Stored, began: float) -> None:
-        """Complete the report of a turn, and notify the plugins."""
-        report.outcome = "lost" if end == "lost" else ENDS[type(end)]
-        if isinstance(end, Retry | Defer):
-            report.again_in_s = max(0.0, end.at - self.clock.now())
-        report.reason = (
-            end.reason if isinstance(end, Defer) else end.error if isinstance(end, Retry | DeadLetter) else None
-        )
-        report.took_s = time.perf_counter() - began
-        if (turn_ended := self.outbound.plugins.turn_ended) is not None:
-            turn_ended(report)
+    def _notify_ended(self, report: TurnReport, ended: TurnEnded, began: float) -> None:
+        """Complete what is known of the end of a turn, and notify the observers."""
+        if (notify := self.outbound.plugins.observers.get(TurnEnded)) is not None:
+            ended.delivery, ended.waited_s = report.delivery, report.waited_s
+            ended.calls, ended.steps = report.calls, report.steps
+            ended.took_s = time.perf_counter() - began
+            notify(ended)
 
-    def _log_acked(self, turn: Turn) -> None:
+    def _log_acked(self, ended: TurnEnded) -> None:
         """Log a turn that was acked, with ids only. Receipts without a handler are the journal's, and are not logged."""
-        delivery, handler = turn.lease.delivery, turn.handler
+        delivery, handler = ended.delivery, ended.handler
         if handler is None and delivery.type in RECEIPTS:
             return
-        ms = round((time.perf_counter() - turn.began) * 1000, 1)
         log.bind().info(  # bound first: see `WebhookEndpoint`
             "turn.acked",
             delivery=delivery.id,
             type=delivery.type,
             handler=handler,
-            attempt=turn.lease.attempts + 1,
-            ms=ms,
+            attempt=ended.attempts + 1,
+            ms=round(ended.took_s * 1000, 1),
         )
 
     def _bare(self, lease: Lease) -> Turn:
@@ -233,8 +225,8 @@ class Turns:
         settled = (self.storage.settle(entry) for entry in entries)
         await asyncio.gather(*settled, *(self.storage.schedule(timer) for timer in timers))
 
-    async def _run(self, turn: Turn) -> Stored | None:
-        """Return the stored outcome; None if the turn was given up and another task ends it."""
+    async def _run(self, turn: Turn) -> TurnEnded | None:
+        """Return the end of the turn; None if the turn was given up and another task ends it."""
         try:
             outcome = None if turn.is_opened else await self._open(turn)
         except (StorageUnavailable, StorageBusy, OfOtherRelease, LinqApiError) as error:
@@ -283,7 +275,7 @@ class Turns:
         """
         return self.shared_since < math.inf and self.clock.now() < delivery.received_at + OTHER_RELEASE_S
 
-    async def _run_handler(self, turn: Turn) -> Stored | None:
+    async def _run_handler(self, turn: Turn) -> TurnEnded | None:
         """Run the code of a turn with a journal, and store its end. Returns as `_run` does."""
         task = asyncio.current_task()
         assert task is not None
@@ -356,7 +348,7 @@ class Turns:
         turn.handling = time.perf_counter()
         return ctx
 
-    async def _code_ended(self, turn: Turn, error: BaseException | None) -> Stored | None:
+    async def _code_ended(self, turn: Turn, error: BaseException | None) -> TurnEnded | None:
         """End a turn whose code has ended or raised an error, or let the handler run again. Returns as `_run` does."""
         if turn.given_up:
             return None
@@ -365,7 +357,7 @@ class Turns:
                 return await self._close(turn, Defer(self.clock.now(), "stopped"))
             if turn.owner.was_cancelled:
                 # The process ends, perhaps because of this turn: an end on record would hide the crash.
-                return "lost"
+                return self._lost(turn)
         error = await self._error_of(turn, error)
         next_run: Turn | None = None
         try:
@@ -406,8 +398,7 @@ class Turns:
         ctx = turn.ctx
         if error is None:
             if turn.report is not None and ctx is not None:
-                turn.report.event, turn.report.handler = ctx.event, turn.handler
-                turn.report.handler_s = time.perf_counter() - turn.handling
+                turn.handler_s = time.perf_counter() - turn.handling
             return outdated(turn.lease) if ctx is not None and ctx.is_outdated else Ack()
         if (conflict := conflict_of(error)) is not None:
             self._note_conflict(turn, conflict)
@@ -418,21 +409,21 @@ class Turns:
             return Ack()
         return self._failed(turn, error)
 
-    async def _close(self, turn: Turn, outcome: Outcome) -> Stored:
+    async def _close(self, turn: Turn, outcome: Outcome) -> TurnEnded:
         """Store the end of a turn whose code has run, and log it if it was acked."""
         try:
             for close in turn.points.close:
                 await close(turn, outcome)
         except StorageError as error:
             outcome = self._judged(turn.lease, error)
-        end = await self._finish(turn, outcome)
-        if self.log_turns and isinstance(end, Ack):
-            self._log_acked(turn)
-        return end
+        ended = await self._finish(turn, outcome)
+        if self.log_turns and ended.outcome == "ack":
+            self._log_acked(ended)
+        return ended
 
-    async def _finish(self, turn: Turn, outcome: Outcome) -> Stored:
-        """Store the end of a turn, however long the storage is away, and return the outcome that was stored."""
-        commit, delivery_id = self._commit(turn, outcome), turn.lease.delivery.id
+    async def _finish(self, turn: Turn, outcome: Outcome) -> TurnEnded:
+        """Store the end of a turn, however long the storage is away, and return it. It is `lost` if it could not be stored."""
+        (commit, ended), delivery_id = self._commit(turn, outcome), turn.lease.delivery.id
         is_logged = has_failed = False
         while True:
             try:
@@ -440,13 +431,14 @@ class Turns:
             except LeaseLost:
                 # Another turn has the lane. The journal has the calls of this turn, so the other does not repeat them.
                 log.warning("turn.lease_lost", delivery=delivery_id)
-                return "lost"
+                ended.outcome, ended.reason, ended.again_in_s = "lost", None, None
+                return ended
             except StateConflict as error:
                 self._note_conflict(turn, error)
                 failure = turn.journal.failure_of(error)
                 # A conflict is no failure of the handler, which runs again at once. State that is lost is one.
                 outcome = self._judged(turn.lease, failure) if failure is error else self._failed(turn, failure)
-                commit = self._commit(turn, outcome)
+                commit, ended = self._commit(turn, outcome)
             except StorageError as error:
                 if isinstance(error, StorageUnavailable) or turn.is_bare:
                     # Keep the lane until the outcome is on disk. Going on without it could send twice after a crash.
@@ -459,24 +451,32 @@ class Turns:
                 # outcome alone.
                 log.error("turn.unwritable", delivery=delivery_id, error=str(error))
                 if has_failed:
-                    turn = self._bare(turn.lease)
-                    commit = self._commit(turn, self._judged(turn.lease, error))
+                    bare = self._bare(turn.lease)
+                    bare.error = turn.error
+                    turn = bare
+                    commit, ended = self._commit(turn, self._judged(turn.lease, error))
                 else:
-                    turn.why = "StorageError"
-                    commit = self._commit(turn, DeadLetter(f"Its outcome could not be stored: {readable(str(error))}"))
+                    turn.why, why = "StorageError", f"Its outcome could not be stored: {readable(str(error))}"
+                    commit, ended = self._commit(turn, DeadLetter(why))
                     commit.entries = []
                 has_failed = True
             else:
-                return commit.outcome
+                if isinstance(commit.outcome, Retry | Defer):
+                    ended.again_in_s = max(0.0, commit.outcome.at - self.clock.now())
+                ended.took_s = time.perf_counter() - turn.began
+                return ended
 
-    def _commit(self, turn: Turn, outcome: Outcome) -> Commit:
-        """Return the commit that ends a turn with an outcome, with its record for operators."""
-        commit = turn.commit(outcome)
+    def _commit(self, turn: Turn, outcome: Outcome) -> tuple[Commit, TurnEnded]:
+        """Return the commit that ends a turn with an outcome, and the end from which its row, its log line and observers learn."""
+        reason = None if isinstance(outcome, Ack) else outcome.reason if isinstance(outcome, Defer) else outcome.error
+        commit, ended = turn.commit(outcome), _end_of(turn, ENDS[type(outcome)], reason)
         if self.keeps_records:
-            commit.record = record = turn_record.record_of(turn, outcome)
-            if record is not None and (notify := self.outbound.plugins.observers.get(TurnRecorded)) is not None:
-                notify(TurnRecorded(record))
-        return commit
+            commit.record = ended.row = turn_record.row_of(turn, ended, outcome)
+        return commit, ended
+
+    def _lost(self, turn: Turn) -> TurnEnded:
+        """Return the end of a turn whose end is not stored, so that its delivery is handled again."""
+        return _end_of(turn, "lost", None)
 
     def _judged(self, lease: Lease, error: BaseException) -> Retry | Defer | DeadLetter:
         """Decide the outcome of a turn that ended with an error outside of the bot's code."""
@@ -496,8 +496,7 @@ class Turns:
         )
         turn.why = reason_of(failure)
         if turn.report is not None:
-            turn.report.event, turn.report.handler = ctx.event if ctx else None, failure.handler
-            turn.report.error = failure.error
+            turn.error = failure.error
         now = self.clock.now()
         return decide(turn.lease, failure, self.retry_policy, now=now, log_tracebacks=self.log_tracebacks)
 
@@ -517,12 +516,29 @@ class Turns:
             turn.owner.detach(turn.task, self._end_given_up(turn, outcome))
 
     async def _end_given_up(self, turn: Turn, outcome: Outcome) -> None:
-        end: Stored = "lost"
+        ended = self._lost(turn)
         try:
-            end = await self._finish(turn, outcome)
+            ended = await self._finish(turn, outcome)
         finally:
             if turn.report is not None:
-                self._end_report(turn.report, end, turn.began)
+                self._notify_ended(turn.report, ended, turn.began)
+
+
+def _end_of(turn: Turn, outcome: End, reason: str | None) -> TurnEnded:
+    lease, ctx = turn.lease, turn.ctx
+    return TurnEnded(
+        lease.delivery,
+        lease.attempts,
+        lease.crashes,
+        lease.replay,
+        outcome,
+        reason,
+        None if ctx is None else ctx.event,
+        None if ctx is None else ctx.handler,
+        turn.handler_s,
+        turn.error,
+        time.perf_counter() - turn.began,
+    )
 
 
 def is_end_of_ask(error: BaseException) -> bool:

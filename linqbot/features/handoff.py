@@ -41,6 +41,7 @@ from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.mutes import Mute, ended
 from linqbot.storage.timers import Timer
+from linqbot.turn_events import HandoffEnded
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -247,8 +248,8 @@ async def hand_back(turns: Turns, turn: Turn) -> None:
             owner = client.named(f"{LABEL}{handoff.chat_id}")
             text = said.handed_back.format(name=handoff.name)
             await say(text, partial(send_to, owner, "", handoff.line, handoff.owner), "handoff.not_said")
-    if (handed_back := turns.outbound.plugins.handed_back) is not None:
-        handed_back(handoff)
+    if (notify := journal.observers.get(HandoffEnded)) is not None:
+        notify(HandoffEnded(handoff))
 
 
 async def _ask_again(turns: Turns, turn: Turn, chat_id: str) -> None:

@@ -50,6 +50,7 @@ from linqbot.linq.types.proactive import OWNERS_WORDS, ChatHandoff
 from linqbot.storage.inbox import Defer, Lease
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.mutes import Mute, mute_of
+from linqbot.turn_events import Routed
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
@@ -302,8 +303,8 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     run = await turns.prepare(turn, turn.lease.delivery)
     ctx = cast("Context", run)  # dispatch makes the contexts of all turns
     turn.data.of(TurnMute).is_passed = True
-    if (routed := turns.outbound.plugins.routed) is not None:
-        routed(turn.event, None, None, (), _HANDED_OVER)
+    if (notify := turn.journal.observers.get(Routed)) is not None:
+        notify(Routed(turn.event, None, None, (), _HANDED_OVER))
     messages = turn.event.burst if isinstance(turn.event, MessageReceived) else ()
 
     async def find() -> list[_Where]:

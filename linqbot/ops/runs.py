@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from linqbot.engine.turn_record import step_facts
 from linqbot.storage.outcomes import OutcomeRow
-from linqbot.turn_events import TurnStep
+from linqbot.turn_events import StepEnded
 
 MOST_SHOWN: Final = 50
 MOST_BYTES: Final = 400_000
@@ -53,7 +53,7 @@ def lines_of(row: OutcomeRow) -> list[str]:
     return [run, *(f"{label(step['name'])}: {said_of(step)}" for step in steps)]
 
 
-def with_contents(steps: Sequence[TurnStep]) -> list[dict[str, Any]]:
+def with_contents(steps: Sequence[StepEnded]) -> list[dict[str, Any]]:
     """Return the steps of a run with the arguments and results of tools, for the page of `linqbot dev`."""
     shown, room = [], MOST_BYTES
     for n, step in enumerate(shown_steps := steps[-MOST_SHOWN:]):

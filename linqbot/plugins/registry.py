@@ -2,9 +2,8 @@
 
 pluggy knows the hooks of `hookspecs.py`, but here they are called, one implementation at a time: an error or a slow
 call is blamed on one plugin by name and leaves the others alone. A folder of linqbot collects what plugins add with
-`Plugins.ask`, and calls observing hooks through the attributes named like them. If no plugin observes, this costs one
-look at an attribute: `if (stored := plugins.stored) is not None`. Observers of events about turns are in
-`Plugins.observers`, by the class of the event.
+`Plugins.ask`. What plugins observe (`turn_events.py`) is in `Plugins.observers`, by the class of the event. If no plugin
+observes a class, an event costs one look at a dict: `if (notify := plugins.observers.get(Routed)) is not None`.
 
 An observer must neither end nor delay what it observes. After an error, or after too many slow calls, its plugin is
 disabled, and the other plugins do not notice.
@@ -29,7 +28,7 @@ from linqbot.errors import ConfigError, LinqbotError, error_name
 from linqbot.frames import file_name
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import Delivery
-from linqbot.turn_events import Observers, QuotingEvent, TurnEvent, TurnReport
+from linqbot.turn_events import DeliveryReceived, Observers, QuotingEvent, TurnEvent, TurnReport, TurnTaken
 
 if TYPE_CHECKING:
     from linqbot.storage.backend import StorageBackend
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.plugins")
 
 T = TypeVar("T")
-Notify: TypeAlias = Callable[..., None]
-"""Calls every implementation of one observing hook. Takes all arguments of the hook, in the order of `hookspecs.py`."""
-
 MAX_CARRIER_BYTES: Final = 4096
 """Largest carrier of one plugin, in bytes of JSON."""
 
@@ -64,31 +60,19 @@ def only(kind: type[T]) -> Callable[[Iterable[object]], list[T]]:
 class Plugins:
     """The plugins of one app. `linqbot.plugin_loading.load` makes them.
 
-    The attributes named like observing hooks call the implementations of that hook; each is None when there is none.
-    For `received` and `taken` call `notify_received` and `notify_taken` instead, which give each plugin its own carrier.
-
     Args:
         lenient: Disable a required plugin that fails, like any other, instead of raising. For commands that examine
             plugins.
     Attributes:
         every: All plugins, those left out and disabled included.
-        observers: What notifies the observers of each class of events.
+        observers: What notifies the observers of each class of events. The observers of `DeliveryReceived` and `TurnTaken` are
+            notified by `notify_received` and `notify_taken`, which give each plugin its own carrier.
     """
-
-    received: Notify | None = None
-    stored: Notify | None = None
-    refused: Notify | None = None
-    taken: Notify | None = None
-    routed: Notify | None = None
-    sent: Notify | None = None
-    stepped: Notify | None = None
-    handed_back: Notify | None = None
-    turn_ended: Notify | None = None
 
     def __init__(self, *, lenient: bool = False) -> None:
         self.every: list[Plugin] = []
         self.observers: Observers = {}
-        self._observing: dict[type[TurnEvent], tuple[Impl, ...]] = {}
+        self._observing: dict[type[TurnEvent], tuple[Observer, ...]] = {}
         self._impls: dict[str, tuple[Impl, ...]] = {}
         self._lenient = lenient
 
@@ -103,7 +87,7 @@ class Plugins:
         """Put plugins and hooks in order, and start to notify observers. Called once, after the last `register`."""
         self.every.sort(key=lambda plugin: plugin.name)
         for hook, impls in self._impls.items():
-            self._connect(hook, sorted(impls, key=_order))
+            self._impls[hook] = tuple(sorted(impls, key=_order))
         self._add_observers()
 
     def _add_observers(self) -> None:
@@ -114,21 +98,21 @@ class Plugins:
                 self.blame(impl.plugin, impl.hook, WrongUse(why))
                 continue
             for kind, call in added.items():
-                observer = Impl(impl.plugin, f"its observer of {kind.__name__}", call, impl.rank, kind)
-                self._connect_observers(kind, (*self._observing.get(kind, ()), observer))
+                self._connect(kind, (*self._observing.get(kind, ()), Observer(impl.plugin, kind, call)))
 
-    def _connect_observers(self, kind: type[TurnEvent], observers: Iterable[Impl]) -> None:
+    def _connect(self, kind: type[TurnEvent], observers: Iterable[Observer]) -> None:
+        # A tuple, because a call may disable a plugin, and goes on with the observers that it began with.
         self._observing[kind] = found = tuple(observers)
         if found:
             self.observers[kind] = partial(self._notify, found)
         else:
             self.observers.pop(kind, None)
 
-    def _connect(self, hook: str, impls: Iterable[Impl]) -> None:
-        # A tuple, because a call may disable a plugin, and goes on with the implementations that it began with.
-        self._impls[hook] = tuple(impls)
-        if hook in OBSERVED:
-            setattr(self, hook, partial(self._notify, self._impls[hook]) if self._impls[hook] else None)
+    def observe_only(self, observers: Observers) -> None:
+        """Notify these functions from now on, and no plugin."""
+        self._observing.clear()
+        self.observers.clear()
+        self.observers.update(observers)
 
     # Calling hooks
 
@@ -172,45 +156,45 @@ class Plugins:
         return [(impl.plugin, partial(impl.call, **facts)) for impl in self._impls.get(hook, ())]
 
     def notify_received(self, delivery: Delivery, headers: Mapping[str, str]) -> Delivery:
-        """Call `received`. Returns the delivery with what plugins put into their carriers."""
+        """Notify the observers of `DeliveryReceived`. Returns the delivery with what plugins put into their carriers."""
         carriers: dict[str, dict[str, str]] = {}
-        for impl in self._impls.get("received", ()):
+        for observer in self._observing.get(DeliveryReceived, ()):
             carrier: dict[str, str] = {}
-            self._notify((impl,), delivery, headers, carrier)
-            if not carrier or not impl.plugin.is_on:
+            self._notify((observer,), DeliveryReceived(delivery, headers, carrier))
+            if not carrier or not observer.plugin.is_on:
                 continue
             if (problem := _problem_of(carrier)) is not None:
-                self._disable_observer(impl, problem)
+                self._disable_observer(observer, f"{observer} {problem}")
             else:
-                carriers[impl.plugin.name] = carrier
+                carriers[observer.plugin.name] = carrier
         return replace(delivery, carrier=json.dumps(carriers)) if carriers else delivery
 
     def notify_taken(self, report: TurnReport) -> None:
-        """Call `taken`, with the carrier that each plugin filled in `received`."""
+        """Notify the observers of `TurnTaken`, each with the carrier that its plugin has filled."""
         carrier = report.delivery.carrier
         carriers = json.loads(carrier) if carrier else {}
-        for impl in self._impls.get("taken", ()):
-            self._notify((impl,), report, carriers.get(impl.plugin.name, {}))
+        for observer in self._observing.get(TurnTaken, ()):
+            self._notify((observer,), TurnTaken(report, carriers.get(observer.plugin.name, {})))
 
-    def _notify(self, impls: Iterable[Impl], *facts: Any) -> None:
-        """Call implementations of one observing hook. The error of one does not keep the others from being called.
+    def _notify(self, observers: Iterable[Observer], event: TurnEvent) -> None:
+        """Call observers. The error of one does not keep the others from being called.
 
         Raises:
             KeyboardInterrupt: Ctrl-C. No other error is raised.
         """
-        for impl in impls:
+        for observer in observers:
             began = perf_counter()
             try:
-                impl.call(*facts)
+                observer.call(event)
             except BaseException as error:
                 if is_ctrl_c(error):
                     raise
-                self._disable_observer(impl, describe(impl.hook, error))
+                self._disable_observer(observer, describe(str(observer), error))
                 continue
             took_s = perf_counter() - began
-            impl.calls += 1
-            if took_s > SLOW_S or impl.calls >= CALLS_PER_PERIOD:
-                self._judge(impl, took_s)
+            observer.calls += 1
+            if took_s > SLOW_S or observer.calls >= CALLS_PER_PERIOD:
+                self._judge(observer, took_s)
 
     # Faults
 
@@ -236,9 +220,9 @@ class Plugins:
             return
         plugin.status, plugin.why = "disabled", why
         for hook, impls in self._impls.items():
-            self._connect(hook, (impl for impl in impls if impl.plugin is not plugin))
+            self._impls[hook] = tuple(impl for impl in impls if impl.plugin is not plugin)
         for kind, observers in self._observing.items():
-            self._connect_observers(kind, (each for each in observers if each.plugin is not plugin))
+            self._connect(kind, (each for each in observers if each.plugin is not plugin))
         log.error("plugin.disabled", plugin=plugin.name, why=why)
 
     def note_failure(self, plugin: Plugin, what: str, error: BaseException) -> str:
@@ -268,27 +252,25 @@ class Plugins:
             plugin.status = "active"
             log.info("plugin.recovered", plugin=plugin.name)
 
-    def _disable_observer(self, impl: Impl, why: str) -> None:
-        if not impl.plugin.required:
-            self.disable(impl.plugin, why)
+    def _disable_observer(self, observer: Observer, why: str) -> None:
+        plugin, kind = observer.plugin, observer.event
+        if not plugin.required:
+            self.disable(plugin, why)
             return
-        # A required plugin's middleware must go on deciding; only this observing hook is no longer called.
-        if impl.event is None:
-            self._connect(impl.hook, (each for each in self._impls[impl.hook] if each is not impl))
-        else:
-            self._connect_observers(impl.event, (each for each in self._observing[impl.event] if each is not impl))
-        impl.plugin.observer_error = why
-        log.error("plugin.observer_failed", plugin=impl.plugin.name, why=why)
+        # A required plugin's middleware must go on deciding; only this observer is no longer called.
+        self._connect(kind, (each for each in self._observing[kind] if each is not observer))
+        plugin.observer_error = why
+        log.error("plugin.observer_failed", plugin=plugin.name, why=why)
 
-    def _judge(self, impl: Impl, took_s: float) -> None:
+    def _judge(self, observer: Observer, took_s: float) -> None:
         if took_s > SLOW_S:
-            impl.slow_calls += 1
-            if impl.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * impl.calls):
-                counted = f"{impl.slow_calls} of {impl.calls} calls"
-                why = f"{impl.hook} took over {SLOW_S * 1000:.0f} ms in {counted}; do the work in a thread or a task"
-                self._disable_observer(impl, why)
-        if impl.calls >= CALLS_PER_PERIOD:
-            impl.calls = impl.slow_calls = 0
+            observer.slow_calls += 1
+            if observer.slow_calls >= max(MIN_SLOW_CALLS, MIN_SLOW_SHARE * observer.calls):
+                counted = f"{observer.slow_calls} of {observer.calls} calls"
+                why = f"{observer} took over {SLOW_S * 1000:.0f} ms in {counted}; do the work in a thread or a task"
+                self._disable_observer(observer, why)
+        if observer.calls >= CALLS_PER_PERIOD:
+            observer.calls = observer.slow_calls = 0
 
     def report(self) -> dict[str, str]:
         """Return the status of each plugin, with the reason, for /readyz. Built-in and left-out plugins are not shown."""
@@ -299,7 +281,7 @@ class Plugins:
         }
 
 
-def _observers(given: Mapping[type[TurnEvent], Callable[[Any], None]]) -> dict[type[TurnEvent], Callable[[Any], None]]:
+def _observers(given: Observers) -> Observers:
     """Return what `register_observers` gave, checked. Raises TypeError if it is not as the hook asks for."""
     if not isinstance(given, Mapping):
         raise TypeError(
@@ -337,7 +319,7 @@ class Plugin:
         status: `active`; `failing`, a required plugin of which a latest call failed; `disabled` after a fault; or
             `left out`, not loaded, because of the configuration or because another plugin has its name.
         why: Reason for the status. Holds no text of a person.
-        observer_error: Error that disabled an observing hook of a required plugin. Its middleware still runs.
+        observer_error: Error that disabled an observer of a required plugin. Its middleware still runs.
         is_built_in: The plugin is a part of linqbot that uses the same hooks.
         failing: Of a required plugin, why the latest call of each kind failed, such as of its outbound middleware.
     """
@@ -365,22 +347,32 @@ class Impl:
 
     Attributes:
         call: Calls the plugin's function. Takes all arguments of the hook, in the order of `hookspecs.py`.
-        event: The class of events that the function observes; None if it is a hook's.
         rank: Position among the implementations: 0 first, 1 by the plugin's name, 2 last.
-        calls, slow_calls: Number of calls and of slow calls in the current period, see `CALLS_PER_PERIOD`.
     """
 
     plugin: Plugin
     hook: str
     call: Callable[..., Any]
     rank: int
-    event: type[TurnEvent] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Observer:
+    """One plugin's observer of one class of events.
+
+    Attributes:
+        calls, slow_calls: Number of calls and of slow calls in the current period, see `CALLS_PER_PERIOD`.
+    """
+
+    plugin: Plugin
+    event: type[TurnEvent]
+    call: Callable[[Any], None]
     calls: int = 0
     slow_calls: int = 0
 
+    def __str__(self) -> str:
+        return f"its observer of {self.event.__name__}"
 
-OBSERVED: Final = tuple(Plugins.__annotations__)
-"""Hooks that are called while a delivery is handled. They must be plain functions."""
 
 SLOW_S: Final = 0.05
 """Seconds from which a call counts as slow: it holds up every chat."""
@@ -396,9 +388,9 @@ Fewer are not the plugin's fault: on a busy machine any call may be slow."""
 
 def _problem_of(carrier: Mapping[Any, Any]) -> str | None:
     if not all(isinstance(text, str) for pair in carrier.items() for text in pair):
-        return "received put something other than strings into its carrier"
+        return "put something other than strings into its carrier"
     if (size := len(json.dumps(carrier))) > MAX_CARRIER_BYTES:
-        return f"received put {size} bytes into its carrier; the maximum is {MAX_CARRIER_BYTES}"
+        return f"put {size} bytes into its carrier; the maximum is {MAX_CARRIER_BYTES}"
     return None
 
 

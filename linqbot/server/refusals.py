@@ -28,8 +28,8 @@ from pydantic_core import to_json
 from structlog.typing import FilteringBoundLogger
 
 from linqbot.clock import Clock
-from linqbot.hookspecs import Reason
 from linqbot.server.secret_file import write_private
+from linqbot.turn_events import Reason
 
 log = structlog.get_logger("linqbot.server")
 

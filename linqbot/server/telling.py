@@ -25,7 +25,6 @@ from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError, StorageError
 from linqbot.features.gaps import Gaps
 from linqbot.frames import place_of
-from linqbot.hookspecs import Reason
 from linqbot.interrupts import RunningTask
 from linqbot.linq.types.line import PhoneNumber
 from linqbot.options import DAY_S
@@ -49,6 +48,7 @@ from linqbot.server.troubles import (
     read_record,
 )
 from linqbot.storage.backend import Storage
+from linqbot.turn_events import Reason
 
 log = structlog.get_logger("linqbot.server")
 

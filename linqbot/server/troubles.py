@@ -26,8 +26,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from linqbot.hookspecs import Reason
 from linqbot.options import DAY_S
+from linqbot.turn_events import Reason
 
 REFUSED: Final = "refused"
 STORAGE: Final = "storage"

@@ -28,7 +28,6 @@ from linqbot.clock import Clock, SystemClock
 from linqbot.engine.feature import Arrives
 from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.features.gaps import Outages
-from linqbot.hookspecs import Reason
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
@@ -36,6 +35,7 @@ from linqbot.plugins.registry import Plugins
 from linqbot.server.refusals import BoundedLog, RefusalRecord
 from linqbot.server.secret_file import REFRESH_EVERY_S, KnownSecrets
 from linqbot.storage.backend import Storage
+from linqbot.turn_events import DeliveryReceived, DeliveryStored, Reason, WebhookRefused
 
 log = structlog.get_logger("linqbot.server")
 
@@ -187,7 +187,7 @@ class WebhookEndpoint:
         delivery = Delivery.from_webhook(
             body, webhook_id=verified.webhook_id, received_at=at, signed_id=verified.signed_id
         )
-        if self.plugins.received is not None:
+        if DeliveryReceived in self.plugins.observers:
             delivery = self.plugins.notify_received(delivery, _all_headers(scope))
         # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
         if delivery.type == SCHEDULE_TYPE and (name := delivery.data.get("name")) not in self.schedules:
@@ -272,8 +272,8 @@ class WebhookEndpoint:
             return self._deliver_again(reason)
         if self.storage_trouble is not None:
             self._note_stored()
-        if (stored := self.plugins.stored) is not None:
-            stored(delivery, is_new, time.perf_counter() - began)
+        if (notify := self.plugins.observers.get(DeliveryStored)) is not None:
+            notify(DeliveryStored(delivery, is_new, time.perf_counter() - began))
         # Bound first: the methods of an unbound logger are found by way of an AttributeError, which takes longer than a line.
         log.bind().debug("delivery.stored" if is_new else "delivery.duplicate", delivery=delivery.id)
         return 200, [], b""
@@ -311,8 +311,8 @@ class WebhookEndpoint:
             subscription_id = named.decode("latin-1") if named else None
             # Other ids are not recorded: the sender chose them.
             self.record.note(reason, subscription_id if subscription_id in self.secrets.subscription_ids else None)
-        if (refused := self.plugins.refused) is not None:
-            refused(reason, status)
+        if (notify := self.plugins.observers.get(WebhookRefused)) is not None:
+            notify(WebhookRefused(reason, status))
 
 
 def _all_headers(scope: Scope) -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""The hook `routed`: the filters that were tried, and why no handler took an event."""
+"""The event `Routed`: the filters that were tried, and why no handler took an event."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,31 +11,29 @@ from one_handler import bot_of
 
 from linqbot import Bot, Context, Event, MessageReceived, contains, hookimpl, in_direct
 from linqbot.bot.router import Next
-from linqbot.hookspecs import Tried
 from linqbot.linq.events.parse import parse
 from linqbot.plugin_loading import load
+from linqbot.turn_events import Observers, Routed
 
 
 class Routings:
-    """Records the calls of `routed`."""
+    """Keeps what is reported about routing."""
 
     name = "routings"
 
     def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
+        self.seen: list[Routed] = []
 
     @hookimpl
-    def routed(
-        self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
-    ) -> None:
-        self.calls.append({"event": event, "handler": handler, "at": at, "tried": tried, "reason": reason})
+    def register_observers(self) -> Observers:
+        return {Routed: self.seen.append}
 
 
-async def routed(bot: Bot, event: Event) -> list[dict[str, Any]]:
+async def routed(bot: Bot, event: Event) -> list[Routed]:
     """Dispatch an event, and return what was reported about its routing."""
-    seen = Routings()
-    await handled(bot, event, plugins=load([seen]))
-    return seen.calls
+    routings = Routings()
+    await handled(bot, event, plugins=load([routings]))
+    return routings.seen
 
 
 async def order(message: MessageReceived, ctx: Context) -> None: ...
@@ -50,15 +47,15 @@ async def test_the_chosen_handler_is_reported_with_its_line_and_the_filters_befo
     bot.on_message("menu", "card")(menu)
     bot.on_message(rest)
     (found,) = await routed(bot, message("hi"))
-    assert found["handler"].endswith(":rest")
-    assert found["at"] == f"test_routing_report.py:{rest.__code__.co_firstlineno}"
-    assert found["reason"] is None
-    assert [(one.handler.rpartition(":")[2], one.filter, one.fits) for one in found["tried"]] == [
+    assert str(found.handler).endswith(":rest")
+    assert found.at == f"test_routing_report.py:{rest.__code__.co_firstlineno}"
+    assert found.reason is None
+    assert [(one.handler.rpartition(":")[2], one.filter, one.fits) for one in found.tried] == [
         ("order", "in_direct", True),
         ("order", "contains('order')", False),
         ("menu", "exact('menu', 'card')", False),
     ]
-    assert found["tried"][2].at == f"test_routing_report.py:{menu.__code__.co_firstlineno}"
+    assert found.tried[2].at == f"test_routing_report.py:{menu.__code__.co_firstlineno}"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ async def test_the_chosen_handler_is_reported_with_its_line_and_the_filters_befo
 async def test_an_unhandled_message_has_the_reason(how: dict[str, Any], event: dict[str, Any], reason: str) -> None:
     bot = bot_of(rest, **how)
     (found,) = await routed(bot, message("hi", **event))
-    assert (found["handler"], found["reason"]) == (None, reason)
+    assert (found.handler, found.reason) == (None, reason)
 
 
 async def test_a_handler_that_takes_no_late_messages_is_shown_as_tried() -> None:
@@ -81,15 +78,15 @@ async def test_a_handler_that_takes_no_late_messages_is_shown_as_tried() -> None
     bot.on_message("never", late=True)(order)
     bot.on_message(rest)
     (found,) = await routed(bot, message("hi", sent_at="2026-10-01T00:00:00.000Z"))
-    assert found["reason"] == "no filter fits"
-    assert [one.filter for one in found["tried"]] == ["exact('never')", "takes late messages"]
+    assert found.reason == "no filter fits"
+    assert [one.filter for one in found.tried] == ["exact('never')", "takes late messages"]
 
 
 async def test_an_event_type_without_a_handler_is_reported_the_first_time() -> None:
     bot = bot_of(rest)
     loved = parse(delivery(envelope("reaction.added", {"message_id": "m", "from": PERSON, "reaction_type": "love"})))
     (found,) = await routed(bot, loved)
-    assert (found["reason"], found["tried"]) == ("the bot has no handler for this event type", ())
+    assert (found.reason, found.tried) == ("the bot has no handler for this event type", ())
 
 
 async def test_nothing_is_reported_about_an_event_that_middleware_ended() -> None:

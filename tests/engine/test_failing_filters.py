@@ -20,8 +20,8 @@ from patience import PATIENCE_S, until
 from linqbot import Bot, Context, Event, MessageReceived, hookimpl
 from linqbot.client.call import ApiResponse
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import TurnReport
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.turn_events import Observers, TurnEnded
 
 OTHER_CHAT = "4d99d589-8d03-5753-96bd-addff71de8c3"
 
@@ -127,9 +127,12 @@ class Failures:
         self.seen: list[tuple[str, str]] = []
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        if report.error is not None:
-            self.seen.append((type(report.error).__name__, str(report.outcome)))
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        if turn.error is not None:
+            self.seen.append((type(turn.error).__name__, turn.outcome))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -23,6 +23,7 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.errors import ConfigError, NoVerdict
 from linqbot.events import Delivery
 from linqbot.plugin_loading import load
+from linqbot.turn_events import CallMade, Observers
 
 Handle = Callable[[MessageReceived, Context], Awaitable[None]]
 Ask = Callable[[Call, Run], Awaitable[Any]]
@@ -323,8 +324,11 @@ async def test_a_call_answered_by_the_journal_is_marked_for_observers() -> None:
         name = "listens"
 
         @hookimpl
-        def sent(self, call: Call, from_journal: bool) -> None:
-            observed.append((call.name, from_journal))
+        def register_observers(self) -> Observers:
+            return {CallMade: self.call_made}
+
+        def call_made(self, event: CallMade) -> None:
+            observed.append((event.call.name, event.from_journal))
 
     errors = [ValueError("once")]
 

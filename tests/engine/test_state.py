@@ -24,12 +24,12 @@ from linqbot.clock import MovableClock
 from linqbot.engine import failure
 from linqbot.engine.failure import StateQueue
 from linqbot.errors import StateConflict
-from linqbot.hookspecs import TurnReport
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateWrite
 from linqbot.testing import talking
+from linqbot.turn_events import Observers, TurnEnded
 
 
 class Total(BaseModel):
@@ -80,9 +80,12 @@ class Reports:
         self.ends = list[tuple[object, object]]()
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        if report.delivery.type == "message.received":
-            self.ends.append((report.outcome, report.error))
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        if turn.delivery.type == "message.received":
+            self.ends.append((turn.outcome, turn.error))
 
 
 async def test_state_that_is_first_read_after_the_turn_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from linqbot import Bot, Context, Draft, MessageReceived, ModelStep, Running, hookimpl
 from linqbot.clock import Clock
 from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.turn_events import Observers, StepEnded
 
 PARAGRAPHS = ["A table is free at 8.", "It is booked for two.", "The weather is fine.", "Enjoy your meal!"]
 
@@ -108,11 +109,15 @@ class Steps:
     name = "steps"
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, str | None, bool, dict[str, int]]] = []
+        self.seen: list[tuple[str, str | None, bool, Mapping[str, float]]] = []
 
     @hookimpl
-    def stepped(self, name: str, error: BaseException | None, from_journal: bool, usage: dict[str, int]) -> None:
-        self.seen.append((name, None if error is None else type(error).__name__, from_journal, usage))
+    def register_observers(self) -> Observers:
+        return {StepEnded: self.step_ended}
+
+    def step_ended(self, step: StepEnded) -> None:
+        error = None if step.error is None else type(step.error).__name__
+        self.seen.append((step.name, error, step.from_journal, step.usage))
 
 
 async def test_plugins_observe_steps_and_the_tokens_of_a_model() -> None:

@@ -20,9 +20,9 @@ from linqbot import AskTimeout, Bot, Context, Event, MessageEdited, MessageRecei
 from linqbot.bot.router import Next
 from linqbot.client.call import ApiResponse, Call, Run
 from linqbot.engine.outbox import Outbox
-from linqbot.hookspecs import TurnReport
 from linqbot.options import OverlapMode
 from linqbot.testing import Phone, killed_between_calls, talking
+from linqbot.turn_events import Observers, TurnEnded
 
 
 async def incoming(ctx: Context) -> list[str]:
@@ -55,9 +55,12 @@ async def test_a_newer_message_restarts_the_handler_with_both_and_withdraws_what
         """Lists the handler and the number of calls of each turn that has ended."""
 
         @hookimpl
-        def turn_ended(self, report: TurnReport) -> None:
-            if report.delivery.type == "message.received":
-                reports.append((report.handler or "", len(report.calls)))
+        def register_observers(self) -> Observers:
+            return {TurnEnded: self.turn_ended}
+
+        def turn_ended(self, turn: TurnEnded) -> None:
+            if turn.delivery.type == "message.received":
+                reports.append((turn.handler or "", len(turn.calls)))
 
     async with talking(bot_of(answer, overlap="restart", plugins=[Reports()])) as phone:
         await phone.text("a table for two")

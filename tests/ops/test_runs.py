@@ -14,10 +14,10 @@ from storages import open_storage
 from typed_command import shown
 
 from linqbot import Bot, Context, Draft, MessageReceived
-from linqbot.hookspecs import TurnStep
 from linqbot.ops import runs
 from linqbot.ops.why import look
 from linqbot.testing import talking
+from linqbot.turn_events import StepEnded
 
 SECRET = "a table at the window"
 RESPONSE = {
@@ -115,5 +115,5 @@ def test_a_result_that_is_too_long_for_the_page_is_left_out() -> None:
     assert [step["result"] for step in runs.with_contents([_step("a", b"1"), _step("b", long)])] == [1, runs.TOO_LONG]
 
 
-def _step(name: str, answer: bytes) -> TurnStep:
-    return TurnStep(name, answer, None, 0.01, from_journal=False, usage={})
+def _step(name: str, answer: bytes) -> StepEnded:
+    return StepEnded(name, answer, None, 0.01, from_journal=False, usage={})

@@ -19,9 +19,9 @@ from typed_command import data, shown
 
 from linqbot import hookimpl
 from linqbot.error_details import OF_OLDER_RELEASE
-from linqbot.hookspecs import TurnReport
 from linqbot.ops.kept import summary
 from linqbot.testing import talking
+from linqbot.turn_events import Observers, TurnEnded
 
 SILENT = {"without_a_message", "bytes_of_words", "ascii_of_words", "wrong_notes"}
 """The failures whose traceback does not have the word: they have no message, or Python quotes no word in it."""
@@ -30,7 +30,7 @@ KEPT = set(KINDS) - SILENT - {"handled", "again", "filter"}
 
 
 class Watching:
-    """A plugin that keeps the reasons in the reports of turns."""
+    """A plugin that keeps the reasons of the ends of turns."""
 
     name = "watching"
 
@@ -38,8 +38,11 @@ class Watching:
         self.reasons: list[str | None] = []
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        self.reasons.append(report.reason)
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        self.reasons.append(turn.reason)
 
 
 async def fail_in_every_way(url: str, watching: Watching) -> dict[str, str]:

@@ -24,11 +24,11 @@ import linqbot.testing
 from linqbot import Client, hookspecs
 from linqbot.cli.table import COMMANDS, PACKAGES
 from linqbot.clock import MovableClock
-from linqbot.hookspecs import End, Reason
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.ops.explanations import of_linq, of_ours, of_rules
 from linqbot.settings import Settings, variable
+from linqbot.turn_events import End, QuotingEvent, Reason, TurnEvent
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNIPPETS = sorted((DOCS / "snippets").glob("*.py"), key=lambda path: path.stem)
@@ -91,6 +91,10 @@ def test_every_page_of_the_reference_is_found_from_its_first() -> None:
     assert found == set(built())
 
 
+HOOKS = [name for name, spec in vars(hookspecs).items() if hasattr(spec, "linqbot_spec")]
+OBSERVED = [each.__name__ for each in TurnEvent.__subclasses__() if each is not QuotingEvent]
+
+
 def anchors(text: str) -> set[str]:
     """Return the anchors that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
@@ -103,7 +107,7 @@ def test_every_command_setting_event_code_and_hook_is_listed() -> None:
         "settings.md": [f"| `{variable(name)}` |" for name in Settings.model_fields],
         "events.md": [f"| `{name}` |" for name in EVENT_TYPES],
         "codes.md": [code for codes in (of_ours(), of_linq(), of_rules()) for code in codes],
-        "hooks.md": [f"\n### {name}\n" for name, spec in vars(hookspecs).items() if hasattr(spec, "linqbot_spec")],
+        "hooks.md": [f"\n### {name}\n" for name in (*HOOKS, *OBSERVED)],
     }
     for page, rows in listed.items():
         assert rows
@@ -185,7 +189,8 @@ async def test_a_snippet_runs(monkeypatch: pytest.MonkeyPatch, subtests: pytest.
 def test_the_page_of_hooks_says_what_each_takes_and_returns() -> None:
     page = built()["hooks.md"]
     assert "register_commands() -> Iterable[PluginCommand]" in page
-    assert "refused(reason: Reason, status: int) -> None" in page
+    assert "started(running: Running) -> None" in page
+    assert "### WebhookRefused\n\n```python\nreason: Reason\nstatus: int\n```" in page
 
 
 @pytest.mark.parametrize("kind", [End, Reason])
@@ -196,7 +201,6 @@ def test_the_page_of_hooks_explains_each_value_of_an_argument(kind: Any) -> None
     assert "### Tried" in explained
 
 
-def test_the_page_about_plugins_names_every_hook() -> None:
+def test_the_page_about_plugins_names_every_hook_and_event() -> None:
     page = (DOCS / "plugins.md").read_text()
-    hooks = [name for name, spec in vars(hookspecs).items() if hasattr(spec, "linqbot_spec")]
-    assert [name for name in hooks if f"`{name}`" not in page] == []
+    assert [name for name in (*HOOKS, *OBSERVED) if f"`{name}`" not in page] == []

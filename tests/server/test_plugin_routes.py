@@ -21,10 +21,11 @@ from linqbot.bot.router import Next
 from linqbot.errors import ConfigError, StorageBusy, StorageUnavailable
 from linqbot.server.app import create_app
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.turn_events import DeliveryReceived, DeliveryStored, Observers, TurnEnded, TurnTaken, WebhookRefused
 
 
 class Listener:
-    """Records the hooks called for POSTs."""
+    """Records the events of POSTs."""
 
     name = "listener"
 
@@ -32,21 +33,26 @@ class Listener:
         self.calls: list[Any] = []
 
     @hookimpl
-    def received(self, headers: dict[str, str], carrier: dict[str, str]) -> None:
-        carrier["traceparent"] = headers.get("traceparent", "")
+    def register_observers(self) -> Observers:
+        return {
+            DeliveryReceived: self.received,
+            DeliveryStored: self.stored,
+            WebhookRefused: self.refused,
+            TurnTaken: self.taken,
+        }
+
+    def received(self, event: DeliveryReceived) -> None:
+        event.carrier["traceparent"] = event.headers.get("traceparent", "")
         self.calls.append("received")
 
-    @hookimpl
-    def stored(self, is_new: bool) -> None:
-        self.calls.append(("stored", is_new))
+    def stored(self, event: DeliveryStored) -> None:
+        self.calls.append(("stored", event.is_new))
 
-    @hookimpl
-    def refused(self, reason: str, status: int) -> None:
-        self.calls.append((reason, status))
+    def refused(self, event: WebhookRefused) -> None:
+        self.calls.append((event.reason, event.status))
 
-    @hookimpl
-    def taken(self, carrier: dict[str, str]) -> None:
-        self.calls.append(dict(carrier))
+    def taken(self, event: TurnTaken) -> None:
+        self.calls.append(dict(event.carrier))
 
 
 @contextlib.asynccontextmanager
@@ -119,7 +125,10 @@ class Pages:
         return [Route("/bot", bot)]
 
     @hookimpl
-    def stored(self) -> None:
+    def register_observers(self) -> Observers:
+        return {DeliveryStored: self.stored}
+
+    def stored(self, event: DeliveryStored) -> None:
         raise ValueError("broken")
 
 
@@ -134,7 +143,9 @@ async def test_a_plugins_routes_are_under_its_name_until_it_is_disabled() -> Non
         assert (answer.status_code, answer.text) == (503, "The plugin pages is disabled. See /readyz.\n")
         ready = await client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json()["plugins"]["pages"].startswith("disabled: stored raised ValueError at test_plugin_routes.py:")
+    assert ready.json()["plugins"]["pages"].startswith(
+        "disabled: its observer of DeliveryStored raised ValueError at test_plugin_routes.py:"
+    )
 
 
 @pytest.mark.parametrize("given", [None, ["/page"]])
@@ -181,8 +192,8 @@ async def test_a_required_plugin_whose_middleware_fails_is_named_as_failing_unti
             return [wrap]
 
         @hookimpl
-        def turn_ended(self) -> None:
-            finished.set()
+        def register_observers(self) -> Observers:
+            return {TurnEnded: lambda _: finished.set()}
 
     approval, finished = Approval(), asyncio.Event()
     async with served(approval) as client:

@@ -22,6 +22,7 @@ from linqbot.server.app import create_app
 from linqbot.server.refusals import KEEP_S, LINES, BoundedLog, RefusalCount, RefusalRecord, read
 from linqbot.server.secret_file import SecretFile
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.turn_events import Observers, WebhookRefused
 
 OTHER = "whsec_QUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJDQUI="
 NOON = 1_800_000_000.0
@@ -107,8 +108,11 @@ class Counting:
         self.reasons: list[str] = []
 
     @hookimpl
-    def refused(self, reason: str) -> None:
-        self.reasons.append(reason)
+    def register_observers(self) -> Observers:
+        return {WebhookRefused: self.webhook_refused}
+
+    def webhook_refused(self, event: WebhookRefused) -> None:
+        self.reasons.append(event.reason)
 
 
 def probing(body: bytes, secret: str, *probes: str) -> dict[str, str]:

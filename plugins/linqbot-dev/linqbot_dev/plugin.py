@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from linqbot.hookspecs import AgentTool, PluginCommand, hookimpl
+from linqbot import hookimpl
+from linqbot.hookspecs import AgentTool, PluginCommand
 
 
 @hookimpl

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, RuleBroken, error_name
 from linqbot.events import Delivery
-from linqbot.hookspecs import TurnReport
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.events import EVENT_CLASSES
+from linqbot.turn_events import TurnEnded, TurnReport
 
 Attributes: TypeAlias = dict[str, str | int | float | bool]
 
@@ -60,11 +60,11 @@ def of_turn(report: TurnReport) -> Attributes:
     }
 
 
-def of_end(report: TurnReport) -> Attributes:
-    attributes = {} if report.error is None else of_error(report.error)
-    if report.handler is not None:
-        attributes["linqbot.handler"] = report.handler
-    return attributes | {"linqbot.outcome": str(report.outcome)}
+def of_end(turn: TurnEnded) -> Attributes:
+    attributes = {} if turn.error is None else of_error(turn.error)
+    if turn.handler is not None:
+        attributes["linqbot.handler"] = turn.handler
+    return attributes | {"linqbot.outcome": turn.outcome}
 
 
 def of_request(delivery: Delivery, route: str) -> Attributes:

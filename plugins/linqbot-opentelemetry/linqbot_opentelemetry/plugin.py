@@ -25,10 +25,17 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from linqbot import Running, hookimpl
-from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import ConfigError, error_name
-from linqbot.events import Delivery
-from linqbot.hookspecs import Reason, TurnReport
+from linqbot.turn_events import (
+    CallMade,
+    DeliveryReceived,
+    DeliveryStored,
+    Observers,
+    StepEnded,
+    TurnEnded,
+    TurnTaken,
+    WebhookRefused,
+)
 from linqbot_opentelemetry import attributes
 
 if TYPE_CHECKING:
@@ -88,93 +95,98 @@ class OpenTelemetry:
         self._tracer = self._find_tracer()
 
     @hookimpl
-    def received(self, delivery: Delivery, headers: Mapping[str, str], carrier: dict[str, str]) -> None:
+    def register_observers(self) -> Observers:
+        return {
+            DeliveryReceived: self.delivery_received,
+            DeliveryStored: self.delivery_stored,
+            WebhookRefused: self.webhook_refused,
+            TurnTaken: self.turn_taken,
+            CallMade: self.call_made,
+            StepEnded: self.step_ended,
+            TurnEnded: self.turn_ended,
+        }
+
+    def delivery_received(self, event: DeliveryReceived) -> None:
         if (tracer := self._tracer) is None:
             return
         # If the ASGI server is instrumented, its span is the span of the request, and this span is a part of it.
         is_inside = trace.get_current_span().get_span_context().is_valid
         span = tracer.start_span(
             f"POST {ROUTE}",
-            _of_ids(context.get_current() if is_inside else propagate.extract(headers, Context())),
+            _of_ids(context.get_current() if is_inside else propagate.extract(event.headers, Context())),
             SpanKind.INTERNAL if is_inside else SpanKind.SERVER,
-            attributes.of_request(delivery, ROUTE),
+            attributes.of_request(event.delivery, ROUTE),
         )
-        _carrying.inject(carrier, trace.set_span_in_context(span))
+        _carrying.inject(event.carrier, trace.set_span_in_context(span))
         self._receiving.set(span)
 
-    @hookimpl
-    def stored(self, is_new: bool) -> None:
+    def delivery_stored(self, event: DeliveryStored) -> None:
         if self._tracer is not None and (span := self._take_webhook_span()) is not None:
-            span.set_attributes({"http.response.status_code": 200, "linqbot.is_new": is_new})
+            span.set_attributes({"http.response.status_code": 200, "linqbot.is_new": event.is_new})
             span.end()
 
-    @hookimpl
-    def refused(self, reason: Reason) -> None:
-        # A POST that is refused before `received`, such as a forgery, makes no span: strangers could fill the backend.
+    def webhook_refused(self, event: WebhookRefused) -> None:
+        # A POST that is refused before it is verified, such as a forgery, makes no span: strangers could fill the backend.
         if (span := self._take_webhook_span()) is not None:
-            span.set_attributes({"http.response.status_code": 503, "error.type": "503", "linqbot.refused": reason})
-            span.set_status(StatusCode.ERROR, reason)
+            span.set_attributes(
+                {"http.response.status_code": 503, "error.type": "503", "linqbot.refused": event.reason}
+            )
+            span.set_status(StatusCode.ERROR, event.reason)
             span.end()
 
-    @hookimpl
-    def taken(self, report: TurnReport, carrier: Mapping[str, str]) -> None:
+    def turn_taken(self, event: TurnTaken) -> None:
         if (tracer := self._tracer) is None:
             return
+        report = event.report
         facts = attributes.of_turn(report)
-        parent = _carrying.extract(carrier, Context())
+        parent = _carrying.extract(event.carrier, Context())
         span = tracer.start_span(f"process {attributes.destination(report.delivery)}", parent, SpanKind.CONSUMER, facts)
         self._turn.set(_Turn(span, context.attach(trace.set_span_in_context(span))))
 
-    @hookimpl
-    def sent(
-        self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
-    ) -> None:
+    def call_made(self, event: CallMade) -> None:
         if (tracer := self._tracer) is None:
             return
-        if from_journal:
-            trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": call.name})
+        if event.from_journal:
+            trace.get_current_span().add_event("linqbot.remembered", {"linqbot.call": event.call.name})
             return
         end = time.time_ns()
         span = tracer.start_span(
-            attributes.call_name(call),
+            attributes.call_name(event.call),
             kind=SpanKind.CLIENT,
-            attributes=attributes.of_call(call) | self._linq,
-            start_time=end - int(took_s * 1e9),
+            attributes=attributes.of_call(event.call) | self._linq,
+            start_time=end - int(event.took_s * 1e9),
         )
-        span.set_attributes(attributes.of_answer(answer, error))
-        if error is not None:
-            span.set_status(StatusCode.ERROR, error_name(error))
+        span.set_attributes(attributes.of_answer(event.answer, event.error))
+        if event.error is not None:
+            span.set_status(StatusCode.ERROR, error_name(event.error))
         span.end(end)
 
-    @hookimpl
-    def stepped(
-        self, name: str, error: BaseException | None, took_s: float, from_journal: bool, usage: Mapping[str, float]
-    ) -> None:
+    def step_ended(self, step: StepEnded) -> None:
         if (tracer := self._tracer) is None:
             return
-        facts = attributes.of_step(name, usage)
-        if from_journal:
+        facts = attributes.of_step(step.name, step.usage)
+        if step.from_journal:
             trace.get_current_span().add_event("linqbot.remembered", facts)
             return
         end = time.time_ns()
-        span = tracer.start_span(attributes.step_name(name), attributes=facts, start_time=end - int(took_s * 1e9))
-        if error is not None:
-            span.set_attributes(attributes.of_error(error))
-            span.set_status(StatusCode.ERROR, error_name(error))
+        start = end - int(step.took_s * 1e9)
+        span = tracer.start_span(attributes.step_name(step.name), attributes=facts, start_time=start)
+        if step.error is not None:
+            span.set_attributes(attributes.of_error(step.error))
+            span.set_status(StatusCode.ERROR, error_name(step.error))
         span.end(end)
 
-    @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        if (turn := self._turn.get()) is None:
+    def turn_ended(self, turn: TurnEnded) -> None:
+        if (running := self._turn.get()) is None:
             return
         self._turn.set(None)
-        turn.span.set_attributes(attributes.of_end(report))
-        if report.error is not None:
-            turn.span.set_status(StatusCode.ERROR, f"{error_name(report.error)}: {report.outcome}")
-        elif report.outcome == "dead_letter":
-            turn.span.set_status(StatusCode.ERROR, report.outcome)
-        turn.span.end()
-        context.detach(turn.token)
+        running.span.set_attributes(attributes.of_end(turn))
+        if turn.error is not None:
+            running.span.set_status(StatusCode.ERROR, f"{error_name(turn.error)}: {turn.outcome}")
+        elif turn.outcome == "dead_letter":
+            running.span.set_status(StatusCode.ERROR, turn.outcome)
+        running.span.end()
+        context.detach(running.token)
 
     @hookimpl
     async def stopped(self) -> None:

@@ -24,7 +24,15 @@ from linqbot import Bot, Context, Draft, LinqApiError, MessageReceived, Running
 from linqbot.client.call import prepare
 from linqbot.engine.failure import RetryPolicy
 from linqbot.events import Delivery
-from linqbot.hookspecs import TurnReport
+from linqbot.turn_events import (
+    CallMade,
+    DeliveryReceived,
+    DeliveryStored,
+    TurnEnded,
+    TurnReport,
+    TurnTaken,
+    WebhookRefused,
+)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PROXY = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -150,11 +158,10 @@ def test_an_error_is_named_as_in_the_code(spans: Spans, subtests: pytest.Subtest
     for kind in (NoOrder, *made):
         expected = "KeyError" if kind in made else "NoOrder"
         with subtests.test(named=kind.__name__):
-            error, report = kind("a secret"), TurnReport(DELIVERY, 0.0, 0, 0, 0)
-            plugin.taken(report, {})
-            plugin.sent(CALL, None, error, 0.1, from_journal=False)
-            report.handler, report.error, report.outcome = "answer", error, "retry"
-            plugin.turn_ended(report)
+            error = kind("a secret")
+            plugin.turn_taken(TurnTaken(TurnReport(DELIVERY, 0.0, 0, 0, 0), {}))
+            plugin.call_made(CallMade(CALL, None, error, 0.1, from_journal=False))
+            plugin.turn_ended(TurnEnded(DELIVERY, 0, 0, 0, "retry", None, None, "answer", None, error, 0.1))
             new, seen = spans.all()[seen:], len(spans.all())
             assert len(new) == 2
             for span in new:
@@ -166,7 +173,8 @@ def test_an_error_is_named_as_in_the_code(spans: Spans, subtests: pytest.Subtest
 def test_an_error_that_is_said_to_be_linqs_brings_no_text_as_its_trace_id(spans: Spans) -> None:
     plugin = OpenTelemetry(spans.provider)
     for trace_id in ("8af9171a45022df2eb74ba4e4c83be0f", "meet me at nine"):
-        plugin.sent(CALL, None, LinqApiError("no", status=400, trace_id=trace_id), 0.1, from_journal=False)
+        error = LinqApiError("no", status=400, trace_id=trace_id)
+        plugin.call_made(CallMade(CALL, None, error, 0.1, from_journal=False))
     first, second = map(facts, spans.all())
     assert first["linqbot.linq.trace_id"] == "8af9171a45022df2eb74ba4e4c83be0f"
     assert "linqbot.linq.trace_id" not in second
@@ -321,8 +329,8 @@ async def test_a_forgery_makes_no_span(spans: Spans, tmp_path: Path) -> None:
 def test_within_an_instrumented_server_the_webhook_is_a_part_of_its_span(spans: Spans) -> None:
     plugin = OpenTelemetry(spans.provider)
     with spans.provider.get_tracer("asgi").start_as_current_span("asgi", kind=SpanKind.SERVER):
-        plugin.received(DELIVERY, {"traceparent": PROXY}, {})
-        plugin.stored(is_new=True)
+        plugin.delivery_received(DeliveryReceived(DELIVERY, {"traceparent": PROXY}, {}))
+        plugin.delivery_stored(DeliveryStored(DELIVERY, True, 0.1))
     webhook = spans.one(SERVER)
     assert webhook.kind is SpanKind.INTERNAL
     assert is_child(webhook, spans.one("asgi"))
@@ -330,8 +338,8 @@ def test_within_an_instrumented_server_the_webhook_is_a_part_of_its_span(spans: 
 
 def test_a_delivery_that_could_not_be_stored_is_an_error_of_the_server(spans: Spans) -> None:
     plugin = OpenTelemetry(spans.provider)
-    plugin.received(DELIVERY, {}, {})
-    plugin.refused("unavailable")
+    plugin.delivery_received(DeliveryReceived(DELIVERY, {}, {}))
+    plugin.webhook_refused(WebhookRefused("unavailable", 503))
     webhook = spans.one(SERVER)
     assert webhook.status.status_code is StatusCode.ERROR
     assert (facts(webhook)["linqbot.refused"], facts(webhook)["error.type"]) == ("unavailable", "503")
@@ -340,12 +348,11 @@ def test_a_delivery_that_could_not_be_stored_is_an_error_of_the_server(spans: Sp
 def test_without_a_provider_nothing_is_traced_and_nothing_is_stored() -> None:
     plugin = OpenTelemetry()
     carrier: dict[str, str] = {}
-    plugin.received(DELIVERY, {"traceparent": PROXY}, carrier)
-    plugin.stored(is_new=True)
-    report = TurnReport(DELIVERY, 0.0, 0, 0, 0, outcome="ack")
-    plugin.taken(report, carrier)
+    plugin.delivery_received(DeliveryReceived(DELIVERY, {"traceparent": PROXY}, carrier))
+    plugin.delivery_stored(DeliveryStored(DELIVERY, True, 0.1))
+    plugin.turn_taken(TurnTaken(TurnReport(DELIVERY, 0.0, 0, 0, 0), carrier))
     assert not trace.get_current_span().get_span_context().is_valid
-    plugin.turn_ended(report)
+    plugin.turn_ended(TurnEnded(DELIVERY, 0, 0, 0, "ack", None, None, None, None, None, 0.1))
     assert carrier == {}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linqbot import Running
+from linqbot import Running, hookimpl
 from linqbot.features.bot_options import MuteByHand
-from linqbot.hookspecs import AgentTool, Listener, PluginCommand, hookimpl
+from linqbot.hookspecs import AgentTool, Listener, PluginCommand
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -1,4 +1,4 @@
-"""The plugin: one method for each observing hook of linqbot, in the order in which they are called.
+"""The plugin: one method for each class of events that it observes, in the order in which they happen.
 
 Prometheus scrapes its endpoint, `GET /plugins/prometheus/metrics`.
 """
@@ -17,11 +17,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from linqbot import Running, hookimpl
-from linqbot.client.call import ApiResponse, Call
 from linqbot.errors import LinqApiError, error_name
-from linqbot.events import Delivery
-from linqbot.hookspecs import Reason, TurnReport
-from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
+from linqbot.linq.types.proactive import HandoffEnd
+from linqbot.turn_events import (
+    CallMade,
+    DeliveryReceived,
+    DeliveryStored,
+    HandoffEnded,
+    Observers,
+    Reason,
+    TurnEnded,
+    TurnTaken,
+    WebhookRefused,
+)
 from linqbot_prometheus.metrics import Bounded, InboxCollector, Metrics, call_name, event_type
 
 
@@ -61,52 +69,55 @@ class Prometheus:
         return [Route("/metrics", self._scrape, methods=["GET"])]
 
     @hookimpl
-    def refused(self, reason: Reason) -> None:
-        self._metrics.refused.add(reason)
+    def register_observers(self) -> Observers:
+        return {
+            WebhookRefused: self.webhook_refused,
+            DeliveryReceived: self.delivery_received,
+            DeliveryStored: self.delivery_stored,
+            TurnTaken: self.turn_taken,
+            CallMade: self.call_made,
+            HandoffEnded: self.handoff_ended,
+            TurnEnded: self.turn_ended,
+        }
 
-    @hookimpl
-    def received(self, delivery: Delivery) -> None:
-        self._metrics.received.add(event_type(delivery))
+    def webhook_refused(self, event: WebhookRefused) -> None:
+        self._metrics.refused.add(event.reason)
 
-    @hookimpl
-    def stored(self, delivery: Delivery, is_new: bool, took_s: float) -> None:
-        counter = self._metrics.stored if is_new else self._metrics.duplicate
-        counter.add(event_type(delivery))
-        self._metrics.store_s.observe(took_s)
+    def delivery_received(self, event: DeliveryReceived) -> None:
+        self._metrics.received.add(event_type(event.delivery))
 
-    @hookimpl
-    def taken(self, report: TurnReport) -> None:
-        self._metrics.waiting_s.observe(report.waited_s, event_type(report.delivery))
+    def delivery_stored(self, event: DeliveryStored) -> None:
+        counter = self._metrics.stored if event.is_new else self._metrics.duplicate
+        counter.add(event_type(event.delivery))
+        self._metrics.store_s.observe(event.took_s)
+
+    def turn_taken(self, event: TurnTaken) -> None:
+        self._metrics.waiting_s.observe(event.report.waited_s, event_type(event.report.delivery))
         self._metrics.busy += 1
 
-    @hookimpl
-    def sent(
-        self, call: Call, answer: ApiResponse | None, error: Exception | None, took_s: float, from_journal: bool
-    ) -> None:
-        name = call_name(call)
-        if from_journal:
+    def call_made(self, event: CallMade) -> None:
+        name = call_name(event.call)
+        if event.from_journal:
             self._metrics.remembered.add(name)
             return
-        failed = error if isinstance(error, LinqApiError) else None
-        status = failed.status if failed else answer and answer.status
+        failed = event.error if isinstance(event.error, LinqApiError) else None
+        status = failed.status if failed else event.answer and event.answer.status
         code = failed.code if failed else None
         self._metrics.calls.add(name, self._status(status), self._code(code))
-        self._metrics.call_s.observe(took_s, name)
+        self._metrics.call_s.observe(event.took_s, name)
 
-    @hookimpl
-    def handed_back(self, handoff: ChatHandoff) -> None:
-        self._metrics.handoffs.add(str(handoff.ended))
+    def handoff_ended(self, event: HandoffEnded) -> None:
+        self._metrics.handoffs.add(str(event.handoff.ended))
 
-    @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        kind, handler = event_type(report.delivery), self._handler(report.handler)
-        if report.handler is not None and report.handler_s is not None:
-            self._metrics.handler_s.observe(report.handler_s, handler, kind)
-        if report.error is not None:
-            self._metrics.failures.add(handler, kind, self._error(error_name(report.error)))
+    def turn_ended(self, turn: TurnEnded) -> None:
+        kind, handler = event_type(turn.delivery), self._handler(turn.handler)
+        if turn.handler is not None and turn.handler_s is not None:
+            self._metrics.handler_s.observe(turn.handler_s, handler, kind)
+        if turn.error is not None:
+            self._metrics.failures.add(handler, kind, self._error(error_name(turn.error)))
         self._metrics.busy -= 1
-        self._metrics.turns.add(kind, str(report.outcome))
-        self._metrics.turn_s.observe(report.took_s, kind)
+        self._metrics.turns.add(kind, turn.outcome)
+        self._metrics.turn_s.observe(turn.took_s, kind)
 
     async def _scrape(self, request: Request) -> Response:
         """Return the metrics, as OpenMetrics if the client accepts it, otherwise in the text format of Prometheus."""

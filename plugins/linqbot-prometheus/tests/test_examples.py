@@ -14,9 +14,9 @@ from prometheus_client import Metric, ProcessCollector
 
 from linqbot import errors
 from linqbot.clock import SystemClock
-from linqbot.hookspecs import End, Reason
 from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.storage.sqlite.memory import MemoryStorage
+from linqbot.turn_events import End, Reason
 
 README = Path(__file__).parent.parent / "README.md"
 PLUGIN = files("linqbot_prometheus")

@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.hookspecs import Reason
 from linqbot.linq.types.proactive import HandoffEnd
 from linqbot.testing import talking
+from linqbot.turn_events import Reason
 
 METRICS = "/plugins/prometheus/metrics"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -18,7 +18,7 @@ from sentry_sdk.utils import BadDsn
 
 from linqbot import hookimpl
 from linqbot.errors import ConfigError, LinqApiError, error_name
-from linqbot.hookspecs import TurnReport
+from linqbot.turn_events import Observers, TurnEnded
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -54,16 +54,19 @@ class Sentry:
                 raise ConfigError(f"SENTRY_DSN does not fit: {error}. Copy it again from Sentry") from error
 
     @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        if report.outcome not in ("retry", "dead_letter") or not sentry_sdk.is_initialized():
+    def register_observers(self) -> Observers:
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn: TurnEnded) -> None:
+        if turn.outcome not in ("retry", "dead_letter") or not sentry_sdk.is_initialized():
             return
         with sentry_sdk.new_scope() as scope:
-            scope.set_level("error" if report.outcome == "dead_letter" else "warning")
-            for name, value in _tags(report).items():
+            scope.set_level("error" if turn.outcome == "dead_letter" else "warning")
+            for name, value in _tags(turn).items():
                 scope.set_tag(name, value)
-            scope.add_event_processor(partial(self._without_texts, report.error))
-            if report.error is not None:
-                sentry_sdk.capture_exception(report.error)
+            scope.add_event_processor(partial(self._without_texts, turn.error))
+            if turn.error is not None:
+                sentry_sdk.capture_exception(turn.error)
             else:
                 # Without the reason, which has ids: Sentry would list each delivery as a trouble of its own.
                 sentry_sdk.capture_message("A delivery was given up. See: linqbot why")
@@ -102,15 +105,15 @@ def _names(error: BaseException) -> dict[str, str]:
     return names
 
 
-def _tags(report: TurnReport) -> dict[str, str | int]:
+def _tags(turn: TurnEnded) -> dict[str, str | int]:
     """Return what identifies the turn: ids, names of code and numbers, as in `linqbot why`."""
     tags: dict[str, str | int | None] = {
-        "linqbot.delivery": report.delivery.id,
-        "linqbot.outcome": report.outcome,
-        "linqbot.attempts": report.attempts,
-        "linqbot.handler": report.handler,
-        "linqbot.event": None if report.event is None else type(report.event).__name__,
+        "linqbot.delivery": turn.delivery.id,
+        "linqbot.outcome": turn.outcome,
+        "linqbot.attempts": turn.attempts,
+        "linqbot.handler": turn.handler,
+        "linqbot.event": None if turn.event is None else type(turn.event).__name__,
     }
-    if isinstance(report.error, LinqApiError):
-        tags |= {"linq.status": report.error.status, "linq.code": report.error.code}
+    if isinstance(turn.error, LinqApiError):
+        tags |= {"linq.status": turn.error.status, "linq.code": turn.error.code}
     return {name: value for name, value in tags.items() if value is not None}

@@ -18,7 +18,7 @@ from linqbot import Bot, Context, MessageReceived
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import ConfigError
 from linqbot.events import Delivery
-from linqbot.hookspecs import TurnReport
+from linqbot.turn_events import End, TurnEnded
 
 SECRET = "meet me at nine"
 NOW = RetryPolicy(first_s=0, most_s=0)
@@ -101,10 +101,10 @@ async def test_an_error_of_linq_has_its_numbers_and_a_turn_that_waits_is_no_erro
 
 async def test_a_delivery_that_was_given_up_without_an_error_is_a_message(kept: Kept) -> None:
     plugin = Sentry()
-    for outcome in ("ack", "defer", "lost", "dead_letter"):
-        report = TurnReport(Delivery("w.1", "c:1", "message.received", SECRET.encode(), 0.0), 0.0, 0, 5, 0)
-        report.outcome, report.reason = outcome, SECRET
-        plugin.turn_ended(report)
+    outcomes: list[End] = ["ack", "defer", "lost", "dead_letter"]
+    for outcome in outcomes:
+        delivery = Delivery("w.1", "c:1", "message.received", SECRET.encode(), 0.0)
+        plugin.turn_ended(TurnEnded(delivery, 0, 5, 0, outcome, SECRET, None, None, None, None, 0.0))
     (event,) = kept.events
     assert event["tags"] == {"linqbot.delivery": "w.1", "linqbot.outcome": "dead_letter", "linqbot.attempts": 0}
     assert SECRET.encode() not in kept.sent

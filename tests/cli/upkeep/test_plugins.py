@@ -39,14 +39,18 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from linqbot import hookimpl
 from linqbot.hookspecs import PluginCommand
+from linqbot.turn_events import TurnEnded
 
 class Plugin:
     def __init__(self):
         self.ends = []
 
     @hookimpl
-    def turn_ended(self, report):
-        self.ends.append(f"{report.delivery.type} {report.outcome}")
+    def register_observers(self):
+        return {TurnEnded: self.turn_ended}
+
+    def turn_ended(self, turn):
+        self.ends.append(f"{turn.delivery.type} {turn.outcome}")
 
     @hookimpl
     def register_routes(self, running):
@@ -70,16 +74,23 @@ spoken = "hello"
 """
 RAISES = """
 from linqbot import hookimpl
+from linqbot.turn_events import DeliveryStored
+
+def stored(event):
+    raise ValueError(event.delivery.body)
+
 @hookimpl
-def stored(delivery):
-    raise ValueError(delivery.body)
+def register_observers():
+    return {DeliveryStored: stored}
 """
 SLEEPS = """
 import time
 from linqbot import hookimpl
+from linqbot.turn_events import TurnTaken
+
 @hookimpl
-def taken(report):
-    time.sleep(0.06)
+def register_observers():
+    return {TurnTaken: lambda event: time.sleep(0.06)}
 """
 
 
@@ -139,8 +150,8 @@ def test_broken_plugins_do_not_affect_the_others(site: Path, command: Callable[.
     report = ready.json()["plugins"]
     assert (ready.status_code, report["good"]) == (200, "active")
     assert "No module named 'does_not_exist'" in report["noimport"]
-    assert report["raises"] == "disabled: stored raised ValueError at raises_plugin.py:5"
-    assert report["sleeps"].startswith("disabled: taken took over 50 ms in 5 of 5 calls")
+    assert report["raises"] == "disabled: its observer of DeliveryStored raised ValueError at raises_plugin.py:6"
+    assert report["sleeps"].startswith("disabled: its observer of TurnTaken took over 50 ms in 5 of 5 calls")
     assert serve.stop() == 0
     log = [line for line in serve.said().splitlines() if "plugin.disabled" in line]
     assert [json.loads(line)["plugin"] for line in log] == ["noimport", "raises", "sleeps"]
@@ -161,7 +172,7 @@ def test_check_shows_the_origin_and_status_of_each_plugin(site: Path, linqbot: C
     found = plugins(linqbot("check", "bot.py", *ONLY))
     assert found["good"] == (
         "ok",
-        "good 1.2 of linqbot-good is active; it has register_commands, register_routes, turn_ended.",
+        "good 1.2 of linqbot-good is active; it has register_commands, register_observers, register_routes.",
     )
     assert found["Mine"] == ("ok", "Mine of the bot's code is active; it has stopped.")
     assert found["linqbot.storage.open"][1].startswith("linqbot.storage.open of linqbot is active")

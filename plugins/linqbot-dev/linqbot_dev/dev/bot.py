@@ -23,14 +23,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from linqbot import Running
+from linqbot import Running, hookimpl
 from linqbot.cli import failure, logs
 from linqbot.cli.logs import log_uncaught
 from linqbot.cli.output import printable_lines
 from linqbot.clock import MovableClock
 from linqbot.errors import LinqbotError
 from linqbot.frames import authors_frame
-from linqbot.hookspecs import hookimpl
 from linqbot.ops.bot_file import BotFileError, load_bot, log_opt_outs
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env

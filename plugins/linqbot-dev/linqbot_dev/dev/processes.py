@@ -25,8 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from linqbot import Running
-from linqbot.hookspecs import hookimpl
+from linqbot import Running, hookimpl
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.server import uvicorn_server
 

@@ -1,4 +1,4 @@
-"""Observes the turns of a bot for `linqbot dev`, through the same hooks that plugins have.
+"""Observes the turns of a bot for `linqbot dev`, by the events that plugins observe, and by those that quote people.
 
     14:09:08  +14155550100 "hi" → bot:greet 12 ms → "Hello!" (confetti)
 
@@ -28,7 +28,7 @@ from typing import Any, Final
 import click
 import httpx
 
-from linqbot import Running
+from linqbot import Running, hookimpl
 from linqbot.bot.handlers import NO_HANDLER, OWN_ECHO, untaken
 from linqbot.characters import cut
 from linqbot.cli.output import printable, printable_lines
@@ -40,7 +40,6 @@ from linqbot.features.asking.arrivals import ANSWERS
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
 from linqbot.features.asking.records import ending_of, event_of
 from linqbot.frames import authors_place_of_task, is_authors
-from linqbot.hookspecs import Tried, TurnReport, hookimpl
 from linqbot.linq.events.delivery import PROBE_ID, Delivery, decode
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
@@ -54,10 +53,14 @@ from linqbot.turn_events import (
     CallDelayed,
     ErrorHandled,
     MessagesTaken,
+    Observers,
     QuestionAsked,
     QuestionMet,
-    TurnEvent,
-    TurnRecorded,
+    Routed,
+    StepEnded,
+    TurnEnded,
+    TurnReport,
+    TurnTaken,
 )
 from linqbot_dev.dev.processes import no_authorities
 from linqbot_dev.dev.turn_report import ObservedTurn, error_report, wall_time
@@ -108,15 +111,18 @@ class TurnReports:
         self._post(replace(turn, took_s=took_s, **facts).for_page())
 
     @hookimpl
-    def register_observers(self) -> Mapping[type[TurnEvent], Callable[[Any], None]]:
+    def register_observers(self) -> Observers:
         return {
+            TurnTaken: self._taken,
+            Routed: self._routed,
+            StepEnded: self._step_ended,
+            TurnEnded: self._turn_ended,
             ContentSent: self._sent,
             MessagesTaken: self._took,
             QuestionMet: self._met_question,
             QuestionAsked: self._asked,
             ErrorHandled: self._handled_error,
             CallDelayed: self._waits,
-            TurnRecorded: self._recorded,
         }
 
     @hookimpl
@@ -126,20 +132,17 @@ class TurnReports:
         at = wall_time(datetime.fromtimestamp(self._clock.now(), UTC))
         self._post({"kind": "bot", "status": "loaded", "at": at})
 
-    @hookimpl
-    def taken(self, report: TurnReport) -> None:
+    def _taken(self, event: TurnTaken) -> None:
         # The calls of the turn have times of the same clock, by which the page finds them.
+        report = event.report
         turn = ObservedTurn(report, datetime.fromtimestamp(self._clock.now(), UTC), handled=self._handled)
         self._running[report.delivery.id] = turn
         _turn.set(turn)
 
-    @hookimpl
-    def routed(
-        self, event: Event, handler: str | None, at: str | None, tried: Sequence[Tried], reason: str | None
-    ) -> None:
+    def _routed(self, to: Routed) -> None:
         turn = _turn.get()
-        turn.event, turn.handler, turn.at, turn.tried, turn.reason = event, handler, at, tried, reason
-        if handler is not None and turn.timer is None:
+        turn.event, turn.handler, turn.at, turn.tried, turn.reason = to.event, to.handler, to.at, to.tried, to.reason
+        if to.handler is not None and turn.timer is None:
             shows = partial(self._show_running, turn, asyncio.current_task())
             turn.timer = asyncio.get_running_loop().call_later(self._long_s, shows)
 
@@ -148,35 +151,34 @@ class TurnReports:
         turn.waits_at = None if task is None else authors_place_of_task(task)
         self._show(turn)
 
-    @hookimpl
-    def stepped(self, from_journal: bool) -> None:
+    def _step_ended(self, step: StepEnded) -> None:
         """Post each step at once: an agent may run for long, and a process that dies reports no end."""
-        if not from_journal:
-            # Not in the hook, which must be quick: a report with long results is not.
+        if not step.from_journal:
+            # Not in the observer, which must be quick: a report with long results is not.
             asyncio.get_running_loop().call_soon(self._post_step, _turn.get())
 
     def _post_step(self, turn: ObservedTurn) -> None:
         if self._running.get(turn.report.delivery.id) is turn:
             self._post_running(turn)
 
-    @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        turn = self._running.pop(report.delivery.id)
+    def _turn_ended(self, ended: TurnEnded) -> None:
+        turn = self._running.pop(ended.delivery.id)
+        turn.ended = ended
         if turn.timer is not None:
             turn.timer.cancel()
-        if report.event is not None:
-            turn.event, turn.handler = report.event, report.handler
+        if ended.event is not None:
+            turn.event, turn.handler = ended.event, ended.handler
         if turn.question is not None:
             # The handler of an ended question runs with the message that began it. The turn is about this one.
-            turn.event = understood(report.delivery) or turn.event
-        turn.took_s, turn.again_in_s = report.took_s, report.again_in_s
+            turn.event = understood(ended.delivery) or turn.event
+        turn.took_s, turn.again_in_s = ended.took_s, ended.again_in_s
         if turn.handler is not None:
             turn.blocked_at = self._blocked.pop(_function(turn.handler), None)
-        if report.outcome == "lost":
+        if ended.outcome == "lost":
             turn.reason = LOST
-        elif report.error is None or report.outcome == "defer":  # else the error says it
-            turn.reason = report.reason or (
-                turn.record.why if turn.outcome == "not_handled" and turn.record else turn.reason
+        elif ended.error is None or ended.outcome == "defer":  # else the error says it
+            turn.reason = ended.reason or (
+                ended.row.why if turn.outcome == "not_handled" and ended.row else turn.reason
             )
         if _is_of_interest(turn):
             self._show(turn)
@@ -187,7 +189,7 @@ class TurnReports:
         """Show each message at once: its only trace is the turn of the handler that took it, which may run for long."""
         by = _turn.get()
         for delivery in event.deliveries:
-            report = TurnReport(delivery, 0, 0, 0, 0, outcome="ack")
+            report = TurnReport(delivery, 0, 0, 0, 0)
             now = datetime.fromtimestamp(self._clock.now(), UTC)
             self._show(ObservedTurn(report, now, understood(delivery), by.handler, by.at, taken_by=by))
 
@@ -203,10 +205,6 @@ class TurnReports:
     def _waits(self, event: CallDelayed) -> None:
         """Post this at once. A turn that only waits is not over, so that the terminal has no line for it."""
         self._post_running(_turn.get(), reason=event.reason, again_in_s=event.seconds)
-
-    def _recorded(self, event: TurnRecorded) -> None:
-        if (turn := _turn.get(None)) is not None:  # not of a delivery that is given back without a turn
-            turn.record = event.row
 
     def _asked(self, event: QuestionAsked) -> None:
         turn = _turn.get()
@@ -225,7 +223,7 @@ def _function(handler: str) -> str:
 def _is_of_interest(turn: ObservedTurn) -> bool:
     """Return False for turns that run no code of the author: receipts for the journal, answers to nothing, probes."""
     delivery = turn.report.delivery
-    if turn.report.outcome != "ack" or turn.handler is not None or turn.question is not None:
+    if turn.end != "ack" or turn.handler is not None or turn.question is not None:
         return True
     if turn.event is None:
         is_step = _brings(delivery) is not None or delivery.id.startswith(ENDING_ID)  # of a question to another chat
@@ -308,10 +306,9 @@ class TurnLines:
         if not is_shown(turn):
             return
         shown = [line(turn)]
-        report = turn.report
-        if report.outcome in {"retry", "dead_letter"} and report.error and (frames := self._frames(report.error)):
+        if turn.end in {"retry", "dead_letter"} and turn.error and (frames := self._frames(turn.error)):
             shown.append(frames)
-        if report.outcome == "dead_letter" and not self._has_given_up:
+        if turn.end == "dead_letter" and not self._has_given_up:
             self._has_given_up = True  # the process of the corrected bot says it again
             shown.append(click.style(f"  {self._way_back(turn)}", dim=True))
         click.echo("\n".join(shown), err=True, color=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
@@ -431,7 +428,7 @@ def _answer(call: Call) -> str:
 
 
 def _end(turn: ObservedTurn) -> list[str]:
-    outcome, error = turn.report.outcome, turn.report.error
+    outcome, error = turn.end, turn.error
     if outcome is None:
         at = f" at {turn.waits_at}" if turn.waits_at else ""
         return [click.style(f"still running{at}", fg="yellow")]

@@ -30,7 +30,6 @@ from linqbot.engine.turn_record import step_facts
 from linqbot.error_details import readable
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame
-from linqbot.hookspecs import End, Tried, TurnCall, TurnReport
 from linqbot.linq.events.delivery import event_id_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import as_object, chat_of_lane
@@ -41,7 +40,7 @@ from linqbot.ops.why import Case, answer_of
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.upkeep import Waiting, WaitingState
 from linqbot.tracebacks import first_cause, folded
-from linqbot.turn_events import ErrorHandled, QuestionMet
+from linqbot.turn_events import End, ErrorHandled, QuestionMet, Tried, TurnCall, TurnEnded, TurnReport
 
 BLOCKED: Final = (
     "While this line ran, the bot answered no other chat. Await slow calls (asyncio.sleep, "
@@ -120,7 +119,7 @@ _OUTCOMES: Final[Mapping[End, str]] = {
 
 @dataclass(slots=True)
 class ObservedTurn:
-    """A turn, while it runs and after its end: its report for plugins, and what only `linqbot dev` notes."""
+    """A turn, while it runs and after its end: its report for observers, its end, and what only `linqbot dev` notes."""
 
     report: TurnReport
     started_at: datetime  # time on the bot's clock, which `linqbot dev` can move
@@ -143,18 +142,32 @@ class ObservedTurn:
     # The running turn that took this message with `ctx.incoming`. Then this is no turn of its own.
     taken_by: ObservedTurn | None = None
     handled_error: ErrorHandled | None = None
-    record: OutcomeRow | None = None  # what is stored of the run for `linqbot why`; None while it runs
+    ended: TurnEnded | None = None  # None while it runs
+
+    @property
+    def end(self) -> End | None:
+        """The outcome of the turn; None while it runs."""
+        return None if self.ended is None else self.ended.outcome
+
+    @property
+    def error(self) -> BaseException | None:
+        return None if self.ended is None else self.ended.error
+
+    @property
+    def record(self) -> OutcomeRow | None:
+        """The row of the run that `linqbot why` shows; None while it runs."""
+        return None if self.ended is None else self.ended.row
 
     @property
     def outcome(self) -> str:
-        if self.report.outcome is None:
-            return "running"
         if self.taken_by is not None:
             return "taken"
-        if self.report.outcome == "ack" and self.handler is None and self.question is None and self.event is not None:
+        if self.end is None:
+            return "running"
+        if self.end == "ack" and self.handler is None and self.question is None and self.event is not None:
             # linqbot itself has handled an event without a handler and without a reason, such as a text that a handoff passes on.
             return "acked" if self.record is not None and self.record.outcome == "handled" else "not_handled"
-        return _OUTCOMES[self.report.outcome]
+        return _OUTCOMES[self.end]
 
     @property
     def calls(self) -> list[Call]:
@@ -170,11 +183,11 @@ class ObservedTurn:
     def why(self) -> str | None:
         """The sentence of `linqbot why` about the event; None while the turn runs. The page counts down to the next run."""
         report, delivery, waiting = self.report, self.report.delivery, None
-        if report.outcome in ("retry", "defer", "lost"):
+        if self.ended is not None and self.ended.outcome in ("retry", "defer", "lost"):
             facts = (delivery.id, delivery.lane, delivery.type, delivery.received_at)
-            failed = report.attempts + (report.outcome == "retry")
-            state: WaitingState = "retrying" if report.outcome == "retry" else "deferred"
-            waiting = Waiting(*facts, state, failed, report.crashes, None, self.reason or report.reason)
+            failed = report.attempts + (self.end == "retry")
+            state: WaitingState = "retrying" if self.end == "retry" else "deferred"
+            waiting = Waiting(*facts, state, failed, report.crashes, None, self.reason or self.ended.reason)
         elif self.record is None:
             return None
         calls = [{"call": one.call.name, "status": "accepted"} for one in report.calls if one.error is None]
@@ -197,7 +210,7 @@ class ObservedTurn:
 
     def to_json(self) -> dict[str, Any]:
         """Return the turn as JSON data for the emulator's page, which reads it in `model/exchanges.js`."""
-        event, delivery, error = self.event, self.report.delivery, self.report.error
+        event, delivery, error = self.event, self.report.delivery, self.error
         return {
             "kind": "turn",
             "event_id": event_id_of(delivery.id),
@@ -228,7 +241,7 @@ class ObservedTurn:
 
     def _notes(self) -> list[dict[str, Any]]:
         found = []
-        if self.report.outcome is None and self.waits_at is not None:
+        if self.end is None and self.waits_at is not None:
             found.append({"title": None, "message": WAITS, **_place(self.waits_at)})
         if self.blocked_at is not None:
             found.append({"title": "Blocked the event loop", "message": BLOCKED, **_place(self.blocked_at)})

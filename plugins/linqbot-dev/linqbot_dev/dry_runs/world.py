@@ -42,14 +42,14 @@ from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import Features
 from linqbot.features.handoff import HANDOFF_KIND
 from linqbot.features.mute import MUTING
-from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
-from linqbot.plugins.registry import OBSERVED, Plugins
+from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadLetter, Defer
 from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.turn_events import TurnEnded
 from linqbot_dev.dry_runs.dry_turn import ALL, DryTurn, RunResult
 from linqbot_dev.dry_runs.recorded_turns import RecordedTurn
 from linqbot_dev.dry_runs.tape import UPLOADED, KeptChats, Tape, read_of_bot
@@ -62,7 +62,7 @@ _is_in_run: ContextVar[bool] = ContextVar("linqbot_is_in_dry_run", default=False
 
 
 class DryWorld:
-    """Runs a bot on turns that are on record. Nothing is sent, and nothing is stored. No observer hook of a plugin runs.
+    """Runs a bot on turns that are on record. Nothing is sent, and nothing is stored. No observer of a plugin is called.
 
     Args:
         client: Used for reads, if they are allowed; already open.
@@ -189,14 +189,11 @@ class DryWorld:
 
     def _observe(self, run: DryTurn) -> None:
         """Let the run learn of its failure, and no plugin of anything."""
-        for hook in OBSERVED:
-            setattr(self._plugins, hook, None)
-        self._plugins.observers.clear()
 
-        def turn_ended(report: TurnReport) -> None:
-            run.error = report.error
+        def turn_ended(turn: TurnEnded) -> None:
+            run.error = turn.error
 
-        self._plugins.turn_ended = turn_ended
+        self._plugins.observe_only({TurnEnded: turn_ended})
 
 
 class _Clock(MovableClock):

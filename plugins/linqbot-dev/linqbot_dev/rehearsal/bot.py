@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from linqbot.bot.context import Context
+from linqbot import Context, hookimpl
 from linqbot.cli import failure, logs
 from linqbot.cli.logs import log_uncaught
 from linqbot.errors import LinqbotError
-from linqbot.hookspecs import hookimpl
 from linqbot.linq.types.files import running_turn
 from linqbot.ops.bot_file import load_bot
 from linqbot.server import loop_watch, uvicorn_server
 from linqbot.settings import from_env
+from linqbot.turn_events import Observers, StepEnded
 from linqbot_dev.dev.processes import NeededEvents, end_with_parent, end_without_traceback, inherited
 from linqbot_dev.testing.ledger import FILE as LEDGER
 from linqbot_dev.testing.ledger import add_line
@@ -37,10 +37,13 @@ class Requests:
         self._file = Path(os.environ[LEDGER]).with_name(REQUESTS)
 
     @hookimpl
-    def stepped(self, from_journal: bool, usage: Mapping[str, float]) -> None:
+    def register_observers(self) -> Observers:
+        return {StepEnded: self._step_ended}
+
+    def _step_ended(self, step: StepEnded) -> None:
         ctx = running_turn.get()
-        if usage and not from_journal and isinstance(ctx, Context):
-            add_line(self._file, {"chat_id": ctx.event.chat_id, **usage})
+        if step.usage and not step.from_journal and isinstance(ctx, Context):
+            add_line(self._file, {"chat_id": ctx.event.chat_id, **step.usage})
 
 
 def main(arguments: Sequence[str]) -> None:

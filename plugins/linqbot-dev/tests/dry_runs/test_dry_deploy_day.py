@@ -11,8 +11,19 @@ from dry_deploys import Day, texts, the_group
 from fakes import LINE, tapback, text_body
 from one_handler import says
 
-from linqbot import Bot, Context, Failure, MessageReceived, ReactionAdded, Refused, in_direct, in_group, to_line
-from linqbot.hookspecs import TurnReport, hookimpl
+from linqbot import (
+    Bot,
+    Context,
+    Failure,
+    MessageReceived,
+    ReactionAdded,
+    Refused,
+    hookimpl,
+    in_direct,
+    in_group,
+    to_line,
+)
+from linqbot.turn_events import Observers, TurnEnded, TurnTaken
 
 PEOPLE = ["+14155552001", "+14155552002"]
 
@@ -75,12 +86,14 @@ class Watching:
         self.seen: list[str] = []
 
     @hookimpl
-    def taken(self) -> None:
+    def register_observers(self) -> Observers:
+        return {TurnTaken: self.turn_taken, TurnEnded: self.turn_ended}
+
+    def turn_taken(self, _: TurnTaken) -> None:
         self.seen.append("taken")
 
-    @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
-        self.seen.append(str(report.outcome))
+    def turn_ended(self, turn: TurnEnded) -> None:
+        self.seen.append(turn.outcome)
 
 
 async def test_plugins_that_observe_turns_do_not_observe_a_dry_run(day: Day) -> None:

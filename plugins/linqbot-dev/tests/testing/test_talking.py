@@ -18,9 +18,9 @@ from patience import PATIENCE_S
 from linqbot import Bot, BotError, Context, Event, MessageReceived, hookimpl, in_group
 from linqbot.bot.router import Next
 from linqbot.errors import ConfigError
-from linqbot.hookspecs import TurnReport
 from linqbot.linq.events.message import MessageFailed
 from linqbot.testing import HandlerFailed, NothingCame, Phone, talking
+from linqbot.turn_events import Observers, TurnEnded
 
 
 def saying(**options: Any) -> Bot:
@@ -403,16 +403,21 @@ async def test_a_plugin_that_was_disabled_shows(fails: bool) -> None:
         name = "audit"
 
         @hookimpl
-        def turn_ended(self, report: TurnReport) -> None:
+        def register_observers(self) -> Observers:
+            return {TurnEnded: self.turn_ended}
+
+        def turn_ended(self, turn: TurnEnded) -> None:
             if fails:
-                raise KeyError(report.outcome)
+                raise KeyError(turn.outcome)
 
     async with talking(bot_of(says("{}"), plugins=[Audit])) as phone:
         assert await phone.plugins() == {"audit": "active"}
         await phone.text("hi")
         assert await phone.next_reply() == "hi"
         (status,) = (await phone.plugins()).values()
-    assert status.startswith("disabled: turn_ended raised KeyError at test_talking.py:" if fails else "active")
+    assert status.startswith(
+        "disabled: its observer of TurnEnded raised KeyError at test_talking.py:" if fails else "active"
+    )
 
 
 @pytest.mark.parametrize(("given", "shown"), [(Bot, "the class Bot"), ("bot.py", "str"), (None, "NoneType")])

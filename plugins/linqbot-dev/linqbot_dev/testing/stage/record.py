@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from linqbot import tracebacks
+from linqbot import hookimpl, tracebacks
 from linqbot.bot import never_awaited
 from linqbot.bot.context import Context
 from linqbot.bot.handlers import NO_HANDLER, NOT_ADDRESSED, untaken
@@ -20,14 +20,13 @@ from linqbot.branch import UnawaitedCoroutine
 from linqbot.clock import Clock
 from linqbot.engine.failure import TurnFailure
 from linqbot.errors import NeverAwaited
-from linqbot.hookspecs import TurnReport, hookimpl
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import understood
 from linqbot.linq.types.files import running_turn
 from linqbot.storage.inbox import Commit
 from linqbot.storage.journal import RECEIPTS
-from linqbot.turn_events import AwaitForgotten, CalledTooLate, TurnEvent
+from linqbot.turn_events import AwaitForgotten, CalledTooLate, Observers, Routed, TurnEnded
 from linqbot_dev.testing.stage import bot_run
 from linqbot_dev.testing.stage.connections import ApiCall
 
@@ -100,11 +99,15 @@ class Record:
     # Watching
 
     @hookimpl
-    def register_observers(self) -> Mapping[type[TurnEvent], Callable[[Any], None]]:
-        return {AwaitForgotten: self._await_forgotten, CalledTooLate: self._called_too_late}
+    def register_observers(self) -> Observers:
+        return {
+            Routed: self._routed,
+            AwaitForgotten: self._await_forgotten,
+            CalledTooLate: self._called_too_late,
+            TurnEnded: self._turn_ended,
+        }
 
-    @hookimpl
-    def routed(self) -> None:
+    def _routed(self, _: Routed) -> None:
         ctx = running_turn.get()
         assert ctx is None or isinstance(ctx, TurnContext)
         self._turns[bot_run.turn.get()].ctx = ctx
@@ -120,34 +123,33 @@ class Record:
         now = self._clock.now()
         self.history.extend(f"a message waits to be sent in {timer.due - now:.1f} s" for timer in commit.timers)
 
-    @hookimpl
-    def turn_ended(self, report: TurnReport) -> None:
+    def _turn_ended(self, turn: TurnEnded) -> None:
         this = self._turns.pop(bot_run.turn.get(), _Turn())
-        ctx, who = this.ctx, report.handler or "no handler"
-        what = f"{report.delivery.type}: "
-        if report.outcome in {"retry", "dead_letter"}:
+        ctx, who = this.ctx, turn.handler or "no handler"
+        what = f"{turn.delivery.type}: "
+        if turn.outcome in {"retry", "dead_letter"}:
             # Only an exception of the bot's code is shown as such. Of a call that was deferred for too long, or that had no
             # `await`, the reason says more.
-            is_raised = report.event is not None and isinstance(report.error, Exception)
-            error = report.error if is_raised and not isinstance(report.error, NeverAwaited) else None
-            why = _failure(error, who, ctx) if error else str(report.reason).strip().removesuffix(".")
-            then = "It was given up." if report.again_in_s is None else f"It runs again in {report.again_in_s:.1f} s."
+            is_raised = turn.event is not None and isinstance(turn.error, Exception)
+            error = turn.error if is_raised and not isinstance(turn.error, NeverAwaited) else None
+            why = _failure(error, who, ctx) if error else str(turn.reason).strip().removesuffix(".")
+            then = "It was given up." if turn.again_in_s is None else f"It runs again in {turn.again_in_s:.1f} s."
             what += f"{why} {then}" if why.endswith(("?", "!")) else f"{why}. {then}"
             self._failures.append((what, error))
-        elif report.outcome == "defer":
-            what += f"waits for {report.again_in_s:.1f} s more: {report.reason}"
-        elif report.outcome == "lost":
+        elif turn.outcome == "defer":
+            what += f"waits for {turn.again_in_s:.1f} s more: {turn.reason}"
+        elif turn.outcome == "lost":
             return
-        elif report.handler is None and (event := report.event or _passed_over(report.delivery)) is not None:
+        elif turn.handler is None and (event := turn.event or _passed_over(turn.delivery)) is not None:
             if event.is_own or event.type in RECEIPTS:
                 return
             if event.type == "chat.created":
                 return  # it comes before the first message of each chat, and few bots handle it
-            what += _untaken(ctx) if report.event is not None else untaken(NO_HANDLER, ())
+            what += _untaken(ctx) if turn.event is not None else untaken(NO_HANDLER, ())
         else:
             what += f"taken by {who}"
         self.history.append(what)
-        if ctx is not None and report.outcome != "dead_letter":
+        if ctx is not None and turn.outcome != "dead_letter":
             self.history.extend(never_awaited.report(each, who, ctx.handler_at) for each in this.never_awaited)
 
 
