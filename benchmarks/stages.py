@@ -55,7 +55,7 @@ from linqbot.client.client import Client
 from linqbot.clock import SystemClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.parse import parse
 from linqbot.linq.signatures import Secret, verify
@@ -154,7 +154,7 @@ async def _handle(count: int, _: AsyncExitStack) -> Timed:
 
     storage.begin = storage.finish = stored  # type: ignore[method-assign,assignment]
     client = Client("key").wrapped(lambda _: accepted)
-    turns = Turns(Dispatcher(bot, clock, plugins=Plugins()), client, storage, clock, SendRateLimit(clock), Features)
+    turns = Turns(Dispatcher(bot, clock, plugins=Plugins()), client, storage, clock, SendRateLimit(clock), catalogue)
 
     async def work() -> None:
         for lease in leases:

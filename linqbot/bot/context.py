@@ -73,8 +73,11 @@ if TYPE_CHECKING:
     from linqbot.content.received import ReceivedMedia
     from linqbot.engine.turn import Turn
     from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
+    from linqbot.features.asking.session import AskSession
     from linqbot.features.history import History, HistoryReader
+    from linqbot.features.later import TurnScheduler
     from linqbot.features.model_steps import Draft, ModelStep
+    from linqbot.features.overlap import TurnOverlap
     from linqbot.features.proactive import BotContext
     from linqbot.features.streams import PaceName, StreamSource
     from linqbot.parse.recurrences import Recurrence
@@ -121,7 +124,6 @@ class Context(TurnWithMedia, TurnWithCards):
         after_ask: The question that timed out before this message; None if there is none. The message may be a late
             answer to it.
         resumption: Set while a handler goes on after a question of `ask`.
-        overlap: Set if a handler of the bot takes messages that come while it runs.
         turn_state: What `state` and `now` show, for dispatch and for questions.
         side: The session of the person's open question, if a handler may take this event while the question stays open. For
             `side_questions=True` that is any handler. Else it is one with `during_ask=True`; if none takes the event, it is
@@ -140,7 +142,11 @@ class Context(TurnWithMedia, TurnWithCards):
         state_store: Storage,
     ) -> None:
         # The turn is not kept: it refers to this context, and only the garbage collector would free such a circle.
-        session, arrived = turn.asking.session, turn.opening.arrival
+        session, arrived = None, None
+        if turn.opening.data:  # few turns concern questions
+            from linqbot.features.asking.session import met
+
+            session, arrived = met(turn)
         self.event = turn.event
         self.client = turn.client
         self._plugins = plugins
@@ -162,9 +168,8 @@ class Context(TurnWithMedia, TurnWithCards):
         self.turn_state = TurnState(self.root, state_store, clock)
         self.side = session if arrived is not None and arrived.answer is not None else None
         self.after_ask = None if arrived is None else arrived.after_ask
-        self.overlap = turn.overlap
         self.is_handling = False
-        self._asking = turn.asking
+        self._helpers = turn.helpers
         self._service: str | None = None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
@@ -197,6 +202,27 @@ class Context(TurnWithMedia, TurnWithCards):
     def already_sent(self) -> Sequence[str]:
         """The texts that this handler has sent before it was cancelled and began again: see `overlap="restart"`."""
         return () if self.overlap is None else self.overlap.already_sent
+
+    @property
+    def overlap(self) -> TurnOverlap | None:
+        """The later messages of the chat, if a handler of the bot takes messages that come while it runs."""
+        if not self._helpers:
+            return None
+        from linqbot.features.overlap import TurnOverlap
+
+        return self._helpers.find(TurnOverlap)
+
+    @property
+    def _session(self) -> AskSession:
+        from linqbot.features.asking.session import session_of
+
+        return session_of(self._helpers)
+
+    @property
+    def _scheduler(self) -> TurnScheduler:
+        from linqbot.features.later import scheduler_of
+
+        return scheduler_of(self._helpers)
 
     @property
     def takes_incoming(self) -> bool:
@@ -256,9 +282,7 @@ class Context(TurnWithMedia, TurnWithCards):
             self.log,
             self._uploads,
             clock=self._clock,
-            broadcaster=self._journal.broadcaster,
-            steps=self._asking.steps,
-            asking=self._asking,
+            helpers=self._helpers,
         )
 
     @cached_property
@@ -532,10 +556,10 @@ class Context(TurnWithMedia, TurnWithCards):
                 to no chat.
         """
         # Imported late: few bots stream, and what cuts a stream into messages is large.
-        from linqbot.features.streams import Stream, pace_of
+        from linqbot.features.streams import Stream, StreamJournal, pace_of
 
         await self._learn_service()
-        record = self._journal.stream(key)
+        record = StreamJournal(self._journal, key)
         client = self.client.named(record.label)
         return await Stream(
             send=lambda messages: self._sender.send(messages, client),
@@ -616,9 +640,7 @@ class Context(TurnWithMedia, TurnWithCards):
         messages = bubbles(resolved, effect=decoration, service=self.event.service, cards=cards)
         shown = [without_effect(message, self.event.service) for message in messages]
         calls = [send_call(self.chat_id, message) for message in shown]
-        return self._journal.scheduler.schedule(
-            self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag
-        )
+        return self._scheduler.schedule(self.chat_id, calls, due=due, grace_s=grace_s, key=key, every=rhythm, tag=tag)
 
     async def remind(
         self,
@@ -669,7 +691,7 @@ class Context(TurnWithMedia, TurnWithCards):
         due = due_at(None, after_s, None, self._clock.now())
         scheduled_id = scheduled if isinstance(scheduled, str) else scheduled.id
         check_whole("ctx.reschedule(scheduled)", scheduled_id)
-        moved = await self._journal.scheduler.reschedule(scheduled_id, due=due)
+        moved = await self._scheduler.reschedule(scheduled_id, due=due)
         if moved is None:
             raise BotError(
                 "This send is sent or cancelled, so its content is deleted. Schedule it again with ctx.send_later; the "
@@ -699,7 +721,7 @@ class Context(TurnWithMedia, TurnWithCards):
             ids = [each.id for each in await self.scheduled() if each.tag == tag]
         else:
             ids = [scheduled if isinstance(scheduled, str) else scheduled.id]
-        return any([await self._journal.scheduler.cancel(each) for each in ids])
+        return any([await self._scheduler.cancel(each) for each in ids])
 
     async def scheduled(self) -> list[Scheduled]:
         """Return the scheduled sends that are waiting in this chat, the earliest first.
@@ -710,7 +732,7 @@ class Context(TurnWithMedia, TurnWithCards):
             BotError: the event belongs to no chat.
             StorageUnavailable: the storage cannot be read.
         """
-        return await self._journal.scheduler.scheduled(self.chat_id)
+        return await self._scheduler.scheduled(self.chat_id)
 
     @overload
     def ask(
@@ -1005,11 +1027,11 @@ class Context(TurnWithMedia, TurnWithCards):
             ) from None
         if has_drafts(question.content, None):
             return self._ask_with_files(question)
-        return self._asking().ask(question, self)
+        return self._session.ask(question, self)
 
     async def _ask_with_files(self, question: Question) -> Any:
         content = tuple(await self._uploads.resolved(question.content))
-        return await self._asking().ask(replace(question, content=content), self)
+        return await self._session.ask(replace(question, content=content), self)
 
     def end_questions(self) -> None:
         """End the open questions of `ask` in the event's chat, of all people, at the end of the turn and without a word.
@@ -1021,7 +1043,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Raises:
             BotError: the event belongs to no chat.
         """
-        self._asking().end_questions(self.chat_id)
+        self._session.end_questions(self.chat_id)
 
     @overload
     async def once(
@@ -1094,7 +1116,7 @@ class Context(TurnWithMedia, TurnWithCards):
         check_whole("ctx.once(name)", name)
         tallies = (tally,) if isinstance(tally, Tally) else tally
         recording = self.turn_state.recording(tallies) if tallies else None
-        return await self._asking.steps.once(
+        return await self._helpers.steps.once(
             name, call, kind=kind, retry=retry, restartable=restartable, recording=recording
         )
 
@@ -1179,7 +1201,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Example:
             `plan = ctx.recall("plan") or await ctx.once("plan", make_plan)`
         """
-        return self._asking.steps.recall(name, kind=kind)
+        return self._helpers.steps.recall(name, kind=kind)
 
     async def recorded(self, name: str, make: Callable[[], Awaitable[T]], *, kind: type[T]) -> T:
         """Return the result of something that may be done again, such as an upload, but is done once if possible.
@@ -1189,7 +1211,7 @@ class Context(TurnWithMedia, TurnWithCards):
         Args:
             name: The name of the step, which is used once in a run of the handler.
         """
-        return await self._asking.steps.recorded(name, make, kind=kind)
+        return await self._helpers.steps.recorded(name, make, kind=kind)
 
     async def react(
         self,
@@ -1433,7 +1455,7 @@ class Context(TurnWithMedia, TurnWithCards):
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.
-        if self.resumption is None or not self._asking().is_past:
+        if self.resumption is None or not self.resumption.is_past:
             self._on_sent(chat_id, text, what)
 
 

@@ -59,4 +59,7 @@ class TurnContext(Context, HandlerRun):
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
         self.turn_state.discard()
-        self._journal.scheduler.discard()
+        if self._journal.ends:
+            from linqbot.features.later import TurnTimers
+
+            TurnTimers.of(self._journal).discard(self._journal)

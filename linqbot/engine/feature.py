@@ -127,6 +127,12 @@ class Feature:
     async def begin(self, turn: Turn) -> None:
         """Prepare for the handler, which is about to run for `turn.event`."""
 
+    def stop(self, turn: Turn) -> None:
+        """End what runs next to the handler, whose code has ended or failed."""
+
+    def defers(self, turn: Turn) -> TurnDeferred | None:
+        """Return the error that defers a turn whose code has ended, because it is not known if all is stored; else None."""
+
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         """Return the turn in which the handler runs again, if it must, now that it has ended, with an error or without."""
 
@@ -143,7 +149,7 @@ class Feature:
         """Raise Stopped if a call must not be made now, or the error with which Linq would refuse it."""
 
 
-_DRAWERS: Final = ("concerns", "admit", "open", "begin", "again", "close", "end", "in_step", "guard")
+_DRAWERS: Final = ("concerns", "admit", "open", "begin", "stop", "defers", "again", "close", "end", "in_step", "guard")
 
 
 class Points(NamedTuple):
@@ -151,6 +157,8 @@ class Points(NamedTuple):
 
     open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
     begin: Sequence[Callable[[Turn], Awaitable[None]]]
+    stop: Sequence[Callable[[Turn], None]]
+    defers: Sequence[Callable[[Turn], TurnDeferred | None]]
     again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
     close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
     end: Sequence[Callable[[Turn, Commit], None]]

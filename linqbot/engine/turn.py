@@ -28,15 +28,12 @@ from linqbot.storage.timers import PROACTIVE
 if TYPE_CHECKING:
     from linqbot.client.client import Client
     from linqbot.engine.deadline import Deadline
+    from linqbot.engine.helpers import Helpers
     from linqbot.engine.outbox import Outbox
     from linqbot.engine.routing import HandlerRun
     from linqbot.engine.steps import Steps
     from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.engine.turns import Turns
     from linqbot.engine.worker import Worker
-    from linqbot.features.asking.arrivals import Arrival
-    from linqbot.features.asking.session import AskSession
-    from linqbot.features.overlap import TurnOverlap
     from linqbot.storage.conversations import Conversation
     from linqbot.storage.journal import JournalEntry
     from linqbot.turn_events import TurnReport
@@ -50,7 +47,8 @@ class Opening:
         turn_id: The id of the delivery, or of the conversation that it continues.
         known: The journal entries of the turn's earlier runs.
         off_the_record: True if no text of the turn may be kept.
-        arrival: The meaning of the delivery for the open questions of its chat; None if it concerns none.
+        event: The event that stands for that of the delivery, such as an answer that a timer has found; None if none does.
+        data: What features have found out about the delivery, by its class. If there is any, the turn is run in any case.
         conversation: The conversation that the turn continues; None if it continues none.
         live_from: Set for the second run of a handler that has ended without coming to its open question, because its code or
             what it looks at has changed: the number of the part in which it has ended. In the first run, the calls of that
@@ -63,7 +61,8 @@ class Opening:
     replay: int
     known: Sequence[JournalEntry] = ()
     off_the_record: bool = False
-    arrival: Arrival | None = None
+    event: Event | None = None
+    data: Bag = field(default_factory=Bag)
     conversation: Conversation | None = None
     live_from: int | None = None
     led_to: Mapping[int, int] = field(default_factory=dict)
@@ -98,12 +97,11 @@ class Turn:
         is_opened: True if the turn goes on from an earlier run of it: its `opening` is complete, so no part opens it.
         is_running: True once the handler may run. Only then the turn has what follows.
         outbox: Makes the calls of `client`, and has `journal` record them.
-        asking: Makes the steps of the turn, and the session of the handler's questions.
+        helpers: The objects that features make for the turn, which may refer to the journal.
         event: The event of the delivery, or another one that stands for it, such as the answer that a timer found. It is set
             when a handler begins: the turn of a kind with a `run` has none.
         ctx: The context of the handler; None until the event is parsed.
         given_up: True if the turn's code ignored its cancellation, and the outcome was decided without waiting for it.
-        overlap: The later messages of the chat, if a handler of the bot takes them while it runs.
         report: The report for observers; None if turns are not observed.
         error, handler_s: The error with which the bot's code ended the turn, and the seconds that the handler took, for observers.
         why: The reason for the record of the turn: why it has failed, or why it has ended without a handler.
@@ -124,12 +122,11 @@ class Turn:
     client: Client = field(init=False)
     deadline: Deadline = field(init=False)
     task: asyncio.Task[None] = field(init=False)
-    asking: TurnSession = field(init=False)
+    helpers: Helpers = field(init=False)
     event: Event = field(init=False)
     handling: float = 0.0
     ctx: HandlerRun | None = None
     given_up: bool = False
-    overlap: TurnOverlap | None = None
     report: TurnReport | None = None
     error: BaseException | None = None
     handler_s: float | None = None
@@ -141,7 +138,7 @@ class Turn:
 
     @property
     def steps(self) -> Steps:
-        return self.asking.steps
+        return self.helpers.steps
 
     @property
     def is_bare(self) -> bool:
@@ -160,38 +157,6 @@ class Turn:
             # Last, because it looks at what the others have added.
             self.journal.end(commit)
         return commit
-
-
-@dataclass(slots=True)
-class TurnSession:
-    """Makes the steps of a turn, and the session of its questions, when they are first used: few turns have any.
-
-    It does not refer to the turn or to its context, so it makes no reference cycle. The session adds its own end to
-    `ends`.
-    """
-
-    turns: Turns
-    journal: TurnJournal
-    lease: Lease
-    opening: Opening
-    ends: list[Callable[[Turn, Commit], None]]
-    session: AskSession | None = None
-    made_steps: Steps | None = None
-
-    @property
-    def steps(self) -> Steps:
-        if self.made_steps is None:
-            features, known = self.turns.features, len(self.opening.known)
-            self.made_steps = features.make_steps(
-                self.journal, self.turns.storage, known, features.recalls, features.in_step
-            )
-        return self.made_steps
-
-    def __call__(self) -> AskSession:
-        if self.session is None:
-            self.session = self.turns.features.session(self.turns, self.journal, self.steps, self.lease, self.opening)
-            self.ends.append(self.session.end)
-        return self.session
 
 
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,7 +30,6 @@ from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, Tur
 from linqbot.frames import place_of_caller
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import texts_of
-from linqbot.storage.broadcasts import RecipientUpdate
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
@@ -39,10 +38,6 @@ from linqbot.turn_events import CalledTooLate, CallMade, StepEnded, TurnCall, Tu
 if TYPE_CHECKING:
     from linqbot.engine.turn import Opening
     from linqbot.engine.turns import Turns
-    from linqbot.features.broadcasts import TurnBroadcaster
-    from linqbot.features.later import TurnScheduler
-    from linqbot.features.overlap import IncomingCalls
-    from linqbot.features.streams import StreamJournal
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -111,37 +106,33 @@ class TurnJournal:
             is made in this run.
         origin: The people and the chat of the turn, as JSON: see `engine/turn.py`. Set before the first call.
         state: The state that the handler changed. Set when the handler has succeeded.
-        recipients: The outcome of the person to whom the turn has sent a broadcast.
         cancelled: The ids of timers that the commit that ends the turn deletes, before it stores those of scheduled
             sends.
         steps: The known entries that are no API calls, by slot.
-        streams: The entries of the streams that this run has said something in, by slot.
+        progress: The entries of what this run has done in part, such as the sends of a stream, by slot. A further run needs what
+            they say, and an ended turn does not.
         is_interrupted: True cancels the tasks that make further calls: the turn is to begin again.
         is_suspended: True after the handler has asked a question. Then every call raises Suspended.
         is_past: True while the handler of a conversation runs through a part that an earlier answer has ended. Calls
             are answered from their entries; a call without one is not made.
         closed: The reason why no call is made any more, as a clause; None while calls are made.
         earlier: The calls of earlier runs; None if there are none.
-        incoming_calls: The calls of `ctx.incoming()`; None if no handler of the bot takes messages that come while it
-            runs.
         failed_calls: The calls of this run that were refused or failed, for its record.
         ended_steps: The last steps of this run, for its record.
         data: What features keep for the turn, by its class.
+        ends: Functions that add what such data say to the commit that ends the turn. They must not refer to the journal.
     """
 
     deferred: TurnDeferred | None = None
     origin: bytes | None = None
     state: Sequence[StateWrite] = ()
-    recipients: Sequence[RecipientUpdate] = ()
     is_interrupted = False
     is_suspended = False
     is_past = False
-    incoming_calls: IncomingCalls | None = None
     failed_calls: Sequence[dict[str, Any]] = ()
     ended_steps: Sequence[dict[str, Any]] = ()
     earlier: EarlierRuns | None = None
     closed: str | None = None
-    _scheduler: TurnScheduler | None = None
     # Set once the handler uses state, or if an earlier run has stored some with a call.
     _state: StateJournal | None = None
     # The number of entries that this run has stored.
@@ -178,7 +169,8 @@ class TurnJournal:
         # The tasks of the handler in which a call has failed, and the error.
         self._failed: list[tuple[asyncio.Task[Any], BaseException]] = []
         self.cancelled: list[str] = []
-        self.streams: dict[str, JournalEntry] = {}
+        self.progress: dict[str, JournalEntry] = {}
+        self.ends: list[Callable[[TurnJournal, Commit], None]] = []
         self.steps: dict[str, JournalEntry] = {}
         if known := opening.known:
             self.steps = {entry.slot: entry for entry in known if entry.safety in RECORDED}
@@ -499,23 +491,6 @@ class TurnJournal:
         found, self.slots.root.never_awaited = self.slots.root.never_awaited, None
         return found or ()
 
-    # What features record
-
-    def stream(self, key: str | None) -> StreamJournal:
-        made: StreamJournal = self._turns.features.stream_journal(self, key)
-        return made
-
-    @property
-    def scheduler(self) -> TurnScheduler:
-        if self._scheduler is None:
-            self._scheduler = self._turns.features.scheduler(self, self._storage)
-        return self._scheduler
-
-    @property
-    def broadcaster(self) -> TurnBroadcaster:
-        made: TurnBroadcaster = self._turns.features.broadcaster(self, self._storage, self._outbound)
-        return made
-
     # The end of the turn
 
     def outcomes(self, *, with_digests: bool) -> list[JournalEntry]:
@@ -526,10 +501,10 @@ class TurnJournal:
         """
         outcomes = list(self._outcomes.values())
         if with_digests:
-            outcomes += self.streams.values()
-        elif self.streams:
+            outcomes += self.progress.values()
+        elif self.progress:
             # The turn is over, so nothing needs the texts that are stored.
-            outcomes += [replace(entry, answer=None) for entry in self.streams.values() if entry.slot in self.steps]
+            outcomes += [replace(entry, answer=None) for entry in self.progress.values() if entry.slot in self.steps]
         return [_with_digest(entry) for entry in outcomes] if with_digests else outcomes
 
     def end(self, commit: Commit) -> None:
@@ -541,10 +516,9 @@ class TurnJournal:
         # `outcomes` returns every entry that this run has stored.
         commit.has_all_entries &= self._begun == len(self._outcomes)
         if is_done:
-            # The scheduled sends of a failed run are not stored: its next run schedules them again.
-            commit.state, commit.recipients = self.state, self.recipients
-            if self._scheduler is not None:
-                commit.timers += self._scheduler.timers
+            commit.state = self.state
+        for end in self.ends:
+            end(self, commit)
         if self.cancelled and (is_done or commit.rearmed):
             commit.cancelled += self.cancelled
 

@@ -41,6 +41,8 @@ from linqbot.engine.failure import (
     reason_of,
     unreachable,
 )
+from linqbot.engine.feature import Catalogue, Feature
+from linqbot.engine.helpers import Helpers
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.outbox import Outbox
 from linqbot.engine.rate_limit import SendRateLimit
@@ -48,7 +50,6 @@ from linqbot.engine.turn import (
     ANSWERS_WITHOUT_CHAT,
     Opening,
     Turn,
-    TurnSession,
     origin_of,
 )
 from linqbot.engine.turn_journal import TurnJournal
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
     from linqbot.engine.handling import Handling
     from linqbot.engine.routing import HandlerRun
     from linqbot.engine.worker import Worker
-    from linqbot.features.catalog import Features
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -108,7 +108,7 @@ class Turns:
         log_turns: True logs a line for each turn that is acked. Turns that fail are always logged.
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
         serving_since: The Unix time at which this process began to serve.
-        make_features: Makes the features of the process.
+        make_features: Makes the features of the process, in the order of all calls: see `features/catalog.py`.
     """
 
     dispatcher: Handling
@@ -116,7 +116,7 @@ class Turns:
     storage: Storage
     clock: Clock
     rate_limit: SendRateLimit
-    make_features: Callable[[Turns], Features]
+    make_features: Callable[[Turns], Sequence[Feature]]
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     log_tracebacks: bool = False
     outbound: Outbound = field(default_factory=lambda: Outbound(Plugins()))
@@ -125,11 +125,11 @@ class Turns:
     alarms: Alarms = field(default_factory=Alarms)
     shared_since: float = math.inf
     serving_since: float = 0.0
-    features: Features = field(init=False)
+    features: Catalogue = field(init=False)
     keeps_records: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.features = self.make_features(self)
+        self.features = Catalogue(self.make_features(self))
         self.keeps_records = self.storage.keep_outcomes_days > 0
 
     async def run(self, lease: Lease, owner: Worker | None = None) -> None:
@@ -250,7 +250,7 @@ class Turns:
             if (outcome := await open_(turn)) is not None:
                 return outcome
         if (
-            turn.opening.arrival is None
+            not turn.opening.data
             and turn.kind.run is None
             and lease.delivery.type not in NEEDED
             and self.dispatcher.has_no_handler(lease.delivery.type)
@@ -282,7 +282,7 @@ class Turns:
         turn.task, turn.is_running = task, True
         turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.data, turn.report)
         turn.outbox = Outbox(self, turn.journal)
-        turn.asking = TurnSession(self, turn.journal, turn.lease, turn.opening, turn.ends)
+        turn.helpers = Helpers(self, turn.journal, turn.lease, turn.opening, turn.ends)
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:
@@ -309,8 +309,8 @@ class Turns:
                 if not is_end_of_ask(ended):
                     raise
             finally:
-                if turn.overlap is not None:
-                    turn.overlap.end()
+                for stop in turn.points.stop:
+                    stop(turn)
             if not turn.outbox.is_idle:
                 with turn.deadline:
                     await turn.outbox.wait_for_calls()
@@ -327,9 +327,8 @@ class Turns:
 
     async def prepare(self, turn: Turn, delivery: Delivery) -> HandlerRun:
         """Parse a delivery, and return the context of the handler that is about to run."""
-        arrived = turn.opening.arrival
-        if arrived is not None and arrived.event is not None:
-            turn.event = arrived.event
+        if turn.opening.event is not None:
+            turn.event = turn.opening.event
         else:
             turn.event = parse(delivery)
             # Nearly nothing reads it from now on, and a turn that waits for Linq holds less memory.
@@ -337,8 +336,6 @@ class Turns:
         warn_of_news(turn.event)
         if not turn.lease.is_first_run:
             await self.state_queue.enter(delivery.id, self.clock)  # it may wait for a minute
-        if arrived is not None:
-            turn.asking()  # before the parts, so that the session ends the turn also if one of them fails
         for begin in turn.points.begin:
             await begin(turn)
         turn.ctx = ctx = self.dispatcher.context(turn, self.storage)
@@ -384,8 +381,8 @@ class Turns:
             with contextlib.suppress(TimeoutError), turn.deadline:
                 await turn.outbox.wait_for_calls()
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        deferral = turn.overlap.deferral if turn.overlap is not None else None
-        error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
+        deferrals = [deferral for defers in turn.points.defers if (deferral := defers(turn)) is not None]
+        error = next(iter(deferrals), None) or turn.journal.deferred or raised or turn.journal.unobserved_failure()
         if coroutines := turn.journal.never_awaited():
             if (notify := turn.journal.observers.get(AwaitForgotten)) is not None:
                 notify(AwaitForgotten(coroutines))

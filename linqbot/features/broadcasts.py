@@ -21,6 +21,7 @@ from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.client.resources.chats import send_call
 from linqbot.client.resources.resource import checked_call
 from linqbot.engine.failure import refused_by
+from linqbot.engine.helpers import Helpers
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.turn import Turn
 from linqbot.error_details import readable
@@ -44,7 +45,7 @@ from linqbot.linq.types.proactive import Broadcast, Purpose, RecipientOutcome
 from linqbot.options import check_number, check_whole
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast, RecipientUpdate, place_of_person
-from linqbot.storage.inbox import Commit, DeadLetter
+from linqbot.storage.inbox import Ack, Commit, DeadLetter
 
 if TYPE_CHECKING:
     from linqbot.engine.turn_journal import TurnJournal
@@ -103,6 +104,11 @@ def checked_messages(messages: Sequence[MessageContent], line: str) -> bytes:
     opening = checked_call("chats.create", body={"from": line, "to": [line], "message": messages[0]})
     calls = [opening, *(send_call(_ANY_CHAT, message) for message in messages[1:])]
     return to_json([(call.body or {})["message"] for call in calls])
+
+
+def broadcaster_of(helpers: Helpers) -> TurnBroadcaster:
+    """Return what carries out the broadcasts of a turn."""
+    return helpers.made(TurnBroadcaster, lambda of: TurnBroadcaster(of.journal, of.turns.storage, of.turns.outbound))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +226,13 @@ async def send_to_person(_: Turns, turn: Turn) -> None:
     turn.journal.origin = to_json({"handles": [to_person.to], "chat_id": None, "is_group": False})
     turn.data.put(SentFor(to_person.purpose))
     with turn.deadline:
-        turn.journal.recipients = (await to_person.send(turn.client),)
+        update = await to_person.send(turn.client)
+
+    def end(_: Turn, commit: Commit) -> None:
+        if isinstance(commit.outcome, Ack):
+            commit.recipients = (update,)
+
+    turn.ends.append(end)
 
 
 def give_up_person(delivery: Delivery, commit: Commit) -> None:

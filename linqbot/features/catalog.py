@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sized
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.engine.feature import Catalogue, Feature, Kind, ack
-from linqbot.engine.steps import Recall, Steps
+from linqbot.engine.feature import Feature, Kind, ack
+from linqbot.engine.steps import Recall
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT
 from linqbot.features import schedules
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
@@ -165,7 +165,7 @@ def catalogue(turns: Turns) -> list[Feature]:
         # Its meaning for a question decides if a handler runs at all.
         _LateAsks(
             turns,
-            "asking.arrivals:Asks",
+            "asking.asks:Asks",
             kinds={
                 "ask_to": Kind(run=_late("asking.shown:bring", turns)),
                 "ask_in": Kind(run=_late("asking.shown:show", turns)),
@@ -205,23 +205,3 @@ def catalogue(turns: Turns) -> list[Feature]:
         _Proactive(turns),
     ]
     return found
-
-
-class Features(Catalogue):
-    """The features of a bot, and what makes the helpers of one turn.
-
-    Attributes:
-        session, scheduler, broadcaster: Make the session of the questions of one turn, and what carries out its scheduled
-            sends and its broadcasts.
-        stream_journal: Makes the journal of one stream.
-        make_steps: Makes the steps of one turn.
-    """
-
-    session = staticmethod(_late("asking.session:AskSession"))
-    scheduler = staticmethod(_late("later:TurnScheduler"))
-    broadcaster = staticmethod(_late("broadcasts:TurnBroadcaster"))
-    stream_journal = staticmethod(_late("streams:StreamJournal"))
-    make_steps = Steps
-
-    def __init__(self, turns: Turns) -> None:
-        super().__init__(catalogue(turns))

@@ -22,6 +22,7 @@ from linqbot import clock
 from linqbot.client.call import Call
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.engine.earlier_runs import JournalMatcher
+from linqbot.engine.helpers import Helpers
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, MessageGone, SendMissed
@@ -34,6 +35,7 @@ from linqbot.linq.types.data import Data
 from linqbot.linq.types.proactive import Purpose, Scheduled
 from linqbot.options import check_number, check_timezone
 from linqbot.storage.backend import Storage
+from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry, with_result
 from linqbot.storage.timers import Timer
 
@@ -300,7 +302,61 @@ def _note(change: Any) -> None:
 def recall_scheduled(journal: TurnJournal, changes: Sequence[Any]) -> None:
     """Repeat what a step on record has scheduled, moved and cancelled, unless it was stored when a part that is over ended."""
     if not journal.is_past:
-        journal.scheduler.recall(changes)
+        TurnTimers.of(journal).recall(changes, journal)
+
+
+class TurnTimers(dict[str, Timer]):
+    """The timers of scheduled sends that the commit which ends the turn stores, by id. They lie in the data of the turn."""
+
+    @classmethod
+    def of(cls, journal: TurnJournal) -> TurnTimers:
+        found = journal.data.find(cls)
+        if found is None:
+            found = journal.data[cls] = cls()
+            journal.ends.append(found.end)
+        return found
+
+    def end(self, journal: TurnJournal, commit: Commit) -> None:
+        """Store the timers, unless the turn has failed: its next run schedules them again. Nor if the person opts out with it.
+
+        Linq refuses a send only until the person writes again. What is due after that would still be sent.
+        """
+        if isinstance(commit.outcome, Ack) and OptedOut not in journal.data:
+            commit.timers += self.values()
+
+    def store(self, timer: Timer, journal: TurnJournal, *, replaces: bool = False) -> None:
+        """Let the commit store a timer; `replaces` deletes the stored one of its id first."""
+        if replaces:
+            journal.cancelled.append(timer.id)
+        self[timer.id] = timer
+        note_timer(timer, replaces=replaces)
+
+    def recall(self, changes: Iterable[Any], journal: TurnJournal) -> None:
+        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled."""
+        for change in changes:
+            if "cancelled" in change:
+                self.pop(change["cancelled"], None)
+                _note(change)
+            else:
+                said = change["timer"]
+                timer = Timer(**{**said, "payload": to_json(said["payload"])})
+                self.store(timer, journal, replaces=change["replaces"])
+
+    def discard(self, journal: TurnJournal) -> None:
+        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled.
+
+        After a question everything stays: the handler does not come again to what it did before the question.
+        """
+        if journal.is_suspended:
+            return
+        # A send that was moved is stored as it was before.
+        journal.cancelled = [each for each in journal.cancelled if each not in self]
+        self.clear()
+
+
+def scheduler_of(helpers: Helpers) -> TurnScheduler:
+    """Return what carries out the scheduled sends of a turn."""
+    return helpers.made(TurnScheduler, lambda of: TurnScheduler(of.journal, of.turns.storage))
 
 
 class TurnScheduler:
@@ -312,17 +368,9 @@ class TurnScheduler:
         self._journal = journal
         self._slots = journal.slots
         self._stored = stored
-        self._timers: dict[str, Timer] = {}
+        self._timers = TurnTimers.of(journal)
         recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
         self._cancels = JournalMatcher(recorded)
-
-    @property
-    def timers(self) -> list[Timer]:
-        """The timers that the commit which ends the turn stores; none if the person opts out with it.
-
-        Linq refuses a send only until the person writes again. What is due after that would still be sent.
-        """
-        return list(self._timers.values()) if OptedOut not in self._journal.data else []
 
     def schedule(
         self,
@@ -359,7 +407,7 @@ class TurnScheduler:
             **retention_mark(off_the_record=journal.off_the_record),
         )
         if not journal.is_past:
-            self._put(send.timer(timer_id, lane_of_chat(chat_id)))
+            self._timers.store(send.timer(timer_id, lane_of_chat(chat_id)), journal)
         return send.scheduled(timer_id, due)
 
     async def reschedule(self, scheduled_id: str, *, due: float) -> Scheduled | None:
@@ -377,7 +425,7 @@ class TurnScheduler:
         moved_id = again_id if timer.is_recurring else scheduled_id
         later = StoredSend.read(timer.payload).moved(scheduled_id, due)
         if not self._journal.is_past:
-            self._put(later.timer(moved_id, timer.lane), replaces=not timer.is_recurring)
+            self._timers.store(later.timer(moved_id, timer.lane), self._journal, replaces=not timer.is_recurring)
         return later.scheduled(moved_id, due)
 
     async def cancel(self, scheduled_id: str) -> bool:
@@ -420,31 +468,3 @@ class TurnScheduler:
             entry = self._journal.new_entry(slot, "step", to_json({"noun": "ctx", "verb": "scheduled"}))
             await self._journal.store(with_result(entry, found))
         return found
-
-    def discard(self) -> None:
-        """Forget what this run has scheduled and moved. What it has cancelled stays cancelled.
-
-        After a question everything stays: the handler does not come again to what it did before the question.
-        """
-        if self._journal.is_suspended:
-            return
-        # A send that was moved is stored as it was before.
-        self._journal.cancelled = [each for each in self._journal.cancelled if each not in self._timers]
-        self._timers.clear()
-
-    def recall(self, changes: Iterable[Any]) -> None:
-        """Repeat what a step on record has scheduled, moved and cancelled. What it has cancelled elsewhere is cancelled."""
-        for change in changes:
-            if "cancelled" in change:
-                self._timers.pop(change["cancelled"], None)
-                _note(change)
-            else:
-                said = change["timer"]
-                self._put(Timer(**{**said, "payload": to_json(said["payload"])}), replaces=change["replaces"])
-
-    def _put(self, timer: Timer, *, replaces: bool = False) -> None:
-        """Let the commit that ends the turn store a timer; `replaces` deletes the stored one of its id first."""
-        if replaces:
-            self._journal.cancelled.append(timer.id)
-        self._timers[timer.id] = timer
-        note_timer(timer, replaces=replaces)

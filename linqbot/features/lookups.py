@@ -115,8 +115,8 @@ class Lookups(Feature):
         self._chats: dict[str, KnownChat] = {}
 
     async def begin(self, turn: Turn) -> None:
-        turns, event, arrived = self._turns, turn.event, turn.opening.arrival
-        is_given = arrived is not None and arrived.event is not None  # such as an answer that a timer found
+        turns, event = self._turns, turn.event
+        is_given = turn.opening.event is not None  # such as an answer that a timer found
         if not is_given and (event.is_group or turns.storage.has_made_scheduled_sends):
             event = await with_answered(event, turns.client, turns.storage)
         # No code looks at the chat of a question that has timed out, and of a receipt for the journal alone.

@@ -28,6 +28,7 @@ from linqbot.engine.steps import last_step, step_in
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.edits import edit_of, further_messages, message_of, waiting_edits
+from linqbot.features.turn_data import QuestionReached
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
@@ -75,8 +76,8 @@ class IncomingCalls(set[int]):
 
 def recall_incoming(journal: TurnJournal, numbers: Sequence[int]) -> None:
     """Give the handler the messages that a step on record has taken."""
-    if journal.incoming_calls is not None:
-        journal.incoming_calls.note(numbers)
+    if (calls := journal.data.find(IncomingCalls)) is not None:
+        calls.note(numbers)
 
 
 class TurnOverlap:
@@ -85,9 +86,9 @@ class TurnOverlap:
     def __init__(self, turn: Turn, storage: Storage, dispatcher: Handling) -> None:
         opening, self.lease = turn.opening, turn.lease
         self._journal, self._outbox = turn.journal, turn.outbox
-        # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation (None).
+        # After steps of the turn, also of its earlier runs, it is not restarted; nor if it continues a conversation.
         self._known, self._steps = opening.known, turn.steps
-        self._asking = turn.asking if opening.conversation is None else None
+        self._is_answer = opening.conversation is not None
         # What the earlier parts of the conversation have taken and sent: the handler runs through them again.
         self._root = turn.lease.delivery if opening.conversation is None else _with_body(opening.conversation.root)
         before = Joined() if opening.conversation is None else self._root.joined
@@ -99,7 +100,7 @@ class TurnOverlap:
         self._dispatcher = dispatcher
         self._handler: str | None = None
         self._mode: OverlapMode = "queue"
-        self._calls = turn.journal.incoming_calls = IncomingCalls()
+        self._calls = turn.data.of(IncomingCalls)
         # What a call of `incoming` wanted to join, as long as it is not known whether the storage has it.
         self._unconfirmed: tuple[Joined, list[Delivery]] | None = None
         self._taking = asyncio.Lock()
@@ -159,7 +160,7 @@ class TurnOverlap:
         Later parts begin with other answers, so they do not know the message that the edit changes.
         """
         answer = message_of(self.lease.delivery)
-        if answer is None or self._asking is not None:
+        if answer is None or not self._is_answer:
             return tuple(bodies)
         kept = list[Any]()
         for body in bodies:
@@ -370,11 +371,11 @@ class TurnOverlap:
 
     @property
     def _is_restartable(self) -> bool:
-        if self._asking is None or self._steps.holds_input or self._journal.has_stored_state:
+        if self._is_answer or self._steps.holds_input or self._journal.has_stored_state:
             return False
         if any((step := step_in(entry)) is not None and not step.get("restartable") for entry in self._known):
             return False  # a step must not be made again with other input
-        return self._asking.session is None or not self._asking.session.has_asked
+        return QuestionReached not in self._journal.data
 
     async def _interrupt(self) -> None:
         """Let the call that is being made end, refuse the next ones, and cancel the handler. If it takes long, let it go on."""
@@ -412,25 +413,35 @@ class Overlaps(Feature):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:
-        turn.overlap = TurnOverlap(turn, self._turns.storage, self._turns.dispatcher)
-        await turn.overlap.forget_put_back()
+        overlap = TurnOverlap(turn, self._turns.storage, self._turns.dispatcher)
+        turn.helpers.put(overlap)
+        await overlap.forget_put_back()
+
+    def stop(self, turn: Turn) -> None:
+        if (overlap := turn.helpers.find(TurnOverlap)) is not None:
+            overlap.end()
+
+    def defers(self, turn: Turn) -> TurnDeferred | None:
+        overlap = turn.helpers.find(TurnOverlap)
+        return None if overlap is None else overlap.deferral
 
     async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
         """Store what an interrupted turn has done, and join the newer messages to it."""
-        if error is None or turn.overlap is None or not turn.overlap.joining or turn.journal.deferred is not None:
+        overlap = turn.helpers.find(TurnOverlap)
+        if error is None or overlap is None or not overlap.joining or turn.journal.deferred is not None:
             return None
         done = turn.commit(Defer(self._turns.clock.now(), "restarted"))
         await self._turns.store_run(done.entries, done.timers)
-        lease = await turn.overlap.restarted(turn.journal.texts_sent())
+        lease = await overlap.restarted(turn.journal.texts_sent())
         return self._turns.next_run(turn, lease=lease)
 
     async def close(self, turn: Turn, outcome: Outcome) -> None:
-        if turn.overlap is not None:
+        if (overlap := turn.helpers.find(TurnOverlap)) is not None:
             try:
                 if isinstance(outcome, Ack):
-                    await turn.overlap.put_back_untaken()
+                    await overlap.put_back_untaken()
             finally:
-                turn.lease = turn.overlap.lease
+                turn.lease = overlap.lease
 
 
 def _drop_last(deliveries: list[Delivery]) -> None:

@@ -15,13 +15,12 @@ from linqbot.content.message_split import Content, bubbles, check_content, files
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import AcceptedMessage, Sent, SentStatus
 from linqbot.content.uploads import Uploads
-from linqbot.engine.steps import Steps
 from linqbot.engine.turn import written_at
 from linqbot.errors import BotError, LinqApiError, MessageGone, Refused, RuleBroken
 from linqbot.features.broadcasts import (
     PER_MINUTE,
     Audience,
-    TurnBroadcaster,
+    broadcaster_of,
     check_pace,
     checked_messages,
     people_of,
@@ -40,7 +39,7 @@ from linqbot.storage.consents import Consent, ConsentKind
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from linqbot.features.asking.session import AskSession
+    from linqbot.engine.helpers import Helpers
     from linqbot.features.mute import TurnMutes
 
 
@@ -53,9 +52,7 @@ class BotContext:
         note_sent: Called with the chat's id, the text and the files of each message that was sent.
         log: The logger of the context.
         uploads: Uploads the files of the turn.
-        broadcaster: The store of broadcasts.
-        steps: Records the steps of the turn.
-        asking: Returns the asker of the turn.
+        helpers: The helpers of the turn, such as its steps.
     """
 
     def __init__(
@@ -67,15 +64,12 @@ class BotContext:
         uploads: Uploads,
         *,
         clock: Clock,
-        broadcaster: TurnBroadcaster,
-        steps: Steps,
-        asking: Callable[[], AskSession],
+        helpers: Helpers,
     ) -> None:
-        self._steps = steps
-        self._asking = asking
+        self._helpers = helpers
+        self._steps, self._journal, self._stored = helpers.steps, helpers.journal, helpers.turns.storage
         self._client = client
         self._clock = clock
-        self._broadcaster = broadcaster
         self._line = line
         self._note_sent = note_sent
         self._log = log
@@ -234,7 +228,7 @@ class BotContext:
         check_name(name, "broadcast")
         check_pace(per_minute)
         check_purpose(purpose, "ctx.bot.broadcast")
-        if (known := await self._broadcaster.stored.broadcast(name)) is not None:
+        if (known := await self._stored.broadcast(name)) is not None:
             return known
         messages = bubbles(await self._uploads.resolved(content), opens_chat=True)
         sender = await self.own_line() if line is None else line
@@ -242,7 +236,9 @@ class BotContext:
         new = NewBroadcast(name, sender, float(per_minute), stored, self._clock.now(), purpose=purpose)
         people = await people_of(audience)
         is_known = line is None or line == self._line
-        return await self._broadcaster.start_broadcast(new, people, ask_linq=None if is_known else self._client)
+        return await broadcaster_of(self._helpers).start_broadcast(
+            new, people, ask_linq=None if is_known else self._client
+        )
 
     async def post(
         self,
@@ -278,7 +274,7 @@ class BotContext:
         now = self._clock.now()
         made = post_delivery(name, data, now, post_id=id, chat=chat, person=person, line=self._line)
         self._posts += 1
-        put = partial(self._broadcaster.stored.put, made)
+        put = partial(self._stored.put, made)
         return await self._steps.recorded(f"linqbot post {self._posts}", put, kind=bool)
 
     async def record_consent(self, person: str, *, given: bool, how: str) -> None:
@@ -303,18 +299,18 @@ class BotContext:
             )
         if not isinstance(how, str) or not how.strip():
             raise BotError("record_consent(how=…) takes a text that says how the person agreed or withdrew.")
-        journal, self._consents = self._broadcaster.journal, self._consents + 1
+        journal, self._consents = self._journal, self._consents + 1
         key = f"{journal.turn}.{journal.replay}.{self._consents}"
         what: ConsentKind = "given" if given else "withdrawn"
         made = Consent(key, person, self._said_at(person), what, how)
-        await self._broadcaster.stored.note_consent(made)
+        await self._stored.note_consent(made)
 
     def _said_at(self, person: str) -> float:
         """Return when a person has said what is recorded: when they wrote the message of this turn, if it is theirs; else now.
 
         So a consent does not undo a STOP that was written after it.
         """
-        journal = self._broadcaster.journal
+        journal = self._journal
         origin = {} if journal.origin is None else from_json(journal.origin)
         is_theirs = not journal.delivery.is_internal and person in map(person_key, origin.get("handles", ()))
         return written_at(journal.delivery) if is_theirs else self._clock.now()
@@ -344,7 +340,7 @@ class BotContext:
         """The mutes of the turn. Used by linqbot itself; an author uses `mute`."""
         from linqbot.features.mute import TurnMutes
 
-        return TurnMutes(self._broadcaster.stored, self._client, self._clock, self._steps)
+        return TurnMutes(self._stored, self._client, self._clock, self._steps)
 
     async def end_questions(self, chat_id: str) -> None:
         """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot waiting cancel` does.
@@ -358,7 +354,9 @@ class BotContext:
             StorageUnavailable: not all of them were ended.
         """
         check_chat_id(chat_id, "ctx.bot.end_questions")
-        await self._asking().cancel_questions(chat_id)
+        from linqbot.features.asking.session import session_of
+
+        await session_of(self._helpers).cancel_questions(chat_id)
 
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
@@ -367,7 +365,7 @@ class BotContext:
             StorageUnavailable: the storage cannot be read.
         """
         check_whole("ctx.bot.find_broadcast(name)", name)
-        return await self._broadcaster.stored.broadcast(name)
+        return await self._stored.broadcast(name)
 
     async def recipients(self, name: str, outcome: RecipientOutcome | None = None) -> AsyncIterator[Recipient]:
         """Yield the people of a broadcast, in order, with their outcomes and the reasons of refusals.
@@ -383,7 +381,7 @@ class BotContext:
         check_whole("ctx.bot.recipients(name)", name)
         if outcome is not None and outcome not in get_args(RecipientOutcome):
             raise BotError(f"There is no outcome {outcome!r}. {suggestion(str(outcome), get_args(RecipientOutcome))}")
-        async for recipient in self._broadcaster.stored.every_recipient(name, outcome):
+        async for recipient in self._stored.every_recipient(name, outcome):
             yield recipient
 
     async def own_line(self, *, or_first: bool = False) -> str:

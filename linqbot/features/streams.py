@@ -422,7 +422,7 @@ class StreamJournal:
         messages = [message.to_json_object() for message in (*self._messages, *later)]
         answer = to_json({"messages": messages, "is_complete": is_complete})
         entry = replace(self._entry, status="accepted", answer=answer)
-        self._journal.streams[entry.slot] = entry
+        self._journal.progress[entry.slot] = entry
         return entry
 
 

@@ -20,6 +20,11 @@ class Overtaken:
 
 
 @dataclass(slots=True)
+class QuestionReached:
+    """Says that the run of the turn has come to a question."""
+
+
+@dataclass(slots=True)
 class TurnMute:
     """The meaning of mutes for the turn: see `mute.py`.
 

@@ -34,7 +34,7 @@ from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.features.gaps import Gaps, end_downtime
 from linqbot.features.posts import Poster
 from linqbot.features.schedules import start_schedules
@@ -149,7 +149,7 @@ def create_app(
         storage,
         clock,
         SendRateLimit(clock),
-        Features,
+        catalogue,
         retry_policy,
         log_tracebacks,
         outbound,

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from simulated_crash import crash
 
 from linqbot import Ambiguous, Context, MessageReceived
-from linqbot.features.catalog import Features
+from linqbot.engine import helpers
+from linqbot.features.asking import session
 
 
 class Order(BaseModel):
@@ -149,7 +150,7 @@ async def test_a_name_is_used_once_and_a_plain_function_works(talk: Talk) -> Non
 
 async def test_steps_need_no_session_of_questions(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    monkeypatch.setattr(Features, "session", lambda _, *given: made.append(given))
+    monkeypatch.setattr(session, "AskSession", lambda *given: made.append(given))
     results = []
 
     async def order(message: MessageReceived, ctx: Context) -> None:
@@ -167,7 +168,7 @@ async def test_steps_need_no_session_of_questions(talk: Talk, monkeypatch: pytes
 
 async def test_an_echo_makes_no_object_for_steps(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    monkeypatch.setattr(Features, "make_steps", lambda _, *given: made.append(given))
+    monkeypatch.setattr(helpers, "Steps", lambda *given: made.append(given))
 
     async def echo(message: MessageReceived, ctx: Context) -> None:
         await ctx.reply(message.text)

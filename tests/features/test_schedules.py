@@ -22,7 +22,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.features.schedules import start_schedules
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -297,7 +297,7 @@ def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(
 
     async def run(pauses: list[tuple[float, bool]]) -> None:
         storage, dispatcher = MemoryStorage(clock=clock), Dispatcher(bot, clock)
-        turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock), Features)
+        turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock), catalogue)
         await start_schedules(storage, clock, dispatcher.routes.schedules)
         for pause_s, restarts in pauses:
             clock.advance(pause_s)

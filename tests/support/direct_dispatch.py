@@ -9,12 +9,12 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import MovableClock
 from linqbot.engine.deadline import Deadline
+from linqbot.engine.helpers import Helpers
 from linqbot.engine.outbox import Outbox
 from linqbot.engine.rate_limit import SendRateLimit
-from linqbot.engine.turn import TurnSession
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turns import Turns
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.inbox import Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -24,12 +24,12 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     """Return the context for the handler of an event."""
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
-    turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), Features)
+    turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), catalogue)
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     turn.event, turn.client = event, linq.client
     turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease, turn.data)
     turn.outbox = Outbox(turns, journal)
-    turn.asking = TurnSession(turns, journal, turn.lease, turn.opening, turn.ends)
+    turn.helpers = Helpers(turns, journal, turn.lease, turn.opening, turn.ends)
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)
 

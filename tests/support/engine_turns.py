@@ -22,7 +22,7 @@ from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.features.bursts import Bursts
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.features.later import StoredSend
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.plugin_loading import load
@@ -48,7 +48,7 @@ def turns_of(
         storage,
         clock,
         SendRateLimit(clock),
-        Features,
+        catalogue,
         policy,
         outbound=Outbound(loaded),
         **more,

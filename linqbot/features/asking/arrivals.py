@@ -17,17 +17,15 @@ taken: here the timeout goes first.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from linqbot.engine import turn_record
+from linqbot.engine.bag import Bag
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.feature import Feature
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, opts_out
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
@@ -55,11 +53,9 @@ from linqbot.features.asking.records import (
     is_wait,
     look,
 )
-from linqbot.features.turn_data import TurnMute
 from linqbot.language.reading import says
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
@@ -233,10 +229,8 @@ class Arriving:
 
     async def _late_elsewhere(self, summary: ConversationSummary, event: Event) -> Arrival | None:
         """Return the meaning of an event for a question of another chat's handler that is over; None if it does not answer it."""
-        from linqbot.features.asking.shown import answers_late
-
         found = await self._read(summary)
-        if found is None or not found.question.may_answer(event) or not answers_late(found, event):
+        if found is None or not found.question.may_answer(event) or not _answers_late(found, event):
             return None
         return Arrival(found, event=event, is_late=True)
 
@@ -455,139 +449,20 @@ def _log_abandoned(conversation: Conversation, why: str) -> None:
     )
 
 
-class Asks(Feature):
-    """Decides what a delivery means for the open questions of its chat."""
-
-    async def open(self, turn: Turn) -> Ack | None:
-        turns, delivery = self._turns, turn.lease.delivery
-        chat_id = chat_of_lane(delivery.lane)
-        conversations = () if chat_id is None else turns.storage.conversations_in(chat_id)
-        arriving = Arriving(delivery, conversations, turns.dispatcher, turns.storage, turn.lease.put_back)
-        arrived = NOTHING
-        if conversations or delivery.id.startswith(ENDING_ID):
-            others_since = turns.shared_since if turns.may_be_of_other_release(delivery) else math.inf
-            arrived = await arriving.arrival(others_since)
-        elif chat_id is None and (answer := await arriving.in_chat()) is not None:
-            await turns.storage.put(answer)
-            return Ack() if turn.kind.run is None else None  # a handoff names it to the owner
-        is_found = delivery.id.startswith(FOUND_ID)
-        # No handler gets what was found at Linq, also none with `during_ask=True`: its webhook may still come.
-        arrived = (arrived.answer or arrived) if is_found else arrived
-        if arrived is NOTHING and not is_found:
-            return None
-        if not turn.lease.is_first_run and _has_begun(arrived, delivery):
-            turn.data.of(TurnMute).is_muted = False  # the answer goes on as it began
-        is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
-        if turn.data.of(TurnMute).is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
-            return self._wait_for_unmute(turn, arrived)
-        turn.opening = opening_of(turn, arrived)
-        if arrived.is_of_another_chat or (arrived.is_void and delivery.id.startswith(ENDING_ID)):
-            self._of_elsewhere(turn, arrived)
-        if arrived.is_counted and (voted := arrived.asked) is not None:
-            voted.note_met("counted", self._turns.outbound.plugins.observers)
-        is_done = arrived.is_void or arrived.is_counted or (is_found and arrived.outcome is None)
-        return Ack() if is_done else None
-
-    def _of_elsewhere(self, turn: Turn, arrived: Arrival) -> None:
-        """Let a turn pass on an answer to another chat's handler, or let the person read that it came too late."""
-        end = ending_of(turn.lease.delivery) if arrived.is_void else None
-        if end is not None and "person" not in end.outcome:
-            return
-        from linqbot.features.asking import shown
-
-        if end is None:
-            shown.take(self._turns, turn, arrived)
-        else:
-            shown.answer_late(turn, end.outcome, self._turns)
-
-    def _wait_for_unmute(self, turn: Turn, arrived: Arrival) -> Ack | None:
-        """Let what ends a question in a muted chat end it when the mute is over. A message answers no question there."""
-        asked, delivery = arrived.asked, turn.lease.delivery
-        outcome = arrived.outcome if arrived.answer is None else arrived.answer.outcome
-        if delivery.type in ("message.received", "message.edited") or asked is None or outcome is None:
-            return None
-        from linqbot.features.mute import waits
-
-        clock, turn.why = self._turns.clock, turn_record.MUTED
-        waits(turn, ending(asked, outcome, name=delivery.id, now=clock.now()), clock)
-        return Ack() if turn.kind.run is None else None
-
-    async def again(self, turn: Turn, error: BaseException | None) -> Turn | None:
-        if error is not None:
-            return None
-        session = turn.asking.session
-        if session is not None and session.led_to is not None:
-            return await self._again_with(turn, led_to=session.led_to)
-        if session is not None and session.missed_in is not None:
-            return await self._live(turn, session.missed_in)
-        return await self._answering(turn) if turn.ctx is not None and turn.ctx.is_answer else None
-
-    def end(self, turn: Turn, commit: Commit) -> None:
-        if not turn.is_running:
-            end_of_arrival(turn, commit)
-        chat_id, storage = chat_of_lane(turn.lease.delivery.lane), self._turns.storage
-        if chat_id is not None and any(each.status == "queued" for each in storage.conversations_in(chat_id)):
-            from linqbot.features.asking.shown import show_later
-
-            show_later(turn, commit, storage, self._turns.clock.now())
-
-    async def _live(self, turn: Turn, live_from: int) -> Turn:
-        """Return the turn in which a handler runs again that has ended without coming to the open question.
-
-        It took another way than before: its code has changed, or what it looks at. Its calls on that way were not made, and
-        count now; see `Opening.live_from`.
-
-        Raises OfOtherRelease if a process with another release of the bot may come to the question.
-        """
-        opening = turn.opening
-        self._leave_to_other_release(turn)
-        log.warning("ask.not_reached", conversation=opening.turn_id, handler=turn.handler)
-        return await self._again_with(turn, live_from=live_from)
-
-    async def _again_with(self, turn: Turn, **changes: Any) -> Turn:
-        """Return the turn in which the handler runs again, with changes of its opening."""
-        opening = turn.opening
-        await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        known = await self._turns.storage.entries(opening.turn_id, opening.replay)
-        return self._turns.next_run(turn, opening=replace(opening, known=known, **changes))
-
-    def _leave_to_other_release(self, turn: Turn) -> None:
-        """Raise OfOtherRelease if other code of the handler asked the question since this process shares the storage."""
-        conversation, turns = turn.opening.conversation, self._turns
-        session = turn.asking.session
-        if conversation is None or session is None or not turns.may_be_of_other_release(turn.lease.delivery):
-            return
-        if conversation.asked_at > turns.shared_since and session.was_asked_by_other_code:
-            raise OfOtherRelease(f"The open question of {conversation.handler}")
-
-    async def _answering(self, turn: Turn) -> Turn:
-        """Return the turn in which an event answers the open question, because no handler with `during_ask=True` took it."""
-        arrived = turn.opening.arrival
-        assert arrived is not None
-        assert arrived.answer is not None
-        await self._turns.store_run(turn.journal.outcomes(with_digests=True))
-        found = self._turns.next_run(turn, opening=opening_of(turn, arrived.answer))
-        if arrived.answer.is_of_another_chat:
-            self._of_elsewhere(found, arrived.answer)
-        return found
+def _answers_late(asked: Asked, event: Event) -> bool:
+    """Return True if an event clearly answers a question that was shown, and that is over."""
+    question = asked.question
+    if not isinstance(event, MessageReceived):
+        return judge(question, event) is not None
+    if event.reply_to is not None and event.reply_to.message_id in question.messages:
+        return True
+    if question.choices:
+        return choice_of(event.text_to_me, question.choices, numbered=True) is not None
+    return bool(question.reactions) and says_yes_or_no(event, question.language)
 
 
-def _has_begun(arrived: Arrival, delivery: Delivery) -> bool:
-    """Return True if the handler has gone on with this answer in an earlier run, and has done something."""
-    if arrived.outcome is None or arrived.asked is None:
-        return False
-    return any(entry.first_at > delivery.received_at for entry in arrived.asked.known)
-
-
-def opening_of(turn: Turn, arrival: Arrival) -> Opening:
-    """Return what a turn begins with whose delivery concerns open questions."""
-    delivery = turn.lease.delivery
-    if arrival.outcome is not None and (asked := arrival.asked) is not None and not arrival.is_of_another_chat:
-        found = asked.conversation
-        # What began the question may have no mark of its line, such as a tapback or a post.
-        is_private = found.off_the_record or delivery.is_off_the_record
-        return Opening(found.id, found.replay, asked.known, is_private, arrival, found)
-    return replace(turn.opening, arrival=arrival)
+def with_arrival(opening: Opening, arrival: Arrival) -> Opening:
+    return replace(opening, event=arrival.event, data=Bag({Arrival: arrival}))
 
 
 def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
@@ -609,7 +484,7 @@ def end_of_arrival(turn: Turn, commit: Commit) -> None:
 
     The conversation that it belongs to has failed with it, and a retry of the dead letter can go on.
     """
-    arrived, conversation, lease = turn.opening.arrival, turn.opening.conversation, turn.lease
+    arrived, conversation, lease = turn.opening.data.find(Arrival), turn.opening.conversation, turn.lease
     if arrived is None or not isinstance(commit.outcome, Ack | DeadLetter):
         return
     if isinstance(commit.outcome, Ack) or conversation is None or arrived.asked is None:

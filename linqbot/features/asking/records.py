@@ -537,7 +537,7 @@ class Past:
     `live` is the question that the event of this turn answers or ends; None if there is none.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, question: OpenQuestion | None, outcome: QuestionEnd | None) -> None:
         self.records: list[AskRecord] = []
         self.live: AskRecord | None = None
         self._known = opening.known
@@ -554,14 +554,12 @@ class Past:
         self._begun: list[BegunPrompt] | None = None
         if opening.conversation is None:
             return
-        assert opening.arrival is not None
-        question = opening.arrival.question
         assert question is not None
         self.records = records_of(opening.known)
         for record in self.records:
             if record.n == question.n:
                 self.live = record
-                record.outcome = opening.arrival.outcome
+                record.outcome = outcome
         self._parts = by_part(opening.known)
         self._seen = {record.part: record.seen for record in self.records}
         # The first run of a part counts: a question that new code has put into it cuts the times off.

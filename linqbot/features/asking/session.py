@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.helpers import Helpers
 from linqbot.engine.state import Seen, Times
 from linqbot.engine.steps import Steps, check_length
 from linqbot.engine.turn import Opening, Turn
@@ -23,7 +24,7 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import value_of
-from linqbot.features.asking.arrivals import NOTHING, end_of_arrival, write_arrival
+from linqbot.features.asking.arrivals import NOTHING, Arrival, end_of_arrival, write_arrival
 from linqbot.features.asking.prompts import AGAIN, Prompt, decision_label, refusal_label
 from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
 from linqbot.features.asking.records import (
@@ -53,7 +54,7 @@ from linqbot.features.asking.records import (
 )
 from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.features.turn_data import OptedOut
+from linqbot.features.turn_data import OptedOut, QuestionReached
 from linqbot.language.spoken import speak, speaking, spoken
 from linqbot.linq.events.delivery import OWN_DELIVERY, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
@@ -75,6 +76,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger("linqbot.worker")
 
 
+def session_of(helpers: Helpers) -> AskSession:
+    """Return the session of the questions of a turn. It adds its own end to those of the turn."""
+
+    def make(of: Helpers) -> AskSession:
+        session = AskSession(of.turns, of.journal, of.steps, of.lease, of.opening)
+        of.ends.append(session.end)
+        return session
+
+    return helpers.made(AskSession, make)
+
+
+def met(turn: Turn) -> tuple[AskSession | None, Arrival | None]:
+    """Return the session of a turn that concerns open questions, and the meaning of its delivery for them; None for others."""
+    return turn.helpers.find(AskSession), turn.opening.data.find(Arrival)
+
+
 class AskSession:
     """The questions of one run of a handler.
 
@@ -94,10 +111,10 @@ class AskSession:
         self._clock = turns.clock
         self._lease = lease
         self._opening = opening
-        self._arrival = opening.arrival or NOTHING
+        self._arrival = opening.data.find(Arrival) or NOTHING
         # The conversation that the turn continues; None if the handler begins with this turn.
         self._conversation = conversation = opening.conversation
-        self._past = Past(opening)
+        self._past = Past(opening, self._arrival.question, self._arrival.outcome)
         # The number of the part that the handler runs through, and the language of the turn, which a part that is over may not have.
         self._part = 0
         self._language = spoken()
@@ -185,15 +202,11 @@ class AskSession:
             return {"word": said.ask_cancelled, "invalid": said.ask_given_up}.get(ended.reason)
         return said.ask_timed_out if has_begun or question.tries > 0 else None
 
-    @property
-    def has_asked(self) -> bool:
-        """True if this run has come to a question."""
-        return self._number > 0
-
     async def ask(self, question: Question, ctx: Context) -> Any:
         """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""
         self._check(question.verb, ctx)
         self._number += 1
+        self._journal.data.of(QuestionReached)
         identity = question.identity
         nth = self._past.count(identity)
         record = record_with_answer(self._past.records, identity, nth)

@@ -19,7 +19,7 @@ from linqbot.engine.failure import refused_by
 from linqbot.engine.feature import Kind
 from linqbot.engine.turn import Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
-from linqbot.features.asking.answers import choice_of, judge, says_yes_or_no
+from linqbot.features.asking.arrivals import Arrival, with_arrival
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
 from linqbot.features.asking.question import OpenQuestion
 from linqbot.features.asking.records import OVER, Asked, QuestionEnd, timed_out, timeout
@@ -28,9 +28,7 @@ from linqbot.features.mute import waits
 from linqbot.features.notices import say
 from linqbot.features.posts import direct_chat
 from linqbot.linq.events.delivery import Delivery, decode
-from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.events.message import MessageReceived
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
@@ -38,7 +36,6 @@ from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.engine.turns import Turns
-    from linqbot.features.asking.arrivals import Arrival
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -325,21 +322,9 @@ def late(asked: Asked) -> Conversation:
 # What a person answers there
 
 
-def answers_late(asked: Asked, event: Event) -> bool:
-    """Return True if an event clearly answers a question that was shown, and that is over."""
-    question = asked.question
-    if not isinstance(event, MessageReceived):
-        return judge(question, event) is not None
-    if event.reply_to is not None and event.reply_to.message_id in question.messages:
-        return True
-    if question.choices:
-        return choice_of(event.text_to_me, question.choices, numbered=True) is not None
-    return bool(question.reactions) and says_yes_or_no(event, question.language)
-
-
 def take(turns: Turns, turn: Turn, arrived: Arrival) -> None:
     """Let a turn pass on what a person has answered, or say that it came too late, in place of a handler."""
-    turn.opening = replace(turn.opening, arrival=arrived)
+    turn.opening = with_arrival(turn.opening, arrived)
     turn.kind = Kind(run=partial(_say_late if arrived.is_late else _pass_on, turns))
     turn.why = _LATE if arrived.is_late else _PASSED_ON
     if (asked := arrived.asked) is not None and not turn.lease.delivery.is_internal:
@@ -348,7 +333,7 @@ def take(turns: Turns, turn: Turn, arrived: Arrival) -> None:
 
 async def _pass_on(turns: Turns, turn: Turn) -> None:
     """End what shows a question, and end the question with it, in the lane of its handler."""
-    arrived, delivery, now = turn.opening.arrival, turn.lease.delivery, turns.clock.now()
+    arrived, delivery, now = turn.opening.data.find(Arrival), turn.lease.delivery, turns.clock.now()
     assert arrived is not None
     assert arrived.asked is not None
     assert arrived.outcome is not None
@@ -376,13 +361,14 @@ def _end_shown(asked: Asked, end: Timer | None, turn: Turn, commit: Commit) -> N
     """Add the end of what shows a question, and that of the question itself; None if it goes on, or ends by itself."""
     if not isinstance(commit.outcome, Ack):
         return
-    assert turn.opening.arrival is not None
+    arrived = turn.opening.data.find(Arrival)
+    assert arrived is not None
     conversation = asked.conversation
     commit.cancelled.append(asked.question.timer)
     if end is not None:
         commit.ended.append(conversation.id)
         commit.timers.append(end)
-    elif (turn.opening.arrival.outcome or {}).get("reason") == "replaced":
+    elif (arrived.outcome or {}).get("reason") == "replaced":
         person = f"{conversation.person} {_QUEUED}{conversation.id}"
         commit.conversations.append(replace(conversation, status="queued", person=person))
     else:
@@ -390,7 +376,7 @@ def _end_shown(asked: Asked, end: Timer | None, turn: Turn, commit: Commit) -> N
 
 
 async def _say_late(turns: Turns, turn: Turn) -> None:
-    arrived, chat_id = turn.opening.arrival, chat_of_lane(turn.lease.delivery.lane)
+    arrived, chat_id = turn.opening.data.find(Arrival), chat_of_lane(turn.lease.delivery.lane)
     assert arrived is not None
     assert arrived.asked is not None
     turn.journal.origin = None if arrived.event is None else origin_of(arrived.event)

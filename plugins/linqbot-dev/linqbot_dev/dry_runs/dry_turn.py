@@ -20,7 +20,8 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.engine.turn_record import KEPT
 from linqbot.errors import LeaseLost, Muted, Suspended, error_name
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
-from linqbot.features.later import CANCEL, KIND
+from linqbot.features.later import CANCEL, KIND, TurnTimers
+from linqbot.features.overlap import IncomingCalls
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
@@ -155,9 +156,9 @@ class DryTurn(MemoryStorage):
         self.made += [each for each in self.turn.call_entries if is_in_step(each.slot, name)]
         said = from_json(entry.call)
         if (scheduled := said.get("scheduled")) is not None:
-            journal.scheduler.recall(scheduled)
-        if journal.incoming_calls is not None:
-            journal.incoming_calls.note(said.get("incoming", ()))
+            TurnTimers.of(journal).recall(scheduled, journal)
+        if (calls := journal.data.find(IncomingCalls)) is not None:
+            calls.note(said.get("incoming", ()))
         return from_json(entry.answer or b"null")
 
     def answered(self, asked: AskRecord) -> AskRecord | None:

@@ -28,6 +28,7 @@ from linqbot.branch import follow_tasks
 from linqbot.client.client import Client
 from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.feature import Feature
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.routing import HandlerRun
@@ -39,7 +40,7 @@ from linqbot.errors import StorageUnavailable
 from linqbot.features import notices, own_changes
 from linqbot.features.asking.arrivals import Arriving
 from linqbot.features.broadcasts import TurnBroadcaster
-from linqbot.features.catalog import Features
+from linqbot.features.catalog import catalogue
 from linqbot.features.handoff import HANDOFF_KIND
 from linqbot.features.mute import MUTING
 from linqbot.linq.events.delivery import Delivery
@@ -124,7 +125,7 @@ class DryWorld:
         client = Tape(run, self._kept, reads=self._reads).around(self._client)
         self._dispatcher.run = run
         turns = Turns(
-            self._dispatcher, client, run, self._clock, _Unlimited(self._clock), _Features, outbound=self._outbound
+            self._dispatcher, client, run, self._clock, _Unlimited(self._clock), _features, outbound=self._outbound
         )
         delivery: Delivery | None = run.turn.delivery
         while delivery is not None:
@@ -270,6 +271,15 @@ class _StepsOfThen(Steps):
         return result
 
 
-class _Features(Features):
-    broadcaster = _Broadcaster
-    make_steps = _StepsOfThen
+class _OfThen(Feature):
+    """Gives each turn the steps of its record, and broadcasts that ask nothing of Linq."""
+
+    async def begin(self, turn: Turn) -> None:
+        turns, features, journal = self._turns, self._turns.features, turn.journal
+        known = len(turn.opening.known)
+        turn.helpers[Steps] = _StepsOfThen(journal, turns.storage, known, features.recalls, features.in_step)
+        turn.helpers[TurnBroadcaster] = _Broadcaster(journal, turns.storage, turns.outbound)
+
+
+def _features(turns: Turns) -> list[Feature]:
+    return [_OfThen(turns), *catalogue(turns)]
