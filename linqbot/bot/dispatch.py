@@ -29,7 +29,7 @@ from linqbot.engine.failure import Failure
 from linqbot.engine.filters import Fit, takes_muted
 from linqbot.engine.handling import OWN_TYPES, Handling, Rules
 from linqbot.engine.routing import HandlerRun, Route
-from linqbot.engine.turn import Turn, keyword_of
+from linqbot.engine.turn import Turn
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
 from linqbot.features.bot_options import manners_of
@@ -39,6 +39,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES
 from linqbot.linq.events.proactive import BroadcastDone, ScheduleDue
+from linqbot.linq.rules.keywords import keyword_of
 from linqbot.linq.types.files import running_turn
 from linqbot.plugins.registry import Plugins
 from linqbot.turn_events import ErrorHandled, Routed, Tried

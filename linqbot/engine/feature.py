@@ -34,11 +34,13 @@ class Kind(NamedTuple):
         open: Called before anything else; an outcome ends the turn without a handler.
         run: Handles the delivery; None if a handler of the bot gets its event.
         end: Adds to the commit that ends the turn, also if the turn could not begin.
+        has_row: False for deliveries that no person has caused, and no code of the bot: operators need no row of their turns.
     """
 
     open: Callable[[Turn], Awaitable[Outcome | None]] | None = None
     run: Callable[[Turn], Awaitable[None]] | None = None
     end: Callable[[Delivery, Commit], None] | None = None
+    has_row: bool = True
 
 
 async def ack(_: Turn) -> Ack:

@@ -16,7 +16,7 @@ from linqbot.engine.bag import Bag
 from linqbot.engine.failure import ChoiceFailed, Failure
 from linqbot.engine.filters import are_of_commands, takes_muted, words_among
 from linqbot.engine.routing import TYPING, HandlerRun, Route, RouteTable
-from linqbot.engine.turn import Turn, keyword_of
+from linqbot.engine.turn import Turn
 from linqbot.errors import NeverAwaited
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
@@ -24,6 +24,7 @@ from linqbot.linq.events.event import Event, UnknownEvent
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.linq.rules.keywords import keyword_of
 from linqbot.options import Groups
 
 if TYPE_CHECKING:

@@ -18,12 +18,8 @@ from linqbot.engine.bag import Bag
 from linqbot.engine.feature import Kind, Points
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
-from linqbot.linq.events.message import MessageReceived
-from linqbot.linq.events.parse import understood
-from linqbot.linq.rules.message import Keyword, keyword
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.storage.inbox import Commit, Lease, Outcome
-from linqbot.storage.timers import PROACTIVE
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
@@ -163,22 +159,6 @@ ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.shar
 """The types of events that can answer a question, and that may not say in which chat they happened."""
 
 
-_PROACTIVE: Final = PROACTIVE | {"broadcast"}
-
-
-def keyword_of(event: Event) -> Keyword | None:
-    """Return the meaning of a person's message in a direct chat that is STOP, START, HELP or the like; None for other events."""
-    if not isinstance(event, MessageReceived) or event.is_group:
-        return None
-    found = keyword(event.text)
-    return None if found is None or event.is_own else found
-
-
-def proactive_kind(delivery: Delivery) -> bool:
-    """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
-    return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
-
-
 def written_at(delivery: Delivery) -> float:
     """Return when a message was written, in Unix seconds; of a burst, the last one. It is Linq's time, unless Linq names none.
 
@@ -186,16 +166,6 @@ def written_at(delivery: Delivery) -> float:
     """
     burst = (replace(delivery, decoded=each) for each in delivery.joined.burst)
     return max(each.sent_at for each in (delivery, *burst))
-
-
-def opts_out(event: Event) -> bool:
-    """Return True if an event is a message by which a person opts out."""
-    return keyword_of(event) == "stop"
-
-
-def is_opt_out_message(delivery: Delivery) -> bool:
-    event = understood(delivery) if delivery.type == "message.received" else None
-    return event is not None and opts_out(event)
 
 
 def origin_of(event: Event) -> bytes | None:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from linqbot.engine.turn import Turn
     from linqbot.turn_events import StepEnded, TurnEnded
 
-_UNSEEN: Final = ("i.doctor.", "i.own_change.", "i.new_chat.")
-"""Prefixes of the ids of deliveries that no person has caused, and no code of the bot."""
-
 NO_HANDLER: Final = "the bot has no handler for this event type"
 OWN_ECHO: Final = "the bot caused this event itself"
 NOT_ALLOWED: Final = "the sender is not allowed"
@@ -43,7 +40,7 @@ def row_of(turn: Turn, ended: TurnEnded, outcome: Outcome) -> OutcomeRow | None:
     failed_send = event if isinstance(event, MessageFailed) else None
     if isinstance(outcome, Ack):
         is_silent = handler is None and failed_send is None
-        if is_silent and (is_lane_of_receipts(delivery.lane) or delivery.id.startswith(_UNSEEN)):
+        if is_silent and (is_lane_of_receipts(delivery.lane) or not turn.kind.has_row):
             return None
     elif not isinstance(outcome, DeadLetter) and runs & (runs - 1):
         return None  # of a turn that runs again and again, the runs 1, 2, 4, 8 and so on have a row

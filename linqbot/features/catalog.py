@@ -128,7 +128,7 @@ class _Proactive(Feature):
     def __init__(self, turns: Turns) -> None:
         send = _late("later:send_due", turns)
         self.kinds = {
-            "doctor": Kind(open=ack),
+            "doctor": Kind(open=ack, has_row=False),
             "schedule": Kind(open=_late("schedules:check_known", turns), end=schedules.rearm),
             "send": Kind(run=send),
             "repeat": Kind(run=send, end=schedules.rearm),
@@ -184,7 +184,7 @@ def catalogue(turns: Turns) -> list[Feature]:
             turns,
             "own_changes:OwnChanges",
             # The end of the wait for an event of a change: no handler takes it.
-            kinds={"own_change": Kind(open=ack)},
+            kinds={"own_change": Kind(open=ack, has_row=False)},
             types=None if are_awaited(dispatcher.routes.handled) else _NO_TYPES,
         ),
         _LateOverlaps(

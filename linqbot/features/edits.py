@@ -21,12 +21,13 @@ from linqbot.clock import Clock
 from linqbot.engine import turn_record
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.feature import Feature
-from linqbot.engine.turn import Turn, keyword_of
+from linqbot.engine.turn import Turn
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import understood
+from linqbot.linq.rules.keywords import keyword_of
 from linqbot.storage import edits
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease

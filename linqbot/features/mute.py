@@ -32,7 +32,7 @@ from linqbot.engine import turn_record
 from linqbot.engine.call_lookup import person_of
 from linqbot.engine.feature import Arrives, Feature, GuardedCall
 from linqbot.engine.steps import Steps
-from linqbot.engine.turn import Turn, proactive_kind
+from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, Muted
 from linqbot.features.bot_options import MuteByHand
 from linqbot.features.turn_data import TurnMute
@@ -54,7 +54,7 @@ from linqbot.options import check_number
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import Receipt
 from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
-from linqbot.storage.timers import Timer
+from linqbot.storage.timers import PROACTIVE, Timer
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
@@ -65,6 +65,8 @@ log = structlog.get_logger("linqbot.worker")
 
 _WAITING_KINDS: Final = frozenset({"ask", "ask_in", "ask_to", "dead_letter", "handoff", "post", "post_to", "send"})
 """The kinds of deliveries that wait until a mute is over. A recurring send goes on with its next due time."""
+
+_PROACTIVE: Final = PROACTIVE | {"broadcast"}
 
 MUTED_STEP: Final = "linqbot muted"
 """The step that says that the chat was muted when the event was handled."""
@@ -119,7 +121,7 @@ class Mutes(Feature):
         chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._mutes
         if chat_id is None and not delivery.lane.startswith(OUTSIDE_CHATS):
             return None  # it is in no lane of a chat: a mute of all chats does not concern it
-        mute = mute_of(mutes, chat_id, now, is_proactive=proactive_kind(delivery))
+        mute = mute_of(mutes, chat_id, now, is_proactive=_is_proactive(delivery))
         if mute is None and (person := person_of_lane(delivery.lane)) is not None:
             return await _mute_of_person(mutes.values(), person, self._turns)
         return mute
@@ -164,7 +166,7 @@ class Mutes(Feature):
             is_muted = (mute or await _mute_of_person(mutes.values(), person, self._turns)) is not None
         else:
             chat = await journal.chat_of(call)
-            is_proactive = chat != chat_of_lane(journal.delivery.lane) or proactive_kind(journal.delivery)
+            is_proactive = chat != chat_of_lane(journal.delivery.lane) or _is_proactive(journal.delivery)
             is_nowhere = chat is None and not people
             is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
         if is_muted:
@@ -186,6 +188,11 @@ def waits(turn: Turn, delivery: Delivery, clock: Clock) -> None:
             commit.timers.append(timer)
 
     turn.ends.append(end)
+
+
+def _is_proactive(delivery: Delivery) -> bool:
+    """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
+    return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
 
 
 def _is_cancellation(delivery: Delivery) -> bool:

@@ -53,7 +53,7 @@ class NewChats(Feature):
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(turns)
-        self.kinds = {KIND: Kind(open=ack)}  # it ends the wait of a chat, and no handler takes it
+        self.kinds = {KIND: Kind(open=ack, has_row=False)}  # it ends the wait of a chat, and no handler takes it
 
     def concerns(self, lease: Lease) -> bool:
         return is_lane_of_post(lease.delivery.lane)

@@ -17,7 +17,7 @@ import structlog
 
 from linqbot.client.outcome import opted_out
 from linqbot.engine.feature import Feature, GuardedCall
-from linqbot.engine.turn import Turn, is_opt_out_message, keyword_of, written_at
+from linqbot.engine.turn import Turn, written_at
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.features.asking.admission import waiting_in
 from linqbot.features.bot_options import manners_of
@@ -27,6 +27,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.handles import person_key
+from linqbot.linq.rules.keywords import is_opt_out_message, keyword_of
 from linqbot.linq.rules.message import Keyword
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import Consent, ConsentKind

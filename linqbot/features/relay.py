@@ -23,7 +23,7 @@ from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
 from linqbot.engine import turn_record
 from linqbot.engine.feature import Feature, Kind
-from linqbot.engine.turn import Turn, opts_out
+from linqbot.engine.turn import Turn
 from linqbot.errors import FetchFailed, FetchRefused, Muted, RuleBroken
 from linqbot.features.addressed import (
     as_answer,
@@ -45,6 +45,7 @@ from linqbot.linq.events.message import MessageReceived, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.events.poll import PollReceived
 from linqbot.linq.handles import person_key
+from linqbot.linq.rules.keywords import opts_out
 from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import OWNERS_WORDS, ChatHandoff
 from linqbot.storage.inbox import Defer, Lease

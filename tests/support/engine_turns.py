@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from linqbot.bot.dispatch import Dispatcher
 from linqbot.client.call import Call, prepare
 from linqbot.clock import Clock, MovableClock
 from linqbot.engine.failure import RetryPolicy
+from linqbot.engine.feature import Feature
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
@@ -37,9 +38,10 @@ def turns_of(
     clock: Clock,
     *,
     retry_policy: RetryPolicy | None = None,
+    features: Callable[[Turns], Sequence[Feature]] = catalogue,
     **more: Any,
 ) -> Turns:
-    """Return what runs turns of the bot, with its plugins; `more` are other fields of `Turns`."""
+    """Return what runs turns of the bot, with its plugins and features; `more` are other fields of `Turns`."""
     loaded = load(bot.plugins)
     policy = retry_policy or RetryPolicy()
     return Turns(
@@ -48,7 +50,7 @@ def turns_of(
         storage,
         clock,
         SendRateLimit(clock),
-        catalogue,
+        features,
         policy,
         outbound=Outbound(loaded),
         **more,

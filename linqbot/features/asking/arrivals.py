@@ -26,7 +26,7 @@ import structlog
 
 from linqbot.engine.bag import Bag
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn, opts_out
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
     Verdict,
@@ -59,6 +59,7 @@ from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
 from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
+from linqbot.linq.rules.keywords import opts_out
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter

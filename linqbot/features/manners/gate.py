@@ -25,7 +25,7 @@ from linqbot.client.outcome import opted_out
 from linqbot.engine.failure import STORAGE_PAUSE_S
 from linqbot.engine.feature import Feature, GuardedCall
 from linqbot.engine.rate_limit import CallNotMade
-from linqbot.engine.turn import Turn, is_opt_out_message, written_at
+from linqbot.engine.turn import Turn, written_at
 from linqbot.errors import StorageUnavailable, Withheld
 from linqbot.features.bot_options import Conduct
 from linqbot.features.later import StoredSend, zone
@@ -38,6 +38,7 @@ from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
 from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.handles import person_key
+from linqbot.linq.rules.keywords import is_opt_out_message
 from linqbot.linq.rules.message import has_address
 from linqbot.linq.types.proactive import Purpose
 from linqbot.options import DAY_S

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from linqbot import AskCancelled, Bot, Context, Event, Failure, MessageReceived, Scheduled
 from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
-from linqbot.engine.turn import opts_out
+from linqbot.linq.rules.keywords import opts_out
 from linqbot.testing import Phone, killed_between_calls, talking
 
 OTHER_CHAT = "3c99d589-8d03-5753-96bd-addff71de8c3"

@@ -1,0 +1,58 @@
+"""Engine and server name no feature: what they call is a drawer of a feature, and what they keep for one lies in a bag."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[2] / "linqbot"
+FEATURES: Final = re.compile(
+    r"mute|opt(ed)?_?out|manners|withheld|hand_?off|relay|broadcast|overlap|steer|stream|burst|notices?(?![a-z])|new_chat",
+    re.IGNORECASE,
+)
+ALLOWED: Final[Mapping[str, str]] = {
+    # Stored words and reasons.
+    "engine/failure.py": r"OPTED_OUT|opted_out",
+    "engine/turn_record.py": r"MUTED|Muted|muted",
+    "engine/slots.py": r"STREAM|~stream|stream_of|label_of_stream|ctx\.stream\(key=",
+    # What a bot says of its own: the options and filters of its handlers, and the texts of its rules.
+    "engine/filters.py": r"muted|takes_muted",
+    "engine/routing.py": r"OverlapMode|overlaps?|opt_out",
+    "engine/handling.py": r"BROADCAST_DONE_TYPE|has_notices|in_handoff|muted|takes_muted|Answer START or HELP.*",
+    # A field of a delivery that several webhooks have become.
+    "engine/turn.py": r"burst",
+    # Checks of plugins, which are asked for at the start.
+    "engine/outbound_plugins.py": r".*broadcast.*|BROADCAST_CHECK",
+    "server/app.py": r"Bursts",
+    "server/uvicorn_server.py": r"SOCK_STREAM",
+}
+"""By module, a pattern of the words that may stand in its code."""
+
+
+def words_of(path: Path) -> Iterator[str]:
+    """Yield the names in the code of a module, and its texts of one line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.arg(arg=word) | ast.keyword(arg=str(word)):
+                yield word
+            case ast.ClassDef(name=word) | ast.FunctionDef(name=word) | ast.AsyncFunctionDef(name=word):
+                yield word
+            case ast.alias(name=word):
+                yield word
+            case ast.Constant(value=str(word)) if "\n" not in word:
+                yield word
+
+
+def test_engine_and_server_name_no_feature() -> None:
+    found = {}
+    for path in sorted([*(ROOT / "engine").glob("*.py"), *(ROOT / "server").glob("*.py")]):
+        module = path.relative_to(ROOT).as_posix()
+        allowed = re.compile(ALLOWED.get(module, "(?!)"))
+        named = {word for word in words_of(path) if FEATURES.search(word) and not allowed.fullmatch(word)}
+        # Docstrings of one line may name a feature as an example.
+        if named := {word for word in named if " " not in word}:
+            found[module] = sorted(named)
+    assert found == {}
