@@ -42,7 +42,7 @@ class Stage:
         for each in deliveries:
             await self.storage.put(each)
         while leases := await self.storage.take(1, lease_s=1000):
-            await turns.run(*leases)
+            await turns.run(leases[0])
 
     async def text(self, text: str) -> None:
         await self.handle(delivery(text_body(text)))
