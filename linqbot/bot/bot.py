@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from linqbot.bot.router import Router
 from linqbot.engine.bag import Bag
 from linqbot.errors import BotError
-from linqbot.features.bot_options import Conduct, MuteByHand
+from linqbot.features.bot_options import MuteByHand
+from linqbot.features.manners.conduct import Conduct
 from linqbot.linq.events.event import Event
 from linqbot.linq.handles import person_key
 from linqbot.options import DAY_S, Groups, check_handle, check_max_age_s, check_number

@@ -32,8 +32,8 @@ from linqbot.engine.routing import HandlerRun, Route
 from linqbot.engine.turn import Turn
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
-from linqbot.features.bot_options import manners_of
 from linqbot.features.loops import Loop, LoopBreaker
+from linqbot.features.manners.conduct import manners_of
 from linqbot.features.turn_data import OptedOut, Overtaken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived

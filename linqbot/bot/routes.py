@@ -21,7 +21,7 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.engine.filters import covers, name_of, takes_muted
 from linqbot.engine.routing import Route, RouteTable
 from linqbot.errors import BotError, LinqbotError
-from linqbot.features.bot_options import manners_of
+from linqbot.features.manners.conduct import manners_of
 from linqbot.frames import place_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived

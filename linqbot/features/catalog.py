@@ -14,7 +14,7 @@ from linqbot.engine.steps import Recall
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT
 from linqbot.features import schedules
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
-from linqbot.features.bot_options import Conduct
+from linqbot.features.manners.conduct import Conduct
 from linqbot.features.mute import Mutes
 from linqbot.features.new_chats import NewChats
 from linqbot.features.optout import OptOuts, OptOutsAfterCrash

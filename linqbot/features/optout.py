@@ -20,7 +20,6 @@ from linqbot.engine.feature import Feature, GuardedCall
 from linqbot.engine.turn import Turn, written_at
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.features.asking.admission import waiting_in
-from linqbot.features.bot_options import manners_of
 from linqbot.features.turn_data import OptedOut, Overtaken
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
@@ -52,7 +51,7 @@ class OptOuts(Feature):
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(turns)
-        self._has_manners = manners_of(turns.dispatcher.options) is not None
+        self._has_manners = turns.dispatcher.rules.answers_keywords
 
     async def begin(self, turn: Turn) -> None:
         turns, event = self._turns, turn.event

@@ -22,7 +22,7 @@ from linqbot.clock import MovableClock
 from linqbot.engine.bag import Bag
 from linqbot.engine.feature import GuardedCall
 from linqbot.errors import Withheld
-from linqbot.features.bot_options import Conduct
+from linqbot.features.manners.conduct import Conduct
 from linqbot.features.manners.days import first_with_room
 from linqbot.features.manners.gate import Gate
 from linqbot.features.manners.options import QuietHours, zones_of_number

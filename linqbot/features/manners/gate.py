@@ -27,8 +27,8 @@ from linqbot.engine.feature import Feature, GuardedCall
 from linqbot.engine.rate_limit import CallNotMade
 from linqbot.engine.turn import Turn, written_at
 from linqbot.errors import StorageUnavailable, Withheld
-from linqbot.features.bot_options import Conduct
 from linqbot.features.later import StoredSend, zone
+from linqbot.features.manners.conduct import Conduct
 from linqbot.features.manners.days import Day, first_with_room
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.features.optout import note_stop

@@ -18,7 +18,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from scripted_agents import Script, bot_with, calls, fixed, kinds, says, tool
 
 from linqbot import Bot, BotError, Context, MessageReceived, PersonUnreachable
-from linqbot.features.bot_options import Conduct
+from linqbot.features.manners.conduct import Conduct
 from linqbot.testing import Phone, killed_between_calls, talking
 
 ASKED = "May I book table (hour 8, guest Ann)? 👍 or yes, 👎 or no"

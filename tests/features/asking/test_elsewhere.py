@@ -8,7 +8,7 @@ import pytest
 from refunds import ANN, BOB, DANA, EVE, LATE, UNREACHABLE, asked_for, refunds
 
 from linqbot import Bot, Context, MediaPart, MessageReceived
-from linqbot.features.bot_options import Conduct
+from linqbot.features.manners.conduct import Conduct
 from linqbot.testing import Phone, killed_between_calls, talking
 
 
