@@ -25,9 +25,10 @@ from linqbot.clock import Clock
 from linqbot.content.message_split import files_of
 from linqbot.content.typing import BackgroundTasks, TypingIndicator
 from linqbot.engine.deadline import DEADLINE_S
+from linqbot.engine.dispatching import Dispatching
 from linqbot.engine.failure import Failure
 from linqbot.engine.filters import Fit, takes_muted
-from linqbot.engine.handling import OWN_TYPES, Handling, Rules
+from linqbot.engine.handling import OWN_TYPES, Rules
 from linqbot.engine.routing import HandlerRun, Route
 from linqbot.engine.turn import Turn
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
@@ -56,7 +57,7 @@ _END: Final = "end without an answer"
 """The label of the call that says so."""
 
 
-class Dispatcher(Handling):
+class Dispatcher(Dispatching):
     """Runs the handlers of a bot.
 
     Args:

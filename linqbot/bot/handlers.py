@@ -16,7 +16,7 @@ import structlog
 from linqbot.bot.context import Context
 from linqbot.content.message_split import Sendable
 from linqbot.content.sent import Sent
-from linqbot.engine import failure, turn_record
+from linqbot.engine import failure, reasons
 from linqbot.engine.failure import Failure
 from linqbot.engine.filters import AWAITING_FILTER, Filter, is_maker, takes
 from linqbot.engine.routing import Route
@@ -287,18 +287,18 @@ def _annotations(handler: Any) -> tuple[Any, Any]:
 
 # Why no handler takes an event. Each is a clause with a subject and a verb: the page and the terminal of `linqbot dev` show
 # it after "No handler took it: ", and logs have it as `reason`.
-NO_HANDLER: Final = turn_record.NO_HANDLER
+NO_HANDLER: Final = reasons.NO_HANDLER
 NO_FILTER: Final = "no filter fits"
 TOO_OLD: Final = "the message came too late"
-OWN_ECHO: Final = turn_record.OWN_ECHO
-NOT_ALLOWED: Final = turn_record.NOT_ALLOWED
-IN_GROUP: Final = turn_record.IN_GROUP
-NOT_ADDRESSED: Final = turn_record.NOT_ADDRESSED
+OWN_ECHO: Final = reasons.OWN_ECHO
+NOT_ALLOWED: Final = reasons.NOT_ALLOWED
+IN_GROUP: Final = reasons.IN_GROUP
+NOT_ADDRESSED: Final = reasons.NOT_ADDRESSED
 KEYWORD: Final = "linqbot answers this word"
 LOOP: Final = "two bots answer each other"
 OPTED_OUT: Final = failure.OPTED_OUT.why
 OVERTAKEN: Final = "it was written before a STOP or START that came first"
-MUTED: Final = turn_record.MUTED
+MUTED: Final = reasons.MUTED
 LATE: Final = "takes late messages"
 """The name of the condition that a late message meets in no other handler than those with `late`."""
 

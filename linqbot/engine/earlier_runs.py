@@ -13,29 +13,17 @@ the entries of another step, which this run has from the record, are no earlier 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import structlog
 
-from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.outcome import refuses_content
+from linqbot.client.call import ApiResponse, Call
 from linqbot.engine.call_lookup import (
-    HasSent,
-    ambiguous_answer,
-    answer_of,
-    error_of,
-    find,
-    lacks_chat,
-    opened_chat,
     outcome_of,
 )
 from linqbot.engine.slots import digest, step_around
-from linqbot.errors import CallSkipped, LinqApiError, MessageGone, Refused
+from linqbot.errors import CallSkipped
 from linqbot.storage.journal import JournalEntry
-
-if TYPE_CHECKING:
-    from linqbot.engine.outbox import Outbox
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -43,10 +31,9 @@ log = structlog.get_logger("linqbot.worker")
 class EarlierRuns:
     """The calls that earlier runs of a turn have made. A turn that never ran before has none.
 
-    It gets the outbox with each call and does not refer to it, so it makes no reference cycle.
+    The outbox makes the calls that were not made, and repeats those of which it is not known.
 
     Args:
-        has_sent: Returns True if a journal entry of any turn has the message of this id.
         by_content: See `JournalMatcher`.
     Attributes:
         calls: The entries that calls may be matched with now: those of earlier runs, and in a conversation those of one
@@ -55,9 +42,8 @@ class EarlierRuns:
         sent_in_parts: The ids of the messages of earlier parts of the conversation, their questions included.
     """
 
-    def __init__(self, calls: Sequence[JournalEntry], has_sent: HasSent, *, by_content: bool) -> None:
+    def __init__(self, calls: Sequence[JournalEntry], *, by_content: bool) -> None:
         self._all = calls
-        self._has_sent = has_sent
         self._by_content = by_content
         self._outside: JournalMatcher | None = None
         self.sent = frozenset(entry.message_id for entry in calls if entry.message_id)
@@ -97,61 +83,9 @@ class EarlierRuns:
             raise CallSkipped(call.name)
         return outcome_of(known, call)
 
-    async def perform(self, outbox: Outbox, call: Call, slot: str, run: Run) -> ApiResponse:
-        """Return the answer of the earlier run that made the call. If none has made it, or that is not known, make the call.
-
-        Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
-        """
-        journal = outbox.journal
-        match = self._matcher.match(slot, call, is_named=call.label is not None)
-        if match.still_to_make is not None:
-            await self._make_late(outbox, match.still_to_make, run)
-        known = match.entry
-        if known is None:
-            return await outbox.make(call, match.slot, run)
-        journal.come_to(known.slot)
-        if known.status == "refused":
-            refusal = error_of(known, call)
-            if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
-                raise refusal
-            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
-            return await outbox.make(call, match.slot, run, known)
-        stored = Call.from_json(known.call)
-        if match.diverged:
-            log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
-        if known.status == "accepted":
-            if lacks_chat(known, stored):
-                answer = await opened_chat(known, run)
-                await journal.note_outcome(known, "accepted", answer.to_json(), answer)
-            else:
-                answer = answer_of(known, call)
-            journal.note_answered(call, answer)
-            return answer
-        if stored.safety == "once":
-            return await self._look_up(outbox, stored, known, run)
-        # The journal does not keep these fields, which the code that makes the call now has.
-        stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
-        return await outbox.attempt(stored, known, run, repeated=True)
-
-    async def _make_late(self, outbox: Outbox, call: Call, run: Run) -> None:
-        """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
-        try:
-            await self.perform(outbox, call, outbox.journal.slots.numbered("owed:"), run)
-        except (LinqApiError, MessageGone) as error:
-            # The code that made the call already has an answer, so the error can only be logged.
-            log.error("send.refused", turn=outbox.journal.turn, call=call.name, error=str(error))
-
-    async def _look_up(self, outbox: Outbox, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
-        """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
-        journal = outbox.journal
-        found = None if entry.status == "ambiguous" else await find(call, entry, run, self._has_sent)
-        if found is not None:
-            await journal.note_outcome(entry, "accepted", found.to_json(), found)
-            return found
-        if entry.status != "ambiguous":
-            log.error("send.ambiguous", turn=journal.turn, slot=entry.slot, call=call.name)
-            await journal.note_outcome(entry, "ambiguous", b"null")
-        return ambiguous_answer(call)
+    def match(self, call: Call, slot: str) -> Match:
+        """Find the entry of a call, or a free slot for a new call."""
+        return self._matcher.match(slot, call, is_named=call.label is not None)
 
 
 @dataclass(slots=True)  # not frozen: see `JournalEntry`

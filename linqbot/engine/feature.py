@@ -10,46 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.steps import Recall
+from linqbot.engine.steps import Recall, Steps
+from linqbot.engine.turn import HANDLED, Kind, Points, Turn
+from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
-from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
-
-if TYPE_CHECKING:
-    from linqbot.engine.turn import Turn
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.engine.turns import Turns
+from linqbot.storage.inbox import Commit, Lease, Outcome
 
 Arrives: TypeAlias = Callable[[Delivery], Awaitable[None]]
 """A function that is called before a delivery is stored. If it raises a StorageError, the delivery is refused."""
-
-
-class Kind(NamedTuple):
-    """A kind of deliveries. What Linq has posted, and each event that linqbot makes for handlers, has no functions.
-
-    Attributes:
-        open: Called before anything else; an outcome ends the turn without a handler.
-        run: Handles the delivery; None if a handler of the bot gets its event.
-        end: Adds to the commit that ends the turn, also if the turn could not begin.
-        has_row: False for deliveries that no person has caused, and no code of the bot: operators need no row of their turns.
-    """
-
-    open: Callable[[Turn], Awaitable[Outcome | None]] | None = None
-    run: Callable[[Turn], Awaitable[None]] | None = None
-    end: Callable[[Delivery, Commit], None] | None = None
-    has_row: bool = True
-
-
-async def ack(_: Turn) -> Ack:
-    """End a turn at once: `Kind(open=ack)` is a kind of deliveries that no handler takes."""
-    return Ack()
-
-
-HANDLED: Final = Kind()
-"""The kind of deliveries whose event a handler of the bot gets."""
 
 
 @dataclass(slots=True)
@@ -100,9 +72,6 @@ class Feature:
 
     _IS_OVERRIDDEN: ClassVar[Mapping[str, bool]] = {}
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__
         cls._IS_OVERRIDDEN = {name: getattr(cls, name) is not getattr(Feature, name) for name in _DRAWERS}
@@ -152,18 +121,6 @@ class Feature:
 
 
 _DRAWERS: Final = ("concerns", "admit", "open", "begin", "stop", "defers", "again", "close", "end", "in_step", "guard")
-
-
-class Points(NamedTuple):
-    """The points of the features that a lease may concern, in the order in which they are called."""
-
-    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
-    begin: Sequence[Callable[[Turn], Awaitable[None]]]
-    stop: Sequence[Callable[[Turn], None]]
-    defers: Sequence[Callable[[Turn], TurnDeferred | None]]
-    again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
-    close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
-    end: Sequence[Callable[[Turn, Commit], None]]
 
 
 _MOST_TYPES: Final = 200
@@ -233,10 +190,14 @@ class Catalogue:
             )
         return known
 
-    def gated(self, run: Run, journal: TurnJournal, key: str = "") -> Run:
+    def steps_of(self, journal: TurnJournal, known: int) -> Steps:
+        """Return the steps of a turn that has so many journal entries already."""
+        return Steps(journal, journal.storage, known, self.recalls, self.in_step)
+
+    def gated(self, run: Run, journal: TurnJournal, key: str) -> Run:
         """Return `run`, before which each guard may stop a call by raising an error.
 
-        A hint, which has no idempotency `key`, is then left out without a word.
+        A hint, whose idempotency `key` is empty, is then left out without a word.
         """
 
         async def ask(call: Call) -> ApiResponse:

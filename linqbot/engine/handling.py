@@ -6,18 +6,15 @@ The questions run no code of the bot but its filters and its `allow`. Next step:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from linqbot.branch import UnawaitedCoroutine
-from linqbot.engine import turn_record
+from linqbot.engine import reasons
 from linqbot.engine.bag import Bag
-from linqbot.engine.failure import ChoiceFailed, Failure
+from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.filters import are_of_commands, takes_muted, words_among
-from linqbot.engine.routing import TYPING, HandlerRun, Route, RouteTable
-from linqbot.engine.turn import Turn
-from linqbot.errors import NeverAwaited
+from linqbot.engine.routing import TYPING, Route, RouteTable
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
@@ -29,7 +26,6 @@ from linqbot.options import Groups
 
 if TYPE_CHECKING:
     from linqbot.language.spoken import Language
-    from linqbot.storage.backend import Storage
 
 OWN_TYPES: Final = frozenset({SCHEDULE_TYPE, BROADCAST_DONE_TYPE, POST_TYPE})
 """The types of events that no person causes: what the bot's settings say of people and groups does not concern them."""
@@ -86,28 +82,6 @@ class Handling(ABC):
         if routes.gathers:
             # They say that a person still writes, and no author need handle them.
             self._without_handler |= {name for name in TYPING if not self.wants(name)}
-
-    @abstractmethod
-    def context(self, turn: Turn, state_store: Storage) -> HandlerRun:
-        """Return the context of the handler that is about to run."""
-
-    @abstractmethod
-    async def dispatch(self, event: Event, ctx: HandlerRun) -> None:
-        """Run the first handler that fits the event. Raises what it raises."""
-
-    @abstractmethod
-    async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: HandlerRun) -> None:
-        """Run the `on_dead_letter` handler for an event that was given up, unless the bot's settings exclude the event."""
-
-    @abstractmethod
-    async def answer_keyword(self, event: Event, ctx: HandlerRun) -> None:
-        """Answer START or HELP, also where the bot is muted."""
-
-    @abstractmethod
-    def never_awaited(
-        self, coroutines: Iterable[UnawaitedCoroutine], ctx: HandlerRun | None, delivery_id: str
-    ) -> NeverAwaited | None:
-        """Log the coroutines that a turn never awaited, and return the error of the turn; None if it has none."""
 
     @abstractmethod
     def language_named(self, code: str | None) -> Language:
@@ -243,14 +217,14 @@ class Handling(ABC):
         `is_side`: it is of a person who is asked a question, and who need not address the bot.
         """
         if event.is_own and event.echoes:
-            return turn_record.OWN_ECHO
+            return reasons.OWN_ECHO
         if event.type not in OWN_TYPES and not self.rules.allow(event):
-            return turn_record.NOT_ALLOWED
+            return reasons.NOT_ALLOWED
         if event.is_group and self.rules.groups != "all" and not is_side and event.type not in OWN_TYPES:
             if self.rules.groups == "never":
-                return turn_record.IN_GROUP
+                return reasons.IN_GROUP
             if isinstance(event, MessageReceived) and not event.is_addressed:
-                return turn_record.NOT_ADDRESSED
+                return reasons.NOT_ADDRESSED
         return None
 
 

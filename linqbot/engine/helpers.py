@@ -7,16 +7,14 @@ bag of all. So none makes a reference cycle, which only the garbage collector wo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from linqbot.engine.bag import Bag
+from linqbot.engine.handling import Handling
+from linqbot.engine.opening import Opening
 from linqbot.engine.steps import Steps
+from linqbot.engine.turn_journal import TurnJournal
 from linqbot.storage.inbox import Commit, Lease
-
-if TYPE_CHECKING:
-    from linqbot.engine.turn import Opening, Turn
-    from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.engine.turns import Turns
 
 H = TypeVar("H")
 
@@ -26,23 +24,27 @@ class Helpers(Bag):
 
     Attributes:
         ends: Functions that add to the commit that ends the turn: see `Turn`.
+        make_steps: Makes the steps, given the journal and the number of entries that the turn has already.
     """
 
-    __slots__ = ("ends", "journal", "lease", "opening", "turns")
+    __slots__ = ("ends", "handling", "journal", "lease", "make_steps", "opening")
 
     def __init__(
         self,
-        turns: Turns,
+        handling: Handling,
         journal: TurnJournal,
         lease: Lease,
         opening: Opening,
-        ends: list[Callable[[Turn, Commit], None]],
+        *,
+        ends: list[Callable[[Any, Commit], None]],
+        make_steps: Callable[[TurnJournal, int], Steps],
     ) -> None:
-        self.turns = turns
+        self.handling = handling
         self.journal = journal
         self.lease = lease
         self.opening = opening
         self.ends = ends
+        self.make_steps = make_steps
 
     def made(self, kind: type[H], make: Callable[[Helpers], H]) -> H:
         """Return the helper of a class. Without one, make it, and keep it."""
@@ -53,9 +55,4 @@ class Helpers(Bag):
 
     @property
     def steps(self) -> Steps:
-        return self.made(Steps, _steps)
-
-
-def _steps(of: Helpers) -> Steps:
-    features = of.turns.features
-    return Steps(of.journal, of.turns.storage, len(of.opening.known), features.recalls, features.in_step)
+        return self.made(Steps, lambda of: of.make_steps(of.journal, len(of.opening.known)))

@@ -6,9 +6,9 @@ A call takes these steps, each a method below:
    before the outbound middleware of plugins runs, so a veto never shifts the numbers of later calls.
 2. `_in_turn`: wait for the calls before it. After a deferral, or after the end of the turn, it is not made.
 3. `_through_plugins`: the middleware of plugins may change the call, refuse it, or make others.
-4. `_perform`: if an earlier run may have made the call, `earlier_runs.py` answers it, or has it repeated.
-5. `make`: the journal stores its key and content.
-6. `attempt`: the guards of features may stop it. Linq answers, and the journal keeps the outcome.
+4. `_perform`: if an earlier run may have made the call, its entry answers it, or it is repeated; `earlier_runs.py` finds the entry.
+5. `_make`: the journal stores its key and content.
+6. `_attempt`: the guards of features may stop it. Linq answers, and the journal keeps the outcome.
 
 Next step: `engine/turns.py` stores the outcomes in the commit that ends the turn.
 """
@@ -16,30 +16,50 @@ Next step: `engine/turns.py` stores the outcomes in the commit that ends the tur
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeAlias
+
+import structlog
 
 from linqbot.branch import running_root
 from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.engine.call_lookup import GONE, NOT_MADE, change_made, error_json, lacks_target, stopped_json
-from linqbot.engine.rate_limit import CallNotMade, call_with_retries
+from linqbot.client.outcome import refuses_content
+from linqbot.engine.call_lookup import (
+    GONE,
+    NOT_MADE,
+    ambiguous_answer,
+    answer_of,
+    change_made,
+    error_json,
+    error_of,
+    find,
+    lacks_chat,
+    lacks_target,
+    opened_chat,
+    stopped_json,
+)
+from linqbot.engine.earlier_runs import Match
+from linqbot.engine.rate_limit import CallNotMade, SendRateLimit, call_with_retries
 from linqbot.engine.turn_journal import TurnJournal, too_late
 from linqbot.errors import (
     LinqApiError,
     LinqUnavailable,
     MessageGone,
     NoVerdict,
+    Refused,
     Stopped,
     Suspended,
     TurnDeferred,
 )
 from linqbot.storage.journal import JournalEntry
 
-if TYPE_CHECKING:
-    from linqbot.engine.turns import Turns
+Gated: TypeAlias = Callable[[Run, TurnJournal, str], Run]
+"""Wraps `run` in the guards of features; its third argument is the idempotency key of the call, empty for a hint."""
+
+log = structlog.get_logger("linqbot.worker")
 
 
 @dataclass(slots=True)
@@ -73,12 +93,10 @@ class Outbox:
     _under_way = 0
     _idle: asyncio.Event | None = None
 
-    def __init__(self, turns: Turns, journal: TurnJournal) -> None:
+    def __init__(self, journal: TurnJournal, rate_limit: SendRateLimit, gated: Gated) -> None:
         self.journal = journal
-        self._turns = turns
-        self._storage = turns.storage
-        self._features = turns.features
-        self._outbound = turns.outbound
+        self._rate_limit = rate_limit
+        self._gated = gated
         # Held by the call that is made or matched.
         self._call_lock = asyncio.Lock()
         self._call_ended = asyncio.Event()
@@ -89,8 +107,8 @@ class Outbox:
             if journal.is_interrupted:
                 journal.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
-                guarded = self._features.gated(run, journal) if call.safety == "hint" else run
-                return await self._make_unjournalled(call, self._outbound.wrap(guarded))
+                guarded = self._gated(run, journal, "") if call.safety == "hint" else run
+                return await self._make_unjournalled(call, self.journal.outbound.wrap(guarded))
             if journal.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             within = _within.get()
@@ -171,7 +189,7 @@ class Outbox:
             if journal.is_past:
                 assert journal.earlier is not None, "it is set by `TurnJournal.enter`"
                 return journal.earlier.answer_from_past(call, slot, journal.turn)
-            if self._outbound.is_empty:
+            if self.journal.outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
             token = _within.set(within)
@@ -187,14 +205,72 @@ class Outbox:
         async def perform(call: Call) -> ApiResponse:
             return await self._perform(call, within.next(), run)
 
-        return await _defer_without_verdict(self._outbound.wrap(perform)(call))
+        return await _defer_without_verdict(self.journal.outbound.wrap(perform)(call))
 
     def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
         earlier = self.journal.earlier
-        return self.make(call, slot, run) if earlier is None else earlier.perform(self, call, slot, run)
+        if earlier is None:
+            return self._make(call, slot, run)
+        return self._perform_again(call, earlier.match(call, slot), run)
 
-    async def make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
-        """Make a call that no earlier run has made, and store its entry before. Raises as `attempt` does.
+    async def _perform_again(self, call: Call, match: Match, run: Run) -> ApiResponse:
+        """Return the answer of the earlier run that made a call. If none has made it, or that is not known, make the call.
+
+        Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
+        """
+        journal, known = self.journal, match.entry
+        if match.still_to_make is not None:
+            await self._make_late(match.still_to_make, run)
+        if known is None:
+            return await self._make(call, match.slot, run)
+        journal.come_to(known.slot)
+        if known.status == "refused":
+            refusal = error_of(known, call)
+            if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
+                raise refusal
+            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
+            return await self._make(call, match.slot, run, known)
+        stored = Call.from_json(known.call)
+        if match.diverged:
+            log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
+        if known.status == "accepted":
+            if lacks_chat(known, stored):
+                answer = await opened_chat(known, run)
+                await journal.note_outcome(known, "accepted", answer.to_json(), answer)
+            else:
+                answer = answer_of(known, call)
+            journal.note_answered(call, answer)
+            return answer
+        if stored.safety == "once":
+            return await self._look_up(stored, known, run)
+        # The journal does not keep these fields, which the code that makes the call now has.
+        stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
+        return await self._attempt(stored, known, run, repeated=True)
+
+    async def _make_late(self, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
+        earlier = self.journal.earlier
+        assert earlier is not None
+        try:
+            await self._perform_again(call, earlier.match(call, self.journal.slots.numbered("owed:")), run)
+        except (LinqApiError, MessageGone) as error:
+            # The code that made the call already has an answer, so the error can only be logged.
+            log.error("send.refused", turn=self.journal.turn, call=call.name, error=str(error))
+
+    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
+        journal = self.journal
+        found = None if entry.status == "ambiguous" else await find(call, entry, run, journal.storage.has_sent)
+        if found is not None:
+            await journal.note_outcome(entry, "accepted", found.to_json(), found)
+            return found
+        if entry.status != "ambiguous":
+            log.error("send.ambiguous", turn=journal.turn, slot=entry.slot, call=call.name)
+            await journal.note_outcome(entry, "ambiguous", b"null")
+        return ambiguous_answer(call)
+
+    async def _make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
+        """Make a call that no earlier run has made, and store its entry before. Raises as `_attempt` does.
 
         `known` is the entry of an earlier run whose call Linq has refused.
         """
@@ -209,22 +285,22 @@ class Outbox:
         else:
             entry = replace(entry, first_at=known.first_at)
             await journal.store_state(slot)
-            await self._storage.settle(entry)
-        return await self.attempt(call, entry, run, repeated=False)
+            await journal.storage.settle(entry)
+        return await self._attempt(call, entry, run, repeated=False)
 
-    async def attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
+    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
         """Make a call whose entry is stored.
 
         `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
         cannot be made now, and Stopped if it must not be.
         """
-        journal, guarded = self.journal, self._features.gated(run, self.journal, entry.key)
+        journal, guarded = self.journal, self._gated(run, self.journal, entry.key)
         try:
             answer = await call_with_retries(
                 call,
                 guarded,
-                self._turns.rate_limit,
-                self._turns.clock,
+                self._rate_limit,
+                journal.clock,
                 journal.observers,
                 may_be_made=repeated,
             )

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
 from linqbot.engine.bag import Bag
-from linqbot.engine.feature import Kind, Points
+from linqbot.engine.opening import Opening
+from linqbot.errors import TurnDeferred
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.types.chat import Chat, Handle
-from linqbot.storage.inbox import Commit, Lease, Outcome
+from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
@@ -29,54 +31,7 @@ if TYPE_CHECKING:
     from linqbot.engine.routing import HandlerRun
     from linqbot.engine.steps import Steps
     from linqbot.engine.turn_journal import TurnJournal
-    from linqbot.engine.worker import Worker
-    from linqbot.storage.conversations import Conversation
-    from linqbot.storage.journal import JournalEntry
     from linqbot.turn_events import TurnReport
-
-
-@dataclass(slots=True)
-class Opening:
-    """The beginning of a turn.
-
-    Attributes:
-        turn_id: The id of the delivery, or of the conversation that it continues.
-        known: The journal entries of the turn's earlier runs.
-        off_the_record: True if no text of the turn may be kept.
-        event: The event that stands for that of the delivery, such as an answer that a timer has found; None if none does.
-        data: What features have found out about the delivery, by its class. If there is any, the turn is run in any case.
-        conversation: The conversation that the turn continues; None if it continues none.
-        live_from: Set for the second run of a handler that has ended without coming to its open question, because its code or
-            what it looks at has changed: the number of the part in which it has ended. In the first run, the calls of that
-            part were not made, as in every part that is over. In the second they are made. None for all other runs.
-        led_to: Set for a run that begins again because new code came from a part to another question than before, which an
-            earlier run had asked with the times of another part: the number of the question, by the number of the part.
-    """
-
-    turn_id: str
-    replay: int
-    known: Sequence[JournalEntry] = ()
-    off_the_record: bool = False
-    event: Event | None = None
-    data: Bag = field(default_factory=Bag)
-    conversation: Conversation | None = None
-    live_from: int | None = None
-    led_to: Mapping[int, int] = field(default_factory=dict)
-
-    def keyed_by(self, delivery: Delivery) -> str:
-        """Return the name from which the idempotency keys of the turn are made, given its delivery.
-
-        For a message, it is the message's own: fetched from Linq, it has another delivery than its webhook. After a restore,
-        what was answered since the backup is fetched so, and Linq must recognise the answers. For a burst, it is the last
-        message's own: the messages before may have been answered alone since the backup, and the last is answered now.
-        """
-        if self.conversation is not None:
-            delivery = Delivery.from_webhook(self.conversation.root, webhook_id="", received_at=0.0)
-        return delivery.newest_message_key or self.turn_id
-
-    def progress_after(self, at: float) -> int:
-        """Return the number of journal entries begun after a time, and of their outcomes: each addition raises it."""
-        return sum(1 + (entry.status != "attempting") for entry in self.known if entry.first_at > at)
 
 
 @dataclass(slots=True)
@@ -106,7 +61,7 @@ class Turn:
     lease: Lease
     opening: Opening
     kind: Kind
-    owner: Worker | None = None
+    owner: TurnOwner | None = None
     began: float = field(default_factory=time.perf_counter)
     ends: list[Callable[[Turn, Commit], None]] = field(default_factory=list)
     is_opened: bool = False
@@ -153,6 +108,62 @@ class Turn:
             # Last, because it looks at what the others have added.
             self.journal.end(commit)
         return commit
+
+
+class TurnOwner(ABC):
+    """The worker, as its turns know it.
+
+    Attributes:
+        has_cancelled_turns: True once the worker has cancelled the turns that still ran when it was to stop.
+    """
+
+    has_cancelled_turns = False
+
+    @property
+    @abstractmethod
+    def was_cancelled(self) -> bool:
+        """True if the worker was cancelled, and not asked to stop before: code of the bot has cancelled every task."""
+
+    @abstractmethod
+    def detach(self, task: asyncio.Task[None], instead: Coroutine[Any, Any, None]) -> None:
+        """Count a turn's task as ended although it still runs, and start a task for `instead`."""
+
+
+class Kind(NamedTuple):
+    """A kind of deliveries. What Linq has posted, and each event that linqbot makes for handlers, has no functions.
+
+    Attributes:
+        open: Called before anything else; an outcome ends the turn without a handler.
+        run: Handles the delivery; None if a handler of the bot gets its event.
+        end: Adds to the commit that ends the turn, also if the turn could not begin.
+        has_row: False for deliveries that no person has caused, and no code of the bot: operators need no row of their turns.
+    """
+
+    open: Callable[[Turn], Awaitable[Outcome | None]] | None = None
+    run: Callable[[Turn], Awaitable[None]] | None = None
+    end: Callable[[Delivery, Commit], None] | None = None
+    has_row: bool = True
+
+
+async def ack(_: Turn) -> Ack:
+    """End a turn at once: `Kind(open=ack)` is a kind of deliveries that no handler takes."""
+    return Ack()
+
+
+HANDLED: Final = Kind()
+"""The kind of deliveries whose event a handler of the bot gets."""
+
+
+class Points(NamedTuple):
+    """The points of the features that a lease may concern, in the order in which they are called."""
+
+    open: Sequence[Callable[[Turn], Awaitable[Outcome | None]]]
+    begin: Sequence[Callable[[Turn], Awaitable[None]]]
+    stop: Sequence[Callable[[Turn], None]]
+    defers: Sequence[Callable[[Turn], TurnDeferred | None]]
+    again: Sequence[Callable[[Turn, BaseException | None], Awaitable[Turn | None]]]
+    close: Sequence[Callable[[Turn, Outcome], Awaitable[None]]]
+    end: Sequence[Callable[[Turn, Commit], None]]
 
 
 ANSWERS_WITHOUT_CHAT: Final = frozenset({"contact_card.received", "location.sharing.started"})

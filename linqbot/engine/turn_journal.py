@@ -12,32 +12,32 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import UnawaitedCoroutine, running_root
 from linqbot.client.call import ApiResponse, Call
+from linqbot.clock import Clock
 from linqbot.engine.bag import Bag
 from linqbot.engine.call_lookup import content_of, ids_in
 from linqbot.engine.earlier_runs import EarlierRuns
+from linqbot.engine.opening import Opening
+from linqbot.engine.outbound_plugins import Outbound
+from linqbot.engine.reasons import failed_call, step_facts
 from linqbot.engine.slots import OUTSIDE, OUTSIDE_FIRST, Slots, digest, is_in_step, outside_of_answer, step_around
 from linqbot.engine.state import TurnState
 from linqbot.engine.state_journal import STATE_SLOT, StateJournal, call_of_changes
-from linqbot.engine.turn_record import failed_call, step_facts
 from linqbot.errors import BotError, StateChanged, StateConflict, Suspended, TurnDeferred
 from linqbot.frames import place_of_caller
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.message import texts_of
+from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import RECORDED, EntryStatus, JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
 from linqbot.turn_events import CalledTooLate, CallMade, StepEnded, TurnCall, TurnReport
-
-if TYPE_CHECKING:
-    from linqbot.engine.turn import Opening
-    from linqbot.engine.turns import Turns
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -139,12 +139,20 @@ class TurnJournal:
     _begun = 0
 
     def __init__(
-        self, turns: Turns, opening: Opening, lease: Lease, data: Bag, report: TurnReport | None = None
+        self,
+        storage: Storage,
+        clock: Clock,
+        outbound: Outbound,
+        opening: Opening,
+        lease: Lease,
+        *,
+        data: Bag,
+        report: TurnReport | None = None,
     ) -> None:
-        self._turns = turns
-        self._storage = turns.storage
-        self._outbound = turns.outbound
-        self.observers = turns.outbound.plugins.observers
+        self.storage = storage
+        self.clock = clock
+        self.outbound = outbound
+        self.observers = outbound.plugins.observers
         self._lease = lease
         self._report = report
         self.data = data
@@ -154,7 +162,7 @@ class TurnJournal:
         self.replay = opening.replay
         self._keyed_by = opening.keyed_by(lease.delivery)
         first = next(iter(opening.known), None)
-        if first is not None and first.key == journal_key(self._storage.install, self.turn, self.replay, first.slot):
+        if first is not None and first.key == journal_key(self.storage.install, self.turn, self.replay, first.slot):
             # The turn goes on as it began: with another release, or with a message that was put back, whose delivery has no
             # key. Its handler finds its scheduled sends by these keys.
             self._keyed_by = self.turn
@@ -248,7 +256,7 @@ class TurnJournal:
     # Entries
 
     def key_of(self, slot: str) -> str:
-        return journal_key(self._storage.install, self._keyed_by, self.replay, slot)
+        return journal_key(self.storage.install, self._keyed_by, self.replay, slot)
 
     def new_entry(self, slot: str, safety: str, call: bytes, key: str | None = None) -> JournalEntry:
         """Return the entry of a call, a question or a step, which begins now."""
@@ -260,7 +268,7 @@ class TurnJournal:
             safety=safety,
             call=call,
             status="attempting",
-            first_at=self._turns.clock.now(),
+            first_at=self.clock.now(),
             origin=self.origin,
             off_the_record=self.off_the_record,
         )
@@ -273,18 +281,18 @@ class TurnJournal:
         """
         self._begun += 1
         if self._state is None:
-            return self._storage.begin(entry, self._lease)
+            return self.storage.begin(entry, self._lease)
         return self._store_state(self._state, entry.slot, entry)
 
     async def store(self, entry: JournalEntry) -> None:
         """Store an entry with its outcome at once. One whose outcome may wait for the end of the turn is given to `keep`."""
         self._begun += 1
-        await self._storage.settle(entry)
+        await self.storage.settle(entry)
 
     async def cancel_timer(self, timer_id: str, entry: JournalEntry) -> bool:
         """Delete a timer and store its entry, in one commit. Return True if the timer was still waiting."""
         self._begun += 1
-        return await self._storage.cancel(timer_id, entry)
+        return await self.storage.cancel(timer_id, entry)
 
     def keep(self, entry: JournalEntry) -> None:
         """Keep an entry with its outcome for the commit that ends the turn."""
@@ -309,7 +317,7 @@ class TurnJournal:
         closed = entry.with_outcome(status, data, message_id=message_id, chat_id=chat_id)
         if entry.safety == "once" or at_once:
             # Such a call must not be repeated, so its outcome must be on disk before the handler continues.
-            await self._storage.settle(_with_digest(closed))
+            await self.storage.settle(_with_digest(closed))
         else:
             self._outcomes[entry.slot] = closed
 
@@ -333,13 +341,13 @@ class TurnJournal:
             writes = [change.write for change in changes]
             if not changes:
                 if entry is not None:
-                    await self._storage.begin(entry, self._lease)
+                    await self.storage.begin(entry, self._lease)
                 return
             record = self.record_of_state(slot, changes)
             if entry is None:
-                await self._storage.begin(record, self._lease, state=writes, instead=self.conflict())
+                await self.storage.begin(record, self._lease, state=writes, instead=self.conflict())
             else:
-                await self._storage.begin(entry, self._lease, state=writes, changes=record, instead=self.conflict())
+                await self.storage.begin(entry, self._lease, state=writes, changes=record, instead=self.conflict())
             self.note_step(record)
 
         try:
@@ -356,7 +364,7 @@ class TurnJournal:
 
     async def labelled(self, messages: Collection[str], label: str) -> frozenset[str]:
         """Return those of some messages that calls with a label have made, in any turn that is on record."""
-        return await self._storage.labelled(messages, label)
+        return await self.storage.labelled(messages, label)
 
     def come_to(self, slot: str, made: str | None = None) -> None:
         """Show the state as it is after a call or a step that an earlier run has made.
@@ -388,7 +396,7 @@ class TurnJournal:
     # Earlier runs
 
     def _runs(self, calls: Sequence[JournalEntry]) -> EarlierRuns:
-        return EarlierRuns(calls, self._storage.has_sent, by_content=self._conflict_slot in self.steps)
+        return EarlierRuns(calls, by_content=self._conflict_slot in self.steps)
 
     def calls_of_earlier_runs(self) -> Sequence[JournalEntry]:
         """Return the entries with which the next calls of this part may be matched."""
@@ -471,7 +479,7 @@ class TurnJournal:
         if call.path.startswith(_CHATS):
             return call.path.removeprefix(_CHATS).partition("/")[0]
         if call.path.startswith(MESSAGES):
-            entry = await self._storage.entry_of(call.path.removeprefix(MESSAGES).partition("/")[0])
+            entry = await self.storage.entry_of(call.path.removeprefix(MESSAGES).partition("/")[0])
             # A message that is not on record is nearly always one of the chat that is handled.
             return chat_of_lane(self.delivery.lane) if entry is None else entry.chat_id
         return None

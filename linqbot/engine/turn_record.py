@@ -7,31 +7,17 @@ a sentence that the log has too: the message of any other error may quote a pers
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from linqbot.characters import cut
-from linqbot.engine.failure import refused_by
-from linqbot.errors import LinqApiError, Muted, Refused, error_name
+from linqbot.engine.reasons import MIDDLEWARE, MUTED, short
+from linqbot.engine.turn import Turn
 from linqbot.linq.events.lane import is_lane_of_receipts, token
 from linqbot.linq.events.message import MessageFailed
 from linqbot.storage.inbox import Ack, DeadLetter, Defer, Outcome, Retry
 from linqbot.storage.outcomes import OutcomeRow, Result, message_of
+from linqbot.turn_events import TurnEnded
 
-if TYPE_CHECKING:
-    from linqbot.engine.turn import Turn
-    from linqbot.turn_events import StepEnded, TurnEnded
-
-NO_HANDLER: Final = "the bot has no handler for this event type"
-OWN_ECHO: Final = "the bot caused this event itself"
-NOT_ALLOWED: Final = "the sender is not allowed"
-IN_GROUP: Final = "the bot takes no events of groups"
-NOT_ADDRESSED: Final = "the message neither mentions the bot nor replies to it"
-MUTED: Final = Muted.why
-KEPT: Final = "its message has not come yet, so the edit is kept until then"
-MESSAGE_MISSING: Final = "the edited message did not come within a day"
-MIDDLEWARE: Final = "middleware ended the event before its handler"
 _MOST_TRIED: Final = 40
-_LONGEST: Final = 500
 
 
 def row_of(turn: Turn, ended: TurnEnded, outcome: Outcome) -> OutcomeRow | None:
@@ -94,32 +80,3 @@ def _result(turn: Turn, outcome: Outcome) -> tuple[Result, str | None, bool]:
 
 def _failed_send(event: MessageFailed) -> dict[str, Any]:
     return {"call": event.type, **({} if event.code is None else {"code": event.code})}
-
-
-def failed_call(name: str, error: BaseException) -> dict[str, Any]:
-    facts: dict[str, Any] = {"call": name}
-    if isinstance(error, LinqApiError):
-        facts |= {"status": error.status, "code": error.code, "trace_id": error.trace_id}
-    elif isinstance(error, Refused):
-        facts |= {"by": refused_by(error), "why": short(str(error))}
-    else:
-        facts |= {"error": error_name(error)}
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def step_facts(step: StepEnded) -> dict[str, Any]:
-    """Return what is kept of a step: no result."""
-    facts: dict[str, Any] = {
-        "name": short(step.name),
-        "ms": round(step.took_s * 1000, 1),
-        "remembered": step.from_journal,
-    }
-    if step.error is not None:
-        facts["error"] = error_name(step.error)
-    return {**facts, **step.usage}
-
-
-def short(text: str) -> str:
-    """Return the first line of a text, of limited length, in a form that every storage can keep."""
-    line = cut(text.partition("\n")[0], _LONGEST)
-    return line if line.isprintable() else ascii(line)[1:-1]

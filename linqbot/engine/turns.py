@@ -24,8 +24,9 @@ import structlog
 from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
-from linqbot.engine import turn_record
+from linqbot.engine import reasons, turn_record
 from linqbot.engine.deadline import Deadline
+from linqbot.engine.dispatching import Dispatching
 from linqbot.engine.failure import (
     LEFT,
     OTHER_RELEASE_S,
@@ -43,13 +44,14 @@ from linqbot.engine.failure import (
 )
 from linqbot.engine.feature import Catalogue, Feature
 from linqbot.engine.helpers import Helpers
+from linqbot.engine.opening import Opening
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.outbox import Outbox
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turn import (
     ANSWERS_WITHOUT_CHAT,
-    Opening,
     Turn,
+    TurnOwner,
     origin_of,
 )
 from linqbot.engine.turn_journal import TurnJournal
@@ -79,9 +81,7 @@ from linqbot.storage.timers import Timer
 from linqbot.turn_events import AwaitForgotten, End, TurnEnded, TurnReport, TurnTaken
 
 if TYPE_CHECKING:
-    from linqbot.engine.handling import Handling
     from linqbot.engine.routing import HandlerRun
-    from linqbot.engine.worker import Worker
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -111,7 +111,7 @@ class Turns:
         make_features: Makes the features of the process, in the order of all calls: see `features/catalog.py`.
     """
 
-    dispatcher: Handling
+    dispatcher: Dispatching
     client: Client
     storage: Storage
     clock: Clock
@@ -132,7 +132,7 @@ class Turns:
         self.features = Catalogue(self.make_features(self))
         self.keeps_records = self.storage.keep_outcomes_days > 0
 
-    async def run(self, lease: Lease, owner: Worker | None = None) -> None:
+    async def run(self, lease: Lease, owner: TurnOwner | None = None) -> None:
         """Handle a leased delivery and finish it, however long the storage is away."""
         observers = self.outbound.plugins.observers
         report = self._new_report(lease) if TurnEnded in observers or TurnTaken in observers else None
@@ -206,7 +206,7 @@ class Turns:
         opening = Opening(delivery.id, lease.replay, off_the_record=delivery.is_off_the_record)
         return Turn(lease, opening, self.features.kind_of(delivery))
 
-    def new_turn(self, lease: Lease, owner: Worker | None, began: float) -> Turn:
+    def new_turn(self, lease: Lease, owner: TurnOwner | None, began: float) -> Turn:
         turn = self._bare(lease)
         turn.owner, turn.began, turn.points = owner, began, self.features.points(lease)
         turn.ends += turn.points.end
@@ -255,7 +255,7 @@ class Turns:
             and lease.delivery.type not in NEEDED
             and self.dispatcher.has_no_handler(lease.delivery.type)
         ):
-            turn.why = turn_record.NO_HANDLER
+            turn.why = reasons.NO_HANDLER
             return Ack()
         if lease.crashes and await self._is_poison(lease, turn.opening):
             return DeadLetter(f"The process died {lease.crashes} times while handling it, or its turn never ended.")
@@ -280,9 +280,18 @@ class Turns:
         task = asyncio.current_task()
         assert task is not None
         turn.task, turn.is_running = task, True
-        turn.journal = TurnJournal(self, turn.opening, turn.lease, turn.data, turn.report)
-        turn.outbox = Outbox(self, turn.journal)
-        turn.helpers = Helpers(self, turn.journal, turn.lease, turn.opening, turn.ends)
+        turn.journal = TurnJournal(
+            self.storage, self.clock, self.outbound, turn.opening, turn.lease, data=turn.data, report=turn.report
+        )
+        turn.outbox = Outbox(turn.journal, self.rate_limit, self.features.gated)
+        turn.helpers = Helpers(
+            self.dispatcher,
+            turn.journal,
+            turn.lease,
+            turn.opening,
+            ends=turn.ends,
+            make_steps=self.features.steps_of,
+        )
         turn.client = self.client.wrapped(turn.outbox.wrap)
         turn.deadline = Deadline(self.dispatcher.deadline_s, partial(self._give_up, turn), self.alarms)
         try:

@@ -16,6 +16,7 @@ import structlog
 from linqbot.branch import follow_tasks
 from linqbot.clock import Clock
 from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.engine.turn import TurnOwner
 from linqbot.engine.turns import Turns
 from linqbot.errors import LeaseLost, StorageError, error_name
 from linqbot.frames import place_of, place_of_task
@@ -36,7 +37,7 @@ CANCEL_S = 3.0
 """Seconds that cancelled turns may take to end while the worker stops."""
 
 
-class Worker:
+class Worker(TurnOwner):
     """Runs turns until stopped.
 
     Args:

@@ -108,7 +108,9 @@ def checked_messages(messages: Sequence[MessageContent], line: str) -> bytes:
 
 def broadcaster_of(helpers: Helpers) -> TurnBroadcaster:
     """Return what carries out the broadcasts of a turn."""
-    return helpers.made(TurnBroadcaster, lambda of: TurnBroadcaster(of.journal, of.turns.storage, of.turns.outbound))
+    return helpers.made(
+        TurnBroadcaster, lambda of: TurnBroadcaster(of.journal, of.journal.storage, of.journal.outbound)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sized
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from linqbot.engine.feature import Feature, Kind, ack
+from linqbot.engine.feature import Feature
 from linqbot.engine.steps import Recall
-from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Kind, ack
 from linqbot.features import schedules
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.manners.conduct import Conduct
@@ -19,6 +19,7 @@ from linqbot.features.mute import Mutes
 from linqbot.features.new_chats import NewChats
 from linqbot.features.optout import OptOuts, OptOutsAfterCrash
 from linqbot.features.own_changes import are_awaited, timers
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage import edits
 from linqbot.storage.inbox import Lease
@@ -57,7 +58,7 @@ def _late(place: str, *first: object) -> Callable[..., Any]:
     return call
 
 
-class _Late(Feature):
+class _Late(TurnFeature):
     """A feature whose module is imported when a turn first needs it."""
 
     def __init__(
@@ -120,7 +121,7 @@ class _LateOverlaps(_Late):
         return self._turns.dispatcher.routes.overlaps or (is_later and any(lease.delivery.joined.incoming))
 
 
-class _Proactive(Feature):
+class _Proactive(TurnFeature):
     """The kinds of the deliveries by which the bot speaks first, and of the doctor's probe."""
 
     types = _NO_TYPES

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from linqbot.clock import Clock
-from linqbot.engine import turn_record
+from linqbot.engine import reasons
 from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.engine.feature import Feature
 from linqbot.engine.turn import Turn
 from linqbot.errors import StorageUnavailable
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.message import MessageEdited, MessageReceived
@@ -135,7 +135,7 @@ async def joined(lease: Lease, others: Sequence[Delivery], storage: Storage, clo
             return replace(lease, delivery=delivery)
 
 
-class Edits(Feature):
+class Edits(TurnFeature):
     """Gives a message the edits that came before its turn, and keeps an edit whose message has not had its turn yet."""
 
     async def open(self, turn: Turn) -> Ack | None:
@@ -161,12 +161,12 @@ class Edits(Feature):
                 commit.timers.append(timer)
 
         turn.ends.append(end)
-        turn.why = turn_record.KEPT
+        turn.why = reasons.KEPT
         log.info("edit.kept", delivery=delivery.id, message_id=edit.id, why="Its message has not come yet.")
         return Ack()
 
 
 async def give_up(_: Turns, turn: Turn) -> Ack:
     """End the turn of an edit that was kept, and whose message did not come in time."""
-    turn.why = turn_record.MESSAGE_MISSING
+    turn.why = reasons.MESSAGE_MISSING
     return Ack()

@@ -356,7 +356,7 @@ class TurnTimers(dict[str, Timer]):
 
 def scheduler_of(helpers: Helpers) -> TurnScheduler:
     """Return what carries out the scheduled sends of a turn."""
-    return helpers.made(TurnScheduler, lambda of: TurnScheduler(of.journal, of.turns.storage))
+    return helpers.made(TurnScheduler, lambda of: TurnScheduler(of.journal, of.journal.storage))
 
 
 class TurnScheduler:

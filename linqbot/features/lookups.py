@@ -14,9 +14,9 @@ import structlog
 
 from linqbot.client.client import Client
 from linqbot.client.outcome import Refusal, meaning_of
-from linqbot.engine.feature import Feature
 from linqbot.engine.turn import Turn
 from linqbot.errors import LinqApiError, RuleBroken
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEvent, MessageReceipt, MessageReceived, ReactionEvent
 from linqbot.linq.types.chat import Chat
@@ -103,7 +103,7 @@ async def given(answer: Awaitable[T]) -> T | None:
     return None  # the id may be none of Linq's
 
 
-class Lookups(Feature):
+class Lookups(TurnFeature):
     """Completes events with what their webhooks do not say.
 
     The newest `CHATS` chats are kept in memory: if they are groups, and their lines. Messages say both. Reactions, typing,
@@ -154,7 +154,7 @@ class Lookups(Feature):
         self._chats[chat_id] = known
 
 
-class Receipts(Feature):
+class Receipts(TurnFeature):
     """Stores the delivery status of a message of ours. It also settles a send whose answer was lost."""
 
     async def begin(self, turn: Turn) -> None:

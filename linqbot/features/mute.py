@@ -28,14 +28,15 @@ import structlog
 
 from linqbot.client.outcome import Refusal, meaning_of
 from linqbot.clock import Clock
-from linqbot.engine import turn_record
+from linqbot.engine import reasons
 from linqbot.engine.call_lookup import person_of
-from linqbot.engine.feature import Arrives, Feature, GuardedCall
+from linqbot.engine.feature import Arrives, GuardedCall
 from linqbot.engine.steps import Steps
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, Muted
 from linqbot.features.bot_options import MuteByHand
 from linqbot.features.turn_data import TurnMute
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery, decode
 from linqbot.linq.events.lane import (
     EVERY_CHAT,
@@ -75,7 +76,7 @@ MUTING: Final = ("linqbot mute ", "linqbot unmute ")
 """The beginnings of the names of the steps that begin and end mutes."""
 
 
-class Mutes(Feature):
+class Mutes(TurnFeature):
     """Lets what linqbot puts into the lane of a muted chat wait, marks an event of a muted chat, and stops calls into it."""
 
     def __init__(self, turns: Turns) -> None:
@@ -137,7 +138,7 @@ class Mutes(Feature):
                 # Of a send to a person, the lane of their chat: timers find their mute by its lane.
                 delivery = replace(delivery, lane=lane_of_chat(mute.chat_id))
             waits(turn, delivery, self._turns.clock)
-        turn.why = turn_record.MUTED
+        turn.why = reasons.MUTED
         return Ack()
 
     async def begin(self, turn: Turn) -> None:

@@ -15,9 +15,10 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.engine.call_lookup import OPENS_CHAT, ids_in
-from linqbot.engine.feature import Feature, GuardedCall, Kind, ack
-from linqbot.engine.turn import Turn
+from linqbot.engine.feature import GuardedCall
+from linqbot.engine.turn import Kind, Turn, ack
 from linqbot.errors import StorageUnavailable
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.lane import chat_of_lane, is_lane_of_post, lane_of_chat, lane_of_post
 from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
@@ -43,7 +44,7 @@ _AGAIN_S, _LONGEST_S = 1.0, 60.0
 """Seconds after which a chat that waits is looked at again: the first time, and at most. Usually the end of the turn wakes it."""
 
 
-class NewChats(Feature):
+class NewChats(TurnFeature):
     """Notes the opening of a chat before its message is sent, ends it with the turn that opens it, and lets the chat wait until then."""
 
     # What may be handled in the lane of a post to a person.

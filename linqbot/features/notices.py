@@ -22,9 +22,9 @@ from pydantic_core import from_json, to_json
 from linqbot.client.outcome import is_refused
 from linqbot.content.message_split import bubbles
 from linqbot.engine.failure import Failure
-from linqbot.engine.feature import Feature
 from linqbot.engine.turn import Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Refused
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.events.parse import understood
@@ -129,7 +129,7 @@ async def notify_dead_letter(turns: Turns, turn: Turn) -> None:
     await turns.dispatcher.dispatch_dead_letter(why, turn.event, ctx)
 
 
-class Notices(Feature):
+class Notices(TurnFeature):
     """Says that the bot gives up a message, or cannot answer it now.
 
     An `on_dead_letter` handler says it. Without one that takes the event, it is the text of `Bot(on_trouble=…)`.

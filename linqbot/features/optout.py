@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from linqbot.client.outcome import opted_out
-from linqbot.engine.feature import Feature, GuardedCall
+from linqbot.engine.feature import GuardedCall
 from linqbot.engine.turn import Turn, written_at
 from linqbot.engine.turn_journal import MESSAGES
 from linqbot.features.asking.admission import waiting_in
 from linqbot.features.turn_data import OptedOut, Overtaken
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane
@@ -42,7 +43,7 @@ _BEHIND: Final = 100
 """Number of deliveries behind a message that are looked at for STOP."""
 
 
-class OptOuts(Feature):
+class OptOuts(TurnFeature):
     """Looks at every message: the bot says no more to a person who opts out, and what comes too late changes nothing."""
 
     # The type of the delivery, because the notice of a dead letter stands for a message too.
@@ -120,7 +121,7 @@ async def _note_word(event: Event, what: ConsentKind, at: float, stored: Storage
     await stored.note_consent(Consent(f"{what}:{event.id}", person, at, what, how))
 
 
-class OptOutsAfterCrash(Feature):
+class OptOutsAfterCrash(TurnFeature):
     """Ends the questions and the sends also if the delivery is given up without a run, because it crashes the process."""
 
     types = OptOuts.types

@@ -22,13 +22,13 @@ import structlog
 from pydantic_core import to_json
 
 from linqbot.branch import leave_turn
-from linqbot.engine.feature import Feature
 from linqbot.engine.slots import effects_of_step
 from linqbot.engine.steps import last_step, step_in
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, StorageError, TurnDeferred
 from linqbot.features.edits import edit_of, further_messages, message_of, waiting_edits
 from linqbot.features.turn_data import QuestionReached
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, Joined
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
@@ -409,7 +409,7 @@ class TurnOverlap:
         return await further_messages(MessageReceived.joined(known), behind, waiting, fits)
 
 
-class Overlaps(Feature):
+class Overlaps(TurnFeature):
     """Gives a turn the later messages of its chat."""
 
     async def begin(self, turn: Turn) -> None:

@@ -15,8 +15,8 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call, id_in_path
 from linqbot.clock import Clock
-from linqbot.engine.feature import Feature
 from linqbot.engine.turn import Turn
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES as ALL_EVENT_TYPES
 from linqbot.linq.handles import person_key
@@ -62,7 +62,7 @@ def _id(event_type: str, chat_id: str, handle: str) -> str:
     return hashlib.sha256(f"{event_type}|{chat_id}|{person_key(handle)}".encode()).hexdigest()[:32]
 
 
-class OwnChanges(Feature):
+class OwnChanges(TurnFeature):
     """Recognizes the bot's own changes, if a handler takes such events."""
 
     async def begin(self, turn: Turn) -> None:

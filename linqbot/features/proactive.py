@@ -67,7 +67,7 @@ class BotContext:
         helpers: Helpers,
     ) -> None:
         self._helpers = helpers
-        self._steps, self._journal, self._stored = helpers.steps, helpers.journal, helpers.turns.storage
+        self._steps, self._journal, self._stored = helpers.steps, helpers.journal, helpers.journal.storage
         self._client = client
         self._clock = clock
         self._line = line

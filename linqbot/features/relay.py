@@ -21,9 +21,8 @@ import structlog
 
 from linqbot.content.message_split import Content
 from linqbot.content.sent import Sent
-from linqbot.engine import turn_record
-from linqbot.engine.feature import Feature, Kind
-from linqbot.engine.turn import Turn
+from linqbot.engine import reasons
+from linqbot.engine.turn import Kind, Turn
 from linqbot.errors import FetchFailed, FetchRefused, Muted, RuleBroken
 from linqbot.features.addressed import (
     as_answer,
@@ -38,6 +37,7 @@ from linqbot.features.addressed import (
 )
 from linqbot.features.handoff import LABEL, RELAY_STEP, change_handoff, end_handoff, fields_of, status_of
 from linqbot.features.turn_data import TurnMute
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.language.spoken import sentences, speaking
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
@@ -76,7 +76,7 @@ have a `language`, and say what the owner reads: `which` and `over` have what th
 the bot's question may be meant too; with `late`, no question is open."""
 
 
-class Handoffs(Feature):
+class Handoffs(TurnFeature):
     """Takes the messages of a chat that is handed over, and those of its owner, before questions and handlers do."""
 
     async def open(self, turn: Turn) -> Defer | None:
@@ -322,7 +322,7 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
                 elif (notice := await _to_person(turns, ctx.bot, each, event)) is not None:
                     await ctx.send(notice)
         except Muted:
-            turn.why = turn_record.MUTED
+            turn.why = reasons.MUTED
         finally:
             run.stop_typing()  # a notice to the owner would show the dots again
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from linqbot.engine.turn_record import step_facts
+from linqbot.engine.reasons import step_facts
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.turn_events import StepEnded
 

@@ -11,10 +11,11 @@ from fakes import CHAT, NOW, Linq, delivery, text_body
 
 from linqbot import Bot, Context, MessageReceived
 from linqbot.clock import MovableClock
-from linqbot.engine.feature import Feature, GuardedCall, Kind
-from linqbot.engine.turn import Turn
+from linqbot.engine.feature import Feature, GuardedCall
+from linqbot.engine.turn import Kind, Turn
 from linqbot.engine.turns import Turns
 from linqbot.errors import Stopped
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -66,7 +67,7 @@ class Night(Stopped):
 async def test_a_guard_stops_calls_while_its_container_is_not_empty_and_its_reason_is_on_record() -> None:
     nights: list[str] = []
 
-    class Nights(Feature):
+    class Nights(TurnFeature):
         guards_while = nights
 
         async def guard(self, asked: GuardedCall) -> None:
@@ -85,7 +86,7 @@ async def test_a_guard_stops_calls_while_its_container_is_not_empty_and_its_reas
 async def test_a_call_that_was_stopped_stays_stopped_in_later_runs() -> None:
     nights = ["now"]
 
-    class Nights(Feature):
+    class Nights(TurnFeature):
         guards_while = nights
 
         async def guard(self, asked: GuardedCall) -> None:
@@ -111,7 +112,7 @@ async def test_a_call_that_was_stopped_stays_stopped_in_later_runs() -> None:
 async def test_drawers_are_called_in_the_order_of_the_catalogue_and_a_sleeping_feature_is_not_called() -> None:
     called: list[str] = []
 
-    class Noted(Feature):
+    class Noted(TurnFeature):
         def __init__(self, turns: Turns, label: str, **drawers: Any) -> None:
             super().__init__(turns)
             self._label = label
@@ -152,7 +153,7 @@ async def test_a_feature_has_kinds_of_deliveries_and_data_of_a_turn() -> None:
     class Greeted:
         names: tuple[str, ...] = ()
 
-    class Greetings(Feature):
+    class Greetings(TurnFeature):
         def __init__(self, turns: Turns) -> None:
             super().__init__(turns)
             self.kinds = {"greet": Kind(open=self._note, end=self._count)}

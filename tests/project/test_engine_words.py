@@ -16,7 +16,8 @@ FEATURES: Final = re.compile(
 ALLOWED: Final[Mapping[str, str]] = {
     # Stored words and reasons.
     "engine/failure.py": r"OPTED_OUT|opted_out",
-    "engine/turn_record.py": r"MUTED|Muted|muted",
+    "engine/reasons.py": r"MUTED|Muted|muted",
+    "engine/turn_record.py": r"MUTED|muted",
     "engine/slots.py": r"STREAM|~stream|stream_of|label_of_stream|ctx\.stream\(key=",
     # What a bot says of its own: the options and filters of its handlers, and the texts of its rules.
     "engine/filters.py": r"muted|takes_muted",

@@ -27,9 +27,13 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turns = Turns(dispatcher, linq.client, storage, clock, SendRateLimit(clock), catalogue)
     turn = turns.new_turn(Lease(delivery(text_body()), 1), None, 0.0)
     turn.event, turn.client = event, linq.client
-    turn.journal = journal = TurnJournal(turns, turn.opening, turn.lease, turn.data)
-    turn.outbox = Outbox(turns, journal)
-    turn.helpers = Helpers(turns, journal, turn.lease, turn.opening, turn.ends)
+    turn.journal = journal = TurnJournal(
+        turns.storage, turns.clock, turns.outbound, turn.opening, turn.lease, data=turn.data
+    )
+    turn.outbox = Outbox(journal, turns.rate_limit, turns.features.gated)
+    turn.helpers = Helpers(
+        dispatcher, journal, turn.lease, turn.opening, ends=turn.ends, make_steps=turns.features.steps_of
+    )
     turn.deadline = Deadline(dispatcher.deadline_s, lambda: None, turns.alarms)
     return dispatcher.context(turn, storage)
 

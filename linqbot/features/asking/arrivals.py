@@ -26,7 +26,8 @@ import structlog
 
 from linqbot.engine.bag import Bag
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Opening, Turn
+from linqbot.engine.opening import Opening
+from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Turn
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
 from linqbot.features.asking.answers import (
     Verdict,

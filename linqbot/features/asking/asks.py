@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from linqbot.engine import turn_record
+from linqbot.engine import reasons
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.feature import Feature
-from linqbot.engine.turn import Opening, Turn
+from linqbot.engine.opening import Opening
+from linqbot.engine.turn import Turn
 from linqbot.features.asking import shown
 from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
 from linqbot.features.asking.arrivals import NOTHING, Arrival, Arriving, end_of_arrival, with_arrival
@@ -22,6 +22,7 @@ from linqbot.features.asking.records import ending, ending_of
 from linqbot.features.asking.session import AskSession, session_of
 from linqbot.features.mute import waits
 from linqbot.features.turn_data import TurnMute
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage.inbox import Ack, Commit
@@ -29,7 +30,7 @@ from linqbot.storage.inbox import Ack, Commit
 log = structlog.get_logger("linqbot.worker")
 
 
-class Asks(Feature):
+class Asks(TurnFeature):
     """Decides what a delivery means for the open questions of its chat."""
 
     async def open(self, turn: Turn) -> Ack | None:
@@ -78,7 +79,7 @@ class Asks(Feature):
         outcome = arrived.outcome if arrived.answer is None else arrived.answer.outcome
         if delivery.type in ("message.received", "message.edited") or asked is None or outcome is None:
             return None
-        clock, turn.why = self._turns.clock, turn_record.MUTED
+        clock, turn.why = self._turns.clock, reasons.MUTED
         waits(turn, ending(asked, outcome, name=delivery.id, now=clock.now()), clock)
         return Ack() if turn.kind.run is None else None
 

@@ -25,9 +25,9 @@ from linqbot.client.outcome import is_refused
 from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
+from linqbot.engine.opening import Opening
 from linqbot.engine.slots import OUTSIDE
 from linqbot.engine.state import Seen, joined
-from linqbot.engine.turn import Opening
 from linqbot.errors import (
     AskCancellation,
     AskCancelled,

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.handling import Handling
 from linqbot.engine.helpers import Helpers
+from linqbot.engine.opening import Opening
 from linqbot.engine.state import Seen, Times
 from linqbot.engine.steps import Steps, check_length
-from linqbot.engine.turn import Opening, Turn
+from linqbot.engine.turn import Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
@@ -68,7 +70,6 @@ from linqbot.turn_events import AnswerResult, QuestionAsked
 
 if TYPE_CHECKING:
     from linqbot.bot.context import Context
-    from linqbot.engine.turns import Turns
     from linqbot.features.asking.elsewhere import Places
     from linqbot.features.asking.waits import Wait
 
@@ -80,7 +81,7 @@ def session_of(helpers: Helpers) -> AskSession:
     """Return the session of the questions of a turn. It adds its own end to those of the turn."""
 
     def make(of: Helpers) -> AskSession:
-        session = AskSession(of.turns, of.journal, of.steps, of.lease, of.opening)
+        session = AskSession(of.handling, of.journal, of.steps, of.lease, of.opening)
         of.ends.append(session.end)
         return session
 
@@ -103,12 +104,12 @@ class AskSession:
     handler: str
     root: Event
 
-    def __init__(self, turns: Turns, journal: TurnJournal, steps: Steps, lease: Lease, opening: Opening) -> None:
+    def __init__(self, handling: Handling, journal: TurnJournal, steps: Steps, lease: Lease, opening: Opening) -> None:
         self._journal = journal
         self._steps = steps
-        self._storage = turns.storage
-        self._dispatcher = turns.dispatcher
-        self._clock = turns.clock
+        self._storage = journal.storage
+        self._dispatcher = handling
+        self._clock = journal.clock
         self._lease = lease
         self._opening = opening
         self._arrival = opening.data.find(Arrival) or NOTHING

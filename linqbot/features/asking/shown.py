@@ -16,8 +16,7 @@ from pydantic_core import to_json
 
 from linqbot.client.outcome import Refusal, is_refused, meaning_of
 from linqbot.engine.failure import refused_by
-from linqbot.engine.feature import Kind
-from linqbot.engine.turn import Turn, origin_of
+from linqbot.engine.turn import Kind, Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.arrivals import Arrival, with_arrival
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand

@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from linqbot.client.call import Call, Run, prepare
 from linqbot.client.outcome import opted_out
 from linqbot.engine.failure import STORAGE_PAUSE_S
-from linqbot.engine.feature import Feature, GuardedCall
+from linqbot.engine.feature import GuardedCall
 from linqbot.engine.rate_limit import CallNotMade
 from linqbot.engine.turn import Turn, written_at
 from linqbot.errors import StorageUnavailable, Withheld
@@ -33,6 +33,7 @@ from linqbot.features.manners.days import Day, first_with_room
 from linqbot.features.manners.options import Manners, QuietHours, zone_named, zones_of_number
 from linqbot.features.optout import note_stop
 from linqbot.features.turn_data import SentFor
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery, retention_mark
 from linqbot.linq.events.lane import as_object, lane_of_chat, lane_of_person
 from linqbot.linq.events.parse import parse, understood
@@ -111,7 +112,7 @@ class _Asked:
         return turn_of_person(self.journal.data.of(SentFor).turn or self.journal.turn)
 
 
-class Gate(Feature):
+class Gate(TurnFeature):
     """Decides about the calls of a bot, and notes the signs of life of its people.
 
     Without `conduct.manners`, no rules are kept for promotional messages.

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from linqbot import AskCancelled, Bot, Context, MessageReceived
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.cli.main import main
-from linqbot.engine.turn import Opening
+from linqbot.engine.opening import Opening
 from linqbot.events import Delivery
 from linqbot.features.asking.admission import after_timeouts, log_unresumable
 from linqbot.testing import talking

@@ -26,7 +26,7 @@ from linqbot.content.preview import Preview, preview
 from linqbot.content.sending import ContentSent
 from linqbot.engine.call_lookup import ids_in
 from linqbot.engine.rate_limit import SENDS
-from linqbot.engine.turn_record import step_facts
+from linqbot.engine.reasons import step_facts
 from linqbot.error_details import readable
 from linqbot.errors import LinqApiError, LinqbotError, NeverAwaited
 from linqbot.frames import authors_frame

@@ -15,9 +15,9 @@ from linqbot.bot.turn_context import TurnContext
 from linqbot.clock import Clock
 from linqbot.engine.call_lookup import stop_of
 from linqbot.engine.failure import TurnFailure
+from linqbot.engine.reasons import KEPT
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.engine.turn_record import KEPT
 from linqbot.errors import LeaseLost, Muted, Suspended, error_name
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
 from linqbot.features.later import CANCEL, KIND, TurnTimers

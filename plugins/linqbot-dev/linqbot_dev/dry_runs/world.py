@@ -43,6 +43,7 @@ from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import catalogue
 from linqbot.features.handoff import HANDOFF_KIND
 from linqbot.features.mute import MUTING
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.plugins.registry import Plugins
@@ -271,7 +272,7 @@ class _StepsOfThen(Steps):
         return result
 
 
-class _OfThen(Feature):
+class _OfThen(TurnFeature):
     """Gives each turn the steps of its record, and broadcasts that ask nothing of Linq."""
 
     async def begin(self, turn: Turn) -> None:
