@@ -162,7 +162,8 @@ def hooks() -> str:
     events = {name: each for name, each in classes.items() if issubclass(each, turn_events.TurnEvent)}
     lines += ["", "## What a plugin observes", "", *prose(rules)]
     lines += section("Events", "event", events, {name: fields(each) for name, each in events.items()})
-    lines += ["", "## Types of the arguments", "", *prose(_TYPES), *type_aliases(inspect.getsource(turn_events))]
+    source, _, _ = inspect.getsource(turn_events).partition("# Events that quote people")
+    lines += ["", "## Types of the arguments", "", *prose(_TYPES), *type_aliases(source)]
     for name in ("TurnReport", "TurnCall", "Tried"):
         lines += ["", *shown(name, classes[name], fields(classes[name]))]
     return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).rstrip() + "\n"
