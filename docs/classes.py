@@ -240,9 +240,11 @@ def _members(cls: type[Any]) -> Iterator[tuple[str, Any]]:
     yield from vars(cls).items()
     if issubclass(cls, BaseModel) or any(base.__name__ in _LISTED for base in cls.__mro__[1:]):
         return
+    seen = {*vars(cls)}
     for base in cls.__mro__[1:]:
         if base.__module__.startswith("linqbot."):
-            yield from ((name, member) for name, member in vars(base).items() if name not in vars(cls))
+            yield from ((name, member) for name, member in vars(base).items() if name not in seen)
+            seen.update(vars(base))
 
 
 def _fields(cls: type[BaseModel]) -> Iterator[str]:

@@ -11,7 +11,6 @@ from linqbot.lazy_exports import homes_of, lazy_exports
 
 if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.bot.bot import Bot as Bot
-    from linqbot.bot.chat_context import ChatContext as ChatContext
     from linqbot.bot.context import Context as Context
     from linqbot.bot.hours import Hours as Hours
     from linqbot.bot.lifecycle import Resource as Resource
@@ -72,6 +71,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
     from linqbot.features.asking.question import Location as Location
     from linqbot.features.asking.question import Paid as Paid
     from linqbot.features.asking.question import VoteResult as VoteResult
+    from linqbot.features.chat_context import ChatContext as ChatContext
     from linqbot.features.history import History as History
     from linqbot.features.history import HistoryEntry as HistoryEntry
     from linqbot.features.manners.options import Manners as Manners
@@ -114,7 +114,7 @@ if TYPE_CHECKING:  # `import X as X` makes X a name of this module
 
 _NAMES = {
     "linqbot.bot.bot": "Bot",
-    "linqbot.bot.chat_context": "ChatContext",
+    "linqbot.features.chat_context": "ChatContext",
     "linqbot.bot.context": "Context",
     "linqbot.bot.hours": "Hours",
     "linqbot.bot.lifecycle": "Resource Running",

@@ -6,12 +6,12 @@ import re
 
 from linqbot.bot.context import Context
 from linqbot.engine.filters import Fit
-from linqbot.engine.routing import HandlerRun, Route
+from linqbot.engine.routing import Route
 from linqbot.features.turn_data import TurnMute
 
 
-class TurnContext(Context, HandlerRun):
-    """The context of a turn. Handlers get it as a `Context`, and the engine as a `HandlerRun`.
+class TurnContext(Context):
+    """The context of a turn. Handlers get it as a `Context`, features as a `Speaker`, and the engine as a `HandlerRun`.
 
     Attributes:
         chosen: The handler with `during_ask=True` that takes the event: its route, and the fit of its filters.
@@ -48,13 +48,6 @@ class TurnContext(Context, HandlerRun):
             await self.send(text, key="keyword")
         finally:
             of_turn.answers_keyword = False
-
-    def stop_typing(self) -> None:
-        if self._typing is not None:
-            self._typing.end()
-
-    def discard_plugins(self) -> None:
-        vars(self).pop("plugins", None)
 
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""

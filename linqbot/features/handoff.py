@@ -44,11 +44,11 @@ from linqbot.storage.timers import Timer
 from linqbot.turn_events import HandoffEnded
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.clock import Clock
     from linqbot.engine.turn_journal import TurnJournal
     from linqbot.engine.turns import Turns
     from linqbot.features.mute import TurnMutes
+    from linqbot.features.speaking import Speaker
     from linqbot.storage.backend import Storage
 
 log = structlog.get_logger("linqbot.worker")
@@ -96,7 +96,7 @@ class Terms:
                 raise BotError(f"handoff({option}={seconds!r}) takes a number of seconds, of a year at most.")
 
 
-async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> bool:
+async def hand_over(ctx: Speaker, journal: TurnJournal, mutes: TurnMutes, terms: Terms) -> bool:
     """Hand the chat of an event over; see `Context.handoff`."""
     terms.check()
     step = mutes.name(HANDOFF_KIND)
@@ -139,7 +139,7 @@ async def hand_over(ctx: Context, journal: TurnJournal, mutes: TurnMutes, terms:
     return await mutes.steps.recorded(mutes.name("handed over"), note, kind=bool)
 
 
-async def _begin(ctx: Context, mutes: TurnMutes, terms: Terms, handoff_id: str) -> dict[str, Any]:
+async def _begin(ctx: Speaker, mutes: TurnMutes, terms: Terms, handoff_id: str) -> dict[str, Any]:
     """Store a handoff with its mute, and the timer that says when it is over. Return its fields."""
     chat_id, now, owner = ctx.chat_id, mutes.clock.now(), person_key(terms.to)
     chat = await mutes.client.chats.retrieve(chat_id)

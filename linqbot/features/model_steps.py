@@ -19,7 +19,7 @@ from linqbot.linq.text.pieces import PARAGRAPH
 from linqbot.options import DAY_S
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
+    from linqbot.features.speaking import Speaker
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Saying:
     does.
     """
 
-    ctx: Context
+    ctx: Speaker
     name: str
     source: Source
     kind: Any

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 
@@ -36,6 +36,7 @@ from linqbot.features.addressed import (
     words_for,
 )
 from linqbot.features.handoff import LABEL, RELAY_STEP, change_handoff, end_handoff, fields_of, status_of
+from linqbot.features.speaking import Speaker
 from linqbot.features.turn_data import TurnMute
 from linqbot.features.turn_feature import TurnFeature
 from linqbot.language.spoken import sentences, speaking
@@ -54,7 +55,6 @@ from linqbot.storage.mutes import Mute, mute_of
 from linqbot.turn_events import Routed
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.engine.turns import Turns
     from linqbot.features.proactive import BotContext
 
@@ -302,7 +302,7 @@ def _of_message(entry: JournalEntry | None, mutes: Sequence[Mute]) -> Mute | Non
 async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
     """Send the messages of a person to the owner, or of an owner to their people. If Linq is away, the turn is deferred."""
     run = await turns.prepare(turn, turn.lease.delivery)
-    ctx = cast("Context", run)  # dispatch makes the contexts of all turns
+    assert isinstance(run, Speaker)  # as the contexts of all turns are
     turn.data.of(TurnMute).is_passed = True
     if (notify := turn.journal.observers.get(Routed)) is not None:
         notify(Routed(turn.event, None, None, (), _HANDED_OVER))
@@ -312,15 +312,15 @@ async def _relay(turns: Turns, turn: Turn, *, where: list[_Where]) -> None:
         return [await _prolonged(each, turns) for each in where]
 
     with turn.deadline:
-        relayed = await ctx.recorded(RELAY_STEP, find, kind=list)
+        relayed = await run.recorded(RELAY_STEP, find, kind=list)
         if turns.dispatcher.takes_keyword(turn.event, in_handoff=True):
             await turns.dispatcher.answer_keyword(turn.event, run)
         try:
             for each, event in zip(relayed, messages or (turn.event,), strict=False):
                 if "owner" in each:
-                    await _to_owner(turns, ctx.bot, ChatHandoff(**each["owner"]), turn.event)
-                elif (notice := await _to_person(turns, ctx.bot, each, event)) is not None:
-                    await ctx.send(notice)
+                    await _to_owner(turns, run.bot, ChatHandoff(**each["owner"]), turn.event)
+                elif (notice := await _to_person(turns, run.bot, each, event)) is not None:
+                    await run.send(notice)
         except Muted:
             turn.why = reasons.MUTED
         finally:

@@ -58,7 +58,7 @@ def test_each_answer_has_one_meaning(subtests: pytest.Subtests) -> None:
 
 
 OWN_QUESTIONS = {
-    "bot/chat_context.py: is the person in the group": 2,
+    "features/chat_context.py: is the person in the group": 2,
     "content/capabilities.py: can Linq not say now": 1,
     "content/drafts.py: has the line a contact card": 1,
     "content/received.py: has the address of a file expired": 1,

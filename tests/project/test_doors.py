@@ -121,7 +121,7 @@ WORDS_AT = {
         "says",
         "yes_no",
     },  # choices, votes, cancel words, approvals
-    "linqbot/features/forms.py": {"says", "skips", "choice_of", "yes_no"},  # back, skip, the review
+    "linqbot/bot/forms.py": {"says", "skips", "choice_of", "yes_no"},  # back, skip, the review
     "linqbot/features/addressed.py": {"says", "plain", "folded"},  # #done; names and numbers of people
     "linqbot/features/loops.py": {"folded"},  # messages of two bots
     "linqbot/parse/translation.py": {"folded", "without_emoji"},  # all parsers

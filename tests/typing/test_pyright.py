@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from linqbot import Context
-from linqbot.bot.chat_context import ChatContext
+from linqbot.features.chat_context import ChatContext
 from linqbot.features.proactive import BotContext
+from linqbot.features.speaking import Speaker
 
 HERE = Path(__file__).parent
 OF_THE_PARTS = {
-    *("mutes", "opening", "own_line", "person_without_chat", "received_media", "recorded", "reply_or_else", "send_in"),
-    *("show_card", "show_typing_when_slow"),
+    *("discard_plugins", "mutes", "opening", "own_line", "person_without_chat", "received_media", "recorded"),
+    *("reply_or_else", "send_in", "show_card", "show_typing_when_slow", "stop_typing"),
 }
 """Names that linqbot itself and plugins use, and no author."""
 
@@ -26,7 +27,8 @@ def test_each_verb_of_the_context_is_used_in_the_snippets() -> None:
     used = {
         node.attr for node in ast.walk(ast.parse((HERE / "context.py").read_text())) if isinstance(node, ast.Attribute)
     }
-    verbs = {name for kind in (Context, ChatContext, BotContext) for name in vars(kind) if not name.startswith("_")}
+    kinds = (Context, Speaker, ChatContext, BotContext)
+    verbs = {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
     assert not verbs - OF_THE_PARTS - used, "Use these in tests/typing/context.py."
     assert verbs >= OF_THE_PARTS
 

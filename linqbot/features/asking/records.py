@@ -65,8 +65,8 @@ from linqbot.storage.timers import Timer
 from linqbot.turn_events import AnswerResult, Observers, QuestionMet
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.client.client import Client
+    from linqbot.features.speaking import Speaker
 
 
 # The `person` of a conversation is a handle. If the conversation waits for something else than words, a space and one of
@@ -427,7 +427,7 @@ def _body(asked: Asked, outcome: QuestionEnd, at: float) -> bytes:
 log = structlog.get_logger("linqbot.worker")
 
 
-async def send_question(question: Question, prompt: Prompt, ctx: Context, *, is_shown: bool = True) -> OpenQuestion:
+async def send_question(question: Question, prompt: Prompt, ctx: Speaker, *, is_shown: bool = True) -> OpenQuestion:
     """Send the messages of a question and its poll. Return its stored form.
 
     Unless `is_shown`, people are asked in their own chats only, and nothing is sent here.
@@ -479,7 +479,7 @@ class Shown(NamedTuple):
     options: Mapping[str, str] = {}
 
 
-async def send_choices(question: Question, prompt: Prompt, ctx: Context) -> Shown:
+async def send_choices(question: Question, prompt: Prompt, ctx: Speaker) -> Shown:
     """Send a question with its choices. Raises AskCancelled as `send_question` does."""
     label, service = prompt.label, ctx.event.service
     has_poll = question.fits_poll and service in (None, "iMessage")
@@ -499,7 +499,7 @@ async def send_choices(question: Question, prompt: Prompt, ctx: Context) -> Show
     return shown._replace(ids=(*shown.ids, *ids_of(listed)))
 
 
-async def _poll(question: Question, label: str, ctx: Context) -> tuple[str, dict[str, str]] | None:
+async def _poll(question: Question, label: str, ctx: Speaker) -> tuple[str, dict[str, str]] | None:
     """Send the choices as a poll. Return the id of its message and the choices by option; None if Linq or a plugin refused it."""
     options = [{"text": choice} for choice in question.choices]
     client = with_standing_refusal(ctx.client.named(f"{label}p"))

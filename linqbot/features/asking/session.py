@@ -69,9 +69,9 @@ from linqbot.storage.timers import Timer
 from linqbot.turn_events import AnswerResult, QuestionAsked
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
     from linqbot.features.asking.elsewhere import Places
     from linqbot.features.asking.waits import Wait
+    from linqbot.features.speaking import Speaker
 
 
 log = structlog.get_logger("linqbot.worker")
@@ -160,7 +160,7 @@ class AskSession:
         """True while the handler runs through a part that an earlier run has ended."""
         return self._journal.is_past
 
-    async def begin(self, ctx: Context) -> None:
+    async def begin(self, ctx: Speaker) -> None:
         """Note that the handler runs. Without this the question stays open, whatever happens."""
         self._has_begun = True
         ctx.event = self.root
@@ -203,7 +203,7 @@ class AskSession:
             return {"word": said.ask_cancelled, "invalid": said.ask_given_up}.get(ended.reason)
         return said.ask_timed_out if has_begun or question.tries > 0 else None
 
-    async def ask(self, question: Question, ctx: Context) -> Any:
+    async def ask(self, question: Question, ctx: Speaker) -> Any:
         """Return the recorded answer, or ask and end the handler with Suspended. Raises what `Context.ask` does."""
         self._check(question.verb, ctx)
         self._number += 1
@@ -246,7 +246,7 @@ class AskSession:
         """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
         return self._arrival.question is not None and self._arrival.question.side_questions
 
-    async def ask_again(self, ctx: Context) -> None:
+    async def ask_again(self, ctx: Speaker) -> None:
         """Send the open question again if it has `repeat=True`, after another handler has answered and has not ended it.
 
         Once in a run: middleware may fail behind the handler, and an error handler then takes the error. After a handoff
@@ -321,7 +321,7 @@ class AskSession:
         person = outcome.get("person") or (self._arrival.event.actor if self._arrival.event is not None else None)
         return None if person is None else person_key(person)
 
-    def _check(self, verb: str, ctx: Context) -> None:
+    def _check(self, verb: str, ctx: Speaker) -> None:
         """Raise BotError where no handler can wait for an answer, and ConversationTooLong after too many questions."""
         self._journal.refuse_after_end(verb.removeprefix("ctx."))
         if not self._journal.is_in_own_task:
@@ -372,7 +372,7 @@ class AskSession:
 
     # A question that was asked before
 
-    async def _enter(self, record: AskRecord, ctx: Context) -> None:
+    async def _enter(self, record: AskRecord, ctx: Speaker) -> None:
         known = list(self._past.calls_of(record.n))
         if record.splits is not None and record.splits == self._part:
             # New code has put the question into this part. The rest of the part's calls may follow now.
@@ -415,7 +415,7 @@ class AskSession:
         """Return the times before the question `n` that no part of this run has read."""
         return self._past.times_before(n)[self._read[n] : -1]
 
-    def _check_times(self, record: AskRecord, ctx: Context) -> None:
+    def _check_times(self, record: AskRecord, ctx: Speaker) -> None:
         """Begin the run again if this part has read other times than those with which the question at its end was asked.
 
         New code has removed, renamed or moved a question before it. Raises Suspended.
@@ -444,7 +444,7 @@ class AskSession:
         """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""
         return self._past.replaced_from(part) if part == self._opening.live_from else None
 
-    async def _answer(self, record: AskRecord, question: Question, nth: int, ctx: Context) -> Any:
+    async def _answer(self, record: AskRecord, question: Question, nth: int, ctx: Speaker) -> Any:
         outcome = record.outcome
         assert outcome is not None
         if question.wait is not None:
@@ -479,7 +479,7 @@ class AskSession:
             return value
         raise Suspended("The handler waits for an answer.")
 
-    async def _say_who_decided(self, record: AskRecord, value: Any, ctx: Context) -> None:
+    async def _say_who_decided(self, record: AskRecord, value: Any, ctx: Speaker) -> None:
         """Let the others who may decide read who has, and how: in this chat now, and elsewhere once the turn has ended."""
         asked, outcome = self._arrival.asked, record.outcome
         if asked is None or outcome is None or not asked.question.elsewhere:
@@ -491,7 +491,7 @@ class AskSession:
         if self._decided is not None and asked.question.messages and "person" in outcome:
             await ctx.send(self._decided, key=decision_label(record.n))
 
-    async def _result(self, record: AskRecord, wait: Wait, ctx: Context) -> Any:
+    async def _result(self, record: AskRecord, wait: Wait, ctx: Speaker) -> Any:
         """Return the result of a wait. In the live part it is found out first, and stored when the turn ends."""
         assert record.outcome is not None
         if record is self._past.live:
@@ -509,7 +509,7 @@ class AskSession:
             self._go_on_with(event, ctx)
         return wait.result(record.outcome)
 
-    def _go_on_with(self, event: Event, ctx: Context) -> None:
+    def _go_on_with(self, event: Event, ctx: Speaker) -> None:
         """Make the event that ended the question that of the context.
 
         A payment names no line, and a location no service: what an event does not say of the chat, the one that began the
@@ -518,14 +518,14 @@ class AskSession:
         said = with_chat(event, KnownChat(self.root.is_group, self.root.line))
         ctx.event = said.model_copy(update={"service": said.service or self.root.service})
 
-    def _look_again(self, record: AskRecord, asked: Asked, ctx: Context) -> None:
+    def _look_again(self, record: AskRecord, asked: Asked, ctx: Speaker) -> None:
         assert record.outcome is not None
         looks = asked.question.looks
         asked = asked.changed(looks=looks + 1)
         self._timers.append(look(asked, record.outcome, self._clock.now() + look_again_after_s(looks)))
         self._keep_open(record, asked, ctx)
 
-    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Context) -> None:
+    async def _refuse(self, record: AskRecord, question: Question, why: str, ctx: Speaker) -> None:
         """Show the person why the answer is invalid, and wait for another one."""
         asked = self._arrival.asked
         assert asked is not None
@@ -553,7 +553,7 @@ class AskSession:
         messages = (*asked.question.messages, *(message.id for message in sent.messages))
         self._keep_open(record, asked.changed(tries=tries, refused=refused.refused, messages=messages), ctx)
 
-    def _refuse_elsewhere(self, record: AskRecord, asked: Asked, person: str, why: str, ctx: Context) -> None:
+    def _refuse_elsewhere(self, record: AskRecord, asked: Asked, person: str, why: str, ctx: Speaker) -> None:
         """Let a person read in their own chat why the answer is invalid, with the question again."""
         from linqbot.features.asking.elsewhere import asked_again
 
@@ -570,7 +570,7 @@ class AskSession:
             return self._lease.delivery
         return webhook_of(outcome["body"])
 
-    def _keep_open(self, record: AskRecord, asked: Asked, ctx: Context) -> None:
+    def _keep_open(self, record: AskRecord, asked: Asked, ctx: Speaker) -> None:
         """Suspend the handler at a question that stays open. It keeps its timer, unless its conversation has failed."""
         record.outcome = None
         is_failed = asked.conversation.status == "failed"
@@ -587,7 +587,7 @@ class AskSession:
 
     # A new question
 
-    def _log_kept_answer(self, ctx: Context) -> None:
+    def _log_kept_answer(self, ctx: Speaker) -> None:
         """Log that the answer of this turn is not that to the question that is asked now. It is kept for its own question."""
         live = self._past.live
         if live is not None and live.has_answer_left:
@@ -600,7 +600,7 @@ class AskSession:
                 why="The code asks another question first, or has this one no more with the same key= or the same words.",
             )
 
-    async def _ask(self, question: Question, nth: int, ctx: Context) -> None:
+    async def _ask(self, question: Question, nth: int, ctx: Speaker) -> None:
         check_length(len(self._opening.known), f"a question of handler {ctx.handler}")
         replaced, places, is_opening = None, None, False
         if question.wait is None:
@@ -649,7 +649,7 @@ class AskSession:
         if not is_past:
             record.seen = replace(record.seen, left=ctx.turn_state.left())
 
-    async def _places_of(self, question: Question, person: str, ctx: Context) -> Places:
+    async def _places_of(self, question: Question, person: str, ctx: Speaker) -> Places:
         from linqbot.features.asking.elsewhere import places_of
 
         # A lookup is recorded also in a part that is over, in which new code has put the question.
@@ -677,7 +677,7 @@ class AskSession:
         """The number of the conversation's next new question."""
         return self._next
 
-    def _bring_elsewhere(self, question: Question, asked: Asked, places: Places, ctx: Context) -> Asked:
+    def _bring_elsewhere(self, question: Question, asked: Asked, places: Places, ctx: Speaker) -> Asked:
         """Add the timers that bring a question to the people who are not in the chat, and note them in the question."""
         from linqbot.features.asking.elsewhere import errands
 
@@ -686,7 +686,7 @@ class AskSession:
         self._timers += [each.timer("0", now) for each in found]
         return asked.changed(elsewhere=tuple(each.kept() for each in found), also=places.here)
 
-    def _new_conversation(self, question: Question, opened: OpenQuestion, person: str, ctx: Context) -> Conversation:
+    def _new_conversation(self, question: Question, opened: OpenQuestion, person: str, ctx: Speaker) -> Conversation:
         now = self._clock.now()
         root = self._lease.delivery.body if self._conversation is None else self._conversation.root
         return Conversation(
@@ -723,7 +723,7 @@ class AskSession:
         self._past.records.append(record)
         self._suspend(record, asked, timer)
 
-    def _prompt_of(self, question: Question, ctx: Context) -> Prompt:
+    def _prompt_of(self, question: Question, ctx: Speaker) -> Prompt:
         """Return the prompt of a new question: one that an interrupted run has begun, or another one with a number of its own.
 
         That run may have begun the same question, whatever its place in the code. Or the same code has begun it in other
@@ -741,7 +741,7 @@ class AskSession:
         self._journal.match_in_this_part(found.entries, found.part)
         return found.prompt
 
-    async def _open(self, question: Question, prompt: Prompt, ctx: Context, *, is_shown: bool) -> OpenQuestion:
+    async def _open(self, question: Question, prompt: Prompt, ctx: Speaker, *, is_shown: bool) -> OpenQuestion:
         """Send what opens a question or a wait, and return its stored form. Raises AskCancelled as `send_question` does."""
         root = self._root(ctx)
         if question.wait is None:
@@ -754,7 +754,7 @@ class AskSession:
             since = opened.since or since
         return opened.model_copy(update={**looked_up(root, ctx.after_ask), "since": since, "next": self._next})
 
-    def _written_at(self, ctx: Context) -> float | None:
+    def _written_at(self, ctx: Speaker) -> float | None:
         """Return when the event was written that led to the next question, by Linq's clock; None if it is not known.
 
         What was found at Linq may have a time of our clock.
@@ -764,7 +764,7 @@ class AskSession:
             return None
         return led.written_at.timestamp()
 
-    def _root(self, ctx: Context) -> Event:
+    def _root(self, ctx: Speaker) -> Event:
         return ctx.event if self._conversation is None else self.root
 
     def _suspend(self, record: AskRecord, asked: Asked, timer: Timer) -> None:
@@ -773,7 +773,7 @@ class AskSession:
         self._timers.append(timer)
         self._journal.is_suspended = True
 
-    async def _to_replace(self, person: str, ctx: Context) -> Asked | None:
+    async def _to_replace(self, person: str, ctx: Speaker) -> Asked | None:
         """Return the question that is open for this person, which the new one replaces, or refuse the new one.
 
         An operator who puts an old message back replaces nothing, and neither does a handler whose own question ended
@@ -811,7 +811,7 @@ class AskSession:
         waiting = (each for each in self._storage.conversations_in(chat_id) if each.status == "waiting")
         return next((each for each in waiting if each.person == person and each.id not in left_out), None)
 
-    def _code(self, ctx: Context) -> str:
+    def _code(self, ctx: Speaker) -> str:
         return self._code_of(ctx.handler or "")
 
     def _code_of(self, handler: str) -> str:

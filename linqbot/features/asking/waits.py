@@ -55,7 +55,7 @@ from linqbot.linq.types.message import Experience, MessageContent
 from linqbot.linq.types.payment import PaymentRequest
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import Context
+    from linqbot.features.speaking import Speaker
 
 
 CURRENCY: Final = "usd"
@@ -92,7 +92,7 @@ class PaymentWait:
         """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
         return f"{_asked(root)} {PAYMENT}{turn_id}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
         """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
         made, sent = await self._request(root, prompt.label, ctx)
         if refusal_of(sent) is not None:
@@ -100,7 +100,7 @@ class PaymentWait:
         text = f"{self.description}: {self._price}"
         return {"waits_for": "payment", "payment": made.id, "messages": ids_of(sent), "text": text}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd:
+    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd:
         """Return the end of a payment with its result. A request that was not paid is cancelled at Linq first.
 
         The outcome is the event that ended it, the timeout, or the end by the person or the operator.
@@ -134,7 +134,7 @@ class PaymentWait:
         """The amount as a person reads it, such as `$12.50`."""
         return amount(self.amount, CURRENCY)
 
-    async def _request(self, root: Event, label: str, ctx: Context) -> tuple[PaymentRequest, Sent]:
+    async def _request(self, root: Event, label: str, ctx: Speaker) -> tuple[PaymentRequest, Sent]:
         """Create a payment request and send it: on iMessage as a payment card, elsewhere as a link to the same page.
 
         `label` names the calls in the journal. Raises LinqApiError, such as 403 if no account with a payment provider is
@@ -198,7 +198,7 @@ class LocationWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {LOCATION}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
         opened: dict[str, Any] = {"waits_for": "location", "events": ("location.sharing.started",)}
         is_known = await _request_location(root, f"{prompt.label}r", ctx)
         if is_known or not question.content:
@@ -206,7 +206,7 @@ class LocationWait:
         sent = await ctx.reply(*question.content, key=prompt.label)
         return {**opened, "messages": ids_of(sent), "text": text_to_show(question.messages(numbered=False))}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd | None:
+    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd | None:
         """Return the end of the wait with the location; None if the person shares it but was not located yet."""
         if outcome["outcome"] != "answered" or "result" in outcome:
             return outcome
@@ -225,7 +225,7 @@ class LocationWait:
         return TypeAdapter(Location).validate_python(outcome["result"])
 
 
-async def _request_location(root: Event, label: str, ctx: Context) -> bool:
+async def _request_location(root: Event, label: str, ctx: Speaker) -> bool:
     """Ask the person of a direct iMessage chat to share their location. Return True if they share it already.
 
     Raises AskCancelled if the chat has no location sharing, or the person has opted out.
@@ -277,7 +277,7 @@ class VoteWait:
     def person(self, root: Event, turn_id: str) -> str:
         return f"{_asked(root)} {VOTE}{turn_id}"
 
-    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Context) -> dict[str, Any]:
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
         members: tuple[str, ...] = ()
         if self.until == "all":
             members = tuple(person_key(each.handle) for each in await ctx.chat.people())
@@ -295,7 +295,7 @@ class VoteWait:
         opened = {"waits_for": "votes", "ballot": ballot, "messages": shown.ids, "poll": poll, "since": shown.at}
         return {**opened, "text": text, "cancel": cancel}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Context) -> QuestionEnd:
+    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd:
         if outcome["outcome"] == "cancelled" or "result" in outcome or question.ballot is None:
             return outcome
         return {**outcome, "result": question.ballot.result()}
@@ -318,7 +318,7 @@ def _asked(root: Event) -> str:
     return person_key(root.actor or "")
 
 
-async def begin_wait(wait: Wait, question: Question, prompt: Prompt, root: Event, ctx: Context) -> OpenQuestion:
+async def begin_wait(wait: Wait, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> OpenQuestion:
     """Send what begins a wait, in a conversation that began with `root`, and return its stored form.
 
     Raises AskCancelled if the person has opted out, a plugin refused it, or the chat does not support it; LinqApiError.
