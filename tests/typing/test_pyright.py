@@ -17,7 +17,16 @@ from linqbot.features.speaking import Speaker
 
 HERE = Path(__file__).parent
 OF_THE_PARTS = {
-    *("discard_plugins", "mutes", "opening", "own_line", "person_without_chat", "received_media", "recorded"),
+    *(
+        "discard_plugins",
+        "mutes",
+        "opening",
+        "overlap",
+        "own_line",
+        "person_without_chat",
+        "received_media",
+        "recorded",
+    ),
     *("reply_or_else", "send_in", "show_card", "show_typing_when_slow", "stop_typing"),
 }
 """Names that linqbot itself and plugins use, and no author."""
