@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from linqbot.characters import cut
-
-if TYPE_CHECKING:
-    from linqbot.linq.types.message import MediaPart, Reaction
+from linqbot.linq.types.message import MediaPart, Reaction
 
 ME: Final = "me"
 """The speaker of the bot's own messages."""
