@@ -6,7 +6,7 @@ Next step: `sender.py` sends a call.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -140,6 +140,9 @@ class ApiResponse:
 
 Run: TypeAlias = Callable[[Call], Awaitable[ApiResponse]]
 """Sends a call and returns its response, or raises. Middleware and the outbox wrap a `Run` in another `Run`."""
+
+Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
+"""`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
 
 
 _EMPTY: Mapping[str, str] = {}

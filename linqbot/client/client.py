@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from linqbot.client.call import ApiResponse, Call, Run
-from linqbot.client.resources.resource import below
+from linqbot.client.call import ApiResponse, Call, Put, Run
+from linqbot.client.resources.resource import Uploader, below
 from linqbot.client.sender import Sender
 from linqbot.clock import Clock, SystemClock
 from linqbot.errors import BotError, KeyMissing
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         Subscriptions,
         WebhookEvents,
     )
-    from linqbot.client.resources.attachments import Attachments, Put
+    from linqbot.client.resources.attachments import Attachments
     from linqbot.client.resources.chat_features import Experiences
     from linqbot.client.resources.chats import Chats
     from linqbot.client.resources.messages import Messages
@@ -51,7 +51,7 @@ BASE_URL: Final = "https://api.linqapp.com/api/partner"
 _MAX_KEY_LENGTH: Final = 128
 
 
-class Client:
+class Client(Uploader):
     """Linq's API for one account. Create one client, share it, and close it: `async with Client(key) as client`.
 
     The names of resources, methods and arguments are those of Linq's documentation and its official Python SDK.
@@ -73,7 +73,7 @@ class Client:
         ConfigError: The key is empty or contains spaces or line breaks, or the base URL is not a plain http(s) address.
     """
 
-    __slots__ = ("_before_fetch", "_owns_sender", "_put", "_run", "_sender")
+    __slots__ = ("_before_fetch", "_owns_sender", "_sender")
 
     def __init__(
         self,
@@ -104,8 +104,8 @@ class Client:
             read_key=None if api_key_file is None else lambda: _key_in(api_key_file),
             httpx_transport=transport,
         )
-        self._run: Run = self._sender.run
-        self._put: Put = self._sender.put
+        self._run = self._sender.run
+        self._put = self._sender.put
         self._before_fetch: tuple[Callable[[], object], ...] = ()
         self._owns_sender = True
 

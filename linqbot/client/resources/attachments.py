@@ -9,20 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, cast
+from typing import IO, Any, Final, NamedTuple, TypeAlias, TypeGuard, cast
 
-from linqbot.client.resources.resource import ApiResource
+from linqbot.client.resources.resource import ApiResource, Uploader
 from linqbot.errors import RuleBroken
 from linqbot.linq.types.files import Attachment, Upload, content_type_of
-
-if TYPE_CHECKING:
-    from linqbot.client.client import Client
-
-Put: TypeAlias = Callable[[str, Callable[[], AsyncGenerator[bytes, None]], Mapping[str, str], int], Awaitable[None]]
-"""`put(url, chunks, headers, size)`: PUT `size` bytes from `chunks()` to the upload address, without the API key."""
 
 File: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
 """A path, the content as bytes, or a file opened for reading bytes."""
@@ -34,7 +28,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 class Attachments(ApiResource):
     """`client.attachments`: upload files, read their metadata, delete them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Uploader) -> None:
         super().__init__(client)
         self._put = client._put  # noqa: SLF001 - both are of this package
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from linqbot.characters import has_half, whole
 from linqbot.characters import to_json as to_whole_json
-from linqbot.client.call import ApiResponse, Call, Run, prepare
+from linqbot.client.call import ApiResponse, Call, Put, Run, prepare
 from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.linq.endpoints import ENDPOINTS
 from linqbot.linq.rules.check import check
@@ -28,7 +28,21 @@ _MAX_FIELDS_NAMED = 10
 """Unreadable fields named in an error message."""
 
 
-class ApiResource:
+class Caller:
+    """A client, or a resource of it: what makes calls."""
+
+    __slots__ = ("_run",)
+    _run: Run
+
+
+class Uploader(Caller):
+    """A client: it also uploads the bytes of files."""
+
+    __slots__ = ("_put",)
+    _put: Put
+
+
+class ApiResource(Caller):
     """A group of methods such as `client.chats`. It holds only `run`, so the client creates a new one on each access.
 
     Every method raises `RuleBroken` if the call would break one of Linq's rules; then nothing was sent. Every method
@@ -41,9 +55,9 @@ class ApiResource:
     call, and sent as they are: only Linq checks them. `RuleBroken` if they cannot be written as JSON.
     """
 
-    def __init__(self, holder: Any) -> None:
+    def __init__(self, holder: Caller) -> None:
         """Take `run` from the client, or from the resource that this one is below."""
-        self._run: Run = holder._run  # noqa: SLF001 - both are of this package
+        self._run = holder._run  # noqa: SLF001 - both are of this package
 
     async def _call(self, name: str, given: Mapping[str, Any]) -> ApiResponse:
         """Make the call of an endpoint from the arguments of a method, by their names: its `locals()`.
@@ -85,7 +99,7 @@ def below(place: str, doc: str) -> Any:
     """Return a property of a client or resource: the resource `module.Class` of this folder, imported at its first use."""
     module, _, name = place.partition(".")
 
-    def found(holder: Any) -> ApiResource:
+    def found(holder: Caller) -> ApiResource:
         resource: type[ApiResource] = getattr(import_module(f"linqbot.client.resources.{module}"), name)
         return resource(holder)
 
