@@ -8,19 +8,16 @@ by chat: a message of a chat without an open question costs one look into a dict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.options import DAY_S
 from linqbot.storage import journal, people
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.journal import JournalEntry
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.inbox import Commit
 
 ANYONE: Final = "*"
 """The `person` of a conversation whose question any person of the chat may answer."""
@@ -91,21 +88,18 @@ COLUMNS: Final = f"{_FACTS}, root"
 _row: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*COLUMNS.split(", "))
 
 
-async def write(tx: Writable, commits: Iterable[Commit]) -> None:
-    """Store what the ends of turns say of conversations: of each, first those that are deleted, then those to store."""
-    for commit in commits:
-        deleted = set(commit.ended)
-        for new in commit.conversations:
-            # One that has failed replaces none and is not replaced, so that its dead letter can be retried.
-            if new.status != "failed":
-                sql = (
-                    "SELECT id FROM conversation WHERE chat_id = $1 AND person = $2 AND id <> $3 AND status <> 'failed'"
-                )
-                deleted |= {old for (old,) in await tx.fetch(sql, new.chat_id, new.person, new.id)}
-        await _delete(tx, deleted)
-        for new in commit.conversations:
-            await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
-            await _insert(tx, new)
+async def write(tx: Writable, ended: Iterable[str], stored: Sequence[Conversation]) -> None:
+    """Delete the conversations with the ids `ended`, and those that are replaced, then store the others."""
+    deleted = set(ended)
+    for new in stored:
+        # One that has failed replaces none and is not replaced, so that its dead letter can be retried.
+        if new.status != "failed":
+            sql = "SELECT id FROM conversation WHERE chat_id = $1 AND person = $2 AND id <> $3 AND status <> 'failed'"
+            deleted |= {old for (old,) in await tx.fetch(sql, new.chat_id, new.person, new.id)}
+    await _delete(tx, deleted)
+    for new in stored:
+        await tx.run("DELETE FROM conversation WHERE id = $1", new.id)
+        await _insert(tx, new)
 
 
 async def note_opening(tx: Writable, row: Conversation) -> None:

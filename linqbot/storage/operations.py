@@ -465,7 +465,7 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
     await journal.settle(tx, entries)
     await state.write()
     commits = [op.commit for op in ended.values()]
-    await conversations.write(tx, [each for each in commits if each.ended or each.conversations])
+    await _write_conversations(tx, commits)
     await broadcasts.update(tx, [update for commit in commits for update in commit.recipients])
     await outcomes.write(tx, [commit.record for commit in commits if commit.record is not None])
     gone = {seq: op for seq, op in ended.items() if not isinstance(op.commit.outcome, Retry | Defer)}
@@ -475,7 +475,19 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
         stays = {seq: op for seq, op in ended.items() if seq not in gone}
         await _postpone(tx, stays)
         await tx.postpone(stays)
-    await timers.write(tx, commits)
+    await _write_timers(tx, commits)
+
+
+async def _write_conversations(tx: Writable, commits: Iterable[Commit]) -> None:
+    for commit in commits:
+        if commit.ended or commit.conversations:
+            await conversations.write(tx, commit.ended, commit.conversations)
+
+
+async def _write_timers(tx: Writable, commits: Iterable[Commit]) -> None:
+    for commit in commits:
+        if commit.cancelled or commit.timers or commit.rearmed:
+            await timers.write(tx, commit.cancelled, commit.timers, commit.rearmed)
 
 
 async def _settled(tx: Writable, ops: Sequence[SettleOp], state: StateBatch) -> list[JournalEntry]:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, OUTSIDE_CHATS, lane_of_chat
 from linqbot.storage import people
 from linqbot.storage.dialect import Readable, Writable, where
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.inbox import Commit
 
 OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
@@ -126,18 +123,17 @@ async def cancel(tx: Writable, timer_id: str) -> bool:
     return gone
 
 
-async def write(tx: Writable, commits: Iterable[Commit]) -> None:
-    """Store what the ends of turns say of timers: those that are cancelled, new, and due again."""
-    for commit in commits:
-        for timer_id in commit.cancelled:
-            await cancel(tx, timer_id)
-        for timer in commit.timers:
-            await schedule(tx, timer)
-        for again in commit.rearmed:
-            # Only one that is parked, and still stored.
-            sql = "UPDATE timer SET due = $1 WHERE id = $2 AND due = $3"
-            await tx.run(sql, again.due, again.timer_id, again.tick + PARKED_S)
-            tx.changes.timers = True
+async def write(tx: Writable, cancelled: Iterable[str], new: Iterable[Timer], rearmed: Iterable[Rearm]) -> None:
+    """Delete the timers with the ids `cancelled`, store new ones, and set the next due times of recurring ones."""
+    for timer_id in cancelled:
+        await cancel(tx, timer_id)
+    for timer in new:
+        await schedule(tx, timer)
+    for again in rearmed:
+        # Only one that is parked, and still stored.
+        sql = "UPDATE timer SET due = $1 WHERE id = $2 AND due = $3"
+        await tx.run(sql, again.due, again.timer_id, again.tick + PARKED_S)
+        tx.changes.timers = True
 
 
 async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:

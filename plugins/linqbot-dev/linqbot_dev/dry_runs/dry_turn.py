@@ -204,7 +204,7 @@ class DryTurn(MemoryStorage):
             await self.settle(turn.muted)
         if turn.conversations:
             commit = Commit(Ack(), conversations=list(turn.conversations))
-            await self._operate(lambda tx: conversations.write(tx, [commit]))
+            await self._operate(lambda tx: conversations.write(tx, commit.ended, commit.conversations))
         await self._show(0)
 
     async def _show(self, part: int) -> None:
