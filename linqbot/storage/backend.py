@@ -25,12 +25,12 @@ from linqbot.storage import (
     acts,
     broadcasts,
     consents,
-    conversations,
+    conversation_table,
     decisions,
     edits,
     facts,
     journal,
-    mutes,
+    mute_table,
     operations,
     outcomes,
     state,
@@ -430,29 +430,29 @@ class Storage(ABC):
 
     async def conversation(self, conversation_id: str) -> tuple[Conversation, list[JournalEntry]] | None:
         """Return a conversation and all its journal entries, in one read; None if it is not on record."""
-        return await self._read(lambda db: conversations.with_entries(db, conversation_id))
+        return await self._read(lambda db: conversation_table.with_entries(db, conversation_id))
 
     async def note_opening(self, row: Conversation) -> None:
         """Store that a turn opens the direct chat with a person. The commit that ends the turn deletes the row."""
-        await self._write(lambda tx: conversations.note_opening(tx, row))
+        await self._write(lambda tx: conversation_table.note_opening(tx, row))
 
     async def waiting_by_handler(self) -> dict[str, int]:
         """Return the number of questions that wait for an answer, by the name of the handler that asked."""
-        return await self._read(conversations.waiting_by_handler)
+        return await self._read(conversation_table.waiting_by_handler)
 
     async def conversations(self, *, chat_id: str | None = None, limit: int = 100) -> list[Conversation]:
         """Return the conversations on record, of one chat or of all, without `root`, the oldest question first.
 
         Rows of turns that open a chat are left out.
         """
-        return await self._read(lambda db: conversations.oldest_first(db, chat_id, limit))
+        return await self._read(lambda db: conversation_table.oldest_first(db, chat_id, limit))
 
     # Mutes
 
     async def mute(self, mute: Mute, *, by: By | None = None) -> None:
         """Mute a chat durably, in place of its mute, and end its handoff. Its timers do not fire until the mute ends."""
         target = ActedOn(mute.chat_id, mute.chat_id)
-        await self._write(lambda tx: acts.noting(tx, mutes.begin(tx, mute), by, "mute", target))
+        await self._write(lambda tx: acts.noting(tx, mute_table.begin(tx, mute), by, "mute", target))
 
     async def unmute(self, *chats: str, catch_up: Sequence[tuple[Delivery, int]] = (), by: By | None = None) -> bool:
         """End the mutes of chats, with their handoffs. Return True if one was stored.
@@ -463,19 +463,19 @@ class Storage(ABC):
         """
         targets = [ActedOn(chat, chat) for chat in chats]
         if not catch_up:
-            return await self._write(lambda tx: acts.noting(tx, mutes.end(tx, chats), by, "unmute", *targets)) > 0
+            return await self._write(lambda tx: acts.noting(tx, mute_table.end(tx, chats), by, "unmute", *targets)) > 0
         # Not a first run: else a message would be too old for its handlers.
         moved = [(delivery, replay, 1) for delivery, replay in catch_up]
 
         async def work(tx: LaneTransaction) -> bool:
             await upkeep.put_again(tx, moved)
-            return await acts.noting(tx, mutes.end(tx, chats), by, "unmute", *targets) > 0
+            return await acts.noting(tx, mute_table.end(tx, chats), by, "unmute", *targets) > 0
 
         return await self._operate(work)
 
     async def change_mute(self, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
         """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one."""
-        return await self._write(lambda tx: mutes.change(tx, chat_id, to))
+        return await self._write(lambda tx: mute_table.change(tx, chat_id, to))
 
     async def mute_by_hand(self, mute: Mute, message_id: str | None, *, by: By | None = None) -> bool:
         """Mute a chat because a person of yours writes there. Return True if this mute is stored.
@@ -485,11 +485,11 @@ class Storage(ABC):
             by: The operator, for the log; None for a text that came from elsewhere.
         """
         of = ActedOn(mute.chat_id, mute.chat_id)
-        return await self._write(lambda tx: acts.noting(tx, mutes.by_hand(tx, mute, message_id), by, "mute", of))
+        return await self._write(lambda tx: acts.noting(tx, mute_table.by_hand(tx, mute, message_id), by, "mute", of))
 
     async def stored_mutes(self) -> list[Mute]:
         """Return the mutes as they are stored, with those that have ended a short time ago."""
-        return await self._read(mutes.stored)
+        return await self._read(mute_table.stored)
 
     # Decisions
 

@@ -23,7 +23,7 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.storage import (
     acts,
     broadcasts,
-    conversations,
+    conversation_table,
     edits,
     facts,
     journal,
@@ -481,7 +481,7 @@ async def _finish(tx: LaneTransaction, settles: Sequence[SettleOp], ops: Sequenc
 async def _write_conversations(tx: Writable, commits: Iterable[Commit]) -> None:
     for commit in commits:
         if commit.ended or commit.conversations:
-            await conversations.write(tx, commit.ended, commit.conversations)
+            await conversation_table.write(tx, commit.ended, commit.conversations)
 
 
 async def _write_timers(tx: Writable, commits: Iterable[Commit]) -> None:

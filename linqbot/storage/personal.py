@@ -29,7 +29,7 @@ from linqbot.linq.events.lane import (
     lane_of_receipts,
 )
 from linqbot.linq.handles import person_key
-from linqbot.storage import acts, broadcasts, facts, journal, mutes, outcomes, people, state
+from linqbot.storage import acts, broadcasts, facts, journal, mute_table, outcomes, people, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
@@ -459,7 +459,7 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
     chats = [chat_of_lane(lane) or "" for lane in keys["mute"]]
     # The inbox and the mutes are also in memory.
-    rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mutes.remove(tx, chats) if chats else 0)
+    rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mute_table.remove(tx, chats) if chats else 0)
     for table, kept in KEPT.items():
         if table not in rows:
             which = kept.condition

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from linqbot.errors import ConfigError, StorageUnavailable
-from linqbot.storage import conversations
+from linqbot.storage import conversation_table
 from linqbot.storage.contents import Contents, Role, SchemaState
 from linqbot.storage.dialect import drive
 from linqbot.storage.sqlite import file
@@ -234,7 +234,7 @@ def _inside(db: sqlite3.Connection, path: Path, free_bytes: int, serving: int | 
     (waiting,) = db.execute("SELECT count(*) FROM delivery").fetchone()
     (dead,) = db.execute("SELECT count(*) FROM dead").fetchone()
     (heard_at,) = db.execute("SELECT CAST(max(value) AS REAL) FROM meta WHERE key = 'active_at'").fetchone()
-    questions = drive(conversations.waiting_by_handler(SQLiteReader(db)))
+    questions = drive(conversation_table.waiting_by_handler(SQLiteReader(db)))
     return SQLiteCheckup(schema, journal, waiting, dead, free_bytes, serving, heard_at, questions)
 
 

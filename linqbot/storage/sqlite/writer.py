@@ -24,7 +24,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
-from linqbot.storage import conversations, edits, facts, mutes, upkeep
+from linqbot.storage import conversation_table, edits, facts, mute_table, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.operations import (
     Op,
@@ -119,8 +119,8 @@ class Writer(OpQueue):
         noted_at = float(drive(facts.read(reader, "active_at")) or 0.0)
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
-        found = drive(conversations.summaries(reader))
-        self._index.replace_mutes(drive(mutes.stored(reader)))
+        found = drive(conversation_table.summaries(reader))
+        self._index.replace_mutes(drive(mute_table.stored(reader)))
         self._index.replace_edited(drive(edits.lanes(reader)))
         # A separate connection may have forgotten a person.
         self._index.names.days.clear()

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
-from linqbot.storage import conversations, edits, journal, mutes, operations, outcomes, people, upkeep
+from linqbot.storage import conversation_table, edits, journal, mute_table, operations, outcomes, people, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -198,8 +198,8 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose:
         else:
             tx.changes.refreshed[chat_id] = []
     if asking:
-        tx.changes.refreshed |= await conversations.in_chats(tx, asking)
-        await mutes.read(tx, asking)
+        tx.changes.refreshed |= await conversation_table.in_chats(tx, asking)
+        await mute_table.read(tx, asking)
         tx.changes.edited |= await edits.lanes_among(tx, list(map(lane_of_chat, asking)))
     if op.result:
         due = until if due is None else min(due, until)
@@ -256,8 +256,8 @@ def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
         journal.note_own(tx, [entry for op, entry in begun if op.error is None])
         # Another process may have muted the chat since this one heard of it. The call that begins must know.
         if found[0]["mutes"] != _NO_MUTES or tx.memory.mutes:
-            read = [[row[name] for name in mutes.COLUMNS.split(", ")] for row in json.loads(found[0]["mutes"])]
-            mutes.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
+            read = [[row[name] for name in mute_table.COLUMNS.split(", ")] for row in json.loads(found[0]["mutes"])]
+            mute_table.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
 
     lanes, tokens = _lanes_and_tokens([op.lease for op in ops if op.lease is not None])
     held = f"ARRAY(SELECT token FROM leases_of({statement.values(lanes, tokens)})) AS held"

@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 
 from linqbot.errors import ConfigError
-from linqbot.storage import conversations
+from linqbot.storage import conversation_table
 from linqbot.storage.backend import NewerSchema
 from linqbot.storage.dialect import schemas_in
 from linqbot_postgres.address import Address, Connection, close, reason_of, translated
@@ -169,7 +169,7 @@ async def check_up(url: str) -> PostgresCheckup:
             ((waiting, dead),) = await connection.fetch(counts)
             alive = "SELECT count(*) FROM process WHERE NOT pg_try_advisory_xact_lock(lock)"
             serving = await connection.fetchval(alive)
-            questions = await conversations.waiting_by_handler(PostgresReader(connection, 0.0))
+            questions = await conversation_table.waiting_by_handler(PostgresReader(connection, 0.0))
             lacks = await connection.fetchval(_LACKING, address.schema)
             return PostgresCheckup(address.name, number, schema, waiting, dead, serving, questions, lacks, is_read_only)
         finally:

@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
-from linqbot.storage import conversations, facts, mutes, operations, upkeep
+from linqbot.storage import conversation_table, facts, mute_table, operations, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -271,11 +271,11 @@ class PostgresStorage(Storage):
         async def read(tx: Transaction) -> None:
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
-                tx.changes.all_conversations = await conversations.summaries(tx)
-                await mutes.read_all(tx, tx.memory.mutes)
+                tx.changes.all_conversations = await conversation_table.summaries(tx)
+                await mute_table.read_all(tx, tx.memory.mutes)
             else:
-                tx.changes.refreshed |= await conversations.in_chats(tx, chats)
-                await mutes.read(tx, chats)
+                tx.changes.refreshed |= await conversation_table.in_chats(tx, chats)
+                await mute_table.read(tx, chats)
 
         return read
 

@@ -26,7 +26,7 @@ from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.linq.types.proactive import Broadcast, Recipient, RecipientOutcome
-from linqbot.storage import conversations
+from linqbot.storage import conversation_table
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
@@ -204,7 +204,7 @@ class DryTurn(MemoryStorage):
             await self.settle(turn.muted)
         if turn.conversations:
             commit = Commit(Ack(), conversations=list(turn.conversations))
-            await self._operate(lambda tx: conversations.write(tx, commit.ended, commit.conversations))
+            await self._operate(lambda tx: conversation_table.write(tx, commit.ended, commit.conversations))
         await self._show(0)
 
     async def _show(self, part: int) -> None:
