@@ -13,11 +13,9 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
-if TYPE_CHECKING:  # they import modules that import this one
-    from linqbot.storage.indexes import Changes
-    from linqbot.storage.people import KnownNames
+from linqbot.storage.changes import Changes, KnownNames
 
 T = TypeVar("T")
 

@@ -17,7 +17,6 @@ import hashlib
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery, decode
@@ -32,6 +31,7 @@ from linqbot.linq.events.lane import (
 )
 from linqbot.linq.handles import is_handle, is_sender, person_key
 from linqbot.options import DAY_S
+from linqbot.storage.changes import KnownNames
 from linqbot.storage.dialect import Readable, Writable
 
 
@@ -66,9 +66,6 @@ IN_TABLES: Final[Mapping[str, Where]] = {
 }
 """The tables whose rows name people in JSON, or belong to a turn that does. Each has an index of its lane, chat or turn."""
 
-Named: TypeAlias = tuple[str, str]
-"""A handle, or the id of a chat behind `_CHAT`; and a place."""
-
 Place: TypeAlias = str
 """A lane, or the id of a turn behind `_TURN`."""
 
@@ -79,25 +76,6 @@ _OUTCOME: Final = Where("delivery", (), lane="lane")
 
 _KEPT_S: Final = 2 * DAY_S
 """Seconds for which a row stays at least. Each process writes it again on every day on which it needs it."""
-
-_MOST_KNOWN: Final = 20_000
-
-
-@dataclass(slots=True, eq=False)
-class KnownNames:
-    """The rows of `named` that need not be written again today, and our lines, which are no people."""
-
-    install: str = ""  # see `Storage.install`; empty if it must be read
-    days: dict[tuple[object, ...], int] = field(default_factory=dict)
-    lines: set[bytes] = field(default_factory=set)
-    purged_to: Named = ("", "")  # the row up to which old ones were deleted
-
-    def follow(self, known: Mapping[tuple[object, ...], int], *, is_outdated: bool) -> None:
-        """Remember what was written; `is_outdated` if rows were deleted."""
-        if is_outdated or len(self.days) > _MOST_KNOWN:
-            self.days.clear()
-        if known:
-            self.days.update(known)
 
 
 class Places(NamedTuple):

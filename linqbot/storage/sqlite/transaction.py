@@ -23,11 +23,11 @@ from itertools import chain, compress
 from typing import Any, ClassVar
 
 from linqbot.linq.events.delivery import Delivery
+from linqbot.storage.changes import Changes, KnownNames
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Values, sqlite_form
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import Changes, LaneLease, Lanes, OpenConversations, Recent, StorageMemory
-from linqbot.storage.people import KnownNames
+from linqbot.storage.indexes import LaneLease, Lanes, OpenConversations, Recent, StorageMemory
 from linqbot.storage.sqlite import file
 
 

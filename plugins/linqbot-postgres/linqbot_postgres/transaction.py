@@ -17,11 +17,11 @@ import asyncpg
 
 from linqbot.clock import Clock
 from linqbot.linq.events.delivery import Delivery
+from linqbot.storage.changes import Changes, KnownNames
 from linqbot.storage.conversations import ConversationSummary
 from linqbot.storage.dialect import Values
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.indexes import Changes, OpenConversations, StorageMemory
-from linqbot.storage.people import KnownNames
+from linqbot.storage.indexes import OpenConversations, StorageMemory
 from linqbot_postgres.address import Address, Connection
 from linqbot_postgres.link import ServerTime
 
