@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -39,10 +39,6 @@ from linqbot.linq.types.data import Data
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import ANYONE
 from linqbot.storage.timers import Timer
-
-if TYPE_CHECKING:
-    from linqbot.features.asking.session import AskSession
-
 
 TO_PERSON: Final = "ask_to"
 """The kind of the delivery that finds the direct chat of a person, or opens it."""
@@ -150,9 +146,10 @@ async def places_of(
     question: Question,
     person: str,
     root: Event,
-    session: AskSession,
     steps: Steps,
     *,
+    number: int,
+    admits: Callable[[str], bool],
     find_chat: Callable[[], Awaitable[Chat]],
     find_line: Callable[[], Awaitable[str]],
 ) -> Places:
@@ -160,6 +157,8 @@ async def places_of(
 
     Args:
         person: The one who must answer, in lower case.
+        number: The number of the question in its conversation.
+        admits: Returns True if the bot's `allow` admits what a person writes.
         find_chat: Asks Linq for the chat of the handler. It is called if an event does not say who is in the chat.
         find_line: Returns the line that writes to people if the event names none.
     Raises:
@@ -167,18 +166,18 @@ async def places_of(
         BotError: it is not known which line writes to a person.
     """
     named = {person_key(handle): handle for handle in question.named}
-    members = await _members(named, root, session, steps, find_chat)
+    members = await _members(named, root, steps, number, find_chat)
     here = tuple(each for each in dict.fromkeys((person, *named)) if each not in named or each in members)
     elsewhere = {each: handle for each, handle in named.items() if each not in members}
     if not elsewhere:
         return Places(here)
-    if any(not session.admits(each) for each in elsewhere):
+    if any(not admits(each) for each in elsewhere):
         raise PersonUnreachable("Bot(allow=…) does not admit what this person writes, so no answer could ever come.")
     return Places(here, tuple(elsewhere.values()), root.line or await find_line())
 
 
 async def _members(
-    named: Iterable[str], root: Event, session: AskSession, steps: Steps, find_chat: Callable[[], Awaitable[Chat]]
+    named: Iterable[str], root: Event, steps: Steps, number: int, find_chat: Callable[[], Awaitable[Chat]]
 ) -> frozenset[str]:
     """Return those people among the named ones, in lower case, who are in the chat of the handler."""
     writer = "" if root.is_own else person_key(root.actor or "")
@@ -194,7 +193,7 @@ async def _members(
         return [person_key(each.handle) for each in active]
 
     # Recorded, so that a further run asks the same people at the same places.
-    found: list[str] = await steps.recorded(f"linqbot members {session.next_question}", ask, kind=list[str])
+    found: list[str] = await steps.recorded(f"linqbot members {number}", ask, kind=list[str])
     return frozenset({writer, *found})
 
 

@@ -658,8 +658,9 @@ class AskSession:
             question,
             person,
             self._root(ctx),
-            self,
             self._steps,
+            number=self.next_question,
+            admits=self.admits,
             find_chat=lambda: ctx.client.chats.retrieve(ctx.chat_id),
             find_line=ctx.bot.own_line,
         )
