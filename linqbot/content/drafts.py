@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel
 
@@ -23,7 +23,7 @@ from linqbot.linq.types.message import MediaPart, SentMessage
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
-    from linqbot.content.sending import DraftSender
+    from linqbot.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,31 @@ class MediaDraft:
 ActKind: TypeAlias = Literal["voice_memo", "poll", "contact_card", "location_request"]
 
 
+class CardShared(BaseModel, defer_build=True):
+    """The state of a chat: when the contact card was shared, in Unix seconds."""
+
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActChat:
+    """The chat in which an act is made, and what its call may need.
+
+    Attributes:
+        service: The service of the chat, if it is known.
+        upload: Returns the part of a file, which it uploads at most once in a turn.
+        card_state: Returns the state that says when the contact card was shared.
+        logger: Returns the logger of the context.
+    """
+
+    chat_id: str
+    service: str | None
+    upload: Callable[[MediaDraft], Awaitable[MediaPart]]
+    card_state: Callable[[], Awaitable[CardShared]]
+    clock: Clock
+    logger: Callable[[], Any]
+
+
 class Act:
     """Content that is no message at Linq, but a call of its own.
 
@@ -77,8 +102,8 @@ class Act:
         """Return the form that is sent after Linq has refused it; None if it is left out then."""
         return None
 
-    async def make(self, sender: DraftSender, client: Client) -> SentMessage | None:
-        """Make the call with `client`, into the sender's chat. Return its message; None if it has none.
+    async def make(self, chat: ActChat, client: Client) -> SentMessage | None:
+        """Make the call with `client`, into the chat. Return its message; None if it has none.
 
         Raises LinqApiError if Linq refuses it, and Refused if a plugin does.
         """
@@ -102,10 +127,10 @@ class VoiceMemoDraft(Act):
     def plainer(self) -> str | MediaDraft:
         return self.text or self.audio
 
-    async def make(self, sender: DraftSender, client: Client) -> SentMessage | None:
-        part = await sender.uploads.part(self.audio)
+    async def make(self, chat: ActChat, client: Client) -> SentMessage | None:
+        part = await chat.upload(self.audio)
         made = await client.chats.send_voicememo(
-            sender.chat.chat_id,
+            chat.chat_id,
             attachment_id=part.attachment_id,
             force_notify=self.force_notify,
             voice_memo_url=part.url,
@@ -131,21 +156,15 @@ class PollDraft(Act):
     def plainer(self) -> str:
         return numbered_list(self.options)
 
-    async def make(self, sender: DraftSender, client: Client) -> SentMessage:
+    async def make(self, chat: ActChat, client: Client) -> SentMessage:
         options = [{"text": option} for option in self.options]
-        made = await client.chats.polls.create(sender.chat.chat_id, poll={"options": options})
-        return SentMessage(id=made.message_id, created_at=made.created_at, service=sender.chat.service)
+        made = await client.chats.polls.create(chat.chat_id, poll={"options": options})
+        return SentMessage(id=made.message_id, created_at=made.created_at, service=chat.service)
 
 
 NO_CARD: Final = 2012
 """Linq's error code for a line without a contact card."""
 CARD_EVERY_S: Final = 86_400.0
-
-
-class CardShared(BaseModel, defer_build=True):
-    """The state of a chat: when the contact card was shared, in Unix seconds."""
-
-    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +174,20 @@ class ContactCardDraft(Act):
     KIND = "contact_card"
     WRITTEN = "contact_card()"
 
-    async def make(self, sender: DraftSender, client: Client) -> None:
-        state = await sender.card_state()
-        if sender.clock.now() < state.at + CARD_EVERY_S:
+    async def make(self, chat: ActChat, client: Client) -> None:
+        state = await chat.card_state()
+        if chat.clock.now() < state.at + CARD_EVERY_S:
             return
         try:
-            await client.named("contact card").chats.share_contact_card(sender.chat.chat_id)
+            await client.named("contact card").chats.share_contact_card(chat.chat_id)
         except RateLimited:
             pass  # shared in the last five minutes (R65), such as by an earlier run of this turn
         except LinqApiError as error:
             if error.code == NO_CARD:
                 to_do = "Create a contact card for the line: client.contact_card.create(…)."
-                sender.chat.logger().warning("contact_card.missing", to_do=to_do)
+                chat.logger().warning("contact_card.missing", to_do=to_do)
             raise
-        state.at = sender.clock.now()
+        state.at = chat.clock.now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +197,9 @@ class LocationRequestDraft(Act):
     KIND = "location_request"
     WRITTEN = "location_request()"
 
-    async def make(self, sender: DraftSender, client: Client) -> None:
+    async def make(self, chat: ActChat, client: Client) -> None:
         try:
-            await client.chats.location.request(sender.chat.chat_id)
+            await client.chats.location.request(chat.chat_id)
         except LinqApiError as error:
             if not shares_location(error):
                 raise

@@ -17,7 +17,7 @@ from linqbot.client.outcome import Refusal, meaning_of, refuses_content
 from linqbot.client.resources.chats import send_call
 from linqbot.clock import Clock
 from linqbot.content.cards import Card
-from linqbot.content.drafts import Act, CardShared
+from linqbot.content.drafts import Act, ActChat, CardShared
 from linqbot.content.message_split import (
     CARDS,
     Content,
@@ -207,12 +207,14 @@ class DraftSender:
     async def _made(self, step: MessageContent | Act, client: Client) -> Made:
         if not isinstance(step, Act):
             return await self._message(step, client)
+        chat = self.chat
+        there = ActChat(chat.chat_id, chat.service, self.uploads.part, self.card_state, self.clock, chat.logger)
         try:
-            message = await step.make(self, with_standing_refusal(client))
+            message = await step.make(there, with_standing_refusal(client))
         except LinqApiError as error:
             if not refuses_content(error):
                 raise
-            self.chat.logger().info("send.degraded", what=[step.KIND], status=error.status, code=error.code)
+            chat.logger().info("send.degraded", what=[step.KIND], status=error.status, code=error.code)
         else:
             return None if message is None else (message, None), (), ()
         plainer = step.plainer()

@@ -1,6 +1,6 @@
 """The contract of a storage: one object that is the inbox and everything else that a turn writes, because one commit ends a turn.
 
-`Storage` is the base class of every backend. It has the methods that only queue an operation (`operations.py`) or read
+`Storage` is the base class of every backend. It has the methods that only queue an operation (`op_queue.py`) or read
 rows by the SQL that backends share. A backend adds what opens it, its lanes, and what it keeps in memory. The next step of an
 event: a worker leases deliveries with `Storage.take` (`engine/worker.py`).
 """
@@ -48,7 +48,18 @@ from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import Earliest, StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
 from linqbot.storage.mutes import Mute
-from linqbot.storage.operations import LaneTransaction, OpQueue
+from linqbot.storage.op_queue import (
+    BeginOp,
+    FinishOp,
+    LaneTransaction,
+    OpQueue,
+    PutOp,
+    PutReceiptOp,
+    ReleaseOp,
+    SettleOp,
+    TakeOp,
+    WorkOp,
+)
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -150,7 +161,7 @@ class Storage(ABC):
 
     async def _write(self, work: Callable[[Any], Coroutine[Any, Any, T]], *, lane: str | None = None) -> T:
         """Run `work` in a transaction of other operations, and return its result. For `lane` see `WorkOp`."""
-        return await self._queue.submit(operations.WorkOp(work, lane))
+        return await self._queue.submit(WorkOp(work, lane))
 
     @abstractmethod
     async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:
@@ -171,8 +182,8 @@ class Storage(ABC):
         but never half of it.
         """
         if delivery.type in self.settled and (receipt := Receipt.of(delivery)) is not None:
-            return self._queue.submit(operations.PutReceiptOp(delivery, receipt))
-        return self._queue.submit(operations.PutOp(delivery))
+            return self._queue.submit(PutReceiptOp(delivery, receipt))
+        return self._queue.submit(PutOp(delivery))
 
     async def take(self, limit: int, *, lease_s: float) -> list[Lease]:
         """Lease the oldest delivery of each lane that is not leased, at most `limit`.
@@ -197,7 +208,7 @@ class Storage(ABC):
             )
         if (leases := self._take_at_once(limit, lease_s)) is not None:
             return leases
-        future = self._queue.submit(operations.TakeOp(limit, lease_s))
+        future = self._queue.submit(TakeOp(limit, lease_s))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -211,7 +222,7 @@ class Storage(ABC):
 
     def _give_back(self, future: asyncio.Future[list[Lease]]) -> None:
         if not future.cancelled() and future.exception() is None and future.result():
-            self._queue.post(operations.ReleaseOp(future.result()))
+            self._queue.post(ReleaseOp(future.result()))
 
     def note_refused(self, lane: str) -> None:  # noqa: B027 - a storage of one process has nothing to do
         """Note that this process has refused a delivery of a lane. The other processes learn it with this one's next write."""
@@ -255,7 +266,7 @@ class Storage(ABC):
         A lease that has run out stays valid until the lane is leased again. After a StateConflict the lease is still
         held: `finish` again without the state. After StorageUnavailable `finish` again, or let it run out.
         """
-        await self._queue.submit(operations.FinishOp(lease, commit))
+        await self._queue.submit(FinishOp(lease, commit))
 
     @abstractmethod
     async def following(self, lane: str, limit: int) -> list[Delivery]:
@@ -368,7 +379,7 @@ class Storage(ABC):
         Raises:
             StorageError: another entry has this key.
         """
-        await self._queue.submit(operations.BeginOp(entry, lease, state, changes, instead))
+        await self._queue.submit(BeginOp(entry, lease, state, changes, instead))
 
     async def settle(
         self, entry: JournalEntry, state: Sequence[StateWrite] = (), changes: JournalEntry | None = None
@@ -378,7 +389,7 @@ class Storage(ABC):
         Key, safety class, first attempt, origin and off_the_record stay as `begin` stored them. State is written in the
         same commit, with `changes`, an entry that records it. If the entry is accepted already, both were written with it.
         """
-        await self._queue.submit(operations.SettleOp(entry, state, changes))
+        await self._queue.submit(SettleOp(entry, state, changes))
 
     async def entries(self, turn: str, replay: int = 0) -> list[JournalEntry]:
         """Return the journal entries of a turn, in the order in which they were begun."""

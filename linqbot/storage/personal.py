@@ -33,7 +33,7 @@ from linqbot.storage import acts, broadcasts, facts, journal, mute_table, outcom
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
-from linqbot.storage.operations import LaneTransaction
+from linqbot.storage.op_queue import LaneTransaction
 from linqbot.storage.people import IN_TABLES, NO_PLACES, WRITTEN, Places, strings
 from linqbot.storage.upkeep import UNWIPED, Exported, Forgotten
 

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from linqbot.error_details import ErrorDetails, read_error
 from linqbot.errors import ConfigError
@@ -21,9 +21,7 @@ from linqbot.storage import acts, conversation_table, decisions, facts, journal,
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
-
-if TYPE_CHECKING:  # it imports this module
-    from linqbot.storage.operations import LaneTransaction
+from linqbot.storage.op_queue import LaneTransaction
 
 T = TypeVar("T")
 

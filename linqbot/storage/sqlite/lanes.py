@@ -17,6 +17,7 @@ from linqbot.storage import edits, journal, operations, people, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, Lease, Retry, keys_of
 from linqbot.storage.indexes import LaneLease
+from linqbot.storage.op_queue import FinishOp, PutOp, PutReceiptOp, ReleaseOp, TakeOp
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, Transaction
 
 _KEYS = ("id", "message_key")
@@ -41,13 +42,13 @@ async def stored(db: Readable, seqs: Sequence[int]) -> dict[int, Delivery]:
 
 
 class SQLiteLaneTransaction(Transaction):
-    """An open transaction; see `operations.LaneTransaction`."""
+    """An open transaction; see `op_queue.LaneTransaction`."""
 
     # The ids of what is still in the inbox are as young as its first delivery, or younger.
     old_ids: ClassVar[str] = """DELETE FROM seen WHERE at < $1 AND seq IN (
         SELECT seq FROM seen WHERE seq < ifnull((SELECT min(seq) FROM delivery), 1 << 62) ORDER BY seq LIMIT $2)"""
 
-    async def put(self, ops: Sequence[operations.PutOp]) -> None:
+    async def put(self, ops: Sequence[PutOp]) -> None:
         limits = self.index.limits
         numbered = self.index.number([op.delivery for op in ops])
         fresh = await self._remember(numbered)
@@ -55,7 +56,7 @@ class SQLiteLaneTransaction(Transaction):
         room = limits.limit - lanes.depth
         depths: dict[str, int] = {}
         new: list[tuple[int, Delivery]] = []
-        duplicates: list[operations.PutOp] = []
+        duplicates: list[PutOp] = []
         refused: list[int] = []
         for op, (seq, delivery) in zip(ops, numbered, strict=True):
             lane = delivery.lane
@@ -77,7 +78,7 @@ class SQLiteLaneTransaction(Transaction):
             await self._answer_duplicates(duplicates)
         await self._accept(tuple(new), prefetch=True)
 
-    async def put_receipts(self, ops: Sequence[operations.PutReceiptOp]) -> None:
+    async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None:
         numbered = self.index.number([op.delivery for op in ops])
         fresh = await self._remember(numbered)
         for op, (seq, _) in zip(ops, numbered, strict=True):
@@ -85,7 +86,7 @@ class SQLiteLaneTransaction(Transaction):
         await journal.receive(self, [op.receipt for op in ops if op.result])
         self.changes.note_received([delivery for _, delivery in numbered])
 
-    async def _answer_duplicates(self, ops: Sequence[operations.PutOp]) -> None:
+    async def _answer_duplicates(self, ops: Sequence[PutOp]) -> None:
         """Set the results of deliveries whose id or message key is known. A copy of one that was refused is refused too."""
         known = await seen(self, [key for op in ops for key in keys_of(op.delivery)])
         for op in ops:
@@ -186,7 +187,7 @@ class SQLiteLaneTransaction(Transaction):
         if values:
             await self.run(sql, list(values), *more)
 
-    async def take(self, ops: Sequence[operations.TakeOp]) -> None:
+    async def take(self, ops: Sequence[TakeOp]) -> None:
         for op in ops:
             until = self.monotonic + op.lease_s
             leases = self.index.lease(op.limit, self.changes, now=self.now, monotonic=self.monotonic, until=until)
@@ -213,7 +214,7 @@ class SQLiteLaneTransaction(Transaction):
         if found := [lane for lane in lanes if lane in edited]:
             await edits.mark_early(self, found)
 
-    async def release(self, ops: Sequence[operations.ReleaseOp]) -> None:
+    async def release(self, ops: Sequence[ReleaseOp]) -> None:
         """Release leases, first in the index, so that a `take` in the same batch can lease these lanes, then in the rows."""
         self.changes.wakes_worker = True
         await self.give_back(self.index.release(lease for op in ops for lease in op.leases))
@@ -253,7 +254,7 @@ class SQLiteLaneTransaction(Transaction):
         tokens = [lease.token for lease in leases if lease.token not in self.changes.ended_leases]
         return {token: seq for token in tokens if (seq := self.index.lanes.leased_by(token)) is not None}
 
-    async def postpone(self, ops: Mapping[int, operations.FinishOp]) -> None:
+    async def postpone(self, ops: Mapping[int, FinishOp]) -> None:
         for seq, op in ops.items():
             end = op.commit.outcome
             assert isinstance(end, Retry | Defer)
@@ -261,7 +262,7 @@ class SQLiteLaneTransaction(Transaction):
             self.changes.ended_leases.add(op.lease.token)
             self.changes.after.append(partial(self.index.lanes.wait, op.lease.token, end.at))
 
-    async def remove(self, ops: Mapping[int, operations.FinishOp], ending: Collection[int]) -> None:
+    async def remove(self, ops: Mapping[int, FinishOp], ending: Collection[int]) -> None:
         await journal.settle(self, [entry for seq in ending for entry in ops[seq].commit.entries], ended=True)
         await self._delete(ops, [seq for seq, op in ops.items() if self.now - op.lease.delivery.received_at > SOON_S])
         searched = [op for seq, op in ops.items() if not (op.commit.has_all_entries and seq in ending)]

@@ -19,7 +19,8 @@ from linqbot.clock import Clock
 from linqbot.errors import ConfigError
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import Op, count_crash
+from linqbot.storage.op_queue import Op
+from linqbot.storage.operations import count_crash
 from linqbot.storage.sqlite.file import migrate, register_adapters
 from linqbot.storage.sqlite.storage import SQLiteMethods
 from linqbot.storage.sqlite.transaction import Index, IndexChanges, SQLiteReader

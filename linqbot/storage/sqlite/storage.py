@@ -23,7 +23,7 @@ from linqbot.storage import people
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable, drive
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.operations import LaneTransaction, ReleaseOp, WorkOp, nothing
+from linqbot.storage.op_queue import LaneTransaction, ReleaseOp, WorkOp, nothing
 from linqbot.storage.sqlite import lanes
 from linqbot.storage.sqlite.commit_thread import CommitThread
 from linqbot.storage.sqlite.file import cannot_be_opened, connect, prepare, tighten, transaction, translated

@@ -26,7 +26,7 @@ from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
 from linqbot.storage import conversation_table, edits, facts, mute_table, upkeep
 from linqbot.storage.dialect import drive
-from linqbot.storage.operations import (
+from linqbot.storage.op_queue import (
     Op,
     OpQueue,
     OpsByKind,
@@ -34,9 +34,8 @@ from linqbot.storage.operations import (
     PutReceiptOp,
     Unwritable,
     by_kind,
-    count_crash,
-    run,
 )
+from linqbot.storage.operations import count_crash, run
 from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.commit_thread import CommitThread
 from linqbot.storage.sqlite.file import BUSY_TIMEOUT_MS, Place, connect, primary_code, unusable

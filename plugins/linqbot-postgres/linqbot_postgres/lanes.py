@@ -26,7 +26,8 @@ from linqbot.storage import conversation_table, edits, journal, mute_table, oper
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
-from linqbot.storage.operations import (
+from linqbot.storage.op_queue import (
+    BeginOp,
     FinishOp,
     OpsByKind,
     PutOp,
@@ -244,7 +245,7 @@ def _with_tokens(statement: Statement, table: str, names: str, rows: Sequence[tu
     return f"unnest({arrays}) AS u ({names}, token)"
 
 
-def add_begins(statement: Statement, ops: Sequence[operations.BeginOp]) -> None:
+def add_begins(statement: Statement, ops: Sequence[BeginOp]) -> None:
     """Store the entries of operations, and set the error of each whose lease is over. The state is left out."""
     tx, begun = statement.tx, [(op, entry) for op in ops for entry in op.entries]
 
@@ -348,7 +349,7 @@ def add_names(statement: Statement) -> None:
 
 
 class PostgresLaneTransaction(Transaction):
-    """An open transaction; see `operations.LaneTransaction`."""
+    """An open transaction; see `op_queue.LaneTransaction`."""
 
     old_ids: ClassVar[str] = """DELETE FROM seen WHERE id = ANY(ARRAY(
         SELECT id FROM seen WHERE at < $1 AND NOT EXISTS (SELECT FROM delivery WHERE id = seen.delivery_id)

@@ -26,7 +26,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
 from linqbot.storage.indexes import Earliest
-from linqbot.storage.operations import WorkOp, nothing
+from linqbot.storage.op_queue import WorkOp, nothing
 from linqbot.storage.upkeep import Progress
 from linqbot_postgres import lanes, processes
 from linqbot_postgres.address import Address, Connection

@@ -7,7 +7,7 @@ from typing import Any, Final
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
 from linqbot.storage import journal, mute_table, operations
-from linqbot.storage.operations import Op, OpQueue, OpsByKind, of
+from linqbot.storage.op_queue import BeginOp, FinishOp, Op, OpQueue, OpsByKind, PutOp, TakeOp, Unwritable, by_kind, of
 from linqbot_postgres import lanes
 from linqbot_postgres.address import (
     Connection,
@@ -55,7 +55,7 @@ class PostgresWriter(OpQueue):
                     continue
                 if is_of_values(error):
                     why = type(error).__name__
-                    raise operations.Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
+                    raise Unwritable(f"The storage cannot hold this: {why}. Nothing was stored.") from error
                 if not is_known(error, connection):
                     raise
                 self._link.note(error)
@@ -65,7 +65,7 @@ class PostgresWriter(OpQueue):
 
     async def _transact(self, connection: Connection, batch: list[Op[Any]]) -> list[Op[Any]]:
         tx = self.begin(connection)
-        ops = operations.by_kind(batch)
+        ops = by_kind(batch)
         is_one = self._is_one_statement(tx, batch, ops)
         if is_one and not self._memory.address.movable_clock:
             # It is a transaction by itself: no BEGIN, no COMMIT.
@@ -77,7 +77,7 @@ class PostgresWriter(OpQueue):
                 await (self._run_one(tx, ops) if is_one else self._run(tx, ops))
         self._memory.apply(tx.changes)
         # To choose among suspects takes a second statement in the transaction of the first.
-        return [*of(ops, operations.TakeOp)] if is_one and tx.changes.has_suspects else []
+        return [*of(ops, TakeOp)] if is_one and tx.changes.has_suspects else []
 
     def _is_one_statement(self, tx: Transaction, batch: list[Op[Any]], ops: OpsByKind) -> bool:
         """Return True for most batches of a busy process: deliveries, journal entries, ends of turns, and a `take`.
@@ -85,8 +85,8 @@ class PostgresWriter(OpQueue):
         Above each condition stand the steps of `operations.run` that would need a second statement.
         """
         memory = self._memory
-        begins, ends = of(ops, operations.BeginOp), of(ops, operations.FinishOp)
-        puts, takes = of(ops, operations.PutOp), of(ops, operations.TakeOp)
+        begins, ends = of(ops, BeginOp), of(ops, FinishOp)
+        puts, takes = of(ops, PutOp), of(ops, TakeOp)
         # release, settle, put_receipts, work. And take: a second one would find the queue as it was before the first.
         if len(begins) + len(ends) + len(puts) + len(takes) < len(batch) or len(takes) > 1:
             return False
@@ -112,15 +112,15 @@ class PostgresWriter(OpQueue):
     async def _run_one(self, tx: Transaction, ops: OpsByKind) -> None:
         memory, statement = self._memory, Statement(tx)
         lanes.lock(statement, ops)
-        if begins := of(ops, operations.BeginOp):
+        if begins := of(ops, BeginOp):
             lanes.add_begins(statement, begins)
-        if ends := of(ops, operations.FinishOp):
+        if ends := of(ops, FinishOp):
             lanes.add_ends(statement, ends)
             lanes.add_outcomes(statement, ends)
-        if puts := of(ops, operations.PutOp):
+        if puts := of(ops, PutOp):
             payload = self._payload(TransactionChanges(wakes_others=True, lanes={op.delivery.lane for op in puts}))
             lanes.add_arrivals(statement, puts, memory.limits, memory.room_left, payload)
-        for taking in of(ops, operations.TakeOp):
+        for taking in of(ops, TakeOp):
             lanes.add_take(statement, taking, may_choose=False)
         lanes.add_names(statement)
         await statement.run()
@@ -132,7 +132,7 @@ class PostgresWriter(OpQueue):
         lanes.lock(locks, ops)
         await locks.run()
         await operations.run(tx, ops, self._memory, purging=self._memory.serving)
-        if begins := [op.lease for op in of(ops, operations.BeginOp) if op.lease is not None]:
+        if begins := [op.lease for op in of(ops, BeginOp) if op.lease is not None]:
             await mute_table.read(
                 tx, [chat for lease in begins if (chat := chat_of_lane(lease.delivery.lane)) is not None]
             )

@@ -20,7 +20,7 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import drive
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
 from linqbot.storage.indexes import Lanes
-from linqbot.storage.operations import Op
+from linqbot.storage.op_queue import Op
 from linqbot.storage.sqlite import upkeep
 from linqbot.storage.sqlite.file import transaction
 from linqbot.storage.sqlite.lanes import outside
@@ -236,7 +236,7 @@ async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transac
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("linqbot.storage.sqlite.writer.mutes.stored", unreadable)
+        patch.setattr("linqbot.storage.sqlite.writer.mute_table.stored", unreadable)
         with pytest.raises(StorageUnavailable):
             await storage.check()
     await storage.check()

@@ -21,7 +21,7 @@ from linqbot import Ambiguous, Bot, Context, MessageReceived, ScheduleDue
 from linqbot.errors import StorageError, StorageUnavailable
 from linqbot.linq.events.message import MessageDelivered
 from linqbot.storage import backend
-from linqbot.storage.operations import MAX_BATCH
+from linqbot.storage.op_queue import MAX_BATCH
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.testing import NothingCame, Phone, killed_between_calls, talking
 

@@ -29,7 +29,7 @@ from linqbot.branch import has_inside
 from linqbot.clock import MovableClock
 from linqbot.server import loop_watch
 from linqbot.server.app import running
-from linqbot.storage.operations import WRITER
+from linqbot.storage.op_queue import WRITER
 
 T = TypeVar("T")
 P = ParamSpec("P")
