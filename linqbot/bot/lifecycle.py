@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
 import structlog
 
-from linqbot.bot.handlers import handler_name
+from linqbot.bot.handlers import check_async, handler_name
+from linqbot.engine.bag import Bag
 from linqbot.engine.filters import takes
 from linqbot.errors import BotError, StartFailed
 from linqbot.frames import place_of
 from linqbot.interrupts import RunningTask
 
 if TYPE_CHECKING:
-    from linqbot.bot.bot import Bot
-    from linqbot.bot.router import Router
     from linqbot.client.client import Client
     from linqbot.clock import Clock
     from linqbot.features.posts import Poster
@@ -44,6 +44,7 @@ class Running:
     """A running bot and what it runs on: the argument of `@bot.on_start`, `@bot.on_stop` and the hook `started`.
 
     Attributes:
+        bot: The `Bot`.
         client: Client for calls outside any turn. They go through the outbound middleware of all plugins. They are not
             in the journal, so they are not repeated after a crash.
         storage: The bot's storage. It is open from `on_start` to `on_stop`.
@@ -51,18 +52,21 @@ class Running:
         post: Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`.
         handled: Event classes that the handlers take, those of plugins included.
         lost: Returns the number of messages that this process had to fetch, because Linq had given up delivering their webhooks.
+        options: The options of the bot that features read, by their classes.
     """
 
-    bot: Bot
+    bot: Lifecycle
     client: Client
     storage: Storage
     clock: Clock
     post: Poster
     handled: frozenset[type[Event]] = frozenset()
     lost: Callable[[], int] = lambda: 0
+    options: Bag = field(default_factory=Bag)
 
 
 LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]
+L = TypeVar("L", bound=LifecycleHandler)
 
 
 class Resource(Generic[T]):
@@ -130,8 +134,81 @@ class Resource(Generic[T]):
             await _logged(context.__aexit__(None, None, None), "resource.close_failed", resource=self.name)
 
 
+class Lifecycle(ABC):
+    """The resources and functions that a process opens and runs at its start and its stop: a base of Router."""
+
+    def __init__(self) -> None:
+        self.resources: list[Resource[Any]] = []
+        self.start_handlers: list[LifecycleHandler] = []
+        self.stop_handlers: list[LifecycleHandler] = []
+
+    @abstractmethod
+    def routers(self) -> Iterator[Lifecycle]:
+        """Yield this router, then all routers included in it."""
+
+    def on_start(self, handler: L, /) -> L:
+        """Register a function that runs in each process before the first event is handled, such as to open a pool.
+
+        Several run in the order of registration. If one raises an error, or runs for more than 60 seconds, the bot does
+        not start. A crash may repeat what it does: its calls are in no journal, unlike those of handlers.
+
+        Args:
+            handler: An `async def` of one argument, the `Running` bot with its `client`.
+        Raises:
+            BotError: the handler is not an `async def` of one argument.
+
+        Example:
+            `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
+        """
+        check_async(handler, "@bot.on_start", "running")
+        self.start_handlers.append(handler)
+        return handler
+
+    def on_stop(self, handler: L, /) -> L:
+        """Register a function that runs when the bot stops, after the last handler has ended.
+
+        Several run in the reverse order of registration. An error is logged. After a crash or a kill none of them runs.
+
+        Args:
+            handler: An `async def` of one argument, the `Running` bot.
+        Raises:
+            BotError: the handler is not an `async def` of one argument.
+
+        Example:
+            `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
+        """
+        check_async(handler, "@bot.on_stop", "running")
+        self.stop_handlers.append(handler)
+        return handler
+
+    @overload
+    def resource(self, open_: Callable[[], AsyncIterator[T]], /) -> Resource[T]: ...
+
+    @overload
+    def resource(self, open_: Callable[[Running], AsyncIterator[T]], /) -> Resource[T]: ...
+
+    def resource(self, open_: Any) -> Any:
+        """Declare what each process opens once, such as a pool of connections. The name becomes a `Resource`, with a `value`.
+
+        Resources are opened in the order of registration before the functions of `on_start` run, and closed in the reverse
+        order at the stop. If one cannot be opened within 60 seconds, the bot does not start. In a test,
+        `with pool.replaced(FakePool()):` gives it another value.
+
+        Args:
+            open_: An `async def` with one `yield`, of no argument or of one, the `Running` bot.
+        Raises:
+            BotError: it is another kind of function.
+
+        Example:
+            `@bot.resource` above `async def pool() -> AsyncIterator[Pool]: …`, and in a handler `await pool.value.fetch(…)`
+        """
+        check_resource(open_)
+        self.resources.append(Resource(open_))
+        return self.resources[-1]
+
+
 @asynccontextmanager
-async def around(bot: Router, running: Running) -> AsyncIterator[None]:
+async def around(bot: Lifecycle, running: Running) -> AsyncIterator[None]:
     """Open the resources and run the functions of `@bot.on_start`, then the block, then the reverse with `@bot.on_stop`.
 
     Those of included routers come after those of the router that includes them. Errors at the end are logged, and keep

@@ -7,7 +7,7 @@ and not to an event: see `lifecycle.py`. Next step: `bot/dispatch.py` runs the f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
 from linqbot.bot.context import Context
@@ -27,7 +27,7 @@ from linqbot.bot.handlers import (
     event_class,
     is_handler,
 )
-from linqbot.bot.lifecycle import LifecycleHandler, Resource, Running, check_resource
+from linqbot.bot.lifecycle import Lifecycle
 from linqbot.engine.filters import Filter, Predicate, check_filters, exact
 from linqbot.engine.routing import Route
 from linqbot.errors import BotError
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from linqbot.features.schedules import Schedule
 
 E = TypeVar("E", bound=Event)
-T = TypeVar("T")
-L = TypeVar("L", bound=LifecycleHandler)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
 Middleware: TypeAlias = Callable[[Next], Next]
 """A function that takes the next step and returns a function to run instead of it, which usually calls the next step:
@@ -60,7 +58,7 @@ _HINTS: Final = {
 """What bots of other frameworks have, with the sentence that helps."""
 
 
-class Router(EventDecorators):
+class Router(EventDecorators, Lifecycle):
     """A list of handlers with their filters, and the middleware around them.
 
     Args:
@@ -74,15 +72,13 @@ class Router(EventDecorators):
 
     def __init__(self, *, gather_s: float | None = None) -> None:
         check_gather_s(gather_s)
+        super().__init__()
         self.gather_s = gather_s
         self._entries: list[Route | Router] = []
         self.added_middleware: list[Middleware] = []
         self.error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
         self.dead_letter_handlers: list[Route] = []
         self.schedules: list[Schedule] = []
-        self.resources: list[Resource[Any]] = []
-        self.start_handlers: list[LifecycleHandler] = []
-        self.stop_handlers: list[LifecycleHandler] = []
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -397,66 +393,6 @@ class Router(EventDecorators):
         name = check_async(handler, "@bot.on_dead_letter", "failure", "event", "ctx")
         self.dead_letter_handlers.append(Route(event, (), handler, name, attempts=1, at=place_of_function(handler)))
         return handler
-
-    def on_start(self, handler: L, /) -> L:
-        """Register a function that runs in each process before the first event is handled, such as to open a pool.
-
-        Several run in the order of registration. If one raises an error, or runs for more than 60 seconds, the bot does
-        not start. A crash may repeat what it does: its calls are in no journal, unlike those of handlers.
-
-        Args:
-            handler: An `async def` of one argument, the `Running` bot with its `client`.
-        Raises:
-            BotError: the handler is not an `async def` of one argument.
-
-        Example:
-            `@bot.on_start` above `async def open_pool(running: Running) -> None: …`
-        """
-        check_async(handler, "@bot.on_start", "running")
-        self.start_handlers.append(handler)
-        return handler
-
-    def on_stop(self, handler: L, /) -> L:
-        """Register a function that runs when the bot stops, after the last handler has ended.
-
-        Several run in the reverse order of registration. An error is logged. After a crash or a kill none of them runs.
-
-        Args:
-            handler: An `async def` of one argument, the `Running` bot.
-        Raises:
-            BotError: the handler is not an `async def` of one argument.
-
-        Example:
-            `@bot.on_stop` above `async def close_pool(running: Running) -> None: …`
-        """
-        check_async(handler, "@bot.on_stop", "running")
-        self.stop_handlers.append(handler)
-        return handler
-
-    @overload
-    def resource(self, open_: Callable[[], AsyncIterator[T]], /) -> Resource[T]: ...
-
-    @overload
-    def resource(self, open_: Callable[[Running], AsyncIterator[T]], /) -> Resource[T]: ...
-
-    def resource(self, open_: Any) -> Any:
-        """Declare what each process opens once, such as a pool of connections. The name becomes a `Resource`, with a `value`.
-
-        Resources are opened in the order of registration before the functions of `on_start` run, and closed in the reverse
-        order at the stop. If one cannot be opened within 60 seconds, the bot does not start. In a test,
-        `with pool.replaced(FakePool()):` gives it another value.
-
-        Args:
-            open_: An `async def` with one `yield`, of no argument or of one, the `Running` bot.
-        Raises:
-            BotError: it is another kind of function.
-
-        Example:
-            `@bot.resource` above `async def pool() -> AsyncIterator[Pool]: …`, and in a handler `await pool.value.fetch(…)`
-        """
-        check_resource(open_)
-        self.resources.append(Resource(open_))
-        return self.resources[-1]
 
     def include(self, router: Router) -> None:
         """Add the handlers of another router, after the handlers already registered here.

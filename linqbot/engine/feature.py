@@ -194,18 +194,23 @@ class Catalogue:
         """Return the steps of a turn that has so many journal entries already."""
         return Steps(journal, journal.storage, known, self.recalls, self.in_step)
 
-    def gated(self, run: Run, journal: TurnJournal, key: str) -> Run:
-        """Return `run`, before which each guard may stop a call by raising an error.
+    def gated(self, call: Call, run: Run, journal: TurnJournal, key: str) -> Run:
+        """Return what makes one attempt of a call: `run`, before which each guard that is awake may raise an error.
 
-        A hint, whose idempotency `key` is empty, is then left out without a word.
+        A hint, whose idempotency `key` is empty, is then left out without a word. While no guard is awake, it is `run` itself.
         """
+        awake: list[Feature] = []
+        for each in self.guards:
+            is_awake = each.guards_while or each.guards_for in journal.data
+            if is_awake and (each.guards_calls is None or call.name in each.guards_calls):
+                awake.append(each)
+        if not awake:
+            return run
 
         async def ask(call: Call) -> ApiResponse:
             try:
-                for each in self.guards:  # asked before each attempt, because a feature may wake up while Linq is away
-                    is_awake = each.guards_while or each.guards_for in journal.data
-                    if is_awake and (each.guards_calls is None or call.name in each.guards_calls):
-                        await each.guard(GuardedCall(call, journal, run, key))
+                for each in awake:
+                    await each.guard(GuardedCall(call, journal, run, key))
             except (LinqApiError, Refused, TurnDeferred):
                 if key:
                     raise

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import structlog
@@ -56,8 +57,8 @@ from linqbot.errors import (
 )
 from linqbot.storage.journal import JournalEntry
 
-Gated: TypeAlias = Callable[[Run, TurnJournal, str], Run]
-"""Wraps `run` in the guards of features; its third argument is the idempotency key of the call, empty for a hint."""
+Gated: TypeAlias = Callable[[Call, Run, TurnJournal, str], Run]
+"""Returns what makes one attempt of a call, behind the guards of features: see `Catalogue.gated`."""
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -107,7 +108,7 @@ class Outbox:
             if journal.is_interrupted:
                 journal.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
-                guarded = self._gated(run, journal, "") if call.safety == "hint" else run
+                guarded = self._gated(call, run, journal, "") if call.safety == "hint" else run
                 return await self._make_unjournalled(call, self.journal.outbound.wrap(guarded))
             if journal.is_suspended:
                 raise Suspended("The handler waits for an answer.")
@@ -294,11 +295,12 @@ class Outbox:
         `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
         cannot be made now, and Stopped if it must not be.
         """
-        journal, guarded = self.journal, self._gated(run, self.journal, entry.key)
+        journal = self.journal
         try:
             answer = await call_with_retries(
                 call,
-                guarded,
+                # For each attempt, because a feature may wake up while Linq is away.
+                partial(self._gated, call, run, journal, entry.key),
                 self._rate_limit,
                 journal.clock,
                 journal.observers,

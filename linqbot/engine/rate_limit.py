@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from linqbot.client.call import ApiResponse, Call, Run, id_in_path
@@ -110,12 +111,19 @@ class CallNotMade(TurnDeferred):
 
 
 async def call_with_retries(
-    call: Call, run: Run, rate_limit: SendRateLimit, clock: Clock, observers: Observers, *, may_be_made: bool
+    call: Call,
+    attempted: Callable[[], Run],
+    rate_limit: SendRateLimit,
+    clock: Clock,
+    observers: Observers,
+    *,
+    may_be_made: bool,
 ) -> ApiResponse:
     """Make a call within the rate limit, and retry it while Linq is unavailable.
 
-    `may_be_made` is True if an earlier run has begun the call, and its answer is not known.
-
+    Args:
+        attempted: Returns what makes the next attempt.
+        may_be_made: True if an earlier run has begun the call, and its answer is not known.
     Raises:
         CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
         TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
@@ -129,7 +137,7 @@ async def call_with_retries(
             await _wait(wait_s, until, clock, observers, why, may_be_made=may_be_made)
         backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
         try:
-            answer = await run(call)
+            answer = await attempted()(call)
         except RateLimited as error:
             if call.name in NOT_AWAITED:
                 raise

@@ -66,6 +66,7 @@ from linqbot.errors import (
     StorageError,
     StorageUnavailable,
     Suspended,
+    TurnDeferred,
     error_name,
 )
 from linqbot.frames import place_of, place_of_task
@@ -390,8 +391,10 @@ class Turns:
             with contextlib.suppress(TimeoutError), turn.deadline:
                 await turn.outbox.wait_for_calls()
         # A call that was deferred or failed decides the outcome, even if the handler swallowed its error.
-        deferrals = [deferral for defers in turn.points.defers if (deferral := defers(turn)) is not None]
-        error = next(iter(deferrals), None) or turn.journal.deferred or raised or turn.journal.unobserved_failure()
+        deferral: TurnDeferred | None = None
+        for defers in turn.points.defers:
+            deferral = deferral or defers(turn)
+        error = deferral or turn.journal.deferred or raised or turn.journal.unobserved_failure()
         if coroutines := turn.journal.never_awaited():
             if (notify := turn.journal.observers.get(AwaitForgotten)) is not None:
                 notify(AwaitForgotten(coroutines))

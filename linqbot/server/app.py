@@ -141,7 +141,7 @@ def create_app(
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
     wrapped = observed.wrapped(outbound.wrap)
     environment = Running(
-        bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.routes.handled, lambda: gaps.lost
+        bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.routes.handled, lambda: gaps.lost, bot.options
     )
     turns = Turns(
         dispatcher,

@@ -106,7 +106,7 @@ async def test_a_call_is_repeated_after_pauses_for_twenty_seconds_if_that_cannot
         return answer
 
     try:
-        ended: Any = await call_with_retries(call, run, SendRateLimit(clock), clock, {}, may_be_made=False)
+        ended: Any = await call_with_retries(call, lambda: run, SendRateLimit(clock), clock, {}, may_be_made=False)
     except (TurnDeferred, LinqApiError) as error:
         ended = type(error)
     assert (attempts, ended) == (attempts_at, end)
@@ -125,7 +125,7 @@ async def test_a_contact_card_is_written_again_only_after_ten_minutes_if_each_at
 
     clock = PassingClock(1000, frozen=True)
     with pytest.raises(TurnDeferred) as deferred:
-        await call_with_retries(card, run, SendRateLimit(clock), clock, {}, may_be_made=False)
+        await call_with_retries(card, lambda: run, SendRateLimit(clock), clock, {}, may_be_made=False)
     assert (made, deferred.value.after_s) == (1, 600)
 
 
@@ -137,5 +137,5 @@ async def test_after_a_429_all_sends_to_the_same_person_wait() -> None:
         raise RateLimited("busy", status=429, retry_after_s=60)
 
     with pytest.raises(CallNotMade):
-        await call_with_retries(send(), run, rate_limit, clock, {}, may_be_made=False)
+        await call_with_retries(send(), lambda: run, rate_limit, clock, {}, may_be_made=False)
     assert (rate_limit.wait_s(pair_of(send())), rate_limit.wait_s(pair_of(send("c2")))) == (60, 0)

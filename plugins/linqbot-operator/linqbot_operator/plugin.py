@@ -23,7 +23,7 @@ def register_listeners(running: Running, page: bool) -> list[Listener]:
     def make_app() -> Starlette:
         from linqbot_operator.page.app import page_app
 
-        return page_app(settings, mute_s=running.bot.options.of(MuteByHand).for_s)
+        return page_app(settings, mute_s=running.options.of(MuteByHand).for_s)
 
     return [Listener("page", "The operator's page", settings.page_port, "LINQBOT_PAGE_PORT", make_app)]
 
